@@ -1,0 +1,156 @@
+"""YAML files and ``key=value`` overrides -> frozen, keyword-only dataclasses.
+
+A YAML file may start with ``extends: other.yaml`` (relative to itself); its own keys win.
+Schemas stay within what OmegaConf 2.3 and 2.4 both take: plain strings checked in
+``__post_init__`` instead of Literal, lists instead of tuples, ``Optional`` instead of unions.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
+
+from configs.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
+    """Read a run's settings.
+
+    Args:
+        schema: frozen dataclass that names every key, its type and its default.
+        path: YAML file; None takes the schema's defaults.
+        overrides: ``key=value`` words; a dotted key reaches into a section.
+
+    Returns:
+        An instance of ``schema``; everything below it is frozen dataclasses and plain values.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, a value out of range, an unreadable file.
+    """
+    config = OmegaConf.structured(schema)
+    OmegaConf.set_readonly(config, False)
+    if path is not None:
+        for file in reversed(_extends_chain(Path(path))):
+            config = _merge(config, _read_yaml(file), where=str(file))
+    for word in overrides:
+        config = _merge(config, _parse_override(word), where=f"override {word!r}")
+    return _build(config, where=str(path) if path is not None else "the command line")
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A config as nested dicts, lists and scalars, fit for YAML and for a checkpoint."""
+    return dataclasses.asdict(config)
+
+
+def from_plain(schema: type[T], values: dict[str, Any], where: str) -> T:
+    """The inverse of ``to_plain``; ``where`` names the origin in an error."""
+    config = OmegaConf.structured(schema)
+    OmegaConf.set_readonly(config, False)
+    return _build(_merge(config, OmegaConf.create(values), where), where)
+
+
+def save_config(config: Any, path: Path) -> None:
+    """Write the resolved settings as YAML; ``load_config`` reads them back equal."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(to_plain(config))), encoding="utf-8")
+
+
+def split_arguments(argv: Sequence[str], usage: str) -> tuple[Path, list[str]]:
+    """Split ``CONFIG.yaml key=value ...`` into the file and the overrides."""
+    if not argv or argv[0] in {"-h", "--help"} or "=" in argv[0]:
+        raise ConfigError(f"a configuration file is missing; usage: {usage}")
+    for word in argv[1:]:
+        if "=" not in word:
+            raise ConfigError(f"{word!r} is not key=value; usage: {usage}")
+    return Path(argv[0]), list(argv[1:])
+
+
+def _extends_chain(path: Path) -> list[Path]:
+    chain = [path]
+    while True:
+        base = _read_yaml(chain[-1], keep_extends=True).get("extends")
+        if base is None:
+            return chain
+        following = chain[-1].parent / str(base)
+        if following in chain:
+            raise ConfigError(f"{path}: 'extends' goes in a circle through {following}")
+        chain.append(following)
+
+
+def _read_yaml(path: Path, *, keep_extends: bool = False) -> DictConfig:
+    if not path.is_file():
+        raise ConfigError(f"configuration file {path} does not exist")
+    try:
+        content = OmegaConf.load(path)
+    except (YAMLError, OmegaConfBaseException) as error:
+        first = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not readable YAML: {first}") from error
+    if not isinstance(content, DictConfig):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; a mapping of keys is expected")
+    if not keep_extends:
+        content.pop("extends", None)
+    return content
+
+
+def _parse_override(word: str) -> DictConfig:
+    if "=" not in word or word.startswith("="):
+        raise ConfigError(f"override {word!r} is not key=value")
+    try:
+        return OmegaConf.from_dotlist([word])
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"override {word!r} is not readable: {error}") from error
+
+
+def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
+    try:
+        merged = OmegaConf.merge(config, update)
+    except (ConfigKeyError, ConfigAttributeError) as error:
+        raise ConfigError(_unknown_key(config, error, where)) from error
+    except OmegaConfBaseException as error:
+        message = " ".join(str(getattr(error, "msg", None) or error).split())
+        message = message.split(" full_key:")[0]
+        at = f" at key {error.full_key!r}" if getattr(error, "full_key", None) else ""
+        raise ConfigError(f"{where}:{at} {message}") from error
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) -> str:
+    full_key = str(error.full_key or error.key)
+    parent, _, leaf = full_key.rpartition(".")
+    section = OmegaConf.select(config, parent) if parent else config
+    known = sorted(str(key) for key in section) if isinstance(section, DictConfig) else []
+    close = difflib.get_close_matches(leaf, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    return f"{where}: key {full_key!r} does not exist; {hint}"
+
+
+def _build(config: DictConfig, where: str) -> Any:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
+    try:
+        return OmegaConf.to_object(config)
+    except (ValueError, TypeError) as error:
+        section = _failing_section(config)
+        at = f" in section {section!r}" if section else ""
+        raise ConfigError(f"{where}{at}: {error}") from error
+
+
+def _failing_section(config: DictConfig, prefix: str = "") -> str:
+    """The innermost section whose own checks refuse it."""
+    for key in config:
+        value = config._get_node(key)
+        if isinstance(value, DictConfig) and not value._is_none():
+            try:
+                OmegaConf.to_object(value)
+            except (ValueError, TypeError):
+                return _failing_section(value, f"{prefix}{key}.")
+    return prefix.rstrip(".")

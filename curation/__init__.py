@@ -1,0 +1,4 @@
+"""Raw videos -> clean, reproducible shards, every decision explained.
+
+Read ``run.py`` first.
+"""

@@ -1,0 +1,1 @@
+"""The models that look at people, one file per backend behind the protocols of ``protocols.py``."""

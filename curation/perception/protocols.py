@@ -1,0 +1,107 @@
+"""What curation asks of the models that look at people, whoever made them.
+
+Frames are uint8 RGB of shape (height, width, 3). Boxes are float32 (left, top, right, bottom) in
+pixels of the frame they were found in. A backend is built cheaply and loads its model at first use.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+COCO_KEYPOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+    "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+"""Order of the 17 rows of ``Person.keypoints``; left and right are the person's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendInfo:
+    """Which model did a piece of work; stored in every record it touched."""
+
+    name: str
+    version: str
+    weights_sha256: str | None
+    is_approximate: bool  # True: stands in for a better model; ``note`` says what that costs
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Person:
+    """One person in one frame."""
+
+    box: np.ndarray  # (4,) float32
+    score: float  # 0..1
+    keypoints: np.ndarray  # (17, 3) float32: x, y in pixels, visibility in 0..1
+    mask: np.ndarray | None = None  # (height, width) uint8, 255 = this person; None: not estimated
+    landmarks: np.ndarray | None = None  # (33, 5) BlazePose: x, y, z px, visibility, presence
+    track_id: int | None = None  # the same number in every frame of a clip; None: not tracked
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DensePose:
+    """One person's surface coordinates on the head's own grid."""
+
+    iuv: np.ndarray  # (112, 112, 3) uint8: I = part 0..24, U and V = 255 x the coordinate
+    box: np.ndarray  # (4,) float32: where the grid lies in the frame
+
+
+class PersonDetector(Protocol):
+    """Finds people, and follows them through a clip."""
+
+    @property
+    def info(self) -> BackendInfo: ...
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
+        """People of each frame, best score first; frames are in time order, of one scene.
+
+        Frames may lie apart in time (2-3 a second in curation's first pass). An empty inner list
+        says that nobody is there.
+        """
+        ...
+
+
+class DensePoseEstimator(Protocol):
+    """Maps the pixels of one person to the body's surface."""
+
+    @property
+    def info(self) -> BackendInfo: ...
+
+    def estimate(
+        self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
+    ) -> list[DensePose | None]:
+        """Surface coordinates of the one person of each frame; None where there is no person."""
+        ...
+
+
+class HumanParser(Protocol):
+    """Labels every pixel of one person (``datasets.parts.ParseLabel``)."""
+
+    @property
+    def info(self) -> BackendInfo: ...
+
+    def parse(
+        self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
+    ) -> list[np.ndarray]:
+        """Label maps, (height, width) uint8; all background where there is no person."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Perception:
+    """The three models a run works with, chosen once at its start (``select.py``)."""
+
+    detector: PersonDetector
+    densepose: DensePoseEstimator
+    parser: HumanParser
+
+    def infos(self) -> dict[str, BackendInfo]:
+        """Role -> which model plays it."""
+        return {
+            "detector": self.detector.info,
+            "densepose": self.densepose.info,
+            "parser": self.parser.info,
+        }

@@ -1,0 +1,1 @@
+"""One stage a file: a frozen dataclass of settings with ``process(clip) -> Clip | Reject``."""

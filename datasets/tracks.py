@@ -1,0 +1,102 @@
+"""A clip's tracks as bytes: video, label maps and IUV as H.264 that random access can trust.
+
+All tracks are closed-GOP, without B-frames. Label maps and IUV are lossless: ``-qp 0`` in full
+range gray, and ``libx264rgb -qp 0``. Writing uses PyAV; reading uses decord, a new reader per call
+(a reader made before a fork hangs its worker), after torch was imported.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+GOP_FRAMES = 8
+MIN_WIDTH = 64
+VIDEO_OPTIONS = {
+    "preset": "veryfast", "crf": "18", "g": str(GOP_FRAMES), "keyint_min": str(GOP_FRAMES),
+    "bf": "0", "tune": "fastdecode", "movflags": "+faststart",
+}  # fmt: skip
+LOSSLESS_OPTIONS = {
+    "preset": "veryfast", "qp": "0", "g": str(GOP_FRAMES), "keyint_min": str(GOP_FRAMES),
+    "bf": "0", "movflags": "+faststart",
+}  # fmt: skip
+
+
+def encode_video(frames: Iterable[np.ndarray], fps: float) -> bytes:
+    """H.264 yuv420p of RGB frames (height, width, 3) uint8 with even sides."""
+    return _encode(frames, fps, "libx264", "rgb24", "yuv420p", VIDEO_OPTIONS)
+
+
+def encode_labels(frames: Iterable[np.ndarray], fps: float) -> bytes:
+    """Lossless full-range gray of (height, width) uint8 frames: label maps and masks."""
+    return _encode(frames, fps, "libx264", "gray", "gray", LOSSLESS_OPTIONS)
+
+
+def encode_rgb_lossless(frames: Iterable[np.ndarray], fps: float) -> bytes:
+    """Lossless RGB of (height, width, 3) uint8 frames: the IUV crops."""
+    return _encode(frames, fps, "libx264rgb", "rgb24", "rgb24", LOSSLESS_OPTIONS)
+
+
+def read_frames(track: bytes, indices: Sequence[int] | None = None) -> np.ndarray:
+    """Frames of a track, (t, height, width, 3) uint8 RGB; all of them when indices is None.
+
+    Only for tracks written by this module: decord is silently wrong on open GOPs and edit lists.
+    """
+    import torch  # noqa: F401  (decord must be imported after torch)
+    from decord import VideoReader
+
+    reader = VideoReader(io.BytesIO(track), num_threads=1)
+    wanted = list(range(len(reader))) if indices is None else list(indices)
+    return reader.get_batch(wanted).asnumpy()
+
+
+def read_labels(track: bytes, indices: Sequence[int] | None = None) -> np.ndarray:
+    """Frames of a gray track, (t, height, width) uint8, the very values that were written."""
+    return np.ascontiguousarray(read_frames(track, indices)[..., 0])
+
+
+def count_frames(track: bytes) -> int:
+    """Number of frames of a track."""
+    import torch  # noqa: F401
+    from decord import VideoReader
+
+    return len(VideoReader(io.BytesIO(track), num_threads=1))
+
+
+def _encode(
+    frames: Iterable[np.ndarray],
+    fps: float,
+    codec: str,
+    source_format: str,
+    pixel_format: str,
+    options: dict[str, str],
+) -> bytes:
+    import av
+
+    buffer = io.BytesIO()
+    rate = Fraction(fps).limit_denominator(1001)
+    with av.open(buffer, "w", format="mp4") as container:
+        stream: Any = None
+        for image in frames:
+            if stream is None:
+                height, width = image.shape[:2]
+                if width < MIN_WIDTH or height % 2 or width % 2:
+                    raise ValueError(
+                        f"a track of {height}x{width} (height x width) cannot be stored: even "
+                        f"sides and at least {MIN_WIDTH} columns (decord reads narrower ones wrong)"
+                    )
+                stream = container.add_stream(codec, rate=rate, options=options)
+                stream.height, stream.width, stream.pix_fmt = height, width, pixel_format
+                stream.codec_context.thread_count = 1  # the same bytes on any machine
+                if pixel_format == "gray":
+                    stream.codec_context.color_range = 2  # full range, or values shift by up to 20
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=source_format)
+            if pixel_format == "gray":
+                frame.color_range = 2
+            container.mux(stream.encode(frame))
+        if stream is None:
+            raise ValueError("a track needs at least one frame")
+        container.mux(stream.encode(None))
+    return buffer.getvalue()

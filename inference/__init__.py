@@ -1,0 +1,4 @@
+"""Trained networks and a user's video -> the same video in another garment.
+
+Read ``pipeline.py`` first.
+"""

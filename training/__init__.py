@@ -1,0 +1,4 @@
+"""Shards -> trained networks, and networks -> numbers.
+
+Read ``fit.py`` first.
+"""
