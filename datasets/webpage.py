@@ -1,0 +1,131 @@
+"""Self-contained HTML pages: one file that opens anywhere, with its pictures and videos inside.
+
+Every report of this project is made from these parts, so that they look alike on a desktop and on
+a phone, in light and in dark.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STYLE = (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
+SCRIPT = (Path(__file__).with_suffix(".js")).read_text(encoding="utf-8")
+
+
+def page(title: str, lead: str, sections: Sequence[str]) -> str:
+    """A whole page. ``title`` is text; ``lead`` and ``sections`` are HTML."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f'<h1>{escape(title)}</h1><p class="lead">{lead}</p>{"".join(sections)}'
+        f"</main><script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def section(heading: str, body: str) -> str:
+    """A card of the page; ``heading`` is text, ``body`` HTML."""
+    return f"<section><h2>{escape(heading)}</h2>{body}</section>"
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], *, is_sortable: bool = False
+) -> str:
+    """A table that scrolls sideways on a phone; cells are escaped unless they are ``Html``."""
+    kind = ' class="sortable"' if is_sortable else ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+class Html(str):
+    """Markup that ``table`` and ``caption`` take as it is."""
+
+
+def cards(values: Sequence[tuple[str, str]]) -> str:
+    """Headline figures: (value, what it is)."""
+    inner = "".join(
+        f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
+        for value, label in values
+    )
+    return f'<div class="cards">{inner}</div>'
+
+
+def grid(items: Sequence[str], cell_px: int = 170) -> str:
+    """Figures side by side, as many a row as fit."""
+    return f'<div class="grid" style="--cell:{cell_px}px">{"".join(items)}</div>'
+
+
+def synchronised(items: Sequence[str], cell_px: int = 170) -> str:
+    """Video figures that play and seek together."""
+    return f'<div class="sync">{grid(items, cell_px)}</div>'
+
+
+def captioned(inner: str, caption: str) -> str:
+    """A picture or player with a line of text below it."""
+    return f"<figure>{inner}<figcaption>{_text(caption)}</figcaption></figure>"
+
+
+def png_image(image: np.ndarray, alt: str = "") -> str:
+    """An <img> of a (height, width[, 3]) uint8 picture, RGB or gray, lossless."""
+    return _image(image, ".png", "image/png", [], alt)
+
+
+def jpeg_image(image: np.ndarray, alt: str = "", quality: int = 85) -> str:
+    """An <img> of a (height, width, 3) uint8 RGB photograph, a tenth of the PNG's bytes."""
+    return _image(image, ".jpg", "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality], alt)
+
+
+def video_player(frames: np.ndarray, fps: float) -> str:
+    """A looping <video> of (t, height, width, 3) uint8 RGB frames with even sides."""
+    from datasets.tracks import encode_video
+
+    data = base64.b64encode(encode_video(frames, fps)).decode("ascii")
+    return (
+        '<video class="tile" autoplay muted loop playsinline controls '
+        f'src="data:video/mp4;base64,{data}"></video>'
+    )
+
+
+def figure_image(figure: "Figure", alt: str = "") -> str:
+    """An <img> of a matplotlib figure, as SVG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return (
+        f'<img class="figure" alt="{escape(alt, quote=True)}" '
+        f'src="data:image/svg+xml;base64,{data}">'
+    )
+
+
+def _image(image: np.ndarray, suffix: str, kind: str, options: list[int], alt: str) -> str:
+    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(suffix, pixels, options)
+    data = base64.b64encode(encoded.tobytes()).decode("ascii")
+    return (
+        f'<img class="tile" loading="lazy" alt="{escape(alt, quote=True)}" '
+        f'src="data:{kind};base64,{data}">'
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"<td>{_text(value)}</td>"
+    shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
+    return f'<td class="number" data-value="{value}">{shown}</td>'
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, Html) else escape(str(value))
