@@ -1,0 +1,48 @@
+"""One embedded model, loaded at first use by ai-edge-litert on one thread.
+
+Curation runs one process per core, so a model never takes more than its own.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from curation.perception.weights import EmbeddedModel, model_path
+
+
+class EmbeddedInterpreter:
+    """Runs one tflite file on one image at a time.
+
+    Building it costs nothing and it pickles: the file is opened by the first call, in the process
+    that makes it.
+    """
+
+    def __init__(self, model: EmbeddedModel) -> None:
+        self._model = model
+        self._interpreter: Any = None
+
+    def __call__(self, image: np.ndarray) -> list[np.ndarray]:
+        """Outputs of the network in the file's own order.
+
+        Args:
+            image: (height, width, 3) float32 at the network's own size and range.
+        """
+        if self._interpreter is None:
+            self._interpreter = _load(self._model)
+        interpreter = self._interpreter
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        return [
+            interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()
+        ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_model": self._model, "_interpreter": None}
+
+
+def _load(model: EmbeddedModel) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(model_path(model)), num_threads=1)
+    interpreter.allocate_tensors()
+    return interpreter
