@@ -1,0 +1,98 @@
+# VITON-DiT. `make` alone lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3 2>/dev/null))
+VENV   ?= .venv
+RUN    := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+
+# What the commands work on; each can be given on the command line: make curate SRC=raw/
+SRC     ?=
+OUT     ?=
+BENCH   ?=
+CONFIG  ?=
+VIDEO   ?=
+GARMENT ?=
+PRED    ?=
+ARGS    ?=
+
+##@ Begin
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nAny setting of a YAML file can be overridden: make train-stage3 ARGS="optimizer.lr=5e-5 seed=1"\n'
+
+setup: $(STAMP) ## Make .venv and install everything (again in seconds when nothing changed)
+	@$(RUN) -c "import torch; c = torch.cuda; print('torch', torch.__version__, 'on', c.get_device_name(0) if c.is_available() else 'CPU')"
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no python3.11 or python3.12 found; name one: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c "import sys; ok = (3, 11) <= sys.version_info < (3, 13); ok or print('error: $(PYTHON) is Python %d.%d; 3.11 or 3.12 is needed: make setup PYTHON=...' % sys.version_info[:2], file=sys.stderr); sys.exit(0 if ok else 2)"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (about 4 minutes and 7 GB the first time) ..."
+	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> >(grep -v "is ignored: it is neither a file nor a directory" >&2)
+	@$(RUN) -m curation.perception.weights
+	@touch $(STAMP)
+
+demo: setup ## Render dancers, curate, train every stage small, evaluate: one page (25 min on 2 cores)
+	@$(RUN) -m training.demo configs/demo/demo.yaml $(ARGS)
+
+##@ Data
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance], or a benchmark once: BENCH=vvt
+	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),src='$(SRC)' out='$(or $(OUT),data/dance)') $(ARGS)
+
+render: setup ## Rendered dancers as raw videos, with a true answer for unpaired try-on
+	@$(RUN) -m datasets.synthetic $(or $(CONFIG),configs/demo/render.yaml) $(ARGS)
+
+setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/curation.md)
+	@$(RUN) -m pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2'
+	@$(RUN) -m pip install --no-build-isolation --no-deps 'git+https://github.com/facebookresearch/detectron2#subdirectory=projects/DensePose'
+
+setup-yolo: setup ## Install ultralytics (AGPL-3.0) for finding and tracking people
+	@$(RUN) -m pip install --constraint constraints.txt --editable '.[yolo]'
+
+##@ Training
+pretrain: setup ## The bare trunk, for those without Open-Sora weights [CONFIG=configs/pretrain.yaml]
+	@$(RUN) -m training.fit $(or $(CONFIG),configs/pretrain.yaml) $(ARGS)
+
+train-stage1: setup ## Garment extractor, on frames [CONFIG=configs/stage1.yaml]
+	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage1.yaml) $(ARGS)
+
+train-stage2: setup ## ID ControlNet, on frames [CONFIG=configs/stage2.yaml]
+	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage2.yaml) $(ARGS)
+
+train-stage3: setup ## Video, on clips [CONFIG=configs/stage3.yaml]
+	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
+
+##@ Use and score
+tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4
+	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
+
+eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
+	@$(RUN) -m training.evaluate configs/eval/$(or $(BENCH),synthetic).yaml $(if $(PRED),pred='$(PRED)') $(ARGS)
+
+##@ Work on the code
+check: setup ## What CI checks besides the tests: lint, format, types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/pyright
+
+test: setup ## The test suite (under 8 minutes on 2 cores)
+	@$(RUN) -m pytest -m "not slow" $(ARGS)
+
+check-slow: setup ## The tests that take minutes
+	@$(RUN) -m pytest -m slow --timeout 1800 $(ARGS)
+
+format: setup ## Sort imports, format
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+clean: ## Remove caches and build files; data/, runs/ and .venv stay
+	@rm -rf build *.egg-info .pytest_cache .ruff_cache
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: help setup demo curate render setup-densepose setup-yolo pretrain train-stage1 train-stage2 \
+        train-stage3 tryon eval check test check-slow format clean

@@ -1,0 +1,52 @@
+"""The house stands as docs/architecture.md draws it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("configs", "models", "datasets", "curation", "inference", "training")
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
+
+
+def python_files() -> list[Path]:
+    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def test_the_top_level_is_what_was_ordered() -> None:
+    for name in (*ROOMS, "tests", "docs", "Makefile", "pyproject.toml", "README.md", "LICENSE",
+                 "CHANGELOG.md", "CONTRIBUTING.md"):  # fmt: skip
+        assert (ROOT / name).exists(), name
+
+
+def test_files_have_names_that_say_something_and_stay_short() -> None:
+    for path in python_files():
+        assert path.stem not in EMPTY_NAMES, path
+        num_lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert num_lines <= 400, f"{path.relative_to(ROOT)} has {num_lines} lines"
+
+
+def test_a_package_starts_with_a_docstring_and_nothing_else() -> None:
+    for path in python_files():
+        if path.name == "__init__.py" and path.parent.name != "datasets":
+            text = path.read_text(encoding="utf-8").strip()
+            assert re.fullmatch(r'"""[^"]+"""', text), path
+
+
+def test_every_public_file_says_what_it_is_for() -> None:
+    for path in python_files():
+        assert path.read_text(encoding="utf-8").startswith(('"""', "#!")), path
+
+
+def test_no_file_names_a_package_registry_or_a_private_path() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    hosts = re.compile(r"files\.pythonhosted|pypi\.org|/opt/wheels|/opt/pypi")
+    for name in filter(None, listed):
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ""} and path.is_file():
+            if path == Path(__file__).resolve():
+                continue
+            assert not hosts.search(path.read_text(encoding="utf-8", errors="replace")), name
