@@ -1,0 +1,243 @@
+"""The one cheap pass: every frame of a source decoded once at proxy size, all signals from that.
+
+Costs about 1.5x a bare decode. PySceneDetect's detectors are fed from these frames.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from scenedetect import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector, HistogramDetector
+from scenedetect.stats_manager import StatsManager
+
+from configs.errors import ConfigError
+from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Signals
+from curation.video import (
+    DecodeFaults,
+    Orientation,
+    UnreadableVideoError,
+    decode,
+    decode_jpeg,
+    encode_jpeg,
+    orientation_of,
+    to_rgb,
+    upright_size,
+)
+
+NOMINAL_FPS = 30.0
+DARK_GRAY = 24
+"""Brightest gray of a letterbox bar, with room for compression noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstPassConfig:
+    """What the pass measures. Changing it means decoding again."""
+
+    proxy_side: int = 256  # longest side of the frames that signals are measured on
+    sample_fps: float = 2.5  # frames a second kept for the person detector
+    sample_side: int = 640  # longest side of those
+    max_duration_s: float = 3600.0  # what lies beyond is not read
+
+    def __post_init__(self) -> None:
+        if not 64 <= self.proxy_side <= 1024:
+            raise ConfigError(f"proxy_side is {self.proxy_side}; 64..1024 pixels are accepted")
+        if not 0.2 <= self.sample_fps <= 60:
+            raise ConfigError(f"sample_fps is {self.sample_fps}; 0.2..60 a second are accepted")
+        if self.sample_side < 128:
+            raise ConfigError(f"sample_side is {self.sample_side}; at least 128 are needed")
+
+
+class SampleStore:
+    """Frames for the detector, as JPEG in a temporary file: memory does not grow with length."""
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
+        self._spans: list[tuple[int, int]] = []
+
+    def add(self, time_s: float, image: np.ndarray) -> None:
+        """Keep one RGB frame."""
+        data = encode_jpeg(image)
+        start = self._file.seek(0, 2)
+        self._file.write(data)
+        self.times_s.append(time_s)
+        self._spans.append((start, len(data)))
+
+    def read(self, index: int) -> np.ndarray:
+        """One frame again, (height, width, 3) uint8 RGB."""
+        start, length = self._spans[index]
+        self._file.seek(start)
+        return decode_jpeg(self._file.read(length))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+class _Content(AdaptiveDetector):
+    """AdaptiveDetector whose score of the last frame can be read (a StatsManager costs edges)."""
+
+    @property
+    def score(self) -> float:
+        return float(self._frame_score or 0.0)
+
+
+class _LastMetric(StatsManager):
+    """Keeps only the newest value of a detector's metric."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = 1.0
+
+    def set_metrics(self, timecode: Any, metric_kv_dict: dict[str, Any]) -> None:
+        self.value = float(next(iter(metric_kv_dict.values())))
+
+
+@dataclass(kw_only=True)
+class _Meter:
+    """Measures proxies one by one."""
+
+    content: _Content = field(default_factory=_Content)
+    histogram: HistogramDetector = field(default_factory=HistogramDetector)
+    metric: _LastMetric = field(default_factory=_LastMetric)
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    thumbs: list[np.ndarray] = field(default_factory=list)
+    previous: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.histogram._stats_manager = self.metric
+
+    def add(self, proxy: np.ndarray) -> None:
+        """Measure one BGR proxy (height, width, 3)."""
+        timecode = FrameTimecode(len(self.rows), fps=NOMINAL_FPS)  # PTS are kept by us
+        self.content.process_frame(timecode, proxy)
+        self.histogram.process_frame(timecode, proxy)
+        gray = cv2.cvtColor(proxy, cv2.COLOR_BGR2GRAY)
+        motion = 0.0 if self.previous is None else _mean_change(gray, self.previous)
+        mean, deviation = cv2.meanStdDev(gray)
+        _, spread = cv2.meanStdDev(cv2.Laplacian(gray, cv2.CV_16S))
+        self.rows.append(
+            (
+                self.content.score, self.metric.value, motion, float(spread[0, 0]) ** 2,
+                float(mean[0, 0]), float(deviation[0, 0]), *_dark_bars(gray),
+            )
+        )  # fmt: skip
+        self.thumbs.append(
+            cv2.resize(gray, (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA)
+        )
+        self.previous = gray
+
+
+def measure_source(
+    path: Path, config: FirstPassConfig, sample_aspect: float
+) -> tuple[Signals, SampleStore]:
+    """Decode a source once.
+
+    Returns:
+        Its signals (without people) and the frames kept for the detector, which the caller closes.
+
+    Raises:
+        UnreadableVideoError: no frame could be decoded ("truncated", or the codes of open_video).
+    """
+    started = time.process_time()
+    meter, store, faults = _Meter(), SampleStore(), DecodeFaults()
+    times: list[float] = []
+    resized: list[bool] = []
+    orientation, size, coded = Orientation(), (0, 0), (0, 0)
+    next_sample_s = 0.0
+    try:
+        for time_s, frame in decode(path, faults):
+            if times and time_s - times[0] > config.max_duration_s:
+                break
+            if not times:
+                orientation = orientation_of(frame)
+                size = upright_size(frame, sample_aspect, orientation)
+                coded = (frame.height, frame.width)
+                next_sample_s = time_s
+            resized.append(coded != (frame.height, frame.width))
+            coded = (frame.height, frame.width)
+            times.append(time_s)
+            meter.add(_proxy(frame, size, orientation, config.proxy_side))
+            if time_s >= next_sample_s:
+                store.add(
+                    time_s, to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
+                )
+                next_sample_s = max(next_sample_s + 1.0 / config.sample_fps, time_s)
+    except BaseException:
+        store.close()
+        raise
+    if not times:
+        store.close()
+        raise UnreadableVideoError(
+            "truncated" if faults.num_errors else "no_frames",
+            f"no frame could be decoded, {faults.num_errors} errors",
+        )
+    table = np.asarray(meter.rows, dtype=np.float32)
+    signals = Signals(
+        times_s=np.asarray(times),
+        content=table[:, 0],
+        histogram=table[:, 1],
+        motion=table[:, 2],
+        sharpness=table[:, 3],
+        brightness=table[:, 4],
+        contrast=table[:, 5],
+        bars=table[:, 6:10],
+        thumbs=np.stack(meter.thumbs),
+        is_resized=np.asarray(resized),
+        fault_times_s=np.asarray(faults.times_s, dtype=np.float64),
+        height=size[0],
+        width=size[1],
+        orientation=orientation,
+        cpu_s=time.process_time() - started,
+    )
+    return signals, store
+
+
+def fit_within(height: int, width: int, side: int) -> tuple[int, int]:
+    """(height, width) scaled down so that the longest side is at most ``side``."""
+    scale = min(1.0, side / max(height, width))
+    return max(round(height * scale), 16), max(round(width * scale), 16)
+
+
+def batches_of(store: SampleStore, indices: list[int], size: int) -> Iterator[list[np.ndarray]]:
+    """Frames of a store in lists of at most ``size``, so that few are in memory at once."""
+    for start in range(0, len(indices), size):
+        yield [store.read(index) for index in indices[start : start + size]]
+
+
+def _proxy(frame: Any, upright: tuple[int, int], orientation: Orientation, side: int) -> np.ndarray:
+    """A small BGR frame in coded orientation: cuts, blur and motion do not care which way is up."""
+    height, width = fit_within(*upright, side)
+    if orientation.quarter_turns % 2:
+        height, width = width, height
+    small = frame.reformat(width=width, height=height, format="bgr24", interpolation="AREA")
+    return (
+        orientation.apply(small.to_ndarray())
+        if orientation != Orientation()
+        else (small.to_ndarray())
+    )
+
+
+def _mean_change(gray: np.ndarray, previous: np.ndarray) -> float:
+    return cv2.norm(gray, previous, cv2.NORM_L1) / gray.size
+
+
+def _dark_bars(gray: np.ndarray) -> tuple[float, float, float, float]:
+    """Shares of the side that are dark from the border inwards: top, bottom, left, right."""
+    lit_rows = np.flatnonzero(cv2.reduce(gray, 1, cv2.REDUCE_MAX).ravel() > DARK_GRAY)
+    lit_columns = np.flatnonzero(cv2.reduce(gray, 0, cv2.REDUCE_MAX).ravel() > DARK_GRAY)
+    if not len(lit_rows) or not len(lit_columns):
+        return 1.0, 1.0, 1.0, 1.0
+    height, width = gray.shape
+    return (
+        float(lit_rows[0]) / height,
+        float(height - 1 - lit_rows[-1]) / height,
+        float(lit_columns[0]) / width,
+        float(width - 1 - lit_columns[-1]) / width,
+    )

@@ -1,0 +1,115 @@
+"""What the one cheap pass measures of a source, frame by frame, and how it is stored.
+
+Every threshold is applied to these numbers, so a changed threshold needs no decoding.
+"""
+
+import io
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from curation.video import Orientation
+
+THUMB_HEIGHT, THUMB_WIDTH = 16, 17
+"""Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""
+SIGNALS_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PersonSamples:
+    """What the detector saw in the frames that were kept for it; n samples, p people in all."""
+
+    times_s: np.ndarray  # (n,) float64
+    num_people: np.ndarray  # (n,) int32
+    boxes: np.ndarray  # (p, 4) float32: left, top, right, bottom as shares of width and height
+    scores: np.ndarray  # (p,) float32
+    keypoints: np.ndarray  # (p, 17, 3) float32: x and y as shares, visibility
+    track_ids: np.ndarray  # (p,) int32; -1 stands for "not tracked" in the file only
+
+    def people_of(self, index: int) -> slice:
+        """Rows of the people of one sample, best score first."""
+        start = int(self.num_people[:index].sum())
+        return slice(start, start + int(self.num_people[index]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Signals:
+    """Per-frame measurements of one source; n frames. Times are PTS in seconds."""
+
+    times_s: np.ndarray  # (n,) float64
+    content: np.ndarray  # (n,) float32: ContentDetector's score, change of hue, saturation, value
+    histogram: np.ndarray  # (n,) float32: correlation with the histogram of the frame before
+    motion: np.ndarray  # (n,) float32: mean absolute change of gray, 0..255
+    sharpness: np.ndarray  # (n,) float32: variance of the Laplacian of the proxy
+    brightness: np.ndarray  # (n,) float32: mean gray, 0..255
+    contrast: np.ndarray  # (n,) float32: standard deviation of gray
+    bars: np.ndarray  # (n, 4) float32: dark top, bottom, left, right as shares of the side
+    thumbs: np.ndarray  # (n, 16, 17) uint8
+    is_resized: np.ndarray  # (n,) bool: the coded size differs from the frame before
+    fault_times_s: np.ndarray  # (m,) float64: where decoding failed
+    height: int  # upright, square pixels
+    width: int
+    orientation: Orientation
+    cpu_s: float  # what the pass cost
+    samples: PersonSamples | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """Number of decoded frames."""
+        return len(self.times_s)
+
+    @property
+    def frame_s(self) -> float:
+        """Typical time between two frames, the median of the differences."""
+        return float(np.median(np.diff(self.times_s))) if self.num_frames > 1 else 0.0
+
+    @property
+    def end_s(self) -> float:
+        """When the last frame ends."""
+        return float(self.times_s[-1]) + self.frame_s if self.num_frames else 0.0
+
+    def between(self, start_s: float, end_s: float) -> slice:
+        """Frames with start_s <= PTS < end_s."""
+        first, last = np.searchsorted(self.times_s, [start_s - 1e-6, end_s - 1e-6])
+        return slice(int(first), int(last))
+
+
+def hashes_of(thumbs: np.ndarray) -> np.ndarray:
+    """Difference hashes (n, 16, 16) bool of thumbnails (n, 16, 17): is the right pixel brighter?"""
+    return thumbs[:, :, 1:] > thumbs[:, :, :-1]
+
+
+def pack_signals(signals: Signals) -> bytes:
+    """A compressed npz of the signals."""
+    arrays: dict[str, np.ndarray] = {}
+    plain: dict[str, object] = {"schema": SIGNALS_SCHEMA}
+    for field in fields(signals):
+        value = getattr(signals, field.name)
+        if isinstance(value, np.ndarray):
+            arrays[field.name] = value
+        elif isinstance(value, PersonSamples):
+            arrays |= {f"samples.{key}": array for key, array in vars(value).items()}
+        elif isinstance(value, Orientation):
+            plain[field.name] = asdict(value)
+        elif value is not None:
+            plain[field.name] = value
+    arrays["plain"] = np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # pyright: ignore[reportArgumentType]  (stub of numpy)
+    return buffer.getvalue()
+
+
+def read_signals(path: Path) -> Signals:
+    """The inverse of ``pack_signals`` from a file."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    plain = json.loads(arrays.pop("plain").tobytes())
+    if plain.pop("schema") != SIGNALS_SCHEMA:
+        raise ValueError(f"{path} was written by another version of the first pass")
+    plain["orientation"] = Orientation(**plain["orientation"])
+    prefix = "samples."
+    samples = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    frames = {k: v for k, v in arrays.items() if not k.startswith(prefix)}
+    return Signals(**frames, **plain, samples=PersonSamples(**samples) if samples else None)
