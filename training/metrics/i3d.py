@@ -1,6 +1,6 @@
 """Inflated Inception-v1, the network behind VFID-I3D.
 
-Source: Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, figure 3; the widths are
+Source: Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017, figure 3; widths are
 GoogLeNet's (Szegedy et al. 2015, table 1). Convolutions and pools pad as TensorFlow's SAME does,
 batch norm uses epsilon 0.001, as in the published weights. Attribute names are a checkpoint
 contract: they are the keys of the public ``i3d.pt`` (400 Kinetics classes, RGB).

@@ -1,0 +1,152 @@
+"""Benchmarks: videos with the garment worn and the garment to put on, read from prepared shards.
+
+A benchmark lies as ``<root>/shards/bench-*.tar``. Beside what every sample has, a benchmark sample
+may hold ``target.png``, the garment to put on, and ``truth.mp4``, the same motion in that garment
+(rendered benchmarks know it, filmed ones do not). Two pairings are scored: ``paired`` puts on the
+garment that is worn, ``unpaired`` the other one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from configs.errors import DataError
+from datasets.clips import decode_image, decode_tracks, fit_frames, fit_garment
+from datasets.parts import ParseLabel
+from datasets.shards import IndexedSample, index_split
+from datasets.tracks import read_frames, read_labels
+from datasets.vvt import read_vvt
+
+PAIRINGS = ("paired", "unpaired")
+GARMENT_LABELS = {
+    "upper": (ParseLabel.UPPER, ParseLabel.DRESS),
+    "lower": (ParseLabel.LOWER, ParseLabel.DRESS),
+    "overall": (ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.DRESS),
+}
+_MEMBERS = (
+    "mp4", "mask.mp4", "iuv.mp4", "box.npy", "parse.mp4", "garment.png", "json", "target.png",
+    "truth.mp4",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BenchmarkItem:
+    """One video with its conditions; all frames at the resolution asked for."""
+
+    id: str
+    fps: float
+    video: UInt8[np.ndarray, "t h w 3"]
+    mask: UInt8[np.ndarray, "t h w"]  # 255 = to be painted
+    densepose: UInt8[np.ndarray, "t h w 3"]  # rendered
+    garment_region: Bool[np.ndarray, "t h w"]  # the worn garment, as parsed; the mask without parse
+    own_garment: UInt8[np.ndarray, "h w 3"]  # worn in the video
+    target_garment: UInt8[np.ndarray, "h w 3"] | None  # to put on; None: only paired
+    unpaired_truth: UInt8[np.ndarray, "t h w 3"] | None  # the same motion in the target garment
+
+    def garment(self, pairing: str) -> UInt8[np.ndarray, "h w 3"]:
+        """The garment that a method is given."""
+        if pairing == "paired":
+            return self.own_garment
+        assert self.target_garment is not None
+        return self.target_garment
+
+    def truth(self, pairing: str) -> UInt8[np.ndarray, "t h w 3"] | None:
+        """What a perfect method would return; None where nobody knows."""
+        return self.video if pairing == "paired" else self.unpaired_truth
+
+
+class Benchmark:
+    """The items of a benchmark, read one at a time."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        """Index the shards.
+
+        Raises:
+            DataError: the folder is missing, incomplete or not prepared.
+        """
+        _check_prepared(root, name)
+        self.root, self.name = root, name
+        self._samples: dict[str, IndexedSample] = {}
+        for sample in index_split(root, "bench"):
+            identity = str(sample.record.get("bench_id", sample.key))
+            if identity in self._samples:
+                raise DataError(f"{sample.shard}: two benchmark samples are called {identity!r}")
+            self._samples[identity] = sample
+
+    def ids(self, pairing: str) -> list[str]:
+        """The items that a pairing scores, sorted.
+
+        Paired: each source video once, whatever number of garments it is to be shown in. Unpaired:
+        all that come with a garment to put on.
+        """
+        ordered = sorted(self._samples.items())
+        if pairing == "unpaired":
+            return [identity for identity, sample in ordered if "target.png" in sample.members]
+        ordered.sort(key=lambda entry: entry[1].record.get("paired") is not True)
+        chosen: dict[str, str] = {}
+        for identity, sample in ordered:
+            source = sample.record.get("source_sha256", identity)
+            start = sample.record.get("start_s", "")
+            chosen.setdefault(f"{source}@{start}", identity)
+        return sorted(chosen.values())
+
+    def source_of(self, identity: str) -> str:
+        """The video file that an item was cut from, for messages."""
+        return str(self._samples[identity].record.get("source", identity))
+
+    def resolution(self) -> tuple[int, int]:
+        """(height, width) in which the first item is stored."""
+        record = next(iter(self._samples.values())).record
+        return int(record["height"]), int(record["width"])
+
+    def load(self, identity: str, height: int, width: int) -> BenchmarkItem:
+        """Read one item at a resolution."""
+        sample = self._samples[identity].read(_MEMBERS)
+        tracks = decode_tracks(sample, None, height, width)
+        mask = tracks.mask
+        files = sample.files
+        region = mask > 127
+        if "parse.mp4" in files:
+            labels = GARMENT_LABELS[str(sample.record.get("category", "upper"))]
+            worn = np.isin(read_labels(files["parse.mp4"]), [int(label) for label in labels])
+            gray = np.repeat(worn[..., None].astype(np.uint8) * 255, 3, axis=-1)
+            worn = fit_frames(gray, height, width)[..., 0] > 127
+            region = worn & region if (worn & region).any() else region
+        target = files.get("target.png")
+        truth = files.get("truth.mp4")
+        answer = None if truth is None else fit_frames(read_frames(truth), height, width)
+        if answer is not None and len(answer) != len(tracks.video):
+            raise DataError(
+                f"benchmark item {identity!r}: truth.mp4 has {len(answer)} frames, the video "
+                f"{len(tracks.video)}"
+            )
+        return BenchmarkItem(
+            id=identity,
+            fps=float(sample.record["fps"]),
+            video=tracks.video,
+            mask=mask,
+            densepose=tracks.densepose,
+            garment_region=region,
+            own_garment=tracks.garment,
+            target_garment=None
+            if target is None
+            else fit_garment(decode_image(target), height, width),
+            unpaired_truth=answer,
+        )
+
+
+def _check_prepared(root: Path, name: str) -> None:
+    if any((root / "shards").glob("bench-*.tar")):
+        return
+    prepare = f"prepare it once with `make curate BENCH={name}`"
+    if name == "vvt":
+        items = read_vvt(root)
+        raise DataError(
+            f"{root} is a whole VVT folder of {len(items)} pairs, but has no masks and DensePose "
+            f"yet; {prepare}"
+        )
+    if not root.is_dir():
+        raise DataError(f"benchmark folder {root} does not exist; give root=FOLDER, or {prepare}")
+    raise DataError(f"{root} holds no shards/bench-*.tar; {prepare}")

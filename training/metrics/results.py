@@ -1,0 +1,94 @@
+"""Results of any method: a folder with one video (or one folder of frames) per benchmark item."""
+
+import re
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from configs.errors import DataError
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_NUMBER = re.compile(r"\d+")
+
+
+def find_result(folder: Path, identity: str) -> Path:
+    """The file or frame folder of one item, found by its id and by nothing else.
+
+    Pairing two sorted listings would shift every later pair where one file is missing.
+
+    Raises:
+        DataError: it is not there; the message names the id.
+    """
+    for suffix in VIDEO_SUFFIXES:
+        if (folder / f"{identity}{suffix}").is_file():
+            return folder / f"{identity}{suffix}"
+    if (folder / identity).is_dir():
+        return folder / identity
+    raise DataError(
+        f"{folder} has no result for {identity!r}: {identity}.mp4 or a folder {identity}/ of frames"
+    )
+
+
+def read_result(path: Path) -> UInt8[np.ndarray, "t h w 3"]:
+    """All frames of a result as RGB, decoded from the beginning: any encoding is read right.
+
+    Raises:
+        DataError: nothing readable is there, or frames differ in size.
+    """
+    frames = _read_folder(path) if path.is_dir() else _read_video(path)
+    if not frames:
+        raise DataError(f"{path} holds no frame")
+    if len({frame.shape for frame in frames}) > 1:
+        raise DataError(f"{path} holds frames of several sizes")
+    return np.stack(frames)
+
+
+def check_result(
+    frames: UInt8[np.ndarray, "t h w 3"],
+    expected: UInt8[np.ndarray, "t h2 w2 3"],
+    identity: str,
+    path: Path,
+) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """The result, if it has the number of frames and the size that are scored; DataError if not."""
+    if len(frames) != len(expected):
+        raise DataError(
+            f"{path}: {identity!r} has {len(frames)} frames; the benchmark's video has "
+            f"{len(expected)}"
+        )
+    if frames.shape != expected.shape:
+        height, width = frames.shape[1:3]
+        raise DataError(
+            f"{path}: {identity!r} is {height}x{width} (height x width), scored at "
+            f"{expected.shape[1]}x{expected.shape[2]}; give height={height} width={width}, or "
+            "results of that size: frames are measured as they are"
+        )
+    return frames
+
+
+def _read_video(path: Path) -> list[np.ndarray]:
+    try:
+        with av.open(str(path)) as container:
+            return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    except (av.error.FFmpegError, IndexError) as error:
+        raise DataError(f"{path} is no video that can be read: {error}") from error
+
+
+def _read_folder(path: Path) -> list[np.ndarray]:
+    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+    frames: list[np.ndarray] = []
+    for file in sorted(files, key=_natural):
+        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if image is None:
+            raise DataError(f"{file} is no picture that can be read")
+        frames.append(np.ascontiguousarray(image[..., ::-1]))
+    return frames
+
+
+def _natural(path: Path) -> tuple[list[int], str]:
+    """Sort key by the numbers of a name: frame_2 before frame_10."""
+    return [int(number) for number in _NUMBER.findall(path.stem)], path.name
