@@ -1,0 +1,194 @@
+"""What became of every source and every candidate clip: a SQLite file that survives kill -9.
+
+One process writes it. Everything that a shard, the manifest and the report say is a function of
+these rows and of the content-addressed clip folders they name.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DataError
+from curation.sources import Source, sha256_of
+
+SCHEMA_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, num_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sources (
+    sha256 TEXT PRIMARY KEY, name TEXT NOT NULL, also_named TEXT NOT NULL,
+    sidecar TEXT NOT NULL, grouping TEXT NOT NULL, num_bytes INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL, code TEXT, evidence TEXT NOT NULL, facts TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS clips (
+    clip_id TEXT PRIMARY KEY, source_sha256 TEXT NOT NULL REFERENCES sources(sha256),
+    status TEXT NOT NULL, code TEXT, evidence TEXT NOT NULL, record TEXT NOT NULL, folder TEXT);
+CREATE INDEX IF NOT EXISTS clips_by_source ON clips(source_sha256);
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRow:
+    """A candidate clip and what became of it."""
+
+    clip_id: str
+    source_sha256: str
+    status: str  # kept or rejected
+    code: str | None  # why it was rejected
+    evidence: dict[str, Any]  # the numbers that decided, beside their thresholds
+    record: dict[str, Any]  # the Clip, as plain values
+    folder: str | None  # of its tracks, below out/clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRow:
+    """A source and what became of it; ``code`` is set when no scene of it was even looked at."""
+
+    sha256: str
+    name: str
+    also_named: list[str] = field(default_factory=list)
+    sidecar: dict[str, Any] = field(default_factory=dict)
+    group: str
+    num_bytes: int
+    fingerprint: str  # of everything that decided; another one means: do it again
+    code: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)  # header, timings, signals file
+
+
+class Ledger:
+    """The SQLite file of one output folder."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._database = sqlite3.connect(path)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"{path} is not a ledger of this program: {error}") from error
+        stored = self._one("SELECT value FROM meta WHERE key='schema'")
+        if stored is None:
+            with self._database:
+                self._database.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
+        elif int(stored[0]) != SCHEMA_VERSION:
+            raise DataError(
+                f"{path} has schema {stored[0]}, this program writes {SCHEMA_VERSION}; "
+                "choose another out=DIR"
+            )
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def hash_of(self, path: Path) -> str:
+        """sha256 of a file, remembered as long as its size and time of change stay."""
+        status, name = path.stat(), _safe(str(path.resolve()))
+        known = self._one(
+            "SELECT sha256 FROM files WHERE path=? AND num_bytes=? AND mtime_ns=?",
+            (name, status.st_size, status.st_mtime_ns),
+        )
+        if known is not None:
+            return str(known[0])
+        digest = sha256_of(path)
+        with self._database:
+            self._database.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                (name, status.st_size, status.st_mtime_ns, digest),
+            )
+        return digest
+
+    def fingerprint_of(self, sha256: str) -> str | None:
+        """What decided about a source when it was last looked at; None: never."""
+        row = self._one("SELECT fingerprint FROM sources WHERE sha256=?", (sha256,))
+        return None if row is None else str(row[0])
+
+    def record(self, source: SourceRow, clips: Iterable[ClipRow]) -> None:
+        """Replace everything known about a source, at once or not at all."""
+        with self._database:
+            self._database.execute("DELETE FROM clips WHERE source_sha256=?", (source.sha256,))
+            self._database.execute(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    source.sha256, _safe(source.name), _json(source.also_named),
+                    _json(source.sidecar), _safe(source.group), source.num_bytes,
+                    source.fingerprint, source.code, _json(source.evidence), _json(source.facts),
+                ),
+            )  # fmt: skip
+            self._database.executemany(
+                "INSERT INTO clips VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        clip.clip_id, clip.source_sha256, clip.status, clip.code,
+                        _json(clip.evidence), _json(clip.record), clip.folder,
+                    )
+                    for clip in clips
+                ],
+            )  # fmt: skip
+
+    def update_names(self, sources: Iterable[Source]) -> None:
+        """Take over what may change without new work: names, licence, url, group, split."""
+        with self._database:
+            self._database.executemany(
+                "UPDATE sources SET name=?, also_named=?, sidecar=?, grouping=? WHERE sha256=?",
+                [
+                    (
+                        _safe(source.name), _json(source.also_named),
+                        _json(asdict(source.sidecar)), _safe(source.group), source.sha256,
+                    )
+                    for source in sources
+                ],
+            )  # fmt: skip
+
+    def sources(self) -> list[SourceRow]:
+        """All sources, in order of sha256."""
+        rows = self._database.execute(
+            "SELECT sha256, name, also_named, sidecar, grouping, num_bytes, fingerprint, code, "
+            "evidence, facts FROM sources ORDER BY sha256"
+        )
+        return [
+            SourceRow(
+                sha256=row[0], name=row[1], also_named=json.loads(row[2]),
+                sidecar=json.loads(row[3]), group=row[4], num_bytes=row[5], fingerprint=row[6],
+                code=row[7], evidence=json.loads(row[8]), facts=json.loads(row[9]),
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def clips(self) -> list[ClipRow]:
+        """All candidate clips, in order of clip_id."""
+        rows = self._database.execute(
+            "SELECT clip_id, source_sha256, status, code, evidence, record, folder "
+            "FROM clips ORDER BY clip_id"
+        )
+        return [
+            ClipRow(
+                clip_id=row[0], source_sha256=row[1], status=row[2], code=row[3],
+                evidence=json.loads(row[4]), record=json.loads(row[5]), folder=row[6],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def _one(self, query: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
+        return self._database.execute(query, values).fetchone()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as Python's."""
+    return value.item()
+
+
+def _safe(name: str) -> str:
+    """A file name as valid text: undecodable bytes become question marks."""
+    return name.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,155 @@
+"""Raw videos below a folder: what each one is, by its content, and what its sidecar says.
+
+A sidecar is ``<stem>.json`` beside the video, with optional keys licence, url, group, split
+(train, val, bench), truth (a video of the same motion in the target garment) and target_garment
+(a picture). Files that a sidecar names are no sources.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "bench")
+HASH_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """What is known about a raw video besides its pixels; None means unknown."""
+
+    licence: str | None = None
+    url: str | None = None
+    group: str | None = None  # videos of one group never straddle splits
+    split: str | None = None
+    truth: str | None = None  # path relative to the sidecar
+    target_garment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file, known by its content; ``path`` and ``name`` are metadata."""
+
+    path: Path
+    name: str  # below SRC, with forward slashes
+    sha256: str
+    num_bytes: int
+    sidecar: Sidecar
+    truth_path: Path | None = None
+    target_path: Path | None = None
+    companions_sha256: str | None = None  # of truth and target: they decide what a clip holds
+    also_named: tuple[str, ...] = ()  # further files with the very same bytes
+
+    @property
+    def group(self) -> str:
+        """What splits keep together: the sidecar's group, or this file alone."""
+        return self.sidecar.group or self.sha256
+
+
+def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
+    """All source files below ``root``, each content once, in order of name.
+
+    Args:
+        root: folder to walk; hidden files and folders are left out.
+        hash_of: sha256 of a file (the ledger remembers those of unchanged files).
+
+    Raises:
+        DataError: ``root`` is missing, no folder, or holds no files; a sidecar is not readable.
+    """
+    if not root.is_dir():
+        raise DataError(f"src={root} is not a folder; give one that holds videos")
+    files = [path for path in _walk(root) if path.is_file()]
+    if not files:
+        raise DataError(f"src={root} holds no files; give a folder with videos")
+    stems = {(path.parent, path.stem) for path in files if path.suffix.lower() != ".json"}
+    sidecars = {
+        (path.parent, path.stem): path
+        for path in files
+        if path.suffix.lower() == ".json" and (path.parent, path.stem) in stems
+    }
+    read = {key: _read_sidecar(path) for key, path in sidecars.items()}
+    companions = {
+        (sidecars[key].parent / named).resolve()
+        for key, sidecar in read.items()
+        for named in (sidecar.truth, sidecar.target_garment)
+        if named is not None
+    }
+    by_content: dict[str, Source] = {}
+    for path in files:
+        key = (path.parent, path.stem)
+        if path == sidecars.get(key) or path.resolve() in companions:
+            continue
+        source = _describe(path, root, read.get(key, Sidecar()), hash_of)
+        first = by_content.get(source.sha256)
+        if first is None:
+            by_content[source.sha256] = source
+        else:
+            merged = {**vars(first), "also_named": (*first.also_named, source.name)}
+            by_content[source.sha256] = Source(**merged)
+    if not by_content:
+        raise DataError(f"src={root} holds sidecars only; give a folder with videos")
+    return sorted(by_content.values(), key=lambda source: source.name)
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _walk(root: Path) -> list[Path]:
+    found: list[Path] = []
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    return found
+
+
+def _read_sidecar(path: Path) -> Sidecar:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"sidecar {path} is not readable JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"sidecar {path} holds a {type(content).__name__}; an object is expected")
+    known = {field.name for field in fields(Sidecar)}
+    for key in sorted(set(content) - known):
+        logger.debug("%s: key %r is not used", path, key)
+    values = {key: str(value) for key, value in content.items() if key in known and value}
+    if values.get("split", SPLITS[0]) not in SPLITS:
+        raise DataError(
+            f"sidecar {path}: split is {values['split']!r}; {', '.join(SPLITS)} are accepted"
+        )
+    return Sidecar(**values)
+
+
+def _describe(path: Path, root: Path, sidecar: Sidecar, hash_of: Callable[[Path], str]) -> Source:
+    paths = [
+        (path.parent / named) if named else None
+        for named in (sidecar.truth, sidecar.target_garment)
+    ]
+    for companion in paths:
+        if companion is not None and not companion.is_file():
+            raise DataError(f"{path.with_suffix('.json')} names {companion}, which does not exist")
+    hashes = [hash_of(companion) for companion in paths if companion is not None]
+    return Source(
+        path=path,
+        name=path.relative_to(root).as_posix(),
+        sha256=hash_of(path),
+        num_bytes=path.stat().st_size,
+        sidecar=sidecar,
+        truth_path=paths[0],
+        target_path=paths[1],
+        companions_sha256=hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None,
+    )

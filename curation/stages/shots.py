@@ -1,0 +1,200 @@
+"""Scenes of a source, found in its stored signals: cuts, dissolves, blank frames, size changes.
+
+Hard cuts: PySceneDetect's AdaptiveDetector rule united with its HistogramDetector rule, applied to
+the scores that these detectors gave in the first pass. Flashes are vetoed. Dissolves are found in
+the thumbnails: frames that are linear blends of what was before and what comes after.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.signals import Signals
+
+MAX_RATIO = 255.0
+CLEAR_STEP = 0.5
+"""A blend that jumps by more than this share between two frames is a hard cut, not a dissolve."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotsConfig:
+    """Thresholds of scene detection; configs/curate.yaml says how each was found."""
+
+    adaptive_ratio: float = 3.0
+    adaptive_window: int = 2  # frames on each side
+    min_content: float = 15.0
+    max_histogram_correlation: float = 0.8
+    flash_s: float = 0.2
+    flash_share: float = 0.35
+    dissolve_s: float = 0.5  # half the window a dissolve is looked for in
+    min_dissolve_change: float = 12.0  # gray levels
+    max_blend_error: float = 0.12
+    max_blank_contrast: float = 6.0
+
+    def __post_init__(self) -> None:
+        if self.adaptive_window < 1:
+            raise ConfigError(f"adaptive_window is {self.adaptive_window}; 1 or more is accepted")
+        for name in ("flash_share", "max_blend_error", "max_histogram_correlation"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; 0..1 is accepted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Frames first <= i < last between two transitions; times are the cuts themselves."""
+
+    first: int
+    last: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, order=True)
+class Transition:
+    """Frames that belong to no scene: leave <= i < enter; empty (leave == enter) for a cut."""
+
+    leave: int
+    enter: int
+    kind: str  # cut, resize, dissolve, blank
+
+
+def find_scenes(signals: Signals, config: ShotsConfig) -> list[Scene]:
+    """Scenes in order of time; a video without a cut is one scene."""
+    transitions = find_transitions(signals, config)
+    bounds = [0]
+    for transition in transitions:
+        bounds += [transition.leave, transition.enter]
+    bounds.append(signals.num_frames)
+    times = np.append(signals.times_s, signals.end_s)
+    scenes = [
+        Scene(first=first, last=last, start_s=float(times[first]), end_s=float(times[last]))
+        for first, last in zip(bounds[::2], bounds[1::2], strict=True)
+        if last > first
+    ]
+    return scenes
+
+
+def find_transitions(signals: Signals, config: ShotsConfig) -> list[Transition]:
+    """All transitions, in order and without overlap."""
+    found = [Transition(i, i, "cut") for i in find_cuts(signals, config)]
+    found += [Transition(int(i), int(i), "resize") for i in np.flatnonzero(signals.is_resized)]
+    found += find_dissolves(signals, config)
+    for run in runs_of(signals.contrast <= config.max_blank_contrast):
+        found.append(Transition(run.start, run.stop, "blank"))
+    merged: list[Transition] = []
+    for transition in sorted(found):
+        if merged and transition.leave <= merged[-1].enter:
+            before = merged.pop()
+            kind = before.kind if before.enter > before.leave else transition.kind
+            transition = Transition(before.leave, max(before.enter, transition.enter), kind)
+        merged.append(transition)
+    return merged
+
+
+def find_cuts(signals: Signals, config: ShotsConfig) -> list[int]:
+    """Index of the first frame after each hard cut."""
+    adaptive = adaptive_cuts(signals.content, config)
+    histogram = signals.histogram <= config.max_histogram_correlation
+    histogram[:1] = False
+    cuts: list[int] = []
+    for index in np.flatnonzero(adaptive | histogram):
+        if is_flash(signals, int(index), config):
+            continue
+        if cuts and index - cuts[-1] <= config.adaptive_window:
+            # neighbours tell of one cut: keep the stronger
+            if signals.content[index] > signals.content[cuts[-1]]:
+                cuts[-1] = int(index)
+            continue
+        cuts.append(int(index))
+    return cuts
+
+
+def adaptive_cuts(content: np.ndarray, config: ShotsConfig) -> np.ndarray:
+    """AdaptiveDetector's rule (scenedetect 0.7, adaptive_detector.py) on stored scores, (n,) bool.
+
+    A cut is a frame whose score is large and ``adaptive_ratio`` times the mean of its neighbours.
+    """
+    window = config.adaptive_window
+    is_cut = np.zeros(len(content), dtype=bool)
+    if len(content) < 2 * window + 1:
+        return is_cut
+    around = np.lib.stride_tricks.sliding_window_view(content.astype(np.float64), 2 * window + 1)
+    target = around[:, window]
+    mean = (around.sum(axis=1) - target) / (2 * window)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(mean < 1e-5, MAX_RATIO, np.minimum(target / mean, MAX_RATIO))
+    hit = (ratio >= config.adaptive_ratio) & (target >= config.min_content)
+    is_cut[window : len(content) - window] = hit
+    return is_cut
+
+
+def is_flash(signals: Signals, index: int, config: ShotsConfig) -> bool:
+    """Whether what follows soon looks like what was before: a strobe, a camera flash."""
+    reach = round(config.flash_s / signals.frame_s) if signals.frame_s > 0 else 0
+    thumbs = signals.thumbs
+    jump = difference(thumbs[index - 1], thumbs[index])
+    before = thumbs[max(index - reach, 0) : index]
+    after = thumbs[index : index + reach + 1]
+    for earlier in before:
+        for later in after:
+            if difference(earlier, later) < config.flash_share * jump:
+                return True
+    return False
+
+
+def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
+    """Gradual changes: stretches whose frames are linear blends of their two ends."""
+    if signals.num_frames < 8 or signals.frame_s <= 0:
+        return []
+    thumbs = signals.thumbs.astype(np.float32)
+    found: list[tuple[float, Transition]] = []
+    for half in sorted(
+        {_frames(config.dissolve_s / 2, signals), _frames(config.dissolve_s, signals)}
+    ):
+        if 2 * half >= len(thumbs):
+            continue
+        change = np.abs(thumbs[2 * half :] - thumbs[: -2 * half]).mean(axis=(1, 2))
+        for start in np.flatnonzero(change >= config.min_dissolve_change):
+            window = thumbs[start : start + 2 * half + 1]
+            span = _blend_span(window, config.max_blend_error)
+            if span is not None:
+                leave, enter = int(start) + span[0], int(start) + span[1]
+                found.append((float(change[start]), Transition(leave, enter, "dissolve")))
+    # overlapping windows see the same dissolve: the one with the largest change sees all of it
+    chosen: list[Transition] = []
+    for _, transition in sorted(found, key=lambda pair: -pair[0]):
+        if all(transition.enter <= c.leave or transition.leave >= c.enter for c in chosen):
+            chosen.append(transition)
+    return sorted(chosen)
+
+
+def _blend_span(window: np.ndarray, max_error: float) -> tuple[int, int] | None:
+    """Where a window (n, h, w) moves from its first to its last frame, if it does so linearly."""
+    first, last = window[0], window[-1]
+    direction = (last - first).ravel()
+    shares = (window - first).reshape(len(window), -1) @ direction / (direction @ direction)
+    steps = np.diff(shares)
+    if steps.max() > CLEAR_STEP or steps.min() < -0.05:
+        return None
+    blends = first + shares[:, None, None] * (last - first)
+    error = np.abs(window - blends).mean(axis=(1, 2)).max() / np.abs(last - first).mean()
+    if error > max_error:
+        return None
+    inside = np.flatnonzero((shares > 0.03) & (shares < 0.97))
+    return (int(inside[0]), int(inside[-1]) + 1) if len(inside) >= 2 else None
+
+
+def _frames(duration_s: float, signals: Signals) -> int:
+    return max(3, round(duration_s / signals.frame_s))
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean absolute difference of two uint8 images."""
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def runs_of(flags: np.ndarray) -> list[slice]:
+    """Maximal runs of True in (n,) bool, as slices."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
