@@ -1,0 +1,80 @@
+"""The two kinds of attention every block is made of.
+
+Source: Open-Sora v1.0.0, ``Attention`` and ``MultiHeadCrossAttention`` in
+``opensora/models/layers/blocks.py``. Attribute names are a checkpoint contract.
+"""
+
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values, each (batch, heads, tokens, head width): made once, attended to often."""
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a set of tokens to itself."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def within_frames(self, x: Float[Tensor, "b t s d"]) -> Float[Tensor, "b t s d"]:
+        """Spatial attention: the tokens of each frame attend to those of the same frame."""
+        q, k, v = rearrange(self.qkv(x), "b t s (k h d) -> k (b t) h s d", k=3, h=self.num_heads)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(rearrange(mixed, "(b t) h s d -> b t s (h d)", t=x.shape[1]))
+
+    def across_frames(self, x: Float[Tensor, "b t s d"]) -> Float[Tensor, "b t s d"]:
+        """Temporal attention: each place attends to the same place in all frames.
+
+        With one frame the softmax is over one number, so that the result is exactly
+        ``proj(v(x))``: just that is computed.
+        """
+        if x.shape[1] == 1:
+            value = F.linear(x, self.qkv.weight[2 * self.dim :], self.qkv.bias[2 * self.dim :])
+            return self.proj(value)
+        q, k, v = rearrange(self.qkv(x), "b t s (k h d) -> k (b s) h t d", k=3, h=self.num_heads)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(rearrange(mixed, "(b s) h t d -> b t s (h d)", s=x.shape[2]))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of tokens to another set: caption tokens, or a garment's."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_linear = nn.Linear(dim, dim)
+        self.kv_linear = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def keys_values(self, context: Float[Tensor, "b l d"]) -> KeysValues:
+        """Project what is attended to; the result serves any number of queries."""
+        keys, values = rearrange(
+            self.kv_linear(context), "b l (k h d) -> k b h l d", k=2, h=self.num_heads
+        )
+        return keys, values
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        context: KeysValues,
+        keep_mask: Bool[Tensor, "b l"] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        """Attend.
+
+        Args:
+            x: the tokens that ask.
+            context: what ``keys_values`` gave; a batch of one serves every row.
+            keep_mask: True where a context token exists; None when all do.
+        """
+        q = rearrange(self.q_linear(x), "b n (h d) -> b h n d", h=self.num_heads)
+        k, v = (side.expand(x.shape[0], -1, -1, -1) for side in context)
+        mask = None if keep_mask is None else keep_mask[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.proj(rearrange(mixed, "b h n d -> b n (h d)"))

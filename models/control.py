@@ -1,0 +1,85 @@
+"""The ID ControlNet: person, pose and mask -> residuals for the first blocks of the denoiser.
+
+Source: VITON-DiT (arXiv 2405.18326), Figure 2; zero layers as in ControlNet and PixArt-delta.
+"""
+
+from collections.abc import Sequence
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from models.attention import KeysValues
+from models.blocks import STBlock
+from models.embeddings import PatchEmbedding, temporal_positions
+from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
+
+
+def control_channels(latent_channels: int) -> int:
+    """Channels of the control input: agnostic latents | DensePose latents | mask."""
+    return 2 * latent_channels + 1
+
+
+class ControlNet(nn.Module):
+    """The first blocks of the denoiser once more, fed with the conditions as well.
+
+    ``input_projection`` and ``output_projections`` start at zero: the first, so that a copied
+    block starts with the input that it knows; the second, so that the denoiser starts unchanged.
+    Gradients reach the outputs at the first step, all else once these have moved.
+    """
+
+    def __init__(self, config: STDiTConfig, depth: int) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        channels = control_channels(config.in_channels)
+        self.condition_embedder = PatchEmbedding(channels, dim, config.patch_size)
+        self.input_projection = nn.Linear(dim, dim)
+        self.blocks = nn.ModuleList(
+            STBlock(dim, config.num_heads, config.mlp_ratio, temporal=True, fusion=True)
+            for _ in range(depth)
+        )
+        self.output_projections = nn.ModuleList(nn.Linear(dim, dim) for _ in range(depth))
+        initialise_linears(self)
+        for block in self.blocks:
+            assert isinstance(block, STBlock)
+            zero_new_branches(block)
+        for layer in (self.input_projection, *self.output_projections):
+            assert isinstance(layer, nn.Linear)
+            nn.init.zeros_(layer.weight)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "b f s d"],
+        condition: Float[Tensor, "b k t h w"],
+        caption: Float[Tensor, "b l d"],
+        modulation: Float[Tensor, "b #f 6 d"],
+        caption_mask: Bool[Tensor, "b l"] | None = None,
+        garment: Sequence[KeysValues] | None = None,
+    ) -> list[Float[Tensor, "b f s d"]]:
+        """One residual for each of the denoiser's first blocks.
+
+        Args:
+            tokens: the trunk's patch tokens of the noisy latents, positions added.
+            condition: agnostic latents | DensePose latents | mask on the latent grid.
+            caption: the true caption, embedded; never the null one.
+            modulation: six vectors from the timestep.
+            caption_mask: True where a caption token exists.
+            garment: keys and values of each block's ``fusion``; None leaves the garment out.
+        """
+        config = self.config
+        x = tokens + self.input_projection(self.condition_embedder(condition))
+        positions = temporal_positions(x.shape[1], config.dim, config.time_scale, x.device)
+        residuals: list[Tensor] = []
+        for index, (block, output) in enumerate(
+            zip(self.blocks, self.output_projections, strict=True)
+        ):
+            x = block(
+                x,
+                caption,
+                modulation,
+                caption_mask,
+                frame_positions=positions.to(x.dtype) if index == 0 else None,
+                garment=None if garment is None else garment[index],
+            )
+            residuals.append(output(x))
+        return residuals

@@ -1,0 +1,108 @@
+"""The codec without weights: an orthonormal 8 x 8 block DCT whose lowest frequencies are latents.
+
+For machines that have no autoencoder: the demo, tests, learning. Not part of VITON-DiT.
+"""
+
+from functools import lru_cache
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BLOCK = 8
+MAX_CHANNELS = 3 * BLOCK * BLOCK
+MIN_CHANNELS = 4
+
+PLANES = torch.tensor(
+    [
+        [1.0, 1.0, 1.0],  # lightness
+        [1.0, 0.0, -1.0],  # red against blue
+        [1.0, -2.0, 1.0],  # magenta against green
+    ],
+    dtype=torch.float64,
+)
+"""Opponent colours of RGB; each row is normalised before use, which makes the change orthonormal."""
+
+DC_STD = (5.0, 1.0, 0.6)
+AC_STD = (2.2, 0.3, 0.2)
+
+
+def coefficient_std(plane: int, row: int, column: int) -> float:
+    """Expected standard deviation of a coefficient of video in [-1, 1]."""
+    if row == column == 0:
+        return DC_STD[plane]
+    return AC_STD[plane] / (row * row + column * column) ** 0.6
+
+
+@lru_cache(maxsize=1)
+def filters() -> tuple[Float[Tensor, "192 3 8 8"], Float[Tensor, " 192"]]:
+    """All 192 filters, the coefficients of greatest expected variance first, and those stds.
+
+    The filters are an orthonormal basis of a block's 192 numbers; float64.
+    """
+    index = torch.arange(BLOCK, dtype=torch.float64)
+    waves = torch.cos(torch.pi * (2 * index[None] + 1) * index[:, None] / (2 * BLOCK))
+    waves = waves * torch.where(index == 0, (1 / BLOCK) ** 0.5, (2 / BLOCK) ** 0.5)[:, None]
+    planes = PLANES / PLANES.norm(dim=1, keepdim=True)
+    basis = torch.einsum("pc,uy,vx->puvcyx", planes, waves, waves)
+    names = [(p, u, v) for p in range(3) for u in range(BLOCK) for v in range(BLOCK)]
+    names.sort(key=lambda name: -coefficient_std(*name))  # stable: ties keep plane, row, column
+    stds = torch.tensor([coefficient_std(*name) for name in names], dtype=torch.float64)
+    return torch.stack([basis[name] for name in names]), stds
+
+
+class DctCodec(nn.Module):
+    """Block DCT of opponent colours; channel i is the i-th filter's answer over its expected std.
+
+    Gray (0 in [-1, 1]) is latent 0. It follows its input to its device.
+
+    Args:
+        latent_channels: how many coefficients are kept, 4 to 192.
+    """
+
+    factor = BLOCK
+    analysis: Tensor
+    synthesis: Tensor
+
+    def __init__(self, latent_channels: int) -> None:
+        super().__init__()
+        if not MIN_CHANNELS <= latent_channels <= MAX_CHANNELS:
+            raise ValueError(
+                f"the DCT codec keeps {MIN_CHANNELS} to {MAX_CHANNELS} channels,"
+                f" not {latent_channels}"
+            )
+        self.latent_channels = latent_channels
+        self.name = f"dct{latent_channels}"
+        kernels, stds = filters()
+        kernels, stds = kernels[:latent_channels], stds[:latent_channels, None, None, None]
+        self.register_buffer("analysis", (kernels / stds).float(), persistent=False)
+        self.register_buffer("synthesis", (kernels * stds).float(), persistent=False)
+
+    def encode(self, video: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b c t h/8 w/8"]:
+        """Latents of about unit variance.
+
+        Raises:
+            ValueError: height or width is no multiple of 8.
+        """
+        latents = self.encode_images(rearrange(video, "b t c h w -> (b t) c h w"))
+        return rearrange(latents, "(b t) c h w -> b c t h w", b=video.shape[0])
+
+    def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
+        """Latents of single images."""
+        if images.shape[-2] % BLOCK or images.shape[-1] % BLOCK:
+            raise ValueError(
+                f"height and width must be multiples of {BLOCK}, not {tuple(images.shape[-2:])}"
+            )
+        with torch.autocast(images.device.type, enabled=False):
+            return F.conv2d(images.float(), self.analysis.to(images.device), stride=BLOCK)
+
+    def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:
+        """The video, clamped to [-1, 1]."""
+        frames = rearrange(latents, "b c t h w -> (b t) c h w")
+        with torch.autocast(latents.device.type, enabled=False):
+            images = F.conv_transpose2d(
+                frames.float(), self.synthesis.to(latents.device), stride=BLOCK
+            )
+        return rearrange(images, "(b t) c h w -> b t c h w", b=latents.shape[0]).clamp(-1.0, 1.0)

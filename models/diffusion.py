@@ -1,0 +1,358 @@
+"""Gaussian diffusion: noising, the training losses, and single sampler steps.
+
+Source: Open-Sora v1.0.0 ``opensora/schedulers/iddpm`` (after OpenAI's improved diffusion and
+DiT): linear betas, noise prediction, learned-range variance, MSE + variational bound in bits.
+Tables are computed in float64 and read in float32.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """The noise schedule.
+
+    Attributes:
+        num_timesteps: steps of the forward process.
+        beta_start: variance added by the first step.
+        beta_end: variance added by the last step; linear between.
+        learned_range: the network also predicts the reverse steps' variance, in a second half of
+            its output channels. False takes the posterior's variance.
+    """
+
+    num_timesteps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 2e-2
+    learned_range: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_timesteps < 2:
+            raise ValueError(f"num_timesteps must be at least 2, not {self.num_timesteps}")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise ValueError(
+                f"betas must satisfy 0 < beta_start <= beta_end < 1, not {self.beta_start} and"
+                f" {self.beta_end}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionLosses:
+    """Loss terms, one number per latent, so that a caller can weigh frames and regions."""
+
+    mse: Float[Tensor, "b c t h w"]
+    vlb: Float[Tensor, "b c t h w"]  # in bits; zero without a learned variance
+
+
+class Schedule:
+    """All that follows from a list of betas; ``index`` counts into that list.
+
+    Every method takes tensors with the batch first and an index (b,) of the same batch.
+    """
+
+    def __init__(self, betas: Float[Tensor, " n"]) -> None:
+        alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+        previous = torch.cat([alphas_cumprod.new_ones(1), alphas_cumprod[:-1]])
+        variance = betas * (1 - previous) / (1 - alphas_cumprod)
+        self.alphas_cumprod = alphas_cumprod
+        self._tables = {
+            "alphas_cumprod": alphas_cumprod,
+            "alphas_cumprod_previous": previous,
+            "signal": alphas_cumprod.sqrt(),
+            "noise": (1 - alphas_cumprod).sqrt(),
+            "recip_signal": alphas_cumprod.rsqrt(),
+            "recip_noise": (1 / alphas_cumprod - 1).sqrt(),
+            "mean_of_x0": betas * previous.sqrt() / (1 - alphas_cumprod),
+            "mean_of_latents": (1 - previous) * (1 - betas).sqrt() / (1 - alphas_cumprod),
+            "log_beta": betas.log(),
+            # the posterior of the first step has no width: it takes the second one's
+            "log_variance": torch.cat([variance[1:2], variance[1:]]).log(),
+        }
+        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
+
+    def read(
+        self, name: str, index: Int[Tensor, " b"], like: Float[Tensor, "b *n"]
+    ) -> Float[Tensor, "b *ones"]:
+        """Entries of a table, shaped to be broadcast against ``like``; float32."""
+        if index.device not in self._on_device:
+            self._on_device[index.device] = {
+                key: table.to(torch.float32).to(index.device) for key, table in self._tables.items()
+            }
+        entries = self._on_device[index.device][name][index]
+        return entries.reshape(-1, *[1] * (like.ndim - 1))
+
+    def q_sample(
+        self, latents: Float[Tensor, "b *n"], index: Int[Tensor, " b"], noise: Float[Tensor, "b *n"]
+    ) -> Float[Tensor, "b *n"]:
+        """Noise clean latents up to a step."""
+        return (
+            self.read("signal", index, latents) * latents
+            + self.read("noise", index, latents) * noise
+        )
+
+    def predict_x0(
+        self, noise: Float[Tensor, "b *n"], latents: Float[Tensor, "b *n"], index: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b *n"]:
+        """Clean latents, if ``noise`` is what is in ``latents``; not clipped."""
+        return (
+            self.read("recip_signal", index, latents) * latents
+            - self.read("recip_noise", index, latents) * noise
+        )
+
+    def posterior_mean(
+        self, x0: Float[Tensor, "b *n"], latents: Float[Tensor, "b *n"], index: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b *n"]:
+        """Mean of q(x_{i-1} | x_i, x_0)."""
+        return (
+            self.read("mean_of_x0", index, latents) * x0
+            + self.read("mean_of_latents", index, latents) * latents
+        )
+
+    def log_variance(
+        self, fraction: Float[Tensor, "b *n"] | None, index: Int[Tensor, " b"], like: Tensor
+    ) -> Tensor:
+        """Log variance of a reverse step.
+
+        Args:
+            fraction: the network's v, meant to lie in [-1, 1]: f = (v + 1) / 2 of log beta and
+                1 - f of the posterior's; None takes the posterior's.
+            index: step.
+            like: gives the number of axes.
+        """
+        lower = self.read("log_variance", index, like)
+        if fraction is None:
+            return lower
+        share = (fraction + 1) / 2
+        return share * self.read("log_beta", index, like) + (1 - share) * lower
+
+
+class RespacedDiffusion:
+    """A schedule on fewer steps; the network still sees the original timesteps.
+
+    ``index`` counts the kept steps, 0 .. num_steps - 1; a sampler goes down from the last. Feed
+    the network ``timesteps[index]``. Predictions are in float32.
+    """
+
+    def __init__(
+        self, schedule: Schedule, timesteps: Int[Tensor, " n"], learned_range: bool
+    ) -> None:
+        kept = schedule.alphas_cumprod[timesteps]
+        previous = torch.cat([kept.new_ones(1), kept[:-1]])
+        self.timesteps = timesteps
+        self.schedule = Schedule(1 - kept / previous)
+        self.learned_range = learned_range
+
+    @property
+    def num_steps(self) -> int:
+        """Number of kept steps."""
+        return len(self.timesteps)
+
+    @property
+    def alphas_cumprod(self) -> Float[Tensor, " n"]:
+        """Share of the signal's variance that is left at each kept step; float64."""
+        return self.schedule.alphas_cumprod
+
+    def q_sample(
+        self,
+        latents: Float[Tensor, "b c t h w"],
+        index: Int[Tensor, " b"],
+        noise: Float[Tensor, "b c t h w"],
+    ) -> Float[Tensor, "b c t h w"]:
+        """Noise clean latents up to a kept step."""
+        return self.schedule.q_sample(latents, index, noise)
+
+    def predict_x0(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        index: Int[Tensor, " b"],
+    ) -> Float[Tensor, "b c t h w"]:
+        """Clean latents according to the network's output (noise, or noise | variance)."""
+        noise, _ = split_prediction(prediction, latents.shape[1])
+        return self.schedule.predict_x0(noise, latents, index)
+
+    def ancestral_step(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        index: Int[Tensor, " b"],
+        noise: Float[Tensor, "b c t h w"],
+    ) -> Float[Tensor, "b c t h w"]:
+        """One step of DDPM sampling; at index 0 the mean, without noise."""
+        mean, log_variance = self.mean_and_log_variance(prediction, latents, index)
+        moves = (index > 0).to(latents.dtype).reshape(-1, 1, 1, 1, 1)
+        return mean + moves * torch.exp(0.5 * log_variance) * noise
+
+    def mean_and_log_variance(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        index: Int[Tensor, " b"],
+    ) -> tuple[Tensor, Tensor]:
+        """Of the reverse step from ``index`` to the kept step below."""
+        noise, fraction = split_prediction(prediction, latents.shape[1])
+        x0 = self.schedule.predict_x0(noise, latents, index)
+        mean = self.schedule.posterior_mean(x0, latents, index)
+        log_variance = self.schedule.log_variance(
+            fraction if self.learned_range else None, index, latents
+        )
+        return mean, log_variance.expand_as(mean)
+
+    def ddim_step(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        index: Int[Tensor, " b"],
+        eta: float = 0.0,
+        noise: Float[Tensor, "b c t h w"] | None = None,
+    ) -> Float[Tensor, "b c t h w"]:
+        """One step of DDIM sampling (Song et al. 2021, equation 12).
+
+        Args:
+            prediction: the network's output.
+            latents: at ``index``.
+            index: kept step, counted from the clean end.
+            eta: 0 is deterministic, 1 adds as much noise as DDPM.
+            noise: needed if eta is not 0.
+
+        Raises:
+            ValueError: eta is not 0 and there is no noise.
+        """
+        x0 = self.predict_x0(prediction, latents, index)
+        now = self.schedule.read("alphas_cumprod", index, latents)
+        below = self.schedule.read("alphas_cumprod_previous", index, latents)
+        # the noise that belongs to x0, even where guidance changed it on some channels alone
+        epsilon = (self.schedule.read("recip_signal", index, latents) * latents - x0) / (
+            self.schedule.read("recip_noise", index, latents)
+        )
+        sigma = eta * ((1 - below) / (1 - now)).sqrt() * (1 - now / below).sqrt()
+        sample = x0 * below.sqrt() + (1 - below - sigma**2).clamp(min=0).sqrt() * epsilon
+        if eta == 0.0:
+            return sample
+        if noise is None:
+            raise ValueError(f"a DDIM step with eta = {eta} needs noise")
+        moves = (index > 0).to(latents.dtype).reshape(-1, 1, 1, 1, 1)
+        return sample + moves * sigma * noise
+
+
+class GaussianDiffusion:
+    """The forward process of training and its losses."""
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        self.config = config
+        self.schedule = Schedule(
+            torch.linspace(
+                config.beta_start, config.beta_end, config.num_timesteps, dtype=torch.float64
+            )
+        )
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps of the forward process."""
+        return self.config.num_timesteps
+
+    def q_sample(
+        self,
+        latents: Float[Tensor, "b c t h w"],
+        timesteps: Int[Tensor, " b"],
+        noise: Float[Tensor, "b c t h w"],
+    ) -> Float[Tensor, "b c t h w"]:
+        """Noise clean latents up to a timestep."""
+        return self.schedule.q_sample(latents, timesteps, noise)
+
+    def losses(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        noise: Float[Tensor, "b c t h w"],
+        timesteps: Int[Tensor, " b"],
+    ) -> DiffusionLosses:
+        """Squared error of the noise, and the variational bound for the variance, per latent.
+
+        The bound's gradient reaches the variance alone: the predicted noise is detached in it.
+
+        Args:
+            prediction: the network's output; k is 2 c with a learned variance, else c.
+            latents: the clean ones.
+            noise: what was added to them.
+            timesteps: how far.
+        """
+        predicted, fraction = split_prediction(prediction.to(torch.float32), latents.shape[1])
+        mse = (noise - predicted).square()
+        if fraction is None or not self.config.learned_range:
+            return DiffusionLosses(mse=mse, vlb=torch.zeros_like(mse))
+        schedule = self.schedule
+        noised = schedule.q_sample(latents, timesteps, noise)
+        true_mean = schedule.posterior_mean(latents, noised, timesteps)
+        true_log_variance = schedule.log_variance(None, timesteps, latents)
+        x0 = schedule.predict_x0(predicted.detach(), noised, timesteps)
+        mean = schedule.posterior_mean(x0, noised, timesteps)
+        log_variance = schedule.log_variance(fraction, timesteps, latents)
+        kl = normal_kl(true_mean, true_log_variance, mean, log_variance)
+        first = (timesteps == 0).reshape(-1, 1, 1, 1, 1)
+        decoder = -discretised_log_likelihood(latents, mean, 0.5 * log_variance)
+        return DiffusionLosses(mse=mse, vlb=torch.where(first, decoder, kl) / math.log(2.0))
+
+    def respaced(self, num_steps: int) -> RespacedDiffusion:
+        """Evenly spread steps, the first and the last included (improved diffusion's rule).
+
+        Raises:
+            ValueError: fewer than 1 or more than ``num_timesteps`` steps.
+        """
+        total = self.config.num_timesteps
+        if not 1 <= num_steps <= total:
+            raise ValueError(f"num_steps must lie between 1 and {total}, not {num_steps}")
+        stride = (total - 1) / (num_steps - 1) if num_steps > 1 else 1.0
+        # a running sum, not a product: rounding of halves then falls as in the reference
+        kept, position = [], 0.0
+        for _ in range(num_steps):
+            kept.append(round(position))
+            position += stride
+        return RespacedDiffusion(self.schedule, torch.tensor(kept), self.config.learned_range)
+
+
+def split_prediction(
+    prediction: Float[Tensor, "b k t h w"], channels: int
+) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b c t h w"] | None]:
+    """The network's output as (noise, variance fraction), the latter None where it has none."""
+    if prediction.shape[1] == channels:
+        return prediction, None
+    if prediction.shape[1] != 2 * channels:
+        raise ValueError(
+            f"a prediction for {channels} latent channels has {channels} or {2 * channels}"
+            f" channels, not {prediction.shape[1]}"
+        )
+    noise, fraction = prediction.split(channels, dim=1)
+    return noise, fraction
+
+
+def normal_kl(mean1: Tensor, log_variance1: Tensor, mean2: Tensor, log_variance2: Tensor) -> Tensor:
+    """KL divergence of the first Gaussian from the second, in nats, elementwise."""
+    return 0.5 * (
+        -1.0
+        + log_variance2
+        - log_variance1
+        + torch.exp(log_variance1 - log_variance2)
+        + (mean1 - mean2).square() * torch.exp(-log_variance2)
+    )
+
+
+def discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log likelihood of values in bins of 1/127.5, the outer ones open, in nats, elementwise.
+
+    Open-Sora keeps this image formula for latents; so do we, to be equal to it.
+    """
+
+    def cumulative(z: Tensor) -> Tensor:
+        return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)))
+
+    centred = x - mean
+    inverse_scale = torch.exp(-log_scale)
+    upper = cumulative(inverse_scale * (centred + 1.0 / 255.0))
+    lower = cumulative(inverse_scale * (centred - 1.0 / 255.0))
+    likelihood = torch.where(x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower))
+    return likelihood.clamp(min=1e-12).log()

@@ -1,0 +1,116 @@
+"""All that a checkpoint needs to run: networks, codec, captions and diffusion from one config."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from models.diffusion import DiffusionConfig, GaussianDiffusion
+from models.text import CaptionConfig, Captions, build_captions
+from models.vae import FACTOR, Codec, CodecConfig, build_codec, mask_to_latents
+from models.viton_dit import VitonDiT, VitonDiTConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemConfig:
+    """One model of videos of one size; stored in every checkpoint.
+
+    Attributes:
+        network: the three networks.
+        codec: between pixels and latents.
+        caption: the constant prompt.
+        diffusion: the noise schedule.
+        height: of the video in pixels.
+        width: of the video in pixels.
+        num_frames: frames of one window.
+        fps: frames a second that the network is trained at.
+    """
+
+    network: VitonDiTConfig = field(default_factory=VitonDiTConfig)
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    height: int = 512
+    width: int = 384
+    num_frames: int = 16
+    fps: float = 8.0
+
+    def __post_init__(self) -> None:
+        trunk = self.network.trunk
+        for name, patch in (("height", trunk.patch_size[1]), ("width", trunk.patch_size[2])):
+            value, unit = getattr(self, name), FACTOR * patch
+            if value <= 0 or value % unit:
+                raise ValueError(f"{name} must be a positive multiple of {unit}, not {value}")
+        if self.num_frames < 1 or self.fps <= 0:
+            raise ValueError(
+                f"num_frames and fps must be positive, not {self.num_frames} and {self.fps}"
+            )
+        if trunk.in_channels != self.codec.latent_channels:
+            raise ValueError(
+                f"network.trunk.in_channels ({trunk.in_channels}) must equal"
+                f" codec.latent_channels ({self.codec.latent_channels})"
+            )
+        out_channels = trunk.in_channels * (2 if self.diffusion.learned_range else 1)
+        if trunk.out_channels != out_channels:
+            raise ValueError(
+                f"network.trunk.out_channels must be {out_channels} (in_channels"
+                f" {trunk.in_channels}, diffusion.learned_range {self.diffusion.learned_range}),"
+                f" not {trunk.out_channels}"
+            )
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """Of one window: channels, frames, height, width."""
+        height, width = self.height // FACTOR, self.width // FACTOR
+        return self.codec.latent_channels, self.num_frames, height, width
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """The parts, built. Only ``network`` is ever trained."""
+
+    config: SystemConfig
+    network: VitonDiT
+    codec: Codec
+    captions: Captions
+    diffusion: GaussianDiffusion
+
+    @torch.no_grad()
+    def encode_conditions(
+        self,
+        agnostic: Float[Tensor, "b t 3 h w"],
+        mask: Float[Tensor, "b t 1 h w"],
+        densepose: Float[Tensor, "b t 3 h w"],
+        garment: Float[Tensor, "b 3 h2 w2"],
+    ) -> tuple[Float[Tensor, "b k t y x"], Float[Tensor, "b c y2 x2"]]:
+        """Pixels -> what ``Conditions.control`` and ``VitonDiT.encode_garment`` take.
+
+        Args:
+            agnostic: the video, gray where the mask is 1; known frames whole; in [-1, 1].
+            mask: 1 = to be painted; all 0 in known frames.
+            densepose: rendered, in [-1, 1].
+            garment: on a plain ground, in [-1, 1].
+
+        Returns:
+            agnostic latents | DensePose latents | mask, k = 2 c + 1 channels; and the garment's
+            latents.
+        """
+        parts = [self.codec.encode(agnostic), self.codec.encode(densepose), mask_to_latents(mask)]
+        return torch.cat(parts, dim=1), self.codec.encode_images(garment)
+
+
+def build_system(config: SystemConfig) -> System:
+    """Build every part, the network with fresh weights.
+
+    Raises:
+        ValueError: a codec or caption file that is missing or does not fit.
+    """
+    network = VitonDiT(config.network)
+    return System(
+        config=config,
+        network=network,
+        codec=build_codec(config.codec),
+        captions=build_captions(config.caption, network.denoiser.y_embedder),
+        diffusion=GaussianDiffusion(config.diffusion),
+    )

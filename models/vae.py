@@ -1,0 +1,179 @@
+"""Between pixels and latents: the codec's interface, and the KL autoencoder of real runs.
+
+Both codecs work frame by frame, at one latent per 8 x 8 pixels, and are never trained. The one
+without weights is in ``dct.py``.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.dct import MAX_CHANNELS, DctCodec
+
+FACTOR = 8
+"""Pixels per latent, in height and in width; the same for every codec."""
+
+KINDS = ("dct", "kl")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """What turns video into latents and back. Video lies in [-1, 1]; decoding clamps to it."""
+
+    latent_channels: int
+    factor: int
+    name: str
+
+    def encode(self, video: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b c t h/8 w/8"]:
+        """Latents of about unit variance."""
+        ...
+
+    def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:
+        """The video, in [-1, 1]."""
+        ...
+
+    def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
+        """Latents of single images."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecConfig:
+    """Which codec.
+
+    Attributes:
+        kind: "kl", diffusers' AutoencoderKL from a local folder; "dct", the block DCT that needs
+            no weights (demo, tests, learning).
+        path: the folder of the autoencoder (config.json, diffusion_pytorch_model.safetensors);
+            kind "kl" alone.
+        latent_channels: 4 for Stable Diffusion's autoencoders; 4 to 192 for "dct" (see there).
+        frames_per_call: frames that the autoencoder sees at once: memory against speed.
+        precision: the autoencoder computes in "float32" or "bfloat16"; results are float32.
+    """
+
+    kind: str = "kl"
+    path: str | None = None
+    latent_channels: int = 4
+    frames_per_call: int = 8
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {KINDS}, not {self.kind!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, not {self.precision!r}")
+        if self.frames_per_call < 1:
+            raise ValueError(f"frames_per_call must be at least 1, not {self.frames_per_call}")
+        if not 1 <= self.latent_channels <= MAX_CHANNELS:
+            raise ValueError(
+                f"latent_channels must lie between 1 and {MAX_CHANNELS}, not {self.latent_channels}"
+            )
+        if self.kind == "dct" and self.path is not None:
+            raise ValueError(f"kind 'dct' has no weights: path must be empty, not {self.path!r}")
+
+
+class KlCodec(nn.Module):
+    """diffusers' AutoencoderKL; latents are the posterior's means, shifted and scaled.
+
+    It follows its input to its device.
+
+    Args:
+        autoencoder: an ``AutoencoderKL``.
+        name: for reports.
+        frames_per_call: see CodecConfig.
+    """
+
+    factor = FACTOR
+
+    def __init__(self, autoencoder: Any, name: str, frames_per_call: int) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder.eval().requires_grad_(False)
+        self.name = name
+        self.frames_per_call = frames_per_call
+        self.latent_channels = int(autoencoder.config.latent_channels)
+        self.scale = float(autoencoder.config.scaling_factor)
+        self.shift = float(getattr(autoencoder.config, "shift_factor", None) or 0.0)
+
+    def encode(self, video: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b c t h/8 w/8"]:
+        """The posterior's means, frame by frame; nothing is drawn."""
+        latents = self.encode_images(rearrange(video, "b t c h w -> (b t) c h w"))
+        return rearrange(latents, "(b t) c h w -> b c t h w", b=video.shape[0])
+
+    @torch.no_grad()
+    def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
+        """The posterior's means."""
+        autoencoder = self._ready(images)
+        with torch.autocast(images.device.type, enabled=False):
+            means = [
+                autoencoder.encode(part.to(autoencoder.dtype)).latent_dist.mode().float()
+                for part in images.split(self.frames_per_call)
+            ]
+        return (torch.cat(means) - self.shift) * self.scale
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:
+        """The video, clamped to [-1, 1]."""
+        autoencoder = self._ready(latents)
+        frames = rearrange(latents / self.scale + self.shift, "b c t h w -> (b t) c h w")
+        with torch.autocast(latents.device.type, enabled=False):
+            images = [
+                autoencoder.decode(part.to(autoencoder.dtype)).sample.float()
+                for part in frames.split(self.frames_per_call)
+            ]
+        video = rearrange(torch.cat(images), "(b t) c h w -> b t c h w", b=latents.shape[0])
+        return video.clamp(-1.0, 1.0)
+
+    def _ready(self, like: Tensor) -> Any:
+        if self.autoencoder.device != like.device:
+            self.autoencoder.to(like.device)
+        return self.autoencoder
+
+
+def build_codec(config: CodecConfig) -> Codec:
+    """The codec that a config names.
+
+    Raises:
+        ValueError: no folder, no autoencoder in it, or one with other latents than configured.
+    """
+    if config.kind == "dct":
+        return DctCodec(config.latent_channels)
+    if config.path is None:
+        raise ValueError(
+            "codec.path must name the folder of a diffusers AutoencoderKL (or take codec.kind=dct,"
+            " which needs no weights)"
+        )
+    folder = Path(config.path)
+    for file in ("config.json", "diffusion_pytorch_model.safetensors"):
+        if not (folder / file).is_file():
+            raise ValueError(
+                f"codec.path {folder} is no folder of an AutoencoderKL: {file} is missing"
+            )
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
+
+    autoencoder: Any = AutoencoderKL.from_pretrained(
+        str(folder), local_files_only=True, use_safetensors=True
+    )
+    codec = KlCodec(
+        autoencoder.to(getattr(torch, config.precision)),
+        f"kl:{folder.name}",
+        config.frames_per_call,
+    )
+    if codec.latent_channels != config.latent_channels:
+        raise ValueError(
+            f"the autoencoder in {folder} has {codec.latent_channels} latent channels,"
+            f" codec.latent_channels says {config.latent_channels}"
+        )
+    return codec
+
+
+def mask_to_latents(mask: Float[Tensor, "b t 1 h w"]) -> Float[Tensor, "b 1 t h/8 w/8"]:
+    """A mask on the latent grid: a latent is to be painted if any of its pixels is."""
+    pooled = F.max_pool2d(rearrange(mask, "b t c h w -> (b t) c h w"), FACTOR)
+    return rearrange(pooled, "(b t) c h w -> b c t h w", b=mask.shape[0])

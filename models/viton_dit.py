@@ -1,0 +1,300 @@
+"""VITON-DiT: denoiser, garment extractor and ID ControlNet as one network.
+
+Source: VITON-DiT (arXiv 2405.18326), Figure 2; what the paper leaves open is decided in the
+docstrings here. Read this file first, then ``stdit.py`` and ``blocks.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float, Num
+from torch import Tensor, nn
+
+from models.attention import KeysValues
+from models.blocks import STBlock
+from models.control import ControlNet
+from models.garment import GarmentExtractor, GarmentFeatures
+from models.stdit import STDiT, STDiTConfig
+
+KNOWN_FRAMES = ("control", "timestep")
+NULL_MASKS = ("full", "prompt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitonDiTConfig:
+    """Sizes of the three networks, and the decisions that the paper leaves open.
+
+    Attributes:
+        trunk: the denoiser's sizes; extractor and ControlNet share them.
+        control_depth: blocks of the ControlNet; None takes half the trunk's, rounded down.
+        known_frames: how the network learns that a frame is known: "control", by its condition
+            alone (the frame in the agnostic image's place and an empty mask); "timestep", also by
+            modulating it with timestep 0 (as Open-Sora v1.1 does).
+        null_mask: which caption mask the null caption uses: "full", all its tokens; "prompt", the
+            mask of the caption that was dropped (Open-Sora v1.0's way, for its checkpoints).
+    """
+
+    trunk: STDiTConfig = field(default_factory=STDiTConfig)
+    control_depth: int | None = None
+    known_frames: str = "control"
+    null_mask: str = "full"
+
+    def __post_init__(self) -> None:
+        if self.trunk.patch_size[0] != 1:
+            raise ValueError(
+                f"trunk.patch_size must keep frames apart (1 first), not {self.trunk.patch_size}"
+            )
+        if self.trunk.depth < 2:
+            raise ValueError(f"trunk.depth must be at least 2, not {self.trunk.depth}")
+        if self.control_depth is not None and not 1 <= self.control_depth <= self.trunk.depth:
+            raise ValueError(
+                f"control_depth must lie between 1 and trunk.depth ({self.trunk.depth}),"
+                f" not {self.control_depth}"
+            )
+        if self.known_frames not in KNOWN_FRAMES:
+            raise ValueError(
+                f"known_frames must be one of {KNOWN_FRAMES}, not {self.known_frames!r}"
+            )
+        if self.null_mask not in NULL_MASKS:
+            raise ValueError(f"null_mask must be one of {NULL_MASKS}, not {self.null_mask!r}")
+
+    @property
+    def num_control_blocks(self) -> int:
+        """Blocks of the ControlNet."""
+        return self.trunk.depth // 2 if self.control_depth is None else self.control_depth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """All that a video is painted from, but its noisy latents.
+
+    Attributes:
+        caption: caption tokens at their encoder's width.
+        caption_mask: True (or nonzero) where a token exists; None when all do.
+        garment: from ``VitonDiT.encode_garment``; None skips the garment attention everywhere.
+        control: agnostic latents | DensePose latents | mask (1 = to be painted) on the latent
+            grid; None skips the ControlNet.
+        known: True for frames that are given; only read if ``known_frames`` is "timestep".
+        drop: True for rows whose trunk is to see the null caption and no garment: the null side of
+            guidance. The extractor and the ControlNet see the true ones in every row, so that one
+            pass of theirs serves both sides.
+    """
+
+    caption: Float[Tensor, "b l e"]
+    caption_mask: Num[Tensor, "b l"] | Bool[Tensor, "b l"] | None = None
+    garment: GarmentFeatures | None = None
+    control: Float[Tensor, "b k t h w"] | None = None
+    known: Bool[Tensor, "b t"] | None = None
+    drop: Bool[Tensor, " b"] | None = None
+
+
+class VitonDiT(nn.Module):
+    """Noisy latents, timesteps and conditions -> predicted noise and variance.
+
+    The names ``denoiser``, ``garment``, ``control`` are a checkpoint contract, and what freezing
+    patterns are written against (``denoiser.blocks.*.attn_temp.*``).
+
+    Garment attention starts with a zero output projection. At the very first step it alone gets a
+    gradient; the extractor, and the attention's other weights, from the second step on.
+    """
+
+    def __init__(self, config: VitonDiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.denoiser = STDiT(config.trunk, fusion=True)
+        self.garment = GarmentExtractor(config.trunk)
+        self.control = ControlNet(config.trunk, config.num_control_blocks)
+
+    def encode_garment(
+        self,
+        garment_latents: Float[Tensor, "b c h w"],
+        caption: Float[Tensor, "b l e"],
+        caption_mask: Num[Tensor, "b l"] | Bool[Tensor, "b l"] | None = None,
+    ) -> GarmentFeatures:
+        """Run the extractor, at timestep 0 and with the true caption; once per garment.
+
+        Args:
+            garment_latents: the garment image through the codec.
+            caption: the caption the video is made with.
+            caption_mask: True (or nonzero) where a token exists.
+        """
+        trunk = self.denoiser
+        zeros = garment_latents.new_zeros((garment_latents.shape[0], 1), dtype=torch.float32)
+        _, modulation = trunk.embed_timesteps(zeros)
+        positions = trunk.grid_positions(garment_latents[:, :, None])
+        embedded = trunk.y_embedder(caption)
+        return self.garment(
+            garment_latents, positions, embedded, modulation, _boolean(caption_mask)
+        )
+
+    def project_garment(self, features: GarmentFeatures) -> GarmentFeatures:
+        """The features with all keys and values made: worth it where many steps follow."""
+        return replace(
+            features,
+            denoiser_keys_values=_keys_values(self.denoiser.blocks, features),
+            control_keys_values=_keys_values(self.control.blocks, features),
+        )
+
+    def control_residuals(
+        self,
+        latents: Float[Tensor, "b c t h w"],
+        timesteps: Num[Tensor, " b"],
+        conditions: Conditions,
+    ) -> list[Float[Tensor, "b t s d"]]:
+        """What the ControlNet adds to the denoiser's first blocks; empty without ``control``.
+
+        It never sees ``drop``: the result serves both sides of guidance.
+        """
+        if conditions.control is None:
+            return []
+        trunk = self.denoiser
+        features = conditions.garment
+        garment = None
+        if features is not None:
+            garment = features.control_keys_values or _keys_values(self.control.blocks, features)
+        _, modulation = trunk.embed_timesteps(self._frame_timesteps(timesteps, conditions))
+        return self.control(
+            trunk.embed_latents(latents),
+            conditions.control,
+            trunk.y_embedder(conditions.caption),
+            modulation,
+            _boolean(conditions.caption_mask),
+            garment,
+        )
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b c t h w"],
+        timesteps: Num[Tensor, " b"],
+        conditions: Conditions,
+        control_residuals: Sequence[Float[Tensor, "b t s d"]] | None = None,
+    ) -> Float[Tensor, "b o t h w"]:
+        """Predict.
+
+        Args:
+            latents: noisy latents.
+            timesteps: original indices, 0 .. num_timesteps - 1.
+            conditions: see there.
+            control_residuals: what ``control_residuals`` gave for the same latents and timesteps;
+                None computes them here.
+
+        Returns:
+            noise | variance along the channels, on the grid of ``latents``.
+        """
+        if control_residuals is None:
+            control_residuals = self.control_residuals(latents, timesteps, conditions)
+        trunk = self.denoiser
+        features, keep = self._trunk_garment(conditions)
+        garment = None
+        if features is not None:
+            garment = features.denoiser_keys_values or _keys_values(trunk.blocks, features)
+        caption, caption_mask = self._trunk_caption(conditions)
+        timestep, modulation = trunk.embed_timesteps(self._frame_timesteps(timesteps, conditions))
+        tokens = trunk.run_blocks(
+            trunk.embed_latents(latents),
+            trunk.y_embedder(caption),
+            modulation,
+            caption_mask,
+            garment=garment,
+            garment_keep=keep,
+            residuals=control_residuals,
+        )
+        return trunk.predict(tokens, timestep, latents)
+
+    @torch.no_grad()
+    def initialise_from_trunk(self) -> None:
+        """Copy the denoiser's weights into the extractor and the ControlNet.
+
+        ==============================================  ==========================================
+        to                                              from
+        ==============================================  ==========================================
+        ``garment.x_embedder``                          ``denoiser.x_embedder``
+        ``garment.blocks.i`` (0 .. N - 2)               ``denoiser.blocks.i`` but ``attn_temp``
+        ``control.blocks.i`` (0 .. control_depth - 1)   ``denoiser.blocks.i``, ``attn_temp`` too
+        every ``fusion.q_linear``, ``fusion.kv_linear`` the q rows, the k and v rows of ``attn.qkv``
+        every ``fusion.proj``                           zero
+        ``control.input_projection``                    zero
+        ``control.output_projections``                  zero
+        ``control.condition_embedder``                  kept as initialised
+        ==============================================  ==========================================
+
+        With the zeros the prediction stays the bare trunk's, bit for bit.
+        """
+        trunk = self.denoiser
+        self.garment.x_embedder.load_state_dict(trunk.x_embedder.state_dict())
+        for source, block in zip(trunk.blocks, self.garment.blocks, strict=False):
+            _copy_matching(source, block)
+        for source, block in zip(trunk.blocks, self.control.blocks, strict=False):
+            _copy_matching(source, block)
+        for block in (*trunk.blocks, *self.control.blocks):
+            assert isinstance(block, STBlock)
+            assert block.fusion is not None
+            dim = self.config.trunk.dim
+            for name in ("weight", "bias"):
+                qkv = getattr(block.attn.qkv, name)
+                getattr(block.fusion.q_linear, name).copy_(qkv[:dim])
+                getattr(block.fusion.kv_linear, name).copy_(qkv[dim:])
+                getattr(block.fusion.proj, name).zero_()
+        for layer in (self.control.input_projection, *self.control.output_projections):
+            for parameter in layer.parameters():
+                parameter.zero_()
+
+    def _frame_timesteps(
+        self, timesteps: Num[Tensor, " b"], conditions: Conditions
+    ) -> Num[Tensor, "b f"]:
+        """One timestep per row, or one per frame where known frames have timestep 0."""
+        per_row = timesteps[:, None]
+        if self.config.known_frames != "timestep" or conditions.known is None:
+            return per_row
+        return per_row.masked_fill(conditions.known, 0)
+
+    def _trunk_caption(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
+        """The caption that the trunk sees: the null caption in dropped rows."""
+        caption, mask, drop = conditions.caption, _boolean(conditions.caption_mask), conditions.drop
+        if drop is None:
+            return caption, mask
+        null = self.denoiser.y_embedder.y_embedding
+        if caption.shape[1:] != null.shape:
+            raise ValueError(
+                f"rows can only be dropped from captions of the null caption's size"
+                f" {tuple(null.shape)} (tokens, width), not {tuple(caption.shape[1:])}"
+            )
+        caption = torch.where(drop[:, None, None], null.to(caption.dtype), caption)
+        if mask is not None and self.config.null_mask == "full":
+            mask = mask | drop[:, None]
+        return caption, mask
+
+    def _trunk_garment(
+        self, conditions: Conditions
+    ) -> tuple[GarmentFeatures | None, Tensor | None]:
+        """The garment that the trunk sees, and 1 for each row that sees it.
+
+        Where all rows are dropped the attention is skipped, but not in training: there every
+        parameter must stay part of the graph, whatever the rows of this process.
+        """
+        features, drop = conditions.garment, conditions.drop
+        if features is None or drop is None:
+            return features, None
+        if not torch.is_grad_enabled() and bool(drop.all()):
+            return None, None
+        return features, (~drop).to(torch.float32)
+
+
+def _boolean(mask: Tensor | None) -> Tensor | None:
+    return None if mask is None else mask.to(torch.bool)
+
+
+def _keys_values(blocks: nn.ModuleList, features: GarmentFeatures) -> list[KeysValues]:
+    """Keys and values of the first ``len(blocks)`` taps."""
+    pairs: list[KeysValues] = []
+    for block, hidden in zip(blocks, features.hidden, strict=False):
+        assert isinstance(block, STBlock)
+        assert block.fusion is not None
+        pairs.append(block.fusion.keys_values(hidden))
+    return pairs
+
+
+def _copy_matching(source: nn.Module, target: nn.Module) -> None:
+    """Copy each parameter of ``target`` from the one of the same name."""
+    target.load_state_dict({name: source.state_dict()[name] for name in target.state_dict()})
