@@ -22,6 +22,7 @@ _COPIED_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 _BT709 = 1  # AVCOL_SPC_BT709: the matrix of most HD video
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _ENCODER_OPTIONS = {"preset": "medium", "crf": "16"}
+_ROUNDING = Fraction(101, 100_000)  # s: what Matroska's clock of 1/1000 s can be off
 
 _logger = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> 
 def _steady(time: Fraction, index: int, rate: Fraction) -> Fraction:
     """The exact time of a constant rate where the stored one is only rounded (1/1000 s in MKV)."""
     exact = index / rate
-    return exact if abs(time - exact) * rate < Fraction(1, 4) else time
+    return exact if abs(time - exact) <= _ROUNDING else time
 
 
 class _Sound:
@@ -213,6 +214,8 @@ class _Sound:
         self._out_stream = container.add_stream_from_template(self._in_stream)
         self._packets = (p for p in self._input.demux(self._in_stream) if p.dts is not None)
         self._pending = next(self._packets, None)
+        # encoders put a packet of priming before time 0: it belongs to the sound
+        self._priming = 0 if self._pending is None else min(0, self._pending.pts)
 
     def mux_until(self, time: Fraction | None, first: Fraction) -> None:
         """Write packets that start before ``time`` (None: all); the pictures begin at ``first``."""
@@ -221,7 +224,7 @@ class _Sound:
             if time is not None and packet.dts * packet.time_base > time:
                 return
             shift = round(first / packet.time_base)
-            if packet.pts >= shift:  # sound before the first picture is cut off
+            if packet.pts >= shift + self._priming:  # sound before the first picture is cut off
                 packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
                 packet.stream = self._out_stream
                 self._container.mux(packet)
