@@ -1,0 +1,269 @@
+"""Rendered dancers: raw videos for curation to eat, and a benchmark that knows its truth.
+
+``python -m datasets.synthetic configs/demo/render.yaml out=raw/dancers`` writes
+
+    OUT/train/*.mp4            raw videos (training, validation and a few unusable ones)
+    OUT/bench/raw/*.mp4        raw videos to try garments on
+    OUT/bench/garments/*.png   the garments to put on, product pictures
+    OUT/bench/truth/*.mp4      the same motion in those garments
+    OUT/bench/truth_masks/*.mp4  where the garment is in the truth (lossless gray, 255 = garment)
+
+with a sidecar ``<stem>.json`` beside each raw video. Every file is a pure function of the settings;
+a second run skips what exists, a changed setting (or renderer) renders anew.
+"""
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from configs.command import run_command
+from configs.errors import DataError
+from configs.loading import load_config, split_arguments, to_plain
+from datasets.parts import ParseLabel
+from datasets.synthetic_cast import ClipSpec, draw_clip, draw_target_garment
+from datasets.synthetic_clips import RenderedClip, render_clip, render_frames, render_garment
+from datasets.synthetic_rejects import REJECTS, render_reject
+from datasets.tracks import encode_labels, encode_video
+
+logger = logging.getLogger(__name__)
+
+LICENCE = "CC0-1.0 (rendered)"
+MANIFEST = "render.json"
+
+__all__ = ["RenderedClip", "SyntheticConfig", "draw_clip", "main", "render_clip", "write_dancers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """What to render. Heights and widths are pixels; ``workers`` 0 takes every core.
+
+    ``num_bad`` adds that many videos that curation has to refuse or to cut, so that its funnel has
+    something to show.
+    """
+
+    out: str = "raw/dancers"
+    num_train: int = 60
+    num_val: int = 4
+    num_bench: int = 8
+    num_bad: int = 6
+    duration_s: float = 2.5
+    fps: float = 12.0
+    height: int = 512
+    width: int = 384
+    seed: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_train", "num_val", "num_bench", "num_bad", "workers", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
+        if self.num_bad > len(REJECTS):
+            raise ValueError(f"num_bad is {self.num_bad}; at most {len(REJECTS)} kinds exist")
+        if not 0.5 <= self.duration_s <= 600:
+            raise ValueError(f"duration_s is {self.duration_s}; 0.5 to 600 is accepted")
+        if not 1 <= self.fps <= 60:
+            raise ValueError(f"fps is {self.fps}; 1 to 60 is accepted")
+        if min(self.height, self.width) < 64 or self.height % 2 or self.width % 2:
+            raise ValueError(
+                f"height x width is {self.height}x{self.width}; even numbers from 64 are accepted"
+            )
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a clip."""
+        return round(self.duration_s * self.fps)
+
+    def clip(self, split: str, index: int) -> ClipSpec:
+        """The spec of clip ``index`` of a split."""
+        return draw_clip(
+            self.seed,
+            split,
+            index,
+            height=self.height,
+            width=self.width,
+            num_frames=self.num_frames,
+            fps=self.fps,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One raw video and what belongs to it."""
+
+    kind: str  # train, val, bench or bad
+    index: int
+
+    def files(self) -> list[str]:
+        """Paths under OUT; the last one is written last and means the job is done."""
+        name = self.name
+        if self.kind == "bench":
+            return [
+                f"bench/garments/{name}.png", f"bench/truth/{name}.mp4",
+                f"bench/truth_masks/{name}.mp4", f"bench/raw/{name}.mp4", f"bench/raw/{name}.json",
+            ]  # fmt: skip
+        return [f"train/{name}.mp4", f"train/{name}.json"]
+
+    @property
+    def name(self) -> str:
+        if self.kind == "bad":
+            return REJECTS[self.index]
+        return f"{'dancer' if self.kind == 'train' else self.kind}_{self.index:03d}"
+
+
+def write_dancers(config: SyntheticConfig, progress: Progress | None = None) -> int:
+    """Render what is missing under ``config.out``.
+
+    Returns:
+        How many videos were rendered; 0 when everything was there.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    out = Path(config.out)
+    jobs = [
+        _Job(kind=kind, index=index)
+        for kind, count in (
+            ("bench", config.num_bench), ("bad", config.num_bad), ("val", config.num_val),
+            ("train", config.num_train),
+        )
+        for index in range(count)
+    ]  # fmt: skip
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _forget_other_renders(config, out, jobs)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}") from error
+    missing = [job for job in jobs if not all((out / file).is_file() for file in job.files())]
+    task = None
+    if progress is not None:
+        task = progress.add_task(
+            "rendering dancers", total=len(jobs), completed=len(jobs) - len(missing)
+        )
+    workers = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
+    if workers == 1:
+        for job in missing:
+            _run_job(config, job)
+            if progress is not None and task is not None:
+                progress.advance(task)
+        return len(missing)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        for done in as_completed([pool.submit(_run_job, config, job) for job in missing]):
+            done.result()
+            if progress is not None and task is not None:
+                progress.advance(task)
+    return len(missing)
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+
+
+def _forget_other_renders(config: SyntheticConfig, out: Path, jobs: list[_Job]) -> None:
+    """Delete what an earlier run with other settings wrote, and note what this run writes."""
+    identity = _identity(config)
+    files = [file for job in jobs for file in job.files()]
+    manifest = out / MANIFEST
+    if manifest.is_file():
+        try:
+            earlier = json.loads(manifest.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            earlier = {}
+        stale = set(earlier.get("files", []))
+        if earlier.get("identity") == identity:
+            stale -= set(files)
+        else:
+            logger.info("settings or renderer changed: rendering %s anew", out)
+        for file in sorted(stale):
+            (out / file).unlink(missing_ok=True)
+    content = {"identity": identity, "config": to_plain(config), "files": files}
+    _write(manifest, json.dumps(content, indent=1).encode())
+
+
+def _identity(config: SyntheticConfig) -> str:
+    """Hash of everything a rendered file depends on: settings and the renderer's own source."""
+    settings = to_plain(config)
+    for name in ("out", "workers", "num_train", "num_val", "num_bench", "num_bad"):
+        settings.pop(name)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    folder = Path(__file__).parent
+    for source in sorted([*folder.glob("rendering*.py"), *folder.glob("synthetic*.py")]):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _run_job(config: SyntheticConfig, job: _Job) -> None:
+    out = Path(config.out)
+    sidecar: dict[str, Any] = {"licence": LICENCE, "url": None, "split": job.kind}
+    if job.kind == "bad":
+        content, note = render_reject(job.name, config.clip("bad", job.index))
+        sidecar |= {"split": "train", "group": job.name, "note": note}
+        _write(out / f"train/{job.name}.mp4", content)
+    else:
+        spec = config.clip(job.kind, job.index)
+        sidecar["group"] = f"{job.kind}-{config.seed}-{job.index:03d}"
+        if job.kind == "bench":
+            sidecar |= _write_bench_truth(spec, job, out)
+        frames = (frame for frame, _ in render_frames(spec))
+        _write(out / job.files()[-2], encode_video(frames, spec.fps))
+        sidecar["garment"] = spec.dancers[0].figure.garment.to_plain()
+    _write(out / job.files()[-1], json.dumps(sidecar, indent=1).encode())
+
+
+def _write_bench_truth(spec: ClipSpec, job: _Job, out: Path) -> dict[str, Any]:
+    """Write the target garment and the same motion in it; the sidecar's keys for both."""
+    target = draw_target_garment(spec)
+    picture = render_garment(target, spec.height, spec.width)
+    _, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    _write(out / f"bench/garments/{job.name}.png", png.tobytes())
+    frames, parse = zip(*render_frames(spec.wearing(target)), strict=True)
+    masks = [np.where(labels == ParseLabel.UPPER, 255, 0).astype(np.uint8) for labels in parse]
+    _write(out / f"bench/truth/{job.name}.mp4", encode_video(frames, spec.fps))
+    _write(out / f"bench/truth_masks/{job.name}.mp4", encode_labels(masks, spec.fps))
+    return {
+        "truth": f"../truth/{job.name}.mp4",
+        "truth_mask": f"../truth_masks/{job.name}.mp4",
+        "target_garment": f"../garments/{job.name}.png",
+        "target": target.to_plain(),
+    }
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename: a file that exists is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def main(argv: list[str]) -> int:
+    """Command line: ``python -m datasets.synthetic CONFIG.yaml key=value ...``."""
+    path, overrides = split_arguments(
+        argv, "python -m datasets.synthetic CONFIG.yaml out=DIR key=value ..."
+    )
+    config = load_config(SyntheticConfig, path, overrides)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        rendered = write_dancers(config, progress)
+    total = config.num_train + config.num_val + config.num_bench + config.num_bad
+    print(
+        f"{total} videos under {config.out}: {rendered} rendered, {total - rendered} there before"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

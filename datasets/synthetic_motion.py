@@ -1,0 +1,267 @@
+"""How a rendered dancer moves: seeded key poses on a beat, feet on the floor, joints in 3-D.
+
+World axes: x right, y up, z towards the camera, metres. "left" and "right" are the dancer's own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+ARM_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "hanging": ((0.22, -0.93, 0.08), (0.6, -0.2, -0.9)),
+    "low_diagonal": ((0.62, -0.72, 0.12), (0.4, -0.3, -0.9)),
+    "on_hip": ((0.02, -0.66, 0.16), (1.0, -0.1, -0.5)),
+    "side": ((0.94, 0.02, 0.10), (0.1, -0.9, -0.5)),
+    "high": ((0.30, 0.90, 0.08), (1.0, 0.0, -0.2)),
+    "high_diagonal": ((0.68, 0.66, 0.08), (0.6, -0.6, -0.4)),
+    "bent_up": ((0.52, 0.36, 0.22), (0.7, -0.9, -0.1)),
+    "wave": ((0.62, -0.10, 0.36), (0.5, -0.9, -0.4)),
+    "chest": ((-0.28, -0.26, 0.46), (0.9, -0.6, 0.1)),
+    "front_low": ((0.10, -0.62, 0.46), (0.7, -0.4, -0.6)),
+    "behind_head": ((-0.02, 0.44, -0.04), (1.0, 0.3, 0.2)),
+    "back_low": ((0.42, -0.78, -0.28), (0.6, -0.1, -0.9)),
+}
+"""Wrist (outwards, up, forwards; in arm lengths from the shoulder) and where the elbow points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """Lengths of a dancer's body in metres, and how thick its limbs are (1 = average)."""
+
+    height: float = 1.70
+    shoulder_half: float = 0.172
+    hip_half: float = 0.088
+    girth: float = 1.0
+    waist: float = 1.0
+    chest: float = 1.0
+    head: float = 1.0
+
+    @property
+    def unit(self) -> float:
+        """Size against a body of 1.70 m."""
+        return self.height / 1.70
+
+    @property
+    def thigh(self) -> float:
+        """Hip joint to knee."""
+        return 0.425 * self.unit
+
+    @property
+    def shin(self) -> float:
+        """Knee to ankle."""
+        return 0.405 * self.unit
+
+    @property
+    def upper_arm(self) -> float:
+        """Shoulder to elbow."""
+        return 0.285 * self.unit
+
+    @property
+    def forearm(self) -> float:
+        """Elbow to wrist."""
+        return 0.25 * self.unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """One moment of a dance: joints in metres and the yaws of pelvis, chest and head in radians.
+
+    Joints: pelvis, neck, head, and for each side shoulder, elbow, wrist, fingers, hip, knee, ankle,
+    toes.
+    """
+
+    joints: dict[str, np.ndarray]
+    pelvis_yaw: float
+    chest_yaw: float
+    spine_bow_m: float
+    head_rotation: np.ndarray
+    beat: float
+
+
+def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """Roll about z, then pitch about x (positive nods down), then yaw about y."""
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    cr, sr = np.cos(roll), np.sin(roll)
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return about_y @ about_x @ about_z
+
+
+def dance(
+    body: Body, seed: list[int], num_frames: int, fps: float, energy: float = 1.0
+) -> list[Pose]:
+    """A dance as a pure function of its seed.
+
+    Args:
+        body: whose lengths the joints keep.
+        seed: entropy of the choreography.
+        num_frames: poses to make.
+        fps: poses per second.
+        energy: 1 = lively; near 0 the dancer all but stands still.
+
+    Returns:
+        A pose per frame.
+    """
+    steps = _Choreography(body, np.random.default_rng(seed), num_frames / fps, energy)
+    return [steps.pose(frame / fps) for frame in range(num_frames)]
+
+
+def standing(body: Body, arm: tuple[float, float, float] = (0.62, -0.74, 0.02)) -> Pose:
+    """The canonical pose of product pictures: upright, frontal, arms a little off the body."""
+    steps = _Choreography(body, np.random.default_rng(0), 1.0, 0.0)
+    return steps.pose(0.0, arms=np.array([[arm, arm]]), elbows=np.array([[(0.3, -0.2, -1.0)] * 2]))
+
+
+class _Choreography:
+    """Key values on the beats and the curves between them."""
+
+    def __init__(self, body: Body, rng: np.random.Generator, duration_s: float, energy: float):
+        self.body, self.energy = body, energy
+        self.beats_per_s = rng.uniform(1.45, 2.0)
+        count = int(duration_s * self.beats_per_s) + 4
+        self.phase = rng.uniform(0, 1)
+        self.arms, self.elbows = _arm_keys(rng, count)
+        stance = rng.uniform(0.10, 0.15) * body.unit
+        lateral = np.cumsum(rng.choice([-1, 0, 1], count) * rng.uniform(0.05, 0.16))
+        lateral = np.clip(lateral - lateral.mean(), -0.2, 0.2) * min(energy, 1.0)
+        self.feet = np.zeros((count, 2, 2))  # beat, side (left, right), (x, z)
+        place = [np.array([stance, 0.0]), np.array([-stance, 0.0])]
+        for beat in range(count):
+            side = beat % 2
+            sign = 1.0 if side == 0 else -1.0
+            wide = stance * rng.uniform(0.9, 1.9) if energy > 0 else stance
+            depth = rng.uniform(-0.10, 0.12) * min(energy, 1.0)
+            place[side] = np.array([lateral[beat] + sign * wide, depth])
+            self.feet[beat] = np.stack(place)
+        self.lift = rng.uniform(0.05, 0.14, count) * min(energy, 1.0)
+        turn = rng.uniform(0.15, 0.62)
+        self.yaw = rng.uniform(-turn, turn, count) * min(energy, 1.0)
+        self.yaw[1::2] = 0.5 * (self.yaw[:-1:2][: len(self.yaw[1::2])] + self.yaw[1::2])
+        self.twist = rng.uniform(-0.32, 0.32, count) * energy
+        self.sway = rng.uniform(0.02, 0.055) * energy
+        self.bounce = rng.uniform(0.015, 0.04) * energy
+        self.lean = rng.uniform(-0.05, 0.07, count) * energy
+        self.tilt = rng.uniform(-0.16, 0.16, count) * energy
+        self.look = rng.uniform(-0.35, 0.35, count) * energy
+        self.nod = rng.uniform(-0.10, 0.14, count) * energy
+
+    def pose(
+        self, time_s: float, arms: np.ndarray | None = None, elbows: np.ndarray | None = None
+    ) -> Pose:
+        """The pose at a time; ``arms`` and ``elbows`` override the wrist targets."""
+        body, unit = self.body, self.body.unit
+        beat = time_s * self.beats_per_s + self.phase
+        swing = np.sin(np.pi * beat)
+        feet = _between(self.feet, beat)
+        ankles = np.zeros((2, 3))
+        ankles[:, 0], ankles[:, 2] = feet[:, 0], feet[:, 1]
+        ankles[:, 1] = 0.085 * unit
+        moving, share = (int(beat) + 1) % 2, beat - int(beat)
+        ankles[moving, 1] += self.lift[int(beat) % len(self.lift)] * np.sin(np.pi * share) ** 2
+        pelvis_yaw = float(_between(self.yaw, beat))
+        chest_yaw = pelvis_yaw + float(_between(self.twist, beat))
+        turn = rotation(pelvis_yaw)
+
+        pelvis = np.array([feet[:, 0].mean() + self.sway * swing, 0.0, feet[:, 1].mean()])
+        hips = np.array([[body.hip_half, -0.035 * unit, 0], [-body.hip_half, -0.035 * unit, 0]])
+        hips[:, 1] += np.array([1, -1]) * 0.25 * self.sway * swing
+        hips = hips @ turn.T
+        reach = (body.thigh + body.shin) * 0.992
+        flat = ankles - (pelvis + hips)
+        height = ankles[:, 1] + np.sqrt(
+            np.maximum(reach**2 - flat[:, 0] ** 2 - flat[:, 2] ** 2, 0.01)
+        )
+        pelvis[1] = (height - hips[:, 1]).min() - self.bounce * np.sin(np.pi * beat) ** 2
+        hips = hips + pelvis
+
+        lean = float(_between(self.lean, beat))
+        side_lean = -0.6 * self.sway * swing
+        spine = np.array([side_lean, 0.515 * unit, lean])
+        neck = pelvis + spine / np.linalg.norm(spine) * 0.515 * unit
+        chest = rotation(chest_yaw, lean, 1.2 * side_lean)
+        joints = {"pelvis": pelvis, "neck": neck}
+        arms = _between(self.arms, beat) if arms is None else arms[0]
+        elbows = _between(self.elbows, beat) if elbows is None else elbows[0]
+        for i, (name, sign) in enumerate((("left", 1.0), ("right", -1.0))):
+            mirror = np.array([sign, 1.0, 1.0])
+            raised = max(float(arms[i][1]), 0.0)
+            shoulder = np.array(
+                [sign * (body.shoulder_half - 0.02 * raised), (-0.058 + 0.045 * raised) * unit, 0]
+            )
+            shoulder = neck + chest @ shoulder
+            target = chest @ (arms[i] * mirror) * (body.upper_arm + body.forearm)
+            elbow, wrist = _two_bones(
+                shoulder,
+                shoulder + target,
+                body.upper_arm,
+                body.forearm,
+                chest @ (elbows[i] * mirror),
+            )
+            joints |= {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_wrist": wrist}
+            onward = (wrist - elbow) / np.linalg.norm(wrist - elbow)
+            joints[f"{name}_fingers"] = wrist + onward * 0.165 * unit
+            outward = turn @ np.array([0.35 * sign, 0.0, 1.0])
+            knee, ankle = _two_bones(hips[i], ankles[i], body.thigh, body.shin, outward)
+            foot = rotation(pelvis_yaw + sign * 0.30) @ np.array([0.0, 0.0, 0.17 * unit])
+            drop = np.array([0.0, -0.055 * unit - 0.25 * max(ankle[1] - 0.085 * unit, 0), 0.0])
+            joints |= {f"{name}_hip": hips[i], f"{name}_knee": knee, f"{name}_ankle": ankle}
+            joints[f"{name}_toes"] = ankle + foot + drop
+        head_rotation = rotation(
+            chest_yaw * 0.55 + float(_between(self.look, beat)) + 0.0,
+            float(_between(self.nod, beat)),
+            float(_between(self.tilt, beat)),
+        )
+        joints["head"] = (
+            neck
+            + chest @ np.array([0.0, 0.055 * unit, 0.0])
+            + head_rotation @ (np.array([0.0, 0.125, 0.022]) * unit)
+        )
+        return Pose(
+            joints=joints,
+            pelvis_yaw=pelvis_yaw,
+            chest_yaw=chest_yaw,
+            spine_bow_m=float(0.35 * self.sway * swing),
+            head_rotation=head_rotation,
+            beat=float(beat),
+        )
+
+
+def _arm_keys(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wrist targets and elbow directions on the beats: often mirrored, sometimes held."""
+    names = list(ARM_POSES)
+    chosen: list[tuple[str, str]] = []
+    for _ in range(count):
+        left = names[rng.integers(len(names))]
+        right = left if rng.random() < 0.45 else names[rng.integers(len(names))]
+        if chosen and rng.random() < 0.18:
+            left, right = chosen[-1]
+        chosen.append((left, right))
+    arms = np.array([[ARM_POSES[name][0] for name in pair] for pair in chosen])
+    elbows = np.array([[ARM_POSES[name][1] for name in pair] for pair in chosen])
+    return arms + rng.normal(0, 0.035, arms.shape), elbows
+
+
+def _between(keys: np.ndarray, beat: float) -> np.ndarray:
+    """The eased value between the keys of two beats."""
+    first = int(beat) % len(keys)
+    second = min(first + 1, len(keys) - 1)
+    share = beat - int(beat)
+    eased = share * share * (3.0 - 2.0 * share)
+    return keys[first] * (1.0 - eased) + keys[second] * eased
+
+
+def _two_bones(
+    root: np.ndarray, target: np.ndarray, first: float, second: float, pole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Middle joint and end of two bones that reach for a target, bent towards the pole."""
+    offset = target - root
+    distance = float(np.linalg.norm(offset))
+    forward = offset / max(distance, 1e-6)
+    distance = float(np.clip(distance, abs(first - second) + 0.02, (first + second) * 0.995))
+    along = (first**2 - second**2 + distance**2) / (2 * distance)
+    aside = np.sqrt(max(first**2 - along**2, 0.0))
+    bend = pole - forward * float(pole @ forward)
+    norm = float(np.linalg.norm(bend))
+    bend = bend / norm if norm > 1e-6 else np.array([0.0, 0.0, 1.0])
+    return root + forward * along + bend * aside, root + forward * distance
