@@ -1,0 +1,79 @@
+"""Random agnostic condition swapping: some frames show the network the truth.
+
+In the chosen ("known") frames the agnostic image is replaced by the true frame and the mask by
+zeros, which teaches the network what a known frame is (article, training). Inference relies on it:
+a segment starts from known frames (auto-regression), or lies between two (interpolated
+auto-regression). The patterns are those situations.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+PATTERNS = ("none", "first", "first_last", "first_k", "scattered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapConfig:
+    """Probabilities of the patterns; they add up to one. Single frames are never swapped."""
+
+    none: float = 0.4
+    first: float = 0.15
+    first_last: float = 0.15
+    first_k: float = 0.15
+    scattered: float = 0.15
+    max_known: float = 0.5  # first_k and scattered: at most this share of the frames
+
+    def __post_init__(self) -> None:
+        for pattern, probability in zip(PATTERNS, self.probabilities, strict=True):
+            if not 0.0 <= probability <= 1.0:
+                raise ValueError(f"{pattern} = {probability} is no probability (0 to 1)")
+        if abs(sum(self.probabilities) - 1.0) > 1e-6:
+            raise ValueError(
+                f"the probabilities of the patterns {', '.join(PATTERNS)} add up to "
+                f"{sum(self.probabilities):g}; they must add up to 1"
+            )
+        if not 0.0 < self.max_known < 1.0:
+            raise ValueError(f"max_known = {self.max_known} must lie between 0 and 1")
+
+    @property
+    def probabilities(self) -> list[float]:
+        """In the order of PATTERNS."""
+        return [self.none, self.first, self.first_last, self.first_k, self.scattered]
+
+
+def choose_pattern(config: SwapConfig, num_frames: int, random: np.random.Generator) -> str:
+    """Draw a pattern that a window of this length has room for."""
+    pattern = PATTERNS[int(random.choice(len(PATTERNS), p=config.probabilities))]
+    needed = {"none": 1, "first": 2, "first_last": 3, "first_k": 2, "scattered": 2}[pattern]
+    return pattern if num_frames >= needed else "none"
+
+
+def known_frames(
+    pattern: str, num_frames: int, max_known: float, random: np.random.Generator
+) -> Bool[Tensor, " t"]:
+    """Which frames of a window a pattern makes known; at least one stays unknown."""
+    known = np.zeros(num_frames, dtype=bool)
+    most = min(max(1, int(num_frames * max_known)), num_frames - 1)
+    if pattern == "first":
+        known[0] = True
+    elif pattern == "first_last":
+        known[[0, -1]] = True
+    elif pattern == "first_k":
+        known[: int(random.integers(1, most + 1))] = True
+    elif pattern == "scattered":
+        count = int(random.integers(1, most + 1))
+        known[random.choice(num_frames, size=count, replace=False)] = True
+    elif pattern != "none":
+        raise ValueError(f"pattern {pattern!r} does not exist; there are {', '.join(PATTERNS)}")
+    return torch.from_numpy(known)
+
+
+def swap_mask(
+    mask: Float[Tensor, "t 1 h w"], known: Bool[Tensor, " t"]
+) -> Float[Tensor, "t 1 h w"]:
+    """Zero the mask of known frames: their agnostic image is then the true frame."""
+    return mask * (~known).to(mask.dtype)[:, None, None, None]

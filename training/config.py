@@ -1,0 +1,129 @@
+"""The settings of a training run: what the four stages differ in is data in here, not code."""
+
+from dataclasses import dataclass, field
+
+from datasets.module import DataConfig
+from models.system import SystemConfig
+from training.freezing import PARTS, STAGES, FreezeConfig
+from training.objective import ObjectiveConfig
+from training.optimizers import OptimizerConfig
+
+RESUME = ("auto", "never")
+INIT_WEIGHTS = ("ema", "raw")
+ACCELERATORS = ("auto", "cpu", "gpu")
+PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
+STAGE_PARTS = {
+    "pretrain": ["denoiser"],
+    "stage1": ["denoiser", "garment"],
+    "stage2": ["denoiser", "garment", "control"],
+    "stage3": ["denoiser", "garment", "control"],
+}
+"""Which networks a stage uses where its YAML does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmaConfig:
+    """Exponential moving average of what learns."""
+
+    enabled: bool = True
+    decay: float = 0.9999  # reached as (1 + step) / (10 + step) grows
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay = {self.decay:g} must lie in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Videos sampled from held-out clips with noise that never changes."""
+
+    every_steps: int = 1000  # 0: never
+    num_steps: int = 20  # of the sampler
+    guidance_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.every_steps < 0:
+            raise ValueError(f"every_steps = {self.every_steps} must not be negative")
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps = {self.num_steps} must be at least 1")
+        if self.guidance_scale < 0:
+            raise ValueError(f"guidance_scale = {self.guidance_scale:g} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """The machine's side of a run."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+    accumulate: int = 1  # micro-batches in one optimizer step
+    checkpoint_every_steps: int = 500
+    log_every_steps: int = 10
+    num_threads: int = 0  # of torch on a CPU; 0: as torch chooses
+    activation_checkpointing: bool = False  # recompute blocks in the backward pass: less memory
+    max_skipped: int = 20  # non-finite steps in a row that end the run
+
+    def __post_init__(self) -> None:
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(f"accelerator {self.accelerator!r}: use {', '.join(ACCELERATORS)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r}: use {', '.join(PRECISIONS)}")
+        counts = ("devices", "accumulate", "checkpoint_every_steps", "log_every_steps")
+        for name in (*counts, "max_skipped"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.num_threads < 0:
+            raise ValueError(f"num_threads = {self.num_threads} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One run of one stage.
+
+    ``init_from`` is where another run's weights start this one; ``resume`` is whether this run goes
+    on from its own checkpoint. They are different things.
+    """
+
+    name: str
+    stage: str
+    runs: str = "runs"  # the run's folder is runs/name
+    seed: int = 0
+    max_steps: int = 10_000
+    init_from: str | None = None  # a training checkpoint: runs/<stage before>/checkpoints/last
+    init_weights: str = "ema"  # which of its weights, where it has both; or raw
+    trunk_weights: str | None = None  # a public Open-Sora v1.0 or PixArt-alpha file, for stage 1
+    resume: str = "auto"  # auto: go on where the run's own checkpoint is; never: refuse to
+    parts: list[str] = field(default_factory=list)  # empty: as the stage needs
+    system: SystemConfig = field(default_factory=SystemConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    ema: EmaConfig = field(default_factory=EmaConfig)
+    freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ValueError(f"name {self.name!r} must be a plain folder name")
+        if self.stage not in STAGES:
+            raise ValueError(f"stage {self.stage!r} does not exist; use {', '.join(STAGES)}")
+        if self.max_steps < 1:
+            raise ValueError(f"max_steps = {self.max_steps} must be at least 1")
+        if self.resume not in RESUME:
+            raise ValueError(f"resume = {self.resume!r}: use {', '.join(RESUME)}")
+        if self.init_weights not in INIT_WEIGHTS:
+            raise ValueError(f"init_weights = {self.init_weights!r}: use {', '.join(INIT_WEIGHTS)}")
+        if not self.parts:
+            object.__setattr__(self, "parts", list(STAGE_PARTS[self.stage]))
+        unknown = [part for part in self.parts if part not in PARTS]
+        if unknown or "denoiser" not in self.parts:
+            raise ValueError(f"parts = {list(self.parts)}: use denoiser, and garment and control")
+        if self.init_from is not None and self.trunk_weights is not None:
+            raise ValueError("init_from and trunk_weights are both given; a run starts from one")
+        if self.data.num_frames > self.system.num_frames:
+            raise ValueError(
+                f"data.num_frames = {self.data.num_frames} is more than system.num_frames = "
+                f"{self.system.num_frames}, which the system is made for"
+            )

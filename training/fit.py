@@ -1,0 +1,131 @@
+"""Train one stage: ``python -m training.fit CONFIG.yaml key=value ...``.
+
+Order matters here: what can be wrong is found before anything is loaded. Settings, machine, start
+checkpoint, data, networks, weights, steps.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from configs.command import run_command
+from configs.errors import ConfigError
+from configs.loading import load_config, save_config, split_arguments
+from datasets.module import TryOnData
+from models.system import System, build_system
+from training.callbacks import LastCheckpoint, Pictures, StepProgress, Throughput
+from training.config import TrainConfig
+from training.ema import Ema
+from training.freezing import format_table, learning_table
+from training.machine import check_fits, checkpoint_activations
+from training.module import TryOnModule
+from training.report import write_report
+from training.starts import check_init_from, find_resume, start_from, start_from_trunk
+
+logger = logging.getLogger(__name__)
+
+USAGE = "python -m training.fit CONFIG.yaml [key=value ...]"
+
+
+def main(argv: list[str]) -> int:
+    """Read the settings and train."""
+    path, overrides = split_arguments(argv, USAGE)
+    fit(load_config(TrainConfig, path, overrides), path)
+    return 0
+
+
+def fit(config: TrainConfig, path: Path) -> TryOnModule:
+    """Train one stage from where it stands; returns the trained module.
+
+    Args:
+        config: the run's settings.
+        path: the file they came from, for messages.
+    """
+    check_fits(config, path)
+    folder = Path(config.runs) / config.name
+    resume = find_resume(config, folder)
+    start = None if resume else check_init_from(config, path)
+    data = TryOnData(
+        config.data, config.system.height, config.system.width, config.seed,
+        config.trainer.accumulate,
+    )  # fmt: skip
+    data.setup()
+    if config.trainer.num_threads:
+        torch.set_num_threads(config.trainer.num_threads)
+    module = TryOnModule(config, _build(config, start), folder)
+    rows = learning_table(module.network)
+    logger.info("%s, preset %s:\n%s", config.stage, config.freeze.preset, format_table(rows))
+    save_config(config, folder / "config.yaml")
+    if resume is not None:
+        logger.info("%s: goes on from step %d of %d", folder, resume[1], config.max_steps)
+    else:
+        logger.info("%s: a new run of %d steps on %d clips", folder, config.max_steps,
+                    data.num_clips)  # fmt: skip
+    if resume is None or resume[1] < config.max_steps:
+        _train(config, module, data, folder, resume[0] if resume else None)
+    logger.info("report: %s", write_report(folder, config, rows))
+    return module
+
+
+def _build(config: TrainConfig, start: Path | None) -> System:
+    """The system with the weights that the run starts from."""
+    lightning.seed_everything(config.seed, verbose=False)
+    try:
+        system = build_system(config.system)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if start is not None:
+        start_from(system.network, start, config.init_weights)
+    elif config.trunk_weights is not None:
+        start_from_trunk(system.network, Path(config.trunk_weights))
+    if config.trainer.activation_checkpointing:
+        checkpoint_activations(system.network)
+    return system
+
+
+def _train(
+    config: TrainConfig, module: TryOnModule, data: TryOnData, folder: Path, resume: Path | None
+) -> None:
+    machine = config.trainer
+    callbacks: list[lightning.Callback] = [
+        *([Ema(config.ema)] if config.ema.enabled else []),
+        Throughput(
+            machine.log_every_steps, config.data.batch_size * machine.accumulate * machine.devices
+        ),
+        StepProgress(config.max_steps),
+        Pictures(folder / "samples"),
+        LastCheckpoint(folder / "checkpoints", machine.checkpoint_every_steps),
+    ]
+    interval = config.validation.every_steps
+    trainer = lightning.Trainer(
+        accelerator=machine.accelerator,
+        devices=machine.devices,
+        precision=machine.precision,  # pyright: ignore[reportArgumentType]  (checked in TrainerConfig)
+        accumulate_grad_batches=machine.accumulate,
+        max_steps=config.max_steps,
+        max_epochs=-1,
+        logger=TensorBoardLogger(save_dir=config.runs, name=config.name, version=""),
+        callbacks=callbacks,
+        log_every_n_steps=machine.log_every_steps,
+        val_check_interval=interval * machine.accumulate if interval else None,
+        check_val_every_n_epoch=None,
+        limit_val_batches=None if interval else 0,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+    with warnings.catch_warnings():
+        # our loader is endless and numbered: it needs neither more workers nor a saved position
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*resuming from a checkpoint.*mid-epoch.*")
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,98 @@
+"""What a training step draws and what it minimises.
+
+Loss: mean squared error of the noise plus the variational bound of the learned variance (Improved
+DDPM, Nichol and Dhariwal 2021, L_hybrid as Open-Sora v1.0 weighs it: one to one, in bits). Known
+frames can be left out: at inference they are clamped to the truth, nothing is asked of them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import reduce
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from datasets.draws import numpy_generator, torch_generator
+from models.diffusion import DiffusionLosses
+
+TIMESTEPS = ("uniform", "stratified")
+GOLDEN = 0.6180339887498949
+"""Multiples of the golden ratio fill the unit interval evenly, however many are taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """The loss and the dropout that guidance needs."""
+
+    vlb_weight: float = 1.0
+    known_frames: bool = False  # True: known frames take part in the loss
+    drop_probability: float = 0.1  # the trunk sees no caption and no garment: guidance's null side
+    timesteps: str = "uniform"  # stratified: spread evenly over consecutive samples, less noise
+
+    def __post_init__(self) -> None:
+        if self.vlb_weight < 0:
+            raise ValueError(f"vlb_weight = {self.vlb_weight:g} must not be negative")
+        if not 0 <= self.drop_probability < 1:
+            raise ValueError(f"drop_probability = {self.drop_probability:g} must lie in [0, 1)")
+        if self.timesteps not in TIMESTEPS:
+            raise ValueError(f"timesteps {self.timesteps!r} does not exist; use {TIMESTEPS}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """What chance decides in a step, row by row."""
+
+    timesteps: Int[Tensor, " b"]
+    noise: Float[Tensor, "b c t h w"]
+    drop: Bool[Tensor, " b"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """The loss, its two terms, and each row's loss."""
+
+    loss: Float[Tensor, ""]
+    mse: Float[Tensor, ""]
+    vlb: Float[Tensor, ""]
+    rows: Float[Tensor, " b"]
+
+
+def draw(
+    config: ObjectiveConfig,
+    seed: int,
+    numbers: Int[Tensor, " b"],
+    latents: Float[Tensor, "b c t h w"],
+    num_timesteps: int,
+) -> Draws:
+    """Timestep, noise and dropout of each row, from (seed, the row's number in the run) alone.
+
+    Noise is drawn on the CPU, so that a GPU run can be repeated anywhere.
+    """
+    timesteps, noise, drop = [], [], []
+    for number in numbers.tolist():
+        random = numpy_generator(seed, "objective", number)
+        uniform, chance = float(random.random()), float(random.random())
+        if config.timesteps == "stratified":
+            uniform = (number * GOLDEN + seed * GOLDEN**2) % 1.0
+        timesteps.append(min(int(uniform * num_timesteps), num_timesteps - 1))
+        drop.append(chance < config.drop_probability)
+        generator = torch_generator(seed, "noise", number)
+        noise.append(torch.randn(latents.shape[1:], generator=generator))
+    device = latents.device
+    return Draws(
+        timesteps=torch.tensor(timesteps, device=device),
+        noise=torch.stack(noise).to(device, latents.dtype),
+        drop=torch.tensor(drop, device=device),
+    )
+
+
+def reduce_losses(
+    config: ObjectiveConfig, losses: DiffusionLosses, known: Bool[Tensor, "b t"]
+) -> Objective:
+    """Mean over the frames that count, then over rows."""
+    counts = torch.ones_like(known) if config.known_frames else ~known
+    weights = counts.to(losses.mse.dtype) / counts.sum(dim=1, keepdim=True).clamp(min=1)
+    mse = (reduce(losses.mse, "b c t h w -> b t", "mean") * weights).sum(dim=1)
+    vlb = (reduce(losses.vlb, "b c t h w -> b t", "mean") * weights).sum(dim=1)
+    rows = mse + config.vlb_weight * vlb
+    return Objective(loss=rows.mean(), mse=mse.mean(), vlb=vlb.mean(), rows=rows)

@@ -1,0 +1,79 @@
+"""AdamW over what learns, with warm-up and a constant or cosine learning rate."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW and its learning rate over the run."""
+
+    lr: float = 1e-4
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+    weight_decay: float = 0.0  # on matrices only: not on biases, tables and norms
+    warmup_steps: int = 0
+    schedule: str = "constant"  # or cosine: from lr to min_lr_share * lr at max_steps
+    min_lr_share: float = 0.1
+    clip: float = 1.0  # largest gradient norm; 0: no clipping
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr = {self.lr:g} must be above 0")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas = {list(self.betas)} must be two numbers in [0, 1)")
+        if self.eps <= 0:
+            raise ValueError(f"eps = {self.eps:g} must be above 0")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule {self.schedule!r} does not exist; use {SCHEDULES}")
+        if not 0 <= self.min_lr_share <= 1:
+            raise ValueError(f"min_lr_share = {self.min_lr_share:g} must lie in [0, 1]")
+        for name in ("weight_decay", "warmup_steps", "clip"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
+
+
+def build_optimizer(
+    config: OptimizerConfig, parameters: Iterable[tuple[str, nn.Parameter]]
+) -> torch.optim.AdamW:
+    """AdamW over the named parameters that need a gradient; frozen ones have no state at all."""
+    learning = [parameter for _, parameter in parameters if parameter.requires_grad]
+    matrices = [parameter for parameter in learning if parameter.ndim > 1]
+    vectors = [parameter for parameter in learning if parameter.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        betas=(config.betas[0], config.betas[1]),
+        eps=config.eps,
+        fused=all(parameter.is_cuda for parameter in learning),
+    )
+
+
+def lr_share(config: OptimizerConfig, step: int, max_steps: int) -> float:
+    """The share of ``lr`` at an optimizer step: linear warm-up, then the schedule."""
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    if config.schedule == "constant":
+        return 1.0
+    span = max(1, max_steps - config.warmup_steps)
+    progress = min(1.0, (step - config.warmup_steps) / span)
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return config.min_lr_share + (1 - config.min_lr_share) * cosine
+
+
+def build_schedule(
+    config: OptimizerConfig, optimizer: torch.optim.Optimizer, max_steps: int
+) -> LambdaLR:
+    """``lr_share`` as a scheduler that is stepped after each optimizer step."""
+    return LambdaLR(optimizer, lambda step: lr_share(config, step, max_steps))

@@ -1,0 +1,128 @@
+"""``runs/<name>/report.html``: what a run learned, in curves, pictures and a table."""
+
+from html import escape
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from configs.loading import to_plain
+from datasets import webpage
+from training.config import TrainConfig
+from training.freezing import describe
+
+Curve = tuple[list[int], list[float]]
+
+
+def write_report(folder: Path, config: TrainConfig, learning: list[tuple[str, int, int]]) -> Path:
+    """Write the page of a run and return its path.
+
+    Args:
+        folder: of the run.
+        config: its settings.
+        learning: the table of what learned (``freezing.learning_table``).
+    """
+    curves = read_scalars(folder)
+    sections = [
+        webpage.section("Headline", webpage.cards(_headline(config, curves))),
+        webpage.section("Curves", webpage.figure_image(_draw(curves), "curves of the run")),
+        webpage.section("Samples", _samples(folder / "samples")),
+        webpage.section("What learned", _learning(learning)),
+        webpage.section("Settings", _settings(config)),
+    ]
+    lead = (
+        f"{escape(config.stage)}, freeze preset {escape(config.freeze.preset)}, codec "
+        f"{escape(config.system.codec.kind)}, caption {escape(config.system.caption.kind)}"
+    )
+    path = folder / "report.html"
+    path.write_text(webpage.page(f"Training {config.name}", lead, sections), encoding="utf-8")
+    return path
+
+
+def read_scalars(folder: Path) -> dict[str, Curve]:
+    """Every TensorBoard scalar of a run; where a resumed run wrote a step twice, the later wins."""
+    values: dict[str, dict[int, float]] = {}
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(file), size_guidance={"scalars": 0})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            found = values.setdefault(tag, {})
+            found.update({event.step: event.value for event in events.Scalars(tag)})
+    return {
+        tag: ([step for step, _ in sorted(points.items())], [v for _, v in sorted(points.items())])
+        for tag, points in values.items()
+    }
+
+
+def smooth(values: list[float], window: int = 25) -> np.ndarray:
+    """Running mean over the last ``window`` values (fewer at the start)."""
+    sums = np.cumsum(np.insert(np.asarray(values, dtype=np.float64), 0, 0.0))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - window)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def _headline(config: TrainConfig, curves: dict[str, Curve]) -> list[tuple[str, str]]:
+    found = [(f"{config.max_steps}", "steps asked for")]
+    for tag, label in (("loss/train", "loss at the end (mean of 25)"),
+                       ("time/step_s", "seconds a step"), ("data/clips_per_s", "clips a second"),
+                       ("validation/ssim", "SSIM of held-out samples")):  # fmt: skip
+        if tag in curves:
+            found.append((f"{smooth(curves[tag][1])[-1]:.3g}", label))
+    return found
+
+
+def _draw(curves: dict[str, Curve]) -> Figure:
+    shown = [tag for tag in ("loss/mse", "loss/vlb", "gradient/norm", "validation/ssim")
+             if tag in curves]  # fmt: skip
+    figure = Figure(figsize=(9, 2.4 * max(1, (len(shown) + 1) // 2)))
+    for number, tag in enumerate(shown, start=1):
+        axes = figure.add_subplot((len(shown) + 1) // 2, 2, number)
+        steps, values = curves[tag]
+        axes.plot(steps, values, color="#b9c4d6", linewidth=0.8)
+        axes.plot(steps, smooth(values), color="#2f5fd0", linewidth=1.6)
+        axes.set_title(tag, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return figure
+
+
+def _samples(folder: Path, most: int = 12) -> str:
+    files = sorted(folder.glob("step-*.png"))
+    if not files:
+        return "<p>No samples were taken.</p>"
+    last = [file for file in files if file.name.split("-")[1] == files[-1].name.split("-")[1]]
+    items = [
+        webpage.captioned(webpage.png_image(_read(file), file.stem), file.stem)
+        for file in last[:most]
+    ]
+    words = "<p>Rows: source, agnostic, result; the garment stands on the left.</p>"
+    return words + webpage.grid(items, cell_px=320)
+
+
+def _read(file: Path) -> np.ndarray:
+    image = cv2.imread(str(file))
+    assert image is not None  # our own file, just listed
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _learning(rows: list[tuple[str, int, int]]) -> str:
+    shown = [(group, describe(learn, total), learn, total) for group, learn, total in rows]
+    return webpage.table(["parameters", "", "learning", "in all"], shown)
+
+
+def _settings(config: TrainConfig) -> str:
+    rows: list[tuple[str, str]] = []
+
+    def walk(values: dict[str, object], prefix: str) -> None:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                walk(value, f"{prefix}{key}.")
+            else:
+                rows.append((f"{prefix}{key}", str(value)))
+
+    walk(to_plain(config), "")
+    return webpage.table(["key", "value"], rows)

@@ -1,0 +1,76 @@
+"""Validation's samples: held-out windows painted from noise that never changes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from datasets.draws import torch_generator
+from datasets.module import NumberedBatch
+
+if TYPE_CHECKING:
+    from training.module import TryOnModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledWindow:
+    """One window as pictures."""
+
+    key: str
+    source: UInt8[np.ndarray, "t h w 3"]
+    agnostic: UInt8[np.ndarray, "t h w 3"]
+    garment: UInt8[np.ndarray, "h w 3"]
+    result: UInt8[np.ndarray, "t h w 3"]
+
+    @classmethod
+    def of(cls, batch: NumberedBatch, video: Float[Tensor, "1 t 3 h w"]) -> "SampledWindow":
+        """The first row of a batch, and what was sampled for it."""
+        return cls(
+            key=batch.keys[0],
+            source=to_pixels(batch.video[0]),
+            agnostic=to_pixels(batch.agnostic[0]),
+            garment=to_pixels(batch.garment)[0],
+            result=to_pixels(video[0]),
+        )
+
+    def strip(self, num_frames: int = 4) -> UInt8[np.ndarray, "h w 3"]:
+        """Rows source, agnostic and result of some frames; the garment stands on the left."""
+        count = min(num_frames, len(self.source))
+        shown = np.linspace(0, len(self.source) - 1, count).round().astype(int)
+        rows = [np.concatenate(list(track[shown]), axis=1)
+                for track in (self.source, self.agnostic, self.result)]  # fmt: skip
+        blank = np.full_like(self.garment, 255)
+        left = np.concatenate([self.garment, blank, blank], axis=0)
+        return np.concatenate([left, np.concatenate(rows, axis=0)], axis=1)
+
+
+@torch.no_grad()
+def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, "b t 3 h w"]:
+    """Deterministic DDIM from noise that belongs to the window's number."""
+    config, system = module.config, module.system
+    conditions = module.conditions(batch, drop=None)
+    channels, _, height, width = system.config.latent_shape
+    shape = (channels, batch.video.shape[1], height, width)
+    latents = torch.stack(
+        [
+            torch.randn(shape, generator=torch_generator(config.seed, "validation", number))
+            for number in batch.numbers.tolist()
+        ]
+    ).to(batch.video.device)
+    schedule = system.diffusion.respaced(config.validation.num_steps)
+    for step in reversed(range(schedule.num_steps)):
+        index = torch.full((len(latents),), step, device=latents.device)
+        timesteps = schedule.timesteps.to(latents.device)[index]
+        prediction = module.network(latents, timesteps, conditions)
+        latents = schedule.ddim_step(prediction, latents, index)
+    return system.codec.decode(latents)
+
+
+def to_pixels(video: Float[Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:
+    """[-1, 1] -> bytes."""
+    scaled = ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return np.ascontiguousarray(rearrange(scaled, "t c h w -> t h w c").numpy())

@@ -1,0 +1,132 @@
+"""Where a run's weights come from: fresh, another run (``init_from``), or itself (``resume``)."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.errors import ConfigError, DataError
+from configs.loading import to_plain
+from models.checkpoints import load_network, load_open_sora, read_checkpoint
+from models.viton_dit import VitonDiT
+from training.config import TrainConfig
+from training.freezing import PARTS
+
+logger = logging.getLogger(__name__)
+
+_BEFORE = {
+    "stage1": ("pretrain", "make pretrain"),
+    "stage2": ("stage1", "make train-stage1"),
+    "stage3": ("stage2", "make train-stage2"),
+}
+_FREE_TO_CHANGE = ("max_steps", "resume", "runs", "init_from", "validation", "trainer")
+
+
+def checkpoint_file(path: str | Path) -> Path:
+    """``.../checkpoints``, ``.../checkpoints/last`` and ``.../checkpoints/last.ckpt`` are one."""
+    given = Path(path)
+    if given.is_dir():
+        return given / "last.ckpt"
+    return given if given.suffix == ".ckpt" else given.with_name(f"{given.name}.ckpt")
+
+
+def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
+    """The checkpoint that ``init_from`` names, or None if there is no such setting.
+
+    Raises:
+        DataError: it is not there; the sentence says what to run first.
+    """
+    if config.init_from is None:
+        return None
+    file = checkpoint_file(config.init_from)
+    if file.is_file():
+        return file
+    advice = "set init_from to a training checkpoint"
+    if config.stage in _BEFORE:
+        before, command = _BEFORE[config.stage]
+        default = config_path.parent.name == "configs"
+        chosen = "" if default else f" CONFIG={config_path.with_name(f'{before}.yaml')}"
+        advice = f"run `{command}{chosen}` first, or {advice}"
+    raise DataError(f"{config.stage} starts from {file}, which does not exist; {advice}")
+
+
+def start_from(network: VitonDiT, file: Path, weights: str) -> None:
+    """Load another run's weights; networks it did not have yet start as copies of its trunk.
+
+    Raises:
+        ConfigError: the keys do not match, in one sentence that names them.
+    """
+    try:
+        contents = read_checkpoint(file)
+        uses_average = weights == "ema" and contents.ema is not None
+        state = contents.ema if uses_average and contents.ema is not None else contents.network
+        absent = [part for part in PARTS if not any(key.startswith(f"{part}.") for key in state)]
+        allowed = [f"{part}." for part in absent]
+        load_network(network, state, where=str(file), allow_missing=allowed)
+        if absent:
+            network.initialise_from_trunk()
+            if "garment" not in absent:  # its fusion is learned: take it back from the file
+                load_network(network, state, where=str(file), allow_missing=allowed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    kind = "averaged" if uses_average else "raw"
+    fresh = f"; copied from its trunk: {', '.join(absent)}" if absent else ""
+    logger.info("starts from the %s weights of %s, step %d%s", kind, file, contents.step, fresh)
+
+
+def start_from_trunk(network: VitonDiT, file: Path) -> None:
+    """Load public trunk weights and copy them into extractor and ControlNet."""
+    try:
+        load_open_sora(network.denoiser, file)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from error
+    network.initialise_from_trunk()
+    logger.info("starts from the trunk weights %s", file)
+
+
+def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
+    """The run's own last checkpoint and its step, or None when the run is new.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings, or ``resume`` forbids going on.
+    """
+    file = folder / "checkpoints" / "last.ckpt"
+    if not file.is_file():
+        return None
+    if config.resume == "never":
+        raise ConfigError(
+            f"{folder} already holds a run and resume is never; choose another name, or remove it"
+        )
+    try:
+        contents = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        stored, step = contents["config"], int(contents["global_step"])
+    except (RuntimeError, KeyError, EOFError, OSError) as error:
+        raise DataError(
+            f"{file} is not a whole training checkpoint; remove it ({error})"
+        ) from error
+    changed = _first_difference(stored, to_plain(config))
+    if changed is not None:
+        key, before, now = changed
+        raise ConfigError(
+            f"{folder} holds a run with {key} = {before}, now it is {now}; choose another name, "
+            "or remove that folder"
+        )
+    return file, step
+
+
+def _first_difference(
+    stored: dict[str, Any], current: dict[str, Any], prefix: str = ""
+) -> tuple[str, Any, Any] | None:
+    for key, value in current.items():
+        name = f"{prefix}{key}"
+        if name in _FREE_TO_CHANGE or name in {"data.num_workers", "data.cache_mb"}:
+            continue
+        before = stored.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            nested = _first_difference(before, value, f"{name}.")
+            if nested is not None:
+                return nested
+        elif before != value:
+            return name, before, value
+    return None
