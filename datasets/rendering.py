@@ -45,7 +45,8 @@ class Loft:
 
     Half widths and depths are sampled evenly along the axis, in metres. ``turn`` is the yaw of the
     cross-sections in radians, at the start and at the end, measured against the camera. ``bow_m``
-    shifts the middle sideways. An open end is cut like a sleeve's hem, a closed one is rounded.
+    shifts the middle sideways, ``lift_m`` brings the end nearer to the camera than it is (cloth over
+    what it hides). An open end is cut like a sleeve's hem, a closed one is rounded.
     On the surface u is the angle around the axis (0 = its front) and v the metres along it.
     """
 
@@ -108,6 +109,7 @@ class SurfaceBuffer:
         table = _profile_table(loft, length_m)
         steps = np.linspace(0.0, 1.0, PROFILE_STEPS, dtype=np.float32)
         radius = table["half"] * (scale_start + (scale_end - scale_start) * steps)
+        lift = np.float32(loft.lift_m) * steps * steps
         bow = np.float32(loft.bow_m * scale_start) * 4.0 * steps * (1.0 - steps)
 
         reach = float(radius.max()) + abs(loft.bow_m) * scale_start + 1.0
@@ -133,15 +135,16 @@ class SurfaceBuffer:
         square = side * side + over * over
         inside = square < half * half
         if loft.open_start or loft.open_end:
+            rim = np.float32(0.16 - np.clip(slope, -0.4, 0.4))
             curve = np.sqrt(np.maximum(half * half - side * side, 0.0))
             if loft.open_end:
                 inside = (
                     (side * side < half * half)
-                    & (distance < length + (0.16 - slope) * curve)
+                    & (distance < length + rim * curve)
                     & ((distance >= 0) | inside)
                 )
             if loft.open_start:
-                inside &= distance > (0.16 - slope) * curve
+                inside &= distance > rim * curve
         rows, columns = np.nonzero(inside)
         if rows.size == 0:
             return
@@ -155,8 +158,8 @@ class SurfaceBuffer:
         normal_front = front * table["front"][index]
         normal_along = beyond - table["taper"][index]
         depth = (
-            np.float32(loft.start[2] + loft.lift_m)
-            + np.float32(loft.end[2] - loft.start[2]) * steps[index]
+            np.float32(loft.start[2])
+            + (np.float32(loft.end[2] - loft.start[2]) * steps + lift)[index]
             + (front * table["depth_front"][index] + across * table["depth_across"][index])
             * np.float32(upright)
         )
@@ -173,7 +176,7 @@ class SurfaceBuffer:
         v_end = length_m if loft.v_end_m is None else loft.v_end_m
         u = np.arctan2(across, front) - table["phase"][index]
         v = loft.v_start_m + (v_end - loft.v_start_m) * (steps[index])
-        if loft.open_end:
+        if loft.v_end_m is not None:
             v = v + over[rows, columns] * np.float32(length_m / length)
         where = (rows + top) * self.width + (columns + left)
         self._write(where, depth, normal, u, v, loft.material, loft.blend_m)
@@ -250,7 +253,7 @@ class SurfaceBuffer:
         share = np.clip(0.5 + 0.5 * (depth - old) / np.float32(blend_m), 0.0, 1.0)
         share = np.where(same, share, depth > old).astype(np.float32)
         rest = 1.0 - share
-        mixed = np.where(same, depth * share + old * rest + blend_m * share * rest, depth)
+        mixed = np.where(same, depth * share + old * rest + 0.3 * blend_m * share * rest, depth)
         blended = tuple(
             part * share + self.normal[axis][where] * rest for axis, part in enumerate(normal)
         )

@@ -125,8 +125,8 @@ def _upper_garment(figure: Figure, pose: Pose) -> Iterator[Loft]:
     length = garment.length_m * unit
     shoulder, ease = body.shoulder_half / 0.172, 0.006 + 0.010 * garment.fit
     waist = (0.128 + 0.014 * garment.fit) * body.waist
-    hips = 0.158 * (0.4 + 0.6 * body.hip_half / 0.088)
-    flare = 0.004 + 0.012 * garment.fit
+    hips = 0.164 * (0.4 + 0.6 * body.hip_half / 0.088)
+    flare = 0.008 + 0.012 * garment.fit
     width = [
         (0.0, 0.060), (0.022, 0.072), (0.045, 0.108 * shoulder), (0.075, 0.150 * shoulder),
         (0.105, 0.172 * shoulder), (0.15, 0.168 * shoulder + ease), (0.23, 0.156 * shoulder + ease),
@@ -149,6 +149,7 @@ def _upper_garment(figure: Figure, pose: Pose) -> Iterator[Loft]:
         open_start=True,
         open_end=True,
         v_end_m=garment.length_m,
+        lift_m=0.06,
         blend_m=0.035,
     )
     front = np.array([np.sin(pose.chest_yaw), 0.0, np.cos(pose.chest_yaw)])
@@ -156,27 +157,27 @@ def _upper_garment(figure: Figure, pose: Pose) -> Iterator[Loft]:
         start, elbow = pose.joints[f"{side}_shoulder"], pose.joints[f"{side}_elbow"]
         wrist = pose.joints[f"{side}_wrist"]
         loose = (0.010 + 0.012 * garment.fit) * unit
-        upper = 0.050 * unit * body.girth + loose
+        upper = 0.043 * unit * body.girth + loose
         turn = _facing(start, elbow, front)
         if not garment.long_sleeves:
             knots = [(0.0, upper), (0.5, upper * 0.97), (1.0, upper * 1.03)]
             end = start + (elbow - start) * 0.62
             yield _limb(
                 start, end, knots, Material.SLEEVE, turn=(turn, turn), open_end=True,
-                v_start_m=0.02, v_end_m=0.19, lift_m=0.004, blend_m=0.045,
+                v_start_m=0.05, v_end_m=0.225, blend_m=0.045,
             )  # fmt: skip
             continue
         narrow = 0.040 * unit * body.girth + 0.8 * loose
         cuff = 0.029 * unit * body.girth + 0.55 * loose
         yield _limb(
             start, elbow, [(0.0, upper), (0.6, upper * 0.92), (1.0, narrow)], Material.SLEEVE,
-            turn=(turn, turn), v_start_m=0.02, v_end_m=0.305, lift_m=0.004, blend_m=0.045,
+            turn=(turn, turn), v_start_m=0.05, v_end_m=0.335, blend_m=0.045,
         )  # fmt: skip
         turn = _facing(elbow, wrist, front)
         yield _limb(
             elbow, elbow + (wrist - elbow) * 0.96, [(0.0, narrow), (0.35, narrow), (1.0, cuff)],
-            Material.SLEEVE, turn=(turn, turn), open_end=True, v_start_m=0.305,
-            v_end_m=0.54, lift_m=0.004, blend_m=0.03,
+            Material.SLEEVE, turn=(turn, turn), open_end=True, v_start_m=0.335,
+            v_end_m=0.575, blend_m=0.03,
         )  # fmt: skip
 
 
@@ -218,8 +219,8 @@ def _lower_body(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
     }
     for side in ("left", "right"):
         hip, knee, ankle = (joints[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
-        leg = [(0.0, 0.086 * girth), (0.5, 0.074 * girth), (1.0, 0.054)]
-        calf = [(0.0, 0.054), (0.28, 0.057 * girth), (0.65, 0.042), (1.0, 0.034)]
+        leg = [(0.0, 0.080 * girth), (0.45, 0.073 * girth), (1.0, 0.050)]
+        calf = [(0.0, 0.050), (0.3, 0.054 * girth), (0.65, 0.041), (1.0, 0.033)]
         leg, calf = _scaled(leg, unit), _scaled(calf, unit)
         if figure.lower in thick:
             at_hip, at_knee, at_hem = thick[figure.lower]

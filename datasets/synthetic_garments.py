@@ -89,7 +89,7 @@ def paint_cloth(spec: GarmentSpec) -> Cloth:
     torso[(below >= 0) & (below < 0.017)] = band
     torso[(below >= 0.017) & (below < 0.0195)] *= 0.8
     torso[np.abs(torso_y - (spec.length_m - 0.022)) < 0.0014] *= 0.82
-    end = SLEEVE_LENGTH_M if spec.long_sleeves else 0.19
+    end = 0.575 if spec.long_sleeves else 0.225
     if spec.trim:
         sleeve[(sleeve_y > end - 0.03) & (sleeve_y < end + 0.03)] = band
     return Cloth(
@@ -154,7 +154,7 @@ def _pattern(spec: GarmentSpec, x: np.ndarray, y: np.ndarray, sleeve: bool) -> n
 
 def _print_figure(torso: np.ndarray, spec: GarmentSpec) -> None:
     """Print the spec's figure on the chest."""
-    rows, columns = torso.shape[:2]
+    columns = torso.shape[1]
     unit = columns / (2 * np.pi * TORSO_RADIUS_M)  # cells per metre
     middle, size = (columns / 2, 0.255 * unit), 0.088 * unit
     accent, third = tuple(map(float, spec.accent)), tuple(map(float, spec.third))

@@ -187,7 +187,7 @@ class _Choreography:
             mirror = np.array([sign, 1.0, 1.0])
             raised = max(float(arms[i][1]), 0.0)
             shoulder = np.array(
-                [sign * (body.shoulder_half - 0.02 * raised), (-0.058 + 0.045 * raised) * unit, 0]
+                [sign * (body.shoulder_half - 0.006 - 0.02 * raised), (-0.078 + 0.050 * raised) * unit, 0]
             )
             shoulder = neck + chest @ shoulder
             target = chest @ (arms[i] * mirror) * (body.upper_arm + body.forearm)
@@ -200,7 +200,7 @@ class _Choreography:
             )
             joints |= {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_wrist": wrist}
             onward = (wrist - elbow) / np.linalg.norm(wrist - elbow)
-            joints[f"{name}_fingers"] = wrist + onward * 0.165 * unit
+            joints[f"{name}_fingers"] = wrist + onward * 0.15 * unit
             outward = turn @ np.array([0.35 * sign, 0.0, 1.0])
             knee, ankle = _two_bones(hips[i], ankles[i], body.thigh, body.shin, outward)
             foot = rotation(pelvis_yaw + sign * 0.30) @ np.array([0.0, 0.0, 0.17 * unit])
@@ -214,8 +214,8 @@ class _Choreography:
         )
         joints["head"] = (
             neck
-            + chest @ np.array([0.0, 0.055 * unit, 0.0])
-            + head_rotation @ (np.array([0.0, 0.125, 0.022]) * unit)
+            + chest @ np.array([0.0, 0.040 * unit, 0.0])
+            + head_rotation @ (np.array([0.0, 0.112, 0.022]) * unit)
         )
         return Pose(
             joints=joints,
