@@ -1,4 +1,4 @@
-"""Where the weights of learned metrics lie, what they are for, and how to get those that are absent.
+"""Where the weights of learned metrics lie, what they are for, and how to get the absent ones.
 
 A file is looked for in ``$WEIGHTS_DIR`` (``weights/`` when unset), LPIPS backbones also where torch
 keeps its downloads. Nothing is downloaded here. A file that is not what its name says is refused;
@@ -11,7 +11,7 @@ import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -120,10 +120,11 @@ def load_i3d(path: Path) -> InceptionI3d:
 def load_resnext(path: Path) -> ResNeXt3d101:
     """ResNeXt3d101 with the weights of a published file; its prefix ``module.`` is taken off."""
     content = _read(path)
-    state = content.get("state_dict", content)
-    return _load(
-        ResNeXt3d101(), {key.removeprefix("module."): value for key, value in state.items()}, path
-    )
+    nested = content.get("state_dict", content)
+    if not isinstance(nested, dict):
+        raise DataError(f"{path} is no ResNeXt3d101: its state_dict is a {type(nested).__name__}")
+    state = {key.removeprefix("module."): value for key, value in nested.items()}
+    return _load(ResNeXt3d101(), state, path)
 
 
 def load_lpips(net: str, path: Path) -> Lpips:
@@ -134,7 +135,7 @@ def load_lpips(net: str, path: Path) -> Lpips:
         raise DataError(f"{path} is not {WEIGHTS[net].file_name}: {error}") from error
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
@@ -150,7 +151,9 @@ def _load(module: M, state: dict[str, Tensor], path: Path) -> M:
     missing = sorted(expected.keys() - state.keys())
     unexpected = sorted(state.keys() - expected.keys())
     misshapen = sorted(
-        key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape
+        key
+        for key in expected.keys() & state.keys()
+        if getattr(state[key], "shape", None) != expected[key].shape
     )
     for kind, keys in (
         ("lacks", missing),

@@ -1,0 +1,98 @@
+"""All metrics of one protocol, ready to use, and the stated gaps where weights are absent."""
+
+import logging
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from training.metrics.lpips import Lpips
+from training.metrics.protocols import Protocol
+from training.metrics.weights import (
+    WEIGHTS,
+    find_weights,
+    load_i3d,
+    load_lpips,
+    load_resnext,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricName:
+    """A metric as tables show it."""
+
+    key: str
+    label: str
+    is_higher_better: bool
+    needs: str | None = None  # the weights that it needs; "lpips" is the protocol's backbone
+
+
+METRICS = (
+    MetricName(key="ssim", label="SSIM", is_higher_better=True),
+    MetricName(key="ssim_masked", label="SSIM, masked region", is_higher_better=True),
+    MetricName(key="lpips", label="LPIPS", is_higher_better=False, needs="lpips"),
+    MetricName(key="vfid_i3d", label="VFID-I3D", is_higher_better=False, needs="i3d"),
+    MetricName(key="vfid_resnext", label="VFID-ResNeXt", is_higher_better=False, needs="resnext"),
+    MetricName(key="kvd", label="KVD", is_higher_better=False, needs="i3d"),
+    MetricName(key="colour_delta_e", label="garment colour, ΔE 2000", is_higher_better=False),
+    MetricName(key="colour_delta_e_76", label="garment colour, ΔE 76", is_higher_better=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSuite:
+    """A protocol's metrics with the weights that are there."""
+
+    protocol: Protocol
+    lpips: Lpips | None = None
+    networks: dict[str, nn.Module] = field(default_factory=dict)  # "i3d", "resnext"
+    sha256: dict[str, str] = field(default_factory=dict)  # of every file of weights in use
+    files: dict[str, str] = field(default_factory=dict)
+
+    def gap(self, metric: MetricName) -> str | None:
+        """Why a metric cannot be computed and what to do; None where it can."""
+        if metric.needs is None:
+            return None
+        needed = self.protocol.lpips_net if metric.needs == "lpips" else metric.needs
+        return None if needed in self.sha256 else WEIGHTS[needed].how_to_get
+
+    def weights_record(self) -> dict[str, dict[str, str]]:
+        """For metrics.json: file and sha256 of each weights file, or how to get it."""
+        record: dict[str, dict[str, str]] = {}
+        for name in ("i3d", "resnext", self.protocol.lpips_net):
+            if name in self.sha256:
+                record[name] = {"file": self.files[name], "sha256": self.sha256[name]}
+            else:
+                record[name] = {"absent": WEIGHTS[name].how_to_get}
+        return record
+
+
+def load_suite(protocol: Protocol) -> MetricSuite:
+    """Load what the protocol needs and this machine has.
+
+    Raises:
+        DataError: a file of weights is there but is not what its name says.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    lpips: Lpips | None = None
+    networks: dict[str, nn.Module] = {}
+    sha256: dict[str, str] = {}
+    files: dict[str, str] = {}
+    for name in ("i3d", "resnext", protocol.lpips_net):
+        found = find_weights(name)
+        if found is None:
+            logger.info("%s: %s", WEIGHTS[name].purpose, WEIGHTS[name].how_to_get)
+            continue
+        sha256[name], files[name] = found.sha256, str(found.path)
+        if name == "i3d":
+            networks[name] = load_i3d(found.path).to(device)
+        elif name == "resnext":
+            networks[name] = load_resnext(found.path).to(device)
+        else:
+            lpips = load_lpips(name, found.path)
+            lpips.network.to(device)
+    return MetricSuite(
+        protocol=protocol, lpips=lpips, networks=networks, sha256=sha256, files=files
+    )
