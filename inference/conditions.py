@@ -6,19 +6,20 @@ at clips in.
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import cv2
 import numpy as np
-from datasets.densepose import paste_iuv, render_densepose
 from datasets.masks import inpainting_mask
 
 from configs.errors import ConfigError, DataError
 from curation.perception.protocols import DensePose, Perception, Person
+from datasets.densepose import paste_iuv, render_densepose
 from datasets.parts import CATEGORIES
 from inference.framing import Framing, frame_person
+from inference.painter import Progress
 from inference.video_files import SourceFrame, SourceVideo
 
 _LOOK_EVERY_S = 0.4  # the first pass only asks where the person is
@@ -28,9 +29,6 @@ _BATCH = 32  # frames held for perception at once
 _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there
 
 _logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done, and of how much (None: unknown)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

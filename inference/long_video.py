@@ -18,8 +18,18 @@ batch; the last window of each is anchored on the next key frame as well::
 Known frames are handed over as latents, never as decoded pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inference.sampling import KnownFrames, sample_windows
+from inference.solvers import SamplerConfig
+from models.garment import GarmentFeatures
+from models.system import System
+from models.viton_dit import Conditions
 
 METHODS = ("iar", "ar")
 
@@ -97,6 +107,98 @@ def plan_windows(num_frames: int, window: int, config: LongVideoConfig) -> list[
     return rounds
 
 
+def paint_video(
+    system: System,
+    control: Float[Tensor, "k t h w"],
+    garment: GarmentFeatures,
+    sampler: SamplerConfig,
+    config: LongVideoConfig,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "c t h w"]:
+    """Paint the latents of a video of any length.
+
+    Frames whose mask is empty are known from the start: they stay what they are.
+
+    Args:
+        system: the networks, in eval mode on their device.
+        control: agnostic latents | DensePose latents | mask of all frames, on any device.
+        garment: one garment's features, on the networks' device.
+        sampler: how a window is sampled.
+        config: how the video is split into windows.
+        seed: names the noise; 0 or more.
+        on_progress: told (network evaluations of frames done, of how many).
+
+    Returns:
+        Clean latents of all frames, float32, where ``control`` lies.
+    """
+    channels = system.codec.latent_channels
+    known = ~control[-1].flatten(1).bool().any(dim=1)
+    latents = torch.where(known[:, None, None], control[:channels], torch.zeros(()))
+    window = config.window or system.config.num_frames
+    rounds = _without_known(plan_windows(control.shape[1], window, config), known.tolist())
+    total = count_evaluations(rounds) * sampler.num_steps
+    done = 0
+    for batch in (batch for step in rounds for batch in _batches(step, config.batch_size)):
+        frames = [list(part.frames) for part in batch]
+        size = len(batch) * len(frames[0])
+
+        def on_step(steps: int, _: int, before: int = done, size: int = size) -> None:
+            if on_progress is not None:
+                on_progress(before + steps * size, total)
+
+        given = KnownFrames(
+            latents=torch.stack([latents[:, window] for window in frames]),
+            known=torch.stack([known[window] for window in frames]),
+        )
+        painted = _paint(system, control, garment, sampler, frames, given, seed, on_step)
+        for row, part in zip(painted, batch, strict=True):
+            for place, frame in enumerate(part.frames):
+                if not known[frame]:
+                    latents[:, frame] = row[:, place]
+                    known[frame] = True
+        done += size * sampler.num_steps
+    return latents
+
+
+def _paint(
+    system: System,
+    control: Tensor,
+    garment: GarmentFeatures,
+    sampler: SamplerConfig,
+    frames: list[list[int]],
+    given: KnownFrames,
+    seed: int,
+    on_step: Callable[[int, int], None],
+) -> Tensor:
+    """One batch of windows of equal length, (b c t h w), where ``control`` lies."""
+    caption, caption_mask = system.captions(len(frames))
+    device = caption.device
+    known = KnownFrames(latents=given.latents.to(device), known=given.known.to(device))
+    conditions = Conditions(
+        caption=caption,
+        caption_mask=caption_mask,
+        garment=garment,
+        control=swap_known(
+            torch.stack([control[:, window] for window in frames]).to(device), known
+        ),
+    )
+    latent_size = (control.shape[2], control.shape[3])
+    painted = sample_windows(system, sampler, conditions, frames, latent_size, seed, known, on_step)
+    return painted.to(control.device)
+
+
+def swap_known(
+    control: Float[Tensor, "b k t h w"], known: KnownFrames
+) -> Float[Tensor, "b k t h w"]:
+    """What training shows for known frames: the frame in the agnostic image's place, no mask."""
+    channels = known.latents.shape[1]
+    held = known.known[:, None, :, None, None]
+    agnostic = torch.where(held, known.latents, control[:, :channels])
+    mask = control[:, -1:].masked_fill(held, 0.0)
+    return torch.cat([agnostic, control[:, channels:-1], mask], dim=1)
+
+
 def count_evaluations(rounds: list[Round]) -> int:
     """Frames that pass through the network at each sampling step, known ones included."""
     return sum(len(window.frames) for step in rounds for window in step)
@@ -130,3 +232,17 @@ def _fill(start: int, end: int, num_frames: int, window: int, overlap: int) -> I
         stop = min(done + room, end - anchors)
         yield Window(frames=tuple(range(first, stop)), painted=tuple(range(done, stop)))
         done = stop
+
+
+def _without_known(rounds: list[Round], known: list[bool]) -> list[Round]:
+    """Leave out windows that have nothing to paint."""
+    left = [[part for part in step if not all(known[f] for f in part.painted)] for step in rounds]
+    return [step for step in left if step]
+
+
+def _batches(step: Round, batch_size: int) -> Iterator[Round]:
+    """Windows of equal length together, at most ``batch_size`` of them."""
+    for length in sorted({len(part.frames) for part in step}, reverse=True):
+        equal = [part for part in step if len(part.frames) == length]
+        for start in range(0, len(equal), batch_size):
+            yield equal[start : start + batch_size]

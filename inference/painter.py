@@ -1,0 +1,235 @@
+"""A trained system that paints videos whose conditions are given, of any size and length."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from configs.errors import ConfigError, DataError
+from configs.loading import from_plain
+from datasets.clips import fit_garment
+from datasets.sample import compose_agnostic
+from inference.framing import Framing, frame_everything
+from inference.long_video import LongVideoConfig, paint_video
+from inference.solvers import SamplerConfig
+from models.checkpoints import load_network, read_checkpoint
+from models.system import System, SystemConfig, build_system
+
+WEIGHTS = ("ema", "raw")
+PRECISIONS = ("auto", "float32", "bfloat16")
+_FEATHER = 0.02  # width of the seam of paste-back, a share of the frame's shorter side
+_CODEC_FRAMES = 16  # frames encoded or decoded at once
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is done, and of how much (None: unknown)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedSystem:
+    """A system with a checkpoint's weights, and where they came from."""
+
+    system: System
+    checkpoint: str
+    step: int
+    weights: str  # ema or raw, what was really taken
+
+
+def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
+    """Load a training checkpoint of stage 2 or 3.
+
+    Args:
+        path: ``runs/<name>/checkpoints/last.ckpt``.
+        weights: ema (their running average, where there is one) or raw.
+
+    Raises:
+        ConfigError: weights of another name, a system that does not fit this version.
+        DataError: no checkpoint, or one that cannot be used for try-on.
+    """
+    if weights not in WEIGHTS:
+        raise ConfigError(f"weights={weights!r}; one of {', '.join(WEIGHTS)} is expected")
+    if not Path(path).is_file():
+        raise DataError(f"checkpoint {path} does not exist; `make demo` trains a small one")
+    try:
+        content = read_checkpoint(path)
+        taken = content.ema if weights == "ema" and content.ema else content.network
+        parts = {name.partition(".")[0] for name in taken}
+        absent = [part for part in ("garment", "control") if part not in parts]
+        if absent:
+            raise DataError(
+                f"checkpoint {path} has no {' and no '.join(absent)} network; "
+                "try-on needs one of stage 2 or 3"
+            )
+        system = build_system(from_plain(SystemConfig, content.system, where=str(path)))
+        load_network(system.network, taken, str(path))
+    except (DataError, ConfigError):
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return LoadedSystem(
+        system=system,
+        checkpoint=str(path),
+        step=content.step,
+        weights="ema" if taken is content.ema else "raw",
+    )
+
+
+class Painter:
+    """Conditions in, frames out.
+
+    Args:
+        system: networks with their weights.
+        device: auto, cpu, cuda, cuda:1, ...
+        sampler: solver, steps, guidance.
+        long_video: windows.
+        precision: float32, bfloat16 (autocast), or auto: bfloat16 on CUDA.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        device: str = "auto",
+        sampler: SamplerConfig | None = None,
+        long_video: LongVideoConfig | None = None,
+        precision: str = "auto",
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision={precision!r}; one of {', '.join(PRECISIONS)}")
+        self.system = system
+        self.device = torch.device(_resolve_device(device))
+        self.system.network.to(self.device).eval()
+        self.sampler = sampler or SamplerConfig()
+        self.long_video = long_video or LongVideoConfig()
+        self.uses_bfloat16 = precision == "bfloat16" or (
+            precision == "auto" and self.device.type == "cuda"
+        )
+
+    @torch.no_grad()
+    def paint(
+        self,
+        video: UInt8[np.ndarray, "t h w 3"],
+        mask: UInt8[np.ndarray, "t h w"],
+        densepose: UInt8[np.ndarray, "t h w 3"],
+        garment: UInt8[np.ndarray, "h2 w2 3"],
+        seed: int = 0,
+        paste_back: bool = False,
+        progress: Progress | None = None,
+    ) -> UInt8[np.ndarray, "t h w 3"]:
+        """Paint a video whose conditions are given.
+
+        Other sizes than the system's are scaled to lie within it, and back.
+
+        Args:
+            video: the frames.
+            mask: 255 = to be painted. Frames without any are kept.
+            densepose: rendered as ``datasets.densepose.render_densepose`` does.
+            garment: on a plain ground.
+            seed: names the noise; 0 or more.
+            paste_back: keep the video's own pixels outside the mask, exactly. Off for metrics.
+            progress: told what is being done and how far it is.
+        """
+        control, garment_latents = self._encode(video, mask, densepose, garment)
+        caption, caption_mask = self.system.captions(1)
+        network = self.system.network
+        with self._autocast():
+            features = network.encode_garment(garment_latents, caption, caption_mask)
+            features = network.project_garment(features)
+            latents = paint_video(
+                self.system,
+                control,
+                features,
+                self.sampler,
+                self.long_video,
+                seed,
+                None if progress is None else lambda done, of: progress("painting", done, of),
+            )
+        return self._decode(latents, video, mask, paste_back)
+
+    def _encode(
+        self, video: np.ndarray, mask: np.ndarray, densepose: np.ndarray, garment: np.ndarray
+    ) -> tuple[Float[Tensor, "k t h w"], Float[Tensor, "1 c h w"]]:
+        """The control input of all frames, on the CPU, and the garment's latents."""
+        config = self.system.config
+        framing = self._framing(video)
+        fitted = fit_garment(garment, config.height, config.width)
+        picture = _to_signed(fitted[None])[:, 0].to(self.device)
+        parts: list[Tensor] = []
+        garment_latents: Tensor | None = None
+        for start in range(0, len(video), _CODEC_FRAMES):
+            rows = range(start, min(start + _CODEC_FRAMES, len(video)))
+            frames = _to_signed(np.stack([framing.take(video[i]) for i in rows])).to(self.device)
+            poses = _to_signed(np.stack([framing.take(densepose[i]) for i in rows])).to(self.device)
+            masks = torch.from_numpy(np.stack([framing.take_mask(mask[i]) for i in rows]) > 127)
+            masks = rearrange(masks, "t h w -> 1 t 1 h w").float().to(self.device)
+            control, garment_latents = self.system.encode_conditions(
+                compose_agnostic(frames, masks), masks, poses, picture
+            )
+            parts.append(control[0].cpu())
+        assert garment_latents is not None
+        return torch.cat(parts, dim=1), garment_latents
+
+    def _decode(
+        self, latents: Tensor, video: np.ndarray, mask: np.ndarray, paste: bool
+    ) -> np.ndarray:
+        framing = self._framing(video)
+        painted = np.empty_like(video)
+        for start in range(0, len(video), _CODEC_FRAMES):
+            part = latents[None, :, start : start + _CODEC_FRAMES].to(self.device)
+            decoded = _to_bytes(self.system.codec.decode(part)[0])
+            for index, image in enumerate(decoded, start):
+                painted[index] = framing.put_back(video[index], image)
+                if paste:
+                    painted[index] = paste_back(video[index], painted[index], mask[index])
+        return painted
+
+    def _framing(self, video: np.ndarray) -> Framing:
+        config = self.system.config
+        return frame_everything(video.shape[1], video.shape[2], config.height, config.width)
+
+    def _autocast(self) -> Any:
+        if not self.uses_bfloat16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def paste_back(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The source where the mask is 0, exactly; within it a seam that fades into the painting.
+
+    Args:
+        source: (h, w, 3) uint8.
+        painted: the same size.
+        mask: (h, w) uint8, above 127 = painted.
+    """
+    inside = (mask > 127).astype(np.uint8)
+    if not inside.any():
+        return source.copy()
+    feather = max(1.0, _FEATHER * min(inside.shape))
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    alpha = np.clip(depth / feather, 0, 1)[..., None]
+    mixed = source + alpha * (painted.astype(np.float32) - source)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _resolve_device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device={device}, but torch sees no CUDA device; use device=cpu")
+    return device
+
+
+def _to_signed(frames: np.ndarray) -> Float[Tensor, "1 t 3 h w"]:
+    signed = torch.from_numpy(frames.astype(np.float32) / 127.5 - 1.0)
+    return rearrange(signed, "t h w c -> 1 t c h w").contiguous()
+
+
+def _to_bytes(video: Float[Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:
+    scaled = ((video.float().cpu() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return rearrange(scaled, "t c h w -> t h w c").numpy()

@@ -1,0 +1,223 @@
+"""Solvers: how one sampling step goes from noisy latents to less noisy ones.
+
+Ancestral (DDPM), DDIM, and DPM-Solver++ of second order, multistep (Lu et al. 2022), the last by
+diffusers. All walk down original timesteps of the training schedule, and treat every latent by
+itself, so that frames of one window can be clamped without disturbing the others.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from models.diffusion import GaussianDiffusion, RespacedDiffusion, split_prediction
+
+SOLVERS = ("dpm++", "ddim", "ancestral")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """How latents are sampled.
+
+    Attributes:
+        solver: dpm++ (8 to 20 steps are enough), ddim, or ancestral (100, as the reference).
+        num_steps: network evaluations, not counting guidance's second half.
+        guidance_scale: 1 is no guidance; above 1 pushes away from the prediction without garment.
+        guidance_interval: shares of the steps, first and last, between which guidance is on.
+        eta: noise added by ddim; 0 is deterministic, 1 as much as ancestral.
+        clip: predicted clean latents are held within plus and minus this; None leaves them.
+    """
+
+    solver: str = "dpm++"
+    num_steps: int = 20
+    guidance_scale: float = 2.0
+    guidance_interval: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    eta: float = 0.0
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise ValueError(f"solver is {self.solver!r}; one of {', '.join(SOLVERS)} is expected")
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps is {self.num_steps}; at least 1 is expected")
+        if self.guidance_scale < 0:
+            raise ValueError(f"guidance_scale is {self.guidance_scale}; 0 or more is expected")
+        interval = self.guidance_interval
+        if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
+            raise ValueError(
+                f"guidance_interval is {list(interval)}; two shares of the steps are expected, "
+                "0 <= first <= last <= 1"
+            )
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta is {self.eta}; 0 to 1 is expected")
+        if self.eta and self.solver != "ddim":
+            raise ValueError(f"eta is {self.eta}, but solver {self.solver!r} has none; use ddim")
+        if self.clip is not None and self.clip <= 0:
+            raise ValueError(f"clip is {self.clip}; a positive number or null is expected")
+
+    def is_guided(self, position: int) -> bool:
+        """Whether step ``position`` (0 is the noisiest) evaluates guidance's second half."""
+        first, last = self.guidance_interval
+        return self.guidance_scale != 1 and first <= (position + 0.5) / self.num_steps <= last
+
+
+class Solver(Protocol):
+    """A walk from noise to clean latents; made anew for every window."""
+
+    timesteps: list[int]  # original ones, the noisiest first
+    needs_noise: bool  # whether steps draw noise
+
+    def step(
+        self,
+        position: int,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        noise: Float[Tensor, "b c t h w"] | None,
+    ) -> Float[Tensor, "b c t h w"]:
+        """Latents at ``timesteps[position]`` -> at the next one, or clean behind the last."""
+        ...
+
+
+class AncestralSolver:
+    """DDPM sampling with the learned variance, on evenly re-spaced steps."""
+
+    needs_noise = True
+
+    def __init__(self, diffusion: RespacedDiffusion) -> None:
+        self._diffusion = diffusion
+        self.timesteps = diffusion.timesteps.flip(0).tolist()
+
+    def step(
+        self,
+        position: int,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        noise: Float[Tensor, "b c t h w"] | None,
+    ) -> Float[Tensor, "b c t h w"]:
+        """Draw from the reverse step's normal distribution."""
+        assert noise is not None
+        index = _kept_index(self.timesteps, position, latents)
+        return self._diffusion.ancestral_step(prediction, latents, index, noise)
+
+
+class DdimSolver:
+    """DDIM (Song et al. 2021), equation 12."""
+
+    def __init__(self, diffusion: RespacedDiffusion, eta: float) -> None:
+        self._diffusion, self._eta = diffusion, eta
+        self.needs_noise = eta > 0
+        self.timesteps = diffusion.timesteps.flip(0).tolist()
+
+    def step(
+        self,
+        position: int,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        noise: Float[Tensor, "b c t h w"] | None,
+    ) -> Float[Tensor, "b c t h w"]:
+        """Follow the probability flow, with noise if eta is above 0."""
+        index = _kept_index(self.timesteps, position, latents)
+        return self._diffusion.ddim_step(prediction, latents, index, self._eta, noise)
+
+
+class DpmSolver:
+    """DPM-Solver++(2M) by diffusers, given predicted clean latents.
+
+    Steps are even in the log of signal to noise, as its authors advise for few steps: on normal
+    data of standard deviation 0.3, 8 of them end within 1% of the exact flow, 8 even in time 36%
+    beside it.
+    """
+
+    needs_noise = False
+
+    def __init__(self, diffusion: GaussianDiffusion, num_steps: int) -> None:
+        from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
+        config = diffusion.config
+        self._diffusion = diffusion
+        self._scheduler: Any = DPMSolverMultistepScheduler(
+            num_train_timesteps=config.num_timesteps,
+            beta_start=config.beta_start,
+            beta_end=config.beta_end,
+            beta_schedule="linear",
+            solver_order=2,
+            algorithm_type="dpmsolver++",
+            prediction_type="sample",
+        )
+        self.timesteps = evenly_in_log_snr(diffusion, num_steps)
+        self._scheduler.set_timesteps(timesteps=self.timesteps)
+
+    def step(
+        self,
+        position: int,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        noise: Float[Tensor, "b c t h w"] | None,
+    ) -> Float[Tensor, "b c t h w"]:
+        """Second order from this prediction and the one before it."""
+        timestep = self.timesteps[position]
+        index = torch.full((latents.shape[0],), timestep, device=latents.device)
+        predicted_noise, _ = split_prediction(prediction, latents.shape[1])
+        x0 = self._diffusion.schedule.predict_x0(predicted_noise, latents, index)
+        (stepped,) = self._scheduler.step(x0, timestep, latents, return_dict=False)
+        return stepped
+
+
+def build_solver(config: SamplerConfig, diffusion: GaussianDiffusion) -> Solver:
+    """The solver that a config names, at the start of its walk.
+
+    Raises:
+        ValueError: more steps than the schedule has.
+    """
+    if config.solver == "dpm++":
+        return DpmSolver(diffusion, config.num_steps)
+    respaced = diffusion.respaced(config.num_steps)
+    if config.solver == "ddim":
+        return DdimSolver(respaced, config.eta)
+    return AncestralSolver(respaced)
+
+
+def evenly_in_log_snr(diffusion: GaussianDiffusion, num_steps: int) -> list[int]:
+    """Original timesteps, strictly falling from the last to 0, even in log(signal / noise).
+
+    Raises:
+        ValueError: fewer than 1 or more than ``num_timesteps`` steps.
+    """
+    total = diffusion.num_timesteps
+    if not 1 <= num_steps <= total:
+        raise ValueError(f"num_steps must lie between 1 and {total}, not {num_steps}")
+    alphas_cumprod = diffusion.schedule.alphas_cumprod
+    log_snr = 0.5 * (alphas_cumprod.log() - (1 - alphas_cumprod).log())
+    wanted = torch.linspace(float(log_snr[-1]), float(log_snr[0]), num_steps, dtype=torch.float64)
+    timesteps: list[int] = []
+    for position, value in enumerate(wanted):
+        nearest = int((log_snr - value).abs().argmin())
+        highest = timesteps[-1] - 1 if timesteps else total - 1
+        timesteps.append(max(min(nearest, highest), num_steps - 1 - position))
+    return timesteps
+
+
+def clip_prediction(
+    prediction: Float[Tensor, "b k t h w"],
+    latents: Float[Tensor, "b c t h w"],
+    timestep: int,
+    diffusion: GaussianDiffusion,
+    limit: float,
+) -> Float[Tensor, "b k t h w"]:
+    """Change the predicted noise so that the clean latents it implies lie within the limit."""
+    channels = latents.shape[1]
+    index = torch.full((latents.shape[0],), timestep, device=latents.device)
+    schedule = diffusion.schedule
+    x0 = schedule.predict_x0(prediction[:, :channels], latents, index).clamp(-limit, limit)
+    noise = (schedule.read("recip_signal", index, latents) * latents - x0) / schedule.read(
+        "recip_noise", index, latents
+    )
+    return torch.cat([noise, prediction[:, channels:]], dim=1)
+
+
+def _kept_index(timesteps: list[int], position: int, latents: Tensor) -> Tensor:
+    """Position from the noisy end -> a re-spaced schedule's index from the clean end, (b,)."""
+    index = len(timesteps) - 1 - position
+    return torch.full((latents.shape[0],), index, device=latents.device)
