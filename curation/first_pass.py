@@ -17,7 +17,7 @@ from scenedetect.detectors import AdaptiveDetector, HistogramDetector
 from scenedetect.stats_manager import StatsManager
 
 from configs.errors import ConfigError
-from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Signals
+from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Previews, Signals, join_previews
 from curation.video import (
     DecodeFaults,
     Orientation,
@@ -42,6 +42,7 @@ class FirstPassConfig:
     proxy_side: int = 256  # longest side of the frames that signals are measured on
     sample_fps: float = 2.5  # frames a second kept for the person detector
     sample_side: int = 640  # longest side of those
+    preview_side: int = 128  # longest side of the pictures that the report shows
     max_duration_s: float = 3600.0  # what lies beyond is not read
 
     def __post_init__(self) -> None:
@@ -60,10 +61,14 @@ class SampleStore:
         self.times_s: list[float] = []
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         self._spans: list[tuple[int, int]] = []
+        self._previews: list[bytes] = []
 
-    def add(self, time_s: float, image: np.ndarray) -> None:
-        """Keep one RGB frame."""
+    def add(self, time_s: float, image: np.ndarray, preview_side: int) -> None:
+        """Keep one RGB frame, and a small picture of it for the report."""
         data = encode_jpeg(image)
+        height, width = fit_within(*image.shape[:2], preview_side)
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        self._previews.append(encode_jpeg(small, quality=80))
         start = self._file.seek(0, 2)
         self._file.write(data)
         self.times_s.append(time_s)
@@ -74,6 +79,10 @@ class SampleStore:
         start, length = self._spans[index]
         self._file.seek(start)
         return decode_jpeg(self._file.read(length))
+
+    def previews(self) -> Previews:
+        """The small pictures of all frames."""
+        return join_previews(self.times_s, self._previews)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -165,9 +174,8 @@ def measure_source(
             times.append(time_s)
             meter.add(_proxy(frame, size, orientation, config.proxy_side))
             if time_s >= next_sample_s:
-                store.add(
-                    time_s, to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
-                )
+                sample = to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
+                store.add(time_s, sample, config.preview_side)
                 next_sample_s = max(next_sample_s + 1.0 / config.sample_fps, time_s)
     except BaseException:
         store.close()
@@ -194,6 +202,7 @@ def measure_source(
         height=size[0],
         width=size[1],
         orientation=orientation,
+        previews=store.previews(),
         cpu_s=time.process_time() - started,
     )
     return signals, store

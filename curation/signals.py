@@ -35,6 +35,29 @@ class PersonSamples:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Previews:
+    """Small pictures of a source, for the report; n of them."""
+
+    times_s: np.ndarray  # (n,) float64
+    ends: np.ndarray  # (n,) int64: where each one ends in ``jpeg``
+    jpeg: np.ndarray  # uint8, one after the other
+
+    def read(self, index: int) -> bytes:
+        """One picture as a JPEG file."""
+        start = int(self.ends[index - 1]) if index else 0
+        return self.jpeg[start : int(self.ends[index])].tobytes()
+
+
+def join_previews(times_s: list[float], pictures: list[bytes]) -> Previews:
+    """JPEG files in order of time as one ``Previews``."""
+    return Previews(
+        times_s=np.asarray(times_s, dtype=np.float64),
+        ends=np.cumsum([len(picture) for picture in pictures], dtype=np.int64),
+        jpeg=np.frombuffer(b"".join(pictures), dtype=np.uint8),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Signals:
     """Per-frame measurements of one source; n frames. Times are PTS in seconds."""
 
@@ -54,6 +77,7 @@ class Signals:
     orientation: Orientation
     cpu_s: float  # what the pass cost
     samples: PersonSamples | None = None
+    previews: Previews | None = None
 
     @property
     def num_frames(self) -> int:
@@ -89,8 +113,8 @@ def pack_signals(signals: Signals) -> bytes:
         value = getattr(signals, field.name)
         if isinstance(value, np.ndarray):
             arrays[field.name] = value
-        elif isinstance(value, PersonSamples):
-            arrays |= {f"samples.{key}": array for key, array in vars(value).items()}
+        elif isinstance(value, PersonSamples | Previews):
+            arrays |= {f"{field.name}.{key}": array for key, array in vars(value).items()}
         elif isinstance(value, Orientation):
             plain[field.name] = asdict(value)
         elif value is not None:
@@ -109,7 +133,13 @@ def read_signals(path: Path) -> Signals:
     if plain.pop("schema") != SIGNALS_SCHEMA:
         raise ValueError(f"{path} was written by another version of the first pass")
     plain["orientation"] = Orientation(**plain["orientation"])
-    prefix = "samples."
-    samples = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-    frames = {k: v for k, v in arrays.items() if not k.startswith(prefix)}
-    return Signals(**frames, **plain, samples=PersonSamples(**samples) if samples else None)
+    parts: dict[str, dict[str, np.ndarray]] = {"": {}, "samples": {}, "previews": {}}
+    for name, array in arrays.items():
+        section, _, key = name.rpartition(".")
+        parts[section][key] = array
+    return Signals(
+        **parts[""],
+        **plain,
+        samples=PersonSamples(**parts["samples"]) if parts["samples"] else None,
+        previews=Previews(**parts["previews"]) if parts["previews"] else None,
+    )

@@ -1,0 +1,187 @@
+"""The canonical clip: constant frame rate, upright, square pixels, cropped to the person.
+
+Only survivors come here, so this is the second and last time that a raw video is decoded.
+"""
+
+from dataclasses import dataclass, field
+from math import gcd, log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.video import DecodeFaults, Orientation, UnreadableVideoError, decode, to_rgb
+
+MULTIPLE = 16
+"""Sides of a clip are multiples of this: latents are 8x smaller, patches take 2x2 of those."""
+COMMON_RATES = (5.0, 10.0, 12.0, 12.5, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
+"""Rates that times rounded to milliseconds (Matroska) are taken for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanonicalConfig:
+    """Size and rate of the clips."""
+
+    buckets: list[list[int]] = field(  # height, width
+        default_factory=lambda: [[512, 384], [512, 512], [384, 512]]
+    )
+    max_fps: float = 30.0
+    max_upscale: float = 1.5
+    margin: float = 0.12  # around the person, as a share of the longer side of the box
+    min_person_height: int = 128  # pixels in the upright source
+
+    def __post_init__(self) -> None:
+        for bucket in self.buckets:
+            if len(bucket) != 2 or any(side < 64 or side % MULTIPLE for side in bucket):
+                raise ConfigError(
+                    f"bucket {bucket} is not [height, width] in multiples of {MULTIPLE} from 64 on"
+                )
+        if not self.buckets:
+            raise ConfigError("buckets is empty; at least one [height, width] is needed")
+        if self.max_upscale < 1 or self.max_fps < 1:
+            raise ConfigError(
+                f"max_upscale is {self.max_upscale} and max_fps {self.max_fps}; 1 or more each"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """Which part of the upright source becomes a clip of what size."""
+
+    top: int
+    left: int
+    crop_height: int
+    crop_width: int
+    height: int  # of the clip
+    width: int
+    coverage: float  # share of the person's box with its margin that lies inside
+
+    @property
+    def crop(self) -> tuple[int, int, int, int]:
+        """Top, left, height, width."""
+        return self.top, self.left, self.crop_height, self.crop_width
+
+
+def choose_framing(
+    person: tuple[float, float, float, float],
+    region: tuple[float, float, float, float],
+    config: CanonicalConfig,
+) -> Framing:
+    """The bucket that holds the person best, and the window of the source that fills it.
+
+    Args:
+        person: left, top, right, bottom of everything the person reaches, in source pixels.
+        region: the same of the picture without letterbox bars.
+        config: buckets, margin and upscaling limit.
+    """
+    left, top, right, bottom = person
+    margin = config.margin * max(right - left, bottom - top)
+    left, right = max(left - margin, region[0]), min(right + margin, region[2])
+    top, bottom = max(top - margin, region[1]), min(bottom + margin, region[3])
+    wanted_height, wanted_width = max(bottom - top, 2.0), max(right - left, 2.0)
+    room_height, room_width = region[3] - region[1], region[2] - region[0]
+
+    def window(bucket: list[int]) -> tuple[float, float, float]:
+        """Height, width and coverage of this bucket's window."""
+        aspect = bucket[0] / bucket[1]
+        width = max(wanted_width, wanted_height / aspect, bucket[1] / config.max_upscale)
+        width = min(width, room_width, room_height / aspect)
+        height = width * aspect
+        covered = min(1.0, height / wanted_height) * min(1.0, width / wanted_width)
+        return height, width, covered
+
+    def worth(bucket: list[int]) -> tuple[float, float]:
+        mismatch = abs(log(bucket[0] / bucket[1]) - log(wanted_height / wanted_width))
+        return -round(window(bucket)[2], 1), mismatch
+
+    best = min(config.buckets, key=worth)
+    height, width, coverage = window(best)
+    clip_height, clip_width = _clip_size(best, height, config.max_upscale)
+    crop_height, crop_width = int(height), int(width)
+    return Framing(
+        top=round(_place((top + bottom) / 2, crop_height, region[1], region[3])),
+        left=round(_place((left + right) / 2, crop_width, region[0], region[2])),
+        crop_height=crop_height,
+        crop_width=crop_width,
+        height=clip_height,
+        width=clip_width,
+        coverage=coverage,
+    )
+
+
+def _clip_size(bucket: list[int], crop_height: float, max_upscale: float) -> tuple[int, int]:
+    """The bucket's size, or the largest of its aspect that is not upscaled too far."""
+    steps = gcd(bucket[0] // MULTIPLE, bucket[1] // MULTIPLE)
+    unit_height, unit_width = bucket[0] // steps, bucket[1] // steps
+    count = min(steps, max(1, int(max_upscale * crop_height / unit_height + 1e-6)))
+    return count * unit_height, count * unit_width
+
+
+def _place(centre: float, length: int, low: float, high: float) -> float:
+    return min(max(centre - length / 2, np.ceil(low)), max(np.floor(high) - length, np.ceil(low)))
+
+
+def clip_rate(source_fps: float, max_fps: float) -> float:
+    """Frames a second of a clip: the source's, at most ``max_fps``."""
+    for rate in COMMON_RATES:
+        if abs(source_fps / rate - 1) < 6e-4:
+            source_fps = rate
+            break
+    return min(source_fps, max_fps)
+
+
+def count_clip_frames(start_s: float, end_s: float, fps: float) -> int:
+    """Frames of a clip from ``start_s`` to ``end_s``."""
+    return max(1, round((end_s - start_s) * fps))
+
+
+def read_clip(
+    path: Path,
+    *,
+    start_s: float,
+    end_s: float,
+    fps: float,
+    framing: Framing,
+    upright: tuple[int, int],
+    orientation: Orientation,
+) -> np.ndarray:
+    """Decode a stretch: (t, height, width, 3) uint8 RGB, frame i the nearest to start + i / fps.
+
+    Frames outside the stretch are never taken, so nothing crosses a cut.
+
+    Raises:
+        UnreadableVideoError: the stretch gives no frame.
+    """
+    count = count_clip_frames(start_s, end_s, fps)
+    clip = np.empty((count, framing.height, framing.width, 3), dtype=np.uint8)
+    done = 0
+    previous: tuple[float, Any] | None = None
+    for time_s, frame in decode(path, DecodeFaults(), start_s):
+        if time_s >= end_s - 1e-6 or done == count:
+            break
+        while done < count and start_s + done / fps <= time_s + 1e-6:
+            target = start_s + done / fps
+            is_nearer = previous is None or time_s - target < target - previous[0]
+            nearest = frame if is_nearer or previous is None else previous[1]
+            clip[done] = cut_out(nearest, framing, upright, orientation)
+            done += 1
+        previous = (time_s, frame)
+    if previous is None:
+        raise UnreadableVideoError("no_frames", f"nothing between {start_s:.3f} and {end_s:.3f} s")
+    if done < count:
+        clip[done:] = cut_out(previous[1], framing, upright, orientation)
+    return clip
+
+
+def cut_out(
+    frame: Any, framing: Framing, upright: tuple[int, int], orientation: Orientation
+) -> np.ndarray:
+    """One decoded frame, upright and scaled so that the crop has the clip's size, then cropped."""
+    scale = framing.height / framing.crop_height
+    full_height = max(round(upright[0] * scale), framing.height)
+    full_width = max(round(upright[1] * scale), framing.width)
+    image = to_rgb(frame, full_height, full_width, orientation)
+    top = min(round(framing.top * scale), full_height - framing.height)
+    left = min(round(framing.left * scale), full_width - framing.width)
+    return image[top : top + framing.height, left : left + framing.width]

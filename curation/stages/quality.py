@@ -1,0 +1,132 @@
+"""Which stretches of a scene are worth keeping: long enough, sharp, lit, moving, not frozen."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.signals import Signals
+from curation.stages.shots import runs_of
+
+LETTERBOX_SHARE = 0.02  # thinner bars are compression noise at the border
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityConfig:
+    """Thresholds on the stored signals; configs/curate.yaml says how each was found."""
+
+    min_duration_s: float = 1.2
+    max_duration_s: float = 20.0
+    trim_frames: int = 2  # taken off at each end of a scene that is a cut
+    min_sharpness: float = 25.0
+    min_brightness: float = 20.0
+    frozen_motion: float = 0.12  # gray levels
+    frozen_s: float = 0.5
+    max_duplicate_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_duration_s <= self.max_duration_s:
+            raise ConfigError(
+                f"min_duration_s is {self.min_duration_s} and max_duration_s "
+                f"{self.max_duration_s}; the first must be above 0 and at most the second"
+            )
+        if not 0 < self.max_duplicate_share <= 1:
+            raise ConfigError(
+                f"max_duplicate_share is {self.max_duplicate_share}; 0..1 is accepted"
+            )
+
+
+def frozen_runs(signals: Signals, config: QualityConfig) -> list[tuple[float, float]]:
+    """Stretches in seconds in which nothing changes for ``frozen_s`` or longer."""
+    times = np.append(signals.times_s, signals.end_s)
+    still = signals.motion <= config.frozen_motion
+    still[:1] = False  # the first frame has nothing to be compared with
+    return [
+        (float(times[run.start - 1]), float(times[run.stop]))
+        for run in runs_of(still)
+        if times[run.stop] - times[run.start - 1] >= config.frozen_s
+    ]
+
+
+def without(
+    span: tuple[float, float], holes: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """What is left of a span when holes are cut out, longest first."""
+    pieces = [span]
+    for start, end in holes:
+        rest: list[tuple[float, float]] = []
+        for left, right in pieces:
+            if end <= left or start >= right:
+                rest.append((left, right))
+                continue
+            rest += [(left, start)] if start > left else []
+            rest += [(end, right)] if end < right else []
+        pieces = rest
+    return sorted(pieces, key=lambda piece: piece[0] - piece[1])
+
+
+def split_long(span: tuple[float, float], config: QualityConfig) -> list[tuple[float, float]]:
+    """A span in equal parts of at most ``max_duration_s``."""
+    start, end = span
+    count = max(1, int(np.ceil((end - start) / config.max_duration_s - 1e-6)))
+    edges = np.linspace(start, end, count + 1)
+    return [(float(a), float(b)) for a, b in pairwise(edges)]
+
+
+def measure_span(signals: Signals, span: tuple[float, float]) -> dict[str, float]:
+    """The numbers that decide about a stretch."""
+    frames = signals.between(*span)
+    if frames.stop <= frames.start:
+        return {"duration_s": 0.0, "frames": 0.0}
+    motion = signals.motion[frames][1:]
+    return {
+        "duration_s": span[1] - span[0],
+        "frames": float(frames.stop - frames.start),
+        "sharpness": float(np.median(signals.sharpness[frames])),
+        "brightness": float(np.median(signals.brightness[frames])),
+        "motion": float(np.median(motion)) if len(motion) else 0.0,
+        "duplicate_share": float(np.mean(motion < 1e-3)) if len(motion) else 0.0,
+    }
+
+
+def refuse_span(
+    signals: Signals, span: tuple[float, float], config: QualityConfig
+) -> tuple[str, dict[str, Any]] | None:
+    """A reject code with its evidence, or None when the stretch is good."""
+    measured = measure_span(signals, span)
+    faults = signals.fault_times_s
+    if len(faults) and ((faults >= span[0]) & (faults < span[1])).any():
+        return "corrupt_frames", {**measured, "faults": len(faults)}
+    if measured["duration_s"] < config.min_duration_s:
+        return "too_short", {**measured, "min_duration_s": config.min_duration_s}
+    if measured["brightness"] < config.min_brightness:
+        return "dark", {**measured, "min_brightness": config.min_brightness}
+    if measured["sharpness"] < config.min_sharpness:
+        return "blurred", {**measured, "min_sharpness": config.min_sharpness}
+    if measured["duplicate_share"] > config.max_duplicate_share:
+        return "duplicate_frames", {
+            **measured, "max_duplicate_share": config.max_duplicate_share
+        }  # fmt: skip
+    return None
+
+
+def frame_rate(signals: Signals, span: tuple[float, float]) -> float:
+    """Frames a second of a stretch, from its times of presentation."""
+    times = signals.times_s[signals.between(*span)]
+    if len(times) < 2:
+        return 0.0
+    return float((len(times) - 1) / (times[-1] - times[0]))
+
+
+def lit_region(signals: Signals, span: tuple[float, float]) -> tuple[float, float, float, float]:
+    """(top, left, bottom, right) inside the letterbox bars of a stretch, shares of coded sides."""
+    bars = signals.bars[signals.between(*span)]
+    top, bottom, left, right = bars.min(axis=0) if len(bars) else np.zeros(4)
+    top, bottom, left, right = (
+        0.0 if bar < LETTERBOX_SHARE else float(bar) for bar in (top, bottom, left, right)
+    )
+    if top + bottom > 0.8 or left + right > 0.8:
+        return 0.0, 0.0, 1.0, 1.0  # a dark scene, no bars
+    return top, left, 1.0 - bottom, 1.0 - right

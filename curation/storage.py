@@ -1,0 +1,84 @@
+"""Files that are whole or absent: written under another name, flushed to disk, then renamed.
+
+A clip's tracks live in a folder named by the hash of its content, so writing the same clip twice
+is writing it once, and a kill at any moment leaves nothing half done under a final name.
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+TEMPORARY = ".writing-"
+
+
+def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Let ``fill`` write a file, which appears under its name only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def content_name(files: Mapping[str, bytes]) -> str:
+    """Name of a folder with this content: sha256 over names, lengths and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode())
+        digest.update(files[name])
+    return digest.hexdigest()
+
+
+def store_folder(root: Path, files: Mapping[str, bytes]) -> str:
+    """Write a content-addressed folder below ``root`` and return its name below it."""
+    digest = content_name(files)
+    name = f"{digest[:2]}/{digest}"
+    final = root / name
+    if final.is_dir():
+        return name
+    temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
+    temporary.mkdir(parents=True)
+    try:
+        for member in sorted(files):
+            with (temporary / member).open("wb") as file:
+                file.write(files[member])
+                file.flush()
+                os.fsync(file.fileno())
+        _sync_folder(temporary)
+        final.parent.mkdir(exist_ok=True)
+        try:
+            temporary.rename(final)
+        except OSError:
+            if not final.is_dir():  # another worker wrote the same clip meanwhile
+                raise
+        _sync_folder(final.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return name
+
+
+def sweep(root: Path) -> None:
+    """Remove what a killed run left half written directly below ``root``."""
+    for path in root.glob(f"{TEMPORARY}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
