@@ -68,7 +68,8 @@ class EmbeddedDetector:
         """People of each frame, confident and large ones first; see ``PersonDetector``.
 
         A person whom no pose explains has a box, a mask and a score, and keypoints of
-        visibility 0; whoever is smaller than ``min_leftover_share`` is not reported. ``track_id`` goes on while a person stays near where it was.
+        visibility 0; whoever is smaller than ``min_leftover_share`` is not reported.
+        ``track_id`` goes on while a person stays near where it was.
         """
         found: list[list[Person]] = []
         bodies: list[Pose] = []
@@ -233,7 +234,8 @@ def paint_over(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 def keep_pieces_with_landmarks(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Drop pieces of a mask on which no landmark lies (bystanders, furniture)."""
     height, width = mask.shape
-    num_labels, labels = cv2.connectedComponents(mask, connectivity=8)
+    num_labels, components = cv2.connectedComponents(mask, connectivity=8)
+    labels = np.asarray(components, np.int32)
     if num_labels <= 2:
         return mask
     x = np.rint(landmarks[:, 0]).astype(int)

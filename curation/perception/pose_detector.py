@@ -81,7 +81,7 @@ def decode_detections(
         logits: (2254,).
         score_threshold: candidates below it are dropped.
     """
-    scores = 1 / (1 + np.exp(-np.clip(logits, -100, 100)))
+    scores = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
     order = np.flatnonzero(scores >= score_threshold)
     order = order[np.argsort(-scores[order], kind="stable")]
     found = []

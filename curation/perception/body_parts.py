@@ -1,0 +1,201 @@
+"""33 landmarks -> which body part each pixel of a person lies on, and where on that part.
+
+Limbs are capsules, the torso is a tapered strip, the head a capsule along the neck. A pixel
+belongs to the part it is nearest to, in radii of that part; limbs in front of others come first.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class BodyPart(IntEnum):
+    """Parts of the geometric body; left and right are the person's own."""
+
+    TORSO = 0
+    HEAD = 1
+    NECK = 2
+    UPPER_ARM_LEFT = 3
+    UPPER_ARM_RIGHT = 4
+    LOWER_ARM_LEFT = 5
+    LOWER_ARM_RIGHT = 6
+    HAND_LEFT = 7
+    HAND_RIGHT = 8
+    UPPER_LEG_LEFT = 9
+    UPPER_LEG_RIGHT = 10
+    LOWER_LEG_LEFT = 11
+    LOWER_LEG_RIGHT = 12
+    FOOT_LEFT = 13
+    FOOT_RIGHT = 14
+
+
+NUM_PARTS = len(BodyPart)
+ARM_PARTS = tuple(range(BodyPart.UPPER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
+LEG_PARTS = tuple(range(BodyPart.UPPER_LEG_LEFT, BodyPart.FOOT_RIGHT + 1))
+
+NOSE, EAR_LEFT, EAR_RIGHT = 0, 7, 8
+SHOULDER_LEFT, SHOULDER_RIGHT, ELBOW_LEFT, ELBOW_RIGHT = 11, 12, 13, 14
+WRIST_LEFT, WRIST_RIGHT, HIP_LEFT, HIP_RIGHT = 15, 16, 23, 24
+KNEE_LEFT, KNEE_RIGHT, ANKLE_LEFT, ANKLE_RIGHT = 25, 26, 27, 28
+
+# part, landmarks at both ends, radii at both ends in units of the body's scale
+LIMBS = (
+    (BodyPart.UPPER_ARM_LEFT, SHOULDER_LEFT, ELBOW_LEFT, 0.14, 0.11),
+    (BodyPart.UPPER_ARM_RIGHT, SHOULDER_RIGHT, ELBOW_RIGHT, 0.14, 0.11),
+    (BodyPart.LOWER_ARM_LEFT, ELBOW_LEFT, WRIST_LEFT, 0.11, 0.075),
+    (BodyPart.LOWER_ARM_RIGHT, ELBOW_RIGHT, WRIST_RIGHT, 0.11, 0.075),
+    (BodyPart.UPPER_LEG_LEFT, HIP_LEFT, KNEE_LEFT, 0.19, 0.13),
+    (BodyPart.UPPER_LEG_RIGHT, HIP_RIGHT, KNEE_RIGHT, 0.19, 0.13),
+    (BodyPart.LOWER_LEG_LEFT, KNEE_LEFT, ANKLE_LEFT, 0.13, 0.08),
+    (BodyPart.LOWER_LEG_RIGHT, KNEE_RIGHT, ANKLE_RIGHT, 0.13, 0.08),
+)
+HANDS = ((BodyPart.HAND_LEFT, (15, 17, 19)), (BodyPart.HAND_RIGHT, (16, 18, 20)))
+FEET = ((BodyPart.FOOT_LEFT, (27, 29, 31)), (BodyPart.FOOT_RIGHT, (28, 30, 32)))
+HAND_RADIUS, FOOT_RADIUS, NECK_RADIUS = 0.105, 0.09, 0.11
+MAX_RADII = 3.0  # further away from every part, a pixel is no body (a ball, a bag)
+VISIBLE = 0.4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Body:
+    """The geometric body of one person in one frame; all lengths in pixels."""
+
+    start: np.ndarray  # (parts, 2): shoulder, crown, ... each part's near end
+    end: np.ndarray  # (parts, 2)
+    start_radius: np.ndarray  # (parts,)
+    end_radius: np.ndarray  # (parts,)
+    layer: np.ndarray  # (parts,): the lower, the nearer to the camera; >= 0 never hides a part
+    scale: float  # about the length of the torso
+    head_radius: float
+    is_facing: bool  # the chest is seen, not the back
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PartPixels:
+    """Where pixels lie on the body."""
+
+    part: np.ndarray  # (n,) int8: BodyPart, -1 where none is near
+    along: np.ndarray  # (n,) float32 in 0..1 from the part's start to its end
+    across: np.ndarray  # (n,) float32, -1..1 between the outlines; positive on the image's right
+    radii: np.ndarray  # (n,) float32: distance in radii of the part
+
+
+def body_scale(landmarks: np.ndarray) -> float:
+    """About the torso's length in pixels, whichever limb foreshortening spares."""
+    points = landmarks[:, :2]
+    shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
+    lengths = [
+        np.hypot(*(shoulders - hips)),
+        1.3 * np.hypot(*(points[SHOULDER_LEFT] - points[SHOULDER_RIGHT])),
+        1.9 * np.hypot(*(points[[EAR_LEFT, EAR_RIGHT]].mean(0) - shoulders)),
+    ]
+    return float(max(*lengths, 4.0))
+
+
+def is_facing_camera(landmarks: np.ndarray) -> bool:
+    """Front or back: by the shoulders' order; by the face where the body is seen from the side."""
+    spread = landmarks[SHOULDER_LEFT, 0] - landmarks[SHOULDER_RIGHT, 0]
+    if abs(spread) > 0.15 * body_scale(landmarks):
+        return bool(spread > 0)
+    ears = landmarks[[EAR_LEFT, EAR_RIGHT], 2].mean()
+    return bool(landmarks[NOSE, 2] <= ears)
+
+
+def build_body(landmarks: np.ndarray) -> Body:
+    """Place the parts.
+
+    Args:
+        landmarks: (33, 5): x, y, z in pixels, visibility and presence in 0..1.
+    """
+    points = landmarks[:, :2].astype(np.float64)
+    scale = body_scale(landmarks)
+    start, end = np.zeros((NUM_PARTS, 2)), np.zeros((NUM_PARTS, 2))
+    radii = np.full((NUM_PARTS, 2), 1.0)
+    layer = np.zeros(NUM_PARTS)
+
+    shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
+    ears = points[[EAR_LEFT, EAR_RIGHT]].mean(0)
+    up = _unit(ears - shoulders, fallback=_unit(shoulders - hips, np.array([0.0, -1.0])))
+    head_radius = float(np.clip(0.5 * np.hypot(*(ears - shoulders)), 0.17 * scale, 0.27 * scale))
+    down = _unit(hips - shoulders, fallback=np.array([0.0, 1.0]))
+    start[BodyPart.TORSO], end[BodyPart.TORSO] = shoulders - 0.04 * scale * down, hips
+    radii[BodyPart.TORSO] = (
+        max(0.55 * np.hypot(*(points[11] - points[12])), 0.2 * scale),
+        max(0.75 * np.hypot(*(points[23] - points[24])), 0.2 * scale),
+    )
+    start[BodyPart.HEAD], end[BodyPart.HEAD] = (
+        ears + 0.5 * head_radius * up,
+        ears - 0.3 * (head_radius * up),
+    )
+    radii[BodyPart.HEAD] = 0.9 * head_radius
+    start[BodyPart.NECK], end[BodyPart.NECK] = ears - 0.9 * head_radius * up, shoulders
+    radii[BodyPart.NECK] = NECK_RADIUS * scale
+    for part, near, far, near_radius, far_radius in LIMBS:
+        start[part], end[part] = points[near], points[far]
+        radii[part] = near_radius * scale, far_radius * scale
+    for part, (wrist, pinky, index) in HANDS:
+        knuckles = points[[pinky, index]].mean(0)
+        start[part] = points[wrist] + 0.15 * (knuckles - points[wrist])
+        end[part] = points[wrist] + 1.5 * (knuckles - points[wrist])
+        radii[part] = HAND_RADIUS * scale
+    for part, (ankle, heel, toe) in FEET:
+        start[part], end[part] = points[[ankle, heel]].mean(0), points[toe]
+        radii[part] = FOOT_RADIUS * scale
+
+    for part, ends in _arm_ends():
+        if landmarks[ends, 3].min() > VISIBLE:  # an arm that is seen hides what is behind it
+            layer[part] = -2 + np.clip(landmarks[ends, 2].mean() / scale, -0.9, 0.9)
+    for part, near, far, *_ in LIMBS[4:]:
+        layer[part] = np.clip(0.2 * landmarks[[near, far], 2].mean() / scale, -0.3, 0.3)
+    return Body(
+        start=start, end=end, start_radius=radii[:, 0], end_radius=radii[:, 1], layer=layer,
+        scale=scale, head_radius=head_radius, is_facing=is_facing_camera(landmarks),
+    )  # fmt: skip
+
+
+def locate_on_body(points: np.ndarray, body: Body) -> PartPixels:
+    """Assign pixels to parts.
+
+    Args:
+        points: (n, 2) x, y in frame pixels, all on the person.
+        body: the parts.
+    """
+    pixels = points.astype(np.float32)[None]  # (1, n, 2)
+    start = body.start.astype(np.float32)[:, None]
+    axis = (body.end - body.start).astype(np.float32)[:, None]
+    length = np.maximum(np.hypot(axis[..., 0], axis[..., 1]), 1e-3)  # (parts, 1)
+    direction = axis / length[..., None]
+    x, y = pixels[..., 0] - start[..., 0], pixels[..., 1] - start[..., 1]
+    axial = x * direction[..., 0] + y * direction[..., 1]  # (parts, n)
+    lateral = x * direction[..., 1] - y * direction[..., 0]
+    along = np.clip(axial / length, 0, 1)
+    overshoot = axial - along * length
+    near = body.start_radius.astype(np.float32)[:, None]
+    far = body.end_radius.astype(np.float32)[:, None]
+    radius = near + (far - near) * along
+    radii = np.sqrt(lateral**2 + overshoot**2) / radius
+    torso = BodyPart.TORSO  # a strip with straight ends: no bulge over the neck
+    beyond = np.abs(overshoot[torso]) / (0.15 * body.scale)
+    radii[torso] = np.maximum(np.abs(lateral[torso]) / radius[torso], beyond + (beyond > 0))
+    in_front = (radii < 1) & (body.layer[:, None] < 0)
+    cost = np.where(in_front, body.layer[:, None].astype(np.float32), radii)
+    best = np.argmin(cost, axis=0)
+    columns = np.arange(best.size)
+    nearest = radii[best, columns]
+    return PartPixels(
+        part=np.where(nearest <= MAX_RADII, best, -1).astype(np.int8),
+        along=along[best, columns],
+        across=np.clip(lateral[best, columns] / radius[best, columns], -1, 1),
+        radii=nearest,
+    )
+
+
+def _arm_ends() -> list[tuple[int, list[int]]]:
+    ends: list[tuple[int, list[int]]] = [(part, [near, far]) for part, near, far, *_ in LIMBS[:4]]
+    return ends + [(part, list(points)) for part, points in HANDS]
+
+
+def _unit(vector: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+    length = float(np.hypot(*vector))
+    return vector / length if length > 1e-6 else fallback

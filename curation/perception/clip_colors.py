@@ -1,0 +1,90 @@
+"""What colours skin, hair, the upper and the lower garment have in one clip.
+
+Colours are learned per clip from places where the body says what to expect (the middle of the
+face, the crown, the chest, the thighs), as smoothed histograms in Lab. A garment may have many
+colours: a histogram does not mind prints and stripes.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import cv2
+import numpy as np
+
+L_BINS, AB_BINS = 12, 32
+NUM_BINS = L_BINS * AB_BINS * AB_BINS
+FLOOR = 2e-5  # probability of a colour that was never seen, the same for every material
+MIN_SEEDS = 150  # pixels below which a material counts as not seen
+
+
+class Material(IntEnum):
+    """What a pixel of a person shows."""
+
+    SKIN = 0
+    HAIR = 1
+    UPPER = 2
+    LOWER = 3
+
+
+NUM_MATERIALS = len(Material)
+
+
+def color_bins(frame: np.ndarray) -> np.ndarray:
+    """Histogram bin of each pixel, (height, width) int32, of an RGB uint8 image."""
+    lab = cv2.cvtColor(frame, cv2.COLOR_RGB2Lab).astype(np.int32)
+    bins = lab[..., 0] * L_BINS // 256
+    return (bins * AB_BINS + (lab[..., 1] >> 3)) * AB_BINS + (lab[..., 2] >> 3)
+
+
+def could_be_skin(frame: np.ndarray) -> np.ndarray:
+    """The broad range of human skin, (height, width) bool; wood and sand fall in it too.
+
+    Chrominance limits after Chai and Ngan 1999 (77-127, 133-173), widened for coloured light.
+    """
+    ycrcb = cv2.cvtColor(frame, cv2.COLOR_RGB2YCrCb)
+    red, blue = ycrcb[..., 1], ycrcb[..., 2]
+    return (red >= 133) & (red <= 185) & (blue >= 75) & (blue <= 130) & (ycrcb[..., 0] > 20)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipColors:
+    """Log-likelihoods of colours, one row a material."""
+
+    log_likelihood: np.ndarray  # (materials, NUM_BINS) float32
+    is_known: np.ndarray  # (materials,) bool
+
+    def evidence(self, bins: np.ndarray) -> np.ndarray:
+        """Log-likelihood of pixels under each material, (materials, *bins.shape) float32.
+
+        A material of unknown colour is as likely as the mean of the known ones.
+        """
+        return self.log_likelihood[:, bins]
+
+
+class ColorCounter:
+    """Gathers seeds over a clip."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((NUM_MATERIALS, NUM_BINS), np.float64)
+
+    def add(self, material: Material, bins: np.ndarray) -> None:
+        """Count the bins (n,) of seed pixels."""
+        self._counts[material] += np.bincount(bins.ravel(), minlength=NUM_BINS)
+
+    def colors(self) -> ClipColors:
+        """Smoothed histograms."""
+        is_known = self._counts.sum(1) >= MIN_SEEDS
+        table = np.zeros((NUM_MATERIALS, NUM_BINS), np.float32)
+        for material in np.flatnonzero(is_known):
+            table[material] = np.log(_smoothed(self._counts[material]) + FLOOR)
+        if is_known.any():
+            table[~is_known] = table[is_known].mean(0)
+        return ClipColors(log_likelihood=table, is_known=is_known)
+
+
+def _smoothed(counts: np.ndarray) -> np.ndarray:
+    cube = (counts / counts.sum()).reshape(L_BINS, AB_BINS, AB_BINS)
+    planes = np.stack([cv2.GaussianBlur(plane, (0, 0), 0.8) for plane in cube])
+    padded = np.pad(planes, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    mixed = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+    return mixed.ravel()

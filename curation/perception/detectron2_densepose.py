@@ -1,0 +1,167 @@
+"""DensePose by detectron2's DensePose project, given our own boxes (imported lazily).
+
+The head alone is used: its detector is skipped and its native 112x112 grid is kept, so nothing is
+resampled. Never import ``detectron2.model_zoo`` (breaks with setuptools >= 82); DensePose's YAML
+files are not in its package, so the configuration is a path.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.errors import DataError
+from curation.perception.files import file_sha256
+from curation.perception.protocols import BackendInfo, DensePose, Person
+
+INSTALL_COMMAND = "make setup-densepose"
+GRID = 112
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detectron2Config:
+    """A DensePose chart model, such as densepose_rcnn_R_50_FPN_s1x."""
+
+    config: str  # its YAML file; files it names as _BASE_ lie beside it
+    weights: str  # its .pkl or .pth file
+    device: str = "cpu"
+    batch_size: int = 8
+    box_margin: float = 0.05  # widening of the person's box on each side
+
+
+class Detectron2DensePose:
+    """Runs the DensePose head on the one person of each frame."""
+
+    def __init__(self, config: Detectron2Config) -> None:
+        self.config = config
+        self._model: Any = None
+        self._resize: Any = None
+
+    @property
+    def info(self) -> BackendInfo:
+        """Stored in every record."""
+        return BackendInfo(
+            name=f"detectron2-{Path(self.config.config).stem}",
+            version=_installed_version(),
+            weights_sha256=file_sha256(self.config.weights),
+            is_approximate=False,
+        )
+
+    def estimate(
+        self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
+    ) -> list[DensePose | None]:
+        """Surface coordinates of each frame's person; see ``DensePoseEstimator``."""
+        if self._model is None:
+            self._model, self._resize = load_model(self.config)
+        found: list[DensePose | None] = [None] * len(frames)
+        wanted = [i for i, person in enumerate(people) if person is not None]
+        for start in range(0, len(wanted), self.config.batch_size):
+            indices = wanted[start : start + self.config.batch_size]
+            boxes = [self._box(frames[i], people[i]) for i in indices]
+            for i, box, iuv in zip(
+                indices, boxes, self._run([frames[i] for i in indices], boxes), strict=True
+            ):
+                found[i] = DensePose(iuv=iuv, box=box)
+        return found
+
+    def _box(self, frame: np.ndarray, person: Person | None) -> np.ndarray:
+        assert person is not None
+        left, top, right, bottom = person.box
+        x, y = self.config.box_margin * (right - left), self.config.box_margin * (bottom - top)
+        limit = np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
+        return np.clip(np.array([left - x, top - y, right + x, bottom + y], np.float32), 0, limit)
+
+    def _run(self, frames: list[np.ndarray], boxes: list[np.ndarray]) -> list[np.ndarray]:
+        import torch
+        from detectron2.structures import (  # type: ignore[import-not-found]  (not in any index)
+            Boxes,
+            Instances,
+        )
+
+        inputs, instances = [], []
+        for frame, box in zip(frames, boxes, strict=True):
+            height, width = frame.shape[:2]
+            image = self._resize.get_transform(frame).apply_image(frame[..., ::-1])
+            scale = np.array([image.shape[1] / width, image.shape[0] / height] * 2, np.float32)
+            tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+            inputs.append({"image": tensor.float(), "height": height, "width": width})
+            instances.append(
+                Instances(
+                    image.shape[:2],
+                    pred_boxes=Boxes(torch.from_numpy(box * scale)[None]),
+                    pred_classes=torch.zeros(1, dtype=torch.int64),
+                    scores=torch.ones(1),
+                )
+            )
+        with torch.no_grad():
+            results = self._model.inference(
+                inputs, detected_instances=instances, do_postprocess=False
+            )
+        return [chart_to_iuv(result.pred_densepose) for result in results]
+
+
+def chart_to_iuv(output: Any) -> np.ndarray:
+    """A DensePoseChartPredictorOutput of one box -> (112, 112, 3) uint8.
+
+    The part is the best fine label where the coarse label is not background; U and V are read from
+    that part's own channels (DensePose's ChartResult does the same after resampling).
+    """
+    fine, coarse = output.fine_segm[0], output.coarse_segm[0]
+    part = fine.argmax(0) * (coarse.argmax(0) > 0)
+    u = output.u[0].gather(0, part[None])[0].clamp(0, 1)
+    v = output.v[0].gather(0, part[None])[0].clamp(0, 1)
+    is_body = part > 0
+    iuv = np.stack(
+        [
+            part.cpu().numpy(),
+            (u * is_body * 255).round().cpu().numpy(),
+            (v * is_body * 255).round().cpu().numpy(),
+        ],
+        axis=-1,
+    )
+    return iuv.astype(np.uint8)
+
+
+def load_model(config: Detectron2Config) -> tuple[Any, Any]:
+    """The network in evaluation mode and its input resize.
+
+    Raises:
+        DataError: a package or a file is absent.
+    """
+    try:
+        import detectron2.data.transforms as transforms  # type: ignore[import-not-found]
+        from densepose import add_densepose_config  # type: ignore[import-not-found]
+        from detectron2.checkpoint import (  # type: ignore[import-not-found]
+            DetectionCheckpointer,
+        )
+        from detectron2.config import get_cfg  # type: ignore[import-not-found]
+        from detectron2.modeling import build_model  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise DataError(
+            f"detectron2 with DensePose is not installed ({error}): {INSTALL_COMMAND}, "
+            "or choose perception=embedded"
+        ) from error
+    for path in (config.config, config.weights):
+        if not Path(path).is_file():
+            raise DataError(f"DensePose file {path} does not exist")
+    settings = get_cfg()
+    add_densepose_config(settings)
+    settings.merge_from_file(config.config)
+    settings.MODEL.WEIGHTS = config.weights
+    settings.MODEL.DEVICE = config.device
+    model = build_model(settings)
+    DetectionCheckpointer(model).load(config.weights)
+    model.eval()
+    smallest, largest = settings.INPUT.MIN_SIZE_TEST, settings.INPUT.MAX_SIZE_TEST
+    return model, transforms.ResizeShortestEdge([smallest, smallest], largest)
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("detectron2")
+    except PackageNotFoundError:
+        return "not installed"

