@@ -13,7 +13,9 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import (
+    load_file,  # pyright: ignore[reportUnknownVariableType]  # an unparametrised PathLike
+)
 from torch import Tensor, nn
 
 from models.stdit import STDiT
@@ -95,7 +97,7 @@ def load_network(
     """
     own = network.state_dict()
     absent = [name for name in own if name not in state]
-    excused = [prefix for prefix in allow_missing if _is_wholly_absent(prefix, own, state)]
+    excused = [prefix for prefix in allow_missing if _is_wholly_absent(prefix, state)]
     missing = [name for name in absent if not name.startswith(tuple(excused))]
     unexpected = [name for name in state if name not in own]
     reshaped = [
@@ -159,13 +161,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
                 f"{path} is not a readable safetensors file: {_line(error)}"
             ) from error
     content = _read_file(path)
-    state = content.get("state_dict", content)
-    if not isinstance(state, dict) or not state:
-        raise ValueError(f"{path} holds no weights")
+    state = cast("dict[str, Any]", content.get("state_dict", content))
     others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if others:
-        raise ValueError(f"{path} is no flat state dict: {_some(others)} is no tensor")
-    return cast("dict[str, Tensor]", dict(state))
+    if others or not state:
+        raise ValueError(
+            f"{path} is no flat state dict; no tensors: {_some(others) or 'it is empty'}"
+        )
+    return dict(state)
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -187,7 +189,7 @@ def _fusion_prefixes(trunk: STDiT) -> list[str]:
     return [f"blocks.{index}.fusion." for index in range(len(trunk.blocks))]
 
 
-def _is_wholly_absent(prefix: str, own: Iterable[str], state: Iterable[str]) -> bool:
+def _is_wholly_absent(prefix: str, state: Iterable[str]) -> bool:
     return not any(name.startswith(prefix) for name in state)
 
 

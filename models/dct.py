@@ -15,25 +15,26 @@ BLOCK = 8
 MAX_CHANNELS = 3 * BLOCK * BLOCK
 MIN_CHANNELS = 4
 
-PLANES = torch.tensor(
-    [
-        [1.0, 1.0, 1.0],  # lightness
-        [1.0, 0.0, -1.0],  # red against blue
-        [1.0, -2.0, 1.0],  # magenta against green
-    ],
-    dtype=torch.float64,
+PLANES = (
+    (1.0, 1.0, 1.0),  # lightness
+    (1.0, 0.0, -1.0),  # red against blue
+    (1.0, -2.0, 1.0),  # red and blue against green
 )
-"""Opponent colours of RGB; each row is normalised before use, which makes the change orthonormal."""
+"""Opponent colours of RGB; with each row normalised the change of colours is orthonormal."""
 
-DC_STD = (5.0, 1.0, 0.6)
-AC_STD = (2.2, 0.3, 0.2)
+DC_STD = (7.3, 1.8, 0.9)
+AC_STD = (1.6, 0.33, 0.2)
+AC_EXPONENT = 1.3
 
 
 def coefficient_std(plane: int, row: int, column: int) -> float:
-    """Expected standard deviation of a coefficient of video in [-1, 1]."""
+    """Expected root mean square of a coefficient of video in [-1, 1], about gray.
+
+    DC: a constant per plane; else AC_STD / (row + column) ^ AC_EXPONENT.
+    """
     if row == column == 0:
         return DC_STD[plane]
-    return AC_STD[plane] / (row * row + column * column) ** 0.6
+    return AC_STD[plane] / (row + column) ** AC_EXPONENT
 
 
 @lru_cache(maxsize=1)
@@ -45,10 +46,12 @@ def filters() -> tuple[Float[Tensor, "192 3 8 8"], Float[Tensor, " 192"]]:
     index = torch.arange(BLOCK, dtype=torch.float64)
     waves = torch.cos(torch.pi * (2 * index[None] + 1) * index[:, None] / (2 * BLOCK))
     waves = waves * torch.where(index == 0, (1 / BLOCK) ** 0.5, (2 / BLOCK) ** 0.5)[:, None]
-    planes = PLANES / PLANES.norm(dim=1, keepdim=True)
+    planes = torch.tensor(PLANES, dtype=torch.float64)
+    planes = F.normalize(planes, dim=1)
     basis = torch.einsum("pc,uy,vx->puvcyx", planes, waves, waves)
     names = [(p, u, v) for p in range(3) for u in range(BLOCK) for v in range(BLOCK)]
-    names.sort(key=lambda name: -coefficient_std(*name))  # stable: ties keep plane, row, column
+    # of equal variance: what varies along one axis alone comes first, then by plane and row
+    names.sort(key=lambda name: (-coefficient_std(*name), -abs(name[1] - name[2])))
     stds = torch.tensor([coefficient_std(*name) for name in names], dtype=torch.float64)
     return torch.stack([basis[name] for name in names]), stds
 

@@ -308,7 +308,8 @@ class GaussianDiffusion:
             raise ValueError(f"num_steps must lie between 1 and {total}, not {num_steps}")
         stride = (total - 1) / (num_steps - 1) if num_steps > 1 else 1.0
         # a running sum, not a product: rounding of halves then falls as in the reference
-        kept, position = [], 0.0
+        position = 0.0
+        kept: list[int] = []
         for _ in range(num_steps):
             kept.append(round(position))
             position += stride
@@ -326,7 +327,7 @@ def split_prediction(
             f"a prediction for {channels} latent channels has {channels} or {2 * channels}"
             f" channels, not {prediction.shape[1]}"
         )
-    noise, fraction = prediction.split(channels, dim=1)
+    noise, fraction = torch.split(prediction, channels, dim=1)
     return noise, fraction
 
 

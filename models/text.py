@@ -11,7 +11,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import (
+    load_file,  # pyright: ignore[reportUnknownVariableType]  # an unparametrised PathLike
+    save_file,  # pyright: ignore[reportUnknownVariableType]  # the same
+)
 from torch import Tensor
 from torch.nn import functional as F
 

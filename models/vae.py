@@ -6,7 +6,7 @@ without weights is in ``dct.py``.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -113,7 +113,7 @@ class KlCodec(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             means = [
                 autoencoder.encode(part.to(autoencoder.dtype)).latent_dist.mode().float()
-                for part in images.split(self.frames_per_call)
+                for part in torch.split(images, self.frames_per_call)
             ]
         return (torch.cat(means) - self.shift) * self.scale
 
@@ -125,7 +125,7 @@ class KlCodec(nn.Module):
         with torch.autocast(latents.device.type, enabled=False):
             images = [
                 autoencoder.decode(part.to(autoencoder.dtype)).sample.float()
-                for part in frames.split(self.frames_per_call)
+                for part in torch.split(frames, self.frames_per_call)
             ]
         video = rearrange(torch.cat(images), "(b t) c h w -> b t c h w", b=latents.shape[0])
         return video.clamp(-1.0, 1.0)
@@ -157,7 +157,7 @@ def build_codec(config: CodecConfig) -> Codec:
             )
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
 
-    autoencoder: Any = AutoencoderKL.from_pretrained(
+    autoencoder = cast(Any, AutoencoderKL).from_pretrained(
         str(folder), local_files_only=True, use_safetensors=True
     )
     codec = KlCodec(

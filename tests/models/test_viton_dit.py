@@ -1,0 +1,309 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.stdit import STDiTConfig
+from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+
+
+def test_zero_initialised_fusion_and_control_leave_the_trunk_bit_identical(
+    tiny_trunk, shake, make_conditions, noisy
+):
+    torch.manual_seed(0)
+    network = VitonDiT(VitonDiTConfig(trunk=tiny_trunk))
+    shake(network.denoiser)
+    network.initialise_from_trunk()
+    conditions = make_conditions(network)
+    bare = network.denoiser(*noisy, conditions.caption, conditions.caption_mask)
+    assert bare.abs().max() > 0.1
+    assert torch.equal(network(*noisy, conditions), bare)
+
+
+def test_fresh_networks_start_as_their_trunk(tiny_trunk, make_conditions, noisy):
+    network = VitonDiT(VitonDiTConfig(trunk=tiny_trunk))
+    torch.nn.init.normal_(network.denoiser.final_layer.linear.weight)
+    conditions = make_conditions(network)
+    bare = network.denoiser(*noisy, conditions.caption, conditions.caption_mask)
+    assert torch.equal(network(*noisy, conditions), bare)
+
+
+def test_garment_control_caption_and_timestep_all_change_the_prediction(
+    tiny, make_conditions, noisy
+):
+    latents, timesteps = noisy
+    conditions = make_conditions(tiny)
+    full = tiny(latents, timesteps, conditions)
+    others = {
+        "no garment": tiny(latents, timesteps, replace(conditions, garment=None)),
+        "no control": tiny(latents, timesteps, replace(conditions, control=None)),
+        "caption": tiny(latents, timesteps, replace(conditions, caption=-conditions.caption)),
+        "no mask": tiny(latents, timesteps, replace(conditions, caption_mask=None)),
+        "timestep": tiny(latents, timesteps - 1, conditions),
+    }
+    for name, other in others.items():
+        assert not torch.allclose(full, other, atol=1e-4), name
+
+
+def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, noisy):
+    latents, timesteps = noisy
+    conditions = make_conditions(tiny)
+    both = tiny(latents, timesteps, conditions)
+    for row in range(2):
+        alone = tiny(
+            latents[[row]],
+            timesteps[[row]],
+            Conditions(
+                caption=conditions.caption[[row]],
+                caption_mask=conditions.caption_mask[[row]],
+                garment=conditions.garment.rows(torch.tensor([row])),
+                control=conditions.control[[row]],
+            ),
+        )
+        assert torch.allclose(alone, both[[row]], atol=1e-6)
+
+
+def null_side(network: VitonDiT, noisy: tuple[Tensor, Tensor], conditions: Conditions) -> Tensor:
+    """The null side made by hand: null caption, no garment, the true ControlNet's residuals."""
+    residuals = network.control_residuals(*noisy, conditions)
+    null = replace(
+        conditions,
+        caption=network.denoiser.y_embedder.null_caption(2),
+        caption_mask=None,
+        garment=None,
+    )
+    return network(*noisy, null, residuals)
+
+
+def test_dropped_rows_see_the_null_caption_and_no_garment_and_other_rows_see_all(
+    tiny, make_conditions, noisy
+):
+    conditions = make_conditions(tiny)
+    mixed = tiny(*noisy, replace(conditions, drop=torch.tensor([True, False])))
+    assert torch.allclose(mixed[0], null_side(tiny, noisy, conditions)[0], atol=1e-6)
+    assert torch.allclose(mixed[1], tiny(*noisy, conditions)[1], atol=1e-6)
+    assert not torch.allclose(mixed[0], tiny(*noisy, conditions)[0], atol=1e-3)
+
+
+def test_a_wholly_dropped_batch_is_the_same_with_and_without_gradients(
+    tiny, make_conditions, noisy
+):
+    conditions = replace(make_conditions(tiny), drop=torch.tensor([True, True]))
+    learning = tiny(*noisy, conditions)
+    with torch.no_grad():
+        sampling = tiny(*noisy, conditions)
+    assert torch.allclose(learning, sampling, atol=1e-6)
+
+
+def test_control_residuals_do_not_depend_on_what_the_trunk_drops(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    dropped = replace(conditions, drop=torch.tensor([True, True]))
+    given = tiny.control_residuals(*noisy, conditions)
+    assert len(given) == 2
+    for one, other in zip(given, tiny.control_residuals(*noisy, dropped), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_one_control_pass_serves_both_sides_of_guidance_exactly(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    dropped = replace(conditions, drop=torch.tensor([True, True]))
+    shared = tiny.control_residuals(*noisy, conditions)
+    assert torch.equal(tiny(*noisy, conditions, shared), tiny(*noisy, conditions))
+    assert torch.equal(tiny(*noisy, dropped, shared), tiny(*noisy, dropped))
+
+
+def test_null_caption_under_the_prompts_mask_is_a_setting(tiny, make_conditions, noisy):
+    conditions = replace(make_conditions(tiny), garment=None, drop=torch.tensor([True, True]))
+    full = tiny(*noisy, conditions)
+    tiny.config = replace(tiny.config, null_mask="prompt")
+    legacy = tiny(*noisy, conditions)
+    null = tiny.denoiser.y_embedder.null_caption(2)
+    residuals = tiny.control_residuals(*noisy, conditions)
+    by_hand = replace(conditions, caption=null, drop=None)
+    assert torch.equal(legacy, tiny(*noisy, by_hand, residuals))
+    assert not torch.allclose(full, legacy, atol=1e-4)
+
+
+def test_keys_and_values_made_once_give_the_same_prediction(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    projected = replace(conditions, garment=tiny.project_garment(conditions.garment))
+    assert torch.equal(tiny(*noisy, projected), tiny(*noisy, conditions))
+
+
+def test_one_garment_serves_a_whole_batch(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    first = conditions.garment.rows(torch.tensor([0]))
+    repeated = conditions.garment.rows(torch.tensor([0, 0]))
+    assert first.batch_size == 1
+    assert torch.equal(
+        tiny(*noisy, replace(conditions, garment=first)),
+        tiny(*noisy, replace(conditions, garment=repeated)),
+    )
+
+
+def test_garment_attention_equals_its_definition_with_keys_repeated_over_time(tiny):
+    fusion = tiny.denoiser.blocks[1].fusion
+    queries, hidden = torch.randn(2, 3, 12, 32), torch.randn(2, 6, 32)
+    at_once = fusion(queries.reshape(2, 36, 32), fusion.keys_values(hidden)).reshape(2, 3, 12, 32)
+    for frame in range(3):
+        alone = fusion(queries[:, frame], fusion.keys_values(hidden))
+        assert torch.allclose(at_once[:, frame], alone, atol=1e-6)
+
+
+def test_extractor_has_a_tap_for_every_block_and_one_block_less(tiny, make_conditions):
+    features = make_conditions(tiny).garment
+    assert len(features.hidden) == 4
+    assert len(tiny.garment.blocks) == 3
+    assert all(block.attn_temp is None for block in tiny.garment.blocks)
+    for hidden in features.hidden:
+        assert torch.allclose(hidden.mean(dim=-1), torch.zeros(()), atol=1e-5)
+        assert torch.allclose(hidden.std(dim=-1, unbiased=False), torch.ones(()), atol=1e-3)
+
+
+def test_extractor_runs_at_timestep_zero_whatever_the_video_does(tiny, make_conditions):
+    caption = make_conditions(tiny).caption
+    latents = torch.randn(2, 4, 6, 4)
+    by_hand = tiny.garment(
+        latents,
+        tiny.denoiser.grid_positions(latents[:, :, None]),
+        tiny.denoiser.y_embedder(caption),
+        tiny.denoiser.embed_timesteps(torch.zeros(2, 1, dtype=torch.int64))[1],
+    )
+    found = tiny.encode_garment(latents, caption)
+    assert all(map(torch.equal, found.hidden, by_hand.hidden))
+
+
+def test_known_frames_can_be_modulated_with_timestep_zero(tiny, make_conditions, noisy):
+    latents, timesteps = noisy
+    known = torch.tensor([[True, False, False], [False, False, False]])
+    conditions = replace(make_conditions(tiny), known=known)
+    ignored = tiny(latents, timesteps, conditions)
+    assert torch.equal(ignored, tiny(latents, timesteps, replace(conditions, known=None)))
+    tiny.config = replace(tiny.config, known_frames="timestep")
+    flagged = tiny(latents, timesteps, conditions)
+    assert not torch.allclose(flagged[0], ignored[0], atol=1e-4)
+    assert torch.allclose(flagged[1], ignored[1], atol=1e-6)
+    everything = replace(conditions, known=torch.ones_like(known))
+    at_zero = tiny(latents, torch.zeros_like(timesteps), conditions)
+    assert torch.allclose(tiny(latents, timesteps, everything), at_zero, atol=1e-5)
+
+
+def test_every_parameter_learns_within_a_few_steps(tiny_trunk, make_conditions, noisy):
+    torch.manual_seed(0)
+    network = VitonDiT(VitonDiTConfig(trunk=tiny_trunk))
+    network.initialise_from_trunk()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    target = torch.randn(2, 8, 3, 8, 6)
+    for _ in range(6):
+        optimizer.zero_grad()
+        conditions = replace(make_conditions(network), drop=torch.tensor([True, False]))
+        (network(*noisy, conditions) - target).square().mean().backward()
+        optimizer.step()
+        unused = [name for name, value in network.named_parameters() if value.grad is None]
+        assert not unused  # at every step: DistributedDataParallel stops at the first such one
+    still = [name for name, value in network.named_parameters() if not value.grad.any()]
+    assert not still
+
+
+def test_the_first_step_reaches_only_the_zero_projection_of_the_garment_path(
+    tiny_trunk, shake, make_conditions, noisy
+):
+    network = VitonDiT(VitonDiTConfig(trunk=tiny_trunk))
+    shake(network.denoiser)
+    network.initialise_from_trunk()
+    network(*noisy, make_conditions(network)).square().mean().backward()
+    assert all(block.fusion.proj.weight.grad.any() for block in network.denoiser.blocks)
+    assert not any(value.grad.any() for value in network.garment.parameters())
+
+
+def test_a_fully_dropped_batch_keeps_every_parameter_in_the_graph(tiny, make_conditions, noisy):
+    conditions = replace(make_conditions(tiny), drop=torch.tensor([True, True]))
+    tiny(*noisy, conditions).sum().backward()
+    assert all(value.grad is not None for value in tiny.parameters())
+
+
+def test_initialisation_copies_the_trunk_as_its_table_says(tiny):
+    tiny.initialise_from_trunk()
+    trunk, garment, control = tiny.denoiser, tiny.garment, tiny.control
+    assert torch.equal(garment.x_embedder.proj.weight, trunk.x_embedder.proj.weight)
+    for index, block in enumerate(garment.blocks):
+        source = trunk.blocks[index].state_dict()
+        copied = block.state_dict()
+        assert {name for name in source if name not in copied} == {
+            name for name in source if name.startswith(("attn_temp.", "fusion."))
+        }
+        assert all(torch.equal(copied[name], source[name]) for name in copied)
+    for index, block in enumerate(control.blocks):
+        source = trunk.blocks[index].state_dict()
+        for name, value in block.state_dict().items():
+            assert torch.equal(value, source[name]), name
+    for block in (*trunk.blocks, *control.blocks):
+        assert torch.equal(block.fusion.q_linear.weight, block.attn.qkv.weight[:32])
+        assert torch.equal(block.fusion.kv_linear.bias, block.attn.qkv.bias[32:])
+        assert not block.fusion.proj.weight.any()
+    assert not control.input_projection.weight.any()
+    assert control.condition_embedder.proj.weight.any()
+
+
+def test_copies_are_no_aliases_of_the_trunk(tiny):
+    tiny.initialise_from_trunk()
+    before = tiny.control.blocks[0].attn.qkv.weight.clone()
+    with torch.no_grad():
+        tiny.denoiser.blocks[0].attn.qkv.weight.zero_()
+    assert torch.equal(tiny.control.blocks[0].attn.qkv.weight, before)
+
+
+def test_images_are_clips_of_one_frame(tiny, make_conditions, noisy):
+    latents, timesteps = noisy
+    conditions = make_conditions(tiny)
+    single = replace(conditions, control=conditions.control[:, :, :1])
+    assert tiny(latents[:, :, :1], timesteps, single).shape == (2, 8, 1, 8, 6)
+
+
+def test_bfloat16_autocast_stays_near_float32(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    exact = tiny(*noisy, conditions)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = tiny(*noisy, conditions)
+    assert (rough.float() - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_a_caption_of_another_length_cannot_be_dropped(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    short = replace(
+        conditions,
+        caption=conditions.caption[:, :4],
+        caption_mask=None,
+        drop=torch.tensor([True, False]),
+    )
+    with pytest.raises(ValueError, match=r"\(6, 12\).*\(4, 12\)"):
+        tiny(*noisy, short)
+
+
+def test_full_size_counts_its_parameters_where_they_are():
+    with torch.device("meta"):
+        network = VitonDiT(VitonDiTConfig())
+
+    def count(module: torch.nn.Module) -> int:
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    fusion = sum(count(block.fusion) for block in network.denoiser.blocks)
+    assert count(network.denoiser) - fusion == 759_620_768
+    assert len(network.control.blocks) == 14
+    assert len(network.garment.blocks) == 27
+    assert 1.9e9 < count(network) < 2.0e9
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"control_depth": 5}, r"control_depth.*\(4\), not 5"),
+        ({"known_frames": "flag"}, "known_frames.*'flag'"),
+        ({"null_mask": "none"}, "null_mask.*'none'"),
+        ({"trunk": STDiTConfig(patch_size=[2, 2, 2])}, "patch_size"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tiny_trunk, fields, message):
+    with pytest.raises(ValueError, match=message):
+        VitonDiTConfig(**{"trunk": tiny_trunk, **fields})
