@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from training.metrics.protocols import Protocol
 
 Video = UInt8[np.ndarray, "t h w 3"]
+Clip = UInt8[np.ndarray, "clip_frames h w 3"]
 
 
 class ClipSelector:
@@ -19,7 +20,7 @@ class ClipSelector:
         self.protocol = protocol
         self._waiting: np.ndarray | None = None
 
-    def push(self, video: Video) -> list[Video]:
+    def push(self, video: Video) -> list[Clip]:
         """The clips that are complete with this video's frames.
 
         Args:
@@ -41,7 +42,7 @@ class ClipSelector:
         return [frames[index * size : (index + 1) * size] for index in range(count)]
 
 
-def to_network_input(clips: list[Video], protocol: Protocol) -> Float[Tensor, "b 3 t s s"]:
+def to_network_input(clips: list[Clip], protocol: Protocol) -> Float[Tensor, "b 3 t s s"]:
     """Clips resized to the networks' square (bilinear, aspect not kept) and scaled to [-1, 1]."""
     stacked = torch.from_numpy(np.ascontiguousarray(np.stack(clips)))
     num_clips = len(stacked)

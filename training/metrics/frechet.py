@@ -7,19 +7,18 @@ matrix root, nothing complex, and exact where there are fewer clips than dimensi
 singular (roots by eigenvalues are off by thousands there, on features of size 1e5).
 
 Kernel distance: the unbiased squared MMD with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018,
-section 3), by torchmetrics. Its expectation is 0 for equal distributions at any number of clips,
-while the Frechet distance of few clips is far above 0.
+section 3). The kernel is torchmetrics'; its MMD is not, since it takes both sets to be of one size.
+The expectation is 0 for equal distributions at any number of clips, while the Frechet distance of
+few clips is far above 0.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics.image.kid import poly_mmd
-
-Features = Float[Tensor, "clips dim"]
+from torchmetrics.image.kid import poly_kernel
 
 
-def frechet_distance(first: Features, second: Features) -> float:
+def frechet_distance(first: Float[Tensor, "n dim"], second: Float[Tensor, "m dim"]) -> float:
     """Frechet distance of two sets of features, each clip a row.
 
     Raises:
@@ -36,14 +35,23 @@ def frechet_distance(first: Features, second: Features) -> float:
     return float(distance)
 
 
-def kernel_distance(first: Features, second: Features) -> float:
+def kernel_distance(first: Float[Tensor, "n dim"], second: Float[Tensor, "m dim"]) -> float:
     """Unbiased squared MMD of two sets of features; it may come out slightly below 0.
 
     Raises:
         ValueError: a set has fewer than two clips, or the dimensions differ.
     """
     _check(first, second)
-    return float(poly_mmd(first.double(), second.double(), degree=3, gamma=None, coef=1.0))
+    first, second = first.double(), second.double()
+    across = poly_kernel(first, second).mean()
+    return float(_mean_of_others(first) + _mean_of_others(second) - 2 * across)
+
+
+def _mean_of_others(features: Tensor) -> Tensor:
+    """Mean kernel of each clip with every other clip of its set: itself left out, hence unbiased."""
+    kernel = poly_kernel(features, features)
+    num_clips = len(features)
+    return (kernel.sum() - kernel.diagonal().sum()) / (num_clips * (num_clips - 1))
 
 
 def _covariance_root(centred: Tensor) -> Tensor:
