@@ -173,7 +173,7 @@ def _full_size(poses: Sequence[DensePose | None], height: int, width: int) -> np
     """IUV of the whole frames, (t, height, width, 3) uint8; zeros where there is no person."""
     side = next((pose.iuv.shape[0] for pose in poses if pose is not None), 112)
     grids = np.zeros((len(poses), side, side, 3), np.uint8)
-    boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(poses), 1))
+    boxes = np.zeros((len(poses), 4), np.float32)
     for index, pose in enumerate(poses):
         if pose is not None:
             grids[index], boxes[index] = pose.iuv, pose.box

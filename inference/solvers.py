@@ -6,7 +6,7 @@ itself, so that frames of one window can be clamped without disturbing the other
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -63,6 +63,7 @@ class SamplerConfig:
         return self.guidance_scale != 1 and first <= (position + 0.5) / self.num_steps <= last
 
 
+@runtime_checkable
 class Solver(Protocol):
     """A walk from noise to clean latents; made anew for every window."""
 

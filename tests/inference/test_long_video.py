@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from inference.long_video import LongVideoConfig, Window, count_evaluations, plan_windows
@@ -50,7 +52,7 @@ def test_ar_windows_start_from_the_end_of_the_last_and_only_the_last_is_short():
     for num_frames, window, overlap, rounds in every_plan(method="ar"):
         parts = [step[0] for step in rounds]
         assert all(len(step) == 1 for step in rounds)
-        for before, after in zip(parts, parts[1:], strict=False):
+        for before, after in itertools.pairwise(parts):
             assert after.frames[:overlap] == before.frames[-overlap:]
         assert all(len(part.frames) == min(window, num_frames) for part in parts[:-1])
 
