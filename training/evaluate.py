@@ -33,7 +33,7 @@ from training.metrics.protocols import get_protocol
 from training.metrics.results import check_result, find_result, read_result
 from training.metrics.scoring import MethodScores, Scorer, summarise
 from training.metrics.suite import METRICS, load_suite
-from training.predictions import CheckpointConfig, Painter
+from training.predictions import CheckpointConfig, CheckpointResults
 
 USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
 PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "opencv-python", "av")
@@ -204,8 +204,10 @@ def _choose_method(
         return read_given, chosen, {"pred": config.pred}
     if config.checkpoint is None:
         raise ConfigError("nothing to score: give checkpoint=FILE or pred=FOLDER")
-    painter = Painter(Path(config.checkpoint), config.painting, config.folder / "predictions")
-    return painter.paint, chosen, painter.made_by
+    results = CheckpointResults(
+        Path(config.checkpoint), config.painting, config.folder / "predictions"
+    )
+    return results.paint, chosen, results.made_by
 
 
 def _result_folders(root: Path, pairings: list[str]) -> dict[str, Path]:

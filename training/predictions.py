@@ -3,9 +3,9 @@
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,10 +13,10 @@ from jaxtyping import UInt8
 from configs.errors import ConfigError
 from datasets.benchmarks import BenchmarkItem
 from datasets.tracks import encode_rgb_lossless
+from inference.long_video import LongVideoConfig
+from inference.pipeline import TryOnPipeline
+from inference.solvers import SamplerConfig
 from training.metrics.results import read_result
-
-if TYPE_CHECKING:
-    from inference.pipeline import TryOnPipeline
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,21 @@ class CheckpointConfig:
     """How a checkpoint paints."""
 
     seed: int = 0
+    weights: str = "ema"  # their running average, or raw
+    device: str = "auto"
+    precision: str = "auto"
+    paste_back: bool = False  # outside the mask keep the source: raises whole-frame numbers
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; 0 or more is accepted")
+        if self.weights not in ("ema", "raw"):
+            raise ValueError(f"weights is {self.weights!r}; ema or raw is accepted")
 
 
-class Painter:
+class CheckpointResults:
     """Paints benchmark items with a checkpoint; the network is loaded when first needed."""
 
     def __init__(self, checkpoint: Path, config: CheckpointConfig, folder: Path) -> None:
@@ -67,7 +79,12 @@ class Painter:
             if frames.shape == item.video.shape:
                 return frames
         frames = self._load().paint(
-            item.video, item.mask, item.densepose, item.garment(pairing), seed=self.config.seed
+            item.video,
+            item.mask,
+            item.densepose,
+            item.garment(pairing),
+            seed=self.config.seed,
+            paste_back=self.config.paste_back,
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
@@ -75,11 +92,16 @@ class Painter:
         partial.replace(path)
         return frames
 
-    def _load(self) -> "TryOnPipeline":
+    def _load(self) -> TryOnPipeline:
         if self._pipeline is None:
-            from inference.pipeline import TryOnPipeline
-
-            self._pipeline = TryOnPipeline.from_checkpoint(self.checkpoint)
+            self._pipeline = TryOnPipeline.from_checkpoint(
+                self.checkpoint,
+                device=self.config.device,
+                weights=self.config.weights,
+                sampler=self.config.sampler,
+                long_video=self.config.long_video,
+                precision=self.config.precision,
+            )
         return self._pipeline
 
     def _forget_others(self) -> None:

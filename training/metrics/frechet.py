@@ -48,7 +48,7 @@ def kernel_distance(first: Float[Tensor, "n dim"], second: Float[Tensor, "m dim"
 
 
 def _mean_of_others(features: Tensor) -> Tensor:
-    """Mean kernel of each clip with every other clip of its set: itself left out, hence unbiased."""
+    """Mean kernel of each clip with every other of its set: itself left out, hence unbiased."""
     kernel = poly_kernel(features, features)
     num_clips = len(features)
     return (kernel.sum() - kernel.diagonal().sum()) / (num_clips * (num_clips - 1))
