@@ -1,6 +1,20 @@
 """The codec without weights: an orthonormal 8 x 8 block DCT whose lowest frequencies are latents.
 
-For machines that have no autoencoder: the demo, tests, learning. Not part of VITON-DiT.
+For machines that have no autoencoder: the demo, tests, learning. Not part of VITON-DiT. What is
+lost at a number of channels (PSNR in dB; photos and clips of people | rendered dancers):
+
+====================  =============  =============  =============
+channels              128 x 96       256 x 192      512 x 384
+====================  =============  =============  =============
+4                     21.8 | 22.4    23.9 | 23.8    26.1 | 25.6
+16                    27.1 | 27.5    29.9 | 30.2    33.7 | 32.7
+24                    28.9 | 29.2    32.0 | 32.0    36.3 | 34.7
+32                    30.6 | 30.5    33.9 | 33.1    38.6 | 35.7
+48                    34.1 | 33.0    37.5 | 35.7    42.6 | 38.2
+192                   exact to float32
+====================  =============  =============  =============
+
+16 blur stripes of four pixels and faces; 24 to 32 show both at 128 x 96.
 """
 
 from functools import lru_cache
@@ -22,9 +36,11 @@ PLANES = (
 )
 """Opponent colours of RGB; with each row normalised the change of colours is orthonormal."""
 
-DC_STD = (7.3, 1.8, 0.9)
-AC_STD = (1.6, 0.33, 0.2)
-AC_EXPONENT = 1.3
+DC_STD = (5.5, 1.5, 0.9)
+AC_STD = (1.4, 0.3, 0.19)
+AC_EXPONENT = 1.25
+"""Between what was measured on 27 natural pictures of people and garments and on 24 rendered
+dancers, at 128 x 96 to 512 x 384; each channel's root mean square came out at 0.5 to 1.7."""
 
 
 def coefficient_std(plane: int, row: int, column: int) -> float:
