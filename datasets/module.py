@@ -110,6 +110,25 @@ class ClipDataset(Dataset[tuple[int, TryOnSample]]):
         return int(self._order[position])
 
 
+class HeldOutWindows(Dataset[tuple[int, TryOnSample]]):
+    """The middle window of each held-out clip, always the same."""
+
+    def __init__(
+        self, samples: list[IndexedSample], config: DataConfig, height: int, width: int
+    ) -> None:
+        self.samples, self.config = samples, config
+        self.reader = ClipReader(height, width, 0)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> tuple[int, TryOnSample]:
+        clip = self.samples[number]
+        window = centre_window(clip.num_frames, self.config.num_frames, self.config.strides)
+        known = torch.zeros(window.num_frames, dtype=torch.bool)
+        return number, to_sample(clip.key, self.reader.read(clip, window.indices), known)
+
+
 class ClipReader:
     """Decodes windows; keeps whole decoded clips while its memory lasts."""
 
@@ -197,16 +216,10 @@ class TryOnData(LightningDataModule):
             drop_last=True,
         )
 
-    def val_dataloader(self) -> list[NumberedBatch]:
+    def val_dataloader(self) -> DataLoader[tuple[int, TryOnSample]]:
         """One batch a held-out clip: its middle window, nothing swapped."""
-        reader = ClipReader(self.height, self.width, 0)
-        batches = []
-        for number, clip in enumerate(self._validation):
-            window = centre_window(clip.num_frames, self.config.num_frames, self.config.strides)
-            known = torch.zeros(window.num_frames, dtype=torch.bool)
-            sample = to_sample(clip.key, reader.read(clip, window.indices), known)
-            batches.append(collate_numbered([(number, sample)]))
-        return batches
+        windows = HeldOutWindows(self._validation, self.config, self.height, self.width)
+        return DataLoader(windows, batch_size=1, collate_fn=collate_numbered)
 
 
 def collate_numbered(rows: list[tuple[int, TryOnSample]]) -> NumberedBatch:

@@ -11,7 +11,7 @@ import numpy as np
 from datasets.parts import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
-HEIGHT, WIDTH, FPS = 96, 72, 8.0
+HEIGHT, WIDTH, FPS = 128, 96, 8.0
 NUM_FRAMES = 12
 
 
@@ -54,9 +54,9 @@ def sample_members(key: str, num_frames: int, random: np.random.Generator) -> di
         iuv[frame, :, :] = (DensePosePart.TORSO_FRONT, 128, 128)
         boxes[frame] = torso
     garment = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    _fill(garment, (20, 20, 52, 70), colour)
+    _fill(garment, (26, 24, 70, 100), colour)
     garment_mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    _fill(garment_mask, (20, 20, 52, 70), 255)
+    _fill(garment_mask, (26, 24, 70, 100), 255)
     record = {
         "schema": 1, "clip_id": key, "fps": FPS, "num_frames": num_frames, "height": HEIGHT,
         "width": WIDTH, "category": "upper", "garment_frame": 0, "backends": {},

@@ -120,10 +120,12 @@ def _train(
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # our loader is endless and numbered: it needs neither more workers nor a saved position
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*resuming from a checkpoint.*mid-epoch.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning against torch 2.14
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
 
 

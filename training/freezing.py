@@ -155,5 +155,5 @@ def _compile(pattern: str) -> re.Pattern[str]:
 def _group(name: str) -> str:
     """``denoiser.blocks.3.attn.qkv.weight`` -> ``denoiser.blocks.*.attn``."""
     pieces = ["*" if piece.isdigit() else piece for piece in name.split(".")]
-    depth = 4 if "*" in pieces[:3] else 2
+    depth = 4 if pieces[1] == "blocks" else 2
     return ".".join(pieces[: min(depth, len(pieces))])
