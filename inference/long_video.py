@@ -41,7 +41,7 @@ class LongVideoConfig:
     method: str = "iar"
     window: int | None = None  # frames at once; None: as many as the system was built for
     overlap: int = 1  # frames a window takes over, known, from the one before it
-    sub_video_length: int | None = None  # IAR: from key frame to key frame; None: window - 1
+    sub_video_length: int | None = None  # IAR: from key frame to key frame; None: window // 2
     batch_size: int = 4  # sub-videos filled at once: memory grows with it
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ def plan_windows(num_frames: int, window: int, config: LongVideoConfig) -> list[
     if num_frames <= window:
         everything = tuple(range(num_frames))
         return [[Window(frames=everything, painted=everything)]]
-    stride = config.sub_video_length or window - 1
+    stride = config.sub_video_length or max(2, window // 2)  # as far as stage 3 trains
     if config.method == "ar" or stride >= num_frames:
         return [[step] for step in _chain(list(range(num_frames)), window, config.overlap)]
     keys = list(range(0, num_frames, stride))

@@ -88,8 +88,8 @@ def test_windows_of_a_round_lie_in_different_sub_videos():
                 assert len({part.painted[0] // 9 for part in step}) == len(step)
 
 
-def test_by_default_one_window_spans_from_key_frame_to_key_frame():
-    rounds = plan_windows(46, 16, LongVideoConfig())
+def test_a_window_can_span_from_key_frame_to_key_frame():
+    rounds = plan_windows(46, 16, LongVideoConfig(sub_video_length=15))
     assert rounds[0][0].frames == (0, 15, 30, 45)
     assert [part.frames for part in rounds[1]] == [
         tuple(range(0, 16)),
@@ -97,6 +97,12 @@ def test_by_default_one_window_spans_from_key_frame_to_key_frame():
         tuple(range(30, 46)),
     ]
     assert count_evaluations(rounds) == 4 + 3 * 16
+
+
+def test_by_default_key_frames_lie_half_a_window_apart():
+    rounds = plan_windows(46, 16, LongVideoConfig())
+    assert rounds[0][0].frames == tuple(range(0, 46, 8))
+    assert rounds[1][1].frames == tuple(range(8, 17))
 
 
 def test_settings_out_of_range_are_refused_with_both_numbers():

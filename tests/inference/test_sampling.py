@@ -134,17 +134,19 @@ def paint(system, num_frames, config, seed=3, control=None, on_progress=None):
 
 def test_iar_fills_sub_videos_as_a_batch_as_it_does_one_by_one(tiny_system):
     for num_frames in (13, 18):
-        together = paint(tiny_system, num_frames, LongVideoConfig(batch_size=8))
-        single = paint(tiny_system, num_frames, LongVideoConfig(batch_size=1))
+        settings = {"sub_video_length": 4}
+        together = paint(tiny_system, num_frames, LongVideoConfig(batch_size=8, **settings))
+        single = paint(tiny_system, num_frames, LongVideoConfig(batch_size=1, **settings))
         assert torch.allclose(together, single, atol=1e-5 * float(single.abs().max()))
 
 
 def test_key_frames_equal_the_latents_handed_over_after_the_fill(tiny_system):
     control = make_control(13)
-    painted = paint(tiny_system, 13, LongVideoConfig(), control=control)
-    keys = [0, 4, 8, 12]
+    config = LongVideoConfig(sub_video_length=3)
+    painted = paint(tiny_system, 13, config, control=control)
+    keys = [0, 3, 6, 9, 12]
     conditions = make_conditions(tiny_system, control[None, :, keys])
-    nothing = KnownFrames(latents=torch.zeros(1, 4, 4, *SIZE), known=torch.zeros(1, 4, dtype=bool))
+    nothing = KnownFrames(latents=torch.zeros(1, 4, 5, *SIZE), known=torch.zeros(1, 5, dtype=bool))
     alone = sample_windows(tiny_system, FAST, conditions, [keys], SIZE, 3, nothing)
     assert torch.equal(painted[:, keys], alone[0])
 

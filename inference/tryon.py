@@ -1,0 +1,204 @@
+"""The command line of try-on: a video and a garment in, a video out.
+
+python -m inference.tryon [configs/tryon.yaml] video=v.mp4 garment=g.png out=o.mp4 [key=value ...]
+"""
+
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from configs.command import run_command
+from configs.errors import ConfigError, DataError
+from configs.loading import load_config
+from inference.garment import read_image
+from inference.long_video import LongVideoConfig
+from inference.pipeline import TryOnPipeline, TryOnResult
+from inference.solvers import SamplerConfig
+from inference.video_files import open_video
+
+USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4"
+DEFAULT_CONFIG = Path("configs/tryon.yaml")
+_PATHS = ("video", "garment", "out", "checkpoint")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryOnConfig:
+    """One job.
+
+    Attributes:
+        video: file with one person.
+        garment: image file.
+        out: the MP4 to write.
+        checkpoint: of stage 3, or its run folder; None takes the newest ``runs/*stage3*``.
+        runs: where runs lie.
+        weights: ema or raw.
+        category: what the garment replaces: upper, lower or overall.
+        seed: another seed, another result.
+        paste_back: outside the mask keep the source's own pixels.
+        device: auto, cpu, cuda, ...
+        precision: auto, float32 or bfloat16.
+        perception: auto, embedded or installed; see docs/curation.md.
+        sampler: solver, steps, guidance.
+        long_video: windows of videos longer than the network's.
+    """
+
+    video: str = ""
+    garment: str = ""
+    out: str = ""
+    checkpoint: str | None = None
+    runs: str = "runs"
+    weights: str = "ema"
+    category: str = "upper"
+    seed: int = 0
+    paste_back: bool = True
+    device: str = "auto"
+    precision: str = "auto"
+    perception: str = "auto"
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; 0 or more is expected")
+
+
+def main(argv: list[str]) -> int | None:
+    """Run one job; everything that can be wrong with it is found before the slow part."""
+    config = read_job(argv)
+    for name in ("video", "garment", "out"):
+        if not getattr(config, name):
+            raise ConfigError(f"{name} is missing; usage: {USAGE}")
+    if Path(config.out).suffix.lower() != ".mp4":
+        raise ConfigError(f"out={config.out} must end with .mp4")
+    source = open_video(config.video)
+    read_image(config.garment)
+    checkpoint = find_checkpoint(config.checkpoint, Path(config.runs))
+    from curation.perception.select import choose_perception
+
+    pipeline = TryOnPipeline.from_checkpoint(
+        checkpoint,
+        device=config.device,
+        weights=config.weights,
+        sampler=config.sampler,
+        long_video=config.long_video,
+        precision=config.precision,
+        perception=choose_perception(config.perception),
+    )
+    start = time.monotonic()
+    with _Bars(Console(stderr=True)) as bars:
+        result = pipeline(
+            source.path, config.garment, config.category, config.seed, config.paste_back, bars.tell
+        )
+        result.save(config.out)
+    sys.stdout.write(_summary(result, Path(config.out), time.monotonic() - start))
+    return None
+
+
+def read_job(argv: list[str]) -> TryOnConfig:
+    """Settings from an optional YAML file and ``key=value`` words; paths are taken as they are.
+
+    Raises:
+        ConfigError: a word that is neither, or a setting that does not exist.
+    """
+    words = list(argv)
+    path = DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+    if words and "=" not in words[0]:
+        path = Path(words.pop(0))
+        if str(path) in {"-h", "--help"}:
+            raise ConfigError(f"usage: {USAGE}")
+    overrides: list[str] = []
+    paths: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{word!r} is not key=value; usage: {USAGE}")
+        if key in _PATHS:
+            paths[key] = value  # a file's name is no YAML: it may hold ": " or "#"
+        else:
+            overrides.append(word)
+    return replace(load_config(TryOnConfig, path, overrides), **paths)
+
+
+def find_checkpoint(given: str | None, runs: Path) -> Path:
+    """The checkpoint to use: a file, a run's folder, or the newest stage 3 under ``runs``.
+
+    Raises:
+        DataError: there is none.
+    """
+    if given:
+        tried = [Path(given), Path(f"{given}.ckpt"), Path(given) / "checkpoints" / "last.ckpt"]
+        for path in tried:
+            if path.is_file():
+                return path
+        raise DataError(f"checkpoint {given} does not exist; `make demo` trains a small one")
+    found = sorted(runs.glob("*stage3*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise DataError(
+            f"there is no checkpoint of stage 3 under {runs}/; `make demo` trains a small one, "
+            "or give checkpoint=FILE"
+        )
+    return found[-1]
+
+
+class _Bars:
+    """One progress bar for each thing that is being done."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def tell(self, what: str, done: int, total: int | None) -> None:
+        """Called from the pipeline."""
+        if what not in self._tasks:
+            self._close()
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+    def _close(self) -> None:
+        for task in self._progress.tasks:
+            self._progress.update(task.id, total=task.completed, completed=task.completed)
+
+    def __enter__(self) -> "_Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        self._progress.stop()
+
+
+def _summary(result: TryOnResult, out: Path, seconds: float) -> str:
+    report, source = result.report, result.source
+    lines = [
+        f"{out}: {report['num_frames']} frames, {source.height}x{source.width} (height x width), "
+        f"{source.fps:g} fps, in {seconds:.0f} s",
+        f"  checkpoint  {report['checkpoint']} (step {report['step']}, {report['weights']})",
+        f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
+        *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
+    ]
+    if report["num_frames_without_person"]:
+        lines.append(f"  {report['num_frames_without_person']} frames show nobody and were kept")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run_command(main)
