@@ -66,7 +66,7 @@ class SampleStore:
     def add(self, time_s: float, image: np.ndarray, preview_side: int) -> None:
         """Keep one RGB frame, and a small picture of it for the report."""
         data = encode_jpeg(image)
-        height, width = fit_within(*image.shape[:2], preview_side)
+        height, width = fit_within(image.shape[0], image.shape[1], preview_side)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         self._previews.append(encode_jpeg(small, quality=80))
         start = self._file.seek(0, 2)

@@ -1,8 +1,9 @@
 """Raw videos below a folder: what each one is, by its content, and what its sidecar says.
 
 A sidecar is ``<stem>.json`` beside the video, with optional keys licence, url, group, split
-(train, val, bench), truth (a video of the same motion in the target garment) and target_garment
-(a picture). Files that a sidecar names are no sources.
+(train, val, bench), truth (a video of the same motion in the target garment), truth_mask (where
+that garment is) and target_garment (a picture). Files that a sidecar names are no sources, nor is
+any other ``.json``.
 """
 
 import hashlib
@@ -31,6 +32,7 @@ class Sidecar:
     group: str | None = None  # videos of one group never straddle splits
     split: str | None = None
     truth: str | None = None  # path relative to the sidecar
+    truth_mask: str | None = None
     target_garment: str | None = None
 
 
@@ -69,7 +71,8 @@ def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
     files = [path for path in _walk(root) if path.is_file()]
     if not files:
         raise DataError(f"src={root} holds no files; give a folder with videos")
-    stems = {(path.parent, path.stem) for path in files if path.suffix.lower() != ".json"}
+    videos = [path for path in files if path.suffix.lower() != ".json"]
+    stems = {(path.parent, path.stem) for path in videos}
     sidecars = {
         (path.parent, path.stem): path
         for path in files
@@ -79,15 +82,15 @@ def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
     companions = {
         (sidecars[key].parent / named).resolve()
         for key, sidecar in read.items()
-        for named in (sidecar.truth, sidecar.target_garment)
+        for named in (sidecar.truth, sidecar.truth_mask, sidecar.target_garment)
         if named is not None
     }
     by_content: dict[str, Source] = {}
-    for path in files:
-        key = (path.parent, path.stem)
-        if path == sidecars.get(key) or path.resolve() in companions:
+    for path in videos:
+        if path.resolve() in companions:
             continue
-        source = _describe(path, root, read.get(key, Sidecar()), hash_of)
+        sidecar = read.get((path.parent, path.stem), Sidecar())
+        source = _describe(path, root, sidecar, hash_of)
         first = by_content.get(source.sha256)
         if first is None:
             by_content[source.sha256] = source

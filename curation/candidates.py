@@ -1,0 +1,233 @@
+"""From a source's stored signals to the stretches worth a second decoding: no video is opened."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.canonical import (
+    CanonicalConfig,
+    Framing,
+    choose_framing,
+    clip_rate,
+    count_clip_frames,
+)
+from curation.clip import Clip, Reject
+from curation.signals import Signals
+from curation.stages.people import (
+    CODES,
+    PASSES,
+    TWO_PEOPLE,
+    PeopleConfig,
+    judge_samples,
+    passing_runs,
+)
+from curation.stages.quality import (
+    QualityConfig,
+    frame_rate,
+    frozen_runs,
+    lit_region,
+    measure_span,
+    refuse_span,
+    split_long,
+    without,
+)
+from curation.stages.shots import Scene, ShotsConfig, find_scenes
+
+Span = tuple[float, float]
+Box = tuple[float, float, float, float]
+WHOLE_SCENE_CODES = ("too_short", "dark", "blurred", "duplicate_frames")
+"""Reasons that hold for a scene as a whole, before people are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionConfig:
+    """Everything that decides which stretches are kept; changing it needs no decoding."""
+
+    shots: ShotsConfig = field(default_factory=ShotsConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    stretches: str = "longest"  # of a scene: the longest one that passes, or "all" of them
+
+    def __post_init__(self) -> None:
+        if self.stretches not in {"longest", "all"}:
+            raise ConfigError(f"stretches is {self.stretches!r}; 'longest' and 'all' are accepted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A stretch that passed all cheap filters, and how it is to be cut out."""
+
+    clip: Clip
+    framing: Framing
+
+
+def find_candidates(
+    base: Clip, signals: Signals, selection: SelectionConfig, canonical: CanonicalConfig
+) -> list[Candidate | Reject]:
+    """What to do with each scene of a source, in order of time.
+
+    Args:
+        base: a clip record with the source's own fields; its times are replaced.
+        signals: of the whole source, with samples of people.
+        selection: thresholds.
+        canonical: size and rate of the clips to be made.
+    """
+    assert signals.samples is not None, "the first pass ran the detector"
+    verdicts, counts = judge_samples(signals.samples, selection.people)
+    base = replace(
+        base,
+        source_height=signals.height,
+        source_width=signals.width,
+        rotation=signals.orientation.degrees,
+    )
+    scenes = find_scenes(signals, selection.shots)
+    outcomes: list[Candidate | Reject] = []
+    for scene in scenes:
+        outcomes += _judge_scene(base, scene, signals, verdicts, counts, selection, canonical)
+    return outcomes
+
+
+def _judge_scene(
+    base: Clip,
+    scene: Scene,
+    signals: Signals,
+    verdicts: np.ndarray,
+    counts: np.ndarray,
+    selection: SelectionConfig,
+    canonical: CanonicalConfig,
+) -> list[Candidate | Reject]:
+    assert signals.samples is not None
+    quality = selection.quality
+    span = _trim(scene, signals, quality.trim_frames)
+    times = signals.samples.times_s
+    inside = (times >= span[0] - 1e-6) & (times < span[1] - 1e-6)
+    num_people = int(counts[inside].max(initial=0)) if inside.any() else None
+    clip = replace(
+        base,
+        scene_start_s=scene.start_s,
+        scene_end_s=scene.end_s,
+        start_s=span[0],
+        end_s=span[1],
+        source_fps=round(frame_rate(signals, span), 4) or None,
+        num_people=num_people,
+    )
+    refused = refuse_span(signals, span, quality)
+    if refused is not None and refused[0] in WHOLE_SCENE_CODES:
+        return [Reject(clip=clip, code=refused[0], evidence=refused[1])]
+    pieces = without(span, frozen_runs(signals, quality))
+    if not pieces or pieces[0][1] - pieces[0][0] < quality.min_duration_s:
+        longest_s = pieces[0][1] - pieces[0][0] if pieces else 0.0
+        evidence = {"longest_moving_s": longest_s, "min_duration_s": quality.min_duration_s}
+        return [Reject(clip=clip, code="frozen", evidence=evidence)]
+    stretches = [
+        run for piece in pieces for run in passing_runs(times, verdicts, *piece, selection.people)
+    ]
+    stretches.sort(key=lambda stretch: stretch[0] - stretch[1])
+    long_enough = [s for s in stretches if s[1] - s[0] >= quality.min_duration_s]
+    if not long_enough:
+        return [_refuse_people(clip, verdicts[inside], counts[inside], stretches, quality)]
+    chosen = long_enough[:1] if selection.stretches == "longest" else sorted(long_enough)
+    parts = [part for stretch in chosen for part in split_long(stretch, quality)]
+    return [_judge_part(clip, part, signals, verdicts, selection, canonical) for part in parts]
+
+
+def _refuse_people(
+    clip: Clip,
+    verdicts: np.ndarray,
+    counts: np.ndarray,
+    stretches: list[Span],
+    quality: QualityConfig,
+) -> Reject:
+    seen = {code: int((verdicts == number).sum()) for number, code in CODES.items()}
+    evidence: dict[str, Any] = {
+        "samples": len(verdicts),
+        "passing_samples": int((verdicts == PASSES).sum()),
+        **{f"{code}_samples": count for code, count in seen.items()},
+        "num_people": int(counts.max(initial=0)),
+        "longest_stretch_s": stretches[0][1] - stretches[0][0] if stretches else 0.0,
+        "min_duration_s": quality.min_duration_s,
+    }
+    if not len(verdicts):
+        return Reject(clip=clip, code="too_short", evidence=evidence)
+    # a second person explains the loss of a scene, however few samples show him
+    code = CODES[TWO_PEOPLE] if seen[CODES[TWO_PEOPLE]] else max(seen, key=lambda c: seen[c])
+    return Reject(clip=clip, code=code, evidence=evidence)
+
+
+def _judge_part(
+    clip: Clip,
+    part: Span,
+    signals: Signals,
+    verdicts: np.ndarray,
+    selection: SelectionConfig,
+    canonical: CanonicalConfig,
+) -> Candidate | Reject:
+    part = _snap(signals, part)
+    measured = measure_span(signals, part)
+    clip = replace(clip, start_s=part[0], end_s=part[1], num_people=1).with_scores(**measured)
+    refused = refuse_span(signals, part, selection.quality)
+    if refused is not None:
+        return Reject(clip=clip, code=refused[0], evidence=refused[1])
+    person = _reach_of_person(signals, part, verdicts)
+    person_height = person[3] - person[1]
+    if person_height < canonical.min_person_height:
+        evidence = {"height": person_height, "min_person_height": canonical.min_person_height}
+        return Reject(clip=clip, code="person_too_small", evidence=evidence)
+    top, left, bottom, right = lit_region(signals, part)
+    region = (
+        left * signals.width,
+        top * signals.height,
+        right * signals.width,
+        bottom * signals.height,
+    )
+    framing = choose_framing(person, region, canonical)
+    fps = clip_rate(frame_rate(signals, part), canonical.max_fps)
+    clip = replace(
+        clip,
+        crop=framing.crop,
+        height=framing.height,
+        width=framing.width,
+        fps=fps,
+        num_frames=count_clip_frames(*part, fps),
+    ).with_scores(coverage=framing.coverage, letterbox=1.0 - (bottom - top) * (right - left))
+    return Candidate(clip=clip, framing=framing)
+
+
+def _trim(scene: Scene, signals: Signals, frames: int) -> Span:
+    """The scene without the frames next to a cut, which encoders and detectors blur into it."""
+    first = scene.first + frames if scene.first > 0 else scene.first
+    last = scene.last - frames if scene.last < signals.num_frames else scene.last
+    times = np.append(signals.times_s, signals.end_s)
+    return float(times[min(first, scene.last)]), float(times[max(last, scene.first)])
+
+
+def _snap(signals: Signals, span: Span) -> Span:
+    """The same span with borders on frames."""
+    times = np.append(signals.times_s, signals.end_s)
+    start, end = (int(np.searchsorted(times, moment - 1e-6)) for moment in span)
+    return float(times[start]), float(times[min(end, len(times) - 1)])
+
+
+def _reach_of_person(signals: Signals, span: Span, verdicts: np.ndarray) -> Box:
+    """Left, top, right, bottom of the main person over a stretch, in source pixels."""
+    samples = signals.samples
+    assert samples is not None
+    inside = (samples.times_s >= span[0] - 1e-6) & (samples.times_s <= span[1] + 1e-6)
+    chosen = np.flatnonzero(inside & (verdicts == PASSES))
+    starts = np.cumsum(samples.num_people) - samples.num_people
+    boxes = np.clip(samples.boxes[starts[chosen]], 0.0, 1.0)
+    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    return (
+        float(low[0] * signals.width),
+        float(low[1] * signals.height),
+        float(high[0] * signals.width),
+        float(high[1] * signals.height),
+    )
+
+
+def rejects_of(outcomes: Iterable[Candidate | Reject]) -> list[Reject]:
+    """The rejects among outcomes."""
+    return [outcome for outcome in outcomes if isinstance(outcome, Reject)]

@@ -1,0 +1,282 @@
+"""One source through all of curation: what a worker process does.
+
+header -> one cheap pass with people -> stretches that pass -> canonical clip -> a person in every
+frame -> DensePose, label map, mask, garment -> tracks in a content-addressed folder.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from configs.errors import DataError
+from curation.candidates import Candidate, find_candidates
+from curation.canonical import read_clip
+from curation.clip import Clip, Reject, Stage, Tracks
+from curation.executor import Limit
+from curation.first_pass import SampleStore, batches_of, measure_source
+from curation.ledger import ClipRow, SourceRow
+from curation.members import encode_tracks, place_garment
+from curation.perception.protocols import Perception, Person
+from curation.settings import CurateConfig
+from curation.signals import Signals, pack_signals, read_signals
+from curation.sources import Source
+from curation.stages.people import FollowPerson, collect_samples
+from curation.stages.probe import refuse_header
+from curation.storage import store_folder, write_file
+from curation.video import Header, UnreadableVideoError, read_header
+from datasets.tracks import encode_video
+
+logger = logging.getLogger(__name__)
+
+DETECTOR_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceJob:
+    """A source to be curated."""
+
+    source: Source
+    fingerprint: str
+    known: dict[str, ClipRow]  # clips made before, by what was asked for: they are not made again
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceResult:
+    """What became of a source."""
+
+    row: SourceRow
+    clips: list[ClipRow]
+    was_decoded: bool
+
+
+def fingerprint(*parts: Any) -> str:
+    """sha256 of settings and names: another one means that work has to be done again."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class Curator:
+    """The stages, built once in each worker."""
+
+    def __init__(self, config: CurateConfig, perception: Perception, stages: list[Stage]) -> None:
+        self.config = config
+        self.perception = perception
+        self.out = Path(config.out)
+        self.stages = stages
+        self._infos = {role: asdict(info) for role, info in perception.infos().items()}
+        self._follow = FollowPerson(
+            detector=perception.detector,
+            config=config.selection.people,
+            min_duration_s=config.selection.quality.min_duration_s,
+        )
+        cv2.setNumThreads(1)
+
+    def curate(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> SourceResult:
+        """Everything for one source; a corrupt or foreign file is a result, not an error."""
+        started = time.process_time()
+        source = job.source
+        try:
+            header = read_header(source.path)
+            refused = refuse_header(header, self.config.probe)
+            if refused is not None:
+                return self._refuse(job, *refused, facts={"header": asdict(header)})
+            seconds = header.duration_s or self.config.first_pass.max_duration_s
+            set_limit(Limit(seconds=self.config.time_limit_s(seconds)))
+            signals, was_decoded = self._signals(source, header)
+        except UnreadableVideoError as error:
+            return self._refuse(job, error.code, {"detail": error.detail})
+        base = Clip(
+            source=source.name,
+            source_sha256=source.sha256,
+            scene_start_s=0.0,
+            scene_end_s=signals.end_s,
+            start_s=0.0,
+            end_s=signals.end_s,
+        )
+        outcomes = find_candidates(base, signals, self.config.selection, self.config.canonical)
+        rows: list[ClipRow] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Reject):
+                rows.append(_rejected_row(outcome))
+                continue
+            row, is_new = self._make_clip(job, outcome, header, signals)
+            was_decoded |= is_new
+            rows.append(row)
+        facts = {
+            "header": asdict(header),
+            "signals": self._signals_path(source).name,
+            "num_frames": signals.num_frames,
+            "duration_s": signals.end_s,
+            "pass_cpu_s": signals.cpu_s,
+            "cpu_s": time.process_time() - started,
+            "is_partial": _is_partial(header, signals),
+            "faults": len(signals.fault_times_s),
+        }
+        return SourceResult(row=source_row(job, facts=facts), clips=rows, was_decoded=was_decoded)
+
+    def _signals_path(self, source: Source) -> Path:
+        settings = fingerprint(asdict(self.config.first_pass), self._infos["detector"])
+        return self.out / "signals" / f"{source.sha256[:32]}-{settings[:12]}.npz"
+
+    def _signals(self, source: Source, header: Header) -> tuple[Signals, bool]:
+        path = self._signals_path(source)
+        if path.is_file():
+            return read_signals(path), False
+        signals, store = measure_source(source.path, self.config.first_pass, header.sample_aspect)
+        try:
+            signals = replace(signals, samples=self._find_people(store))
+        finally:
+            store.close()
+        data = pack_signals(signals)
+        write_file(path, lambda file: file.write(data))
+        return signals, True
+
+    def _find_people(self, store: SampleStore) -> Any:
+        people: list[list[Person]] = []
+        height, width = 1, 1
+        for batch in batches_of(store, list(range(len(store.times_s))), DETECTOR_BATCH):
+            height, width = batch[0].shape[:2]
+            people += self.perception.detector.detect(batch)
+        return collect_samples(store.times_s, people, height, width)
+
+    def _make_clip(
+        self, job: SourceJob, candidate: Candidate, header: Header, signals: Signals
+    ) -> tuple[ClipRow, bool]:
+        """The clip's row, and whether anything was decoded for it."""
+        request = fingerprint(
+            asdict(candidate),
+            asdict(self.config.selection.people),
+            self.config.stage_settings(),
+            self._infos,
+            job.source.companions_sha256 if job.source.sidecar.split == "bench" else None,
+        )
+        known = job.known.get(request)
+        if known is not None and self._is_stored(known):
+            return known, False
+        frames = self._read(job.source.path, candidate, header, signals)
+        clip, tracks = candidate.clip, Tracks(frames=frames)
+        for stage in (self._follow, *self.stages):
+            outcome = stage.process(clip, tracks)
+            if isinstance(outcome, Reject):
+                return _rejected_row(outcome, request), True
+            clip, tracks = outcome
+        files = encode_tracks(clip, tracks)
+        if job.source.sidecar.split == "bench":
+            files |= self._bench_files(job.source, clip, candidate, signals)
+        folder = store_folder(self.out / "clips", files)
+        record = {**asdict(clip), "backends": self._infos, "request": request}
+        return ClipRow(
+            clip_id=clip.clip_id,
+            source_sha256=clip.source_sha256,
+            status="kept",
+            code=None,
+            evidence={},
+            record=record,
+            folder=folder,
+        ), True
+
+    def _read(
+        self, path: Path, candidate: Candidate, header: Header, signals: Signals
+    ) -> np.ndarray:
+        clip = candidate.clip
+        assert clip.fps is not None
+        return read_clip(
+            path,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            fps=clip.fps,
+            framing=candidate.framing,
+            upright=(signals.height, signals.width),
+            orientation=signals.orientation,
+        )
+
+    def _bench_files(
+        self, source: Source, clip: Clip, candidate: Candidate, signals: Signals
+    ) -> dict[str, bytes]:
+        """The garment to put on, and the same motion in it, cut exactly like the clip."""
+        files: dict[str, bytes] = {}
+        height, width = candidate.framing.height, candidate.framing.width
+        assert clip.fps is not None
+        if source.target_path is not None:
+            files["target.png"] = place_garment(source.target_path, height, width)
+        if source.truth_path is not None:
+            frames = read_clip(
+                source.truth_path,
+                start_s=clip.start_s,
+                end_s=clip.end_s,
+                fps=clip.fps,
+                framing=candidate.framing,
+                upright=(signals.height, signals.width),
+                orientation=signals.orientation,
+            )
+            if len(frames) != clip.num_frames:
+                raise DataError(
+                    f"{source.truth_path} gives {len(frames)} frames where {source.name} gives "
+                    f"{clip.num_frames}; the truth must show the same motion, frame by frame"
+                )
+            files["truth.mp4"] = encode_video(frames, clip.fps)
+        return files
+
+    def _is_stored(self, row: ClipRow) -> bool:
+        return row.folder is None or (self.out / "clips" / row.folder).is_dir()
+
+    def _refuse(
+        self,
+        job: SourceJob,
+        code: str,
+        evidence: dict[str, Any],
+        facts: dict[str, Any] | None = None,
+    ) -> SourceResult:
+        row = source_row(job, code=code, evidence=evidence, facts=facts or {})
+        return SourceResult(row=row, clips=[], was_decoded=False)
+
+
+def source_row(
+    job: SourceJob,
+    *,
+    code: str | None = None,
+    evidence: dict[str, Any] | None = None,
+    facts: dict[str, Any] | None = None,
+) -> SourceRow:
+    """The ledger's row of a source."""
+    source = job.source
+    return SourceRow(
+        sha256=source.sha256,
+        name=source.name,
+        also_named=list(source.also_named),
+        sidecar=asdict(source.sidecar),
+        group=source.group,
+        num_bytes=source.num_bytes,
+        fingerprint=job.fingerprint,
+        code=code,
+        evidence=evidence or {},
+        facts=facts or {},
+    )
+
+
+def _rejected_row(reject: Reject, request: str | None = None) -> ClipRow:
+    return ClipRow(
+        clip_id=reject.clip.clip_id,
+        source_sha256=reject.clip.source_sha256,
+        status="rejected",
+        code=reject.code,
+        evidence=reject.evidence,
+        record={**asdict(reject.clip), "request": request},
+        folder=None,
+    )
+
+
+def _is_partial(header: Header, signals: Signals) -> bool:
+    """Whether the file ends before its header says."""
+    declared = header.duration_s
+    if declared is None or signals.num_frames < 2:
+        return False
+    length = signals.end_s - float(signals.times_s[0])
+    return length < declared - max(0.5, 0.05 * declared)

@@ -1,0 +1,71 @@
+"""Every setting of ``python -m curation.run``; the sections lie beside the code they configure."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from configs.errors import ConfigError
+from curation.candidates import SelectionConfig
+from curation.canonical import CanonicalConfig
+from curation.first_pass import FirstPassConfig
+from curation.perception.select import KINDS, PerceptionConfig
+from curation.shards import ShardsConfig
+from curation.stages.duplicates import DuplicatesConfig
+from curation.stages.probe import ProbeConfig
+from datasets.parts import CATEGORIES
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    """How long one source may take before its worker is killed."""
+
+    base_s: float = 120.0  # loading models, hashing, opening
+    per_second_s: float = 60.0  # for each second of video: 10x what the embedded models take
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurateConfig:
+    """One run: where from, where to, which models, which thresholds."""
+
+    src: str | None = None
+    out: str = "data/dance"
+    bench: str | None = None  # prepare a benchmark instead of a folder of videos: vvt
+    perception: str = "auto"
+    weights: PerceptionConfig = field(default_factory=PerceptionConfig)
+    category: str = "upper"
+    workers: int = 0  # 0: one a core
+    strict: bool = False  # exit with 1 when anything was rejected
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    first_pass: FirstPassConfig = field(default_factory=FirstPassConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    canonical: CanonicalConfig = field(default_factory=CanonicalConfig)
+    duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
+
+    def __post_init__(self) -> None:
+        if self.perception not in KINDS:
+            raise ConfigError(f"perception is {self.perception!r}; {', '.join(KINDS)} are accepted")
+        if self.category not in CATEGORIES:
+            raise ConfigError(
+                f"category is {self.category!r}; {', '.join(CATEGORIES)} are accepted"
+            )
+        if self.workers < 0:
+            raise ConfigError(f"workers is {self.workers}; 0 (one a core) or more is accepted")
+
+    def time_limit_s(self, duration_s: float) -> float:
+        """Seconds a source of this length may take."""
+        return self.limits.base_s + self.limits.per_second_s * duration_s
+
+    def stage_settings(self) -> dict[str, Any]:
+        """What the stages on the canonical clip depend on."""
+        return {"category": self.category}
+
+    def deciding(self) -> dict[str, Any]:
+        """All settings that decide what becomes of a source."""
+        return {
+            "probe": asdict(self.probe),
+            "first_pass": asdict(self.first_pass),
+            "selection": asdict(self.selection),
+            "canonical": asdict(self.canonical),
+            "stages": self.stage_settings(),
+        }

@@ -1,0 +1,170 @@
+"""Kept clips -> WebDataset shards: a pure function of the ledger, the same bytes every time.
+
+Keys sorted, no times, a fixed owner. A shard appears under its name only when it is whole, with
+its index (offset and size of every member, sha256) beside it; a shard that is there with the same
+content is left alone.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from configs.errors import ConfigError
+from curation.sources import SPLITS
+from curation.storage import sweep, write_file
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_SCHEMA = 1
+KEY = re.compile(r"[a-z0-9_-]+")
+"""A dot in a key would silently merge two samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsConfig:
+    """How large shards are, and who goes to which split."""
+
+    max_clips: int = 500
+    max_bytes: int = 536_870_912
+    val_share: float = 0.1  # of the groups that no sidecar assigns
+    salt: str = "viton-dit"  # another salt draws other groups
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.val_share < 1:
+            raise ConfigError(f"val_share is {self.val_share}; 0 to below 1 is accepted")
+        if self.max_clips < 1 or self.max_bytes < 1:
+            raise ConfigError(
+                f"max_clips is {self.max_clips} and max_bytes {self.max_bytes}; 1 or more each"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedClip:
+    """A sample to be packed: where its members lie and what its json says."""
+
+    key: str
+    split: str
+    folder: Path
+    record: dict[str, Any]
+
+
+def split_of(group: str, config: ShardsConfig) -> str:
+    """Train or val, by the hash of a group alone: adding data moves nothing."""
+    digest = hashlib.sha256(f"{config.salt}\0{group}".encode()).digest()
+    return "val" if int.from_bytes(digest[:8], "big") / 2**64 < config.val_share else "train"
+
+
+def pack_shards(
+    clips: Sequence[PackedClip], out: Path, config: ShardsConfig
+) -> tuple[dict[str, str], int]:
+    """Write all shards and remove those that no clip belongs to any more.
+
+    Returns:
+        Key -> file name of its shard, and how many shards had to be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
+    shard_of: dict[str, str] = {}
+    num_written = 0
+    for split in SPLITS:
+        chosen = sorted((c for c in clips if c.split == split), key=lambda clip: clip.key)
+        for number, part in enumerate(_parts(chosen, config)):
+            name = f"{split}-{number:06d}.tar"
+            num_written += _write_shard(out / name, part)
+            shard_of |= {clip.key: name for clip in part}
+    for path in sorted(out.glob("*.tar")):
+        if path.name not in shard_of.values():
+            path.unlink()
+            index_path(path).unlink(missing_ok=True)
+    return shard_of, num_written
+
+
+def index_path(shard: Path) -> Path:
+    """The index of a shard: ``train-000000.json`` beside ``train-000000.tar``."""
+    return shard.with_suffix(".json")
+
+
+def _parts(clips: Sequence[PackedClip], config: ShardsConfig) -> Iterator[list[PackedClip]]:
+    part: list[PackedClip] = []
+    size = 0
+    for clip in clips:
+        added = sum(path.stat().st_size for path in clip.folder.iterdir())
+        if part and (len(part) >= config.max_clips or size + added > config.max_bytes):
+            yield part
+            part, size = [], 0
+        part.append(clip)
+        size += added
+    if part:
+        yield part
+
+
+def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
+    """Write one shard unless it is there with the same content; whether it was written."""
+    content = hashlib.sha256()
+    for clip in clips:
+        content.update(f"{clip.key}\0{clip.folder.name}\0".encode() + _record_bytes(clip))
+    index_file = index_path(path)
+    if path.is_file() and index_file.is_file():
+        index = json.loads(index_file.read_text(encoding="utf-8"))
+        is_same = index["content"] == content.hexdigest()
+        if is_same and index["num_bytes"] == path.stat().st_size:
+            return False
+    index_file.unlink(missing_ok=True)
+    samples: list[dict[str, Any]] = []
+    digest = hashlib.sha256()
+
+    def fill(file: IO[bytes]) -> None:
+        writer: Any = _HashingFile(file, digest)
+        with tarfile.open(fileobj=writer, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
+            for clip in clips:
+                members: dict[str, list[int]] = {}
+                for member, data in _members(clip):
+                    info = tarfile.TarInfo(f"{clip.key}.{member}")
+                    info.size, info.mtime, info.mode = len(data), 0, 0o644
+                    info.uname = info.gname = "viton-dit"
+                    members[member] = [int(archive.offset) + tarfile.BLOCKSIZE, len(data)]
+                    archive.addfile(info, io.BytesIO(data))
+                samples.append({"key": clip.key, "members": members})
+
+    write_file(path, fill)
+    index = {
+        "schema": SAMPLE_SCHEMA,
+        "sha256": digest.hexdigest(),
+        "content": content.hexdigest(),
+        "num_bytes": path.stat().st_size,
+        "samples": samples,
+    }
+    text = json.dumps(index, sort_keys=True, indent=1).encode()
+    write_file(index_file, lambda file: file.write(text))
+    logger.info("%s: %d clips, %.1f MB", path.name, len(clips), path.stat().st_size / 1e6)
+    return True
+
+
+def _members(clip: PackedClip) -> Iterator[tuple[str, bytes]]:
+    assert KEY.fullmatch(clip.key), f"{clip.key!r} cannot be a key of a shard"
+    for path in sorted(clip.folder.iterdir()):
+        yield path.name, path.read_bytes()
+    yield "json", _record_bytes(clip)
+
+
+def _record_bytes(clip: PackedClip) -> bytes:
+    return json.dumps({"schema": SAMPLE_SCHEMA, **clip.record}, sort_keys=True).encode()
+
+
+class _HashingFile:
+    """What a tar is written to: the file, and the hash of all that goes in."""
+
+    def __init__(self, file: IO[bytes], digest: Any) -> None:
+        self._file = file
+        self._digest = digest
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        return self._file.write(data)

@@ -1,0 +1,103 @@
+"""Reposts: clips that show the same thing, plain or mirrored, whatever the encoding.
+
+Difference hashes of the stored thumbnails are compared along time, at the best shift. Of a cluster
+the best clip is kept, and its members share one split group.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.signals import hashes_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicatesConfig:
+    """When two clips are the same."""
+
+    enabled: bool = True
+    max_distance: float = 0.04  # share of the 256 bits that differ, mean over the overlap
+    hash_fps: float = 4.0
+    min_overlap_s: float = 1.0  # and at least half of the shorter clip
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_distance < 0.5:
+            raise ConfigError(f"max_distance is {self.max_distance}; 0..0.5 is accepted")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fingerprint:
+    """A clip for comparison: hashes at a fixed rate, and what makes it better than a copy."""
+
+    clip_id: str
+    hashes: np.ndarray  # (n, 256) bool
+    pixels: int
+    duration_s: float
+
+
+def sample_hashes(
+    times_s: np.ndarray, thumbs: np.ndarray, span: tuple[float, float], fps: float
+) -> np.ndarray:
+    """Hashes (n, 256) bool at ``fps`` over a stretch, from the nearest frames."""
+    moments = np.arange(span[0], span[1], 1.0 / fps)
+    after = np.clip(np.searchsorted(times_s, moments), 1, len(times_s) - 1)
+    nearer = moments - times_s[after - 1] < times_s[after] - moments
+    return hashes_of(thumbs[np.where(nearer, after - 1, after)]).reshape(len(moments), -1)
+
+
+def mirror_hashes(hashes: np.ndarray) -> np.ndarray:
+    """The hashes of the same frames flipped left to right."""
+    rows = hashes.reshape(len(hashes), 16, 16)
+    return ~rows[:, :, ::-1].reshape(len(hashes), -1)
+
+
+def distance(one: np.ndarray, other: np.ndarray, min_overlap: int) -> float:
+    """Smallest mean share of differing bits over all shifts and both mirror images; 1 if none.
+
+    Each shift overlaps at least ``min_overlap`` samples and half of the shorter clip.
+    """
+    shorter = min(len(one), len(other))
+    least = min(max(min_overlap, -(-shorter // 2)), shorter)
+    signs = [
+        np.where(hashes, np.float32(1), np.float32(-1))
+        for hashes in (one, other, mirror_hashes(other))
+    ]
+    best = 1.0
+    for candidate in signs[1:]:
+        # a product of signs is +1 for equal bits: its mean is 1 - 2 x the share that differs
+        agreement = signs[0] @ candidate.T / signs[0].shape[1]
+        for shift in range(least - len(one), len(other) - least + 1):
+            best = min(best, (1.0 - float(np.diagonal(agreement, shift).mean())) / 2.0)
+    return best
+
+
+def find_clusters(
+    fingerprints: Sequence[Fingerprint], config: DuplicatesConfig
+) -> list[list[Fingerprint]]:
+    """Clips that show the same thing, clusters of two or more, the best of each first."""
+    parents = list(range(len(fingerprints)))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    overlap = max(1, round(config.min_overlap_s * config.hash_fps))
+    for first in range(len(fingerprints)):
+        for second in range(first + 1, len(fingerprints)):
+            if root(first) == root(second):
+                continue
+            one, other = fingerprints[first].hashes, fingerprints[second].hashes
+            if distance(one, other, overlap) <= config.max_distance:
+                parents[root(second)] = root(first)
+    clusters: dict[int, list[Fingerprint]] = {}
+    for index, item in enumerate(fingerprints):
+        clusters.setdefault(root(index), []).append(item)
+    return [
+        sorted(members, key=lambda clip: (-clip.pixels, -clip.duration_s, clip.clip_id))
+        for members in clusters.values()
+        if len(members) > 1
+    ]
