@@ -79,9 +79,11 @@ class Schedule:
     ) -> Float[Tensor, "b *ones"]:
         """Entries of a table, shaped to be broadcast against ``like``; float32."""
         if index.device not in self._on_device:
-            self._on_device[index.device] = {
-                key: table.to(torch.float32).to(index.device) for key, table in self._tables.items()
-            }
+            with torch.inference_mode(False):  # validation may come first; training reads them too
+                self._on_device[index.device] = {
+                    key: table.to(torch.float32).to(index.device)
+                    for key, table in self._tables.items()
+                }
         entries = self._on_device[index.device][name][index]
         return entries.reshape(-1, *[1] * (like.ndim - 1))
 

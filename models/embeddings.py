@@ -84,6 +84,7 @@ class PatchEmbedding(nn.Module):
                 f"latents of {tuple(latents.shape[2:])} (frames, height, width) cannot be cut into"
                 f" patches of {self.patch_size}"
             )
+        latents = latents.to(self.proj.weight.dtype)
         if self.patch_size[0] == 1:  # the same product, and convolutions of images are faster
             weight = self.proj.weight.squeeze(2)
             images = rearrange(latents, "b c t h w -> (b t) c h w")
@@ -139,12 +140,12 @@ class CaptionEmbedding(nn.Module):
 
     def __init__(self, caption_dim: int, length: int, dim: int) -> None:
         super().__init__()
-        self.register_buffer("y_embedding", torch.randn(length, caption_dim) / length**0.5)
+        self.register_buffer("y_embedding", torch.randn(length, caption_dim) / caption_dim**0.5)
         self.y_proj = FeedForward(caption_dim, dim, dim)
 
     def forward(self, caption: Float[Tensor, "b l e"]) -> Float[Tensor, "b l d"]:
         """Caption tokens at the network's width."""
-        return self.y_proj(caption)
+        return self.y_proj(caption.to(self.y_proj.fc1.weight.dtype))
 
     def null_caption(self, batch_size: int) -> Float[Tensor, "{batch_size} l e"]:
         """The null caption for each row of a batch."""

@@ -19,6 +19,7 @@ from models.stdit import STDiT, STDiTConfig
 
 KNOWN_FRAMES = ("control", "timestep")
 NULL_MASKS = ("full", "prompt")
+PARTS = ("garment", "control")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,42 +204,51 @@ class VitonDiT(nn.Module):
         return trunk.predict(tokens, timestep, latents)
 
     @torch.no_grad()
-    def initialise_from_trunk(self) -> None:
-        """Copy the denoiser's weights into the extractor and the ControlNet.
+    def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:
+        """Copy the denoiser's weights into networks that have not learned yet.
 
-        ==============================================  ==========================================
-        to                                              from
-        ==============================================  ==========================================
-        ``garment.x_embedder``                          ``denoiser.x_embedder``
-        ``garment.blocks.i`` (0 .. N - 2)               ``denoiser.blocks.i`` but ``attn_temp``
-        ``control.blocks.i`` (0 .. control_depth - 1)   ``denoiser.blocks.i``, ``attn_temp`` too
-        every ``fusion.q_linear``, ``fusion.kv_linear`` the q rows, the k and v rows of ``attn.qkv``
-        every ``fusion.proj``                           zero
-        ``control.input_projection``                    zero
-        ``control.output_projections``                  zero
-        ``control.condition_embedder``                  kept as initialised
-        ==============================================  ==========================================
+        ===========  ===========================================  ================================
+        part         to                                           from
+        ===========  ===========================================  ================================
+        "garment"    ``garment.x_embedder``                       ``denoiser.x_embedder``
+                     ``garment.blocks.i`` (0 .. N - 2)            ``denoiser.blocks.i`` but
+                                                                  ``attn_temp`` and ``fusion``
+                     ``denoiser.blocks.i.fusion.q_linear``        q rows of its ``attn.qkv``
+                     ``denoiser.blocks.i.fusion.kv_linear``       k and v rows of its ``attn.qkv``
+                     ``denoiser.blocks.i.fusion.proj``            zero
+        "control"    ``control.blocks.i`` (0 .. depth - 1)        ``denoiser.blocks.i``, ``fusion``
+                                                                  (learned or not) too
+                     ``control.input_projection``                 zero
+                     ``control.output_projections``               zero
+                     ``control.condition_embedder``               kept as initialised
+        ===========  ===========================================  ================================
 
-        With the zeros the prediction stays the bare trunk's, bit for bit.
+        With the zeros the prediction stays what it was without these parts, bit for bit.
+
+        Args:
+            parts: ("garment", "control") on a pretrained trunk; ("control",) once the garment's
+                part has learned.
+
+        Raises:
+            ValueError: another name among ``parts``.
         """
+        unknown = [part for part in parts if part not in PARTS]
+        if unknown:
+            raise ValueError(f"parts to initialise are among {PARTS}, not {unknown[0]!r}")
         trunk = self.denoiser
-        self.garment.x_embedder.load_state_dict(trunk.x_embedder.state_dict())
-        for source, block in zip(trunk.blocks, self.garment.blocks, strict=False):
-            _copy_matching(source, block)
-        for source, block in zip(trunk.blocks, self.control.blocks, strict=False):
-            _copy_matching(source, block)
-        for block in (*trunk.blocks, *self.control.blocks):
-            assert isinstance(block, STBlock)
-            assert block.fusion is not None
-            dim = self.config.trunk.dim
-            for name in ("weight", "bias"):
-                qkv = getattr(block.attn.qkv, name)
-                getattr(block.fusion.q_linear, name).copy_(qkv[:dim])
-                getattr(block.fusion.kv_linear, name).copy_(qkv[dim:])
-                getattr(block.fusion.proj, name).zero_()
-        for layer in (self.control.input_projection, *self.control.output_projections):
-            for parameter in layer.parameters():
-                parameter.zero_()
+        if "garment" in parts:
+            self.garment.x_embedder.load_state_dict(trunk.x_embedder.state_dict())
+            for source, block in zip(trunk.blocks, self.garment.blocks, strict=False):
+                _copy_matching(source, block)
+            for block in trunk.blocks:
+                assert isinstance(block, STBlock)
+                _start_fusion(block)
+        if "control" in parts:
+            for source, block in zip(trunk.blocks, self.control.blocks, strict=False):
+                _copy_matching(source, block)
+            for layer in (self.control.input_projection, *self.control.output_projections):
+                for parameter in layer.parameters():
+                    parameter.zero_()
 
     def _frame_timesteps(
         self, timesteps: Num[Tensor, " b"], conditions: Conditions
@@ -293,6 +303,16 @@ def _keys_values(blocks: nn.ModuleList, features: GarmentFeatures) -> list[KeysV
         assert block.fusion is not None
         pairs.append(block.fusion.keys_values(hidden))
     return pairs
+
+
+def _start_fusion(block: STBlock) -> None:
+    """Let a block look at a garment as it looks at its own frame, and say nothing of it yet."""
+    assert block.fusion is not None
+    qkv, dim = block.attn.qkv, block.attn.dim
+    block.fusion.q_linear.load_state_dict({"weight": qkv.weight[:dim], "bias": qkv.bias[:dim]})
+    block.fusion.kv_linear.load_state_dict({"weight": qkv.weight[dim:], "bias": qkv.bias[dim:]})
+    nn.init.zeros_(block.fusion.proj.weight)
+    nn.init.zeros_(block.fusion.proj.bias)
 
 
 def _copy_matching(source: nn.Module, target: nn.Module) -> None:

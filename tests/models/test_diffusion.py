@@ -87,6 +87,14 @@ def test_the_bound_teaches_the_variance_alone(diffusion):
     assert output.grad[:, 4:].any()
 
 
+def test_tables_first_read_in_inference_mode_can_be_trained_with(diffusion):
+    output = OUTPUT.clone().requires_grad_()
+    with torch.inference_mode():
+        diffusion.losses(OUTPUT, X0, NOISE, TRAINING_TIMESTEPS)
+    diffusion.losses(output, X0, NOISE, TRAINING_TIMESTEPS).vlb.sum().backward()
+    assert output.grad is not None
+
+
 def test_a_perfect_prediction_gives_back_the_clean_latents(diffusion):
     respaced = diffusion.respaced(10)
     index = torch.tensor([0, 3, 6, 9])

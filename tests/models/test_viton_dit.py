@@ -246,6 +246,20 @@ def test_initialisation_copies_the_trunk_as_its_table_says(tiny):
     assert control.condition_embedder.proj.weight.any()
 
 
+def test_control_added_to_a_learned_garment_part_takes_its_fusion_over_and_changes_nothing(
+    tiny, make_conditions, noisy
+):
+    conditions = make_conditions(tiny)
+    before = tiny(*noisy, replace(conditions, control=None))
+    tiny.initialise_from_trunk(["control"])
+    assert torch.equal(tiny(*noisy, conditions), before)
+    learned = tiny.denoiser.blocks[1].fusion.proj.weight
+    assert learned.any()
+    assert torch.equal(tiny.control.blocks[1].fusion.proj.weight, learned)
+    with pytest.raises(ValueError, match="'denoiser'"):
+        tiny.initialise_from_trunk(["denoiser"])
+
+
 def test_copies_are_no_aliases_of_the_trunk(tiny):
     tiny.initialise_from_trunk()
     before = tiny.control.blocks[0].attn.qkv.weight.clone()
@@ -266,6 +280,16 @@ def test_bfloat16_autocast_stays_near_float32(tiny, make_conditions, noisy):
     exact = tiny(*noisy, conditions)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = tiny(*noisy, conditions)
+    assert (rough.float() - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_weights_in_bfloat16_take_inputs_in_float32(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    exact = tiny(*noisy, conditions)
+    tiny.to(torch.bfloat16)
+    conditions = make_conditions(tiny, drop=torch.tensor([False, False]))
+    rough = tiny(*noisy, conditions)
+    assert rough.dtype == torch.bfloat16
     assert (rough.float() - exact).abs().max() < 0.05 * exact.abs().max()
 
 
