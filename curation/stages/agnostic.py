@@ -1,0 +1,84 @@
+"""The inpainting mask of the default category, and the frames with it grayed out."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from configs.errors import ConfigError
+from curation.clip import Clip, Reject, Tracks
+from datasets.densepose import paste_iuv
+from datasets.masks import RULES, MaskSettings, inpainting_mask
+from datasets.sample import compose_agnostic
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgnosticConfig:
+    """Which garment is painted over, and when a mask has failed."""
+
+    category: str = "upper"
+    min_coverage: float = 0.97  # of the garment's pixels, in every frame
+    max_area: float = 0.75  # of the frame: a mask that leaves nothing is a failure too
+    mask: MaskSettings = field(default_factory=MaskSettings)
+
+    def __post_init__(self) -> None:
+        if self.category not in RULES:
+            raise ConfigError(
+                f"category is {self.category!r}; {', '.join(sorted(RULES))} are accepted"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskGarment:
+    """Fills ``mask``."""
+
+    config: AgnosticConfig
+    name: str = "agnostic"
+
+    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
+        """Reject with ``mask_failed`` when a frame's mask is empty, leaks or covers everything."""
+        assert tracks.parse is not None, "the parsing stage comes first"
+        assert tracks.iuv is not None, "the densepose stage comes first"
+        assert tracks.boxes is not None, "the densepose stage comes first"
+        height, width = tracks.frames.shape[1:3]
+        iuv = paste_iuv(tracks.iuv, tracks.boxes, height, width)
+        mask = inpainting_mask(tracks.parse, iuv, self.config.category, self.config.mask)
+        labels = [int(label) for label in RULES[self.config.category].garment]
+        garment = np.isin(tracks.parse, labels)
+        covered = (garment & (mask > 0)).sum(axis=(1, 2)) / np.maximum(garment.sum(axis=(1, 2)), 1)
+        coverage = float(np.where(garment.any(axis=(1, 2)), covered, 1.0).min())
+        areas = (mask > 0).mean(axis=(1, 2))
+        smallest, largest = float(areas.min()), float(areas.max())
+        if smallest == 0 or largest > self.config.max_area or coverage < self.config.min_coverage:
+            evidence = {
+                "coverage": round(coverage, 4),
+                "min_coverage": self.config.min_coverage,
+                "smallest_area": round(smallest, 4),
+                "largest_area": round(largest, 4),
+                "max_area": self.config.max_area,
+            }
+            return Reject(clip=clip, code="mask_failed", evidence=evidence)
+        passed = replace(clip, verdicts={**clip.verdicts, self.name: self.config.category})
+        return (
+            passed.with_scores(mask_coverage=coverage, mask_area=float(np.median(areas))),
+            replace(tracks, mask=mask),
+        )
+
+
+def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Frames with gray where the mask is, composed as the model sees them.
+
+    Args:
+        frames: (t, height, width, 3) uint8.
+        mask: (t, height, width) uint8, 255 = to be painted.
+
+    Returns:
+        (t, height, width, 3) uint8; gray is 128.
+    """
+    composed = []
+    for frame, painted in zip(frames, mask, strict=True):  # a frame at a time keeps memory small
+        video = torch.from_numpy(np.moveaxis(frame, -1, 0)[None].astype(np.float32) / 127.5 - 1)
+        keep = torch.from_numpy((painted > 127).astype(np.float32)[None, None])
+        image = compose_agnostic(video, keep)[0].numpy()
+        composed.append(np.moveaxis(np.rint((image + 1) * 127.5).astype(np.uint8), 0, -1))
+    return np.stack(composed)

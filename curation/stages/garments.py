@@ -1,0 +1,173 @@
+"""The clip's own garment: cut out of its best frame and laid on a plain light ground."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from curation.clip import Clip, Reject, Tracks
+from datasets.parts import ParseLabel
+
+GROUND = 245  # gray level around the garment
+GARMENT_LABELS = {
+    "upper": (ParseLabel.UPPER, ParseLabel.DRESS),
+    "lower": (ParseLabel.LOWER, ParseLabel.DRESS),
+    "overall": (ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.DRESS),
+}
+LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 5, 6, 11, 12  # rows of COCO keypoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class GarmentConfig:
+    """What makes a frame fit to take the garment from."""
+
+    category: str = "upper"
+    min_area: float = 0.01  # of the frame
+    margin: float = 0.06  # of the garment picture's sides, left free around it
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CutGarment:
+    """Fills ``garment``, ``garment_mask`` and the record's ``garment_frame``."""
+
+    config: GarmentConfig
+    name: str = "garments"
+
+    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
+        """Reject with ``garment_too_small`` when no frame shows enough of it."""
+        assert tracks.parse is not None, "the parsing stage comes first"
+        assert tracks.people is not None, "the people stage comes first"
+        labels = [int(label) for label in GARMENT_LABELS[self.config.category]]
+        garment = np.isin(tracks.parse, labels)
+        areas = garment.mean(axis=(1, 2))
+        if areas.max() < self.config.min_area:
+            evidence = {"garment_area": round(float(areas.max()), 4), "min": self.config.min_area}
+            return Reject(clip=clip, code="garment_too_small", evidence=evidence)
+        scores = frame_scores(tracks, garment)
+        best = int(np.argmax(np.where(areas >= self.config.min_area, scores, -np.inf)))
+        picture, mask = lay_out(tracks.frames[best], garment[best], self.config.margin)
+        passed = replace(
+            clip, garment_frame=best, verdicts={**clip.verdicts, self.name: f"frame {best}"}
+        ).with_scores(garment_score=float(scores[best]))
+        return passed, replace(tracks, garment=picture, garment_mask=mask)
+
+
+def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:
+    """How well each frame shows the garment, (t,) in 0..1: product of four shares.
+
+    Sharpness and area against the clip's best, how frontal the shoulders are, and how little of
+    the garment's hull is hidden by arms, hands and hair.
+    """
+    assert tracks.people is not None
+    assert tracks.parse is not None
+    sharpness = np.array(
+        [
+            sharpness_inside(frame, inside)
+            for frame, inside in zip(tracks.frames, garment, strict=True)
+        ]
+    )
+    areas = garment.mean(axis=(1, 2))
+    frontal = np.array(
+        [frontality(person.keypoints) if person else 0.0 for person in tracks.people]
+    )
+    free = np.array(
+        [free_share(labels, inside) for labels, inside in zip(tracks.parse, garment, strict=True)]
+    )
+    relative_sharpness = np.sqrt(sharpness / max(float(sharpness.max()), 1e-6))
+    relative_area = np.sqrt(areas / max(float(areas.max()), 1e-6))
+    return relative_sharpness * relative_area * (0.2 + 0.8 * frontal) * free**2
+
+
+def sharpness_inside(frame: np.ndarray, inside: np.ndarray) -> float:
+    """Variance of the Laplacian within a region of an RGB frame."""
+    if not inside.any():
+        return 0.0
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    edges = cv2.Laplacian(gray, cv2.CV_32F)
+    return float(edges[inside].var())
+
+
+def frontality(keypoints: np.ndarray) -> float:
+    """1 when the chest faces the camera, 0 from the side or behind.
+
+    Args:
+        keypoints: (17, 3) COCO; the person's left is on the image's right when seen from the front.
+    """
+    shoulders = keypoints[LEFT_SHOULDER, 0] - keypoints[RIGHT_SHOULDER, 0]
+    torso = np.hypot(
+        *(
+            keypoints[[LEFT_SHOULDER, RIGHT_SHOULDER], :2].mean(0)
+            - keypoints[[LEFT_HIP, RIGHT_HIP], :2].mean(0)
+        )
+    )
+    return float(np.clip(shoulders / max(0.7 * float(torso), 1.0), 0, 1))
+
+
+def free_share(labels: np.ndarray, garment: np.ndarray) -> float:
+    """Share of the garment's convex hull that neither hands, arms nor hair hide."""
+    points = cv2.findNonZero(garment.astype(np.uint8))
+    if points is None:
+        return 0.0
+    hull = np.zeros(garment.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+    hiding = np.isin(labels, (ParseLabel.HANDS, ParseLabel.ARMS, ParseLabel.HAIR))
+    return 1 - float(np.count_nonzero(hiding & (hull > 0)) / max(np.count_nonzero(hull), 1))
+
+
+def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a garment out, centre it on a plain light ground of the frame's size.
+
+    Args:
+        frame: (height, width, 3) uint8.
+        garment: (height, width) bool.
+        margin: share of the picture's sides that stays free.
+
+    Returns:
+        Picture (height, width, 3) uint8 and mask (height, width) uint8, 255 = garment.
+    """
+    height, width = garment.shape
+    whole = largest_pieces(garment)
+    left, top, wide, high = cv2.boundingRect(whole)
+    scale = min((1 - 2 * margin) * width / wide, (1 - 2 * margin) * height / high)
+    # source pixel -> picture pixel
+    matrix = np.array(
+        [
+            [scale, 0, width / 2 - scale * (left + wide / 2)],
+            [0, scale, height / 2 - scale * (top + high / 2)],
+        ]
+    )
+    # colours are carried outwards first, so that no background shines through at the edge
+    inner = cv2.erode(whole, np.ones((3, 3), np.uint8))
+    filled = cv2.inpaint(
+        np.ascontiguousarray(frame),
+        (cv2.dilate(whole, np.ones((7, 7), np.uint8)) & (1 - inner)).astype(np.uint8),
+        3,
+        cv2.INPAINT_TELEA,
+    )
+    picture = cv2.warpAffine(
+        filled, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    soft = cv2.warpAffine(
+        cv2.GaussianBlur(whole.astype(np.float32), (0, 0), 1.0), matrix, (width, height)
+    )
+    alpha = np.clip((soft - 0.3) / 0.4, 0, 1)[..., None]
+    blended = np.rint(picture * alpha + GROUND * (1 - alpha)).astype(np.uint8)
+    return blended, (soft > 0.5).astype(np.uint8) * 255
+
+
+def largest_pieces(garment: np.ndarray) -> np.ndarray:
+    """The garment without crumbs: pieces of at least a twentieth of the largest, holes filled.
+
+    Args:
+        garment: (height, width) bool.
+
+    Returns:
+        (height, width) uint8, 1 = garment.
+    """
+    closed = cv2.morphologyEx(garment.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    kept = areas >= max(areas.max() / 20, 1)
+    kept[0] = False
+    return kept[np.asarray(labels)].astype(np.uint8)

@@ -1,0 +1,215 @@
+"""Inpainting masks per garment category, from a label map and DensePose, that do not leak.
+
+A mask covers the garment in every frame and the limbs that another garment might cover; its
+outline is hulls, widened, so that it does not give the old garment's shape away; face, hair, hands
+and feet stay. Over time a mask is only ever added to: majority voting over frames would uncover a
+fast sleeve.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from datasets.parts import CATEGORIES, ParseLabel
+from datasets.parts import DensePosePart as D
+
+P = ParseLabel
+TORSO = (D.TORSO_BACK, D.TORSO_FRONT)
+HEAD = (D.HEAD_RIGHT, D.HEAD_LEFT)
+UPPER_ARMS = (
+    (D.UPPER_ARM_LEFT_FRONT, D.UPPER_ARM_LEFT_BACK),
+    (D.UPPER_ARM_RIGHT_FRONT, D.UPPER_ARM_RIGHT_BACK),
+)
+LOWER_ARMS = (
+    (D.LOWER_ARM_LEFT_FRONT, D.LOWER_ARM_LEFT_BACK),
+    (D.LOWER_ARM_RIGHT_FRONT, D.LOWER_ARM_RIGHT_BACK),
+)
+UPPER_LEGS = (
+    D.UPPER_LEG_LEFT_FRONT, D.UPPER_LEG_LEFT_BACK, D.UPPER_LEG_RIGHT_FRONT, D.UPPER_LEG_RIGHT_BACK,
+)  # fmt: skip
+LOWER_LEGS = (
+    (D.LOWER_LEG_LEFT_FRONT, D.LOWER_LEG_LEFT_BACK),
+    (D.LOWER_LEG_RIGHT_FRONT, D.LOWER_LEG_RIGHT_BACK),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskRule:
+    """What one category paints."""
+
+    garment: tuple[ParseLabel, ...]  # must be covered
+    limbs: tuple[ParseLabel, ...]  # covered too: another garment may be longer
+    others: tuple[ParseLabel, ...]  # stay, but for a band along the garment
+    hulls: tuple[tuple[int, ...], ...]  # DensePose parts, one convex hull each
+
+
+UPPER_HULLS = ((*TORSO,), *UPPER_ARMS, *LOWER_ARMS)
+LOWER_HULLS = ((*UPPER_LEGS,), *LOWER_LEGS)
+RULES = {
+    "upper": MaskRule(
+        garment=(P.UPPER, P.DRESS), limbs=(P.ARMS,), others=(P.LOWER, P.LEGS), hulls=UPPER_HULLS
+    ),
+    "lower": MaskRule(
+        garment=(P.LOWER, P.DRESS), limbs=(P.LEGS,), others=(P.UPPER, P.ARMS), hulls=LOWER_HULLS
+    ),
+    "overall": MaskRule(
+        garment=(P.UPPER, P.LOWER, P.DRESS),
+        limbs=(P.ARMS, P.LEGS),
+        others=(),
+        hulls=(*UPPER_HULLS, *LOWER_HULLS),
+    ),
+}
+PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSettings:
+    """Widths as shares of the square root of the garment's area, so that they fit any size."""
+
+    widening: float = 0.045  # of every outline
+    hem_band: float = 0.16  # along the garment where its neighbours are painted too
+    closing_frames: int = 2  # on both sides: gaps in time that are filled
+
+    def __post_init__(self) -> None:
+        for name in ("widening", "hem_band", "closing_frames"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
+
+
+def inpainting_mask(
+    parse: UInt8[np.ndarray, "t height width"],
+    iuv_frames: UInt8[np.ndarray, "t height width 3"],
+    category: str,
+    settings: MaskSettings | None = None,
+) -> UInt8[np.ndarray, "t height width"]:
+    """What is to be painted in each frame of a clip.
+
+    Args:
+        parse: label maps (``ParseLabel``).
+        iuv_frames: frame-sized IUV (``datasets.densepose.paste_iuv``); only I is read.
+        category: upper, lower or overall.
+        settings: widths; the defaults when None.
+
+    Returns:
+        255 = to be painted, 0 = kept. A frame without a person takes the union of its neighbours'
+        masks; a clip without any is all 0.
+
+    Raises:
+        ValueError: an unknown category, or tracks that do not fit together.
+    """
+    if category not in RULES:
+        raise ValueError(f"category is {category!r}; {', '.join(CATEGORIES)} are accepted")
+    if parse.shape != iuv_frames.shape[:3]:
+        raise ValueError(f"parse is {parse.shape}, densepose {iuv_frames.shape}: they must agree")
+    rule, widths = RULES[category], MaskSettings() if settings is None else settings
+    if not len(parse):
+        return parse.copy()
+    drawn = np.stack(
+        [
+            frame_mask(labels, iuv[..., 0], rule, widths)
+            for labels, iuv in zip(parse, iuv_frames, strict=True)
+        ]
+    )
+    is_seen = parse.reshape(len(parse), -1).max(axis=1) > 0
+    closed = close_in_time(fill_unseen(drawn, is_seen), widths.closing_frames)
+    keep = np.isin(parse, [int(label) for label in PROTECTED])
+    keep |= np.isin(parse, [int(label) for label in rule.others]) & (drawn == 0)
+    return np.where(keep, np.uint8(0), closed)
+
+
+def frame_mask(
+    labels: np.ndarray, parts: np.ndarray, rule: MaskRule, settings: MaskSettings
+) -> np.ndarray:
+    """One frame's mask before protection, (height, width) uint8.
+
+    Args:
+        labels: (height, width) ``ParseLabel``.
+        parts: (height, width) DensePose part.
+        rule: the category's.
+        settings: widths.
+    """
+    garment = np.isin(labels, [int(label) for label in rule.garment])
+    limbs = np.isin(labels, [int(label) for label in rule.limbs])
+    wanted_parts = [int(part) for hull in rule.hulls for part in hull]
+    on_body = np.isin(parts, wanted_parts)
+    if P.UPPER in rule.garment:  # the neck and what hangs on the chest, but not a ball or a bag
+        limbs |= (labels == P.OTHER) & (on_body | np.isin(parts, HEAD))
+    covered = garment | limbs | on_body
+    if not covered.any():
+        return np.zeros(labels.shape, np.uint8)
+    nearest = nearest_part(parts, covered, wanted_parts)
+    mask = covered.astype(np.uint8) * 255
+    for hull in rule.hulls:
+        points = cv2.findNonZero((np.isin(nearest, hull) & covered).astype(np.uint8))
+        if points is not None:
+            cv2.fillConvexPoly(mask, cv2.convexHull(points), 255)
+    unit = np.sqrt(max(np.count_nonzero(garment), np.count_nonzero(on_body) // 2))
+    mask = _widened(mask, settings.widening * unit)
+    others = np.isin(labels, [int(label) for label in rule.others])
+    band = _widened(garment.astype(np.uint8) * 255, settings.hem_band * unit)
+    mask[others & (band == 0)] = 0
+    return mask
+
+
+def nearest_part(parts: np.ndarray, where: np.ndarray, accepted: list[int]) -> np.ndarray:
+    """DensePose part of each pixel in ``where``; the nearest accepted one where it has none.
+
+    Loose cloth lies beside the body: without this a wide sleeve would belong to no hull.
+    """
+    is_accepted = np.isin(parts, accepted)
+    if not is_accepted.any():
+        return np.where(where, accepted[0], 0).astype(np.uint8)
+    if not (where & ~is_accepted).any():
+        return np.where(where, parts, 0).astype(np.uint8)
+    _, index = cv2.distanceTransformWithLabels(
+        (~is_accepted).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    index = np.asarray(index, np.int32)
+    table = np.zeros(int(index.max()) + 1, np.uint8)
+    table[index[is_accepted]] = parts[is_accepted]
+    return np.where(where, table[index], 0).astype(np.uint8)
+
+
+def fill_unseen(masks: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
+    """Frames in which nobody was found take the union of the masks before and after.
+
+    Args:
+        masks: (t, height, width) uint8.
+        is_seen: (t,) bool.
+    """
+    seen = np.flatnonzero(is_seen)
+    if not len(seen) or len(seen) == len(masks):
+        return masks
+    filled = masks.copy()
+    for index in np.flatnonzero(~is_seen):
+        before, after = seen[seen < index], seen[seen > index]
+        neighbours = [masks[rows[edge]] for rows, edge in ((before, -1), (after, 0)) if len(rows)]
+        filled[index] = np.maximum.reduce(neighbours)
+    return filled
+
+
+def close_in_time(masks: np.ndarray, num_frames: int) -> np.ndarray:
+    """Morphological closing along time: never less than the frame's own mask.
+
+    Args:
+        masks: (t, height, width) uint8.
+        num_frames: reach on both sides.
+    """
+    if num_frames == 0 or len(masks) < 3:
+        return masks
+    return _slide(_slide(masks, num_frames, np.maximum), num_frames, np.minimum)
+
+
+def _slide(masks: np.ndarray, reach: int, combine: np.ufunc) -> np.ndarray:
+    result = masks.copy()
+    for shift in range(1, min(reach, len(masks) - 1) + 1):
+        combine(result[shift:], masks[:-shift], out=result[shift:])
+        combine(result[:-shift], masks[shift:], out=result[:-shift])
+    return result
+
+
+def _widened(mask: np.ndarray, radius: float) -> np.ndarray:
+    side = 2 * max(1, round(radius)) + 1
+    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
