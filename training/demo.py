@@ -1,7 +1,7 @@
-"""``make demo``: raw video -> shards -> pretrain and three stages -> scores, in small, on two cores.
+"""``make demo``: raw video -> shards -> pretrain and three stages -> scores, in small, on 2 cores.
 
-Each step is one of the commands a user would type, run as a process of its own; each resumes, so the
-whole does. The page comes last (``demo_page.py``).
+Each step is one of the commands a user would type, run as a process of its own; each resumes, so
+the whole does. The page comes last (``demo_page.py``).
 
     python -m training.demo configs/demo/demo.yaml [key=value ...]
 """

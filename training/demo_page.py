@@ -1,7 +1,10 @@
 """The page that ``make demo`` ends with: what went in, what was learned, what came out."""
 
+import io
+import json
 from collections import Counter
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,17 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.parquet as pq
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datasets import webpage
+from datasets.benchmarks import Benchmark
+from datasets.clips import decode_image
 from datasets.densepose import paste_iuv, render_densepose
+from datasets.parts import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
+from training.evaluation_report import score_table
+from training.metrics.results import find_result, read_result
+from training.report import read_scalars, smooth
 
 STAGES = {
     "pretrain": "Pre-training (bare trunk)",
@@ -22,8 +30,17 @@ STAGES = {
     "stage2": "Stage 2 (ID ControlNet)",
     "stage3": "Stage 3 (video)",
 }
+ACCENT = "#2f6fed"
 REASONS_SHOWN = 12
 CLIPS_SHOWN = 3
+RESULTS_SHOWN = 4
+SHOWN_HEIGHT = 256
+LABEL_COLOURS = np.array(
+    [[24, 28, 36], [244, 194, 164], [110, 72, 46], [47, 111, 237], [76, 175, 120], [150, 90, 200],
+     [232, 168, 130], [205, 140, 105], [255, 214, 150], [120, 130, 150], [200, 200, 90]], np.uint8
+)  # fmt: skip
+"""One colour a parse label, in the order of ``datasets.parts.ParseLabel``."""
+assert len(LABEL_COLOURS) == len(ParseLabel)
 
 
 def write_page(
@@ -41,9 +58,9 @@ def write_page(
     minutes = sum(seconds for _, _, seconds in times) / 60
     num_kept = sum(row["status"] == "kept" for row in manifest)
     lead = (
-        "Dancers were rendered, curated like any raw video by the embedded perception, and four tiny "
-        "networks were trained on them, one after the other, with no weights and no network. The "
-        "picture quality is that of minutes on a small CPU; the way is the one a full-size run takes."
+        "Dancers were rendered, curated like any raw video by the embedded perception, and a tiny "
+        "system was trained on them in four runs, with no weights and no network. The picture "
+        "quality is that of minutes on a small CPU; the way is the one a full-size run takes."
     )
     headline = webpage.cards(
         [
@@ -67,6 +84,51 @@ def write_page(
     return path
 
 
+def _results(data: Path, evaluation: Path) -> str:
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    size = metrics["resolution"]
+    bench = Benchmark(data / "bench", "synthetic")
+    pairing = "unpaired" if bench.ids("unpaired") else "paired"
+    rows = []
+    for identity in bench.ids(pairing)[:RESULTS_SHOWN]:
+        item = bench.load(identity, size["height"], size["width"])
+        result = read_result(find_result(evaluation / "predictions" / pairing, identity))
+        players = [
+            webpage.captioned(webpage.video_player(item.video, item.fps), "source"),
+            webpage.captioned(webpage.jpeg_image(item.garment(pairing), "garment"), "garment"),
+            webpage.captioned(webpage.video_player(result, item.fps), "result"),
+        ]
+        truth = item.truth(pairing)
+        if truth is not None:
+            caption = "the true answer, for comparison"
+            players.append(webpage.captioned(webpage.video_player(truth, item.fps), caption))
+        rows.append(webpage.synchronised(players, cell_px=200))
+    words = (
+        '<p class="note">The dancer on the left puts on the garment beside her. Neither dancer, '
+        "motion nor garment was in the training data. Outside the mask the source's own pixels "
+        "are pasted back, as <code>make tryon</code> does.</p>"
+    )
+    return words + "".join(rows)
+
+
+def _scores(evaluation: Path) -> str:
+    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    parts = [
+        f"<h3>{pairing}: {content['num_videos']} videos</h3>" + score_table(metrics, content)
+        for pairing, content in metrics["pairings"].items()
+    ]
+    gaps = sorted(
+        {record["absent"] for record in metrics["weights"].values() if "absent" in record}
+    )
+    notes = "".join(f"<li>{escape(gap)}</li>" for gap in gaps)
+    return (
+        "".join(parts)
+        + '<p class="note">Rows in italics are trivial baselines; small figures are 95% intervals '
+        "over videos. A dash is a metric whose weights are absent here:</p>"
+        + f'<ul class="note">{notes}</ul>'
+    )
+
+
 def _funnel(manifest: list[dict[str, Any]]) -> str:
     reasons = Counter(row["reason"] for row in manifest if row["status"] == "rejected")
     examples = {
@@ -78,10 +140,10 @@ def _funnel(manifest: list[dict[str, Any]]) -> str:
     sources = len({row["source_sha256"] for row in manifest})
     kept = sum(row["status"] == "kept" for row in manifest)
     text = (
-        f"<p>{sources} raw videos gave {len(manifest)} candidate clips; {kept} were kept, each with "
-        "exactly one person in view. Some videos were rendered to be refused: two dancers, an empty "
-        "room, a torn file. The full report, with every reason and its numbers, lies beside the "
-        "shards: <code>data/demo/dance/report.html</code>.</p>"
+        f"<p>{sources} raw videos gave {len(manifest)} candidate clips; {kept} were kept, each "
+        "with exactly one person in view. Some videos were rendered to be refused: two dancers, an "
+        "empty room, a torn file. The full report, with every reason and its numbers, lies beside "
+        "the shards: <code>data/demo/dance/report.html</code>.</p>"
     )
     return text + webpage.table(["reason", "clips", "for example"], rows)
 
@@ -97,7 +159,7 @@ def _track_row(sample: IndexedSample) -> str:
     fps = float(sample.record["fps"])
     video = read_frames(files["mp4"])
     height, width = video.shape[1:3]
-    boxes = np.load(_bytes_file(files["box.npy"]))
+    boxes = np.load(io.BytesIO(files["box.npy"]))
     surface = render_densepose(paste_iuv(read_frames(files["iuv.mp4"]), boxes, height, width))
     parse = _coloured(read_labels(files["parse.mp4"]))
     agnostic = read_frames(files["agnostic.mp4"])
@@ -110,45 +172,44 @@ def _track_row(sample: IndexedSample) -> str:
             (agnostic, "agnostic"),
         )
     ]
-    garment = cv2.imdecode(np.frombuffer(files["garment.png"], np.uint8), cv2.IMREAD_COLOR_RGB)
+    garment = decode_image(files["garment.png"])
     players.append(webpage.captioned(webpage.jpeg_image(garment), "garment"))
     return webpage.synchronised(players)
+
+
+def _coloured(parse: np.ndarray) -> np.ndarray:
+    return LABEL_COLOURS[np.minimum(parse, len(LABEL_COLOURS) - 1)]
+
+
+def _smaller(frames: np.ndarray) -> np.ndarray:
+    """Frames of about SHOWN_HEIGHT rows, with even sides."""
+    height, width = frames.shape[1:3]
+    size = (round(width * SHOWN_HEIGHT / height / 2) * 2, SHOWN_HEIGHT)
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
 
 
 def _losses(runs: Path) -> str:
     figure, axes = plt.subplots(1, len(STAGES), figsize=(3.6 * len(STAGES), 2.8), squeeze=False)
     for axis, (stage, title) in zip(axes[0], STAGES.items(), strict=True):
-        steps, values = read_scalar(runs / f"demo-{stage}", "loss/train")
-        axis.plot(steps, values, color="#2f6fed", alpha=0.25, linewidth=0.8)
-        axis.plot(steps, _smoothed(values), color="#2f6fed", linewidth=1.8)
+        steps, values = read_scalars(runs / f"demo-{stage}").get("loss/mse", ([], []))
+        axis.plot(steps, values, color=ACCENT, alpha=0.25, linewidth=0.8)
+        axis.plot(steps, smooth(values), color=ACCENT, linewidth=1.8)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("step")
         axis.grid(visible=True, alpha=0.2)
         if values:
             low, high = np.percentile(values, [1, 99])
             axis.set_ylim(0.95 * low, 1.05 * high)
-    axes[0, 0].set_ylabel("loss")
+    axes[0, 0].set_ylabel("mean squared error of the noise")
     figure.tight_layout()
     image = webpage.figure_image(figure, "training loss of the four runs")
     plt.close(figure)
     return image
 
 
-def read_scalar(run: Path, tag: str) -> tuple[list[int], list[float]]:
-    """One scalar of a run's TensorBoard files over its steps, across resumes; empty when absent."""
-    values: dict[int, float] = {}
-    for file in sorted(run.rglob("events.out.tfevents.*")):
-        events = EventAccumulator(str(file), size_guidance={"scalars": 0})
-        events.Reload()
-        if tag in events.Tags()["scalars"]:
-            values.update({event.step: event.value for event in events.Scalars(tag)})
-    steps = sorted(values)
-    return steps, [values[step] for step in steps]
-
-
 def _total_steps(runs: Path) -> int:
-    ends = (read_scalar(runs / f"demo-{stage}", "loss/train")[0] for stage in STAGES)
-    return sum(steps[-1] + 1 for steps in ends if steps)
+    curves = (read_scalars(runs / f"demo-{stage}").get("loss/train") for stage in STAGES)
+    return sum(curve[0][-1] for curve in curves if curve is not None)
 
 
 def _steps(times: Sequence[tuple[str, str, float]]) -> str:
@@ -157,14 +218,3 @@ def _steps(times: Sequence[tuple[str, str, float]]) -> str:
         for title, command, seconds in times
     ]
     return webpage.table(["step", "time", "command"], rows)
-
-
-def _smoothed(values: list[float], share: float = 0.08) -> np.ndarray:
-    """A centred moving mean whose window shrinks at both ends."""
-    if not values:
-        return np.zeros(0)
-    radius = max(1, int(share * len(values) / 2))
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    index = np.arange(len(values))
-    low, high = np.maximum(index - radius, 0), np.minimum(index + radius + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
