@@ -6,6 +6,7 @@ and feet stay. Over time a mask is only ever added to: majority voting over fram
 fast sleeve.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -114,8 +115,8 @@ def inpainting_mask(
     )
     is_seen = parse.reshape(len(parse), -1).max(axis=1) > 0
     closed = close_in_time(fill_unseen(drawn, is_seen), widths.closing_frames)
-    keep = np.isin(parse, [int(label) for label in PROTECTED])
-    keep |= np.isin(parse, [int(label) for label in rule.others]) & (drawn == 0)
+    keep = _among(parse, PROTECTED)
+    keep |= _among(parse, rule.others) & (drawn == 0)
     return np.where(keep, np.uint8(0), closed)
 
 
@@ -130,24 +131,24 @@ def frame_mask(
         rule: the category's.
         settings: widths.
     """
-    garment = np.isin(labels, [int(label) for label in rule.garment])
-    limbs = np.isin(labels, [int(label) for label in rule.limbs])
+    garment = _among(labels, rule.garment)
+    limbs = _among(labels, rule.limbs)
     wanted_parts = [int(part) for hull in rule.hulls for part in hull]
-    on_body = np.isin(parts, wanted_parts)
+    on_body = _among(parts, wanted_parts)
     if P.UPPER in rule.garment:  # the neck and what hangs on the chest, but not a ball or a bag
-        limbs |= (labels == P.OTHER) & (on_body | np.isin(parts, HEAD))
+        limbs |= (labels == P.OTHER) & (on_body | _among(parts, HEAD))
     covered = garment | limbs | on_body
     if not covered.any():
         return np.zeros(labels.shape, np.uint8)
     nearest = nearest_part(parts, covered, wanted_parts)
     mask = covered.astype(np.uint8) * 255
     for hull in rule.hulls:
-        points = cv2.findNonZero((np.isin(nearest, hull) & covered).astype(np.uint8))
+        points = cv2.findNonZero((_among(nearest, hull) & covered).astype(np.uint8))
         if points is not None:
             cv2.fillConvexPoly(mask, cv2.convexHull(points), 255)
     unit = np.sqrt(max(np.count_nonzero(garment), np.count_nonzero(on_body) // 2))
     mask = _widened(mask, settings.widening * unit)
-    others = np.isin(labels, [int(label) for label in rule.others])
+    others = _among(labels, rule.others)
     band = _widened(garment.astype(np.uint8) * 255, settings.hem_band * unit)
     mask[others & (band == 0)] = 0
     return mask
@@ -158,7 +159,7 @@ def nearest_part(parts: np.ndarray, where: np.ndarray, accepted: list[int]) -> n
 
     Loose cloth lies beside the body: without this a wide sleeve would belong to no hull.
     """
-    is_accepted = np.isin(parts, accepted)
+    is_accepted = _among(parts, accepted)
     if not is_accepted.any():
         return np.where(where, accepted[0], 0).astype(np.uint8)
     if not (where & ~is_accepted).any():
@@ -211,5 +212,14 @@ def _slide(masks: np.ndarray, reach: int, combine: np.ufunc) -> np.ndarray:
 
 
 def _widened(mask: np.ndarray, radius: float) -> np.ndarray:
-    side = 2 * max(1, round(radius)) + 1
-    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    if not mask.any():
+        return mask
+    distance = cv2.distanceTransform(255 - mask, cv2.DIST_L2, 3)  # to the nearest masked pixel
+    return (distance <= max(1.0, radius)).astype(np.uint8) * 255
+
+
+def _among(values: np.ndarray, wanted: Iterable[int]) -> np.ndarray:
+    """Whether each uint8 value is one of ``wanted``: np.isin by a table, ten times faster."""
+    table = np.zeros(256, bool)
+    table[[int(value) for value in wanted]] = True
+    return table[values]

@@ -11,9 +11,10 @@ from enum import IntEnum
 import cv2
 import numpy as np
 
-L_BINS, AB_BINS = 12, 32
+L_BINS, AB_BINS = 20, 32
 NUM_BINS = L_BINS * AB_BINS * AB_BINS
 FLOOR = 2e-5  # probability of a colour that was never seen, the same for every material
+UNKNOWN = float(np.log(1 / 600))  # log-likelihood of any colour for a material not seen in a clip
 MIN_SEEDS = 150  # pixels below which a material counts as not seen
 
 
@@ -56,7 +57,8 @@ class ClipColors:
     def evidence(self, bins: np.ndarray) -> np.ndarray:
         """Log-likelihood of pixels under each material, (materials, *bins.shape) float32.
 
-        A material of unknown colour is as likely as the mean of the known ones.
+        A material that was not seen has the same moderate value everywhere: it takes what no known
+        material explains.
         """
         return self.log_likelihood[:, bins]
 
@@ -74,11 +76,9 @@ class ColorCounter:
     def colors(self) -> ClipColors:
         """Smoothed histograms."""
         is_known = self._counts.sum(1) >= MIN_SEEDS
-        table = np.zeros((NUM_MATERIALS, NUM_BINS), np.float32)
+        table = np.full((NUM_MATERIALS, NUM_BINS), UNKNOWN, np.float32)
         for material in np.flatnonzero(is_known):
             table[material] = np.log(_smoothed(self._counts[material]) + FLOOR)
-        if is_known.any():
-            table[~is_known] = table[is_known].mean(0)
         return ClipColors(log_likelihood=table, is_known=is_known)
 
 

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from curation.perception.body_parts import (
-    ARM_PARTS,
     NUM_PARTS,
     Body,
     BodyPart,
@@ -22,6 +21,7 @@ from curation.perception.body_parts import (
 )
 from curation.perception.clip_colors import (
     NUM_MATERIALS,
+    UNKNOWN,
     ClipColors,
     ColorCounter,
     Material,
@@ -33,8 +33,9 @@ from curation.perception.weights import POSE_LANDMARKS, WHEEL
 from datasets.parts import ParseLabel
 
 NUM_PLACES = 10  # bins along a part
+GRID_STEP = 2  # body parts are looked up on every second pixel
 EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are alike: colours count less than if independent
-EVIDENCE_BLUR = 5  # pixels, box
+EVIDENCE_WINDOW = (5, 5)  # pixels
 SHARPENING = 1.5  # of the clip's own statistics against the general ones
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, teach colours and places
 
@@ -46,8 +47,8 @@ PART_PRIORS: dict[BodyPart, tuple[float, float, float, float]] = {
     BodyPart.UPPER_ARM_LEFT: (0.25, 0.01, 0.73, 0.01),
     BodyPart.LOWER_ARM_LEFT: (0.50, 0.005, 0.49, 0.005),
     BodyPart.HAND_LEFT: (0.93, 0.005, 0.06, 0.005),
-    BodyPart.UPPER_LEG_LEFT: (0.15, 0.0, 0.15, 0.70),
-    BodyPart.LOWER_LEG_LEFT: (0.40, 0.0, 0.02, 0.58),
+    BodyPart.UPPER_LEG_LEFT: (0.20, 0.0, 0.06, 0.74),
+    BodyPart.LOWER_LEG_LEFT: (0.40, 0.0, 0.01, 0.59),
     BodyPart.FOOT_LEFT: (0.50, 0.0, 0.0, 0.50),
 }
 MATERIAL_LABELS: dict[BodyPart, tuple[ParseLabel, ParseLabel, ParseLabel, ParseLabel]] = {
@@ -72,12 +73,23 @@ MATERIAL_LABELS: dict[BodyPart, tuple[ParseLabel, ParseLabel, ParseLabel, ParseL
 LEFT_OF = {part: part - 1 for part in range(BodyPart.UPPER_ARM_LEFT + 1, NUM_PARTS, 2)}
 
 
+HEM_PRIORS = {  # (part, place): around the hips nothing but colour tells where the hem is
+    (BodyPart.TORSO, 8): (0.03, 0.0, 0.77, 0.20),
+    (BodyPart.TORSO, 9): (0.03, 0.0, 0.57, 0.40),
+    (BodyPart.UPPER_LEG_LEFT, 0): (0.05, 0.0, 0.50, 0.45),
+    (BodyPart.UPPER_LEG_LEFT, 1): (0.05, 0.0, 0.35, 0.60),
+    (BodyPart.UPPER_LEG_LEFT, 2): (0.10, 0.0, 0.20, 0.70),
+}
+
+
 def _tables() -> tuple[np.ndarray, np.ndarray]:
-    priors = np.zeros((NUM_PARTS, NUM_MATERIALS), np.float32)
+    priors = np.zeros((NUM_PARTS, NUM_PLACES, NUM_MATERIALS), np.float32)
     labels = np.zeros((NUM_PARTS, NUM_MATERIALS), np.uint8)
     for part in range(NUM_PARTS):
         source = BodyPart(LEFT_OF.get(part, part))
         priors[part], labels[part] = PART_PRIORS[source], MATERIAL_LABELS[source]
+        for place in range(NUM_PLACES):
+            priors[part, place] = HEM_PRIORS.get((source, place), PART_PRIORS[source])
     return priors, labels
 
 
@@ -86,12 +98,14 @@ PRIORS, LABELS = _tables()
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _View:
-    """One frame's person: its pixels, where they lie on the body, and their colours."""
+    """One frame's person: its n pixels, m of them looked up on the body, and their colours."""
 
-    frame: np.ndarray  # (h, w, 3) crop around the person
-    on_person: np.ndarray  # (h, w) bool
+    on_person: np.ndarray  # (h, w) bool in a crop around the person, n True
     bins: np.ndarray  # (h, w) int32 colours
-    located: PartPixels  # of the pixels on the person
+    located: PartPixels  # (m,)
+    sampled_bins: np.ndarray  # (m,) colours of the looked-up pixels
+    sampled_skin: np.ndarray  # (m,) bool: they could be skin
+    nearest_sample: np.ndarray  # (n,) int: the looked-up pixel that stands for each pixel
     body: Body
     corner: tuple[int, int]  # top, left in the full frame
 
@@ -116,40 +130,67 @@ class EmbeddedParser:
         """See ``HumanParser``; also all background for a person without landmarks and mask."""
         seen = [i for i, person in enumerate(people) if _is_usable(person)]
         chosen = seen[:: max(1, -(-len(seen) // LEARNING_FRAMES))]
-        views = [_look(frames[i], people[i]) for i in chosen]
-        counter = ColorCounter()
-        for view in views:
-            add_seeds(counter, view)
-        colors = counter.colors()
-        places = learn_places(views, colors)
+        views = {i: _look(frames[i], people[i]) for i in chosen}
+        colors = learn_colors(list(views.values()))
+        places = learn_places(list(views.values()), colors)
         maps = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
         for i in seen:
-            view = _look(frames[i], people[i])
+            view = views[i] if i in views else _look(frames[i], people[i])
             top, left = view.corner
             height, width = view.on_person.shape
             maps[i][top : top + height, left : left + width] = label_pixels(view, colors, places)
         return maps
 
 
-def add_seeds(counter: ColorCounter, view: _View) -> None:
+def learn_colors(views: Sequence[_View]) -> ClipColors:
     """Count the colours of places where the body leaves no doubt."""
-    located, bins = view.located, view.bins[view.on_person]
+    counter = ColorCounter()
+    for view in views:
+        _add_skin_and_hair(counter, view)
+    skin = counter.colors()
+    for view in views:
+        located, bins = view.located, view.sampled_bins
+        part, along, is_deep = located.part, located.along, located.radii < 0.6
+        chest = (part == BodyPart.TORSO) & (along > 0.15) & (along < 0.75) & is_deep
+        counter.add(Material.UPPER, _without_skin(bins[chest], skin))
+    worn = counter.colors()
+    for view in views:
+        located, bins = view.located, view.sampled_bins
+        part, along, is_deep = located.part, located.along, located.radii < 0.6
+        on_thigh = np.isin(part, (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)) & is_deep
+        on_shin = np.isin(part, (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)) & is_deep
+        knees = (on_thigh & (along > 0.5)) | (on_shin & (along < 0.6))
+        counter.add(Material.LOWER, _without_skin(bins[knees], skin))
+        # higher up a long upper garment may hang over the trousers: take only what is not its
+        hips = bins[on_thigh & (along > 0.15) & (along <= 0.5)]
+        is_upper = worn.log_likelihood[Material.UPPER, hips] > UNKNOWN
+        counter.add(Material.LOWER, _without_skin(hips[~is_upper], skin))
+    return counter.colors()
+
+
+def _add_skin_and_hair(counter: ColorCounter, view: _View) -> None:
+    located, bins = view.located, view.sampled_bins
     part, along = located.part, located.along
-    is_deep = located.radii < 0.6
-    skin_like = could_be_skin(view.frame)[view.on_person]
+    skin_like = view.sampled_skin
     on_face = (part == BodyPart.HEAD) & (along > 0.5) & (located.radii < 0.75)
-    if view.body.is_facing and skin_like[on_face].mean() > 0.3:
+    is_face_seen = bool(view.body.is_facing and on_face.any() and skin_like[on_face].mean() > 0.3)
+    if is_face_seen:
         counter.add(Material.SKIN, bins[on_face & skin_like])
-    on_hand = np.isin(part, (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT)) & is_deep
-    counter.add(Material.SKIN, bins[on_hand & skin_like])
+    else:
+        on_hand = np.isin(part, (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT))
+        counter.add(Material.SKIN, bins[on_hand & skin_like & (located.radii < 0.5)])
     crown = (part == BodyPart.HEAD) & (along < 0.02) & (located.radii > 0.55)
-    if not view.body.is_facing:
+    if not is_face_seen:
         crown = (part == BodyPart.HEAD) & (located.radii < 0.8)
     counter.add(Material.HAIR, bins[crown])
-    chest = (part == BodyPart.TORSO) & (along > 0.15) & (along < 0.75) & is_deep
-    counter.add(Material.UPPER, bins[chest])
-    thighs = np.isin(part, (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT))
-    counter.add(Material.LOWER, bins[thighs & (along > 0.3) & (along < 0.75) & is_deep])
+
+
+def _without_skin(bins: np.ndarray, colors: ClipColors) -> np.ndarray:
+    """Seeds of cloth without those of bare skin; all of them when most look like skin."""
+    if not colors.is_known[Material.SKIN] or not len(bins):
+        return bins
+    is_cloth = colors.log_likelihood[Material.SKIN, bins] < UNKNOWN
+    return bins[is_cloth] if is_cloth.mean() > 0.2 else bins
 
 
 def learn_places(views: Sequence[_View], colors: ClipColors) -> np.ndarray:
@@ -157,13 +198,13 @@ def learn_places(views: Sequence[_View], colors: ClipColors) -> np.ndarray:
 
     Left and right share their statistics: garments are symmetric.
     """
-    seen = np.repeat(6 * PRIORS[:, None], NUM_PLACES, axis=1) + 1e-3
+    seen = 6 * PRIORS + 1e-3
     for view in views:
         located = view.located
         is_near = (located.part >= 0) & (located.radii < 1.0)
         part, place = located.part[is_near].astype(int), _places(located)[is_near]
-        evidence = EVIDENCE_WEIGHT * colors.evidence(view.bins[view.on_person][is_near])
-        scores = evidence.T + np.log(PRIORS[part] + 1e-4)
+        evidence = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins[is_near])
+        scores = evidence.T + np.log(PRIORS[part, place] + 1e-4)
         weights = np.exp(scores - scores.max(1, keepdims=True))
         weights /= weights.sum(1, keepdims=True)
         cell = part * NUM_PLACES + place
@@ -181,30 +222,35 @@ def learn_places(views: Sequence[_View], colors: ClipColors) -> np.ndarray:
 def label_pixels(view: _View, colors: ClipColors, places: np.ndarray) -> np.ndarray:
     """Labels of one person's crop, (h, w) uint8."""
     located, on_person = view.located, view.on_person
-    evidence = EVIDENCE_WEIGHT * colors.evidence(view.bins)  # (materials, h, w)
-    weight = cv2.blur(on_person.astype(np.float32), (EVIDENCE_BLUR, EVIDENCE_BLUR))
-    smooth = (
-        np.stack(
-            [
-                cv2.blur(layer * on_person, (EVIDENCE_BLUR, EVIDENCE_BLUR))[on_person]
-                for layer in evidence
-            ],
-            axis=-1,
-        )
-        / np.maximum(weight[on_person], 1e-3)[:, None]
-    )
+    inside = on_person.astype(np.float32)
+    weight = np.maximum(cv2.blur(inside, EVIDENCE_WINDOW)[on_person], 1e-3)
     part = located.part.astype(int)
-    scores = smooth + places[part, _places(located)]
-    material = scores.argmax(1)
-    labels = np.where(part >= 0, LABELS[part, material], ParseLabel.OTHER)
-    # far outside a bare arm or a hand lies the cloth behind it, or nothing of the body
-    labels[np.isin(part, ARM_PARTS) & (located.radii > 1.6) & (labels == ParseLabel.HANDS)] = (
-        ParseLabel.OTHER
+    prior = places[part, _places(located)]
+    labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
+    rows = view.nearest_sample
+    scores = np.stack(
+        [
+            cv2.blur(layer * inside, EVIDENCE_WINDOW)[on_person] / weight + prior[rows, material]
+            for material, layer in enumerate(colors.evidence(view.bins) * EVIDENCE_WEIGHT)
+        ]
     )
     image = np.zeros(on_person.shape, np.uint8)
-    image[on_person] = labels
+    image[on_person] = labels[rows, scores.argmax(0)]
     cleaned = cv2.medianBlur(image, 5)
-    return np.where(on_person & (cleaned > 0), cleaned, image)
+    cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
+    return _without_stray_hair(cleaned, view)
+
+
+def _without_stray_hair(labels: np.ndarray, view: _View) -> np.ndarray:
+    """Dark cloth is no hair unless it hangs together with hair on the head."""
+    hair = (labels == ParseLabel.HAIR).astype(np.uint8)
+    _, components = cv2.connectedComponents(hair, connectivity=8)
+    components = np.asarray(components, np.int32)
+    on_head = np.zeros(labels.shape, bool)
+    on_head[view.on_person] = (view.located.part == BodyPart.HEAD)[view.nearest_sample]
+    is_hair = np.zeros(int(components.max()) + 1, bool)
+    is_hair[components[on_head & (hair > 0)]] = True
+    return np.where((hair > 0) & ~is_hair[components], np.uint8(ParseLabel.UPPER), labels)
 
 
 def _is_usable(person: Person | None) -> bool:
@@ -219,14 +265,25 @@ def _look(frame: np.ndarray, person: Person | None) -> _View:
     wide, high = max(wide, 1), max(high, 1)
     crop = np.ascontiguousarray(frame[top : top + high, left : left + wide])
     on_person = person.mask[top : top + high, left : left + wide] > 127
+    # looked up: the corner of every GRID_STEP x GRID_STEP cell with a pixel of the person
     y, x = np.nonzero(on_person)
+    cells = (y // GRID_STEP) * (wide // GRID_STEP + 1) + x // GRID_STEP
+    number = np.full((high // GRID_STEP + 1) * (wide // GRID_STEP + 1), -1)
+    number[cells] = 1
+    used = np.flatnonzero(number > 0)
+    number[used] = np.arange(len(used))
+    first_y = np.minimum(used // (wide // GRID_STEP + 1) * GRID_STEP, high - 1)
+    first_x = np.minimum(used % (wide // GRID_STEP + 1) * GRID_STEP, wide - 1)
     body = build_body(person.landmarks)
-    points = np.stack([x + left + 0.5, y + top + 0.5], axis=-1)
+    points = np.stack([first_x + left + 1.0, first_y + top + 1.0], axis=-1)
+    bins = color_bins(crop)
     return _View(
-        frame=crop,
         on_person=on_person,
-        bins=color_bins(crop),
+        bins=bins,
         located=locate_on_body(points, body),
+        sampled_bins=bins[first_y, first_x],
+        sampled_skin=could_be_skin(crop)[first_y, first_x],
+        nearest_sample=number[cells],
         body=body,
         corner=(top, left),
     )

@@ -56,10 +56,9 @@ def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:
     """How well each frame shows the garment, (t,) in 0..1: product of four shares.
 
     Sharpness and area against the clip's best, how frontal the shoulders are, and how little of
-    the garment's hull is hidden by arms, hands and hair.
+    the garment's hull something hides.
     """
     assert tracks.people is not None
-    assert tracks.parse is not None
     sharpness = np.array(
         [
             sharpness_inside(frame, inside)
@@ -70,12 +69,10 @@ def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:
     frontal = np.array(
         [frontality(person.keypoints) if person else 0.0 for person in tracks.people]
     )
-    free = np.array(
-        [free_share(labels, inside) for labels, inside in zip(tracks.parse, garment, strict=True)]
-    )
+    solid = np.array([solidity(inside) for inside in garment])
     relative_sharpness = np.sqrt(sharpness / max(float(sharpness.max()), 1e-6))
     relative_area = np.sqrt(areas / max(float(areas.max()), 1e-6))
-    return relative_sharpness * relative_area * (0.2 + 0.8 * frontal) * free**2
+    return relative_sharpness * relative_area * (0.3 + 0.7 * frontal) * solid**2
 
 
 def sharpness_inside(frame: np.ndarray, inside: np.ndarray) -> float:
@@ -103,15 +100,14 @@ def frontality(keypoints: np.ndarray) -> float:
     return float(np.clip(shoulders / max(0.7 * float(torso), 1.0), 0, 1))
 
 
-def free_share(labels: np.ndarray, garment: np.ndarray) -> float:
-    """Share of the garment's convex hull that neither hands, arms nor hair hide."""
+def solidity(garment: np.ndarray) -> float:
+    """Share of the garment's convex hull that shows garment: arms across the chest lower it."""
     points = cv2.findNonZero(garment.astype(np.uint8))
     if points is None:
         return 0.0
     hull = np.zeros(garment.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
-    hiding = np.isin(labels, (ParseLabel.HANDS, ParseLabel.ARMS, ParseLabel.HAIR))
-    return 1 - float(np.count_nonzero(hiding & (hull > 0)) / max(np.count_nonzero(hull), 1))
+    return float(np.count_nonzero(garment) / max(np.count_nonzero(hull), 1))
 
 
 def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
