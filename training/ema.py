@@ -25,12 +25,15 @@ class Ema(Callback):
         """Start from the weights as they are, unless a checkpoint brought an average."""
         network = _network(pl_module)
         learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        self._last_step = trainer.global_step
         self.shadow = {
             name: self.shadow.get(name, parameter.detach()).to(parameter.device, torch.float32)
             for name, parameter in learning.items()
         }
         self.shadow = {name: value.clone() for name, value in self.shadow.items()}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """By now a resumed run knows its step."""
+        self._last_step = trainer.global_step
 
     @torch.no_grad()
     def on_train_batch_end(

@@ -125,6 +125,7 @@ def _train(
         # our loader is endless and numbered: it needs neither more workers nor a saved position
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*resuming from a checkpoint.*mid-epoch.*")
+        warnings.filterwarnings("ignore", message=".*returned `None`.*")  # a skipped step
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning against torch 2.14
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
 

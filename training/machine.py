@@ -54,7 +54,7 @@ def count_parameters(config: TrainConfig, network: nn.Module) -> tuple[int, int]
     return sum(active.values()), sum(sizes[name] for name in learning)
 
 
-def needed_bytes(config: TrainConfig, total: int, learning: int) -> float:
+def needed_bytes(config: TrainConfig, total: int, learning: int) -> int:
     """Weights, gradients, AdamW's two moments, the average, and what the backward pass keeps."""
     per_weight = 2 if config.trainer.precision == "bf16-true" else 4
     average = 4 if config.ema.enabled else 0
@@ -91,12 +91,12 @@ def _shapes(config: TrainConfig) -> VitonDiT:
         return VitonDiT(config.system.network)
 
 
-def _gpu_bytes() -> float:
-    return float(torch.cuda.get_device_properties(0).total_memory)
+def _gpu_bytes() -> int:
+    return int(torch.cuda.get_device_properties(0).total_memory)
 
 
-def _memory_bytes() -> float:
-    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _hint(path: Path) -> str:

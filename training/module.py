@@ -126,7 +126,7 @@ class TryOnModule(LightningModule):
         norm = nn.utils.clip_grad_norm_(learning, limit)
         if learning and not torch.isfinite(norm):
             optimizer.zero_grad(set_to_none=True)
-            self._count_skipped(f"the gradient's norm is {float(norm)}", [])
+            self._count_skipped(f"the gradient's norm is {norm.item()}", [])
         elif learning:
             self._skipped_in_a_row = 0
             self.log("gradient/norm", norm.detach())
@@ -149,7 +149,7 @@ class TryOnModule(LightningModule):
     def _is_usable(self, loss: Float[Tensor, ""], batch: NumberedBatch) -> bool:
         if torch.isfinite(loss):
             return True
-        self._count_skipped(f"the loss is {float(loss)}", batch.keys)
+        self._count_skipped(f"the loss is {loss.item()}", batch.keys)
         return False
 
     def _count_skipped(self, reason: str, keys: list[str]) -> None:

@@ -1,0 +1,51 @@
+"""Tiny runs of the real stages, from real shards."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.loading import load_config
+from tests.shard_fixtures import write_shards
+from training.config import TrainConfig
+
+TINY = """
+name: tiny
+stage: pretrain
+system:
+  height: 32
+  width: 32
+  num_frames: 4
+  network:
+    trunk:
+      {in_channels: 4, out_channels: 8, dim: 32, depth: 4, num_heads: 2, caption_dim: 8,
+       caption_length: 2}
+  codec: {kind: dct, latent_channels: 4}
+data: {num_frames: 1, batch_size: 2, num_workers: 0, cache_mb: 64}
+optimizer: {lr: 1.0e-3}
+ema: {decay: 0.5}
+validation: {every_steps: 0, num_steps: 2}
+trainer: {accelerator: cpu, log_every_steps: 1}
+max_steps: 4
+"""
+
+
+@pytest.fixture(scope="session")
+def clips_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A curated folder of five small clips."""
+    return write_shards(tmp_path_factory.mktemp("dance"), {"train": 4, "val": 1}, num_frames=8)
+
+
+@pytest.fixture
+def tiny(clips_root: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """Makes a tiny run's settings; words are overrides."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+
+    def make(*words: str, **changes: Any) -> TrainConfig:
+        given = [f"data.roots=[{clips_root}]", f"runs={tmp_path / 'runs'}"]
+        return replace(load_config(TrainConfig, path, [*given, *words]), **changes)
+
+    return make

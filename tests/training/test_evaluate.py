@@ -1,0 +1,314 @@
+"""The evaluation of a folder of results, from shards to metrics.json and report.html."""
+
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from configs.errors import ConfigError, DataError
+from configs.loading import load_config
+from datasets.benchmarks import Benchmark
+from datasets.parts import DensePosePart, ParseLabel
+from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
+from training.evaluate import EvaluationConfig, evaluate, main
+from training.metrics.compare import comparison, read_metrics
+from training.metrics.i3d import InceptionI3d
+
+HEIGHT, WIDTH, FRAMES, FPS = 96, 64, 12, 8.0
+IDS = ["a", "b", "c", "d"]
+COLOURS = {"a": (200, 60, 50), "b": (40, 90, 200), "c": (230, 200, 60), "d": (60, 160, 80)}
+
+
+def dancer(phase: int, colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A torso of one colour that walks over a textured ground, and where it is."""
+    coarse = np.random.default_rng(phase).integers(60, 200, (6, 4, 3)).astype(np.uint8)
+    ground = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    video = np.repeat(ground[None], FRAMES, axis=0)
+    torso = np.zeros(video.shape[:3], dtype=bool)
+    for frame in range(FRAMES):
+        left = 16 + (frame + 3 * phase) % 10
+        torso[frame, 30:70, left : left + 26] = True
+    video[torso] = colour
+    return video, torso
+
+
+def garment_png(colour: tuple[int, int, int]) -> bytes:
+    image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    image[20:70, 16:48] = colour
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def others(identity: str) -> tuple[int, int, int]:
+    return COLOURS[IDS[(IDS.index(identity) + 1) % len(IDS)]]
+
+
+def sample(identity: str, *, has_truth: bool) -> dict[str, bytes]:
+    number = IDS.index(identity)
+    video, torso = dancer(number, COLOURS[identity])
+    mask = np.stack([cv2.dilate(frame.astype(np.uint8), np.ones((5, 5))) * 255 for frame in torso])
+    parse = np.where(torso, ParseLabel.UPPER, ParseLabel.BACKGROUND).astype(np.uint8)
+    iuv = np.full((FRAMES, 112, 112, 3), (DensePosePart.TORSO_FRONT, 128, 128), np.uint8)
+    boxes = io.BytesIO()
+    np.save(boxes, np.tile(np.array([16, 30, 52, 70], np.float32), (FRAMES, 1)))
+    record = {
+        "num_frames": FRAMES, "fps": FPS, "height": HEIGHT, "width": WIDTH, "category": "upper",
+        "source": f"{identity}.mp4", "source_sha256": identity, "start_s": 0.0,
+    }  # fmt: skip
+    members = {
+        "mp4": encode_rgb_lossless(video, FPS),
+        "parse.mp4": encode_labels(parse, FPS),
+        "mask.mp4": encode_labels(mask, FPS),
+        "iuv.mp4": encode_rgb_lossless(iuv, FPS),
+        "box.npy": boxes.getvalue(),
+        "garment.png": garment_png(COLOURS[identity]),
+        "target.png": garment_png(others(identity)),
+        "json": json.dumps(record).encode(),
+    }
+    if has_truth:
+        truth = dancer(number, others(identity))[0]
+        members["truth.mp4"] = encode_rgb_lossless(truth, FPS)
+    return members
+
+
+def write_bench(root: Path, *, has_truth: bool = True) -> Path:
+    (root / "shards").mkdir(parents=True)
+    with tarfile.open(root / "shards" / "bench-000000.tar", "w") as archive:
+        for identity in IDS:
+            for name, content in sample(identity, has_truth=has_truth).items():
+                info = tarfile.TarInfo(f"{identity}.{name}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return root
+
+
+def write_results(root: Path, folder: Path, pairing: str) -> Path:
+    """Perfect results, kept without loss: mp4 files, one of them a folder of frames."""
+    bench = Benchmark(root, "synthetic")
+    folder.mkdir(parents=True)
+    for identity in IDS:
+        truth = bench.load(identity, HEIGHT, WIDTH).truth(pairing)
+        assert truth is not None
+        if identity == "b":
+            (folder / identity).mkdir()
+            for number, frame in enumerate(truth):  # frame_2 sorts behind frame_10 as text
+                cv2.imwrite(str(folder / identity / f"frame_{number}.png"), frame[..., ::-1])
+        else:
+            (folder / f"{identity}.mp4").write_bytes(encode_rgb_lossless(truth, FPS))
+    return folder
+
+
+@pytest.fixture
+def weights_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def setting(tmp_path: Path, weights_dir: Path) -> dict[str, Any]:
+    root = write_bench(tmp_path / "bench")
+    write_results(root, tmp_path / "pred" / "paired", "paired")
+    write_results(root, tmp_path / "pred" / "unpaired", "unpaired")
+    return {
+        "bench": "synthetic",
+        "root": str(root),
+        "pred": str(tmp_path / "pred"),
+        "out": str(tmp_path / "eval"),
+        "shown_videos": 1,
+    }
+
+
+def row_of(metrics: dict[str, Any], pairing: str, method: str) -> dict[str, Any]:
+    return next(r for r in metrics["pairings"][pairing]["rows"] if r["method"] == method)
+
+
+def test_perfect_results_score_perfectly_and_beat_every_baseline(setting: dict[str, Any]) -> None:
+    metrics = evaluate(EvaluationConfig(**setting))
+    for pairing in ("paired", "unpaired"):
+        scores = row_of(metrics, pairing, "run")["scores"]
+        assert scores["ssim"]["value"] == pytest.approx(1, abs=1e-9)
+        assert scores["ssim_masked"]["value"] == pytest.approx(1, abs=1e-9)
+        assert scores["colour_delta_e"]["value"] == 0
+        agnostic = row_of(metrics, pairing, "agnostic")["scores"]
+        assert agnostic["ssim"]["value"] < 0.95
+        assert agnostic["ssim_masked"]["value"] < agnostic["ssim"]["value"]
+    source = row_of(metrics, "unpaired", "source copied")["scores"]
+    assert source["colour_delta_e"]["value"] > 20
+    pasted = row_of(metrics, "unpaired", "mean garment colour")["scores"]
+    assert pasted["colour_delta_e"]["value"] < 2
+    assert row_of(metrics, "paired", "source copied")["scores"]["ssim"]["value"] == pytest.approx(1)
+
+
+def test_metrics_json_states_what_the_numbers_mean(setting: dict[str, Any]) -> None:
+    evaluate(EvaluationConfig(**setting, name="perfect"))
+    folder = Path(setting["out"]) / "synthetic-perfect"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["protocol"]["name"] == "fixed"
+    assert metrics["protocol"]["lpips_net"] == "alex"
+    assert metrics["resolution"] == {"height": HEIGHT, "width": WIDTH}
+    assert metrics["versions"]["torchmetrics"]
+    assert "weights absent" in metrics["weights"]["i3d"]["absent"]
+    paired = metrics["pairings"]["paired"]
+    assert (paired["num_videos"], paired["num_frames"], paired["num_clips"]) == (4, 48, 4)
+    assert "known to this benchmark" in metrics["pairings"]["unpaired"]["truth"]
+    row = row_of(metrics, "paired", "perfect")
+    assert [video["id"] for video in row["videos"]] == IDS
+    assert row["scores"]["ssim"]["interval"] == pytest.approx([1, 1], abs=1e-9)
+    assert "i3d.pt" in row["scores"]["vfid_i3d"]["gap"]
+    report = (folder / "report.html").read_text()
+    for shown in ("mean garment colour", "weights absent", "Best and worst, unpaired"):
+        assert shown in report
+    assert "KeyTailor" not in report  # published numbers stand beside VVT's alone
+
+
+def test_a_missing_result_is_an_error_that_names_its_id(setting: dict[str, Any]) -> None:
+    (Path(setting["pred"]) / "unpaired" / "c.mp4").unlink()
+    with pytest.raises(DataError, match=r"no result for 'c'"):
+        evaluate(EvaluationConfig(**setting))
+    assert not (Path(setting["out"]) / "synthetic-run").exists()
+
+
+def test_results_of_another_size_or_length_are_refused(setting: dict[str, Any]) -> None:
+    path = Path(setting["pred"]) / "paired" / "a.mp4"
+    video = dancer(0, COLOURS["a"])[0]
+    path.write_bytes(encode_rgb_lossless(video[:-1], FPS))
+    with pytest.raises(DataError, match="'a' has 11 frames; the benchmark's video has 12"):
+        evaluate(EvaluationConfig(**setting))
+    path.write_bytes(encode_rgb_lossless(video.repeat(2, axis=1).repeat(2, axis=2), FPS))
+    with pytest.raises(DataError, match="give height=192 width=128"):
+        evaluate(EvaluationConfig(**setting))
+
+
+def test_a_flat_folder_of_lossy_files_is_scored_as_paired_results(setting: dict[str, Any]) -> None:
+    flat = Path(setting["pred"]).with_name("flat")
+    flat.mkdir()
+    for number, identity in enumerate(IDS):
+        noise = np.random.default_rng(number).normal(0, 25, (FRAMES, HEIGHT, WIDTH, 3))
+        noisy = np.clip(dancer(number, COLOURS[identity])[0] + noise, 0, 255).astype(np.uint8)
+        (flat / f"{identity}.mp4").write_bytes(encode_video(noisy, FPS))
+    metrics = evaluate(EvaluationConfig(**(setting | {"pred": str(flat)})))
+    assert list(metrics["pairings"]) == ["paired"]
+    score = row_of(metrics, "paired", "run")["scores"]["ssim"]
+    assert score["value"] < 0.97
+    assert score["interval"][0] <= score["value"] <= score["interval"][1]
+
+
+def test_unpaired_without_truth_has_no_ssim_and_says_so(
+    setting: dict[str, Any], tmp_path: Path
+) -> None:
+    root = write_bench(tmp_path / "filmed", has_truth=False)
+    metrics = evaluate(
+        EvaluationConfig(**(setting | {"root": str(root), "pairings": ["unpaired"]}))
+    )
+    scores = row_of(metrics, "unpaired", "run")["scores"]
+    assert "no truth" in scores["ssim"]["gap"]
+    assert scores["colour_delta_e"]["value"] < 2
+    assert row_of(metrics, "unpaired", "source copied")["scores"]["colour_delta_e"]["value"] > 20
+
+
+def test_a_video_that_was_scored_is_not_scored_again(setting: dict[str, Any]) -> None:
+    first = evaluate(EvaluationConfig(**setting, name="first"))
+    cached = sorted((Path(setting["out"]) / "cache" / "scores").iterdir())
+    times = [path.stat().st_mtime_ns for path in cached]
+    second = evaluate(EvaluationConfig(**setting, name="second"))
+    again = sorted((Path(setting["out"]) / "cache" / "scores").iterdir())
+    assert again == cached
+    assert [path.stat().st_mtime_ns for path in again] == times
+    for pairing in ("paired", "unpaired"):
+        one, two = (row_of(m, pairing, m["name"])["scores"] for m in (first, second))
+        assert one == two
+
+
+def test_identical_folders_have_no_frechet_distance(
+    setting: dict[str, Any], weights_dir: Path
+) -> None:
+    torch.manual_seed(0)
+    torch.save(InceptionI3d().state_dict(), weights_dir / "i3d.pt")
+    metrics = evaluate(EvaluationConfig(**(setting | {"pairings": ["unpaired"], "max_items": 2})))
+    perfect = row_of(metrics, "unpaired", "run")["scores"]
+    source = row_of(metrics, "unpaired", "source copied")["scores"]
+    assert perfect["vfid_i3d"]["num_clips"] == 2
+    assert source["vfid_i3d"]["value"] > 0
+    assert abs(perfect["vfid_i3d"]["value"]) < 1e-6 * source["vfid_i3d"]["value"]
+    assert source["vfid_i3d"]["interval"] is None  # two videos: nothing to leave out
+    assert "value" in perfect["kvd"]
+    assert "gap" in perfect["vfid_resnext"]
+    assert len(metrics["weights"]["i3d"]["sha256"]) == 64
+
+
+def test_the_report_on_vvt_stands_beside_the_published_numbers(
+    setting: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluate(EvaluationConfig(**(setting | {"bench": "vvt", "pairings": ["paired"]})))
+    report = (tmp_path / "eval" / "vvt-run" / "report.html").read_text()
+    rows = {row.split("</td>")[0].split(">")[-1]: row for row in report.split("<tr>")}
+    cells = rows["ClothFormer"].split("<td")
+    assert "5.048" in cells[5]
+    assert "–" in cells[6]
+    cells = rows["VITON-DiT"].split("<td")
+    assert "–" in cells[5]
+    assert "0.187" in cells[6]
+
+
+def test_evaluations_of_different_protocols_do_not_compare(setting: dict[str, Any]) -> None:
+    setting |= {"pairings": ["paired"], "shown_videos": 0, "max_items": 2}
+    evaluate(EvaluationConfig(**setting, name="one"))
+    evaluate(EvaluationConfig(**setting, name="two"))
+    evaluate(EvaluationConfig(**setting, name="public", protocol="catv2ton-mp4"))
+    out = Path(setting["out"])
+    one, two, public = (read_metrics(out / f"synthetic-{n}") for n in ("one", "two", "public"))
+    assert [table.row_count for table in comparison(one, two)] == [8]
+    with pytest.raises(ConfigError, match=r"clip_colour_order: 'rgb' and 'bgr'"):
+        comparison(one, public)
+
+
+def test_nothing_to_score_and_a_checkpoint_that_is_not_there_are_said(
+    setting: dict[str, Any],
+) -> None:
+    with pytest.raises(ConfigError, match=r"checkpoint=FILE or pred=FOLDER"):
+        evaluate(EvaluationConfig(**(setting | {"pred": None})))
+    with pytest.raises(ConfigError, match=r"checkpoint nowhere\.ckpt does not exist"):
+        evaluate(EvaluationConfig(**(setting | {"pred": None, "checkpoint": "nowhere.ckpt"})))
+
+
+@pytest.mark.parametrize("name", ["synthetic", "vvt", "vivid_s", "dance"])
+def test_every_benchmark_file_loads_and_its_root_follows_data_root(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_ROOT", "/elsewhere")
+    config = load_config(EvaluationConfig, f"configs/eval/{name}.yaml", ["name=x"])
+    assert config.bench == name
+    assert config.root.startswith("/elsewhere/")
+    assert str(config.folder) == f"runs/eval/{name}-x"
+
+
+def test_wrong_settings_are_refused_before_any_work() -> None:
+    for words, message in (
+        (["protocol=fvd"], "known: fixed"),
+        (["pairings=[both]"], "accepted: paired, unpaired"),
+        (["height=100", "width=null"], "together"),
+        (["painting.sampler.solver=euler"], "dpm"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config(EvaluationConfig, "configs/eval/synthetic.yaml", words)
+
+
+def test_the_command_prints_the_tables_and_where_the_report_lies(
+    setting: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "pred" / "unpaired")
+    words = [f"{key}={value}" for key, value in setting.items()]
+    main(["configs/eval/synthetic.yaml", *words, "height=null", "width=null", "max_items=2"])
+    printed = capsys.readouterr().out
+    assert "synthetic, paired: 2 videos" in printed
+    assert "source copied" in printed.replace("\n", " ")
+    assert "weights absent" in printed
+    assert "report.html" in printed

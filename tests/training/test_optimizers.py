@@ -1,0 +1,48 @@
+import pytest
+import torch
+from torch import nn
+
+from training.optimizers import OptimizerConfig, build_optimizer, build_schedule, lr_share
+
+
+def test_frozen_parameters_are_not_in_the_optimizer_and_vectors_do_not_decay() -> None:
+    layer, frozen = nn.Linear(3, 2), nn.Linear(2, 2).requires_grad_(False)
+    network = nn.Sequential(layer, frozen)
+    optimizer = build_optimizer(OptimizerConfig(weight_decay=0.1), network.named_parameters())
+    groups = {group["weight_decay"]: group["params"] for group in optimizer.param_groups}
+    assert [p.shape for p in groups[0.1]] == [layer.weight.shape]
+    assert [p.shape for p in groups[0.0]] == [layer.bias.shape]
+
+
+def test_warm_up_rises_in_equal_steps_to_the_full_rate() -> None:
+    config = OptimizerConfig(warmup_steps=4)
+    shares = [lr_share(config, step, 100) for step in range(6)]
+    assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+
+
+def test_cosine_ends_at_its_smallest_share_and_passes_the_middle_half_way() -> None:
+    config = OptimizerConfig(schedule="cosine", warmup_steps=10, min_lr_share=0.2)
+    assert lr_share(config, 60, 110) == pytest.approx(0.6)
+    assert lr_share(config, 110, 110) == pytest.approx(0.2)
+    assert lr_share(config, 500, 110) == pytest.approx(0.2)
+
+
+def test_the_scheduler_sets_the_rate_of_every_group() -> None:
+    optimizer = build_optimizer(
+        OptimizerConfig(lr=1.0, warmup_steps=1), nn.Linear(2, 2).named_parameters()
+    )
+    schedule = build_schedule(OptimizerConfig(lr=1.0, warmup_steps=1), optimizer, 10)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+    optimizer.step()
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 1.0]
+    assert isinstance(optimizer, torch.optim.AdamW)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lr", 0.0), ("betas", [0.9]), ("schedule", "linear"), ("clip", -1.0), ("min_lr_share", 2.0)],
+)
+def test_settings_out_of_range_are_refused_by_name(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=key):
+        OptimizerConfig(**{key: value})  # type: ignore[arg-type]
