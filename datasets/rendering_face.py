@@ -54,24 +54,24 @@ def paint_face(face: FaceSpec) -> np.ndarray:
     gap = 0.0315 * face.eye_gap
     for side in (-1.0, 1.0):
         cx, cy = side * gap, 0.006
-        tint(deep, 0.5 * blob(cx, cy + 0.004, 0.022, 0.014, 0.9))
+        tint(deep, 0.26 * blob(cx, cy + 0.004, 0.022, 0.014, 0.9))
         # almond: two arcs; the upper lid is a dark lash line
         across = np.clip(1.0 - ((x - cx) / 0.0165) ** 2, 0, None)
         upper, lower = cy + 0.0085 * across, cy - 0.0062 * across
         open_eye = np.clip((upper - y) / 0.0012, 0, 1) * np.clip((y - lower) / 0.0012, 0, 1)
         open_eye = open_eye * (np.abs(x - cx) < 0.0165)
-        tint((0.95, 0.94, 0.92), open_eye)
+        tint(0.8 * np.array([0.97, 0.96, 0.95]) + 0.2 * skin, open_eye)
         tint(face.iris, open_eye * blob(cx, cy + 0.001, 0.0078, 0.0078, 0.2))
         tint((0.03, 0.03, 0.03), open_eye * blob(cx, cy + 0.001, 0.004, 0.004, 0.3))
         tint((1.0, 1.0, 1.0), open_eye * blob(cx + 0.0025, cy + 0.004, 0.0019, 0.0019, 0.5))
         lash = np.exp(-(((y - upper) / 0.0017) ** 2)) * (np.abs(x - cx) < 0.018)
         tint((0.06, 0.04, 0.04), np.clip(1.1 * lash, 0, 1))
         share = (x - cx) * side / 0.022
-        arch = 0.026 + face.brow_lift + 0.005 * (1 - share**2) + 0.002 * share
+        arch = 0.026 + face.brow_lift + 0.006 * (1 - share**2) - 0.0008 * share
         brow = np.exp(-(((y - arch) / (0.0035 - 0.0012 * share)) ** 2)) * (np.abs(share) < 1.0)
-        tint(face.brows, np.clip(0.95 * brow, 0, 1))
+        tint(face.brows, np.clip(0.8 * brow, 0, 1))
         tint(deep, 0.55 * blob(side * 0.0085, -0.0365, 0.0045, 0.0032, 0.7))
-        tint(deep, 0.22 * np.exp(-(((x - side * 0.010) / 0.004) ** 2)) * blob(0, -0.01, 0.03, 0.03))
+        tint(deep, 0.10 * np.exp(-(((x - side * 0.010) / 0.004) ** 2)) * blob(0.0, -0.01, 0.03, 0.03))
     tint(np.minimum(skin * 1.12, 1.0), 0.55 * blob(0.0, -0.012, 0.006, 0.032, 0.9))
     tint(deep, 0.28 * blob(0.0, -0.042, 0.014, 0.004, 1.0))
     half = 0.024

@@ -71,17 +71,21 @@ def _linear(rng: np.random.Generator, light: tuple[float, float], saturation: fl
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0] ** 2
 
 
+def _scattered(number: np.ndarray) -> np.ndarray:
+    """A number in 0..1 for each whole number, without any visible order."""
+    return np.mod(np.sin(np.mod(number, 10007) * 12.9898) * 43758.547, 1.0).astype(np.float32)
+
+
 def _paint_wall(rng: np.random.Generator, kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     height, width = x.shape
-    base = _linear(rng, (0.45, 0.92), 0.38)
+    base = _linear(rng, (0.45, 0.92), 0.30)
     image = np.broadcast_to(base, (height, width, 3)).astype(np.float32)
     noise = smooth_noise(rng, height, width, 5)[..., None]
     if kind == "bricks":
         brick = _linear(rng, (0.45, 0.8), 0.55) * np.array([1.0, 0.72, 0.62], np.float32)
         row = np.floor(y / 0.085)
         shifted = x / 0.24 + 0.5 * (row % 2)
-        number = (row * 57 + np.floor(shifted) * 131).astype(np.int64)
-        tone = 0.8 + 0.4 * ((number * 2654435761 % 1009) / 1009.0)
+        tone = 0.8 + 0.4 * _scattered(row * 57 + np.floor(shifted) * 131)
         mortar = ((y / 0.085) % 1.0 < 0.11) | (shifted % 1.0 < 0.045)
         image = np.where(mortar[..., None], 0.45 * base + 0.2, brick * tone[..., None])
     elif kind == "tiles":
@@ -119,8 +123,7 @@ def _paint_floor(
         wood = np.array([0.46, 0.30, 0.17], np.float32) * rng.uniform(0.5, 1.3)
         board = np.floor(x / 0.13)
         end = z / 1.4 + 0.37 * board
-        number = (board * 71 + np.floor(end) * 193).astype(np.int64)
-        tone = 0.78 + 0.4 * ((number * 2654435761 % 997) / 997.0)
+        tone = 0.78 + 0.4 * _scattered(board * 71 + np.floor(end) * 193)
         grain = 0.05 * np.sin(190 * x + 9 * np.sin(2.3 * z + board))
         gap = ((x / 0.13) % 1.0 < 0.035) | (end % 1.0 < 0.008)
         shade = (tone + grain) * np.where(gap, 1 - 0.45 * fade, 1.0)

@@ -1,13 +1,14 @@
 """Buffers of depth, normal and surface -> a lit figure with its own truth."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from datasets.rendering import SurfaceBuffer
 from datasets.rendering_face import FACE_BOTTOM_M, FACE_HALF_WIDTH_M, FACE_TOP_M
-from datasets.rendering_figure import LABEL_OF_MATERIAL, Material
+from datasets.rendering_materials import LABEL_OF_MATERIAL, Material
 from datasets.synthetic_garments import SLEEVE_LENGTH_M, TORSO_LENGTH_M, Cloth
 
 FOLD_CELLS = 512
@@ -65,7 +66,12 @@ def fold_map(rng: np.random.Generator) -> np.ndarray:
 
 
 def shade(
-    buffer: SurfaceBuffer, wardrobe: Wardrobe, light: Light, supersample: int, drift: float = 0.0
+    buffer: SurfaceBuffer,
+    wardrobe: Wardrobe,
+    light: Light,
+    supersample: int,
+    pixels_per_m: float,
+    drift: float = 0.0,
 ) -> Layer:
     """Light every covered pixel, then average the supersamples.
 
@@ -74,14 +80,13 @@ def shade(
         wardrobe: colours and cloth.
         light: where light comes from.
         supersample: buffer pixels per image pixel, along a side.
+        pixels_per_m: buffer pixels per metre: how far contact shade reaches.
         drift: how far the folds have wandered over the cloth, in turns.
     """
     where = np.flatnonzero(buffer.material)
     material = buffer.material[where]
     u, v = buffer.surface[0][where], buffer.surface[1][where]
     nx, ny, nz = (buffer.normal[axis][where] for axis in range(3))
-    length = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-9)
-    nx, ny, nz = nx * length, ny * length, nz * length
 
     colours = np.zeros((len(Material), 3), np.float32)
     for kind, colour in (
@@ -102,7 +107,7 @@ def shade(
     lx, ly, lz = np.asarray(light.direction) / np.linalg.norm(light.direction)
     facing = nx * np.float32(lx) + ny * np.float32(ly) + nz * np.float32(lz)
     diffuse = np.clip((facing + 0.22) / 1.22, 0.0, 1.0)
-    hollow = _occlusion(buffer, where)
+    hollow = _occlusion(buffer, where, 0.042 * pixels_per_m)
     sky = (0.78 + 0.22 * ny) * (1.0 - hollow)
     rim = (1.0 - np.clip(nz, 0.0, 1.0)) ** 3 * np.float32(light.rim) * (0.5 + 0.5 * ny)
     gloss = _gloss(material, nx, ny, nz, u, (lx, ly, lz))
@@ -138,11 +143,9 @@ def _paint_face(
 ) -> None:
     where = np.flatnonzero(material == Material.FACE)
     rows, columns = face.shape[:2]
-    row = (FACE_TOP_M - v[where]) / (FACE_TOP_M - FACE_BOTTOM_M) * rows
-    column = (u[where] / (2 * FACE_HALF_WIDTH_M) + 0.5) * columns
-    albedo[where] = face[
-        np.clip(row, 0, rows - 1).astype(np.intp), np.clip(column, 0, columns - 1).astype(np.intp)
-    ]
+    row = (FACE_TOP_M - v[where]) * np.float32(rows / (FACE_TOP_M - FACE_BOTTOM_M))
+    column = u[where] * np.float32(columns / (2 * FACE_HALF_WIDTH_M)) + np.float32(columns / 2)
+    albedo[where] = _sample(face, row, np.clip(column, 0.5, columns - 0.5))
 
 
 def _paint_cloth(
@@ -155,15 +158,27 @@ def _paint_cloth(
     ):
         where = np.flatnonzero(material == kind)
         rows, columns = image.shape[:2]
-        row = np.clip(v[where] * (rows / length), 0, rows - 1).astype(np.intp)
-        column = ((u[where] / (2 * np.pi) + 0.5) % 1.0 * columns).astype(np.intp) % columns
-        albedo[where] = image[row, column]
+        row = np.clip(v[where] * np.float32(rows / length), 0.5, rows - 0.5)
+        column = u[where] * np.float32(columns / (2 * np.pi)) + np.float32(columns / 2)
+        albedo[where] = _sample(image, row, column)
         if kind == Material.TORSO:
-            bare = where[~wardrobe.cloth.covers[row, column]]
+            covers = wardrobe.cloth.covers[row.astype(np.intp), column.astype(np.intp) % columns]
+            bare = where[~covers]
             material = material.copy()
             material[bare] = Material.NECK
             albedo[bare] = wardrobe.skin
     return material
+
+
+def _sample(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Bilinear samples (n, 3) at cell coordinates (the first cell's middle is 0.5), wrapped."""
+    if row.size == 0:
+        return np.zeros((0, 3), np.float32)
+    span = 512  # remap takes no side of 32768 or more
+    padded = -row.size % span
+    grid = [np.pad(axis - np.float32(0.5), (0, padded)).reshape(-1, span) for axis in (column, row)]
+    colours = cv2.remap(image, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return colours.reshape(-1, 3)[: row.size]
 
 
 def _paint_details(
@@ -176,7 +191,7 @@ def _paint_details(
     streak = _strands()[
         ((u[hair] * 6.0 + 0.06 * np.sin(9 * v[hair])) % 1.0 * _HAIR_STRANDS).astype(np.intp)
     ]
-    albedo[hair] *= (1.0 + 0.22 * streak)[:, None]
+    albedo[hair] *= (1.0 + 0.13 * streak)[:, None]
     lower = np.flatnonzero(material == Material.LOWER)
     seam = np.abs(np.abs(u[lower]) - 1.5) < 0.05
     albedo[lower] *= np.where(seam, 0.78, 1.0).astype(np.float32)[:, None]
@@ -186,6 +201,7 @@ def _paint_details(
         albedo[lower] *= (1.0 + wash).astype(np.float32)[:, None]
 
 
+@lru_cache(maxsize=1)
 def _strands() -> np.ndarray:
     """A fixed line of hair brightness, -1..1."""
     places = np.arange(_HAIR_STRANDS) / _HAIR_STRANDS * 2 * np.pi
@@ -204,20 +220,19 @@ def _fold(
         np.intp
     ) % FOLD_CELLS
     front = nz[cloth]
-    nx, ny = nx.copy(), ny.copy()
     nx[cloth] += folds[0][row, column] * strength * front
     ny[cloth] += folds[1][row, column] * strength * front
     return nx, ny
 
 
-def _occlusion(buffer: SurfaceBuffer, where: np.ndarray) -> np.ndarray:
+def _occlusion(buffer: SurfaceBuffer, where: np.ndarray, reach: float) -> np.ndarray:
     """How much nearer the surroundings are, 0..1: soft contact shade between limbs and body."""
     height, width = buffer.height, buffer.width
     step = 4
     depth = buffer.depth.reshape(height, width)[::step, ::step]
     covered = (depth > -1e8).astype(np.float32)
     depth = np.where(covered > 0, depth, 0.0).astype(np.float32)
-    spread = max(width / 768 * 5.0, 1.0)
+    spread = max(reach / step, 1.0)
     near = cv2.GaussianBlur(depth, (0, 0), spread)
     weight = cv2.GaussianBlur(covered, (0, 0), spread)
     hollow = np.clip((near / np.maximum(weight, 1e-3) - depth - 0.006) * 9.0, 0.0, 0.75) * covered

@@ -6,7 +6,7 @@ import numpy as np
 
 from datasets.rendering import Camera
 from datasets.rendering_face import FaceSpec
-from datasets.rendering_figure import HAIR_STYLES, LOWER_STYLES, Figure
+from datasets.rendering_limbs import HAIR_STYLES, LOWER_STYLES, Figure
 from datasets.rendering_shading import Light
 from datasets.synthetic_garments import GarmentSpec, draw_garment
 from datasets.synthetic_motion import Body
@@ -14,7 +14,8 @@ from datasets.synthetic_motion import Body
 SPLITS = ("train", "val", "bench", "bad")
 """Splits never share an identity or a garment: the split is part of every seed."""
 
-_SKINS = ("#f6d7c3", "#eec1a2", "#dea67c", "#c68a5e", "#a56b43", "#7d4d2f", "#5d3823", "#f0cdb0")
+_SKINS = ("#f3d9c8", "#f0cfb8", "#eac3a6", "#d9ab88", "#c39068", "#a1714e", "#7c5238", "#5e402d")
+_FIRST_DARK = 4
 _HAIRS = ("#1b1512", "#2f211a", "#4b3022", "#7a4a28", "#a9743c", "#d0a760", "#8c3a22", "#59554f")
 _LOWERS = (
     "#2b3a55",
@@ -105,9 +106,10 @@ def draw_target_garment(spec: ClipSpec) -> GarmentSpec:
 def draw_dancer(rng: np.random.Generator) -> Dancer:
     """Draw an identity and its clothes."""
     slight = rng.random() < 0.55
-    skin = _near(rng, str(rng.choice(_SKINS)), 0.02)
-    hair = _near(rng, str(rng.choice(_HAIRS)), 0.02)
-    hair_style = str(rng.choice(HAIR_STYLES[1:] if slight else ("short", "short", "curly", "bob")))
+    tone = int(rng.integers(len(_SKINS)))
+    skin = _near(rng, _SKINS[tone], 0.015)
+    hair = _near(rng, str(rng.choice(_HAIRS[:3] if tone >= _FIRST_DARK else _HAIRS)), 0.02)
+    hair_style = str(rng.choice(HAIR_STYLES[1:] if slight else ("short", "short", "curly")))
     body = Body(
         height=float(rng.uniform(1.60, 1.74) if slight else rng.uniform(1.70, 1.86)),
         shoulder_half=float(rng.uniform(0.152, 0.168) if slight else rng.uniform(0.175, 0.196)),

@@ -10,7 +10,9 @@ import numpy as np
 from datasets.parts import ParseLabel
 from datasets.rendering import Camera, SurfaceBuffer
 from datasets.rendering_face import paint_face
-from datasets.rendering_figure import GROUPS, Figure, draw_figure, draw_garment_alone
+from datasets.rendering_figure import draw_figure, draw_garment_alone
+from datasets.rendering_limbs import Figure
+from datasets.rendering_materials import GROUPS
 from datasets.rendering_scenery import paint_scenery
 from datasets.rendering_shading import Layer, Light, Wardrobe, fold_map, shade
 from datasets.synthetic_cast import ClipSpec, Dancer
@@ -90,9 +92,10 @@ def render_frames(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for pose in poses:
             _cast_shadow(image, pose, camera, spec.light)
         for dancer, wardrobe, pose in zip(spec.dancers, wardrobes, poses, strict=False):
-            layer = _draw(dancer.figure, wardrobe, pose, camera, spec)
-            image = image * (1.0 - layer.alpha[..., None]) + layer.colour
-            parse = np.where(layer.alpha > 0.5, layer.parse, parse)
+            region = _region(pose, camera, spec)
+            layer = _draw(dancer.figure, wardrobe, pose, camera, spec.light, region)
+            image[region] = image[region] * (1.0 - layer.alpha[..., None]) + layer.colour
+            parse[region] = np.where(layer.alpha > 0.5, layer.parse, parse[region])
         image = np.sqrt(np.clip(image, 0.0, 1.0)) * 255.0 + grain[frame % 4] + 0.5
         yield np.clip(image, 0, 255).astype(np.uint8), parse
 
@@ -112,15 +115,16 @@ def render_garment(garment: GarmentSpec, height: int, width: int) -> np.ndarray:
     )
     buffer = SurfaceBuffer(height * SUPERSAMPLE, width * SUPERSAMPLE, GROUPS)
     draw_garment_alone(buffer, figure, pose, camera)
-    inside = tuple(0.55 * c for c in garment.base)
+    red, green, blue = garment.base
+    inside = 0.55 * red, 0.55 * green, 0.55 * blue
     wardrobe = Wardrobe(
-        skin=(inside[0], inside[1], inside[2]),
+        skin=inside,
         hair=inside, lower=inside, shoe=inside,  # nothing of these is drawn
         face=np.zeros((1, 1, 3), np.float32),
         cloth=paint_cloth(garment),
         folds=fold_map(np.random.default_rng(7)),
     )  # fmt: skip
-    layer = shade(buffer, wardrobe, Light(rim=0.05), SUPERSAMPLE)
+    layer = shade(buffer, wardrobe, Light(rim=0.05), SUPERSAMPLE, camera.pixels_per_m)
     shadow = cv2.GaussianBlur(layer.alpha, (0, 0), 7.0 * width / 384)
     ground = (_GROUND**2) * (1.0 - 0.22 * np.roll(shadow, round(0.015 * height), axis=0))
     image = ground[..., None] * (1.0 - layer.alpha[..., None]) + layer.colour
@@ -167,15 +171,40 @@ def _aside(pose: Pose, x: float) -> Pose:
     )
 
 
-def _draw(figure: Figure, wardrobe: Wardrobe, pose: Pose, camera: Camera, spec: ClipSpec) -> Layer:
+def _region(pose: Pose, camera: Camera, spec: ClipSpec) -> tuple[slice, slice]:
+    """Rows and columns of the image that hold the whole figure."""
+    margin = 0.30 * camera.scale(0.5)
+    spots = np.array([camera.project(joint) for joint in pose.joints.values()])
+    left, top = np.floor(spots.min(axis=0) - margin)
+    right, bottom = np.ceil(spots.max(axis=0) + margin)
+    top, bottom = np.clip((top, bottom), (0, 1), (spec.height - 1, spec.height))
+    left, right = np.clip((left, right), (0, 1), (spec.width - 1, spec.width))
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
+
+
+def _draw(
+    figure: Figure,
+    wardrobe: Wardrobe,
+    pose: Pose,
+    camera: Camera,
+    light: Light,
+    region: tuple[slice, slice],
+) -> Layer:
+    rows, columns = region
     fine = replace(
         camera,
         pixels_per_m=camera.pixels_per_m * SUPERSAMPLE,
-        center=(camera.center[0] * SUPERSAMPLE, camera.center[1] * SUPERSAMPLE),
+        center=(
+            (camera.center[0] - rows.start) * SUPERSAMPLE,
+            (camera.center[1] - columns.start) * SUPERSAMPLE,
+        ),
     )
-    buffer = SurfaceBuffer(spec.height * SUPERSAMPLE, spec.width * SUPERSAMPLE, GROUPS)
+    buffer = SurfaceBuffer(
+        (rows.stop - rows.start) * SUPERSAMPLE, (columns.stop - columns.start) * SUPERSAMPLE, GROUPS
+    )
     draw_figure(buffer, figure, pose, fine)
-    return shade(buffer, wardrobe, spec.light, SUPERSAMPLE, drift=0.012 * np.sin(np.pi * pose.beat))
+    drift = 0.012 * float(np.sin(np.pi * pose.beat))
+    return shade(buffer, wardrobe, light, SUPERSAMPLE, fine.pixels_per_m, drift)
 
 
 def _cast_shadow(image: np.ndarray, pose: Pose, camera: Camera, light: Light) -> None:

@@ -157,7 +157,7 @@ def _print_figure(torso: np.ndarray, spec: GarmentSpec) -> None:
     columns = torso.shape[1]
     unit = columns / (2 * np.pi * TORSO_RADIUS_M)  # cells per metre
     middle, size = (columns / 2, 0.255 * unit), 0.088 * unit
-    accent, third = tuple(map(float, spec.accent)), tuple(map(float, spec.third))
+    accent, third = spec.accent, spec.third
 
     def polygon(points: np.ndarray, colour: Colour) -> None:
         cells = np.round(points * size + middle).astype(np.int32)
@@ -191,7 +191,7 @@ def _print_figure(torso: np.ndarray, spec: GarmentSpec) -> None:
         polygon(np.array([(0, -0.6), (0.44, 0), (0, 0.6), (-0.44, 0)]), third)
     else:
         for radius, colour in ((1.0, accent), (0.72, spec.base), (0.46, third)):
-            disc(radius, tuple(map(float, colour)))
+            disc(radius, colour)
 
 
 def _palette(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:

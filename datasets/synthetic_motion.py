@@ -110,7 +110,7 @@ def dance(
 def standing(body: Body, arm: tuple[float, float, float] = (0.62, -0.74, 0.02)) -> Pose:
     """The canonical pose of product pictures: upright, frontal, arms a little off the body."""
     steps = _Choreography(body, np.random.default_rng(0), 1.0, 0.0)
-    return steps.pose(0.0, arms=np.array([[arm, arm]]), elbows=np.array([[(0.3, -0.2, -1.0)] * 2]))
+    return steps.pose(0.0, arms=np.array([arm, arm]), elbows=np.array([(0.3, -0.2, -1.0)] * 2))
 
 
 class _Choreography:
@@ -149,7 +149,7 @@ class _Choreography:
     def pose(
         self, time_s: float, arms: np.ndarray | None = None, elbows: np.ndarray | None = None
     ) -> Pose:
-        """The pose at a time; ``arms`` and ``elbows`` override the wrist targets."""
+        """The pose at a time; ``arms`` and ``elbows``, (side, 3), override the choreography."""
         body, unit = self.body, self.body.unit
         beat = time_s * self.beats_per_s + self.phase
         swing = np.sin(np.pi * beat)
@@ -181,22 +181,26 @@ class _Choreography:
         neck = pelvis + spine / np.linalg.norm(spine) * 0.515 * unit
         chest = rotation(chest_yaw, lean, 1.2 * side_lean)
         joints = {"pelvis": pelvis, "neck": neck}
-        arms = _between(self.arms, beat) if arms is None else arms[0]
-        elbows = _between(self.elbows, beat) if elbows is None else elbows[0]
+        wrists = _between(self.arms, beat) if arms is None else arms
+        poles = _between(self.elbows, beat) if elbows is None else elbows
         for i, (name, sign) in enumerate((("left", 1.0), ("right", -1.0))):
             mirror = np.array([sign, 1.0, 1.0])
-            raised = max(float(arms[i][1]), 0.0)
+            raised = max(float(wrists[i][1]), 0.0)
             shoulder = np.array(
-                [sign * (body.shoulder_half - 0.006 - 0.02 * raised), (-0.078 + 0.050 * raised) * unit, 0]
+                [
+                    sign * (body.shoulder_half - 0.012 - 0.02 * raised),
+                    (-0.086 + 0.056 * raised) * unit,
+                    0,
+                ]
             )
             shoulder = neck + chest @ shoulder
-            target = chest @ (arms[i] * mirror) * (body.upper_arm + body.forearm)
+            target = chest @ (wrists[i] * mirror) * (body.upper_arm + body.forearm)
             elbow, wrist = _two_bones(
                 shoulder,
                 shoulder + target,
                 body.upper_arm,
                 body.forearm,
-                chest @ (elbows[i] * mirror),
+                chest @ (poles[i] * mirror),
             )
             joints |= {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_wrist": wrist}
             onward = (wrist - elbow) / np.linalg.norm(wrist - elbow)
@@ -248,7 +252,7 @@ def _between(keys: np.ndarray, beat: float) -> np.ndarray:
     second = min(first + 1, len(keys) - 1)
     share = beat - int(beat)
     eased = share * share * (3.0 - 2.0 * share)
-    return keys[first] * (1.0 - eased) + keys[second] * eased
+    return np.asarray(keys[first] * (1.0 - eased) + keys[second] * eased)
 
 
 def _two_bones(
