@@ -50,10 +50,10 @@ def read_result(path: Path) -> UInt8[np.ndarray, "t h w 3"]:
 
 def check_result(
     frames: UInt8[np.ndarray, "t h w 3"],
-    expected: UInt8[np.ndarray, "t h2 w2 3"],
+    expected: UInt8[np.ndarray, "t2 h2 w2 3"],
     identity: str,
     path: Path,
-) -> UInt8[np.ndarray, "t h2 w2 3"]:
+) -> UInt8[np.ndarray, "t2 h2 w2 3"]:
     """The result, if it has the number of frames and the size that are scored; DataError if not."""
     if len(frames) != len(expected):
         raise DataError(

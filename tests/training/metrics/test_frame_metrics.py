@@ -24,17 +24,25 @@ def frames(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, SHAPE).astype(np.uint8)
 
 
-def to_tensor(video: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(video).permute(0, 3, 1, 2).float() / 255
+def to_tensor(video: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.from_numpy(video).permute(0, 3, 1, 2).to(dtype) / 255
 
 
 def test_ssim_equals_torchmetrics_called_directly() -> None:
     prediction, truth = frames(0), (frames(0) // 2 + frames(1) // 2).astype(np.uint8)
-    whole, _ = ssim_per_frame(prediction, truth, np.ones(SHAPE[:3], dtype=bool))
-    expected = structural_similarity_index_measure(
+    region = np.random.default_rng(9).random(SHAPE[:3]) < 0.3
+    whole, inside = ssim_per_frame(prediction, truth, region)
+    sides = [to_tensor(side, torch.float64) for side in (prediction, truth)]
+    expected, image = structural_similarity_index_measure(
+        *sides, data_range=1.0, reduction="none", return_full_image=True
+    )
+    np.testing.assert_allclose(whole, expected.numpy(), rtol=1e-9)
+    painted = [float(image[t].mean(0).numpy()[region[t]].mean()) for t in range(len(region))]
+    np.testing.assert_allclose(inside, painted, rtol=1e-9)
+    single = structural_similarity_index_measure(
         to_tensor(prediction), to_tensor(truth), data_range=1.0, reduction="none"
     )
-    np.testing.assert_allclose(whole, expected.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(whole, single.numpy(), rtol=1e-5)
 
 
 def test_gray_ssim_compares_luma_alone() -> None:
@@ -43,11 +51,11 @@ def test_gray_ssim_compares_luma_alone() -> None:
     gray, _ = ssim_per_frame(prediction, truth, ones, "gray")
     luma = [np.rint(v @ np.array([0.299, 0.587, 0.114])) / 255 for v in (prediction, truth)]
     expected = structural_similarity_index_measure(
-        *(torch.from_numpy(side[:, None]).float() for side in luma),
+        *(torch.from_numpy(side[:, None]) for side in luma),
         data_range=1.0,
         reduction="none",
     )
-    np.testing.assert_allclose(gray, expected.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(gray, expected.numpy(), rtol=1e-9)
     assert abs(gray.mean() - ssim_per_frame(prediction, truth, ones)[0].mean()) > 1e-4
 
 
@@ -55,9 +63,11 @@ def test_equal_frames_have_ssim_one_everywhere() -> None:
     region = np.zeros(SHAPE[:3], dtype=bool)
     region[1:, 10:20, 10:20] = True
     whole, inside = ssim_per_frame(frames(4), frames(4), region)
-    np.testing.assert_allclose(whole, 1, atol=1e-6)
-    np.testing.assert_allclose(inside[1:], 1, atol=1e-6)
+    np.testing.assert_allclose(whole, 1, atol=1e-12)
+    np.testing.assert_allclose(inside[1:], 1, atol=1e-12)
     assert np.isnan(inside[0])
+    flat = np.full((2, 40, 48, 3), (200, 60, 50), np.uint8)  # float32 is off by 1e-4 here
+    np.testing.assert_allclose(ssim_per_frame(flat, flat, region[:2])[0], 1, atol=1e-12)
 
 
 def test_the_masked_region_sees_what_the_whole_frame_dilutes() -> None:
