@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from configs.loading import from_plain, to_plain
 from models.dct import DctCodec
 from models.embeddings import CaptionEmbedding
 from models.stdit import STDiTConfig
@@ -95,6 +96,14 @@ def test_caption_files_that_do_not_fit_are_refused_in_a_sentence(tmp_path):
         build("empty")
     with pytest.raises(ValueError, match="path belongs to kind 'file'"):
         CaptionConfig(kind="file")
+
+
+def test_a_stored_config_comes_back_equal():
+    assert from_plain(SystemConfig, to_plain(SMALL), "a checkpoint") == SMALL
+
+
+def test_a_patch_given_as_a_tuple_is_the_same_config():
+    assert replace(TRUNK, patch_size=(1, 2, 2)) == TRUNK
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,37 @@ def test_control_added_to_a_learned_garment_part_takes_its_fusion_over_and_chang
         tiny.initialise_from_trunk(["denoiser"])
 
 
+def test_a_copied_control_net_walks_the_denoisers_first_blocks_until_its_input_learns(
+    tiny, make_conditions, noisy
+):
+    conditions = make_conditions(tiny)
+    tiny.initialise_from_trunk(["control"])
+    for output in tiny.control.output_projections:
+        torch.nn.init.eye_(output.weight)
+    seen = []
+    for block in tiny.denoiser.blocks:
+        block.register_forward_hook(lambda module, args, out: seen.append(out))
+    tiny(*noisy, replace(conditions, control=None))
+    residuals = tiny.control_residuals(*noisy, conditions)
+    for residual, tokens in zip(residuals, seen[:2], strict=True):
+        assert torch.allclose(residual, tokens, atol=1e-5)
+    torch.nn.init.eye_(tiny.control.input_projection.weight)
+    assert not torch.allclose(tiny.control_residuals(*noisy, conditions)[0], seen[0], atol=1e-2)
+
+
+def test_residuals_join_the_output_of_the_block_of_their_number(tiny, make_conditions, noisy):
+    conditions = make_conditions(tiny)
+    entered = []
+    for block in tiny.denoiser.blocks:
+        block.register_forward_hook(lambda module, args, out: entered.append((args[0], out)))
+    residuals = tiny.control_residuals(*noisy, conditions)
+    tiny(*noisy, conditions, residuals)
+    for index, following in enumerate(entered[1:]):
+        left = entered[index][1]
+        expected = left + residuals[index] if index < 2 else left
+        assert torch.equal(following[0], expected)
+
+
 def test_copies_are_no_aliases_of_the_trunk(tiny):
     tiny.initialise_from_trunk()
     before = tiny.control.blocks[0].attn.qkv.weight.clone()
