@@ -68,15 +68,10 @@ class Benchmark:
         """
         _check_prepared(root, name)
         self.root, self.name = root, name
-        self._samples: dict[str, IndexedSample] = {}
-        for sample in index_split(root, "bench"):
-            identity = str(sample.record.get("bench_id", sample.key))
-            if identity in self._samples:
-                raise DataError(f"{sample.shard}: two benchmark samples are called {identity!r}")
-            self._samples[identity] = sample
+        self._samples = _by_id(index_split(root, "bench"))
 
     def ids(self, pairing: str) -> list[str]:
-        """The items that a pairing scores, sorted.
+        """The items that a pairing scores, sorted by id (see ``_by_id``).
 
         Paired: each source video once, whatever number of garments it is to be shown in. Unpaired:
         all that come with a garment to put on.
@@ -91,10 +86,6 @@ class Benchmark:
             start = sample.record.get("start_s", "")
             chosen.setdefault(f"{source}@{start}", identity)
         return sorted(chosen.values())
-
-    def source_of(self, identity: str) -> str:
-        """The video file that an item was cut from, for messages."""
-        return str(self._samples[identity].record.get("source", identity))
 
     def resolution(self) -> tuple[int, int]:
         """(height, width) in which the first item is stored."""
@@ -135,6 +126,23 @@ class Benchmark:
             else fit_garment(decode_image(target), height, width),
             unpaired_truth=answer,
         )
+
+
+def _by_id(samples: list[IndexedSample]) -> dict[str, IndexedSample]:
+    """Samples under the names that people give their results.
+
+    That is the json's ``bench_id``; without one the source file's name without suffix, where it is
+    the only sample of that name; else the sample's key.
+    """
+    stems = [Path(str(sample.record.get("source", sample.key))).stem for sample in samples]
+    found: dict[str, IndexedSample] = {}
+    for sample, stem in zip(samples, stems, strict=True):
+        by_file = stem if stems.count(stem) == 1 else sample.key
+        identity = str(sample.record.get("bench_id", by_file))
+        if identity in found:
+            raise DataError(f"{sample.shard}: two benchmark samples are called {identity!r}")
+        found[identity] = sample
+    return found
 
 
 def _check_prepared(root: Path, name: str) -> None:

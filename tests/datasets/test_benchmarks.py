@@ -168,6 +168,13 @@ def test_paired_scores_each_source_once_and_unpaired_each_target(tmp_path: Path)
     assert bench.ids("unpaired") == ["P-Q", "p_to_p", "r"]
 
 
+def test_items_are_called_by_their_source_file_where_that_is_one_clip(tmp_path: Path) -> None:
+    sources = {"0a1b-000000": "sub/anna.mp4", "2c3d-000000": "b.mp4", "2c3d-005000": "b.mp4"}
+    write_bench(tmp_path, {key: {"source": source} for key, source in sources.items()})
+    bench = Benchmark(tmp_path, "dance")
+    assert bench.ids("unpaired") == ["2c3d-000000", "2c3d-005000", "anna"]
+
+
 def test_a_benchmark_without_targets_has_no_unpaired_items(tmp_path: Path) -> None:
     write_bench(tmp_path, {"a": {}}, unpaired=False)
     bench = Benchmark(tmp_path, "dance")

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,20 @@ import pytest
 import torch
 
 from configs.errors import ConfigError, DataError
-from configs.loading import load_config
+from configs.loading import load_config, to_plain
 from datasets.benchmarks import Benchmark
 from datasets.parts import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
+from inference.solvers import SamplerConfig
+from models.stdit import STDiTConfig
+from models.system import SystemConfig, build_system
+from models.text import CaptionConfig
+from models.vae import CodecConfig
+from models.viton_dit import VitonDiTConfig
 from training.evaluate import EvaluationConfig, evaluate, main
 from training.metrics.compare import comparison, read_metrics
 from training.metrics.i3d import InceptionI3d
+from training.predictions import CheckpointConfig
 
 HEIGHT, WIDTH, FRAMES, FPS = 96, 64, 12, 8.0
 IDS = ["a", "b", "c", "d"]
@@ -256,6 +264,55 @@ def test_the_report_on_vvt_stands_beside_the_published_numbers(
     cells = rows["VITON-DiT"].split("<td")
     assert "–" in cells[5]
     assert "0.187" in cells[6]
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A training checkpoint of a tiny system with random weights."""
+    torch.manual_seed(0)
+    trunk = STDiTConfig(
+        in_channels=4, out_channels=8, dim=32, depth=2, num_heads=4, caption_dim=16,
+        caption_length=3,
+    )  # fmt: skip
+    config = SystemConfig(
+        network=VitonDiTConfig(trunk=trunk),
+        codec=CodecConfig(kind="dct", latent_channels=4),
+        caption=CaptionConfig(),
+        height=32,
+        width=32,
+        num_frames=4,
+        fps=FPS,
+    )
+    state = {f"network.{k}": v for k, v in build_system(config).network.state_dict().items()}
+    content = {"state_dict": state, "system": to_plain(config), "ema": None, "global_step": 3}
+    torch.save(content, tmp_path / "last.ckpt")
+    return tmp_path / "last.ckpt"
+
+
+def test_a_checkpoints_results_are_kept_without_loss_and_painted_once(
+    setting: dict[str, Any], checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    setting |= {"pred": None, "checkpoint": str(checkpoint), "max_items": 2}
+    painting = CheckpointConfig(sampler=SamplerConfig(num_steps=1), device="cpu")
+    first = evaluate(EvaluationConfig(**setting, painting=painting))
+    folder = Path(setting["out"]) / "synthetic-run" / "predictions"
+    kept = sorted(folder.glob("*/*.mp4"))
+    assert [f"{path.parent.name}/{path.stem}" for path in kept] == [
+        "paired/a", "paired/b", "unpaired/a", "unpaired/b",
+    ]  # fmt: skip
+    times = [path.stat().st_mtime_ns for path in kept]
+    second = evaluate(EvaluationConfig(**setting, painting=painting))
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    assert first["pairings"] == second["pairings"]
+    assert len(first["made_by"]["sha256"]) == 64
+    assert first["made_by"]["painting"]["sampler"]["num_steps"] == 1
+
+    scored = evaluate(EvaluationConfig(**(setting | {"pred": str(folder), "name": "given"})))
+    assert row_of(scored, "paired", "given")["scores"] == row_of(first, "paired", "run")["scores"]
+
+    evaluate(EvaluationConfig(**setting, painting=replace(painting, seed=7)))
+    assert "painting them anew" in caplog.text
+    assert [path.stat().st_mtime_ns for path in kept] != times
 
 
 def test_evaluations_of_different_protocols_do_not_compare(setting: dict[str, Any]) -> None:
