@@ -184,7 +184,7 @@ def _judge_part(
         bottom * signals.height,
     )
     framing = choose_framing(person, region, canonical)
-    fps = clip_rate(frame_rate(signals, part), canonical.max_fps)
+    fps = clip_rate(signals.times_s[signals.between(*part)], canonical.max_fps)
     clip = replace(
         clip,
         crop=framing.crop,

@@ -15,7 +15,10 @@ from curation.video import DecodeFaults, Orientation, UnreadableVideoError, deco
 
 MULTIPLE = 16
 """Sides of a clip are multiples of this: latents are 8x smaller, patches take 2x2 of those."""
-COMMON_RATES = (5.0, 10.0, 12.0, 12.5, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0)
+COMMON_RATES = (
+    5.0, 10.0, 12.0, 12.5, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0,
+    60000 / 1001, 60.0,
+)  # fmt: skip
 """Rates that times rounded to milliseconds (Matroska) are taken for."""
 
 
@@ -122,13 +125,22 @@ def _place(centre: float, length: int, low: float, high: float) -> float:
     return min(max(centre - length / 2, np.ceil(low)), max(np.floor(high) - length, np.ceil(low)))
 
 
-def clip_rate(source_fps: float, max_fps: float) -> float:
-    """Frames a second of a clip: the source's, at most ``max_fps``."""
-    for rate in COMMON_RATES:
-        if abs(source_fps / rate - 1) < 6e-4:
-            source_fps = rate
-            break
-    return min(source_fps, max_fps)
+def clip_rate(times_s: np.ndarray, max_fps: float) -> float:
+    """Frames a second of a clip: the source's, at most ``max_fps``.
+
+    A common rate is taken for granted when the mean agrees with it to 3% (a frame may be missing)
+    and the typical step to a millisecond (Matroska's times are rounded to that).
+
+    Args:
+        times_s: (n,) times of the stretch's frames.
+        max_fps: upper limit.
+    """
+    steps = np.diff(times_s)
+    mean = float(len(steps) / steps.sum())
+    for rate in sorted(COMMON_RATES, key=lambda rate: abs(mean / rate - 1)):
+        if abs(mean / rate - 1) < 0.03 and abs(float(np.median(steps)) - 1 / rate) <= 1e-3:
+            return min(rate, max_fps)
+    return min(mean, max_fps)
 
 
 def count_clip_frames(start_s: float, end_s: float, fps: float) -> int:

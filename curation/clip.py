@@ -78,7 +78,10 @@ class Tracks:
 class Stage(Protocol):
     """A step that reads the canonical clip: settings as fields, one verdict or more tracks."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in records."""
+        ...
 
     def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
         """The clip and its tracks with this stage's own fields filled, or why it is let go."""

@@ -8,9 +8,8 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.clip import Clip, Tracks
+from curation.stages.agnostic import agnostic_frames
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
-
-AGNOSTIC_GRAY = 128
 
 
 def encode_tracks(clip: Clip, tracks: Tracks) -> dict[str, bytes]:
@@ -31,10 +30,6 @@ def encode_tracks(clip: Clip, tracks: Tracks) -> dict[str, bytes]:
                 f"the record {clip.num_frames}"
             )
     assert clip.fps is not None
-    agnostic = (
-        np.where(painted[..., None] > 127, np.uint8(AGNOSTIC_GRAY), frame)
-        for frame, painted in zip(video, mask, strict=True)
-    )
     box_file = io.BytesIO()
     np.save(box_file, boxes.astype(np.float32), allow_pickle=False)
     return {
@@ -43,7 +38,7 @@ def encode_tracks(clip: Clip, tracks: Tracks) -> dict[str, bytes]:
         "mask.mp4": encode_labels(mask, clip.fps),
         "iuv.mp4": encode_rgb_lossless(iuv, clip.fps),
         "box.npy": box_file.getvalue(),
-        "agnostic.mp4": encode_video(agnostic, clip.fps),
+        "agnostic.mp4": encode_video(agnostic_frames(video, mask), clip.fps),
         "garment.png": encode_png(garment),
         "garment_mask.png": encode_png(garment_mask),
     }

@@ -28,6 +28,11 @@ from curation.perception.protocols import Perception, Person
 from curation.settings import CurateConfig
 from curation.signals import Signals, pack_signals, read_signals
 from curation.sources import Source
+from curation.stages.agnostic import MaskGarment
+from curation.stages.densepose import MapSurface
+from curation.stages.duplicates import sample_hashes
+from curation.stages.garments import CutGarment
+from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson, collect_samples
 from curation.stages.probe import refuse_header
 from curation.storage import store_folder, write_file
@@ -62,20 +67,36 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-class Curator:
-    """The stages, built once in each worker."""
+def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
+    """Of all settings and models that decide what becomes of a source."""
+    infos = {role: asdict(info) for role, info in perception.infos().items()}
+    return fingerprint(config.deciding(), infos)
 
-    def __init__(self, config: CurateConfig, perception: Perception, stages: list[Stage]) -> None:
-        self.config = config
-        self.perception = perception
-        self.out = Path(config.out)
-        self.stages = stages
-        self._infos = {role: asdict(info) for role, info in perception.infos().items()}
-        self._follow = FollowPerson(
+
+def build_stages(config: CurateConfig, perception: Perception) -> list[Stage]:
+    """What is done to a canonical clip, in order."""
+    return [
+        FollowPerson(
             detector=perception.detector,
             config=config.selection.people,
             min_duration_s=config.selection.quality.min_duration_s,
-        )
+        ),
+        MapSurface(estimator=perception.densepose, config=config.densepose),
+        ParseClothes(parser=perception.parser, config=config.parsing),
+        MaskGarment(config=config.agnostic),
+        CutGarment(config=config.garments),
+    ]
+
+
+class Curator:
+    """The stages, built once in each worker."""
+
+    def __init__(self, config: CurateConfig, perception: Perception) -> None:
+        self.config = config
+        self.perception = perception
+        self.out = Path(config.out)
+        self._infos = {role: asdict(info) for role, info in perception.infos().items()}
+        self.stages = build_stages(config, perception)
         cv2.setNumThreads(1)
 
     def curate(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> SourceResult:
@@ -162,7 +183,7 @@ class Curator:
             return known, False
         frames = self._read(job.source.path, candidate, header, signals)
         clip, tracks = candidate.clip, Tracks(frames=frames)
-        for stage in (self._follow, *self.stages):
+        for stage in self.stages:
             outcome = stage.process(clip, tracks)
             if isinstance(outcome, Reject):
                 return _rejected_row(outcome, request), True
@@ -171,7 +192,18 @@ class Curator:
         if job.source.sidecar.split == "bench":
             files |= self._bench_files(job.source, clip, candidate, signals)
         folder = store_folder(self.out / "clips", files)
-        record = {**asdict(clip), "backends": self._infos, "request": request}
+        hashes = sample_hashes(
+            signals.times_s,
+            signals.thumbs,
+            (clip.start_s, clip.end_s),
+            self.config.duplicates.hash_fps,
+        )
+        record = {
+            **asdict(clip),
+            "backends": self._infos,
+            "request": request,
+            "hashes": np.packbits(hashes, axis=1).tobytes().hex(),
+        }
         return ClipRow(
             clip_id=clip.clip_id,
             source_sha256=clip.source_sha256,

@@ -9,9 +9,12 @@ from curation.canonical import CanonicalConfig
 from curation.first_pass import FirstPassConfig
 from curation.perception.select import KINDS, PerceptionConfig
 from curation.shards import ShardsConfig
+from curation.stages.agnostic import AgnosticConfig
+from curation.stages.densepose import DensePoseConfig
 from curation.stages.duplicates import DuplicatesConfig
+from curation.stages.garments import GarmentConfig
+from curation.stages.parsing import ParsingConfig
 from curation.stages.probe import ProbeConfig
-from datasets.parts import CATEGORIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,6 @@ class CurateConfig:
     bench: str | None = None  # prepare a benchmark instead of a folder of videos: vvt
     perception: str = "auto"
     weights: PerceptionConfig = field(default_factory=PerceptionConfig)
-    category: str = "upper"
     workers: int = 0  # 0: one a core
     strict: bool = False  # exit with 1 when anything was rejected
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -39,15 +41,20 @@ class CurateConfig:
     first_pass: FirstPassConfig = field(default_factory=FirstPassConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     canonical: CanonicalConfig = field(default_factory=CanonicalConfig)
+    densepose: DensePoseConfig = field(default_factory=DensePoseConfig)
+    parsing: ParsingConfig = field(default_factory=ParsingConfig)
+    agnostic: AgnosticConfig = field(default_factory=AgnosticConfig)
+    garments: GarmentConfig = field(default_factory=GarmentConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
 
     def __post_init__(self) -> None:
         if self.perception not in KINDS:
             raise ConfigError(f"perception is {self.perception!r}; {', '.join(KINDS)} are accepted")
-        if self.category not in CATEGORIES:
+        if self.agnostic.category != self.garments.category:
             raise ConfigError(
-                f"category is {self.category!r}; {', '.join(CATEGORIES)} are accepted"
+                f"agnostic.category is {self.agnostic.category!r} and garments.category "
+                f"{self.garments.category!r}; the garment that is masked is the one that is kept"
             )
         if self.workers < 0:
             raise ConfigError(f"workers is {self.workers}; 0 (one a core) or more is accepted")
@@ -58,7 +65,12 @@ class CurateConfig:
 
     def stage_settings(self) -> dict[str, Any]:
         """What the stages on the canonical clip depend on."""
-        return {"category": self.category}
+        return {
+            "densepose": asdict(self.densepose),
+            "parsing": asdict(self.parsing),
+            "agnostic": asdict(self.agnostic),
+            "garments": asdict(self.garments),
+        }
 
     def deciding(self) -> dict[str, Any]:
         """All settings that decide what becomes of a source."""

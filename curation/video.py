@@ -5,6 +5,7 @@ access is never used on raw files: a seek goes to the keyframe before and reads 
 """
 
 import logging
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -268,3 +269,8 @@ def decode_jpeg(data: bytes) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None, "only what encode_jpeg wrote is read here"
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def cpu_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

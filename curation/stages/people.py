@@ -158,7 +158,7 @@ class FollowPerson:
 
     detector: PersonDetector
     config: PeopleConfig
-    min_frames: int
+    min_duration_s: float
     name: str = "people"
 
     def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
@@ -176,7 +176,7 @@ class FollowPerson:
                 is_bad[run] |= run.stop - run.start > limit_s * fps
         good = max(runs_of(~is_bad), key=lambda run: run.stop - run.start, default=slice(0, 0))
         evidence = _evidence(verdicts, counts, good)
-        if good.stop - good.start < self.min_frames:
+        if good.stop - good.start < self.min_duration_s * fps - 0.5:
             worst = max(CODES, key=lambda code: int((verdicts == code).sum()))
             return Reject(clip=clip, code=CODES[worst], evidence=evidence)
         chosen: list[Person | None] = [

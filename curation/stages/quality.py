@@ -99,7 +99,7 @@ def refuse_span(
     faults = signals.fault_times_s
     if len(faults) and ((faults >= span[0]) & (faults < span[1])).any():
         return "corrupt_frames", {**measured, "faults": len(faults)}
-    if measured["duration_s"] < config.min_duration_s:
+    if measured["duration_s"] < config.min_duration_s or measured["frames"] < 2:
         return "too_short", {**measured, "min_duration_s": config.min_duration_s}
     if measured["brightness"] < config.min_brightness:
         return "dark", {**measured, "min_brightness": config.min_brightness}
