@@ -11,16 +11,13 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
-
-GROUND = 240
-"""Gray level of the plain ground, the one that curation's garments stage uses."""
+from curation.stages.garments import GROUND, GarmentConfig
 
 _WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
 _BORDER_SHARE = 0.03  # width of the frame whose colours stand for the ground
 _NUM_GROUND_COLOURS = 4  # clusters of the border: cloth, its shadow, floor, wall
 _GRABCUT_STEPS = 4
 _AREA_RANGE = (0.04, 0.97)  # share of the photo that a garment can cover; outside: not cut out
-_MARGIN = 0.04  # empty share on each side of the prepared picture
 
 _logger = logging.getLogger(__name__)
 
@@ -108,7 +105,7 @@ def centre_on_ground(image: np.ndarray, mask: np.ndarray, height: int, width: in
     """
     top, left, bottom, right = _bounds(mask)
     crop, alpha = image[top:bottom, left:right], mask[top:bottom, left:right]
-    room = 1 - 2 * _MARGIN
+    room = 1 - 2 * GarmentConfig().margin  # as in the training clips' pictures
     scale = min(room * height / crop.shape[0], room * width / crop.shape[1])
     size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

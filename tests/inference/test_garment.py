@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
-from inference.garment import GROUND, centre_on_ground, cut_out, prepare_garment
+from curation.stages.garments import GROUND
+from inference.garment import centre_on_ground, cut_out, prepare_garment
 
 
 def product_photo(height=200, width=160, seed=0):
