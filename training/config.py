@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from datasets.module import DataConfig
+from inference.solvers import SamplerConfig
 from models.system import SystemConfig
 from training.freezing import PARTS, STAGES, FreezeConfig
 from training.objective import ObjectiveConfig
@@ -38,16 +39,11 @@ class ValidationConfig:
     """Videos sampled from held-out clips with noise that never changes."""
 
     every_steps: int = 1000  # 0: never
-    num_steps: int = 20  # of the sampler
-    guidance_scale: float = 1.0
+    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(guidance_scale=1.0))
 
     def __post_init__(self) -> None:
         if self.every_steps < 0:
             raise ValueError(f"every_steps = {self.every_steps} must not be negative")
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps = {self.num_steps} must be at least 1")
-        if self.guidance_scale < 0:
-            raise ValueError(f"guidance_scale = {self.guidance_scale:g} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -18,7 +18,7 @@ from models.system import System
 from models.viton_dit import Conditions
 from training.config import TrainConfig
 from training.freezing import freeze, freeze_rule, set_modes
-from training.objective import draw, reduce_losses
+from training.objective import Draws, draw, reduce_losses
 from training.optimizers import build_optimizer, build_schedule
 from training.sampling import SampledWindow, sample_window
 
@@ -63,7 +63,7 @@ class TryOnModule(LightningModule):
             self.config.objective, self.config.seed, batch.numbers, latents,
             self.system.diffusion.num_timesteps,
         )  # fmt: skip
-        noisy = self.system.diffusion.q_sample(latents, draws.timesteps, draws.noise)
+        noisy = self.noisy(latents, draws, batch.known)
         conditions = self.conditions(batch, draws.drop)
         prediction = self.network(noisy, draws.timesteps, conditions)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
@@ -74,6 +74,15 @@ class TryOnModule(LightningModule):
         scalars |= {"loss/vlb": objective.vlb}
         self.log_dict({name: value.detach() for name, value in scalars.items()})
         return objective.loss
+
+    def noisy(
+        self, latents: Float[Tensor, "b c t h w"], draws: Draws, known: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b c t h w"]:
+        """Noised latents. Frames that are modulated as clean (``known_frames``) enter clean."""
+        noisy = self.system.diffusion.q_sample(latents, draws.timesteps, draws.noise)
+        if self.system.config.network.known_frames != "timestep":
+            return noisy
+        return torch.where(known[:, None, :, None, None], latents, noisy)
 
     def conditions(self, batch: NumberedBatch, drop: Tensor | None) -> Conditions:
         """What the active networks are given: extractor and ControlNet only in their stages."""

@@ -9,8 +9,8 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from datasets.draws import torch_generator
 from datasets.module import NumberedBatch
+from inference.sampling import sample_windows
 
 if TYPE_CHECKING:
     from training.module import TryOnModule
@@ -48,25 +48,18 @@ class SampledWindow:
         return np.concatenate([left, np.concatenate(rows, axis=0)], axis=1)
 
 
-@torch.no_grad()
 def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, "b t 3 h w"]:
-    """Deterministic DDIM from noise that belongs to the window's number."""
-    config, system = module.config, module.system
-    conditions = module.conditions(batch, drop=None)
-    channels, _, height, width = system.config.latent_shape
-    shape = (channels, batch.video.shape[1], height, width)
-    latents = torch.stack(
-        [
-            torch.randn(shape, generator=torch_generator(config.seed, "validation", number))
-            for number in batch.numbers.tolist()
-        ]
-    ).to(batch.video.device)
-    schedule = system.diffusion.respaced(config.validation.num_steps)
-    for step in reversed(range(schedule.num_steps)):
-        index = torch.full((len(latents),), step, device=latents.device)
-        timesteps = schedule.timesteps.to(latents.device)[index]
-        prediction = module.network(latents, timesteps, conditions)
-        latents = schedule.ddim_step(prediction, latents, index)
+    """Paint one held-out window; its number in the data set names the noise."""
+    system = module.system
+    _, _, height, width = system.config.latent_shape
+    latents = sample_windows(
+        system,
+        module.config.validation.sampler,
+        module.conditions(batch, drop=None),
+        frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
+        latent_size=(height, width),
+        seed=module.config.seed + int(batch.numbers[0]),
+    )
     return system.codec.decode(latents)
 
 

@@ -61,13 +61,10 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
         contents = read_checkpoint(file)
         uses_average = weights == "ema" and contents.ema is not None
         state = contents.ema if uses_average and contents.ema is not None else contents.network
-        absent = [part for part in PARTS if not any(key.startswith(f"{part}.") for key in state)]
+        absent = [part for part in PARTS[1:] if not any(key.startswith(f"{part}.") for key in state)]
         allowed = [f"{part}." for part in absent]
         load_network(network, state, where=str(file), allow_missing=allowed)
-        if absent:
-            network.initialise_from_trunk()
-            if "garment" not in absent:  # its fusion is learned: take it back from the file
-                load_network(network, state, where=str(file), allow_missing=allowed)
+        network.initialise_from_trunk(absent)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     kind = "averaged" if uses_average else "raw"

@@ -26,7 +26,7 @@ system:
 data: {num_frames: 1, batch_size: 2, num_workers: 0, cache_mb: 64}
 optimizer: {lr: 1.0e-3}
 ema: {decay: 0.5}
-validation: {every_steps: 0, num_steps: 2}
+validation: {every_steps: 0, sampler: {num_steps: 2}}
 trainer: {accelerator: cpu, log_every_steps: 1}
 max_steps: 4
 """
