@@ -1,0 +1,240 @@
+import logging
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from configs.command import run_command
+from configs.errors import ConfigError, DataError
+from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
+from datasets.parts import DensePosePart, ParseLabel
+from inference.conditions import perceive
+from inference.painter import Painter
+from inference.pipeline import TryOnPipeline
+from inference.solvers import SamplerConfig
+from inference.tryon import find_checkpoint, main, read_job
+from inference.video_files import open_video
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHIRT, SKIN, GROUND = (200, 30, 40), (225, 180, 150), (90, 120, 90)
+INFO = BackendInfo(name="colours", version="1", weights_sha256=None, is_approximate=True)
+
+
+class ColourPerception:
+    """Finds the figure drawn below by its colours: enough to be real for these videos."""
+
+    info = INFO
+
+    def detect(self, frames):
+        people = []
+        for frame in frames:
+            red = is_shirt(frame)
+            if red.sum() < 20:
+                people.append([])
+                continue
+            left, top, width, height = cv2.boundingRect(red.astype(np.uint8))
+            box = np.array([left, top - height // 2, left + width, top + height], np.float32)
+            keypoints = np.ones((17, 3), np.float32)
+            people.append([Person(box=box, score=1.0, keypoints=keypoints)])
+        return people
+
+    def estimate(self, frames, people):
+        poses = []
+        for person in people:
+            iuv = np.zeros((112, 112, 3), np.uint8)
+            iuv[38:, :] = (DensePosePart.TORSO_FRONT, 128, 128)
+            iuv[:38, :] = (DensePosePart.HEAD_LEFT, 128, 128)
+            poses.append(None if person is None else DensePose(iuv=iuv, box=person.box))
+        return poses
+
+    def parse(self, frames, people):
+        labels = []
+        for frame, person in zip(frames, people, strict=True):
+            label = np.zeros(frame.shape[:2], np.uint8)
+            if person is not None:
+                label[is_shirt(frame)] = ParseLabel.UPPER
+            labels.append(label)
+        return labels
+
+
+def is_shirt(frame):
+    return (frame[..., 0] > 150) & (frame[..., 1] < 110)
+
+
+def draw(index, height, width, *, person=True):
+    image = np.full((height, width, 3), GROUND, np.uint8)
+    image[:, ::16] += 20
+    if person:
+        x = width // 3 + 2 * index
+        cv2.rectangle(image, (x, height // 3), (x + 30, height - 12), SHIRT, cv2.FILLED)
+        cv2.circle(image, (x + 15, height // 3 - 12), 11, SKIN, cv2.FILLED)
+    return image
+
+
+def write_video(path, *, people, height=120, width=160, rate=10):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "10"})
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        for index, person in enumerate(people):
+            image = draw(index, height, width, person=person)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture
+def perception():
+    colours = ColourPerception()
+    return Perception(detector=colours, densepose=colours, parser=colours)
+
+
+@pytest.fixture
+def garment(tmp_path):
+    photo = np.full((80, 60, 3), 235, np.uint8)
+    photo[15:65, 12:48] = (40, 80, 200)
+    cv2.imwrite(str(tmp_path / "garment.png"), photo[..., ::-1])
+    return tmp_path / "garment.png"
+
+
+@pytest.fixture
+def pipeline(tiny_system, perception):
+    sampler = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
+    return TryOnPipeline(Painter(tiny_system, "cpu", sampler), perception, {"checkpoint": "x"})
+
+
+def test_conditions_follow_the_person(tmp_path, perception):
+    source = open_video(write_video(tmp_path / "v.mp4", people=[True] * 9))
+    calls = []
+    found = perceive(source, "upper", 32, 48, perception, lambda *call: calls.append(call))
+    framing = found.framing
+    assert framing.out_height % 32 == 0
+    assert framing.out_height / framing.out_width == pytest.approx(32 / 48)
+    assert found.frames.shape == (9, framing.out_height, framing.out_width, 3)
+    assert found.mask.shape == found.densepose.shape[:3] == found.frames.shape[:3]
+    assert [float(time) for time in found.times] == pytest.approx([i / 10 for i in range(9)])
+    shirts = np.stack([is_shirt(frame) for frame in found.frames])
+    assert (found.mask[shirts] == 255).mean() > 0.97
+    assert (found.mask > 0).mean() < 0.6
+    assert (found.densepose[:, 0, 0] == (68, 1, 84)).all()  # nobody in the corner
+    assert calls[-1][:2] == ("looking at the person", 9)
+
+
+def test_a_person_missed_for_a_moment_is_painted_through_and_one_who_left_is_not(
+    tmp_path, perception
+):
+    people = [True, True, False, True, True, False, False, False, False, False, False]
+    source = open_video(write_video(tmp_path / "v.mp4", people=people))
+    found = perceive(source, "upper", 32, 48, perception)
+    painted = (found.mask > 0).any(axis=(1, 2))
+    assert painted[:5].all()
+    assert not painted[8:].any()
+    assert found.num_without_person == 7
+
+
+def test_a_result_is_the_source_but_for_the_garment(tmp_path, pipeline, garment):
+    path = write_video(tmp_path / "v.mp4", people=[True] * 7)
+    result = pipeline(path, garment, seed=1)
+    source = [frame.image for frame in open_video(path).frames()]
+    frames = list(result.frames())
+    assert len(frames) == 7
+    assert result.fps == 10
+    assert result.report["num_frames"] == 7
+    for before, after in zip(source, frames, strict=True):
+        assert after.shape == before.shape
+        assert np.array_equal(after[:, -8:], before[:, -8:])  # far from the person
+        shirt = is_shirt(before)
+        assert (np.abs(after[shirt].astype(int) - before[shirt]).max(-1) > 15).mean() > 0.5
+    saved = open_video(result.save(tmp_path / "o.mp4"))
+    assert (saved.height, saved.width, saved.rate) == (120, 160, Fraction(10))
+    assert len(list(saved.frames())) == 7
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        assert container.metadata["comment"].startswith("Synthetic video")
+
+
+def test_frames_in_which_nobody_is_seen_are_kept(tmp_path, pipeline, garment):
+    path = write_video(tmp_path / "v.mp4", people=[True] * 4 + [False] * 8)
+    result = pipeline(path, garment)
+    source = [frame.image for frame in open_video(path).frames()]
+    frames = list(result.frames())
+    assert len(frames) == 12
+    assert all(np.array_equal(frames[i], source[i]) for i in range(9, 12))
+    assert not np.array_equal(frames[0], source[0])
+
+
+def test_a_video_without_a_person_gets_one_sentence(tmp_path, pipeline, garment):
+    path = write_video(tmp_path / "v.mp4", people=[False] * 4)
+    with pytest.raises(DataError, match=r"no person found in .*v\.mp4"):
+        pipeline(path, garment)
+
+
+def test_an_unknown_category_gets_one_sentence(tmp_path, pipeline, garment):
+    path = write_video(tmp_path / "v.mp4", people=[True] * 3)
+    with pytest.raises(ConfigError, match="category='hat'; one of upper, lower, overall"):
+        pipeline(path, garment, category="hat")
+
+
+def test_paths_are_taken_as_they_are_and_settings_are_read_as_yaml():
+    job = read_job(["video=my: film #1.mp4", "garment=a b.png", "out=o.mp4", "sampler.num_steps=5"])
+    assert (job.video, job.garment) == ("my: film #1.mp4", "a b.png")
+    assert job.sampler.num_steps == 5
+    demo = read_job([str(CONFIGS / "demo" / "tryon.yaml"), "video=v.mp4"])
+    assert (demo.checkpoint, demo.video) == ("runs/demo-stage3", "v.mp4")
+
+
+def test_the_newest_stage_3_is_found(tmp_path):
+    for name in ("stage2", "old-stage3", "new-stage3"):
+        folder = tmp_path / name / "checkpoints"
+        folder.mkdir(parents=True)
+        (folder / "last.ckpt").write_bytes(b"")
+    os.utime(tmp_path / "old-stage3/checkpoints/last.ckpt", (1, 1))
+    assert find_checkpoint(None, tmp_path).parent.parent.name == "new-stage3"
+    assert find_checkpoint(str(tmp_path / "stage2"), tmp_path).parent.parent.name == "stage2"
+    assert find_checkpoint(str(tmp_path / "stage2/checkpoints/last"), tmp_path).name == "last.ckpt"
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        run_command(main, list(words))
+    return stop.value.code, capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "video is missing; usage: make tryon"),
+        (["video=none.mp4", "garment={garment}", "out={out}"], "none.mp4 does not exist"),
+        (["video={video}", "garment={text}", "out={out}"], "is no image that can be read"),
+        (["video={text}", "garment={garment}", "out={out}"], "is no video that can be read"),
+        (["video={video}", "garment={garment}", "out=o.avi"], "must end with .mp4"),
+        (["video={video}", "garment={garment}", "out={out}", "runs={runs}"], "`make demo`"),
+        (["video={video}", "garment={garment}", "out={out}", "seeds=1"], "did you mean 'seed'"),
+        (["video={video}", "garment={garment}", "out={out}", "sampler.eta=2"], "0 to 1"),
+        (["video={video}", "more"], "'more' is not key=value"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    tmp_path, garment, capsys, caplog, words, message
+):
+    caplog.set_level(logging.ERROR)
+    (tmp_path / "text.mp4").write_text("no media")
+    places = {
+        "video": write_video(tmp_path / "v.mp4", people=[True] * 2),
+        "garment": garment,
+        "text": tmp_path / "text.mp4",
+        "out": tmp_path / "o.mp4",
+        "runs": tmp_path / "runs",
+    }
+    code, line = run(capsys, *(word.format(**places) for word in words))
+    assert code == 2
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_the_settings_that_come_with_the_project_load():
+    for path in ("tryon.yaml", "demo/tryon.yaml"):
+        assert read_job([str(CONFIGS / path)]).sampler.solver == "dpm++"
