@@ -92,6 +92,7 @@ def lower_body(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
         half_depth=smooth_profile(depth) * unit * (0.5 + 0.5 * girth),
         material=int(Material.LOWER),
         turn=(yaw, yaw),
+        open_end=True,
         blend_m=0.04,
     )
     front = np.array([np.sin(yaw), 0.0, np.cos(yaw)])

@@ -71,7 +71,8 @@ def paint_face(face: FaceSpec) -> np.ndarray:
         brow = np.exp(-(((y - arch) / (0.0035 - 0.0012 * share)) ** 2)) * (np.abs(share) < 1.0)
         tint(face.brows, np.clip(0.8 * brow, 0, 1))
         tint(deep, 0.55 * blob(side * 0.0085, -0.0365, 0.0045, 0.0032, 0.7))
-        tint(deep, 0.10 * np.exp(-(((x - side * 0.010) / 0.004) ** 2)) * blob(0.0, -0.01, 0.03, 0.03))
+        flank = np.exp(-(((x - side * 0.010) / 0.004) ** 2))
+        tint(deep, 0.10 * flank * blob(0.0, -0.01, 0.03, 0.03))
     tint(np.minimum(skin * 1.12, 1.0), 0.55 * blob(0.0, -0.012, 0.006, 0.032, 0.9))
     tint(deep, 0.28 * blob(0.0, -0.042, 0.014, 0.004, 1.0))
     half = 0.024

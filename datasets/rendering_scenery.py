@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from datasets.rendering import Camera
+from datasets.rendering_decor import decorate_wall, linear_colour, put_plant
 
 WALLS = ("plaster", "bricks", "panels", "wallpaper", "studio", "curtain", "tiles")
 FLOORS = ("planks", "tiles", "carpet", "concrete", "studio")
@@ -26,7 +27,7 @@ def paint_scenery(rng: np.random.Generator, camera: Camera, height: int, width: 
     wall_y = camera.eye_height_m - (rows - camera.center[0]) / scale + np.zeros_like(columns)
     image = _paint_wall(rng, wall, wall_x, wall_y)
     if wall not in {"studio", "curtain"}:
-        _decorate(rng, image, camera, wall_z)
+        decorate_wall(rng, image, camera, wall_z)
         skirting = (wall_y > 0) & (wall_y < 0.10)
         image[skirting] = 0.5 * image[skirting] + 0.5 * np.float32(rng.uniform(0.25, 0.9))
         image[(wall_y > 0.10) & (wall_y < 0.112)] *= 0.7
@@ -43,6 +44,8 @@ def paint_scenery(rng: np.random.Generator, camera: Camera, height: int, width: 
     edge = np.clip((rows - row_wall) / (0.16 * height if floor == "studio" else 1.5) + 0.5, 0, 1)
     edge = (edge * edge * (3 - 2 * edge))[..., None]
     image = image * (1 - edge) + ground * edge
+    if floor != "studio" and rng.random() < 0.4:
+        put_plant(rng, image, camera, wall_z + 0.25)
 
     cx, cy = rng.uniform(0.2, 0.8) * width, rng.uniform(0.05, 0.4) * height
     glow = np.exp(-(((columns - cx) / (0.7 * width)) ** 2 + ((rows - cy) / (0.6 * height)) ** 2))
@@ -64,13 +67,6 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) 
     return total / 2.0
 
 
-def _linear(rng: np.random.Generator, light: tuple[float, float], saturation: float) -> np.ndarray:
-    """A random colour of a given lightness, linear."""
-    hue = rng.uniform(0, 360)
-    pixel = np.array([[[hue, rng.uniform(0, saturation), rng.uniform(*light)]]], np.float32)
-    return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0] ** 2
-
-
 def _scattered(number: np.ndarray) -> np.ndarray:
     """A number in 0..1 for each whole number, without any visible order."""
     return np.mod(np.sin(np.mod(number, 10007) * 12.9898) * 43758.547, 1.0).astype(np.float32)
@@ -78,11 +74,11 @@ def _scattered(number: np.ndarray) -> np.ndarray:
 
 def _paint_wall(rng: np.random.Generator, kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     height, width = x.shape
-    base = _linear(rng, (0.45, 0.92), 0.30)
+    base = linear_colour(rng, (0.45, 0.92), 0.30)
     image = np.broadcast_to(base, (height, width, 3)).astype(np.float32)
     noise = smooth_noise(rng, height, width, 5)[..., None]
     if kind == "bricks":
-        brick = _linear(rng, (0.45, 0.8), 0.55) * np.array([1.0, 0.72, 0.62], np.float32)
+        brick = linear_colour(rng, (0.45, 0.8), 0.55) * np.array([1.0, 0.72, 0.62], np.float32)
         row = np.floor(y / 0.085)
         shifted = x / 0.24 + 0.5 * (row % 2)
         tone = 0.8 + 0.4 * _scattered(row * 57 + np.floor(shifted) * 131)
@@ -95,7 +91,7 @@ def _paint_wall(rng: np.random.Generator, kind: str, x: np.ndarray, y: np.ndarra
     elif kind == "panels":
         groove = (x / rng.uniform(0.14, 0.45)) % 1.0
         image = image * (1.0 - 0.45 * np.exp(-((groove - 0.5) ** 2) / 0.0009))[..., None]
-        other = _linear(rng, (0.5, 0.95), 0.2)
+        other = linear_colour(rng, (0.5, 0.95), 0.2)
         image = np.where((y > 1.05)[..., None], other, image)
         image = np.where((np.abs(y - 1.05) < 0.03)[..., None], base * 1.15, image)
     elif kind == "wallpaper":
@@ -116,7 +112,7 @@ def _paint_floor(
     if kind == "studio":
         tone = wall[: height // 2].reshape(-1, 3).mean(0)
         return np.broadcast_to(tone * rng.uniform(0.8, 1.02), (height, width, 3)).astype(np.float32)
-    base = _linear(rng, (0.35, 0.75), 0.3)
+    base = linear_colour(rng, (0.35, 0.75), 0.3)
     noise = smooth_noise(rng, height, width, 9)
     fade = np.clip(1.0 - 0.12 * (0.0 - z), 0.35, 1.0)  # lines blur with distance
     if kind == "planks":
@@ -141,116 +137,3 @@ def _paint_floor(
         speckle = cv2.GaussianBlur(speckle, (0, 0), 0.8)
         image *= (1.0 + (0.10 if kind == "carpet" else 0.04) * speckle)[..., None]
     return (image * (1.0 + 0.05 * noise)[..., None]).astype(np.float32)
-
-
-def _decorate(rng: np.random.Generator, image: np.ndarray, camera: Camera, wall_z: float) -> None:
-    """Hang frames, a window or a shelf on the wall, beside where the dancer stands."""
-    for side in (-1.0, 1.0):
-        kind = rng.choice(
-            ["nothing", "poster", "window", "shelf", "lamp"], p=[0.25, 0.3, 0.2, 0.15, 0.1]
-        )
-        x, y = side * rng.uniform(0.55, 0.95), rng.uniform(1.5, 1.85)
-        if kind == "poster":
-            _poster(rng, image, camera, wall_z, x, y)
-        elif kind == "window":
-            _window(rng, image, camera, wall_z, x, y)
-        elif kind == "shelf":
-            _shelf(rng, image, camera, wall_z, x, y - 0.15)
-        elif kind == "lamp":
-            column, row = camera.project(np.array([x, y + 0.1, wall_z]))
-            yy, xx = np.mgrid[: image.shape[0], : image.shape[1]]
-            radius = 0.45 * camera.scale(wall_z)
-            glow = np.exp(-((xx - column) ** 2 + (yy - row) ** 2) / radius**2).astype(np.float32)
-            image += glow[..., None] * np.array([0.5, 0.38, 0.2], np.float32)
-            cv2.circle(
-                image, (round(column), round(row)), round(radius * 0.2), (1.0, 0.93, 0.78), -1
-            )
-
-
-def _rectangle(
-    image: np.ndarray, camera: Camera, z: float, box: tuple[float, float, float, float],
-    colour: np.ndarray,
-) -> None:  # fmt: skip
-    """Fill (left, bottom, right, top) in metres on the wall."""
-    left, bottom = camera.project(np.array([box[0], box[1], z]))
-    right, top = camera.project(np.array([box[2], box[3], z]))
-    corners = (round(left), round(top)), (round(right), round(bottom))
-    cv2.rectangle(image, *corners, tuple(float(c) for c in colour), -1)
-
-
-def _poster(
-    rng: np.random.Generator, image: np.ndarray, camera: Camera, z: float, x: float, y: float
-) -> None:
-    wide, high = rng.uniform(0.16, 0.28), rng.uniform(0.2, 0.34)
-    _rectangle(
-        image,
-        camera,
-        z,
-        (x - wide - 0.03, y - high - 0.03, x + wide + 0.03, y + high + 0.03),
-        _linear(rng, (0.1, 0.5), 0.3),
-    )
-    _rectangle(
-        image, camera, z, (x - wide, y - high, x + wide, y + high), _linear(rng, (0.8, 0.97), 0.3)
-    )
-    for _ in range(5):
-        px, py = x + rng.uniform(-0.6, 0.6) * wide, y + rng.uniform(-0.6, 0.6) * high
-        half = rng.uniform(0.1, 0.38) * wide
-        colour = _linear(rng, (0.4, 0.95), 0.8)
-        if rng.random() < 0.5:
-            column, row = camera.project(np.array([px, py, z]))
-            radius = max(round(half * camera.scale(z)), 1)
-            cv2.circle(image, (round(column), round(row)), radius, tuple(map(float, colour)), -1)
-        else:
-            _rectangle(
-                image, camera, z, (px - half, py - half * 0.5, px + half, py + half * 0.5), colour
-            )
-
-
-def _window(
-    rng: np.random.Generator, image: np.ndarray, camera: Camera, z: float, x: float, y: float
-) -> None:
-    wide, high = rng.uniform(0.28, 0.42), rng.uniform(0.4, 0.55)
-    frame = np.array([0.8, 0.8, 0.78]) * rng.uniform(0.5, 1.0)
-    _rectangle(
-        image,
-        camera,
-        z,
-        (x - wide - 0.04, y - high - 0.04, x + wide + 0.04, y + high + 0.04),
-        frame,
-    )
-    _rectangle(
-        image, camera, z, (x - wide, y - high, x + wide, y + high), np.array([0.62, 0.78, 0.95])
-    )
-    _rectangle(
-        image,
-        camera,
-        z,
-        (x - wide, y - high, x + wide, y - high * rng.uniform(0.1, 0.6)),
-        np.array([0.25, 0.42, 0.2]) * rng.uniform(0.6, 1.4),
-    )
-    _rectangle(image, camera, z, (x - 0.015, y - high, x + 0.015, y + high), frame)
-    _rectangle(image, camera, z, (x - wide, y - 0.015, x + wide, y + 0.015), frame)
-
-
-def _shelf(
-    rng: np.random.Generator, image: np.ndarray, camera: Camera, z: float, x: float, y: float
-) -> None:
-    for level in (0.0, 0.38):
-        at = x - 0.3
-        while at < x + 0.26:
-            wide, high = rng.uniform(0.025, 0.06), rng.uniform(0.16, 0.27)
-            _rectangle(
-                image,
-                camera,
-                z,
-                (at, y + level, at + wide, y + level + high),
-                _linear(rng, (0.25, 0.85), 0.7),
-            )
-            at += wide + (0.004 if rng.random() < 0.85 else 0.07)
-        _rectangle(
-            image,
-            camera,
-            z,
-            (x - 0.36, y + level - 0.03, x + 0.36, y + level),
-            _linear(rng, (0.3, 0.6), 0.4),
-        )

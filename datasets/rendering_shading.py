@@ -57,7 +57,7 @@ def fold_map(rng: np.random.Generator) -> np.ndarray:
     for angle, weight in ((0.55, 1.0), (-0.55, 1.0), (0.05, 0.7)):
         along = rows * np.cos(angle) + columns * np.sin(angle)
         across = columns * np.cos(angle) - rows * np.sin(angle)
-        band = np.exp(-((np.hypot(along, across * 0.45) - 7.0) ** 2) / 14.0)
+        band = np.exp(-((np.hypot(along, across * 0.45) - 5.0) ** 2) / 12.0)
         spectrum = np.fft.rfft2(rng.normal(size=(cells, cells))) * band
         field = np.fft.irfft2(spectrum, s=(cells, cells))
         height += weight * field / field.std()
@@ -214,11 +214,15 @@ def _fold(
     u: np.ndarray, v: np.ndarray, folds: np.ndarray, drift: float,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     cloth = np.flatnonzero((material >= Material.TORSO) & (material <= Material.LOWER))
-    strength = np.array([0.16, 0.15, 0.13], np.float32)[material[cloth] - Material.TORSO]
-    row = ((v[cloth] * 1.35 + drift) * FOLD_CELLS).astype(np.intp) % FOLD_CELLS
-    column = ((u[cloth] / (2 * np.pi) + 0.31 * material[cloth]) * FOLD_CELLS).astype(
-        np.intp
-    ) % FOLD_CELLS
+    kind = material[cloth] - Material.TORSO
+    strength = np.array([0.115, 0.11, 0.09], np.float32)[kind]
+    # limbs are half as far around as the torso: half a turn of folds, its seam at their back
+    around = np.array([1.0, 0.5, 0.5], np.float32)[kind] * np.float32(FOLD_CELLS / (2 * np.pi))
+    row = (v[cloth] * np.float32(1.35 * FOLD_CELLS) + np.float32(drift * FOLD_CELLS)).astype(
+        np.int32
+    )
+    column = (u[cloth] * around).astype(np.int32) + kind * 160
+    row, column = row % FOLD_CELLS, column % FOLD_CELLS
     front = nz[cloth]
     nx[cloth] += folds[0][row, column] * strength * front
     ny[cloth] += folds[1][row, column] * strength * front
