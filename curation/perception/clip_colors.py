@@ -11,10 +11,10 @@ from enum import IntEnum
 import cv2
 import numpy as np
 
-L_BINS, AB_BINS = 20, 32
+L_BINS, AB_BINS = 16, 64
 NUM_BINS = L_BINS * AB_BINS * AB_BINS
-FLOOR = 2e-5  # probability of a colour that was never seen, the same for every material
-UNKNOWN = float(np.log(1 / 600))  # log-likelihood of any colour for a material not seen in a clip
+FLOOR = 1e-5  # probability of a colour that was never seen, the same for every material
+UNKNOWN = float(np.log(1 / 1500))  # log-likelihood of any colour for a material not seen in a clip
 MIN_SEEDS = 150  # pixels below which a material counts as not seen
 
 
@@ -34,7 +34,7 @@ def color_bins(frame: np.ndarray) -> np.ndarray:
     """Histogram bin of each pixel, (height, width) int32, of an RGB uint8 image."""
     lab = cv2.cvtColor(frame, cv2.COLOR_RGB2Lab).astype(np.int32)
     bins = lab[..., 0] * L_BINS // 256
-    return (bins * AB_BINS + (lab[..., 1] >> 3)) * AB_BINS + (lab[..., 2] >> 3)
+    return (bins * AB_BINS + lab[..., 1] * AB_BINS // 256) * AB_BINS + lab[..., 2] * AB_BINS // 256
 
 
 def could_be_skin(frame: np.ndarray) -> np.ndarray:
@@ -69,9 +69,20 @@ class ColorCounter:
     def __init__(self) -> None:
         self._counts = np.zeros((NUM_MATERIALS, NUM_BINS), np.float64)
 
-    def add(self, material: Material, bins: np.ndarray) -> None:
-        """Count the bins (n,) of seed pixels."""
-        self._counts[material] += np.bincount(bins.ravel(), minlength=NUM_BINS)
+    def add(self, material: Material, bins: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Count the bins (n,) of seed pixels, each by its weight (n,)."""
+        self._counts[material] += np.bincount(bins.ravel(), weights, minlength=NUM_BINS)
+
+    def forget(self, material: Material) -> None:
+        """Start a material anew."""
+        self._counts[material] = 0
+
+    def overlap(self, first: Material, second: Material) -> float:
+        """Shared mass of two materials' histograms: 1 means that they have the same colours."""
+        if min(self._counts[first].sum(), self._counts[second].sum()) < MIN_SEEDS:
+            return 0.0
+        shared = np.minimum(_smoothed(self._counts[first]), _smoothed(self._counts[second]))
+        return float(shared.sum())
 
     def colors(self) -> ClipColors:
         """Smoothed histograms."""
@@ -84,7 +95,7 @@ class ColorCounter:
 
 def _smoothed(counts: np.ndarray) -> np.ndarray:
     cube = (counts / counts.sum()).reshape(L_BINS, AB_BINS, AB_BINS)
-    planes = np.stack([cv2.GaussianBlur(plane, (0, 0), 0.8) for plane in cube])
+    planes = np.stack([cv2.GaussianBlur(plane, (0, 0), 1.0) for plane in cube])
     padded = np.pad(planes, ((1, 1), (0, 0), (0, 0)), mode="edge")
     mixed = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
     return mixed.ravel()

@@ -37,6 +37,7 @@ GRID_STEP = 2  # body parts are looked up on every second pixel
 EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are alike: colours count less than if independent
 EVIDENCE_WINDOW = (5, 5)  # pixels
 SHARPENING = 1.5  # of the clip's own statistics against the general ones
+SAME_GARMENT = 0.5  # colours that chest and thighs share, for one garment to hang over both
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, teach colours and places
 
 # How likely each material is on a part before anything was seen: skin, hair, upper, lower.
@@ -131,8 +132,7 @@ class EmbeddedParser:
         seen = [i for i, person in enumerate(people) if _is_usable(person)]
         chosen = seen[:: max(1, -(-len(seen) // LEARNING_FRAMES))]
         views = {i: _look(frames[i], people[i]) for i in chosen}
-        colors = learn_colors(list(views.values()))
-        places = learn_places(list(views.values()), colors)
+        colors, places = learn_clip(list(views.values()))
         maps = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
         for i in seen:
             view = views[i] if i in views else _look(frames[i], people[i])
@@ -142,30 +142,42 @@ class EmbeddedParser:
         return maps
 
 
-def learn_colors(views: Sequence[_View]) -> ClipColors:
-    """Count the colours of places where the body leaves no doubt."""
+def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:
+    """Colours and places of the materials of a clip: seeds, then one round of reconsidering."""
     counter = ColorCounter()
     for view in views:
         _add_skin_and_hair(counter, view)
     skin = counter.colors()
     for view in views:
-        located, bins = view.located, view.sampled_bins
-        part, along, is_deep = located.part, located.along, located.radii < 0.6
-        chest = (part == BodyPart.TORSO) & (along > 0.15) & (along < 0.75) & is_deep
-        counter.add(Material.UPPER, _without_skin(bins[chest], skin))
-    worn = counter.colors()
-    for view in views:
-        located, bins = view.located, view.sampled_bins
-        part, along, is_deep = located.part, located.along, located.radii < 0.6
-        on_thigh = np.isin(part, (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)) & is_deep
-        on_shin = np.isin(part, (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)) & is_deep
-        knees = (on_thigh & (along > 0.5)) | (on_shin & (along < 0.6))
-        counter.add(Material.LOWER, _without_skin(bins[knees], skin))
-        # higher up a long upper garment may hang over the trousers: take only what is not its
-        hips = bins[on_thigh & (along > 0.15) & (along <= 0.5)]
-        is_upper = worn.log_likelihood[Material.UPPER, hips] > UNKNOWN
-        counter.add(Material.LOWER, _without_skin(hips[~is_upper], skin))
-    return counter.colors()
+        _add_cloth(counter, view, skin)
+    if counter.overlap(Material.UPPER, Material.LOWER) > SAME_GARMENT and not _sees_shins(views):
+        # a hoodie that hangs out of the frame: what was seen of the thighs is no trousers
+        counter.forget(Material.LOWER)
+    colors = counter.colors()
+    _, beliefs = learn_places(views, colors)
+    for material in (Material.UPPER, Material.LOWER):
+        counter.forget(material)
+        for view, belief in zip(views, beliefs, strict=True):
+            counter.add(material, view.sampled_bins, belief[:, material])
+    colors = counter.colors()
+    return colors, learn_places(views, colors)[0]
+
+
+def _add_cloth(counter: ColorCounter, view: _View, skin: ClipColors) -> None:
+    located, bins = view.located, view.sampled_bins
+    part, along, is_deep = located.part, located.along, located.radii < 0.7
+    chest = (part == BodyPart.TORSO) & (along > 0.08) & (along < 0.75) & is_deep
+    counter.add(Material.UPPER, bins[chest])
+    on_thigh = np.isin(part, (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)) & is_deep
+    on_shin = np.isin(part, (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)) & is_deep
+    knees = (on_thigh & (along > 0.25)) | (on_shin & (along < 0.6))
+    counter.add(Material.LOWER, _without_skin(bins[knees], skin))
+
+
+def _sees_shins(views: Sequence[_View]) -> bool:
+    shins = (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)
+    shares = [float(np.isin(view.located.part, shins).mean()) for view in views]
+    return float(np.median(shares)) > 0.03 if shares else False
 
 
 def _add_skin_and_hair(counter: ColorCounter, view: _View) -> None:
@@ -193,30 +205,36 @@ def _without_skin(bins: np.ndarray, colors: ClipColors) -> np.ndarray:
     return bins[is_cloth] if is_cloth.mean() > 0.2 else bins
 
 
-def learn_places(views: Sequence[_View], colors: ClipColors) -> np.ndarray:
-    """Log-probability of each material at each place of each part, (parts, places, materials).
+def learn_places(views: Sequence[_View], colors: ClipColors) -> tuple[np.ndarray, list[np.ndarray]]:
+    """How often each material was seen at each place of each part.
 
     Left and right share their statistics: garments are symmetric.
+
+    Returns:
+        Log-probabilities (parts, places, materials), and for each view the belief in each material
+        (m, materials), 0 for pixels beside the body.
     """
     seen = 6 * PRIORS + 1e-3
+    beliefs = []
+    size = NUM_PARTS * NUM_PLACES
     for view in views:
         located = view.located
         is_near = (located.part >= 0) & (located.radii < 1.0)
-        part, place = located.part[is_near].astype(int), _places(located)[is_near]
-        evidence = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins[is_near])
+        part, place = np.maximum(located.part.astype(int), 0), _places(located)
+        evidence = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins)
         scores = evidence.T + np.log(PRIORS[part, place] + 1e-4)
-        weights = np.exp(scores - scores.max(1, keepdims=True))
-        weights /= weights.sum(1, keepdims=True)
+        belief = np.exp(scores - scores.max(1, keepdims=True))
+        belief *= is_near[:, None] / belief.sum(1, keepdims=True)
+        beliefs.append(belief)
         cell = part * NUM_PLACES + place
-        size = NUM_PARTS * NUM_PLACES
-        count = np.maximum(np.bincount(cell, minlength=size), 1)
+        count = np.maximum(np.bincount(cell[is_near], minlength=size), 1)
         for material in range(NUM_MATERIALS):
-            mean = np.bincount(cell, weights=weights[:, material], minlength=size) / count
+            mean = np.bincount(cell, weights=belief[:, material], minlength=size) / count
             seen[..., material] += mean.reshape(NUM_PARTS, NUM_PLACES)
     for right, left in LEFT_OF.items():
         seen[[left, right]] = seen[left] + seen[right]
     share = seen / seen.sum(-1, keepdims=True)
-    return (SHARPENING * np.log(share)).astype(np.float32)
+    return (SHARPENING * np.log(share)).astype(np.float32), beliefs
 
 
 def label_pixels(view: _View, colors: ClipColors, places: np.ndarray) -> np.ndarray:
