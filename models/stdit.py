@@ -7,6 +7,7 @@ hand. Inside VitonDiT every block also has a ``fusion``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -34,14 +35,15 @@ class STDiTConfig:
     depth: int = 28
     num_heads: int = 16
     mlp_ratio: float = 4.0
-    patch_size: list[int] = field(default_factory=lambda: [1, 2, 2])  # frames, height, width
+    # frames, height, width; a tuple becomes a list, which YAML and OmegaConf know (hence Any)
+    patch_size: Any = field(default_factory=lambda: [1, 2, 2])
     caption_dim: int = 4096
     caption_length: int = 120
     space_scale: float = 1.0  # a token's index is divided by it: 1.0 at 512 pixels, 0.5 at 256
     time_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "patch_size", list(self.patch_size))
+        object.__setattr__(self, "patch_size", read_patch(self.patch_size))
         sizes = ("in_channels", "out_channels", "depth", "num_heads", "caption_dim")
         for name in (*sizes, "caption_length", "mlp_ratio", "space_scale", "time_scale"):
             if getattr(self, name) <= 0:
@@ -51,11 +53,21 @@ class STDiTConfig:
                 f"dim must be a positive multiple of num_heads ({self.num_heads}) and of 4,"
                 f" not {self.dim}"
             )
-        if len(self.patch_size) != 3 or min(self.patch_size) < 1:
-            raise ValueError(
-                f"patch_size must be three positive numbers (frames, height, width), not"
-                f" {self.patch_size}"
-            )
+
+
+def read_patch(value: object) -> list[int]:
+    """A list or tuple of frames, height and width, as a list.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    sides: Sequence[object] = cast(Any, value) if isinstance(value, (list, tuple)) else ()
+    whole = [side for side in sides if isinstance(side, int) and side >= 1]
+    if len(sides) != 3 or len(whole) != 3:
+        raise ValueError(
+            f"patch_size must be three whole numbers from 1 (frames, height, width), not {value!r}"
+        )
+    return whole
 
 
 class STDiT(nn.Module):

@@ -221,5 +221,6 @@ def test_sizes_that_cannot_be_built_are_refused_with_both_numbers():
         STDiTConfig(dim=32, num_heads=5)
     with pytest.raises(ValueError, match="depth must be positive, not 0"):
         STDiTConfig(depth=0)
-    with pytest.raises(ValueError, match="patch_size"):
-        STDiTConfig(patch_size=[2, 2])
+    for patch in ([2, 2], [1, 2, 0], 2, "1,2,2"):
+        with pytest.raises(ValueError, match="patch_size must be three whole numbers"):
+            STDiTConfig(patch_size=patch)
