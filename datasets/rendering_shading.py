@@ -188,9 +188,8 @@ def _paint_details(
     shoes = np.flatnonzero(material == Material.SHOE)
     albedo[shoes[v[shoes] < -0.017]] = (0.93, 0.92, 0.90)
     hair = np.flatnonzero(material == Material.HAIR)
-    streak = _strands()[
-        ((u[hair] * 6.0 + 0.06 * np.sin(9 * v[hair])) % 1.0 * _HAIR_STRANDS).astype(np.intp)
-    ]
+    turn = u[hair] * np.float32(6.0) + np.float32(0.06) * np.sin(np.float32(9.0) * v[hair])
+    streak = _strands()[(turn * np.float32(_HAIR_STRANDS)).astype(np.int32) % _HAIR_STRANDS]
     albedo[hair] *= (1.0 + 0.13 * streak)[:, None]
     lower = np.flatnonzero(material == Material.LOWER)
     seam = np.abs(np.abs(u[lower]) - 1.5) < 0.05

@@ -41,9 +41,9 @@ def render_reject(name: str, spec: ClipSpec) -> tuple[bytes, str]:
         whole = _encoded(replace(spec, num_frames=min(spec.num_frames, 6)))
         return whole[: len(whole) // 2], "the file ends halfway, before its index"
     if name == "close_up":
-        camera = replace(spec.camera, pixels_per_m=spec.camera.pixels_per_m * 4.2)
+        camera = replace(spec.camera, pixels_per_m=spec.camera.pixels_per_m * 5.0)
         head = 0.925 * spec.dancers[0].figure.body.height
-        row = 0.52 * spec.height - (camera.eye_height_m - head) * camera.pixels_per_m
+        row = 0.55 * spec.height - (camera.eye_height_m - head) * camera.pixels_per_m
         camera = replace(camera, center=(row, 0.5 * spec.width))
         return _encoded(replace(spec, camera=camera, energy=0.12)), "only a face is in view"
     if name == "too_short":

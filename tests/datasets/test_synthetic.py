@@ -11,7 +11,7 @@ import pytest
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from datasets.synthetic import LICENCE, SyntheticConfig, main, write_dancers
-from datasets.synthetic_rejects import REJECTS
+from datasets.synthetic_rejects import REJECTS, render_reject
 from datasets.tracks import read_frames, read_labels
 
 TINY = [
@@ -126,3 +126,9 @@ def test_the_demo_settings_load_and_the_command_reports(
     words = [*TINY, "num_bad=0", "workers=1", f"out={rendered}"]
     assert main(["configs/demo/render.yaml", *words]) == 0
     assert "0 rendered, 3 there before" in capsys.readouterr().out
+
+
+def test_a_close_up_of_the_demos_size_renders_every_hair():
+    spec = SyntheticConfig(duration_s=0.5, fps=4.0).clip("bad", REJECTS.index("close_up"))
+    content, _ = render_reject("close_up", spec)
+    assert read_frames(content).shape == (2, 512, 384, 3)
