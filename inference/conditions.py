@@ -12,11 +12,11 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
-from datasets.masks import inpainting_mask
 
 from configs.errors import ConfigError, DataError
 from curation.perception.protocols import DensePose, Perception, Person
 from datasets.densepose import paste_iuv, render_densepose
+from datasets.masks import inpainting_mask
 from datasets.parts import CATEGORIES
 from inference.framing import Framing, frame_person
 from inference.painter import Progress
@@ -71,36 +71,32 @@ def perceive(
     scale = max(1, round(_WORK_HEIGHT / height))
     boxes = np.concatenate(_look(source, perception, tell) or [np.zeros((0, 4))])
     if not len(boxes):
-        raise DataError(
-            f"no person found in {source.path}; one must be seen from the front or back"
-        )
+        raise _nobody(source)
     framing = frame_person(boxes, source.height, source.width, height * scale, width * scale)
     frames: list[np.ndarray] = []
     times: list[Fraction] = []
-    parses: list[np.ndarray] = []
-    iuvs: list[np.ndarray] = []
-    present: list[bool] = []
+    people: list[Person | None] = []
     previous: Person | None = None
     for batch in _batches(source.frames()):
         cut = [framing.take(frame.image) for frame in batch]
-        people: list[Person | None] = []
         for found in perception.detector.detect(cut):
             people.append(_follow(found, previous))
             previous = people[-1] or previous
-        poses = perception.densepose.estimate(cut, people)
-        parses += perception.parser.parse(cut, people)
-        iuvs.append(_full_size(poses, framing.out_height, framing.out_width))
-        present += [person is not None for person in people]
         frames += cut
         times += [frame.time for frame in batch]
         tell("looking at the person", len(frames), None)
+    present = [person is not None for person in people]
     if not any(present):
-        raise DataError(
-            f"no person found in {source.path}; one must be seen from the front or back"
-        )
-    iuv = np.concatenate(iuvs)
-    mask = inpainting_mask(np.stack(parses), iuv, category)
-    mask = _bridge(mask, present, round(_BRIDGED_S * source.fps))
+        raise _nobody(source)
+    # all frames at once: a parser learns the colours of the clothes from the whole of them
+    iuv = _full_size(
+        perception.densepose.estimate(frames, people), framing.out_height, framing.out_width
+    )
+    tell("DensePose and mask", 1, 3)
+    parses = np.stack(perception.parser.parse(frames, people))
+    tell("DensePose and mask", 2, 3)
+    mask = _bridge(inpainting_mask(parses, iuv, category), present, round(_BRIDGED_S * source.fps))
+    tell("DensePose and mask", 3, 3)
     return VideoConditions(
         framing=framing,
         frames=np.stack(frames),
@@ -109,6 +105,10 @@ def perceive(
         times=times,
         num_without_person=len(present) - sum(present),
     )
+
+
+def _nobody(source: SourceVideo) -> DataError:
+    return DataError(f"no person found in {source.path}; one must be seen from the front or back")
 
 
 def _look(source: SourceVideo, perception: Perception, tell: Progress) -> list[np.ndarray]:

@@ -48,16 +48,16 @@ class TryOnResult:
         for frame in self._frames():
             yield frame.image
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, progress: Progress | None = None) -> Path:
         """Write an MP4 with the source's size, frame rate and sound, marked as synthetic."""
         comment = (
             f"Synthetic video: clothing replaced by VITON-DiT ({self.report.get('checkpoint', '')}"
             f", step {self.report.get('step', '?')}), {self.report.get('date', '')}"
         )
-        write_result(path, self._frames(), self.source, comment)
+        write_result(path, self._frames(progress), self.source, comment)
         return Path(path)
 
-    def _frames(self) -> Iterator[SourceFrame]:
+    def _frames(self, progress: Progress | None = None) -> Iterator[SourceFrame]:
         framing, mask = self.conditions.framing, self.conditions.mask
         for index, frame in zip(range(len(self.painted)), self.source.frames(), strict=False):
             result = framing.put_back(frame.image, self.painted[index])
@@ -67,6 +67,8 @@ class TryOnResult:
                 )
                 result = paste_back(frame.image, result, whole_mask)
             yield replace(frame, image=result)
+            if progress is not None:
+                progress("writing", index + 1, len(self.painted))
 
 
 class TryOnPipeline:

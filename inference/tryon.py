@@ -3,6 +3,7 @@
 python -m inference.tryon [configs/tryon.yaml] video=v.mp4 garment=g.png out=o.mp4 [key=value ...]
 """
 
+import os
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -80,9 +81,8 @@ def main(argv: list[str]) -> int | None:
     for name in ("video", "garment", "out"):
         if not getattr(config, name):
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
-    if Path(config.out).suffix.lower() != ".mp4":
-        raise ConfigError(f"out={config.out} must end with .mp4")
     source = open_video(config.video)
+    _check_out(Path(config.out), source.path)
     read_image(config.garment)
     checkpoint = find_checkpoint(config.checkpoint, Path(config.runs))
     from curation.perception.select import choose_perception
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int | None:
         result = pipeline(
             source.path, config.garment, config.category, config.seed, config.paste_back, bars.tell
         )
-        result.save(config.out)
+        result.save(config.out, bars.tell)
     sys.stdout.write(_summary(result, Path(config.out), time.monotonic() - start))
     return None
 
@@ -150,6 +150,20 @@ def find_checkpoint(given: str | None, runs: Path) -> Path:
             "or give checkpoint=FILE"
         )
     return found[-1]
+
+
+def _check_out(out: Path, video: Path) -> None:
+    """Refuse a place that could not be written hours later."""
+    if out.suffix.lower() != ".mp4":
+        raise ConfigError(f"out={out} must end with .mp4")
+    if out.exists() and out.samefile(video):
+        raise DataError(f"out={out} is the source video itself; name another file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"out={out}: its folder cannot be made: {error.strerror}") from error
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise DataError(f"out={out} cannot be written; name a file in a folder that is yours")
 
 
 class _Bars:

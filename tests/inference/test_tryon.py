@@ -120,7 +120,8 @@ def test_conditions_follow_the_person(tmp_path, perception):
     assert (found.mask[shirts] == 255).mean() > 0.97
     assert (found.mask > 0).mean() < 0.6
     assert (found.densepose[:, 0, 0] == (68, 1, 84)).all()  # nobody in the corner
-    assert calls[-1][:2] == ("looking at the person", 9)
+    assert ("looking at the person", 9, None) in calls
+    assert calls[-1] == ("DensePose and mask", 3, 3)
 
 
 def test_a_person_missed_for_a_moment_is_painted_through_and_one_who_left_is_not(
@@ -213,6 +214,7 @@ def run(capsys, *words):
         (["video={video}", "garment={garment}", "out={out}", "runs={runs}"], "`make demo`"),
         (["video={video}", "garment={garment}", "out={out}", "seeds=1"], "did you mean 'seed'"),
         (["video={video}", "garment={garment}", "out={out}", "sampler.eta=2"], "0 to 1"),
+        (["video={video}", "garment={garment}", "out={text}/o.mp4"], "its folder cannot be made"),
         (["video={video}", "more"], "'more' is not key=value"),
     ],
 )
