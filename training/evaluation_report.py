@@ -97,19 +97,22 @@ def _scores(metrics: dict[str, Any], content: dict[str, Any]) -> str:
     legend = (
         '<p class="note">Rows in italics are trivial baselines. Paired, the copied source is the '
         "truth itself: it shows the end of each scale. Small figures: 95 % interval (bootstrap "
-        "over videos; jackknife for VFID; blocks for KVD). A dash: see the list below.</p>"
+        "over videos; jackknife for VFID; blocks for KVD). ΔE: distance of the garment's mean "
+        "colour from the wanted one; 1 is just visible, 40 another colour.</p>"
     )
     return facts + score_table(metrics, content) + legend + (f"<ul>{notes}</ul>" if notes else "")
 
 
 def _score_cell(score: dict[str, Any], *, is_best: bool) -> object:
     if "value" not in score:
-        return "–"
+        why = escape(score["gap"], quote=True)
+        short = escape(score["gap"].partition(":")[0])
+        return webpage.Html(f'<small class="note" title="{why}">{short}</small>')
     value = f"{score['value']:.4g}"
     shown = f"<b>{value}</b>" if is_best else value
     if score.get("interval"):
         low, high = score["interval"]
-        shown += f'<br><small class="note">{low:.3g} … {high:.3g}</small>'
+        shown += f'<br><small class="note" style="white-space:nowrap">{low:.3g}–{high:.3g}</small>'
     return webpage.Html(shown)
 
 
@@ -136,18 +139,14 @@ def _published(metrics: dict[str, Any]) -> str:
         cells = [row["scores"][key] for key in ("ssim", "lpips", "vfid_i3d", "vfid_resnext")]
         shown = [_score_cell(cell, is_best=False) for cell in cells]
         name = webpage.Html(f"<b>{escape(row['method'])}</b>")
-        rows.append([name, *shown[:3], "–", shown[3], metrics["protocol"]["name"]])
+        rows.append([name, *shown[:3], "", shown[3], metrics["protocol"]["name"]])
     for entry in VVT_PAIRED:
-        numbers = (
-            entry.ssim, entry.lpips, entry.vfid_i3d, entry.vfid_resnext_old, entry.vfid_resnext
-        )  # fmt: skip
-        rows.append(
-            [
-                entry.method,
-                *["–" if number is None else number for number in numbers],
-                "as published",
-            ]
+        frames = [f"{number:.3f}" for number in (entry.ssim, entry.lpips, entry.vfid_i3d)]
+        old, new = (
+            "" if number is None else f"{number:.4g}"
+            for number in (entry.vfid_resnext_old, entry.vfid_resnext)
         )
+        rows.append([entry.method, *frames, old, new, "as published"])
     note = (
         '<p class="note">VVT test videos, paired, as the papers print them. VFID-ResNeXt exists on '
         "two scales that never share a column. LPIPS differs by backbone, SSIM by resolution and "

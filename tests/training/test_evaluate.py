@@ -322,7 +322,7 @@ def test_evaluations_of_different_protocols_do_not_compare(setting: dict[str, An
     evaluate(EvaluationConfig(**setting, name="public", protocol="catv2ton-mp4"))
     out = Path(setting["out"])
     one, two, public = (read_metrics(out / f"synthetic-{n}") for n in ("one", "two", "public"))
-    assert [table.row_count for table in comparison(one, two)] == [8]
+    assert [table.row_count for table in comparison(one, two)] == [9]
     with pytest.raises(ConfigError, match=r"clip_colour_order: 'rgb' and 'bgr'"):
         comparison(one, public)
 

@@ -9,10 +9,11 @@ import re
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-from torchmetrics.functional.image.lpips import _LPIPS
+from torchmetrics.functional.image.lpips import _LPIPS, _normalize_tensor
 
 FRAMES_AT_ONCE = 16
 _LAYER = re.compile(r"^features\.(\d+)\.(.+)$")
@@ -58,15 +59,44 @@ class Lpips:
 
     @torch.no_grad()
     def per_frame(
-        self, prediction: UInt8[np.ndarray, "t h w 3"], truth: UInt8[np.ndarray, "t h w 3"]
-    ) -> Float[np.ndarray, " t"]:
-        """LPIPS of every RGB frame; 0 for equal frames."""
-        values: list[np.ndarray] = []
+        self,
+        prediction: UInt8[np.ndarray, "t h w 3"],
+        truth: UInt8[np.ndarray, "t h w 3"],
+        region: Bool[np.ndarray, "t h w"],
+    ) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
+        """LPIPS of every RGB frame, and its mean over the region's pixels.
+
+        The frame's number is torchmetrics': the mean of each layer's distance map, summed over
+        layers. In the region the maps, brought to the frame's size, are averaged where it is True;
+        NaN in a frame without region. Both are 0 for equal frames.
+        """
+        whole: list[np.ndarray] = []
+        inside: list[np.ndarray] = []
+        device = next(self.network.parameters()).device
         for start in range(0, len(prediction), FRAMES_AT_ONCE):
             chosen = slice(start, start + FRAMES_AT_ONCE)
-            distance = self.network(_to_tensor(prediction[chosen]), _to_tensor(truth[chosen]))
-            values.append(distance.double().reshape(-1).numpy())
-        return np.concatenate(values)
+            weights = torch.from_numpy(region[chosen]).to(device)[:, None]
+            total = torch.zeros(len(weights), dtype=torch.float64, device=device)
+            masked = torch.zeros_like(total)
+            for distance in self._layer_maps(
+                _to_tensor(prediction[chosen]).to(device), _to_tensor(truth[chosen]).to(device)
+            ):
+                total += distance.double().mean(dim=(1, 2, 3))
+                full = F.interpolate(distance, weights.shape[-2:], mode="bilinear")
+                masked += (full * weights).double().sum(dim=(1, 2, 3))
+            whole.append(total.cpu().numpy())
+            inside.append((masked / weights.sum(dim=(1, 2, 3))).cpu().numpy())
+        return np.concatenate(whole), np.concatenate(inside)
+
+    def _layer_maps(
+        self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
+    ) -> list[Tensor]:
+        """Zhang et al. 2018, equation 1, before its mean over positions: (b 1 h' w') a layer."""
+        features = [self.network.net(self.network.scaling_layer(side)) for side in (first, second)]
+        maps: list[Tensor] = []
+        for linear, one, other in zip(self.network.lins, *features, strict=True):
+            maps.append(linear((_normalize_tensor(one) - _normalize_tensor(other)) ** 2))
+        return maps
 
 
 def _to_tensor(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[Tensor, "t 3 h w"]:

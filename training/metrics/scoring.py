@@ -34,7 +34,8 @@ from training.metrics.suite import METRICS, MetricSuite
 Video = UInt8[np.ndarray, "t h w 3"]
 CLIPS_AT_ONCE = 4
 FEATURE_METRICS = {"vfid_i3d": "i3d", "vfid_resnext": "resnext", "kvd": "i3d"}
-SCORING_VERSION = 1
+FRAME_METRICS = ("ssim", "ssim_masked", "lpips", "lpips_masked")
+SCORING_VERSION = 2
 """Raised when a per-video number changes its meaning, so that no cached one is taken for it."""
 
 
@@ -47,6 +48,7 @@ class VideoScores:
     ssim: float | None
     ssim_masked: float | None
     lpips: float | None
+    lpips_masked: float | None
     colour_delta_e: float | None
     colour_delta_e_76: float | None
     ssim_frames: list[float]
@@ -109,16 +111,16 @@ class Scorer:
     def _compute(
         self, prediction: Video, truth: Video | None, item: BenchmarkItem, pairing: str
     ) -> VideoScores:
-        ssim = ssim_masked = lpips = None
+        ssim = ssim_masked = lpips = lpips_masked = None
         ssim_frames: list[float] = []
         if truth is not None:
             colour = self.suite.protocol.ssim_colour
             whole, inside = ssim_per_frame(prediction, truth, item.mask > 127, colour)
             ssim, ssim_frames = float(whole.mean()), [round(float(value), 5) for value in whole]
-            painted = inside[~np.isnan(inside)]
-            ssim_masked = float(painted.mean()) if len(painted) else None
+            ssim_masked = _mean_of_known(inside)
             if self.suite.lpips is not None:
-                lpips = float(self.suite.lpips.per_frame(prediction, truth).mean())
+                whole, inside = self.suite.lpips.per_frame(prediction, truth, item.mask > 127)
+                lpips, lpips_masked = float(whole.mean()), _mean_of_known(inside)
         shown = region_colour(prediction, item.garment_region)
         wanted = (
             mean_lab(garment_pixels(item.garment(pairing)))
@@ -135,6 +137,7 @@ class Scorer:
             ssim=ssim,
             ssim_masked=ssim_masked,
             lpips=lpips,
+            lpips_masked=lpips_masked,
             colour_delta_e=delta_e,
             colour_delta_e_76=delta_e_76_value,
             ssim_frames=ssim_frames,
@@ -175,7 +178,7 @@ def summarise(scores: MethodScores, reference: MethodScores, has_truth: bool) ->
     summary: dict[str, Any] = {}
     for metric in METRICS:
         gap = scores.scorer.suite.gap(metric)
-        if metric.key in ("ssim", "ssim_masked", "lpips") and not has_truth:
+        if metric.key in FRAME_METRICS and not has_truth:
             gap = "no truth: nobody knows what the unpaired result should look like"
         if gap is not None:
             summary[metric.key] = {"gap": gap}
@@ -207,6 +210,12 @@ def _set_distance(key: str, scores: MethodScores, reference: MethodScores) -> di
         "interval": interval(ours, real, distance),
         "num_clips": len(first),
     }
+
+
+def _mean_of_known(values: np.ndarray) -> float | None:
+    """Mean over the frames that have a value; None where none has."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def _digest(arrays: Sequence[np.ndarray], settings: Sequence[object]) -> str:

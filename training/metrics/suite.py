@@ -31,13 +31,14 @@ class MetricName:
 
 METRICS = (
     MetricName(key="ssim", label="SSIM", is_higher_better=True),
-    MetricName(key="ssim_masked", label="SSIM, masked region", is_higher_better=True),
+    MetricName(key="ssim_masked", label="SSIM in mask", is_higher_better=True),
     MetricName(key="lpips", label="LPIPS", is_higher_better=False, needs="lpips"),
+    MetricName(key="lpips_masked", label="LPIPS in mask", is_higher_better=False, needs="lpips"),
     MetricName(key="vfid_i3d", label="VFID-I3D", is_higher_better=False, needs="i3d"),
     MetricName(key="vfid_resnext", label="VFID-ResNeXt", is_higher_better=False, needs="resnext"),
     MetricName(key="kvd", label="KVD", is_higher_better=False, needs="i3d"),
-    MetricName(key="colour_delta_e", label="garment colour, ΔE 2000", is_higher_better=False),
-    MetricName(key="colour_delta_e_76", label="garment colour, ΔE 76", is_higher_better=False),
+    MetricName(key="colour_delta_e", label="colour ΔE 2000", is_higher_better=False),
+    MetricName(key="colour_delta_e_76", label="colour ΔE 76", is_higher_better=False),
 )
 
 

@@ -106,8 +106,29 @@ def test_lpips_equals_torchmetrics_on_the_same_backbone(
     with torch.no_grad():
         expected = direct(to_tensor(prediction) * 2 - 1, to_tensor(truth) * 2 - 1).flatten()
     ours = Lpips(net, backbones[net])
-    np.testing.assert_allclose(ours.per_frame(prediction, truth), expected.numpy(), rtol=1e-5)
-    assert ours.per_frame(truth[:2], truth[:2]).tolist() == [0, 0]
+    everywhere = np.ones(truth.shape[:3], dtype=bool)
+    whole, inside = ours.per_frame(prediction, truth, everywhere)
+    np.testing.assert_allclose(whole, expected.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(inside, whole, rtol=0.05)  # maps are widened to the frame
+    equal = ours.per_frame(truth[:2], truth[:2], everywhere[:2])
+    assert [side.tolist() for side in equal] == [[0, 0], [0, 0]]
+
+
+def test_masked_lpips_sees_a_fault_where_it_is(
+    backbones: dict[str, dict[str, torch.Tensor]],
+) -> None:
+    truth = np.full((2, 96, 96, 3), 128, np.uint8)
+    prediction = truth.copy()
+    prediction[:, 8:24, 8:24] = 255
+    fault = np.zeros(truth.shape[:3], dtype=bool)
+    fault[0, 8:24, 8:24] = True
+    elsewhere = np.zeros_like(fault)
+    elsewhere[0, 72:, 72:] = True
+    metric = Lpips("squeeze", backbones["squeeze"])
+    _, here = metric.per_frame(prediction, truth, fault)
+    _, there = metric.per_frame(prediction, truth, elsewhere)
+    assert there[0] < 0.2 * here[0]
+    assert np.isnan(here[1])
 
 
 def test_a_backbone_under_another_name_is_refused(
