@@ -49,7 +49,9 @@ class SourceJob:
     """A source to be curated."""
 
     source: Source
-    fingerprint: str
+    sha256: str
+    name: str
+    fingerprint: str  # of everything that decides what becomes of it
     known: dict[str, ClipRow]  # clips made before, by what was asked for: they are not made again
 
 
@@ -201,6 +203,7 @@ class Curator:
         record = {
             **asdict(clip),
             "backends": self._infos,
+            "category": self.config.agnostic.category,
             "request": request,
             "hashes": np.packbits(hashes, axis=1).tobytes().hex(),
         }

@@ -1,7 +1,303 @@
-"""report.html (being written)."""
+"""report.html: what was kept, what was let go and why, with pictures and the numbers behind."""
 
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curation.catalogue import CatalogueEntry
+from curation.ledger import SourceRow
+from curation.report_charts import histograms
+from curation.report_pictures import clip_strip, preview_strip, track_strip
+from curation.settings import CurateConfig
+from curation.signals import Signals, read_signals
+from curation.storage import write_file
+from datasets.webpage import (
+    Html,
+    captioned,
+    cards,
+    grid,
+    jpeg_image,
+    page,
+    section,
+    table,
+)
+
+logger = logging.getLogger(__name__)
+
+MEANINGS = {
+    "empty_file": "the file has 0 bytes",
+    "not_a_video": "the file is something else",
+    "no_video_stream": "it holds sound only",
+    "truncated": "its index or all of its frames are missing",
+    "no_frames": "not one frame could be decoded",
+    "too_small": "the picture is too small to show a garment",
+    "too_large": "the picture is larger than the limit",
+    "too_long": "the header says it is longer than the limit",
+    "hdr": "high dynamic range would come out washed out",
+    "timed_out": "its worker took longer than the time limit",
+    "worker_failed": "its worker crashed",
+    "too_short": "no stretch is long enough",
+    "dark": "too dark to see",
+    "blurred": "out of focus or smeared",
+    "frozen": "the picture stands still",
+    "duplicate_frames": "a slow frame rate stretched to a fast one",
+    "corrupt_frames": "frames could not be decoded",
+    "no_person": "nobody is seen",
+    "two_people": "more than one person is seen",
+    "body_hidden": "shoulders or hips are out of view",
+    "person_too_small": "the person is too small in the picture",
+    "densepose_failed": "the body could not be mapped",
+    "garment_too_small": "the garment is hardly seen",
+    "mask_failed": "the mask is empty, leaks, or covers nearly everything",
+    "near_duplicate": "another clip shows the same thing, better",
+}
+"""Reject codes in a reader's words."""
+MAX_KEPT, MAX_TRACKS, MAX_REJECTED = 48, 12, 9
 
 
-def write_report(path: Path, entries, sources, config) -> None:
-    pass
+def write_report(
+    path: Path,
+    entries: Sequence[CatalogueEntry],
+    sources: Sequence[SourceRow],
+    config: CurateConfig,
+) -> None:
+    """Write the page, whole or not at all."""
+    out = path.parent
+    kept = [entry for entry in entries if entry.is_kept]
+    rejected = [entry for entry in entries if not entry.is_kept]
+    sections = [
+        section("What was let go, and where", _funnel(entries, sources)),
+        section("Reasons", _reasons(rejected, sources)),
+        section("Kept", _kept_sheet(kept, out / "clips")),
+        section("Tracks", _tracks_sheet(kept, out / "clips")),
+        *_rejected_sections(rejected, out / "signals"),
+        section("Where the thresholds lie", histograms(entries, config)),
+        section("Sources", _source_table(entries, sources)),
+        section("Models", _models(kept)),
+        section("Cost", _cost(sources)),
+    ]
+    title = "Curation report"
+    seconds = sum(entry.clip.record["end_s"] - entry.clip.record["start_s"] for entry in kept)
+    total = len(entries) + sum(source.code is not None for source in sources)
+    figures = cards(
+        [
+            (str(len(sources)), "videos"),
+            (str(len(kept)), "clips kept"),
+            (str(total - len(kept)), "rejected"),
+            (_duration(seconds), "of one person moving"),
+            (str(len({entry.group for entry in kept})), "groups that splits keep together"),
+        ]
+    )
+    lead = "Raw videos in, clips of exactly one person out; every decision with its evidence."
+    text = page(title, lead, [figures, *[part for part in sections if part]])
+    write_file(path, lambda file: file.write(text.encode()))
+
+
+def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
+    readable = [source for source in sources if source.code is None]
+    codes = Counter(entry.clip.code for entry in entries if not entry.is_kept)
+    picture = ("too_short", "dark", "blurred", "frozen", "duplicate_frames", "corrupt_frames")
+    people = ("no_person", "two_people", "body_hidden", "person_too_small")
+    tracks = ("densepose_failed", "garment_too_small", "mask_failed")
+    steps: list[tuple[str, int]] = [("videos", len(sources)), ("readable videos", len(readable))]
+    left = len(entries)
+    steps.append(("scenes and stretches", left))
+    for label, group in (
+        ("sharp, lit, moving, long enough", picture),
+        ("one person, body in view", people),
+        ("all tracks made", tracks),
+        ("no near-duplicate", ("near_duplicate",)),
+    ):
+        left -= sum(codes[code] for code in group)
+        steps.append((label, left))
+    widest = max(count for _, count in steps) or 1
+    rows = [(label, count, Html(_bar(count / widest))) for label, count in steps]
+    return table(("step", "left", ""), rows)
+
+
+def _bar(share: float) -> str:
+    return (
+        '<div style="background:var(--line,#ddd);border-radius:4px;min-width:10rem">'
+        '<div style="background:var(--accent,#4477aa);border-radius:4px;height:.8rem;'
+        f'width:{100 * share:.1f}%"></div></div>'
+    )
+
+
+def _reasons(rejected: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
+    found: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    for entry in rejected:
+        found[str(entry.clip.code)].append((entry.source.name, entry.clip.evidence))
+    for source in sources:
+        if source.code is not None:
+            found[source.code].append((source.name, source.evidence))
+    if not found:
+        return "<p>Nothing was rejected.</p>"
+    rows = [
+        (code, len(cases), MEANINGS.get(code, ""), cases[0][0], _evidence(cases[0][1]))
+        for code, cases in sorted(found.items(), key=lambda item: -len(item[1]))
+    ]
+    return table(("reason", "clips", "what it means", "for example", "its evidence"), rows)
+
+
+def _evidence(evidence: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in evidence.items()
+    )
+
+
+def _kept_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
+    if not kept:
+        return "<p>No clip was kept.</p>"
+    figures: list[str] = []
+    for entry in _spread(kept, MAX_KEPT):
+        record = entry.clip.record
+        assert entry.clip.folder is not None
+        strip = jpeg_image(clip_strip(clips / entry.clip.folder, 4), entry.source.name)
+        figures.append(
+            captioned(
+                strip,
+                f"{entry.source.name}, {record['start_s']:.2f}-{record['end_s']:.2f} s, "
+                f"{record['height']}x{record['width']}, {record['fps']:.4g} fps, {entry.split}",
+            )
+        )
+    return _how_many(len(figures), len(kept)) + grid(figures, 360)
+
+
+def _tracks_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
+    if not kept:
+        return ""
+    figures: list[str] = []
+    for entry in _spread(kept, MAX_TRACKS):
+        assert entry.clip.folder is not None
+        strip = jpeg_image(track_strip(clips / entry.clip.folder), entry.source.name)
+        scores = entry.clip.record.get("scores") or {}
+        area = scores.get("mask_area")
+        note = "" if area is None else f", mask on {100 * area:.0f}% of the frame"
+        figures.append(captioned(strip, f"{entry.source.name}{note}"))
+    lead = (
+        "<p>From left: frame; what is to be painted, in red; the agnostic frame; DensePose; "
+        "clothes labels; the garment as it is given to the model.</p>"
+    )
+    return lead + _how_many(len(figures), len(kept)) + grid(figures, 560)
+
+
+def _rejected_sections(rejected: Sequence[CatalogueEntry], folder: Path) -> list[str]:
+    by_code: dict[str, list[CatalogueEntry]] = defaultdict(list)
+    for entry in rejected:
+        by_code[str(entry.clip.code)].append(entry)
+    sections: list[str] = []
+    cache: dict[str, Signals | None] = {}
+    for code, cases in sorted(by_code.items(), key=lambda item: -len(item[1])):
+        figures: list[str] = []
+        for entry in _spread(cases, MAX_REJECTED):
+            signals = _signals_of(entry.source, folder, cache)
+            record = entry.clip.record
+            span = (record["start_s"], record["end_s"])
+            strip = None if signals is None else preview_strip(signals, span, 4)
+            if strip is None:
+                continue
+            caption = (
+                f"{entry.source.name}, {span[0]:.2f}-{span[1]:.2f} s: "
+                f"{_evidence(entry.clip.evidence)}"
+            )
+            figures.append(captioned(jpeg_image(strip, entry.source.name), caption))
+        heading = f"Rejected: {code} ({MEANINGS.get(code, '')})"
+        sections.append(section(heading, _how_many(len(figures), len(cases)) + grid(figures, 360)))
+    return sections
+
+
+def _signals_of(
+    source: SourceRow, folder: Path, cache: dict[str, Signals | None]
+) -> Signals | None:
+    if source.sha256 not in cache:
+        name = source.facts.get("signals")
+        path = folder / str(name)
+        cache.clear()  # one at a time: long sources have megabytes of signals
+        cache[source.sha256] = read_signals(path) if name and path.is_file() else None
+    return cache[source.sha256]
+
+
+def _source_table(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
+    by_source: dict[str, list[CatalogueEntry]] = defaultdict(list)
+    for entry in entries:
+        by_source[entry.source.sha256].append(entry)
+    rows: list[tuple[object, ...]] = []
+    for source in sorted(sources, key=lambda row: row.name):
+        theirs = by_source[source.sha256]
+        kept = sum(entry.is_kept for entry in theirs)
+        reasons = Counter(entry.clip.code for entry in theirs if not entry.is_kept)
+        if source.code is not None:
+            reasons[source.code] += 1
+        header = source.facts.get("header") or {}
+        size = f"{header['height']}x{header['width']}" if header else ""
+        notes = [f"{code} {count}" for code, count in reasons.most_common()]
+        notes += ["ends early"] if source.facts.get("is_partial") else []
+        notes += [f"also as {', '.join(source.also_named)}"] if source.also_named else []
+        rows.append(
+            (
+                source.name, size, source.facts.get("duration_s", ""), kept,
+                "; ".join(notes), source.sidecar.get("licence") or "unknown",
+            )
+        )  # fmt: skip
+    return table(
+        ("video", "size", "seconds", "kept", "rejected because", "licence"), rows, is_sortable=True
+    )
+
+
+def _models(kept: Sequence[CatalogueEntry]) -> str:
+    used = {
+        (role, info["name"], info["version"], info["weights_sha256"] or "", info["note"])
+        for entry in kept
+        for role, info in (entry.clip.record.get("backends") or {}).items()
+    }
+    if not used:
+        return ""
+    rows = [
+        (role, name, version, ", ".join(part[:12] for part in weights.split("+")), note or "exact")
+        for role, name, version, weights, note in sorted(used)
+    ]
+    return table(
+        ("role", "model", "version", "weights", "what it stands in for, and the cost"), rows
+    )
+
+
+def _cost(sources: Sequence[SourceRow]) -> str:
+    measured = [source for source in sources if source.facts.get("pass_cpu_s")]
+    frames = sum(source.facts["num_frames"] for source in measured)
+    if not frames:
+        return ""
+    first = sum(source.facts["pass_cpu_s"] for source in measured)
+    total = sum(source.facts["cpu_s"] for source in measured)
+    return table(
+        ("part", "CPU s", "CPU ms a source frame", "frames a second and core"),
+        [
+            ("the cheap pass", first, 1000 * first / frames, frames / max(first, 1e-9)),
+            (
+                "everything, when last curated",
+                total,
+                1000 * total / frames,
+                frames / max(total, 1e-9),
+            ),
+        ],
+    )
+
+
+def _spread(items: Sequence[CatalogueEntry], limit: int) -> list[CatalogueEntry]:
+    """At most ``limit`` of them, evenly picked in order of source name."""
+    ordered = sorted(items, key=lambda entry: (entry.source.name, entry.clip.clip_id))
+    if len(ordered) <= limit:
+        return ordered
+    return [ordered[int(index)] for index in np.linspace(0, len(ordered) - 1, limit)]
+
+
+def _how_many(shown: int, total: int) -> str:
+    return "" if shown == total else f"<p>{shown} of {total}.</p>"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

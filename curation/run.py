@@ -7,9 +7,10 @@ where it was: nothing is decoded twice. ``bench=vvt`` prepares a benchmark inste
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,9 +19,11 @@ from rich.table import Table
 from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
+from curation.benchmark import FramesJob, frames_row, prepare_jobs
+from curation.benchmark import build_worker as build_bench_worker
 from curation.catalogue import build_catalogue, packed_clips
 from curation.executor import Failure, Limit, run_jobs
-from curation.ledger import ClipRow, Ledger
+from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.manifest import manifest_rows, write_manifest
 from curation.perception.select import choose_perception
 from curation.pipeline import (
@@ -33,7 +36,7 @@ from curation.pipeline import (
 from curation.report import write_report
 from curation.settings import CurateConfig
 from curation.shards import pack_shards
-from curation.sources import Source, find_sources
+from curation.sources import Source, check_folder, find_sources
 from curation.storage import sweep
 from curation.video import cpu_count
 
@@ -41,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 USAGE = "python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ..."
 EXIT_STRICT = 1
+AnyJob = TypeVar("AnyJob", SourceJob, FramesJob)
 
 
 @dataclass(kw_only=True)
@@ -56,12 +60,7 @@ class Outcome:
 def main(argv: list[str]) -> int:
     """Entry of ``python -m curation.run``."""
     config = load_config(CurateConfig, *split_arguments(argv, USAGE))
-    if config.bench is not None:
-        from curation.benchmark import prepare_benchmark
-
-        outcome = prepare_benchmark(config)
-    else:
-        outcome = curate(config)
+    outcome = curate(config) if config.bench is None else prepare_benchmark(config)
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
 
@@ -74,85 +73,115 @@ def curate(config: CurateConfig) -> Outcome:
     """
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
-    out = Path(config.out)
-    with Ledger(out / "ledger.sqlite") as ledger:
+    check_folder(Path(config.src))
+    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         sources = find_sources(Path(config.src), ledger.hash_of)
-        return curate_sources(sources, config, ledger)
-
-
-def curate_sources(sources: list[Source], config: CurateConfig, ledger: Ledger) -> Outcome:
-    """Do what is missing for these sources, then pack and report everything in the ledger."""
-    out = Path(config.out)
-    for folder in ("clips", "signals"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        sweep(out / folder)
-    save_config(config, out / "config.yaml")
-    perception = choose_perception(config.perception, config.weights)
-    jobs = _jobs(sources, config, ledger, fingerprint_of_run(config, perception))
-    outcome = Outcome(num_sources=len(sources))
-    if jobs:
-        _work_off(jobs, config, ledger, outcome)
-    ledger.update_names(sources)
-    logger.info(
-        "decoded %d sources; %d of %d were done before",
-        outcome.num_decoded,
-        len(sources) - len(jobs),
-        len(sources),
-    )
-    _finish(config, ledger, outcome)
+        perception = choose_perception(config.perception, config.weights)
+        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
+        build = functools.partial(build_worker, config)
+        outcome = work_off(jobs, build, source_row, config, ledger)
+        ledger.update_names(sources)
+        finish(config, ledger, outcome)
     return outcome
 
 
-def _jobs(
-    sources: list[Source], config: CurateConfig, ledger: Ledger, run_fingerprint: str
-) -> list[SourceJob]:
-    """Sources that were never curated, or not with these settings and models."""
+def prepare_benchmark(config: CurateConfig) -> Outcome:
+    """Make the tracks of ``config.bench`` once; its shards lie in its own folder."""
+    config, jobs = prepare_jobs(config)
+    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+        build = functools.partial(build_bench_worker, config)
+        outcome = work_off(jobs, build, frames_row, config, ledger)
+        finish(config, ledger, outcome)
+    return outcome
+
+
+def _source_jobs(sources: list[Source], ledger: Ledger, run_fingerprint: str) -> list[SourceJob]:
     known: dict[str, dict[str, ClipRow]] = {}
     for clip in ledger.clips():
         request = clip.record.get("request")
         if request:
             known.setdefault(clip.source_sha256, {})[request] = clip
-    jobs = [
+    return [
         SourceJob(
             source=source,
+            sha256=source.sha256,
+            name=source.name,
             fingerprint=f"{run_fingerprint}-{source.companions_sha256 or ''}-"
             f"{source.sidecar.split == 'bench'}",
             known=known.get(source.sha256, {}),
         )
         for source in sources
     ]
-    return [job for job in jobs if ledger.fingerprint_of(job.source.sha256) != job.fingerprint]
 
 
-def _work_off(
-    jobs: list[SourceJob], config: CurateConfig, ledger: Ledger, outcome: Outcome
-) -> None:
-    workers = min(config.workers or cpu_count(), len(jobs))
-    kept = rejected = 0
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("curating"), BarColumn(), MofNCompleteColumn(), TextColumn("videos"),
-        TimeRemainingColumn(), TextColumn("[green]{task.fields[kept]} kept"),
-        TextColumn("[red]{task.fields[rejected]} rejected"),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=len(jobs), kept=0, rejected=0)
-        build = functools.partial(build_worker, config)
-        for done, (job, result) in enumerate(
-            run_jobs(jobs, build, workers, config.limits.base_s), start=1
-        ):
+def work_off(
+    jobs: Sequence[AnyJob],
+    build: Callable[[], Callable[[AnyJob, Callable[[Limit], None]], SourceResult]],
+    failed_row: Callable[..., SourceRow],
+    config: CurateConfig,
+    ledger: Ledger,
+) -> Outcome:
+    """Do what the ledger does not hold yet, with these settings and models."""
+    out = Path(config.out)
+    for folder in ("clips", "signals"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        sweep(out / folder)
+    save_config(config, out / "config.yaml")
+    outcome = Outcome(num_sources=len(jobs))
+    missing = [job for job in jobs if ledger.fingerprint_of(job.sha256) != job.fingerprint]
+    workers = min(config.workers or cpu_count(), max(len(missing), 1))
+    with _Counter(len(missing)) as counter:
+        for job, result in run_jobs(missing, build, workers, config.limits.base_s):
             if isinstance(result, Failure):
-                logger.warning("%s: %s (%s)", job.source.name, result.code, result.detail)
-                row = source_row(job, code=result.code, evidence={"detail": result.detail})
+                logger.warning("%s: %s (%s)", job.name, result.code, result.detail)
+                row = failed_row(job, code=result.code, evidence={"detail": result.detail})
                 result = SourceResult(row=row, clips=[], was_decoded=True)
             ledger.record(result.row, result.clips)
             outcome.num_decoded += result.was_decoded
-            kept += sum(clip.status == "kept" for clip in result.clips)
-            rejected += sum(clip.status != "kept" for clip in result.clips)
-            rejected += result.row.code is not None
-            progress.update(task, advance=1, kept=kept, rejected=rejected)
-            if not console.is_terminal and (done % 10 == 0 or done == len(jobs)):
-                logger.info("%d/%d videos, %d kept, %d rejected", done, len(jobs), kept, rejected)
+            counter.count(result)
+    logger.info(
+        "decoded %d sources; %d of %d were done before",
+        outcome.num_decoded,
+        len(jobs) - len(missing),
+        len(jobs),
+    )
+    return outcome
+
+
+class _Counter:
+    """The progress bar; lines of log where there is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._kept, self._rejected = total, 0, 0, 0
+        console = Console(stderr=True)
+        self._is_shown = console.is_terminal
+        columns = (
+            TextColumn("curating"), BarColumn(), MofNCompleteColumn(), TextColumn("videos"),
+            TimeRemainingColumn(), TextColumn("[green]{task.fields[kept]} kept"),
+            TextColumn("[red]{task.fields[rejected]} rejected"),
+        )  # fmt: skip
+        self._bar = Progress(*columns, console=console, disable=not self._is_shown or not total)
+        self._task = self._bar.add_task("", total=total, kept=0, rejected=0)
+
+    def __enter__(self) -> "_Counter":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def count(self, result: SourceResult) -> None:
+        """One more source is done."""
+        self._done += 1
+        self._kept += sum(clip.status == "kept" for clip in result.clips)
+        self._rejected += sum(clip.status != "kept" for clip in result.clips)
+        self._rejected += result.row.code is not None
+        self._bar.update(self._task, advance=1, kept=self._kept, rejected=self._rejected)
+        if not self._is_shown and (self._done % 10 == 0 or self._done == self._total):
+            logger.info(
+                "%d/%d videos, %d kept, %d rejected",
+                self._done, self._total, self._kept, self._rejected,
+            )  # fmt: skip
 
 
 def build_worker(
@@ -162,7 +191,7 @@ def build_worker(
     return Curator(config, choose_perception(config.perception, config.weights)).curate
 
 
-def _finish(config: CurateConfig, ledger: Ledger, outcome: Outcome) -> None:
+def finish(config: CurateConfig, ledger: Ledger, outcome: Outcome) -> None:
     """Shards, manifest and report from the ledger; what is up to date is left alone."""
     out = Path(config.out)
     sources = ledger.sources()

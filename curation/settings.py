@@ -32,6 +32,7 @@ class CurateConfig:
     src: str | None = None
     out: str = "data/dance"
     bench: str | None = None  # prepare a benchmark instead of a folder of videos: vvt
+    bench_root: str | None = None  # its folder; null: root of configs/eval/<bench>.yaml
     perception: str = "auto"
     weights: PerceptionConfig = field(default_factory=PerceptionConfig)
     workers: int = 0  # 0: one a core

@@ -66,8 +66,7 @@ def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
     Raises:
         DataError: ``root`` is missing, no folder, or holds no files; a sidecar is not readable.
     """
-    if not root.is_dir():
-        raise DataError(f"src={root} is not a folder; give one that holds videos")
+    check_folder(root)
     files = [path for path in _walk(root) if path.is_file()]
     if not files:
         raise DataError(f"src={root} holds no files; give a folder with videos")
@@ -100,6 +99,12 @@ def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
     if not by_content:
         raise DataError(f"src={root} holds sidecars only; give a folder with videos")
     return sorted(by_content.values(), key=lambda source: source.name)
+
+
+def check_folder(root: Path) -> None:
+    """Refuse what is no folder, before anything is written."""
+    if not root.is_dir():
+        raise DataError(f"src={root} is not a folder; give one that holds videos")
 
 
 def sha256_of(path: Path) -> str:

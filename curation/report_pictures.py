@@ -1,0 +1,87 @@
+"""Pictures for the report: strips of a source's previews and of a finished clip's tracks."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from curation.signals import Signals
+from curation.video import decode_jpeg
+from datasets.densepose import paste_iuv, render_densepose
+from datasets.tracks import count_frames, read_frames, read_labels
+
+STRIP_HEIGHT = 112
+GAP = 3
+LABEL_COLOURS = np.array(
+    [
+        (24, 24, 28), (242, 193, 160), (110, 70, 40), (214, 69, 65), (52, 97, 168),
+        (160, 80, 170), (240, 200, 80), (90, 180, 190), (110, 200, 110), (230, 140, 60),
+        (140, 140, 140),
+    ],
+    dtype=np.uint8,
+)  # fmt: skip
+"""Of datasets.parts.ParseLabel, in its order."""
+
+
+def preview_strip(signals: Signals, span: tuple[float, float], count: int) -> np.ndarray | None:
+    """Up to ``count`` previews of a stretch, side by side; the nearest one if it holds none."""
+    previews = signals.previews
+    if previews is None or not len(previews.times_s):
+        return None
+    inside = np.flatnonzero((previews.times_s >= span[0]) & (previews.times_s < span[1]))
+    if not len(inside):
+        inside = np.array([int(np.argmin(np.abs(previews.times_s - sum(span) / 2)))])
+    chosen = inside[np.unique(np.linspace(0, len(inside) - 1, count).round().astype(int))]
+    return join([decode_jpeg(previews.read(int(index))) for index in chosen])
+
+
+def clip_strip(folder: Path, count: int) -> np.ndarray:
+    """Frames of a finished clip, side by side."""
+    video = (folder / "mp4").read_bytes()
+    return join(list(read_frames(video, _spread(count_frames(video), count))))
+
+
+def track_strip(folder: Path) -> np.ndarray:
+    """One moment of a finished clip: frame, mask, agnostic, DensePose, labels; and its garment."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    index = _spread(count_frames(files["mp4"]), 3)[1:2]
+    frame = read_frames(files["mp4"], index)[0]
+    height, width = frame.shape[:2]
+    mask = read_labels(files["mask.mp4"], index)[0]
+    boxes = np.load(io.BytesIO(files["box.npy"]), allow_pickle=False)[index]
+    iuv = paste_iuv(read_frames(files["iuv.mp4"], index), boxes, height, width)
+    labels = read_labels(files["parse.mp4"], index)[0]
+    tinted = frame.copy()
+    tinted[mask > 127] = (0.45 * frame[mask > 127] + 0.55 * np.array([214, 69, 65])).astype(
+        np.uint8
+    )
+    garment = cv2.imdecode(np.frombuffer(files["garment.png"], np.uint8), cv2.IMREAD_COLOR)
+    assert garment is not None, "members.encode_png wrote it"
+    parts = [
+        frame,
+        tinted,
+        read_frames(files["agnostic.mp4"], index)[0],
+        render_densepose(iuv)[0],
+        LABEL_COLOURS[np.minimum(labels, len(LABEL_COLOURS) - 1)],
+        cv2.cvtColor(garment, cv2.COLOR_BGR2RGB),
+    ]
+    return join(parts, height=168)
+
+
+def join(images: list[np.ndarray], height: int = STRIP_HEIGHT) -> np.ndarray:
+    """Images (h, w, 3) scaled to one height, side by side."""
+    parts: list[np.ndarray] = []
+    for image in images:
+        width = max(1, round(image.shape[1] * height / image.shape[0]))
+        method = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_CUBIC
+        parts += [
+            cv2.resize(image, (width, height), interpolation=method),
+            np.full((height, GAP, 3), 255, dtype=np.uint8),
+        ]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """Indices in the middle of ``count`` equal parts."""
+    return [min(total - 1, int(total * (i + 0.5) / count)) for i in range(count)]
