@@ -18,7 +18,7 @@ from models.system import System
 from models.viton_dit import Conditions
 from training.config import TrainConfig
 from training.freezing import freeze, freeze_rule, set_modes
-from training.objective import Draws, draw, reduce_losses
+from training.objective import Draws, draw, reduce_losses, snr_weights
 from training.optimizers import build_optimizer, build_schedule
 from training.sampling import SampledWindow, sample_window
 
@@ -67,7 +67,10 @@ class TryOnModule(LightningModule):
         conditions = self.conditions(batch, draws.drop)
         prediction = self.network(noisy, draws.timesteps, conditions)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
-        objective = reduce_losses(self.config.objective, losses, batch.known)
+        weights = snr_weights(
+            self.config.objective, self.system.diffusion.schedule.alphas_cumprod, draws.timesteps
+        )
+        objective = reduce_losses(self.config.objective, losses, batch.known, weights)
         if not self._is_usable(objective.loss, batch):
             return None
         scalars = {"loss/train": objective.loss, "loss/mse": objective.mse}

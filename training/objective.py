@@ -28,12 +28,18 @@ class ObjectiveConfig:
     known_frames: bool = False  # True: known frames take part in the loss
     drop_probability: float = 0.1  # the trunk sees no caption and no garment: guidance's null side
     timesteps: str = "uniform"  # stratified: spread evenly over consecutive samples, less noise
+    timestep_bias: float = 1.0  # above 1: noisy timesteps are drawn more often; they decide colours
+    min_snr: float | None = None  # min-SNR weighting (Hang et al. 2023): 5 is usual; null: none
 
     def __post_init__(self) -> None:
         if self.vlb_weight < 0:
             raise ValueError(f"vlb_weight = {self.vlb_weight:g} must not be negative")
         if not 0 <= self.drop_probability < 1:
             raise ValueError(f"drop_probability = {self.drop_probability:g} must lie in [0, 1)")
+        if self.timestep_bias <= 0:
+            raise ValueError(f"timestep_bias = {self.timestep_bias:g} must be above 0")
+        if self.min_snr is not None and self.min_snr <= 0:
+            raise ValueError(f"min_snr = {self.min_snr:g} must be above 0, or null")
         if self.timesteps not in TIMESTEPS:
             raise ValueError(f"timesteps {self.timesteps!r} does not exist; use {TIMESTEPS}")
 
@@ -74,7 +80,8 @@ def draw(
         uniform, chance = float(random.random()), float(random.random())
         if config.timesteps == "stratified":
             uniform = (number * GOLDEN + seed * GOLDEN**2) % 1.0
-        timesteps.append(min(int(uniform * num_timesteps), num_timesteps - 1))
+        share = uniform ** (1.0 / config.timestep_bias)
+        timesteps.append(min(int(share * num_timesteps), num_timesteps - 1))
         drop.append(chance < config.drop_probability)
         generator = torch_generator(seed, "noise", number)
         noise.append(torch.randn(latents.shape[1:], generator=generator))
@@ -86,13 +93,26 @@ def draw(
     )
 
 
+def snr_weights(
+    config: ObjectiveConfig, alphas_cumprod: Float[Tensor, " n"], timesteps: Int[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    """The weight of each row's noise error: min(SNR, gamma) / SNR, or ones."""
+    kept = alphas_cumprod.to(timesteps.device)[timesteps].to(torch.float32)
+    if config.min_snr is None:
+        return torch.ones_like(kept)
+    return (config.min_snr * (1 - kept) / kept).clamp(max=1.0)
+
+
 def reduce_losses(
-    config: ObjectiveConfig, losses: DiffusionLosses, known: Bool[Tensor, "b t"]
+    config: ObjectiveConfig,
+    losses: DiffusionLosses,
+    known: Bool[Tensor, "b t"],
+    row_weights: Float[Tensor, " b"],
 ) -> Objective:
-    """Mean over the frames that count, then over rows."""
+    """Mean over the frames that count, then over rows; ``row_weights`` scale the noise error."""
     counts = torch.ones_like(known) if config.known_frames else ~known
     weights = counts.to(losses.mse.dtype) / counts.sum(dim=1, keepdim=True).clamp(min=1)
     mse = (reduce(losses.mse, "b c t h w -> b t", "mean") * weights).sum(dim=1)
     vlb = (reduce(losses.vlb, "b c t h w -> b t", "mean") * weights).sum(dim=1)
-    rows = mse + config.vlb_weight * vlb
+    rows = row_weights * mse + config.vlb_weight * vlb
     return Objective(loss=rows.mean(), mse=mse.mean(), vlb=vlb.mean(), rows=rows)

@@ -61,7 +61,9 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
         contents = read_checkpoint(file)
         uses_average = weights == "ema" and contents.ema is not None
         state = contents.ema if uses_average and contents.ema is not None else contents.network
-        absent = [part for part in PARTS[1:] if not any(key.startswith(f"{part}.") for key in state)]
+        absent = [
+            part for part in PARTS[1:] if not any(key.startswith(f"{part}.") for key in state)
+        ]
         allowed = [f"{part}." for part in absent]
         load_network(network, state, where=str(file), allow_missing=allowed)
         network.initialise_from_trunk(absent)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.diffusion import DiffusionLosses
-from training.objective import ObjectiveConfig, draw, reduce_losses
+from training.objective import ObjectiveConfig, draw, reduce_losses, snr_weights
 
 LATENTS = torch.zeros(2, 4, 3, 2, 2)
 
@@ -41,19 +41,36 @@ def losses() -> DiffusionLosses:
 
 def test_known_frames_take_no_part_in_the_loss_by_default() -> None:
     known = torch.tensor([[True, False, False]])
-    objective = reduce_losses(ObjectiveConfig(), losses(), known)
+    objective = reduce_losses(ObjectiveConfig(), losses(), known, torch.ones(1))
     assert float(objective.mse) == pytest.approx(2.0)
     assert float(objective.loss) == pytest.approx(2.5)
 
 
 def test_known_frames_can_be_counted() -> None:
     known = torch.tensor([[True, False, False]])
-    objective = reduce_losses(ObjectiveConfig(known_frames=True), losses(), known)
+    objective = reduce_losses(ObjectiveConfig(known_frames=True), losses(), known, torch.ones(1))
     assert float(objective.mse) == pytest.approx(104 / 3)
 
 
 def test_the_bound_is_weighed() -> None:
     objective = reduce_losses(
-        ObjectiveConfig(vlb_weight=4.0), losses(), torch.tensor([[True, False, False]])
+        ObjectiveConfig(vlb_weight=4.0),
+        losses(),
+        torch.tensor([[True, False, False]]),
+        torch.ones(1),
     )
     assert float(objective.loss) == pytest.approx(4.0)
+
+
+def test_a_bias_draws_noisy_timesteps_more_often() -> None:
+    config = ObjectiveConfig(timesteps="stratified", timestep_bias=2.0)
+    drawn = draw(config, 0, torch.arange(2000), torch.zeros(2000, 1, 1, 1, 1), 1000).timesteps
+    assert (drawn >= 500).float().mean() == pytest.approx(0.75, abs=0.01)
+
+
+def test_min_snr_weighs_down_what_is_hardly_noised_and_nothing_else() -> None:
+    alphas_cumprod = torch.tensor([0.99, 0.5, 0.01], dtype=torch.float64)
+    weights = snr_weights(ObjectiveConfig(min_snr=5.0), alphas_cumprod, torch.tensor([0, 1, 2]))
+    assert weights.tolist() == pytest.approx([5 / 99, 1.0, 1.0])
+    plain = snr_weights(ObjectiveConfig(), alphas_cumprod, torch.tensor([0, 1, 2]))
+    assert plain.tolist() == [1.0, 1.0, 1.0]
