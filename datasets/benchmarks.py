@@ -7,7 +7,7 @@ garment that is worn, ``unpaired`` the other one.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -68,24 +68,21 @@ class Benchmark:
         """
         _check_prepared(root, name)
         self.root, self.name = root, name
-        self._samples = _by_id(index_split(root, "bench"))
+        samples = index_split(root, "bench")
+        self._pairings = {
+            "paired": _named_by_source(samples),
+            "unpaired": _named_by_pair([s for s in samples if _has_another_garment(s)]),
+        }
+        self._samples = self._pairings["unpaired"] | self._pairings["paired"]
 
     def ids(self, pairing: str) -> list[str]:
-        """The items that a pairing scores, sorted by id (see ``_by_id``).
+        """The items that a pairing scores, sorted; results of other methods go by these names.
 
-        Paired: each source video once, whatever number of garments it is to be shown in. Unpaired:
-        all that come with a garment to put on.
+        Paired: each source video once, whatever number of garments it is to be shown in, called by
+        its file. Unpaired: all that come with another garment, called by ``bench_id`` of the json,
+        or by the file where that is one clip.
         """
-        ordered = sorted(self._samples.items())
-        if pairing == "unpaired":
-            return [identity for identity, sample in ordered if "target.png" in sample.members]
-        ordered.sort(key=lambda entry: entry[1].record.get("paired") is not True)
-        chosen: dict[str, str] = {}
-        for identity, sample in ordered:
-            source = sample.record.get("source_sha256", identity)
-            start = sample.record.get("start_s", "")
-            chosen.setdefault(f"{source}@{start}", identity)
-        return sorted(chosen.values())
+        return sorted(self._pairings[pairing])
 
     def resolution(self) -> tuple[int, int]:
         """(height, width) in which the first item is stored."""
@@ -128,13 +125,25 @@ class Benchmark:
         )
 
 
-def _by_id(samples: list[IndexedSample]) -> dict[str, IndexedSample]:
-    """Samples under the names that people give their results.
+def _has_another_garment(sample: IndexedSample) -> bool:
+    return "target.png" in sample.members and sample.record.get("paired") is not True
 
-    That is the json's ``bench_id``; without one the source file's name without suffix, where it is
-    the only sample of that name; else the sample's key.
-    """
-    stems = [Path(str(sample.record.get("source", sample.key))).stem for sample in samples]
+
+def _named_by_source(samples: list[IndexedSample]) -> dict[str, IndexedSample]:
+    """One sample for each stretch of a source, called by the file where it is the only one."""
+    chosen: dict[str, IndexedSample] = {}
+    for sample in sorted(samples, key=lambda s: s.record.get("paired") is not True):
+        source = sample.record.get("source_sha256", sample.key)
+        chosen.setdefault(f"{source}@{sample.record.get('start_s', '')}", sample)
+    stems = [_stem(sample) for sample in chosen.values()]
+    return {
+        stem if stems.count(stem) == 1 else sample.key: sample
+        for sample, stem in zip(chosen.values(), stems, strict=True)
+    }
+
+
+def _named_by_pair(samples: list[IndexedSample]) -> dict[str, IndexedSample]:
+    stems = [_stem(sample) for sample in samples]
     found: dict[str, IndexedSample] = {}
     for sample, stem in zip(samples, stems, strict=True):
         by_file = stem if stems.count(stem) == 1 else sample.key
@@ -143,6 +152,10 @@ def _by_id(samples: list[IndexedSample]) -> dict[str, IndexedSample]:
             raise DataError(f"{sample.shard}: two benchmark samples are called {identity!r}")
         found[identity] = sample
     return found
+
+
+def _stem(sample: IndexedSample) -> str:
+    return PurePosixPath(str(sample.record.get("source", sample.key))).stem
 
 
 def _check_prepared(root: Path, name: str) -> None:

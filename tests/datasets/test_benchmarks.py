@@ -153,19 +153,22 @@ def test_items_come_at_the_resolution_asked_for(tmp_path: Path) -> None:
     assert item.garment_region.shape == item.mask.shape == (FRAMES, 192, 128)
 
 
-def test_paired_scores_each_source_once_and_unpaired_each_target(tmp_path: Path) -> None:
-    same = {"source_sha256": "f00", "start_s": 0.0}
+def test_paired_scores_each_source_once_and_unpaired_each_other_garment(tmp_path: Path) -> None:
+    anna = {"source": "test_frames/anna", "source_sha256": "f00", "start_s": 0.0}
+    berta = {"source": "test_frames/berta", "source_sha256": "ba2", "start_s": 0.0}
     write_bench(
         tmp_path,
         {
-            "p_to_q": same | {"paired": False, "bench_id": "P-Q"},
-            "p_to_p": same | {"paired": True},
-            "r": {"source_sha256": "ba2", "start_s": 0.0, "paired": False},
+            "k1": anna | {"paired": False, "bench_id": "anna_berta"},
+            "k2": anna | {"paired": True, "bench_id": "anna"},
+            "k3": anna | {"paired": False, "bench_id": "anna_clara"},
+            "k4": berta | {"paired": False, "bench_id": "berta_anna"},
         },
     )
     bench = Benchmark(tmp_path, "vvt")
-    assert bench.ids("paired") == ["p_to_p", "r"]
-    assert bench.ids("unpaired") == ["P-Q", "p_to_p", "r"]
+    assert bench.ids("paired") == ["anna", "berta"]
+    assert bench.ids("unpaired") == ["anna_berta", "anna_clara", "berta_anna"]
+    assert bench.load("berta", HEIGHT, WIDTH).id == "berta"
 
 
 def test_items_are_called_by_their_source_file_where_that_is_one_clip(tmp_path: Path) -> None:
