@@ -8,7 +8,7 @@ import numpy as np
 FACE_HALF_WIDTH_M = 0.09
 FACE_TOP_M = 0.13
 FACE_BOTTOM_M = -0.14
-_CELLS_PER_M = 1800
+_CELLS_PER_M = 1200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,4 +86,4 @@ def paint_face(face: FaceSpec) -> np.ndarray:
     line = np.exp(-(((y - middle) / 0.0014) ** 2)) * (np.abs(x) < half * 1.04)
     tint((0.22, 0.07, 0.07), 0.8 * line)
     tint(deep, 0.18 * blob(0.0, -0.088, 0.016, 0.004, 1.0))
-    return np.clip(cv2.GaussianBlur(image, (0, 0), 0.6), 0, 1)
+    return np.clip(cv2.GaussianBlur(image, (0, 0), 0.5), 0, 1)
