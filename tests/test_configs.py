@@ -1,0 +1,60 @@
+"""Every YAML file loads under its schema, and a key that does not exist is refused with its name."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.loading import load_config
+from curation.settings import CurateConfig
+from datasets.synthetic import SyntheticConfig
+from inference.tryon import TryOnConfig
+from training.config import TrainConfig
+from training.demo import DemoConfig
+from training.evaluate import EvaluationConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMAS = {
+    r"curate\.yaml": CurateConfig,
+    r"render\.yaml": SyntheticConfig,
+    r"tryon\.yaml": TryOnConfig,
+    r"demo/demo\.yaml": DemoConfig,
+    r"eval/.*\.yaml": EvaluationConfig,
+    r"(base|pretrain|stage[123])\.yaml": TrainConfig,
+}
+FILES = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+def schema_of(path: Path) -> type:
+    name = path.relative_to(ROOT / "configs").as_posix()
+    found = [schema for pattern, schema in SCHEMAS.items() if re.search(f"(^|/){pattern}$", name)]
+    assert len(found) == 1, f"{name} has {len(found)} schemas"
+    return found[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_settings_file_loads_under_its_schema(path: Path) -> None:
+    needed = ["name=x", "stage=stage1"] if path.name == "base.yaml" else []
+    load_config(schema_of(path), path, needed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_an_unknown_key_is_refused_by_name(path: Path) -> None:
+    with pytest.raises(ConfigError, match="'no_such_key'"):
+        load_config(schema_of(path), path, ["no_such_key=1"])
+
+
+def test_a_misspelt_learning_rate_is_one_line_that_suggests_lr() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "training.fit", "configs/stage3.yaml", "optimizer.lrr=1"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert "optimizer.lrr" in lines[0]
+    assert "'lr'" in lines[0]
