@@ -77,7 +77,8 @@ class PartPixels:
 
     part: np.ndarray  # (n,) int8: BodyPart, -1 where none is near
     along: np.ndarray  # (n,) float32 in 0..1 from the part's start to its end
-    across: np.ndarray  # (n,) float32, -1..1 between the outlines; positive on the image's right
+    across: np.ndarray  # (n,) float32, -1..1 between the outlines; positive on the
+    # image's right where the part hangs down
     radii: np.ndarray  # (n,) float32: distance in radii of the part
 
 
@@ -176,8 +177,9 @@ def locate_on_body(points: np.ndarray, body: Body) -> PartPixels:
     radius = near + (far - near) * along
     radii = np.sqrt(lateral**2 + overshoot**2) / radius
     torso = BodyPart.TORSO  # a strip with straight ends: no bulge over the neck
-    beyond = np.abs(overshoot[torso]) / (0.15 * body.scale)
-    radii[torso] = np.maximum(np.abs(lateral[torso]) / radius[torso], beyond + (beyond > 0))
+    beyond = np.abs(overshoot[torso])
+    beyond = np.where(beyond > 0.1, 1 + beyond / (0.15 * body.scale), 0)
+    radii[torso] = np.maximum(np.abs(lateral[torso]) / radius[torso], beyond)
     in_front = (radii < 1) & (body.layer[:, None] < 0)
     cost = np.where(in_front, body.layer[:, None].astype(np.float32), radii)
     best = np.argmin(cost, axis=0)

@@ -37,6 +37,13 @@ def color_bins(frame: np.ndarray) -> np.ndarray:
     return (bins * AB_BINS + lab[..., 1] * AB_BINS // 256) * AB_BINS + lab[..., 2] * AB_BINS // 256
 
 
+def bin_colors(bins: np.ndarray) -> np.ndarray:
+    """Middle colour of each bin, (n, 3) float32 Lab on OpenCV's 0..255 scales."""
+    lightness, a, b = bins // AB_BINS**2, bins // AB_BINS % AB_BINS, bins % AB_BINS
+    steps = np.array([256 / L_BINS, 256 / AB_BINS, 256 / AB_BINS], np.float32)
+    return (np.stack([lightness, a, b], axis=-1) + 0.5).astype(np.float32) * steps
+
+
 def could_be_skin(frame: np.ndarray) -> np.ndarray:
     """The broad range of human skin, (height, width) bool; wood and sand fall in it too.
 
@@ -76,13 +83,6 @@ class ColorCounter:
     def forget(self, material: Material) -> None:
         """Start a material anew."""
         self._counts[material] = 0
-
-    def overlap(self, first: Material, second: Material) -> float:
-        """Shared mass of two materials' histograms: 1 means that they have the same colours."""
-        if min(self._counts[first].sum(), self._counts[second].sum()) < MIN_SEEDS:
-            return 0.0
-        shared = np.minimum(_smoothed(self._counts[first]), _smoothed(self._counts[second]))
-        return float(shared.sum())
 
     def colors(self) -> ClipColors:
         """Smoothed histograms."""

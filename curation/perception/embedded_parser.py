@@ -28,16 +28,15 @@ from curation.perception.clip_colors import (
     color_bins,
     could_be_skin,
 )
+from curation.perception.hems import NUM_BANDS, NUM_PLACES, Hem, band_of, find_hem, hem_priors
 from curation.perception.protocols import BackendInfo, Person
 from curation.perception.weights import POSE_LANDMARKS, WHEEL
 from datasets.parts import ParseLabel
 
-NUM_PLACES = 10  # bins along a part
 GRID_STEP = 2  # body parts are looked up on every second pixel
 EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are alike: colours count less than if independent
 EVIDENCE_WINDOW = (5, 5)  # pixels
 SHARPENING = 1.5  # of the clip's own statistics against the general ones
-SAME_GARMENT = 0.5  # colours that chest and thighs share, for one garment to hang over both
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, teach colours and places
 
 # How likely each material is on a part before anything was seen: skin, hair, upper, lower.
@@ -148,36 +147,37 @@ def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:
     for view in views:
         _add_skin_and_hair(counter, view)
     skin = counter.colors()
+    hem = find_hem([(view.located, view.sampled_bins) for view in views], skin)
+    priors = hem_priors(PRIORS, hem)
     for view in views:
-        _add_cloth(counter, view, skin)
-    if counter.overlap(Material.UPPER, Material.LOWER) > SAME_GARMENT and not _sees_shins(views):
-        # a hoodie that hangs out of the frame: what was seen of the thighs is no trousers
-        counter.forget(Material.LOWER)
+        _add_cloth(counter, view, skin, hem)
     colors = counter.colors()
-    _, beliefs = learn_places(views, colors)
+    _, beliefs = learn_places(views, colors, priors)
     for material in (Material.UPPER, Material.LOWER):
         counter.forget(material)
         for view, belief in zip(views, beliefs, strict=True):
             counter.add(material, view.sampled_bins, belief[:, material])
     colors = counter.colors()
-    return colors, learn_places(views, colors)[0]
+    return colors, learn_places(views, colors, priors)[0]
 
 
-def _add_cloth(counter: ColorCounter, view: _View, skin: ClipColors) -> None:
-    located, bins = view.located, view.sampled_bins
+def _add_cloth(counter: ColorCounter, view: _View, skin: ClipColors, hem: Hem) -> None:
+    located, bins, band = view.located, view.sampled_bins, band_of(view.located)
     part, along, is_deep = located.part, located.along, located.radii < 0.7
     chest = (part == BodyPart.TORSO) & (along > 0.08) & (along < 0.75) & is_deep
-    counter.add(Material.UPPER, bins[chest])
     on_thigh = np.isin(part, (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)) & is_deep
     on_shin = np.isin(part, (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)) & is_deep
-    knees = (on_thigh & (along > 0.25)) | (on_shin & (along < 0.6))
-    counter.add(Material.LOWER, _without_skin(bins[knees], skin))
-
-
-def _sees_shins(views: Sequence[_View]) -> bool:
-    shins = (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)
-    shares = [float(np.isin(view.located.part, shins).mean()) for view in views]
-    return float(np.median(shares)) > 0.03 if shares else False
+    legs = (on_thigh & (along > 0.25)) | (on_shin & (along < 0.6))
+    if hem.first_lower_band is not None:
+        chest = (chest & (band < hem.first_lower_band)) | (
+            is_deep & (band >= 0) & (band < hem.first_lower_band)
+        )
+        legs &= (band < 0) | (band >= hem.first_lower_band)
+        legs |= is_deep & (band >= hem.first_lower_band)
+        if hem.first_lower_band == NUM_BANDS:
+            legs &= on_shin
+    counter.add(Material.UPPER, bins[chest])
+    counter.add(Material.LOWER, _without_skin(bins[legs], skin))
 
 
 def _add_skin_and_hair(counter: ColorCounter, view: _View) -> None:
@@ -205,7 +205,9 @@ def _without_skin(bins: np.ndarray, colors: ClipColors) -> np.ndarray:
     return bins[is_cloth] if is_cloth.mean() > 0.2 else bins
 
 
-def learn_places(views: Sequence[_View], colors: ClipColors) -> tuple[np.ndarray, list[np.ndarray]]:
+def learn_places(
+    views: Sequence[_View], colors: ClipColors, priors: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """How often each material was seen at each place of each part.
 
     Left and right share their statistics: garments are symmetric.
@@ -214,7 +216,7 @@ def learn_places(views: Sequence[_View], colors: ClipColors) -> tuple[np.ndarray
         Log-probabilities (parts, places, materials), and for each view the belief in each material
         (m, materials), 0 for pixels beside the body.
     """
-    seen = 6 * PRIORS + 1e-3
+    seen = 6 * priors + 1e-3
     beliefs = []
     size = NUM_PARTS * NUM_PLACES
     for view in views:
@@ -222,7 +224,7 @@ def learn_places(views: Sequence[_View], colors: ClipColors) -> tuple[np.ndarray
         is_near = (located.part >= 0) & (located.radii < 1.0)
         part, place = np.maximum(located.part.astype(int), 0), _places(located)
         evidence = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins)
-        scores = evidence.T + np.log(PRIORS[part, place] + 1e-4)
+        scores = evidence.T + np.log(priors[part, place] + 1e-4)
         belief = np.exp(scores - scores.max(1, keepdims=True))
         belief *= is_near[:, None] / belief.sum(1, keepdims=True)
         beliefs.append(belief)
