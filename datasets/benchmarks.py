@@ -8,6 +8,7 @@ garment that is worn, ``unpaired`` the other one.
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -17,7 +18,7 @@ from datasets.clips import decode_image, decode_tracks, fit_frames, fit_garment
 from datasets.parts import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
-from datasets.vvt import read_vvt
+from datasets.vvt import FRAMES_FOLDER, frames_of, read_vvt
 
 PAIRINGS = ("paired", "unpaired")
 GARMENT_LABELS = {
@@ -90,9 +91,16 @@ class Benchmark:
         return int(record["height"]), int(record["width"])
 
     def load(self, identity: str, height: int, width: int) -> BenchmarkItem:
-        """Read one item at a resolution."""
+        """Read one item at a resolution.
+
+        Raises:
+            DataError: tracks of unequal lengths, or VVT's own frames are gone.
+        """
         sample = self._samples[identity].read(_MEMBERS)
         tracks = decode_tracks(sample, None, height, width)
+        video = self._original_frames(sample.record, height, width)
+        if video is None:
+            video = tracks.video
         mask = tracks.mask
         files = sample.files
         region = mask > 127
@@ -105,15 +113,16 @@ class Benchmark:
         target = files.get("target.png")
         truth = files.get("truth.mp4")
         answer = None if truth is None else fit_frames(read_frames(truth), height, width)
-        if answer is not None and len(answer) != len(tracks.video):
-            raise DataError(
-                f"benchmark item {identity!r}: truth.mp4 has {len(answer)} frames, the video "
-                f"{len(tracks.video)}"
-            )
+        for name, frames in (("the original", video), ("truth.mp4", answer)):
+            if frames is not None and len(frames) != len(mask):
+                raise DataError(
+                    f"benchmark item {identity!r}: {name} has {len(frames)} frames, its mask "
+                    f"{len(mask)}"
+                )
         return BenchmarkItem(
             id=identity,
             fps=float(sample.record["fps"]),
-            video=tracks.video,
+            video=video,
             mask=mask,
             densepose=tracks.densepose,
             garment_region=region,
@@ -123,6 +132,16 @@ class Benchmark:
             else fit_garment(decode_image(target), height, width),
             unpaired_truth=answer,
         )
+
+    def _original_frames(
+        self, record: dict[str, Any], height: int, width: int
+    ) -> UInt8[np.ndarray, "t h w 3"] | None:
+        """VVT's own pictures: its results are measured on them, not on the shard's H.264."""
+        source = PurePosixPath(str(record.get("source", "")))
+        if source.parent.name != FRAMES_FOLDER:
+            return None
+        pictures = [decode_image(p.read_bytes()) for p in frames_of(self.root, source.name)]
+        return fit_frames(np.stack(pictures), height, width)
 
 
 def _has_another_garment(sample: IndexedSample) -> bool:

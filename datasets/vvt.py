@@ -66,7 +66,7 @@ def read_vvt(root: Path) -> list[VvtItem]:
             items[person_id, garment_id] = VvtItem(
                 person_id=person_id,
                 garment_id=garment_id,
-                frame_paths=_frames_of(root, person_id),
+                frame_paths=frames_of(root, person_id),
                 garment_path=_garment_of(root, garment_id),
                 own_garment_path=_garment_of(root, person_id),
             )
@@ -75,7 +75,8 @@ def read_vvt(root: Path) -> list[VvtItem]:
     return list(items.values())
 
 
-def _frames_of(root: Path, person_id: str) -> list[Path]:
+def frames_of(root: Path, person_id: str) -> list[Path]:
+    """A person's frames in the order of their numbers; DataError names the first missing one."""
     folder = root / FRAMES_FOLDER / person_id
     numbered: dict[int, Path] = {}
     for path in folder.glob("*.png"):
@@ -87,9 +88,9 @@ def _frames_of(root: Path, person_id: str) -> list[Path]:
     first = min(numbered)
     for number in range(first, max(numbered) + 1):
         if number not in numbered:
-            sample = numbered[first].name
-            width = len(_FRAME_NUMBER.search(sample).group(1))  # pyright: ignore[reportOptionalMemberAccess]
-            absent = _FRAME_NUMBER.sub(f"frame_{number:0{width}d}", sample)
+            absent = _FRAME_NUMBER.sub(
+                lambda found, n=number: f"frame_{n:0{len(found[1])}d}", numbered[first].name
+            )
             raise DataError(f"VVT folder {root} is incomplete: {folder / absent} is missing")
     return [numbered[number] for number in sorted(numbered)]
 

@@ -87,13 +87,14 @@ def _scores(metrics: dict[str, Any], content: dict[str, Any]) -> str:
         f"{content['num_clips']} clips of {metrics['protocol']['clip_frames']} frames. "
         f"Truth: {escape(content['truth'])}.</p>"
     )
-    gaps = {
-        (metric["label"], row["scores"][metric["key"]]["gap"])
-        for row in content["rows"]
-        for metric in metrics["metrics"]
-        if "gap" in row["scores"][metric["key"]]
-    }
-    notes = "".join(f"<li>{escape(label)}: {escape(gap)}</li>" for label, gap in sorted(gaps))
+    gaps: dict[str, list[str]] = {}
+    for metric in metrics["metrics"]:
+        reasons = {row["scores"][metric["key"]].get("gap") for row in content["rows"]} - {None}
+        for reason in sorted(reasons):
+            gaps.setdefault(reason, []).append(metric["label"])
+    notes = "".join(
+        f"<li>{escape(', '.join(labels))}: {escape(reason)}</li>" for reason, labels in gaps.items()
+    )
     legend = (
         '<p class="note">Rows in italics are trivial baselines. Paired, the copied source is the '
         "truth itself: it shows the end of each scale. Small figures: 95 % interval (bootstrap "

@@ -130,6 +130,17 @@ def test_a_whole_vvt_folder_without_masks_says_how_to_prepare_it(tmp_path: Path)
         Benchmark(tmp_path / "nowhere", "vvt")
 
 
+def test_vvt_is_measured_on_its_own_frames_not_on_the_shards_h264(tmp_path: Path) -> None:
+    root = write_vvt(tmp_path)
+    person = "an121d0dh-q11"
+    write_bench(root, {"k": {"source": f"test_frames/{person}", "bench_id": person}})
+    item = Benchmark(root, "vvt").load(person, 256, 192)
+    assert [set(frame.ravel().tolist()) for frame in item.video] == [{n} for n in range(FRAMES)]
+    (root / "test_frames" / person / f"{person}_frame_007.png").unlink()
+    with pytest.raises(DataError, match=r"frame_007\.png is missing"):
+        Benchmark(root, "vvt").load(person, 256, 192)
+
+
 def test_an_item_has_both_garments_the_truth_and_the_worn_region(tmp_path: Path) -> None:
     write_bench(tmp_path, {"a": {}})
     item = Benchmark(tmp_path, "synthetic").load("a", HEIGHT, WIDTH)
@@ -168,7 +179,7 @@ def test_paired_scores_each_source_once_and_unpaired_each_other_garment(tmp_path
     bench = Benchmark(tmp_path, "vvt")
     assert bench.ids("paired") == ["anna", "berta"]
     assert bench.ids("unpaired") == ["anna_berta", "anna_clara", "berta_anna"]
-    assert bench.load("berta", HEIGHT, WIDTH).id == "berta"
+    assert bench.resolution() == (HEIGHT, WIDTH)
 
 
 def test_items_are_called_by_their_source_file_where_that_is_one_clip(tmp_path: Path) -> None:
