@@ -128,19 +128,19 @@ def _place(centre: float, length: int, low: float, high: float) -> float:
 def clip_rate(times_s: np.ndarray, max_fps: float) -> float:
     """Frames a second of a clip: the source's, at most ``max_fps``.
 
-    A common rate is taken for granted when the mean agrees with it to 3% (a frame may be missing)
-    and the typical step to a millisecond (Matroska's times are rounded to that).
+    Steps that are far longer than the typical one are missing frames and do not count. A common
+    rate is taken for granted when the others agree with it to 0.06% (Matroska rounds to
+    milliseconds).
 
     Args:
         times_s: (n,) times of the stretch's frames.
         max_fps: upper limit.
     """
     steps = np.diff(times_s)
+    steps = steps[steps < 1.5 * np.median(steps)] if len(steps) > 2 else steps
     mean = float(len(steps) / steps.sum())
-    for rate in sorted(COMMON_RATES, key=lambda rate: abs(mean / rate - 1)):
-        if abs(mean / rate - 1) < 0.03 and abs(float(np.median(steps)) - 1 / rate) <= 1e-3:
-            return min(rate, max_fps)
-    return min(mean, max_fps)
+    nearest = min(COMMON_RATES, key=lambda rate: abs(mean / rate - 1))
+    return min(nearest if abs(mean / nearest - 1) < 6e-4 else mean, max_fps)
 
 
 def count_clip_frames(start_s: float, end_s: float, fps: float) -> int:

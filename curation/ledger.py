@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS clips (
     clip_id TEXT PRIMARY KEY, source_sha256 TEXT NOT NULL REFERENCES sources(sha256),
     status TEXT NOT NULL, code TEXT, evidence TEXT NOT NULL, record TEXT NOT NULL, folder TEXT);
+CREATE TABLE IF NOT EXISTS made (request TEXT PRIMARY KEY, source_sha256 TEXT NOT NULL,
+    clip TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS clips_by_source ON clips(source_sha256);
 """
 
@@ -111,7 +113,12 @@ class Ledger:
         return None if row is None else str(row[0])
 
     def record(self, source: SourceRow, clips: Iterable[ClipRow]) -> None:
-        """Replace everything known about a source, at once or not at all."""
+        """Replace everything known about a source, at once or not at all.
+
+        What was made of a stretch is remembered beside that, so that a threshold that is turned
+        back costs nothing.
+        """
+        clips = list(clips)
         with self._database:
             self._database.execute("DELETE FROM clips WHERE source_sha256=?", (source.sha256,))
             self._database.execute(
@@ -132,6 +139,21 @@ class Ledger:
                     for clip in clips
                 ],
             )  # fmt: skip
+            self._database.executemany(
+                "INSERT OR REPLACE INTO made VALUES (?, ?, ?)",
+                [
+                    (clip.record["request"], clip.source_sha256, _json(asdict(clip)))
+                    for clip in clips
+                    if clip.record.get("request")
+                ],
+            )
+
+    def made_of(self, sha256: str) -> dict[str, ClipRow]:
+        """Every clip ever made of a source, by what was asked for."""
+        rows = self._database.execute(
+            "SELECT request, clip FROM made WHERE source_sha256=?", (sha256,)
+        )
+        return {request: ClipRow(**json.loads(clip)) for request, clip in rows}
 
     def update_names(self, sources: Iterable[Source]) -> None:
         """Take over what may change without new work: names, licence, url, group, split."""

@@ -58,8 +58,8 @@ def encode_png(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def place_garment(path: Path, height: int, width: int) -> bytes:
-    """A garment's picture as PNG of (height, width), centred, nothing squashed.
+def read_picture(path: Path) -> np.ndarray:
+    """A picture file, (height, width, 3) uint8 BGR.
 
     Raises:
         DataError: the file is no picture.
@@ -68,6 +68,16 @@ def place_garment(path: Path, height: int, width: int) -> bytes:
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
         raise DataError(f"{path} is not a picture that can be read; PNG and JPEG are accepted")
+    return image
+
+
+def place_garment(path: Path, height: int, width: int) -> bytes:
+    """A garment's picture as PNG of (height, width), centred, nothing squashed.
+
+    Raises:
+        DataError: the file is no picture.
+    """
+    image = read_picture(path)
     scale = min(height / image.shape[0], width / image.shape[1])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

@@ -23,8 +23,9 @@ from curation.benchmark import FramesJob, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
 from curation.catalogue import build_catalogue, packed_clips
 from curation.executor import Failure, Limit, run_jobs
-from curation.ledger import ClipRow, Ledger, SourceRow
+from curation.ledger import Ledger, SourceRow
 from curation.manifest import manifest_rows, write_manifest
+from curation.members import read_picture
 from curation.perception.select import choose_perception
 from curation.pipeline import (
     Curator,
@@ -96,11 +97,9 @@ def prepare_benchmark(config: CurateConfig) -> Outcome:
 
 
 def _source_jobs(sources: list[Source], ledger: Ledger, run_fingerprint: str) -> list[SourceJob]:
-    known: dict[str, dict[str, ClipRow]] = {}
-    for clip in ledger.clips():
-        request = clip.record.get("request")
-        if request:
-            known.setdefault(clip.source_sha256, {})[request] = clip
+    for source in sources:
+        if source.sidecar.split == "bench" and source.target_path is not None:
+            read_picture(source.target_path)  # better now than after an hour's work
     return [
         SourceJob(
             source=source,
@@ -108,7 +107,7 @@ def _source_jobs(sources: list[Source], ledger: Ledger, run_fingerprint: str) ->
             name=source.name,
             fingerprint=f"{run_fingerprint}-{source.companions_sha256 or ''}-"
             f"{source.sidecar.split == 'bench'}",
-            known=known.get(source.sha256, {}),
+            known=ledger.made_of(source.sha256),
         )
         for source in sources
     ]

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +90,20 @@ def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
             continue
         sidecar = read.get((path.parent, path.stem), Sidecar())
         source = _describe(path, root, sidecar, hash_of)
-        first = by_content.get(source.sha256)
-        if first is None:
-            by_content[source.sha256] = source
-        else:
-            merged = {**vars(first), "also_named": (*first.also_named, source.name)}
-            by_content[source.sha256] = Source(**merged)
+        first = by_content.setdefault(source.sha256, source)
+        if first is not source:
+            by_content[source.sha256] = _merge(first, source)
     if not by_content:
         raise DataError(f"src={root} holds sidecars only; give a folder with videos")
     return sorted(by_content.values(), key=lambda source: source.name)
+
+
+def _merge(first: Source, second: Source) -> Source:
+    """Two files with the same bytes: the one that a sidecar describes stands for both."""
+    main, other = first, second
+    if first.sidecar == Sidecar() and second.sidecar != Sidecar():
+        main, other = second, first
+    return replace(main, also_named=(*main.also_named, other.name, *other.also_named))
 
 
 def check_folder(root: Path) -> None:

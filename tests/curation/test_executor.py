@@ -1,0 +1,55 @@
+import os
+import time
+
+import pytest
+
+from configs.errors import DataError, UserError
+from curation.executor import Failure, Limit, run_jobs
+
+
+def build():
+    return work
+
+
+def build_slowly_failing():
+    raise DataError("the models are missing")
+
+
+def work(job, set_limit):
+    if job == "crash":
+        os._exit(3)
+    if job == "raise":
+        raise RuntimeError("something odd")
+    if job == "user":
+        raise DataError("disk full")
+    if job == "hang":
+        set_limit(Limit(seconds=0.2))
+        time.sleep(60)
+    return job * 2
+
+
+def outcomes(jobs, workers=2, limit_s=60.0):
+    return dict(run_jobs(jobs, build, workers, limit_s))
+
+
+def test_a_crash_a_fault_and_a_hang_cost_their_own_job_alone():
+    done = outcomes(["a", "crash", "b", "raise", "hang", "c"])
+    assert [done[job] for job in "abc"] == ["aa", "bb", "cc"]
+    crash, fault, hang = done["crash"], done["raise"], done["hang"]
+    assert isinstance(crash, Failure)
+    assert (crash.code, crash.detail) == ("worker_failed", "exit code 3")
+    assert isinstance(fault, Failure)
+    assert fault.detail.startswith("RuntimeError: something odd")
+    assert isinstance(hang, Failure)
+    assert hang.code == "timed_out"
+
+
+def test_a_users_error_in_a_worker_stops_the_run():
+    with pytest.raises(UserError, match="disk full"):
+        outcomes(["a", "user"], workers=1)
+    with pytest.raises(UserError, match="the models are missing"):
+        dict(run_jobs(["a"], build_slowly_failing, 1, 60.0))
+
+
+def test_no_jobs_start_no_workers():
+    assert outcomes([]) == {}

@@ -1,0 +1,195 @@
+"""Whole runs with the embedded models on rendered dancers: the way of a stranger's first folder."""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from configs.errors import ConfigError, DataError
+from configs.loading import load_config
+from curation import run
+from curation.settings import CurateConfig
+from datasets.shards import index_split
+from datasets.synthetic import SyntheticConfig, write_dancers
+from datasets.tracks import count_frames, read_frames, read_labels
+
+CONFIG = Path(__file__).parents[2] / "configs" / "curate.yaml"
+FAST = ["perception=embedded", "workers=1", "shards.val_share=0.0"]
+
+pytestmark = pytest.mark.perception
+
+
+def rows_of(out: Path) -> list[dict]:
+    return pq.read_table(out / "manifest.parquet").to_pylist()
+
+
+def arguments(src: Path, out: Path, *more: str) -> list[str]:
+    return [str(CONFIG), f"src={src}", f"out={out}", *FAST, *more]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """One dancer for training, one for the benchmark, and files that are no videos."""
+    root = tmp_path_factory.mktemp("dancers")
+    write_dancers(
+        SyntheticConfig(
+            out=str(root), num_train=1, num_val=0, num_bench=1, num_bad=0,
+            duration_s=1.5, height=256, width=192, fps=10.0, workers=1,
+        )
+    )  # fmt: skip
+    (root / "page 💃.mp4").write_bytes(b"<html>not found</html>")
+    (root / "empty.mkv").touch()
+    shutil.copy(next((root / "train").glob("*.mp4")), root / "a copy.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def curated(raw, tmp_path_factory):
+    out = tmp_path_factory.mktemp("curated")
+    assert run.main(arguments(raw, out)) == 0
+    return out
+
+
+@pytest.mark.timeout(300)
+def test_dancers_become_clips_and_foreign_files_rejects_with_a_code(curated):
+    rows = rows_of(curated)
+    kept = [row for row in rows if row["status"] == "kept"]
+    assert sorted(row["split"] for row in kept) == ["bench", "train"]
+    assert all(row["num_people"] == 1 and row["fps"] == 10.0 for row in kept)
+    assert all(row["licence"] for row in kept)
+    reasons = {Path(row["source"]).name: row["reason"] for row in rows if row["reason"]}
+    assert reasons == {"page 💃.mp4": "not_a_video", "empty.mkv": "empty_file"}
+
+
+def test_a_shards_sample_holds_every_track_at_equal_length(curated):
+    (sample,) = index_split(curated, "train")
+    files = sample.read().files
+    record = json.loads(files["json"])
+    length = record["num_frames"]
+    for name in ("mp4", "parse.mp4", "mask.mp4", "iuv.mp4", "agnostic.mp4"):
+        assert count_frames(files[name]) == length
+    assert read_frames(files["mp4"]).shape[1:3] == (record["height"], record["width"])
+    mask = read_labels(files["mask.mp4"])
+    assert set(np.unique(mask)) == {0, 255}
+    assert (mask.mean(axis=(1, 2)) > 3).all()
+    assert record["schema"] == 1
+    assert record["category"] == "upper"
+    assert {"detector", "densepose", "parser"} == set(record["backends"])
+    assert record["garment_frame"] < length
+    assert record["source_sha256"].startswith(sample.key[:16])
+
+
+def test_a_benchmark_sample_has_the_target_and_the_truth_cut_the_same_way(curated, raw):
+    (sample,) = index_split(curated, "bench")
+    files = sample.read().files
+    video, truth = read_frames(files["mp4"]), read_frames(files["truth.mp4"])
+    assert video.shape == truth.shape
+    mask = read_labels(files["mask.mp4"])[..., None] > 127
+    change = np.abs(video.astype(int) - truth)
+    # the same motion in another garment: what differs lies inside the mask
+    assert (change * mask).sum() / mask.sum() > 4 * (change * ~mask).sum() / (~mask).sum()
+    target = cv2.imdecode(np.frombuffer(files["target.png"], np.uint8), cv2.IMREAD_COLOR)
+    assert target is not None
+    assert target.shape == video.shape[1:]
+
+
+def test_a_second_run_decodes_nothing_and_packs_the_same_bytes(curated, raw, caplog):
+    before = {path: path.read_bytes() for path in sorted(curated.glob("shards/*.tar"))}
+    with caplog.at_level("INFO"):
+        assert run.main(arguments(raw, curated)) == 0
+    assert "decoded 0 sources" in caplog.text
+    assert {path: path.read_bytes() for path in sorted(curated.glob("shards/*.tar"))} == before
+
+
+def test_a_stricter_threshold_is_applied_to_stored_signals(curated, raw, tmp_path, caplog):
+    out = tmp_path / "again"
+    shutil.copytree(curated, out)
+    with caplog.at_level("INFO"):
+        assert run.main(arguments(raw, out, "selection.quality.min_duration_s=1.6")) == 0
+    assert "decoded 0 sources" in caplog.text
+    assert {row["reason"] for row in rows_of(out) if row["scene_start_s"] is not None} == {
+        "too_short"
+    }
+    assert list((out / "shards").glob("*.tar")) == []
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        assert run.main(arguments(raw, out, "strict=true")) == run.EXIT_STRICT
+    assert "decoded 0 sources" in caplog.text  # what was made before is remembered
+    assert sum(row["status"] == "kept" for row in rows_of(out)) == 2
+
+
+def test_the_report_shows_clips_and_reasons(curated):
+    text = (curated / "report.html").read_text()
+    for words in ("not_a_video", "Tracks", "embedded-blazepose", "data:image/jpeg"):
+        assert words in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+
+
+def test_the_shards_are_plain_tars_with_safe_keys(curated):
+    for path in curated.glob("shards/*.tar"):
+        with tarfile.open(path) as archive:
+            for info in archive:
+                assert (info.mtime, info.uid, info.gid) == (0, 0, 0)
+                key = info.name.split(".")[0]
+                assert key
+                assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def test_what_is_asked_wrongly_is_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="src=DIR is missing"):
+        run.main([str(CONFIG), f"out={tmp_path}"])
+    with pytest.raises(DataError, match="is not a folder"):
+        run.main(arguments(tmp_path / "gone", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="did you mean 'min_sharpness'"):
+        load_config(CurateConfig, CONFIG, ["selection.quality.min_sharpnes=3"])
+
+
+def test_a_garment_that_is_no_picture_is_one_sentence(raw, tmp_path):
+    for name in ("raw", "truth"):
+        shutil.copytree(raw / "bench" / name, tmp_path / "src" / name)
+    sidecar = next((tmp_path / "src" / "raw").glob("*.json"))
+    content = json.loads(sidecar.read_text())
+    (tmp_path / "src" / "garment.png").write_bytes(b"not a picture")
+    content |= {"target_garment": "../garment.png", "truth_mask": None}
+    sidecar.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"garment\.png is not a picture"):
+        run.main(arguments(tmp_path / "src", tmp_path / "out"))
+
+
+def test_vvt_is_prepared_once_and_read_as_a_benchmark(raw, tmp_path, caplog):
+    root = tmp_path / "vvt"
+    video = next((raw / "bench" / "raw").glob("*.mp4")).read_bytes()
+    frames = read_frames(video, range(8))
+    for index, frame in enumerate(frames):
+        path = root / "test_frames" / "p1" / f"p1_frame_{index:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), frame[..., ::-1])
+    garment = next((raw / "bench" / "garments").glob("*.png")).read_bytes()
+    picture = cv2.imdecode(np.frombuffer(garment, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    for name in ("p1", "g2"):
+        path = root / "lip_clothes_person" / name / f"{name}_cloth_front.jpg"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), picture)
+    pairs = root / "test_person_clothes_pose_tuple.txt"
+    pairs.write_text("p1 p1 p1\np1 g2 p1\n")
+    words = [str(CONFIG), "bench=vvt", f"bench_root={root}", *FAST]
+    assert run.main(words) == 0
+    samples = index_split(root, "bench")
+    assert {s.record["bench_id"]: s.record["paired"] for s in samples} == {
+        "p1": True, "p1_g2": False,
+    }  # fmt: skip
+    assert all(s.num_frames == 8 for s in samples)
+    assert all({"target.png", "garment.png", "mask.mp4"} <= set(s.members) for s in samples)
+    with caplog.at_level("INFO"):
+        assert run.main(words) == 0
+    assert "decoded 0 sources" in caplog.text
+    pairs.write_text("p1 p1 p1\np1 g3 p1\n")
+    with pytest.raises(DataError, match="g3"):
+        run.main(words)

@@ -1,0 +1,146 @@
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scenedetect import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector
+
+from configs.errors import ConfigError
+from curation.first_pass import FirstPassConfig, measure_source
+from curation.signals import pack_signals, read_signals
+from curation.stages.shots import (
+    ShotsConfig,
+    adaptive_cuts,
+    find_scenes,
+    find_transitions,
+    runs_of,
+)
+
+MEDIA = Path(__file__).parents[3] / "shared" / "media"
+
+
+def measure(path):
+    signals, store = measure_source(path, FirstPassConfig(), 1.0)
+    store.close()
+    return signals
+
+
+def kinds(signals):
+    return [(t.leave, t.enter, t.kind) for t in find_transitions(signals, ShotsConfig())]
+
+
+def test_our_rule_on_stored_scores_is_pyscenedetects(tmp_path, write_video, moving):
+    frames = [*moving(0, 40), *moving(1, 33), *moving(2, 27)]
+    signals = measure(write_video(tmp_path / "v.mp4", frames))
+    detector, theirs = AdaptiveDetector(min_scene_len=1), []
+    for index, image in enumerate(frames):
+        small = cv2.cvtColor(cv2.resize(image, (256, 144)), cv2.COLOR_RGB2BGR)
+        cuts = detector.process_frame(FrameTimecode(index, fps=25.0), small)
+        theirs += [cut.frame_num for cut in cuts]
+    ours = np.flatnonzero(adaptive_cuts(signals.content, ShotsConfig())).tolist()
+    assert ours == theirs == [40, 73]
+
+
+def test_a_single_take_is_one_scene_from_first_to_last_frame(tmp_path, write_video, moving):
+    signals = measure(write_video(tmp_path / "v.mp4", moving(0, 50)))
+    (scene,) = find_scenes(signals, ShotsConfig())
+    assert (scene.first, scene.last) == (0, 50)
+    assert scene.start_s == 0.0
+    assert scene.end_s == pytest.approx(2.0, abs=0.002)
+
+
+def test_cuts_are_where_the_frames_say_on_a_variable_frame_rate(tmp_path, write_video, moving):
+    # 10 fps for two seconds, then 30 fps: index / average rate would be off by a second
+    times = [i / 10 for i in range(20)] + [2 + i / 30 for i in range(60)]
+    frames = [*moving(0, 50), *moving(1, 30)]
+    signals = measure(write_video(tmp_path / "v.mp4", frames, 30, times_s=times))
+    scenes = find_scenes(signals, ShotsConfig())
+    assert len(scenes) == 2
+    assert scenes[1].start_s == pytest.approx(times[50], abs=0.002)
+    assert scenes[0].end_s == scenes[1].start_s
+
+
+def test_a_camera_flash_is_no_cut(tmp_path, write_video, moving):
+    frames = moving(0, 50)
+    for index in (20, 21):
+        frames[index] = np.clip(frames[index].astype(int) + 150, 0, 255).astype(np.uint8)
+    signals = measure(write_video(tmp_path / "v.mp4", frames))
+    assert kinds(signals) == []
+
+
+def test_a_dissolve_belongs_to_neither_scene(tmp_path, write_video, texture):
+    one, other = texture(0).astype(float), texture(1).astype(float)
+    shares = np.clip((np.arange(60) - 24) / 12, 0, 1)
+    frames = [((1 - s) * one + s * other).astype(np.uint8) for s in shares]
+    signals = measure(write_video(tmp_path / "v.mp4", frames))
+    ((leave, enter, kind),) = kinds(signals)
+    assert kind == "dissolve"
+    assert abs(leave - 25) <= 1
+    assert abs(enter - 36) <= 1
+
+
+def test_black_frames_between_two_takes_are_left_out(tmp_path, write_video, moving):
+    frames = [*moving(0, 30), *[np.zeros((180, 320, 3), np.uint8)] * 10, *moving(1, 30)]
+    signals = measure(write_video(tmp_path / "v.mp4", frames))
+    scenes = find_scenes(signals, ShotsConfig())
+    assert [(s.first, s.last) for s in scenes] == [(0, 30), (40, 70)]
+
+
+def test_a_change_of_size_is_a_cut(tmp_path, write_video, moving):
+    signals = measure(write_video(tmp_path / "v.mp4", moving(0, 30)))
+    resized = signals.is_resized.copy()
+    resized[12] = True
+    assert kinds(replace(signals, is_resized=resized)) == [(12, 12, "resize")]
+
+
+def test_signals_survive_storage_to_the_bit(tmp_path, write_video, moving):
+    signals = measure(write_video(tmp_path / "v.mp4", moving(0, 30)))
+    (tmp_path / "s.npz").write_bytes(pack_signals(signals))
+    again = read_signals(tmp_path / "s.npz")
+    for name in ("times_s", "content", "histogram", "motion", "thumbs", "bars"):
+        assert (getattr(signals, name) == getattr(again, name)).all()
+    assert again.orientation == signals.orientation
+    assert again.previews is not None
+    assert signals.previews is not None
+    assert again.previews.read(0) == signals.previews.read(0)
+    assert find_scenes(again, ShotsConfig()) == find_scenes(signals, ShotsConfig())
+
+
+def test_detector_frames_come_at_their_rate_and_stay_small(tmp_path, write_video, moving):
+    path = write_video(tmp_path / "v.mp4", moving(0, 100, 360, 800))
+    signals, store = measure_source(path, FirstPassConfig(sample_fps=2.5), 1.0)
+    assert all(0.36 <= b - a <= 0.44 for a, b in pairwise(store.times_s))
+    assert store.read(3).shape == (288, 640, 3)
+    store.close()
+    assert (signals.height, signals.width) == (360, 800)
+
+
+def test_runs_of_truth():
+    assert runs_of(np.array([True, True, False, True])) == [slice(0, 2), slice(3, 4)]
+    assert runs_of(np.array([False])) == []
+
+
+def test_thresholds_out_of_range_are_refused():
+    with pytest.raises(ConfigError, match="flash_share"):
+        ShotsConfig(flash_share=2.0)
+
+
+@pytest.mark.media
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media is absent")
+@pytest.mark.parametrize(
+    ("name", "cuts"),
+    [("cuts_asl_3persons.mp4", {89, 176}), ("cuts_dissolve_freeze_empty.mp4", {60, 164, 234})],
+)
+def test_the_cuts_of_known_videos_are_found_on_their_frames(name, cuts):
+    found = [t for t in find_transitions(measure(MEDIA / "cuts" / name), ShotsConfig())]
+    assert {t.leave for t in found if t.kind == "cut"} == cuts
+
+
+@pytest.mark.media
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media is absent")
+@pytest.mark.parametrize("name", ["asl_no.mkv", "juggle.mp4", "pose_squats.mp4"])
+def test_single_takes_stay_whole(name):
+    assert kinds(measure(MEDIA / "single" / name)) == []
