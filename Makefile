@@ -22,7 +22,7 @@ ARGS    ?=
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
-	  /^[a-z0-9-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z][a-zA-Z0-9-]*:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nAny setting of a YAML file can be overridden: make train-stage3 ARGS="optimizer.lr=5e-5 seed=1"\n'
 
 setup: $(STAMP) ## Make .venv and install everything (again in seconds when nothing changed)

@@ -14,6 +14,8 @@ import numpy as np
 
 GOP_FRAMES = 8
 MIN_WIDTH = 64
+UNREADABLE_WIDTHS = (72,)
+"""Widths of at least MIN_WIDTH that decord 0.6 cannot read (all even ones to 1298 were tried)."""
 VIDEO_OPTIONS = {
     "preset": "veryfast", "crf": "18", "g": str(GOP_FRAMES), "keyint_min": str(GOP_FRAMES),
     "bf": "0", "tune": "fastdecode", "movflags": "+faststart",
@@ -82,10 +84,11 @@ def _encode(
         for image in frames:
             if stream is None:
                 height, width = image.shape[:2]
-                if width < MIN_WIDTH or height % 2 or width % 2:
+                if width < MIN_WIDTH or width in UNREADABLE_WIDTHS or height % 2 or width % 2:
                     raise ValueError(
                         f"a track of {height}x{width} (height x width) cannot be stored: even "
-                        f"sides and at least {MIN_WIDTH} columns (decord reads narrower ones wrong)"
+                        f"sides are needed, at least {MIN_WIDTH} columns, and not "
+                        f"{UNREADABLE_WIDTHS[0]}, since decord cannot read such widths"
                     )
                 stream = container.add_stream(codec, rate=rate, options=options)
                 stream.height, stream.width, stream.pix_fmt = height, width, pixel_format

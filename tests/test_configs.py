@@ -1,4 +1,4 @@
-"""Every YAML file loads under its schema, and a key that does not exist is refused with its name."""
+"""Every YAML file loads under its schema; a key that does not exist is refused by name."""
 
 import re
 import subprocess
@@ -37,7 +37,8 @@ def schema_of(path: Path) -> type:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_settings_file_loads_under_its_schema(path: Path) -> None:
-    needed = ["name=x", "stage=stage1"] if path.name == "base.yaml" else []
+    # What the stages share lacks what they differ in.
+    needed = ["name=x", "stage=stage1", "data.num_frames=1"] if path.name == "base.yaml" else []
     load_config(schema_of(path), path, needed)
 
 

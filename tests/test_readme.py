@@ -8,7 +8,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-TARGETS = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(
+    re.findall(r"^([a-z][a-z0-9-]*):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+)
 
 
 def make_commands() -> list[str]:
@@ -52,4 +54,4 @@ def test_help_lists_every_target() -> None:
     ).stdout
     assert len(TARGETS) > 15
     for target in TARGETS:
-        assert re.search(rf"\b{target}\b", shown), target
+        assert f"m{target} " in shown, target  # after the colour's escape code

@@ -1,0 +1,5 @@
+"""The checker behind the shapes that every test runs with: beartype, for which an int is a float."""
+
+from beartype import BeartypeConf, beartype
+
+typecheck = beartype(conf=BeartypeConf(is_pep484_tower=True))
