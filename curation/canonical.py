@@ -8,10 +8,11 @@ from math import gcd, log
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.video import DecodeFaults, Orientation, UnreadableVideoError, decode, to_rgb
+from curation.video import DecodeFaults, Orientation, UnreadableVideoError, decode
 
 MULTIPLE = 16
 """Sides of a clip are multiples of this: latents are 8x smaller, patches take 2x2 of those."""
@@ -189,11 +190,13 @@ def read_clip(
 def cut_out(
     frame: Any, framing: Framing, upright: tuple[int, int], orientation: Orientation
 ) -> np.ndarray:
-    """One decoded frame, upright and scaled so that the crop has the clip's size, then cropped."""
-    scale = framing.height / framing.crop_height
-    full_height = max(round(upright[0] * scale), framing.height)
-    full_width = max(round(upright[1] * scale), framing.width)
-    image = to_rgb(frame, full_height, full_width, orientation)
-    top = min(round(framing.top * scale), full_height - framing.height)
-    left = min(round(framing.left * scale), full_width - framing.width)
-    return image[top : top + framing.height, left : left + framing.width]
+    """The crop of one decoded frame, upright, with square pixels, at the clip's size."""
+    image = orientation.apply(frame.to_ndarray(format="rgb24"))
+    # the sample aspect stretches one axis of the stored picture
+    rows, columns = image.shape[0] / upright[0], image.shape[1] / upright[1]
+    top, bottom = (round(y * rows) for y in (framing.top, framing.top + framing.crop_height))
+    left, right = (round(x * columns) for x in (framing.left, framing.left + framing.crop_width))
+    method = cv2.INTER_AREA if framing.height < framing.crop_height else cv2.INTER_CUBIC
+    return cv2.resize(
+        image[top:bottom, left:right], (framing.width, framing.height), interpolation=method
+    )

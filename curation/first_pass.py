@@ -42,7 +42,7 @@ class FirstPassConfig:
     proxy_side: int = 256  # longest side of the frames that signals are measured on
     sample_fps: float = 2.5  # frames a second kept for the person detector
     sample_side: int = 640  # longest side of those
-    preview_side: int = 128  # longest side of the pictures that the report shows
+    preview_side: int = 192  # longest side of the pictures that the report shows
     max_duration_s: float = 3600.0  # what lies beyond is not read
 
     def __post_init__(self) -> None:

@@ -42,6 +42,8 @@ from datasets.tracks import encode_video
 logger = logging.getLogger(__name__)
 
 DETECTOR_BATCH = 64
+VERSION = 1
+"""Raised when the code of a stage changes what comes out: everything is then done again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ class SourceResult:
 
 def fingerprint(*parts: Any) -> str:
     """sha256 of settings and names: another one means that work has to be done again."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([VERSION, *parts], sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ MEANINGS = {
     "near_duplicate": "another clip shows the same thing, better",
 }
 """Reject codes in a reader's words."""
-MAX_KEPT, MAX_TRACKS, MAX_REJECTED = 48, 12, 9
+MAX_KEPT, MAX_TRACKS, MAX_REJECTED, STRIP_FRAMES = 48, 12, 9, 4
 
 
 def write_report(
@@ -74,7 +75,7 @@ def write_report(
         section("Reasons", _reasons(rejected, sources)),
         section("Kept", _kept_sheet(kept, out / "clips")),
         section("Tracks", _tracks_sheet(kept, out / "clips")),
-        *_rejected_sections(rejected, out / "signals"),
+        section("Rejected", _rejected_sheet(rejected, out / "signals")) if rejected else "",
         section("Where the thresholds lie", histograms(entries, config)),
         section("Sources", _source_table(entries, sources)),
         section("Models", _models(kept)),
@@ -83,14 +84,18 @@ def write_report(
     title = "Curation report"
     seconds = sum(entry.clip.record["end_s"] - entry.clip.record["start_s"] for entry in kept)
     total = len(entries) + sum(source.code is not None for source in sources)
-    figures = cards(
-        [
-            (str(len(sources)), "videos"),
-            (str(len(kept)), "clips kept"),
-            (str(total - len(kept)), "rejected"),
-            (_duration(seconds), "of one person moving"),
-            (str(len({entry.group for entry in kept})), "groups that splits keep together"),
-        ]
+    figures = (
+        '<div style="margin:0 0 20px">'
+        + cards(
+            [
+                (str(len(sources)), "videos"),
+                (str(len(kept)), "clips kept"),
+                (str(total - len(kept)), "rejected"),
+                (_duration(seconds), "of one person moving"),
+                (str(len({entry.group for entry in kept})), "groups that splits keep together"),
+            ]
+        )
+        + "</div>"
     )
     lead = "Raw videos in, clips of exactly one person out; every decision with its evidence."
     text = page(title, lead, [figures, *[part for part in sections if part]])
@@ -114,8 +119,12 @@ def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> 
     ):
         left -= sum(codes[code] for code in group)
         steps.append((label, left))
-    widest = max(count for _, count in steps) or 1
-    rows = [(label, count, Html(_bar(count / widest))) for label, count in steps]
+    # videos are measured against all videos, stretches against all stretches
+    whole = [len(sources)] * 2 + [len(entries)] * (len(steps) - 2)
+    rows = [
+        (label, count, Html(_bar(count / max(total, 1))))
+        for (label, count), total in zip(steps, whole, strict=True)
+    ]
     return table(("step", "left", ""), rows)
 
 
@@ -144,9 +153,13 @@ def _reasons(rejected: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -
 
 
 def _evidence(evidence: dict[str, Any]) -> str:
+    """The numbers in words; counts of nothing are left out."""
     return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name.replace('_', ' ')} {value:.4g}"
+        if isinstance(value, float)
+        else f"{name.replace('_', ' ')} {value}"
         for name, value in evidence.items()
+        if value != 0
     )
 
 
@@ -157,7 +170,7 @@ def _kept_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
     for entry in _spread(kept, MAX_KEPT):
         record = entry.clip.record
         assert entry.clip.folder is not None
-        strip = jpeg_image(clip_strip(clips / entry.clip.folder, 4), entry.source.name)
+        strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
         figures.append(
             captioned(
                 strip,
@@ -186,11 +199,11 @@ def _tracks_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
     return lead + _how_many(len(figures), len(kept)) + grid(figures, 560)
 
 
-def _rejected_sections(rejected: Sequence[CatalogueEntry], folder: Path) -> list[str]:
+def _rejected_sheet(rejected: Sequence[CatalogueEntry], folder: Path) -> str:
     by_code: dict[str, list[CatalogueEntry]] = defaultdict(list)
     for entry in rejected:
         by_code[str(entry.clip.code)].append(entry)
-    sections: list[str] = []
+    parts: list[str] = []
     cache: dict[str, Signals | None] = {}
     for code, cases in sorted(by_code.items(), key=lambda item: -len(item[1])):
         figures: list[str] = []
@@ -198,7 +211,7 @@ def _rejected_sections(rejected: Sequence[CatalogueEntry], folder: Path) -> list
             signals = _signals_of(entry.source, folder, cache)
             record = entry.clip.record
             span = (record["start_s"], record["end_s"])
-            strip = None if signals is None else preview_strip(signals, span, 4)
+            strip = None if signals is None else preview_strip(signals, span, STRIP_FRAMES)
             if strip is None:
                 continue
             caption = (
@@ -206,9 +219,9 @@ def _rejected_sections(rejected: Sequence[CatalogueEntry], folder: Path) -> list
                 f"{_evidence(entry.clip.evidence)}"
             )
             figures.append(captioned(jpeg_image(strip, entry.source.name), caption))
-        heading = f"Rejected: {code} ({MEANINGS.get(code, '')})"
-        sections.append(section(heading, _how_many(len(figures), len(cases)) + grid(figures, 360)))
-    return sections
+        parts.append(f"<h3>{escape(code)}: {escape(MEANINGS.get(code, ''))}</h3>")
+        parts.append(_how_many(len(figures), len(cases)) + grid(figures, 360))
+    return "".join(parts)
 
 
 def _signals_of(

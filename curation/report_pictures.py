@@ -13,6 +13,7 @@ from datasets.tracks import count_frames, read_frames, read_labels
 
 STRIP_HEIGHT = 112
 GAP = 3
+EMPTY_GRAY = 210
 LABEL_COLOURS = np.array(
     [
         (24, 24, 28), (242, 193, 160), (110, 70, 40), (214, 69, 65), (52, 97, 168),
@@ -33,7 +34,9 @@ def preview_strip(signals: Signals, span: tuple[float, float], count: int) -> np
     if not len(inside):
         inside = np.array([int(np.argmin(np.abs(previews.times_s - sum(span) / 2)))])
     chosen = inside[np.unique(np.linspace(0, len(inside) - 1, count).round().astype(int))]
-    return join([decode_jpeg(previews.read(int(index))) for index in chosen])
+    pictures = [decode_jpeg(previews.read(int(index))) for index in chosen]
+    empty = np.full_like(pictures[0], EMPTY_GRAY)
+    return join(pictures + [empty] * (count - len(pictures)))
 
 
 def clip_strip(folder: Path, count: int) -> np.ndarray:
