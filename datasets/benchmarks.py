@@ -180,7 +180,12 @@ def _stem(sample: IndexedSample) -> str:
 def _check_prepared(root: Path, name: str) -> None:
     if any((root / "shards").glob("bench-*.tar")):
         return
-    prepare = f"prepare it once with `make curate BENCH={name}`"
+    commands = {
+        "vvt": "`make curate BENCH=vvt`",
+        "synthetic": f"`make render` and `make curate SRC=data/demo/raw/bench/raw OUT={root}`",
+    }
+    filmed = f'`make curate SRC=<videos whose sidecars say "split": "bench"> OUT={root}`'
+    prepare = f"prepare it once with {commands.get(name, filmed)}"
     if name == "vvt":
         items = read_vvt(root)
         raise DataError(
