@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from curation.ledger import ClipRow, SourceRow
 from curation.shards import PackedClip, ShardsConfig, split_of
-from curation.stages.duplicates import DuplicatesConfig, Fingerprint, find_clusters
+from curation.stages.duplicates import DuplicatesConfig, Fingerprint, find_clusters, unpack_hashes
 
 SPLIT_ORDER = {"bench": 0, "val": 1, None: 2, "train": 3}
 """Of two copies in different splits, the one that scores are computed on stays."""
@@ -107,7 +105,7 @@ def _clusters(
     prints = [
         Fingerprint(
             clip_id=clip.clip_id,
-            hashes=_hashes(clip.record["hashes"]),
+            hashes=unpack_hashes(clip.record["hashes"]),
             pixels=clip.record["height"] * clip.record["width"],
             duration_s=clip.record["end_s"] - clip.record["start_s"],
         )
@@ -117,11 +115,6 @@ def _clusters(
         sorted(cluster, key=lambda clip: SPLIT_ORDER[split[clip.clip_id]])
         for cluster in find_clusters(prints, config)
     ]
-
-
-def _hashes(text: str) -> np.ndarray:
-    packed = np.frombuffer(bytes.fromhex(text), dtype=np.uint8).reshape(-1, 32)
-    return np.unpackbits(packed, axis=1).astype(bool)
 
 
 def _join_groups(groups: dict[str, str], shas: list[str]) -> None:

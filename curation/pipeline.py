@@ -30,7 +30,7 @@ from curation.signals import Signals, pack_signals, read_signals
 from curation.sources import Source
 from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import MapSurface
-from curation.stages.duplicates import sample_hashes
+from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson, collect_samples
@@ -42,7 +42,7 @@ from datasets.tracks import encode_video
 logger = logging.getLogger(__name__)
 
 DETECTOR_BATCH = 64
-VERSION = 1
+VERSION = 2
 """Raised when the code of a stage changes what comes out: everything is then done again."""
 
 
@@ -207,7 +207,7 @@ class Curator:
             "backends": self._infos,
             "category": self.config.agnostic.category,
             "request": request,
-            "hashes": np.packbits(hashes, axis=1).tobytes().hex(),
+            "hashes": pack_hashes(hashes),
         }
         return ClipRow(
             clip_id=clip.clip_id,

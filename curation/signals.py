@@ -15,6 +15,8 @@ from curation.video import Orientation
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
 """Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""
 SIGNALS_SCHEMA = 1
+FLAT_GRAY = 4
+"""Neighbours of a thumbnail that differ by no more are taken for equal."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,9 +102,14 @@ class Signals:
         return slice(int(first), int(last))
 
 
-def hashes_of(thumbs: np.ndarray) -> np.ndarray:
-    """Difference hashes (n, 16, 16) bool of thumbnails (n, 16, 17): is the right pixel brighter?"""
-    return thumbs[:, :, 1:] > thumbs[:, :, :-1]
+def gradients_of(thumbs: np.ndarray) -> np.ndarray:
+    """Signs (n, 16, 16) int8 of thumbnails (n, 16, 17): 1 where it gets brighter to the right.
+
+    A difference hash with a third value: 0 where neighbours are as good as equal, so that flat
+    grounds, whose bits compression rolls at random, say nothing.
+    """
+    change = thumbs[:, :, 1:].astype(np.int16) - thumbs[:, :, :-1]
+    return (change > FLAT_GRAY).astype(np.int8) - (change < -FLAT_GRAY).astype(np.int8)
 
 
 def pack_signals(signals: Signals) -> bytes:

@@ -4,19 +4,41 @@ A clip's tracks live in a folder named by the hash of its content, so writing th
 is writing it once, and a kill at any moment leaves nothing half done under a final name.
 """
 
+import errno
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from configs.errors import DataError
 
 TEMPORARY = ".writing-"
 
 
+@contextmanager
+def disk_errors_named(where: Path) -> Iterator[None]:
+    """A full disk is the user's to mend: one sentence, and nothing half done."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            raise
+        raise DataError(
+            f"{where} cannot be written ({error.strerror}); make room and run the same again"
+        ) from error
+
+
 def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Let ``fill`` write a file, which appears under its name only when it is complete."""
+    with disk_errors_named(path):
+        _write_file(path, fill)
+
+
+def _write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
     try:
@@ -44,8 +66,13 @@ def store_folder(root: Path, files: Mapping[str, bytes]) -> str:
     digest = content_name(files)
     name = f"{digest[:2]}/{digest}"
     final = root / name
-    if final.is_dir():
-        return name
+    if not final.is_dir():
+        with disk_errors_named(final):
+            _write_folder(root, final, files)
+    return name
+
+
+def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
     temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
     temporary.mkdir(parents=True)
     try:
@@ -64,7 +91,6 @@ def store_folder(root: Path, files: Mapping[str, bytes]) -> str:
         _sync_folder(final.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return name
 
 
 def sweep(root: Path) -> None:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.signals import hashes_of
+from curation.signals import gradients_of
+
+HASH_BITS = 256
+ONE_SIDED = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,7 @@ class DuplicatesConfig:
     """When two clips are the same."""
 
     enabled: bool = True
-    max_distance: float = 0.04  # share of the 256 bits that differ, mean over the overlap
+    max_distance: float = 0.025  # see ``distance``
     hash_fps: float = 4.0
     min_overlap_s: float = 1.0  # and at least half of the shorter clip
 
@@ -32,7 +35,7 @@ class Fingerprint:
     """A clip for comparison: hashes at a fixed rate, and what makes it better than a copy."""
 
     clip_id: str
-    hashes: np.ndarray  # (n, 256) bool
+    hashes: np.ndarray  # (n, 256) int8 of -1, 0, 1
     pixels: int
     duration_s: float
 
@@ -40,36 +43,51 @@ class Fingerprint:
 def sample_hashes(
     times_s: np.ndarray, thumbs: np.ndarray, span: tuple[float, float], fps: float
 ) -> np.ndarray:
-    """Hashes (n, 256) bool at ``fps`` over a stretch, from the nearest frames."""
+    """Hashes (n, 256) int8 of -1, 0, 1 at ``fps`` over a stretch, from the nearest frames."""
     moments = np.arange(span[0], span[1], 1.0 / fps)
     after = np.clip(np.searchsorted(times_s, moments), 1, len(times_s) - 1)
     nearer = moments - times_s[after - 1] < times_s[after] - moments
-    return hashes_of(thumbs[np.where(nearer, after - 1, after)]).reshape(len(moments), -1)
+    return gradients_of(thumbs[np.where(nearer, after - 1, after)]).reshape(len(moments), -1)
+
+
+def pack_hashes(hashes: np.ndarray) -> str:
+    """Hashes as text for a record: one bit says brighter, one darker."""
+    planes = np.concatenate([hashes > 0, hashes < 0], axis=1)
+    return np.packbits(planes, axis=1).tobytes().hex()
+
+
+def unpack_hashes(text: str) -> np.ndarray:
+    """The inverse of ``pack_hashes``."""
+    packed = np.frombuffer(bytes.fromhex(text), dtype=np.uint8).reshape(-1, 2 * HASH_BITS // 8)
+    planes = np.unpackbits(packed, axis=1).astype(np.int8)
+    return planes[:, :HASH_BITS] - planes[:, HASH_BITS:]
 
 
 def mirror_hashes(hashes: np.ndarray) -> np.ndarray:
     """The hashes of the same frames flipped left to right."""
     rows = hashes.reshape(len(hashes), 16, 16)
-    return ~rows[:, :, ::-1].reshape(len(hashes), -1)
+    return -rows[:, :, ::-1].reshape(len(hashes), -1)
 
 
 def distance(one: np.ndarray, other: np.ndarray, min_overlap: int) -> float:
-    """Smallest mean share of differing bits over all shifts and both mirror images; 1 if none.
+    """How different two clips are, 0..1, at the best shift, plain or mirrored.
 
-    Each shift overlaps at least ``min_overlap`` samples and half of the shorter clip.
+    Of the bits that either says something about: those that contradict each other, and
+    ONE_SIDED of those that only one has. Each shift overlaps at least ``min_overlap`` samples and
+    half of the shorter clip.
     """
     shorter = min(len(one), len(other))
     least = min(max(min_overlap, -(-shorter // 2)), shorter)
-    signs = [
-        np.where(hashes, np.float32(1), np.float32(-1))
-        for hashes in (one, other, mirror_hashes(other))
-    ]
     best = 1.0
-    for candidate in signs[1:]:
-        # a product of signs is +1 for equal bits: its mean is 1 - 2 x the share that differs
-        agreement = signs[0] @ candidate.T / signs[0].shape[1]
+    for candidate in (other, mirror_hashes(other)):
+        a, b = one.astype(np.float32), candidate.astype(np.float32)
+        both = np.abs(a) @ np.abs(b).T
+        said = np.abs(a).sum(axis=1)[:, None] + np.abs(b).sum(axis=1)[None]
+        differing = (both - a @ b.T) / 2 + ONE_SIDED * (said - 2 * both)
         for shift in range(least - len(one), len(other) - least + 1):
-            best = min(best, (1.0 - float(np.diagonal(agreement, shift).mean())) / 2.0)
+            union = float(np.diagonal(said - both, shift).sum())
+            if union > 0:
+                best = min(best, float(np.diagonal(differing, shift).sum()) / union)
     return best
 
 

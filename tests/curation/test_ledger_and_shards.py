@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -26,7 +27,9 @@ from curation.stages.duplicates import (
     distance,
     find_clusters,
     mirror_hashes,
+    pack_hashes,
     sample_hashes,
+    unpack_hashes,
 )
 from curation.storage import store_folder, write_file
 
@@ -86,10 +89,19 @@ def test_the_index_says_where_every_member_lies(tmp_path):
 def test_a_half_written_file_never_appears_under_its_name(tmp_path):
     def fail(file):
         file.write(b"half")
-        raise OSError("disk full")
+        raise RuntimeError("killed")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RuntimeError, match="killed"):
         write_file(tmp_path / "shard.tar", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    def fill_the_disk(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError, match=r"shard\.tar cannot be written .*make room"):
+        write_file(tmp_path / "shard.tar", fill_the_disk)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,11 +127,11 @@ def source(sha: str, split: str | None = None, group: str | None = None) -> Sour
 
 
 def clip(sha: str, seed: int, size: int = 512, start: float = 0.0) -> ClipRow:
-    bits = np.random.default_rng(seed).integers(0, 2, (12, 256)).astype(bool)
+    hashes = np.random.default_rng(seed).integers(-1, 2, (12, 256)).astype(np.int8)
     record = {
         "height": size, "width": size, "start_s": start, "end_s": start + 3.0,
         "scene_start_s": start, "scene_end_s": start + 3.0, "num_people": 1,
-        "hashes": np.packbits(bits, axis=1).tobytes().hex(),
+        "hashes": pack_hashes(hashes),
     }  # fmt: skip
     return ClipRow(
         clip_id=f"{sha}_{round(start * 1000):08d}", source_sha256=sha, status="kept", code=None,
@@ -156,6 +168,7 @@ def test_mirrored_and_shifted_copies_are_found_and_others_are_not(moving):
     times = np.arange(90) / 30.0
     whole = sample_hashes(times, thumbs, (0.0, 3.0), 4.0)
     later = sample_hashes(times, thumbs, (0.5, 3.0), 4.0)
+    assert (unpack_hashes(pack_hashes(whole)) == whole).all()
     assert distance(whole, later, 4) < 0.02
     assert distance(whole, mirror_hashes(later), 4) < 0.02
     assert distance(whole, sample_hashes(times, thumbs_of(6), (0.0, 3.0), 4.0), 4) > 0.2
