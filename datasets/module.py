@@ -142,10 +142,12 @@ class ClipReader:
         if clip.key in self._kept:
             return self._kept[clip.key].select(indices)
         keep = self._room >= clip.num_frames * self.height * self.width * 7
+        from decord import DECORDError  # after torch, as in tracks.py
+
         sample = clip.read(TRACK_MEMBERS)
         try:
             tracks = decode_tracks(sample, None if keep else indices, self.height, self.width)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, RuntimeError, DECORDError) as error:
             raise DataError(
                 f"{clip.shard}: sample {clip.key!r} cannot be read ({error})"
             ) from error

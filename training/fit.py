@@ -100,6 +100,7 @@ def _train(
         Pictures(folder / "samples"),
         LastCheckpoint(folder / "checkpoints", machine.checkpoint_every_steps),
     ]
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     interval = config.validation.every_steps
     trainer = lightning.Trainer(
         accelerator=machine.accelerator,
@@ -120,7 +121,6 @@ def _train(
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # our loader is endless and numbered: it needs neither more workers nor a saved position
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

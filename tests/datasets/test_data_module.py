@@ -82,3 +82,18 @@ def test_validation_windows_are_the_held_out_clips_unswapped(shard_root: Path) -
     batches = list(data_for(shard_root).val_dataloader())
     assert [batch.keys for batch in batches] == [["val-000"], ["val-001"]]
     assert not any(batch.known.any() for batch in batches)
+
+
+def test_a_damaged_track_names_its_sample(shard_root: Path, tmp_path: Path) -> None:
+    from datasets.shards import index_split
+
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for split in ("train", "val"):
+        content = bytearray((shard_root / "shards" / f"{split}-000000.tar").read_bytes())
+        for sample in index_split(shard_root, split):
+            offset, size = sample.members["iuv.mp4"]
+            content[offset : offset + size] = bytes(size)
+        (folder / f"{split}-000000.tar").write_bytes(content)
+    with pytest.raises(DataError, match=r"train-000000\.tar: sample 'train-00\d' cannot be read"):
+        take(data_for(tmp_path), 0, 1)
