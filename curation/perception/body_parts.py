@@ -34,7 +34,7 @@ NUM_PARTS = len(BodyPart)
 ARM_PARTS = tuple(range(BodyPart.UPPER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
 LEG_PARTS = tuple(range(BodyPart.UPPER_LEG_LEFT, BodyPart.FOOT_RIGHT + 1))
 
-NOSE, EAR_LEFT, EAR_RIGHT = 0, 7, 8
+NOSE, EAR_LEFT, EAR_RIGHT, MOUTH_LEFT, MOUTH_RIGHT = 0, 7, 8, 9, 10
 SHOULDER_LEFT, SHOULDER_RIGHT, ELBOW_LEFT, ELBOW_RIGHT = 11, 12, 13, 14
 WRIST_LEFT, WRIST_RIGHT, HIP_LEFT, HIP_RIGHT = 15, 16, 23, 24
 KNEE_LEFT, KNEE_RIGHT, ANKLE_LEFT, ANKLE_RIGHT = 25, 26, 27, 28
@@ -125,19 +125,22 @@ def build_body(landmarks: np.ndarray) -> Body:
         max(0.55 * np.hypot(*(points[11] - points[12])), 0.2 * scale),
         max(0.75 * np.hypot(*(points[23] - points[24])), 0.2 * scale),
     )
-    start[BodyPart.HEAD], end[BodyPart.HEAD] = (
-        ears + 0.5 * head_radius * up,
-        ears - 0.3 * (head_radius * up),
-    )
-    radii[BodyPart.HEAD] = 0.9 * head_radius
-    start[BodyPart.NECK], end[BodyPart.NECK] = ears - 0.9 * head_radius * up, shoulders
+    mouth = points[[MOUTH_LEFT, MOUTH_RIGHT]].mean(0)
+    chin_depth = float(np.dot(ears - (2 * mouth - points[NOSE]), up))  # below the ears
+    chin_depth = float(np.clip(chin_depth, 0.9 * head_radius, 1.5 * head_radius))
+    start[BodyPart.HEAD] = ears + 0.5 * head_radius * up
+    end[BodyPart.HEAD] = ears - (chin_depth - 0.75 * head_radius) * up
+    radii[BodyPart.HEAD] = 0.9 * head_radius, 0.8 * head_radius
+    neck_top = chin_depth + 0.8 * NECK_RADIUS * scale  # its round end reaches up to the chin
+    start[BodyPart.NECK] = ears - min(neck_top, float(np.hypot(*(ears - shoulders)))) * up
+    end[BodyPart.NECK] = shoulders
     radii[BodyPart.NECK] = NECK_RADIUS * scale
     for part, near, far, near_radius, far_radius in LIMBS:
         start[part], end[part] = points[near], points[far]
         radii[part] = near_radius * scale, far_radius * scale
     for part, (wrist, pinky, index) in HANDS:
         knuckles = points[[pinky, index]].mean(0)
-        start[part] = points[wrist] + 0.15 * (knuckles - points[wrist])
+        start[part] = points[wrist] + 0.05 * (knuckles - points[wrist])
         end[part] = points[wrist] + 1.5 * (knuckles - points[wrist])
         radii[part] = HAND_RADIUS * scale
     for part, (ankle, heel, toe) in FEET:
@@ -147,6 +150,8 @@ def build_body(landmarks: np.ndarray) -> Body:
     for part, ends in _arm_ends():
         if landmarks[ends, 3].min() > VISIBLE:  # an arm that is seen hides what is behind it
             layer[part] = -2 + np.clip(landmarks[ends, 2].mean() / scale, -0.9, 0.9)
+            if part in (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT):
+                layer[part] -= 0.4  # at the wrist a hand comes before its arm
     for part, near, far, *_ in LIMBS[4:]:
         layer[part] = np.clip(0.2 * landmarks[[near, far], 2].mean() / scale, -0.3, 0.3)
     return Body(

@@ -16,6 +16,7 @@ MIN_PIXELS = 40  # for a band to be seen, over the whole clip
 MIN_DIVERGENCE = 0.075
 """Jensen-Shannon, nats. On ../shared/media/single sweaters that fill the frame give 0.04-0.06,
 the dullest shirt over trousers 0.10, most 0.15-0.4."""
+HIGH_HEM_DOUBT = 0.1  # for each band that a hem lies above the hips: belts and badges are no hems
 COARSE = (8, 32, 32)  # bins of lightness, a and b: coarser than the clip's, shading matters less
 
 
@@ -67,14 +68,17 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
     shares = np.stack([_smoothed(cells[band]) / counts[band] for band in seen])
     splits = range(2, len(seen))
     whole = len(seen) * _entropy(shares.mean(0))
-    gains = [
-        whole
-        - split * _entropy(shares[:split].mean(0))
-        - (len(seen) - split) * _entropy(shares[split:].mean(0))
-        for split in splits
-    ]
-    best = splits[int(np.argmax(gains))]
-    if max(gains) / len(seen) >= MIN_DIVERGENCE:
+    gains = np.array(
+        [
+            whole
+            - split * _entropy(shares[:split].mean(0))
+            - (len(seen) - split) * _entropy(shares[split:].mean(0))
+            for split in splits
+        ]
+    )
+    doubts = HIGH_HEM_DOUBT * np.maximum(0, 5 - np.array(splits))
+    if gains.max() / len(seen) >= MIN_DIVERGENCE:
+        best = splits[int(np.argmax(gains * (1 - doubts)))]
         return Hem(first_lower_band=int(seen[best]))
     is_cut_off = in_frame[-1] < MIN_PIXELS
     return Hem(first_lower_band=NUM_BANDS if is_cut_off else None)
@@ -87,7 +91,7 @@ def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
     adapted = priors.copy()
     for band in range(NUM_BANDS):
         distance = band - hem.first_lower_band + 0.5  # below 0: above the hem
-        lower = float(np.clip(0.5 + 0.45 * distance, 0.04, 0.96))
+        lower = float(np.clip(0.5 + 0.3 * distance, 0.04, 0.96))
         on_torso = band < len(WAIST_PLACES)
         parts = (
             (BodyPart.TORSO,) if on_torso else (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)
