@@ -67,10 +67,10 @@ PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings:
-    """Widths as shares of the square root of the garment's area, so that they fit any size."""
+    """Widths as shares of the square root of the covered area, so that they fit any size."""
 
-    widening: float = 0.045  # of every outline
-    hem_band: float = 0.16  # along the garment where its neighbours are painted too
+    widening: float = 0.04  # of every outline
+    hem_band: float = 0.07  # along the garment where its neighbours are painted too
     closing_frames: int = 2  # on both sides: gaps in time that are filled
 
     def __post_init__(self) -> None:
@@ -146,11 +146,11 @@ def frame_mask(
         points = cv2.findNonZero((_among(nearest, hull) & covered).astype(np.uint8))
         if points is not None:
             cv2.fillConvexPoly(mask, cv2.convexHull(points), 255)
-    unit = np.sqrt(max(np.count_nonzero(garment), np.count_nonzero(on_body) // 2))
+    unit = float(np.sqrt(np.count_nonzero(covered)))  # not the garment's: it would tell the sleeves
     mask = _widened(mask, settings.widening * unit)
     others = _among(labels, rule.others)
     band = _widened(garment.astype(np.uint8) * 255, settings.hem_band * unit)
-    mask[others & (band == 0)] = 0
+    mask[others] = band[others]
     return mask
 
 

@@ -88,6 +88,14 @@ class EmbeddedDetector:
             found.append(tracks.follow([people[i] for i in order]))
         return found
 
+    def look(self, frame: np.ndarray, view: Region) -> Person | None:
+        """The person whom a part of a frame shows best; None when no body is there."""
+        bodies: list[Pose] = []
+        for detection in self._find(frame, view):
+            if self._add(bodies, self._place_twice(frame, detection.region)):
+                return self._person(bodies[0], self._segment(frame))
+        return None
+
     def _bodies(self, frame: np.ndarray, previous: list[Pose], search: bool) -> list[Pose]:
         """Poses of this frame: followed from the last one, and searched for now and then."""
         bodies: list[Pose] = []

@@ -65,7 +65,7 @@ class Body:
     end: np.ndarray  # (parts, 2)
     start_radius: np.ndarray  # (parts,)
     end_radius: np.ndarray  # (parts,)
-    layer: np.ndarray  # (parts,): the lower, the nearer to the camera; >= 0 never hides a part
+    layer: np.ndarray  # (parts,): below 0 it hides what lies behind it, above 0 it gives way
     scale: float  # about the length of the torso
     head_radius: float
     is_facing: bool  # the chest is seen, not the back
@@ -152,6 +152,8 @@ def build_body(landmarks: np.ndarray) -> Body:
             layer[part] = -2 + np.clip(landmarks[ends, 2].mean() / scale, -0.9, 0.9)
             if part in (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT):
                 layer[part] -= 0.4  # at the wrist a hand comes before its arm
+        else:
+            layer[part] = 1.0  # an arm behind the back takes only what the trunk leaves
     for part, near, far, *_ in LIMBS[4:]:
         layer[part] = np.clip(0.2 * landmarks[[near, far], 2].mean() / scale, -0.3, 0.3)
     return Body(
@@ -186,7 +188,8 @@ def locate_on_body(points: np.ndarray, body: Body) -> PartPixels:
     beyond = np.where(beyond > 0.1, 1 + beyond / (0.15 * body.scale), 0)
     radii[torso] = np.maximum(np.abs(lateral[torso]) / radius[torso], beyond)
     in_front = (radii < 1) & (body.layer[:, None] < 0)
-    cost = np.where(in_front, body.layer[:, None].astype(np.float32), radii)
+    layer = body.layer.astype(np.float32)[:, None]
+    cost = np.where(in_front, layer, radii + np.maximum(layer, 0))
     best = np.argmin(cost, axis=0)
     columns = np.arange(best.size)
     nearest = radii[best, columns]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError, DataError
 from curation.perception.blazepose import EmbeddedDetector
+from curation.perception.completion import CompletedDetector
 from curation.perception.detectron2_densepose import (
     INSTALL_COMMAND as INSTALL_DENSEPOSE,
 )
@@ -106,6 +107,9 @@ def choose_perception(kind: str = "auto", config: PerceptionConfig | None = None
         if is_installed("parser")
         else EmbeddedParser()
     )
+    needs_masks = densepose.info.is_approximate or parser.info.is_approximate
+    if needs_masks and not isinstance(detector, EmbeddedDetector):
+        detector = CompletedDetector(detector)
     perception = Perception(detector=detector, densepose=densepose, parser=parser)
     if any(info.is_approximate for info in perception.infos().values()):
         fetch_models()

@@ -9,6 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from curation.perception.protocols import Person
+from tests import perception_fixtures
+
 WriteVideo = Callable[..., Path]
 
 
@@ -77,3 +80,18 @@ def write_video() -> WriteVideo:
         return path
 
     return write
+
+
+@pytest.fixture
+def standing_landmarks() -> np.ndarray:
+    return perception_fixtures.standing_landmarks()
+
+
+@pytest.fixture
+def standing_person() -> Person:
+    return perception_fixtures.standing_person()
+
+
+@pytest.fixture(scope="session")
+def embedded_models() -> Path:
+    return perception_fixtures.embedded_models()

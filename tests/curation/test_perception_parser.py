@@ -1,0 +1,131 @@
+import numpy as np
+
+from curation.perception.body_parts import build_body, locate_on_body
+from curation.perception.clip_colors import (
+    UNKNOWN,
+    ColorCounter,
+    Material,
+    bin_colors,
+    color_bins,
+    could_be_skin,
+)
+from curation.perception.embedded_parser import EmbeddedParser
+from curation.perception.hems import NUM_BANDS, band_of, find_hem
+from curation.perception.protocols import Person
+from datasets.parts import ParseLabel as P
+
+SKIN, HAIR, GREEN, NAVY = (224, 172, 138), (60, 40, 30), (40, 150, 70), (40, 50, 110)
+
+
+def painted(person: Person, sleeve_end: float, hem_y: float = 190) -> np.ndarray:
+    """A flat dancer: green top with sleeves to a share of the arm, navy trousers."""
+    assert person.landmarks is not None
+    assert person.mask is not None
+    frame = np.full((*person.mask.shape, 3), 128, np.uint8)
+    y, x = np.nonzero(person.mask)
+    located = locate_on_body(np.stack([x, y], -1).astype(np.float32), build_body(person.landmarks))
+    colors = np.zeros((len(x), 3), np.uint8)
+    colors[:] = GREEN
+    colors[y > hem_y] = NAVY
+    is_head, is_neck = located.part == 1, located.part == 2
+    colors[is_head | is_neck] = SKIN
+    colors[is_head & (y < 40)] = HAIR
+    arm_y = np.where((x < 70) | (x > 130), (y - 100) / 80, 0)
+    colors[(arm_y > sleeve_end) & (y < 215)] = SKIN
+    frame[y, x] = colors
+    rng = np.random.default_rng(0)
+    noise = rng.integers(-6, 7, frame.shape)
+    return np.clip(frame.astype(int) + noise, 0, 255).astype(np.uint8)
+
+
+def share(labels: np.ndarray, rows: slice, columns: slice, label: P) -> float:
+    area = labels[rows, columns]
+    return float((area == label).sum() / max((area > 0).sum(), 1))
+
+
+def test_short_and_long_sleeves_are_told_apart(standing_person: Person) -> None:
+    forearm = slice(145, 170), slice(140, 160)
+    for sleeve_end, label in ((0.45, P.ARMS), (0.95, P.UPPER)):
+        frames = [painted(standing_person, sleeve_end)] * 3
+        labels = EmbeddedParser().parse(frames, [standing_person] * 3)[1]
+        assert share(labels, *forearm, label) > 0.8
+        assert share(labels, slice(110, 170), slice(85, 115), P.UPPER) > 0.95
+        assert share(labels, slice(220, 300), slice(80, 120), P.LOWER) > 0.9
+        assert share(labels, slice(45, 60), slice(92, 108), P.FACE) > 0.8
+
+
+def test_hands_and_feet_are_named_by_place(standing_person: Person) -> None:
+    labels = EmbeddedParser().parse([painted(standing_person, 0.5)], [standing_person])[0]
+    assert (labels[185:200, 145:165] == P.HANDS).sum() > 30
+    assert (labels[325:345] == P.FEET).sum() > 30
+
+
+def test_a_long_top_is_followed_below_the_hips(standing_person: Person) -> None:
+    labels = EmbeddedParser().parse([painted(standing_person, 0.5, hem_y=215)], [standing_person])[
+        0
+    ]
+    assert share(labels, slice(196, 208), slice(85, 115), P.UPPER) > 0.8
+    assert share(labels, slice(235, 300), slice(80, 120), P.LOWER) > 0.9
+
+
+def test_nobody_is_all_background(standing_person: Person) -> None:
+    frame = painted(standing_person, 0.5)
+    labels = EmbeddedParser().parse([frame, frame], [None, standing_person])
+    assert not labels[0].any()
+    assert labels[1].any()
+    assert labels[1].dtype == np.uint8
+    np.testing.assert_array_equal(labels[1] > 0, standing_person.mask > 0)  # type: ignore[operator]
+
+
+def test_the_hem_is_where_colours_change_and_nowhere_on_one_colour(
+    standing_person: Person,
+) -> None:
+    assert standing_person.landmarks is not None
+    assert standing_person.mask is not None
+    y, x = np.nonzero(standing_person.mask)
+    points = np.stack([x, y], -1).astype(np.float32)
+    located = locate_on_body(points, build_body(standing_person.landmarks))
+    nobody = ColorCounter().colors()
+    bins = color_bins(painted(standing_person, 0.5))[y, x]
+    hem = find_hem([(located, bins)], nobody).first_lower_band
+    assert hem is not None
+    rows_below = y[band_of(located) == hem]
+    assert abs(rows_below.mean() - 195) < 25
+    one_color = np.full_like(bins, bins[0])
+    assert find_hem([(located, one_color)], nobody).first_lower_band is None
+    cut_off = band_of(located) < NUM_BANDS - 2
+    from dataclasses import replace
+
+    shown = replace(
+        located, part=located.part[cut_off], along=located.along[cut_off],
+        across=located.across[cut_off], radii=located.radii[cut_off],
+    )  # fmt: skip
+    assert find_hem([(shown, one_color[cut_off])], nobody).first_lower_band == NUM_BANDS
+
+
+def test_unseen_materials_take_what_nothing_known_explains() -> None:
+    counter = ColorCounter()
+    green = color_bins(np.full((20, 20, 3), GREEN, np.uint8))
+    counter.add(Material.UPPER, green)
+    colors = counter.colors()
+    assert list(colors.is_known) == [False, False, True, False]
+    navy = color_bins(np.full((1, 1, 3), NAVY, np.uint8))
+    evidence = colors.evidence(np.concatenate([green[:1, :1], navy]))
+    assert evidence[Material.UPPER, 0, 0] > UNKNOWN > evidence[Material.UPPER, 1, 0]
+    assert (evidence[Material.LOWER] == np.float32(UNKNOWN)).all()
+
+
+def test_bins_know_their_colour() -> None:
+    bins = color_bins(np.array([[GREEN, NAVY, SKIN]], np.uint8))
+    import cv2
+
+    lab = cv2.cvtColor(np.array([[GREEN, NAVY, SKIN]], np.uint8), cv2.COLOR_RGB2Lab)
+    assert np.abs(bin_colors(bins[0]) - lab[0]).max() <= 8
+
+
+def test_skin_of_all_tones_could_be_skin_and_cloth_of_other_hues_not() -> None:
+    tones = np.array([[(255, 219, 190), (224, 172, 138), (141, 85, 54), (82, 48, 34)]], np.uint8)
+    assert could_be_skin(tones).all()
+    assert not could_be_skin(
+        np.array([[GREEN, NAVY, (128, 128, 128), (90, 160, 210)]], np.uint8)
+    ).any()
