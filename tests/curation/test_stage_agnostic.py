@@ -1,0 +1,71 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from configs.errors import ConfigError
+from curation.clip import Clip, Reject, Tracks
+from curation.stages.agnostic import AgnosticConfig, MaskGarment, agnostic_frames
+from datasets.parts import DensePosePart, ParseLabel
+
+CLIP = Clip(
+    source="a.mp4", source_sha256="0" * 64, scene_start_s=0, scene_end_s=1, start_s=0, end_s=1
+)
+
+
+def tracks() -> Tracks:
+    parse = np.zeros((4, 64, 48), np.uint8)
+    parse[:, 8:16, 20:28] = ParseLabel.FACE
+    parse[:, 18:40, 14:34] = ParseLabel.UPPER
+    parse[:, 40:60, 16:32] = ParseLabel.LOWER
+    iuv = np.zeros((4, 112, 112, 3), np.uint8)
+    iuv[:, 30:70, 20:90, 0] = DensePosePart.TORSO_FRONT
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 48, 3), dtype=np.uint8)
+    boxes = np.array([[10, 6, 38, 62]] * 4, np.float32)
+    return Tracks(frames=frames, iuv=iuv, boxes=boxes, parse=parse)
+
+
+def test_the_garment_is_covered_and_the_face_stays() -> None:
+    done = MaskGarment(config=AgnosticConfig()).process(CLIP, tracks())
+    assert not isinstance(done, Reject)
+    clip, masked = done
+    assert masked.mask is not None
+    assert masked.parse is not None
+    assert (masked.mask[masked.parse == ParseLabel.UPPER] == 255).all()
+    assert not masked.mask[masked.parse == ParseLabel.FACE].any()
+    assert clip.scores["mask_coverage"] == 1.0
+    assert 0.1 < clip.scores["mask_area"] < 0.4
+
+
+def test_other_categories_are_a_setting() -> None:
+    done = MaskGarment(config=AgnosticConfig(category="lower")).process(CLIP, tracks())
+    assert not isinstance(done, Reject)
+    assert done[1].mask is not None
+    assert (done[1].mask[:, 50:60, 16:32] == 255).all()
+    assert done[0].verdicts["agnostic"] == "lower"
+    with pytest.raises(ConfigError, match="category is 'hat'; lower, overall, upper"):
+        AgnosticConfig(category="hat")
+
+
+def test_a_mask_over_everything_or_nothing_is_a_failure_not_a_black_frame() -> None:
+    full = tracks()
+    assert full.parse is not None
+    assert full.iuv is not None
+    everything = replace(full, parse=np.full_like(full.parse, ParseLabel.UPPER))
+    done = MaskGarment(config=AgnosticConfig()).process(CLIP, everything)
+    assert isinstance(done, Reject)
+    assert done.code == "mask_failed"
+    assert done.evidence["largest_area"] == 1.0 > done.evidence["max_area"]
+    nothing = replace(full, parse=np.zeros_like(full.parse), iuv=np.zeros_like(full.iuv))
+    done = MaskGarment(config=AgnosticConfig()).process(CLIP, nothing)
+    assert isinstance(done, Reject)
+    assert done.evidence["smallest_area"] == 0.0
+
+
+def test_agnostic_frames_are_gray_under_the_mask_and_untouched_elsewhere() -> None:
+    frames = tracks().frames
+    mask = np.zeros(frames.shape[:3], np.uint8)
+    mask[:, 10:20, 5:30] = 255
+    agnostic = agnostic_frames(frames, mask)
+    assert (agnostic[mask > 0] == 128).all()
+    np.testing.assert_array_equal(agnostic[mask == 0], frames[mask == 0])
