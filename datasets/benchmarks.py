@@ -15,17 +15,12 @@ from jaxtyping import Bool, UInt8
 
 from configs.errors import DataError
 from datasets.clips import decode_image, decode_tracks, fit_frames, fit_garment
-from datasets.parts import ParseLabel
+from datasets.parts import GARMENT_LABELS
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
 from datasets.vvt import FRAMES_FOLDER, frames_of, read_vvt
 
 PAIRINGS = ("paired", "unpaired")
-GARMENT_LABELS = {
-    "upper": (ParseLabel.UPPER, ParseLabel.DRESS),
-    "lower": (ParseLabel.LOWER, ParseLabel.DRESS),
-    "overall": (ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.DRESS),
-}
 _MEMBERS = (
     "mp4", "mask.mp4", "iuv.mp4", "box.npy", "parse.mp4", "garment.png", "json", "target.png",
     "truth.mp4",

@@ -6,7 +6,7 @@ scaled to lie within it on their own ground. Tracks stay uint8 until ``to_sample
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from datasets.densepose import paste_iuv, render_densepose
+from datasets.parts import GARMENT_LABELS
 from datasets.sample import TryOnSample
 from datasets.shards import ShardSample
 from datasets.swapping import swap_mask
@@ -44,22 +45,26 @@ class ClipTracks:
     mask: UInt8[np.ndarray, "t h w"]  # 255 = to be painted
     densepose: UInt8[np.ndarray, "t h w 3"]  # rendered
     garment: UInt8[np.ndarray, "h w 3"]
+    garment_share: UInt8[np.ndarray, "t h w"] | None = None  # 255: all of the pixel is garment
+    garment_picture_share: UInt8[np.ndarray, "h w"] | None = None  # the same for the picture
 
     def select(self, indices: Sequence[int]) -> "ClipTracks":
         """Some of the frames; the garment stays."""
         rows = list(indices)
-        return ClipTracks(
+        share = self.garment_share
+        return replace(
+            self,
             video=self.video[rows],
             mask=self.mask[rows],
             densepose=self.densepose[rows],
-            garment=self.garment,
+            garment_share=None if share is None else share[rows],
         )
 
     @property
     def num_bytes(self) -> int:
         """Memory that the tracks take."""
-        tracks = (self.video, self.mask, self.densepose, self.garment)
-        return sum(track.nbytes for track in tracks)
+        values = (getattr(self, field.name) for field in fields(self))
+        return sum(track.nbytes for track in values if track is not None)
 
 
 def choose_window(
@@ -111,6 +116,22 @@ def decode_tracks(
         mask=fit_masks(mask, height, width),
         densepose=fit_frames(rendered, height, width),
         garment=fit_garment(decode_image(files["garment.png"]), height, width),
+    )
+
+
+def with_garment_region(
+    tracks: ClipTracks, sample: ShardSample, indices: Sequence[int] | None
+) -> ClipTracks:
+    """Add where the garment is, from the sample's label map and garment mask."""
+    height, width = tracks.video.shape[1:3]
+    labels = GARMENT_LABELS[sample.record.get("category", "upper")]
+    parse = read_labels(sample.files["parse.mp4"], indices)
+    worn = np.where(np.isin(parse, labels), 255, 0).astype(np.uint8)
+    picture = np.repeat(decode_image(sample.files["garment_mask.png"])[..., :1], 3, axis=-1)
+    return replace(
+        tracks,
+        garment_share=np.stack([_cover(frame, height, width) for frame in worn]),
+        garment_picture_share=fit_garment(picture, height, width)[..., 0],
     )
 
 

@@ -18,10 +18,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from configs.errors import DataError
-from datasets.clips import ClipTracks, centre_window, choose_window, decode_tracks, to_sample
+from datasets.clips import (
+    ClipTracks,
+    centre_window,
+    choose_window,
+    decode_tracks,
+    to_sample,
+    with_garment_region,
+)
 from datasets.draws import numpy_generator
+from datasets.recolour import recolour
 from datasets.sample import TryOnBatch, TryOnSample, collate
-from datasets.shards import TRACK_MEMBERS, IndexedSample, index_split
+from datasets.shards import (
+    GARMENT_REGION_MEMBERS,
+    TRACK_MEMBERS,
+    IndexedSample,
+    index_split,
+)
 from datasets.swapping import SwapConfig, choose_pattern, known_frames
 
 logger = logging.getLogger(__name__)
@@ -41,6 +54,7 @@ class DataConfig:
     cache_mb: int = 0  # decoded clips kept in memory up to this size (small data sets)
     swapping: SwapConfig = field(default_factory=SwapConfig)
     num_validation_clips: int = 4
+    recolour: float = 0.0  # share of windows whose garment gets another colour (recolour.py)
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "batch_size", "num_validation_clips"):
@@ -49,6 +63,8 @@ class DataConfig:
         for name in ("num_workers", "cache_mb"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
+        if not 0 <= self.recolour <= 1:
+            raise ValueError(f"recolour = {self.recolour:g} must lie in [0, 1]")
         if not self.roots:
             raise ValueError("roots is empty; name at least one curated folder")
         if not self.strides or min(self.strides) < 1:
@@ -85,7 +101,9 @@ class ClipDataset(Dataset[tuple[int, TryOnSample]]):
         self, samples: list[IndexedSample], config: DataConfig, height: int, width: int, seed: int
     ) -> None:
         self.samples, self.config, self.seed = samples, config, seed
-        self.reader = ClipReader(height, width, config.cache_mb)
+        self.reader = ClipReader(
+            height, width, config.cache_mb, needs_garment_region=config.recolour > 0
+        )
         self._epoch, self._order = -1, np.arange(0)
 
     def __len__(self) -> int:
@@ -100,6 +118,9 @@ class ClipDataset(Dataset[tuple[int, TryOnSample]]):
         pattern = choose_pattern(swapping, window.num_frames, random)
         known = known_frames(pattern, window.num_frames, swapping.max_known, random)
         tracks = self.reader.read(clip, window.indices)
+        random = numpy_generator(self.seed, "recolour", number)
+        if random.random() < self.config.recolour:
+            tracks = recolour(tracks, random)
         return number, to_sample(clip.key, tracks, known)
 
     def _clip_of(self, number: int) -> int:
@@ -132,8 +153,11 @@ class HeldOutWindows(Dataset[tuple[int, TryOnSample]]):
 class ClipReader:
     """Decodes windows; keeps whole decoded clips while its memory lasts."""
 
-    def __init__(self, height: int, width: int, cache_mb: int) -> None:
+    def __init__(
+        self, height: int, width: int, cache_mb: int, *, needs_garment_region: bool = False
+    ) -> None:
         self.height, self.width = height, width
+        self.needs_garment_region = needs_garment_region
         self._room = cache_mb * 2**20
         self._kept: dict[str, ClipTracks] = {}
 
@@ -141,13 +165,17 @@ class ClipReader:
         """The clip's frames at these indices."""
         if clip.key in self._kept:
             return self._kept[clip.key].select(indices)
-        keep = self._room >= clip.num_frames * self.height * self.width * 7
+        keep = self._room >= clip.num_frames * self.height * self.width * 8
         from decord import DECORDError  # after torch, as in tracks.py
 
-        sample = clip.read(TRACK_MEMBERS)
+        region = GARMENT_REGION_MEMBERS if self.needs_garment_region else ()
+        sample = clip.read((*TRACK_MEMBERS, *region))
+        wanted = None if keep else indices
         try:
-            tracks = decode_tracks(sample, None if keep else indices, self.height, self.width)
-        except (ValueError, IndexError, RuntimeError, DECORDError) as error:
+            tracks = decode_tracks(sample, wanted, self.height, self.width)
+            if self.needs_garment_region:
+                tracks = with_garment_region(tracks, sample, wanted)
+        except (ValueError, KeyError, IndexError, RuntimeError, DECORDError) as error:
             raise DataError(
                 f"{clip.shard}: sample {clip.key!r} cannot be read ({error})"
             ) from error

@@ -50,3 +50,10 @@ class DensePosePart(IntEnum):
 
 CATEGORIES = ("upper", "lower", "overall")
 """What a mask may cover: the garment above the waist, below it, or the whole outfit."""
+
+GARMENT_LABELS = {
+    "upper": (ParseLabel.UPPER, ParseLabel.DRESS),
+    "lower": (ParseLabel.LOWER, ParseLabel.DRESS),
+    "overall": (ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.DRESS),
+}
+"""What of a label map is a garment of each category."""

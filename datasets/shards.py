@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "val", "bench")
 TRACK_MEMBERS = ("mp4", "mask.mp4", "iuv.mp4", "box.npy", "garment.png", "json")
 """What training reads of a sample; a sample that lacks one of them is not a sample."""
+GARMENT_REGION_MEMBERS = ("parse.mp4", "garment_mask.png")
+"""What says where the garment is, in the frames and in its picture."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,9 @@ def predict(
     conditions: Conditions,
     guidance_scale: float,
 ) -> Float[Tensor, "b k t h w"]:
-    """The network's output in float32, guided on the noise; the variance is the garment side's.
+    """Guided noise | variance in float32; the variance is the garment side's.
+
+    A network that predicts velocity is guided on it, which is the same: both are linear in x0.
 
     The ControlNet sees garment and caption on both sides of guidance (as in training), so one pass
     serves both; the null side's trunk skips the garment.
@@ -101,14 +103,15 @@ def predict(
     residuals = network.control_residuals(latents, timesteps, conditions)
     prediction = network(latents, timesteps, conditions, residuals).float()
     if guidance_scale == 1.0:
-        return prediction
+        return system.diffusion.as_noise(prediction, latents, timesteps)
     dropped = torch.ones(latents.shape[0], dtype=torch.bool, device=latents.device)
     null_side = replace(conditions, drop=dropped)
     null = network(latents, timesteps, null_side, residuals).float()
     channels = latents.shape[1]
-    noise, null_noise = prediction[:, :channels], null[:, :channels]
-    guided = null_noise + guidance_scale * (noise - null_noise)
-    return torch.cat([guided, prediction[:, channels:]], dim=1)
+    painted, unpainted = prediction[:, :channels], null[:, :channels]
+    guided = unpainted + guidance_scale * (painted - unpainted)
+    prediction = torch.cat([guided, prediction[:, channels:]], dim=1)
+    return system.diffusion.as_noise(prediction, latents, timesteps)
 
 
 def draw_noise(

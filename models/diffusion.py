@@ -2,7 +2,8 @@
 
 Source: Open-Sora v1.0.0 ``opensora/schedulers/iddpm`` (after OpenAI's improved diffusion and
 DiT): linear betas, noise prediction, learned-range variance, MSE + variational bound in bits.
-Tables are computed in float64 and read in float32.
+Velocity prediction (Salimans and Ho 2022, appendix D) is ours, for networks that start from
+nothing. Tables are computed in float64 and read in float32.
 """
 
 import math
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from models.schedule import Schedule
+
+PREDICTIONS = ("noise", "velocity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +28,21 @@ class DiffusionConfig:
         beta_end: variance added by the last step; linear between.
         learned_range: the network also predicts the reverse steps' variance, in a second half of
             its output channels. False takes the posterior's variance.
+        prediction: what the first half of the output is. "noise", as public trunks predict it; or
+            "velocity", signal * noise - sigma * x0, whose clean latents stay well determined where
+            almost all is noise: there a young network's small error in the noise is a large one
+            in colours (a factor of 1 / signal, 158 at the last step).
     """
 
     num_timesteps: int = 1000
     beta_start: float = 1e-4
     beta_end: float = 2e-2
     learned_range: bool = True
+    prediction: str = "noise"
 
     def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"prediction must be one of {PREDICTIONS}, not {self.prediction!r}")
         if self.num_timesteps < 2:
             raise ValueError(f"num_timesteps must be at least 2, not {self.num_timesteps}")
         if not 0 < self.beta_start <= self.beta_end < 1:
@@ -46,90 +58,6 @@ class DiffusionLosses:
 
     mse: Float[Tensor, "b c t h w"]
     vlb: Float[Tensor, "b c t h w"]  # in bits; zero without a learned variance
-
-
-class Schedule:
-    """All that follows from a list of betas; ``index`` counts into that list.
-
-    Every method takes tensors with the batch first and an index (b,) of the same batch.
-    """
-
-    def __init__(self, betas: Float[Tensor, " n"]) -> None:
-        alphas_cumprod = torch.cumprod(1 - betas, dim=0)
-        previous = torch.cat([alphas_cumprod.new_ones(1), alphas_cumprod[:-1]])
-        variance = betas * (1 - previous) / (1 - alphas_cumprod)
-        self.alphas_cumprod = alphas_cumprod
-        self._tables = {
-            "alphas_cumprod": alphas_cumprod,
-            "alphas_cumprod_previous": previous,
-            "signal": alphas_cumprod.sqrt(),
-            "noise": (1 - alphas_cumprod).sqrt(),
-            "recip_signal": alphas_cumprod.rsqrt(),
-            "recip_noise": (1 / alphas_cumprod - 1).sqrt(),
-            "mean_of_x0": betas * previous.sqrt() / (1 - alphas_cumprod),
-            "mean_of_latents": (1 - previous) * (1 - betas).sqrt() / (1 - alphas_cumprod),
-            "log_beta": betas.log(),
-            # the posterior of the first step has no width: it takes the second one's
-            "log_variance": torch.cat([variance[1:2], variance[1:]]).log(),
-        }
-        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
-
-    def read(
-        self, name: str, index: Int[Tensor, " b"], like: Float[Tensor, "b *n"]
-    ) -> Float[Tensor, "b *ones"]:
-        """Entries of a table, shaped to be broadcast against ``like``; float32."""
-        if index.device not in self._on_device:
-            with torch.inference_mode(False):  # validation may come first; training reads them too
-                self._on_device[index.device] = {
-                    key: table.to(torch.float32).to(index.device)
-                    for key, table in self._tables.items()
-                }
-        entries = self._on_device[index.device][name][index]
-        return entries.reshape(-1, *[1] * (like.ndim - 1))
-
-    def q_sample(
-        self, latents: Float[Tensor, "b *n"], index: Int[Tensor, " b"], noise: Float[Tensor, "b *n"]
-    ) -> Float[Tensor, "b *n"]:
-        """Noise clean latents up to a step."""
-        return (
-            self.read("signal", index, latents) * latents
-            + self.read("noise", index, latents) * noise
-        )
-
-    def predict_x0(
-        self, noise: Float[Tensor, "b *n"], latents: Float[Tensor, "b *n"], index: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b *n"]:
-        """Clean latents, if ``noise`` is what is in ``latents``; not clipped."""
-        return (
-            self.read("recip_signal", index, latents) * latents
-            - self.read("recip_noise", index, latents) * noise
-        )
-
-    def posterior_mean(
-        self, x0: Float[Tensor, "b *n"], latents: Float[Tensor, "b *n"], index: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b *n"]:
-        """Mean of q(x_{i-1} | x_i, x_0)."""
-        return (
-            self.read("mean_of_x0", index, latents) * x0
-            + self.read("mean_of_latents", index, latents) * latents
-        )
-
-    def log_variance(
-        self, fraction: Float[Tensor, "b *n"] | None, index: Int[Tensor, " b"], like: Tensor
-    ) -> Tensor:
-        """Log variance of a reverse step.
-
-        Args:
-            fraction: the network's v, meant to lie in [-1, 1]: f = (v + 1) / 2 of log beta and
-                1 - f of the posterior's; None takes the posterior's.
-            index: step.
-            like: gives the number of axes.
-        """
-        lower = self.read("log_variance", index, like)
-        if fraction is None:
-            return lower
-        share = (fraction + 1) / 2
-        return share * self.read("log_beta", index, like) + (1 - share) * lower
 
 
 class RespacedDiffusion:
@@ -266,6 +194,26 @@ class GaussianDiffusion:
         """Noise clean latents up to a timestep."""
         return self.schedule.q_sample(latents, timesteps, noise)
 
+    def as_noise(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        latents: Float[Tensor, "b c t h w"],
+        timesteps: Int[Tensor, " b"],
+    ) -> Float[Tensor, "b k t h w"]:
+        """The network's output with noise in its first channels, which is what samplers take.
+
+        Args:
+            prediction: the network's output, of the configured kind.
+            latents: the noisy ones it was made from.
+            timesteps: their original indices.
+        """
+        if self.config.prediction == "noise":
+            return prediction
+        velocity, fraction = split_prediction(prediction, latents.shape[1])
+        signal = self.schedule.read("signal", timesteps, latents)
+        noise = self.schedule.read("noise", timesteps, latents) * latents + signal * velocity
+        return noise if fraction is None else torch.cat([noise, fraction], dim=1)
+
     def losses(
         self,
         prediction: Float[Tensor, "b k t h w"],
@@ -273,7 +221,7 @@ class GaussianDiffusion:
         noise: Float[Tensor, "b c t h w"],
         timesteps: Int[Tensor, " b"],
     ) -> DiffusionLosses:
-        """Squared error of the noise, and the variational bound for the variance, per latent.
+        """Squared error of what is predicted, and the variance's bound, per latent.
 
         The bound's gradient reaches the variance alone: the predicted noise is detached in it.
 
@@ -283,12 +231,20 @@ class GaussianDiffusion:
             noise: what was added to them.
             timesteps: how far.
         """
-        predicted, fraction = split_prediction(prediction.to(torch.float32), latents.shape[1])
-        mse = (noise - predicted).square()
+        schedule = self.schedule
+        prediction = prediction.to(torch.float32)
+        predicted, fraction = split_prediction(prediction, latents.shape[1])
+        target = noise
+        if self.config.prediction == "velocity":
+            signal = schedule.read("signal", timesteps, latents)
+            target = signal * noise - schedule.read("noise", timesteps, latents) * latents
+        mse = (target - predicted).square()
         if fraction is None or not self.config.learned_range:
             return DiffusionLosses(mse=mse, vlb=torch.zeros_like(mse))
-        schedule = self.schedule
         noised = schedule.q_sample(latents, timesteps, noise)
+        predicted, _ = split_prediction(
+            self.as_noise(prediction, noised, timesteps), latents.shape[1]
+        )
         true_mean = schedule.posterior_mean(latents, noised, timesteps)
         true_log_variance = schedule.log_variance(None, timesteps, latents)
         x0 = schedule.predict_x0(predicted.detach(), noised, timesteps)

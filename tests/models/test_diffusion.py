@@ -147,3 +147,37 @@ def test_what_cannot_be_sampled_is_refused(diffusion):
         diffusion.losses(OUTPUT[:, :6], X0, NOISE, TRAINING_TIMESTEPS)
     with pytest.raises(ValueError, match="beta_start <= beta_end"):
         DiffusionConfig(beta_start=0.1, beta_end=0.01)
+
+
+def test_velocity_and_noise_are_two_words_for_the_same_prediction():
+    by_noise = GaussianDiffusion(DiffusionConfig())
+    by_velocity = GaussianDiffusion(DiffusionConfig(prediction="velocity"))
+    noisy = by_noise.q_sample(X0, TRAINING_TIMESTEPS, NOISE)
+    kept = by_noise.schedule.alphas_cumprod[TRAINING_TIMESTEPS].float().reshape(-1, 1, 1, 1, 1)
+    velocity = kept.sqrt() * NOISE - (1 - kept).sqrt() * X0
+    fraction = OUTPUT[:, SHAPE[1] :]
+    prediction = torch.cat([velocity, fraction], dim=1)
+    as_noise = by_velocity.as_noise(prediction, noisy, TRAINING_TIMESTEPS)
+    assert torch.allclose(as_noise, torch.cat([NOISE, fraction], dim=1), atol=1e-5)
+    assert torch.equal(by_noise.as_noise(OUTPUT, noisy, TRAINING_TIMESTEPS), OUTPUT)
+
+
+def test_a_true_velocity_has_no_error_and_a_false_ones_bound_is_that_of_its_noise():
+    by_noise = GaussianDiffusion(DiffusionConfig())
+    by_velocity = GaussianDiffusion(DiffusionConfig(prediction="velocity"))
+    timesteps = torch.tensor([5, 37, 500, 900])
+    kept = by_noise.schedule.alphas_cumprod[timesteps].float().reshape(-1, 1, 1, 1, 1)
+    noisy = by_noise.q_sample(X0, timesteps, NOISE)
+    guess, fraction = OUTPUT.chunk(2, dim=1)
+    velocity = (guess - (1 - kept).sqrt() * noisy) / kept.sqrt()
+    found = by_velocity.losses(torch.cat([velocity, fraction], 1), X0, NOISE, timesteps)
+    expected = by_noise.losses(OUTPUT, X0, NOISE, timesteps)
+    assert torch.allclose(found.vlb, expected.vlb, rtol=1e-3, atol=1e-5)
+    true = kept.sqrt() * NOISE - (1 - kept).sqrt() * X0
+    exact = by_velocity.losses(torch.cat([true, fraction], 1), X0, NOISE, timesteps)
+    assert exact.mse.max() < 1e-10
+
+
+def test_another_kind_of_prediction_is_refused():
+    with pytest.raises(ValueError, match=r"prediction must be one of .*'x0'"):
+        DiffusionConfig(prediction="x0")
