@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets.parts import CATEGORIES, ParseLabel
+from datasets.parts import CATEGORIES, GARMENT_LABELS, ParseLabel
 from datasets.parts import DensePosePart as D
 
 P = ParseLabel
@@ -50,13 +50,19 @@ UPPER_HULLS = ((*TORSO,), *UPPER_ARMS, *LOWER_ARMS)
 LOWER_HULLS = ((*UPPER_LEGS,), *LOWER_LEGS)
 RULES = {
     "upper": MaskRule(
-        garment=(P.UPPER, P.DRESS), limbs=(P.ARMS,), others=(P.LOWER, P.LEGS), hulls=UPPER_HULLS
+        garment=GARMENT_LABELS["upper"],
+        limbs=(P.ARMS,),
+        others=(P.LOWER, P.LEGS),
+        hulls=UPPER_HULLS,
     ),
     "lower": MaskRule(
-        garment=(P.LOWER, P.DRESS), limbs=(P.LEGS,), others=(P.UPPER, P.ARMS), hulls=LOWER_HULLS
+        garment=GARMENT_LABELS["lower"],
+        limbs=(P.LEGS,),
+        others=(P.UPPER, P.ARMS),
+        hulls=LOWER_HULLS,
     ),
     "overall": MaskRule(
-        garment=(P.UPPER, P.LOWER, P.DRESS),
+        garment=GARMENT_LABELS["overall"],
         limbs=(P.ARMS, P.LEGS),
         others=(),
         hulls=(*UPPER_HULLS, *LOWER_HULLS),

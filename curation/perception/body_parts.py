@@ -172,8 +172,10 @@ def locate_on_body(points: np.ndarray, body: Body) -> PartPixels:
     pixels = points.astype(np.float32)[None]  # (1, n, 2)
     start = body.start.astype(np.float32)[:, None]
     axis = (body.end - body.start).astype(np.float32)[:, None]
-    length = np.maximum(np.hypot(axis[..., 0], axis[..., 1]), 1e-3)  # (parts, 1)
-    direction = axis / length[..., None]
+    length = np.hypot(axis[..., 0], axis[..., 1])  # (parts, 1)
+    is_point = length[..., None] < 1e-3  # seen end-on: a disc
+    length = np.maximum(length, 1e-3)
+    direction = np.where(is_point, np.array([0, 1], np.float32), axis / length[..., None])
     x, y = pixels[..., 0] - start[..., 0], pixels[..., 1] - start[..., 1]
     axial = x * direction[..., 0] + y * direction[..., 1]  # (parts, n)
     lateral = x * direction[..., 1] - y * direction[..., 0]

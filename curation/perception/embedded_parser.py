@@ -73,7 +73,10 @@ MATERIAL_LABELS: dict[BodyPart, tuple[ParseLabel, ParseLabel, ParseLabel, ParseL
 LEFT_OF = {part: part - 1 for part in range(BodyPart.UPPER_ARM_LEFT + 1, NUM_PARTS, 2)}
 
 
-HEM_PRIORS = {  # (part, place): around the hips nothing but colour tells where the hem is
+PLACE_PRIORS = {  # (part, place)
+    # long hair falls on the shoulders
+    **{(BodyPart.TORSO, place): (0.03, 0.12, 0.83, 0.02) for place in range(4)},
+    # around the hips nothing but colour tells where the hem is
     (BodyPart.TORSO, 8): (0.03, 0.0, 0.77, 0.20),
     (BodyPart.TORSO, 9): (0.03, 0.0, 0.57, 0.40),
     (BodyPart.UPPER_LEG_LEFT, 0): (0.05, 0.0, 0.50, 0.45),
@@ -89,7 +92,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
         source = BodyPart(LEFT_OF.get(part, part))
         priors[part], labels[part] = PART_PRIORS[source], MATERIAL_LABELS[source]
         for place in range(NUM_PLACES):
-            priors[part, place] = HEM_PRIORS.get((source, place), PART_PRIORS[source])
+            priors[part, place] = PLACE_PRIORS.get((source, place), PART_PRIORS[source])
     return priors, labels
 
 
@@ -176,8 +179,9 @@ def _add_cloth(counter: ColorCounter, view: _View, skin: ClipColors, hem: Hem) -
         legs |= is_deep & (band >= hem.first_lower_band)
         if hem.first_lower_band == NUM_BANDS:
             legs &= on_shin
-    counter.add(Material.UPPER, bins[chest])
-    counter.add(Material.LOWER, _without_skin(bins[legs], skin))
+    # long hair over a garment of another colour is left out; dark hair over dark cloth cannot be
+    counter.add(Material.UPPER, _without(Material.HAIR, bins[chest], skin, least=0.4))
+    counter.add(Material.LOWER, _without(Material.SKIN, bins[legs], skin, least=0.2))
 
 
 def _add_skin_and_hair(counter: ColorCounter, view: _View) -> None:
@@ -197,12 +201,12 @@ def _add_skin_and_hair(counter: ColorCounter, view: _View) -> None:
     counter.add(Material.HAIR, bins[crown])
 
 
-def _without_skin(bins: np.ndarray, colors: ClipColors) -> np.ndarray:
-    """Seeds of cloth without those of bare skin; all of them when most look like skin."""
-    if not colors.is_known[Material.SKIN] or not len(bins):
+def _without(material: Material, bins: np.ndarray, colors: ClipColors, least: float) -> np.ndarray:
+    """Seeds of cloth without those of a body material; all of them if less than a share stays."""
+    if not colors.is_known[material] or not len(bins):
         return bins
-    is_cloth = colors.log_likelihood[Material.SKIN, bins] < UNKNOWN
-    return bins[is_cloth] if is_cloth.mean() > 0.2 else bins
+    is_cloth = colors.log_likelihood[material, bins] < UNKNOWN
+    return bins[is_cloth] if is_cloth.mean() >= least else bins
 
 
 def learn_places(

@@ -6,14 +6,9 @@ import cv2
 import numpy as np
 
 from curation.clip import Clip, Reject, Tracks
-from datasets.parts import ParseLabel
+from datasets.parts import GARMENT_LABELS
 
 GROUND = 245  # gray level around the garment
-GARMENT_LABELS = {
-    "upper": (ParseLabel.UPPER, ParseLabel.DRESS),
-    "lower": (ParseLabel.LOWER, ParseLabel.DRESS),
-    "overall": (ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.DRESS),
-}
 LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 5, 6, 11, 12  # rows of COCO keypoints
 
 
@@ -152,7 +147,7 @@ def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.n
 
 
 def largest_pieces(garment: np.ndarray) -> np.ndarray:
-    """The garment without crumbs: pieces of at least a twentieth of the largest, holes filled.
+    """The garment without crumbs and threads: pieces of at least a twentieth of the largest.
 
     Args:
         garment: (height, width) bool.
@@ -161,7 +156,10 @@ def largest_pieces(garment: np.ndarray) -> np.ndarray:
         (height, width) uint8, 1 = garment.
     """
     closed = cv2.morphologyEx(garment.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    reach = 2 * round(0.02 * float(np.sqrt(np.count_nonzero(closed)))) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc)  # strings and slivers of trousers
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
     kept = areas >= max(areas.max() / 20, 1)

@@ -114,6 +114,24 @@ def test_a_far_pixel_is_no_body(standing_landmarks: np.ndarray) -> None:
     assert locate_on_body(np.array([[190.0, 20.0]]), body).part[0] == -1
 
 
+def test_a_part_seen_end_on_takes_no_more_than_its_disc(standing_landmarks: np.ndarray) -> None:
+    pointing = standing_landmarks.copy()
+    pointing[[13, 15, 17, 19, 21], :2] = pointing[11, :2]  # the left arm points at the camera
+    body = build_body(pointing)
+    points = np.array([[100.0, 150.0], [115.0, 290.0], [100.0, 50.0]])
+    parts = [BodyPart(part) for part in locate_on_body(points, body).part]
+    assert parts == [BodyPart.TORSO, BodyPart.LOWER_LEG_LEFT, BodyPart.HEAD]
+
+
+def test_a_bowed_head_leaves_the_trunk_alone(standing_landmarks: np.ndarray) -> None:
+    bowed = standing_landmarks.copy()
+    bowed[0:11, 1] += 40  # the ears sink to the shoulders: no neck is seen
+    body = build_body(bowed)
+    points = np.array([[100.0, 150.0], [85.0, 220.0], [100.0, 85.0]])
+    parts = [BodyPart(part) for part in locate_on_body(points, body).part]
+    assert parts == [BodyPart.TORSO, BodyPart.UPPER_LEG_RIGHT, BodyPart.HEAD]
+
+
 def test_an_arm_across_the_chest_hides_it(standing_landmarks: np.ndarray) -> None:
     crossed = standing_landmarks.copy()
     crossed[15, :2], crossed[[17, 19, 21], :2] = (95, 130), (85, 130)  # left wrist to the chest
