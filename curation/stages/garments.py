@@ -50,8 +50,8 @@ class CutGarment:
 def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:
     """How well each frame shows the garment, (t,) in 0..1: product of four shares.
 
-    Sharpness and area against the clip's best, how frontal the shoulders are, and how little of
-    the garment's hull something hides.
+    Sharpness against the clip's best, area against its 90th percentile, how frontal the shoulders
+    are, and how little of the garment's hull something hides.
     """
     assert tracks.people is not None
     sharpness = np.array(
@@ -66,7 +66,11 @@ def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:
     )
     solid = np.array([solidity(inside) for inside in garment])
     relative_sharpness = np.sqrt(sharpness / max(float(sharpness.max()), 1e-6))
-    relative_area = np.sqrt(areas / max(float(areas.max()), 1e-6))
+    whole = max(float(np.percentile(areas, 90, method="lower")), 1e-6)
+    # less than the whole is hidden, more than it holds a ball or a bag
+    relative_area = np.where(
+        areas <= whole, np.sqrt(areas / whole), (whole / np.maximum(areas, whole)) ** 2
+    )
     return relative_sharpness * relative_area * (0.3 + 0.7 * frontal) * solid**2
 
 

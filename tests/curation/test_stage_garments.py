@@ -92,6 +92,16 @@ def test_the_least_hidden_frame_is_taken() -> None:
     assert cut(made)[0].garment_frame == 1
 
 
+def test_a_frame_with_a_ball_in_front_is_not_taken() -> None:
+    made = tracks()
+    assert made.parse is not None
+    for index in (0, 1, 3):
+        made.frames[index] = cv2.GaussianBlur(made.frames[index], (0, 0), 0.6)
+    made.parse[2, 60:90, 80:110] = ParseLabel.UPPER  # the sharpest frame, but for the ball
+    made.parse[2, 30:60, 80:110] = ParseLabel.UPPER
+    assert cut(made)[0].garment_frame != 2
+
+
 def test_a_garment_that_no_frame_shows_is_a_reject() -> None:
     made = tracks()
     assert made.parse is not None
