@@ -67,9 +67,7 @@ class TryOnModule(LightningModule):
         conditions = self.conditions(batch, draws.drop)
         prediction = self.network(noisy, draws.timesteps, conditions)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
-        weights = snr_weights(
-            self.config.objective, self.system.diffusion.schedule.alphas_cumprod, draws.timesteps
-        )
+        weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
         objective = reduce_losses(self.config.objective, losses, batch.known, weights)
         if not self._is_usable(objective.loss, batch):
             return None

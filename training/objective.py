@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from datasets.draws import numpy_generator, torch_generator
-from models.diffusion import DiffusionLosses
+from models.diffusion import DiffusionLosses, GaussianDiffusion
 
 TIMESTEPS = ("uniform", "stratified")
 GOLDEN = 0.6180339887498949
@@ -94,13 +94,18 @@ def draw(
 
 
 def snr_weights(
-    config: ObjectiveConfig, alphas_cumprod: Float[Tensor, " n"], timesteps: Int[Tensor, " b"]
+    config: ObjectiveConfig, diffusion: GaussianDiffusion, timesteps: Int[Tensor, " b"]
 ) -> Float[Tensor, " b"]:
-    """The weight of each row's noise error: min(SNR, gamma) / SNR, or ones."""
-    kept = alphas_cumprod.to(timesteps.device)[timesteps].to(torch.float32)
+    """The weight of each row's error, or ones (Hang et al. 2023, section 3.4).
+
+    min(SNR, gamma) / SNR for predicted noise, / (SNR + 1) for predicted velocity.
+    """
+    kept = diffusion.schedule.alphas_cumprod.to(timesteps.device)[timesteps].to(torch.float32)
     if config.min_snr is None:
         return torch.ones_like(kept)
-    return (config.min_snr * (1 - kept) / kept).clamp(max=1.0)
+    snr = kept / (1 - kept)
+    scale = snr if diffusion.config.prediction == "noise" else snr + 1
+    return snr.clamp(max=config.min_snr) / scale
 
 
 def reduce_losses(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.diffusion import DiffusionLosses
+from models.diffusion import DiffusionConfig, DiffusionLosses, GaussianDiffusion
 from training.objective import ObjectiveConfig, draw, reduce_losses, snr_weights
 
 LATENTS = torch.zeros(2, 4, 3, 2, 2)
@@ -68,9 +68,15 @@ def test_a_bias_draws_noisy_timesteps_more_often() -> None:
     assert (drawn >= 500).float().mean() == pytest.approx(0.75, abs=0.01)
 
 
-def test_min_snr_weighs_down_what_is_hardly_noised_and_nothing_else() -> None:
-    alphas_cumprod = torch.tensor([0.99, 0.5, 0.01], dtype=torch.float64)
-    weights = snr_weights(ObjectiveConfig(min_snr=5.0), alphas_cumprod, torch.tensor([0, 1, 2]))
-    assert weights.tolist() == pytest.approx([5 / 99, 1.0, 1.0])
-    plain = snr_weights(ObjectiveConfig(), alphas_cumprod, torch.tensor([0, 1, 2]))
-    assert plain.tolist() == [1.0, 1.0, 1.0]
+@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+def test_min_snr_weighs_clean_latents_alike_whatever_is_predicted(prediction: str) -> None:
+    diffusion = GaussianDiffusion(DiffusionConfig(prediction=prediction))
+    timesteps = torch.tensor([0, 200, 500, 999])
+    kept = diffusion.schedule.alphas_cumprod[timesteps].float()
+    snr = kept / (1 - kept)
+    # an error e in x0 is SNR e in the noise and (SNR + 1) e in the velocity
+    of_x0 = snr if prediction == "noise" else snr + 1
+    weights = snr_weights(ObjectiveConfig(min_snr=5.0), diffusion, timesteps)
+    assert (weights * of_x0).tolist() == pytest.approx(snr.clamp(max=5.0).tolist(), rel=1e-4)
+    plain = snr_weights(ObjectiveConfig(), diffusion, timesteps)
+    assert plain.tolist() == [1.0, 1.0, 1.0, 1.0]
