@@ -8,7 +8,6 @@ the whole does. The page comes last (``demo_page.py``).
 
 import json
 import logging
-import os
 import shlex
 import subprocess
 import sys
@@ -109,9 +108,7 @@ def run_steps(steps: list[Step], times_file: Path) -> list[StepTime]:
         sys.stdout.write(f"\n\033[1m[{number}/{len(steps)}] {step.title}\033[0m\n{step.shown}\n")
         sys.stdout.flush()
         start = time.monotonic()
-        code = subprocess.run(
-            [sys.executable, "-m", *step.command], check=False, env=step_environment()
-        ).returncode
+        code = subprocess.run([sys.executable, "-m", *step.command], check=False).returncode
         seconds = time.monotonic() - start
         before = earlier.get(step.title)
         if before is not None and before.command == step.shown:
@@ -126,14 +123,6 @@ def run_steps(steps: list[Step], times_file: Path) -> list[StepTime]:
                 "its message stands above; `make demo` goes on from there"
             )
     return times
-
-
-def step_environment() -> dict[str, str]:
-    """The environment, with OpenMP's threads asleep rather than spinning while they wait.
-
-    Where another program takes one of two cores, a training step is ten times slower otherwise.
-    """
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
 
 
 def read_times(times_file: Path) -> list[StepTime]:
