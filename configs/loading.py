@@ -147,8 +147,8 @@ def _build(config: DictConfig, where: str) -> Any:
 def _failing_section(config: DictConfig, prefix: str = "") -> str:
     """The innermost section whose own checks refuse it."""
     for key in config:
-        value = config._get_node(key)
-        if isinstance(value, DictConfig) and not value._is_none():
+        value = config[key]
+        if isinstance(value, DictConfig):
             try:
                 OmegaConf.to_object(value)
             except (ValueError, TypeError):

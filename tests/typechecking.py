@@ -1,4 +1,4 @@
-"""The checker behind the shapes that every test runs with: beartype, for which an int is a float."""
+"""The checker behind the shapes of every test: beartype, for which an int is a float."""
 
 from beartype import BeartypeConf, beartype
 
