@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -31,6 +33,12 @@ def build_tiny(**settings) -> System:
                 parameter.add_(0.15 * torch.randn(parameter.shape))
     system.network.eval()
     return system
+
+
+@pytest.fixture
+def build_system_with() -> Callable[..., System]:
+    """Builds a tiny system with other settings."""
+    return build_tiny
 
 
 @pytest.fixture(scope="session")

@@ -136,9 +136,11 @@ def test_one_garment_serves_a_whole_batch(tiny, make_conditions, noisy):
     first = conditions.garment.rows(torch.tensor([0]))
     repeated = conditions.garment.rows(torch.tensor([0, 0]))
     assert first.batch_size == 1
-    assert torch.equal(
+    # other shapes may be summed in another order, so close and not equal
+    assert torch.allclose(
         tiny(*noisy, replace(conditions, garment=first)),
         tiny(*noisy, replace(conditions, garment=repeated)),
+        atol=1e-6,
     )
 
 
