@@ -6,9 +6,9 @@ content is left alone.
 """
 
 import hashlib
-import io
 import json
 import logging
+import math
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -121,16 +121,23 @@ def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
     digest = hashlib.sha256()
 
     def fill(file: IO[bytes]) -> None:
-        writer: Any = _HashingFile(file, digest)
-        with tarfile.open(fileobj=writer, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
+        from webdataset.writer import TarWriter  # brings torch, which workers do without
+
+        # The same bytes on any day and for any user. The file under its final name is ours to
+        # write (``write_file``): webdataset's ShardWriter would fill it from the first byte.
+        hashing: Any = _HashingFile(file, digest)
+        owner = {"user": "viton-dit", "group": "viton-dit", "mode": 0o644, "mtime": 0}
+        with TarWriter(hashing, encoder=False, **owner) as writer:
             for clip in clips:
+                content = dict(_members(clip))
                 members: dict[str, list[int]] = {}
-                for member, data in _members(clip):
-                    info = tarfile.TarInfo(f"{clip.key}.{member}")
-                    info.size, info.mtime, info.mode = len(data), 0, 0o644
-                    info.uname = info.gname = "viton-dit"
-                    members[member] = [int(archive.offset) + tarfile.BLOCKSIZE, len(data)]
-                    archive.addfile(info, io.BytesIO(data))
+                offset = int(writer.tarstream.offset)
+                for member in sorted(content):  # the order in which TarWriter writes them
+                    size = len(content[member])
+                    members[member] = [offset + tarfile.BLOCKSIZE, size]
+                    offset += tarfile.BLOCKSIZE * (1 + math.ceil(size / tarfile.BLOCKSIZE))
+                writer.write({"__key__": clip.key, **content})
+                assert offset == int(writer.tarstream.offset)
                 samples.append({"key": clip.key, "members": members})
 
     write_file(path, fill)

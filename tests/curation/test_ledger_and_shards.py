@@ -1,4 +1,5 @@
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import webdataset
 
 from configs.errors import DataError
 from curation.catalogue import build_catalogue, packed_clips
@@ -84,6 +86,19 @@ def test_the_index_says_where_every_member_lies(tmp_path):
                 file = archive.extractfile(f"{sample['key']}.{member}")
                 assert file is not None
                 assert file.read() == data[offset : offset + size]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # webdataset's own
+def test_webdataset_reads_the_shards_as_they_are(tmp_path):
+    clips = [packed(tmp_path / "clips", f"clip{number}") for number in range(3)]
+    pack_shards(clips, tmp_path / "out", ShardsConfig())
+    (shard,) = (tmp_path / "out").glob("*.tar")
+    samples = list(webdataset.WebDataset(str(shard), shardshuffle=False))
+    gc.collect()
+    assert [sample["__key__"] for sample in samples] == ["clip0", "clip1", "clip2"]
+    for sample, clip in zip(samples, clips, strict=True):
+        for path in clip.folder.iterdir():
+            assert sample[path.name] == path.read_bytes()
 
 
 def test_a_half_written_file_never_appears_under_its_name(tmp_path):
