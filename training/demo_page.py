@@ -104,7 +104,7 @@ def _results(data: Path, evaluation: Path) -> str:
             players.append(webpage.captioned(webpage.video_player(truth, item.fps), caption))
         rows.append(webpage.synchronised(players, cell_px=200))
     words = (
-        '<p class="note">The dancer on the left puts on the garment beside her. Neither dancer, '
+        '<p class="note">The dancer on the left puts on the garment beside it. Neither dancer, '
         "motion nor garment was in the training data. Outside the mask the source's own pixels "
         "are pasted back, as <code>make tryon</code> does.</p>"
     )
