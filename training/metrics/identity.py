@@ -1,0 +1,33 @@
+"""Identity kept: what changed outside the mask, where nothing was to be painted.
+
+Mean absolute difference in 8-bit levels (0..255) over RGB between result and source, outside the
+mask: face, hair, hands, the other clothes and the background. It needs no truth and no network. A
+result with the source pasted back has 0; one decoded from latents has its codec's error, 1 to 4
+levels. The plain mean absolute error is used rather than PSNR, which has no value for equal frames.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+
+def change_outside(
+    result: UInt8[np.ndarray, "t h w 3"],
+    source: UInt8[np.ndarray, "t h w 3"],
+    region: Bool[np.ndarray, "t h w"],
+) -> Float[np.ndarray, " t"]:
+    """Mean |result - source| outside the painted region, per frame.
+
+    Args:
+        result: RGB frames.
+        source: RGB frames of the same size.
+        region: True where the frame was to be painted.
+
+    Returns:
+        Levels in [0, 255]; NaN in a frame that was painted whole.
+    """
+    values = np.full(len(result), np.nan)
+    for index, painted in enumerate(region):
+        if not painted.all():
+            difference = np.abs(result[index].astype(np.int16) - source[index]).mean(axis=-1)
+            values[index] = difference[~painted].mean()
+    return values

@@ -1,0 +1,72 @@
+"""Leak: how much of the old garment is still there in an unpaired result.
+
+A painted pixel on the old garment leaks if its colour is nearer, in CIELAB, to the source's pixel
+at that place than to any colour of the asked garment. Only places that can tell are counted: where
+the source's own colour is at least 20 Delta E (CIE76) from all colours of the asked garment; two
+white garments tell nothing. Leak = leaking places / places that can tell: 0 = nothing left, 1 = the
+source as it was. The measure is ours. It looks at colours at their place: an old pattern in the new
+colours is the pattern distance's business.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from training.metrics.garment_picture import garment_outline, shrink
+from training.metrics.lab import pixels_to_lab
+
+TELLING_DISTANCE = 20.0  # Delta E: twice another shade
+CELL = 6.0  # Delta E: colours of the asked garment are gathered in cubes of this side
+LEAST_SHARE = 0.002  # of the garment: rarer colours are rims and noise of the picture
+RIM = 0.03
+
+Palette = Float[np.ndarray, "colours 3"]
+"""CIELAB colours that a garment has."""
+
+
+def garment_palette(picture: UInt8[np.ndarray, "h w 3"]) -> Palette:
+    """The colours of the garment in its picture, each the mean of a small cube of CIELAB."""
+    colours = pixels_to_lab(picture[shrink(garment_outline(picture), RIM)])
+    _, cells, counts = np.unique(
+        np.floor(colours / CELL).astype(np.int32), axis=0, return_inverse=True, return_counts=True
+    )
+    cells = cells.ravel()
+    sums = [np.bincount(cells, weights=channel) for channel in colours.T]
+    means = np.stack(sums, axis=1) / counts[:, None]
+    often = counts >= LEAST_SHARE * len(colours)
+    return (means[often] if often.any() else means).astype(np.float32)
+
+
+def old_garment_left(
+    result: UInt8[np.ndarray, "t h w 3"],
+    source: UInt8[np.ndarray, "t h w 3"],
+    old_garment: Bool[np.ndarray, "t h w"],
+    asked: Palette,
+) -> Float[np.ndarray, " t"]:
+    """Share of the telling places of each frame that still show the source.
+
+    Args:
+        result: RGB frames in another garment than the source's.
+        source: RGB frames.
+        old_garment: True where the source wears its garment and the frame was painted.
+        asked: ``garment_palette`` of the garment that was to be put on.
+
+    Returns:
+        In [0, 1] per frame; NaN where no place can tell.
+    """
+    values = np.full(len(result), np.nan)
+    for index, area in enumerate(old_garment):
+        before = pixels_to_lab(source[index][area])
+        telling = _distance_to(asked, before) >= TELLING_DISTANCE
+        if telling.any():
+            now = pixels_to_lab(result[index][area][telling])
+            to_source = np.linalg.norm(now - before[telling], axis=1)
+            values[index] = (to_source < _distance_to(asked, now)).mean()
+    return values
+
+
+def _distance_to(palette: Palette, colours: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """Distance of each colour to the palette's nearest one."""
+    nearest = np.full(len(colours), np.inf, dtype=np.float32)
+    for entry in palette:
+        np.minimum(nearest, np.square(colours - entry).sum(axis=1), out=nearest)
+    return np.sqrt(nearest)
