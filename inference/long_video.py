@@ -19,7 +19,7 @@ Known frames are handed over as latents, never as decoded pixels.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -27,7 +27,6 @@ from torch import Tensor
 
 from inference.sampling import KnownFrames, sample_windows
 from inference.solvers import SamplerConfig
-from models.garment import GarmentFeatures
 from models.system import System
 from models.viton_dit import Conditions
 
@@ -110,7 +109,7 @@ def plan_windows(num_frames: int, window: int, config: LongVideoConfig) -> list[
 def paint_video(
     system: System,
     control: Float[Tensor, "k t h w"],
-    garment: GarmentFeatures,
+    conditions: Conditions,
     sampler: SamplerConfig,
     config: LongVideoConfig,
     seed: int,
@@ -123,7 +122,8 @@ def paint_video(
     Args:
         system: the networks, in eval mode on their device.
         control: agnostic latents | DensePose latents | mask of all frames, on any device.
-        garment: one garment's features, on the networks' device.
+        conditions: one caption and one garment, projected, on the networks' device; what lies in
+            ``control`` joins them window by window.
         sampler: how a window is sampled.
         config: how the video is split into windows.
         seed: names the noise; 0 or more.
@@ -151,7 +151,7 @@ def paint_video(
             latents=torch.stack([latents[:, window] for window in frames]),
             known=torch.stack([known[window] for window in frames]),
         )
-        painted = _paint(system, control, garment, sampler, frames, given, seed, on_step)
+        painted = _paint(system, control, conditions, sampler, frames, given, seed, on_step)
         for row, part in zip(painted, batch, strict=True):
             for place, frame in enumerate(part.frames):
                 if not known[frame]:
@@ -164,7 +164,7 @@ def paint_video(
 def _paint(
     system: System,
     control: Tensor,
-    garment: GarmentFeatures,
+    conditions: Conditions,
     sampler: SamplerConfig,
     frames: list[list[int]],
     given: KnownFrames,
@@ -172,17 +172,10 @@ def _paint(
     on_step: Callable[[int, int], None],
 ) -> Tensor:
     """One batch of windows of equal length, (b c t h w), where ``control`` lies."""
-    caption, caption_mask = system.captions(len(frames))
-    device = caption.device
+    device = conditions.caption.tokens.device
     known = KnownFrames(latents=given.latents.to(device), known=given.known.to(device))
-    conditions = Conditions(
-        caption=caption,
-        caption_mask=caption_mask,
-        garment=garment,
-        control=swap_known(
-            torch.stack([control[:, window] for window in frames]).to(device), known
-        ),
-    )
+    windows = torch.stack([control[:, window] for window in frames]).to(device)
+    conditions = replace(conditions, control=swap_known(windows, known))
     latent_size = (control.shape[2], control.shape[3])
     painted = sample_windows(system, sampler, conditions, frames, latent_size, seed, known, on_step)
     return painted.to(control.device)

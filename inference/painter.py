@@ -22,6 +22,7 @@ from inference.long_video import LongVideoConfig, paint_video
 from inference.solvers import SamplerConfig
 from models.checkpoints import load_network, read_checkpoint
 from models.system import System, SystemConfig, build_system
+from models.viton_dit import Conditions
 
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -136,15 +137,14 @@ class Painter:
             progress: told what is being done and how far it is.
         """
         control, garment_latents = self._encode(video, mask, densepose, garment)
-        caption, caption_mask = self.system.captions(1)
         network = self.system.network
         with self._autocast():
-            features = network.encode_garment(garment_latents, caption, caption_mask)
-            features = network.project_garment(features)
+            caption = network.encode_caption(*self.system.captions(1))
+            features = network.encode_garment(garment_latents, caption)
             latents = paint_video(
                 self.system,
                 control,
-                features,
+                network.project(Conditions(caption=caption, garment=features)),
                 self.sampler,
                 self.long_video,
                 seed,

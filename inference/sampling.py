@@ -41,7 +41,8 @@ def sample_windows(
     Args:
         system: the networks, in eval mode on their device.
         config: solver, steps, guidance.
-        conditions: on the same device; ``known`` and ``drop`` are set in here.
+        conditions: on the same device, best projected (``VitonDiT.project``); ``known`` is set
+            in here.
         frames: b windows of t absolute frame numbers, which name the noise.
         latent_size: height and width of the latents.
         seed: 0 or more.
@@ -51,7 +52,7 @@ def sample_windows(
     Returns:
         Clean latents in float32.
     """
-    device = conditions.caption.device
+    device = conditions.caption.tokens.device
     channels = system.codec.latent_channels
     shape = (channels, *latent_size)
     solver = build_solver(config, system.diffusion)
@@ -61,15 +62,16 @@ def sample_windows(
     if known is not None:
         conditions = replace(conditions, known=known.known)
         held = known.known[:, None, :, None, None]
+    null_side = make_null_side(system, conditions, config) if config.is_ever_guided else None
     for position, timestep in enumerate(solver.timesteps):
         index = torch.full((len(frames),), timestep, device=device)
         if known is not None and held is not None:
             level = system.diffusion.q_sample(known.latents, index, start)
-            if system.config.network.known_frames == "timestep":
+            if system.config.network.modulates_known_frames:
                 level = known.latents  # modulated as clean, so they enter clean
             latents = torch.where(held, level, latents)
-        scale = config.guidance_scale if config.is_guided(position) else 1.0
-        prediction = predict(system, latents, index, conditions, scale)
+        other_side = null_side if config.is_guided(position) else None
+        prediction = predict(system, latents, index, conditions, other_side, config)
         if config.clip is not None:
             prediction = clip_prediction(
                 prediction, latents, timestep, system.diffusion, config.clip
@@ -85,12 +87,19 @@ def sample_windows(
     return torch.where(held, known.latents, latents)
 
 
+def make_null_side(system: System, conditions: Conditions, config: SamplerConfig) -> Conditions:
+    """What guidance pushes away from: null caption, no garment; once for all steps."""
+    null_mask = "prompt" if config.guidance == "legacy" else None
+    return system.network.null_side(conditions, null_mask)
+
+
 def predict(
     system: System,
     latents: Float[Tensor, "b c t h w"],
     timesteps: Tensor,
     conditions: Conditions,
-    guidance_scale: float,
+    null_side: Conditions | None,
+    config: SamplerConfig,
 ) -> Float[Tensor, "b k t h w"]:
     """Guided noise | variance in float32; the variance is the garment side's.
 
@@ -98,20 +107,37 @@ def predict(
 
     The ControlNet sees garment and caption on both sides of guidance (as in training), so one pass
     serves both; the null side's trunk skips the garment.
+
+    Args:
+        system: the networks.
+        latents: noisy ones.
+        timesteps: their original indices.
+        conditions: of the painted side.
+        null_side: of the other; None is no guidance, and half the work.
+        config: scale and kind of guidance.
     """
     network = system.network
     residuals = network.control_residuals(latents, timesteps, conditions)
     prediction = network(latents, timesteps, conditions, residuals).float()
-    if guidance_scale == 1.0:
-        return system.diffusion.as_noise(prediction, latents, timesteps)
-    dropped = torch.ones(latents.shape[0], dtype=torch.bool, device=latents.device)
-    null_side = replace(conditions, drop=dropped)
-    null = network(latents, timesteps, null_side, residuals).float()
-    channels = latents.shape[1]
-    painted, unpainted = prediction[:, :channels], null[:, :channels]
-    guided = unpainted + guidance_scale * (painted - unpainted)
-    prediction = torch.cat([guided, prediction[:, channels:]], dim=1)
+    if null_side is not None:
+        null = network(latents, timesteps, null_side, residuals).float()
+        prediction = guide(prediction, null, config.guidance_scale, config.num_guided(latents))
     return system.diffusion.as_noise(prediction, latents, timesteps)
+
+
+def guide(
+    painted: Float[Tensor, "b k t h w"],
+    null: Float[Tensor, "b k t h w"],
+    scale: float,
+    num_channels: int,
+) -> Float[Tensor, "b k t h w"]:
+    """Push the first channels of a prediction away from the null side's; the rest stays.
+
+    Classifier-free guidance (Ho and Salimans 2022), null + scale (painted - null).
+    """
+    first, rest = painted[:, :num_channels], painted[:, num_channels:]
+    pushed = null[:, :num_channels] + scale * (first - null[:, :num_channels])
+    return torch.cat([pushed, rest], dim=1)
 
 
 def draw_noise(

@@ -15,6 +15,9 @@ from torch import Tensor
 from models.diffusion import GaussianDiffusion, RespacedDiffusion, split_prediction
 
 SOLVERS = ("dpm++", "ddim", "ancestral")
+GUIDANCE = ("all", "legacy")
+LEGACY_CHANNELS = 3
+"""Channels that Open-Sora v1.0 guides, of four."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class SamplerConfig:
         num_steps: network evaluations, not counting guidance's second half.
         guidance_scale: 1 is no guidance; above 1 pushes away from the prediction without garment.
         guidance_interval: shares of the steps, first and last, between which guidance is on.
+        guidance: "all" latent channels; or "legacy", as Open-Sora v1.0 samples: the first three
+            channels alone, and the null caption under the prompt's mask.
         eta: noise added by ddim; 0 is deterministic, 1 as much as ancestral.
         clip: predicted clean latents are held within plus and minus this; None leaves them.
     """
@@ -34,6 +39,7 @@ class SamplerConfig:
     num_steps: int = 20
     guidance_scale: float = 2.0
     guidance_interval: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    guidance: str = "all"
     eta: float = 0.0
     clip: float | None = None
 
@@ -50,12 +56,24 @@ class SamplerConfig:
                 f"guidance_interval is {list(interval)}; two shares of the steps are expected, "
                 "0 <= first <= last <= 1"
             )
+        if self.guidance not in GUIDANCE:
+            raise ValueError(f"guidance is {self.guidance!r}; {' or '.join(GUIDANCE)} is expected")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta is {self.eta}; 0 to 1 is expected")
         if self.eta and self.solver != "ddim":
             raise ValueError(f"eta is {self.eta}, but solver {self.solver!r} has none; use ddim")
         if self.clip is not None and self.clip <= 0:
             raise ValueError(f"clip is {self.clip}; a positive number or null is expected")
+
+    @property
+    def is_ever_guided(self) -> bool:
+        """Whether any step is."""
+        return any(self.is_guided(position) for position in range(self.num_steps))
+
+    def num_guided(self, latents: Float[Tensor, "b c t h w"]) -> int:
+        """How many of the latents' channels guidance changes."""
+        channels = latents.shape[1]
+        return min(LEGACY_CHANNELS, channels) if self.guidance == "legacy" else channels
 
     def is_guided(self, position: int) -> bool:
         """Whether step ``position`` (0 is the noisiest) evaluates guidance's second half."""

@@ -1,7 +1,9 @@
 """The two kinds of attention every block is made of.
 
 Source: Open-Sora v1.0.0, ``Attention`` and ``MultiHeadCrossAttention`` in
-``opensora/models/layers/blocks.py``. Attribute names are a checkpoint contract.
+``opensora/models/layers/blocks.py``. Attribute names are a checkpoint contract. What differs from
+the source: every product is ``scaled_dot_product_attention``; temporal attention of one frame is
+reduced to what is left of it; keys and values of what is attended to can be made beforehand.
 """
 
 from einops import rearrange
@@ -11,6 +13,9 @@ from torch.nn import functional as F
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values, each (batch, heads, tokens, head width): made once, attended to often."""
+
+Attended = Tensor | KeysValues
+"""What cross attention looks at: tokens (b l d), or their keys and values."""
 
 
 class SelfAttention(nn.Module):
@@ -38,6 +43,12 @@ class SelfAttention(nn.Module):
         if x.shape[1] == 1:
             value = F.linear(x, self.qkv.weight[2 * self.dim :], self.qkv.bias[2 * self.dim :])
             return self.proj(value)
+        if x.device.type == "cpu":
+            # few frames: the plain kernel on strided views beats the fused one, which wants four
+            # axes and so a transposed copy (docs/performance.md)
+            q, k, v = rearrange(self.qkv(x), "b t s (k h d) -> k b s h t d", k=3, h=self.num_heads)
+            mixed = F.scaled_dot_product_attention(q, k, v)
+            return self.proj(rearrange(mixed, "b s h t d -> b t s (h d)"))
         q, k, v = rearrange(self.qkv(x), "b t s (k h d) -> k (b s) h t d", k=3, h=self.num_heads)
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(rearrange(mixed, "(b s) h t d -> b t s (h d)", s=x.shape[2]))
@@ -63,18 +74,19 @@ class CrossAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        context: KeysValues,
-        keep_mask: Bool[Tensor, "b l"] | None = None,
+        context: Attended,
+        keep_mask: Bool[Tensor, "#b l"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         """Attend.
 
         Args:
             x: the tokens that ask.
-            context: what ``keys_values`` gave; a batch of one serves every row.
+            context: tokens, or what ``keys_values`` made of them; a batch of one serves every row.
             keep_mask: True where a context token exists; None when all do.
         """
         q = rearrange(self.q_linear(x), "b n (h d) -> b h n d", h=self.num_heads)
-        k, v = (side.expand(x.shape[0], -1, -1, -1) for side in context)
+        pair = self.keys_values(context) if isinstance(context, Tensor) else context
+        k, v = (side.expand(x.shape[0], -1, -1, -1) for side in pair)
         mask = None if keep_mask is None else keep_mask[:, None, None, :]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.proj(rearrange(mixed, "b h n d -> b n (h d)"))

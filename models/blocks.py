@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.attention import CrossAttention, KeysValues, SelfAttention
+from models.attention import Attended, CrossAttention, SelfAttention
 from models.embeddings import FeedForward
 
 NORM_EPS = 1e-6
@@ -55,22 +55,22 @@ class STBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b t s d"],
-        caption: Float[Tensor, "b l d"],
+        caption: Attended,
         modulation: Float[Tensor, "b f 6 d"],
-        caption_mask: Bool[Tensor, "b l"] | None = None,
+        caption_mask: Bool[Tensor, "#b l"] | None = None,
         frame_positions: Float[Tensor, "t d"] | None = None,
-        garment: KeysValues | None = None,
+        garment: Attended | None = None,
         garment_keep: Float[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b t s d"]:
         """One step of the residual stream.
 
         Args:
             x: tokens of t frames with s places each.
-            caption: embedded caption tokens.
+            caption: embedded caption tokens, or keys and values of ``cross_attn``.
             modulation: six vectors from the timestep, one set for all frames (f = 1) or for each.
             caption_mask: True where a caption token exists.
             frame_positions: added to the temporal attention's input (in block 0 alone).
-            garment: keys and values of ``fusion``; None leaves the garment out.
+            garment: tokens for ``fusion``, or its keys and values; None leaves the garment out.
             garment_keep: 1 for rows that see the garment, 0 for rows that do not.
         """
         table = self.scale_shift_table + modulation
@@ -92,7 +92,7 @@ class STBlock(nn.Module):
             x = torch.addcmul(x, gate1, self.attn_temp.across_frames(h))
 
         tokens = rearrange(x, "b t s d -> b (t s) d")  # neither normalised nor gated
-        captioned = self.cross_attn(tokens, self.cross_attn.keys_values(caption), caption_mask)
+        captioned = self.cross_attn(tokens, caption, caption_mask)
         x = x + rearrange(captioned, "b (t s) d -> b t s d", t=num_frames)
 
         return torch.addcmul(x, gate2, self.mlp(modulate(x, shift2, scale2)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from models.attention import KeysValues
+from models.attention import Attended
 from models.blocks import STBlock
 from models.embeddings import PatchEmbedding, temporal_positions
 from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
@@ -51,20 +51,20 @@ class ControlNet(nn.Module):
         self,
         tokens: Float[Tensor, "b f s d"],
         condition: Float[Tensor, "b k t h w"],
-        caption: Float[Tensor, "b l d"],
+        caption: Sequence[Attended],
         modulation: Float[Tensor, "b #f 6 d"],
-        caption_mask: Bool[Tensor, "b l"] | None = None,
-        garment: Sequence[KeysValues] | None = None,
+        caption_mask: Bool[Tensor, "#b l"] | None = None,
+        garment: Sequence[Attended] | None = None,
     ) -> list[Float[Tensor, "b f s d"]]:
         """One residual for each of the denoiser's first blocks.
 
         Args:
             tokens: the trunk's patch tokens of the noisy latents, positions added.
             condition: agnostic latents | DensePose latents | mask on the latent grid.
-            caption: the true caption, embedded; never the null one.
+            caption: the true caption for each block, embedded; never the null one.
             modulation: six vectors from the timestep.
             caption_mask: True where a caption token exists.
-            garment: keys and values of each block's ``fusion``; None leaves the garment out.
+            garment: what each block's ``fusion`` looks at; None leaves the garment out.
         """
         config = self.config
         x = tokens + self.input_projection(self.condition_embedder(condition))
@@ -75,7 +75,7 @@ class ControlNet(nn.Module):
         ):
             x = block(
                 x,
-                caption,
+                caption[index],
                 modulation,
                 caption_mask,
                 frame_positions=positions.to(x.dtype) if index == 0 else None,

@@ -72,7 +72,10 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv3d(in_channels, dim, self.patch_size, self.patch_size)
 
     def forward(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b f s d"]:
-        """Tokens by frame, then row by row.
+        """Tokens by frame, then row by row, in the weights' type.
+
+        So the residual stream that starts here is float32 under autocast, and so are all norms;
+        only the products inside are of lower precision.
 
         Raises:
             ValueError: a side of the latents is no multiple of the patch.
@@ -89,8 +92,10 @@ class PatchEmbedding(nn.Module):
             weight = self.proj.weight.squeeze(2)
             images = rearrange(latents, "b c t h w -> (b t) c h w")
             tokens = F.conv2d(images, weight, self.proj.bias, stride=self.patch_size[1:])
-            return rearrange(tokens, "(b t) d h w -> b t (h w) d", b=latents.shape[0])
-        return rearrange(self.proj(latents), "b d t h w -> b t (h w) d")
+            tokens = rearrange(tokens, "(b t) d h w -> b t (h w) d", b=latents.shape[0])
+        else:
+            tokens = rearrange(self.proj(latents), "b d t h w -> b t (h w) d")
+        return tokens.to(self.proj.weight.dtype)
 
 
 class FeedForward(nn.Module):

@@ -5,14 +5,14 @@ spatial attention (VITON-DiT, arXiv 2405.18326, Figure 2). The last tap is thus 
 N - 2: N taps, N - 1 blocks built. An N-th block would never get a gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from models.attention import KeysValues
+from models.attention import Attended, KeysValues
 from models.blocks import STBlock, normalise
 from models.embeddings import PatchEmbedding
 from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
@@ -22,13 +22,21 @@ from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
 class GarmentFeatures:
     """What the networks know of a garment; made once per garment, never per step.
 
-    ``hidden[i]`` is for block i, normalised. ``VitonDiT.project_garment`` fills in the keys and
-    values, so that a sampler's steps need not project them again.
+    ``hidden[i]`` is for block i, normalised. ``VitonDiT.project`` fills in the keys and values, so
+    that a sampler's steps need not project them again.
     """
 
     hidden: list[Float[Tensor, "b s d"]]
     denoiser_keys_values: list[KeysValues] | None = None
     control_keys_values: list[KeysValues] | None = None
+
+    def for_denoiser(self) -> Sequence[Attended]:
+        """What each block of the trunk looks at."""
+        return self.denoiser_keys_values or self.hidden
+
+    def for_control(self) -> Sequence[Attended]:
+        """What each block of the ControlNet looks at (the rest of the taps are not its)."""
+        return self.control_keys_values or self.hidden
 
     @property
     def batch_size(self) -> int:
@@ -79,9 +87,9 @@ class GarmentExtractor(nn.Module):
         self,
         garment_latents: Float[Tensor, "b c h w"],
         positions: Float[Tensor, "s d"],
-        caption: Float[Tensor, "b l d"],
+        caption: Float[Tensor, "#b l d"],
         modulation: Float[Tensor, "b 1 6 d"],
-        caption_mask: Bool[Tensor, "b l"] | None = None,
+        caption_mask: Bool[Tensor, "#b l"] | None = None,
     ) -> GarmentFeatures:
         """Clean garment latents -> one set of normalised hidden states per denoiser block.
 

@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
-from models.attention import KeysValues
+from models.attention import Attended
 from models.blocks import FinalLayer, STBlock
 from models.embeddings import (
     CaptionEmbedding,
@@ -134,7 +134,8 @@ class STDiT(nn.Module):
         tokens = self.embed_latents(latents)
         timestep, modulation = self.embed_timesteps(timesteps[:, None])
         mask = None if caption_mask is None else caption_mask.to(torch.bool)
-        tokens = self.run_blocks(tokens, self.y_embedder(caption), modulation, mask)
+        embedded = [self.y_embedder(caption)] * len(self.blocks)
+        tokens = self.run_blocks(tokens, embedded, modulation, mask)
         return self.predict(tokens, timestep, latents)
 
     def embed_latents(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b f s d"]:
@@ -165,14 +166,14 @@ class STDiT(nn.Module):
     def run_blocks(
         self,
         tokens: Float[Tensor, "b f s d"],
-        caption: Float[Tensor, "b l d"],
+        caption: Sequence[Attended],
         modulation: Float[Tensor, "b #f 6 d"],
-        caption_mask: Bool[Tensor, "b l"] | None = None,
-        garment: Sequence[KeysValues] | None = None,
+        caption_mask: Bool[Tensor, "#b l"] | None = None,
+        garment: Sequence[Attended] | None = None,
         garment_keep: Float[Tensor, " b"] | None = None,
         residuals: Sequence[Float[Tensor, "b f s d"]] = (),
     ) -> Float[Tensor, "b f s d"]:
-        """All blocks; ``residuals[i]`` is added to the output of block i."""
+        """All blocks. Block i sees ``caption[i]`` and ``garment[i]``; ``residuals[i]`` is added."""
         config = self.config
         positions = temporal_positions(
             tokens.shape[1], config.dim, config.time_scale, tokens.device
@@ -180,7 +181,7 @@ class STDiT(nn.Module):
         for index, block in enumerate(self.blocks):
             tokens = block(
                 tokens,
-                caption,
+                caption[index],
                 modulation,
                 caption_mask,
                 frame_positions=positions.to(tokens.dtype) if index == 0 else None,

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from models.attention import KeysValues
 from models.blocks import STBlock
+from models.captions import CaptionFeatures
 from models.control import ControlNet
 from models.garment import GarmentExtractor, GarmentFeatures
 from models.stdit import STDiT, STDiTConfig
 
-KNOWN_FRAMES = ("control", "timestep")
+KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
 PARTS = ("garment", "control")
 
@@ -30,8 +31,8 @@ class VitonDiTConfig:
         trunk: the denoiser's sizes; extractor and ControlNet share them.
         control_depth: blocks of the ControlNet; None takes half the trunk's, rounded down.
         known_frames: how the network learns that a frame is known: "control", by its condition
-            alone (the frame in the agnostic image's place and an empty mask); "timestep", also by
-            modulating it with timestep 0 (as Open-Sora v1.1 does).
+            alone (the frame in the agnostic image's place and an empty mask); "control+timestep",
+            also by modulating it with timestep 0, its latents clean (as Open-Sora v1.1 does).
         null_mask: which caption mask the null caption uses: "full", all its tokens; "prompt", the
             mask of the caption that was dropped (Open-Sora v1.0's way, for its checkpoints).
     """
@@ -61,6 +62,11 @@ class VitonDiTConfig:
             raise ValueError(f"null_mask must be one of {NULL_MASKS}, not {self.null_mask!r}")
 
     @property
+    def modulates_known_frames(self) -> bool:
+        """Whether known frames have timestep 0, and so enter clean."""
+        return self.known_frames == "control+timestep"
+
+    @property
     def num_control_blocks(self) -> int:
         """Blocks of the ControlNet."""
         return self.trunk.depth // 2 if self.control_depth is None else self.control_depth
@@ -71,19 +77,18 @@ class Conditions:
     """All that a video is painted from, but its noisy latents.
 
     Attributes:
-        caption: caption tokens at their encoder's width.
-        caption_mask: True (or nonzero) where a token exists; None when all do.
+        caption: from ``VitonDiT.encode_caption``.
         garment: from ``VitonDiT.encode_garment``; None skips the garment attention everywhere.
         control: agnostic latents | DensePose latents | mask (1 = to be painted) on the latent
             grid; None skips the ControlNet.
-        known: True for frames that are given; only read if ``known_frames`` is "timestep".
-        drop: True for rows whose trunk is to see the null caption and no garment: the null side of
-            guidance. The extractor and the ControlNet see the true ones in every row, so that one
-            pass of theirs serves both sides.
+        known: True for frames that are given; only read if ``known_frames`` is
+            "control+timestep".
+        drop: True for rows whose trunk is to see the null caption and no garment; for training,
+            so that guidance has a null side. The extractor and the ControlNet see the true ones
+            in every row, so that one pass of theirs serves both sides.
     """
 
-    caption: Float[Tensor, "b l e"]
-    caption_mask: Num[Tensor, "b l"] | Bool[Tensor, "b l"] | None = None
+    caption: CaptionFeatures
     garment: GarmentFeatures | None = None
     control: Float[Tensor, "b k t h w"] | None = None
     known: Bool[Tensor, "b t"] | None = None
@@ -107,35 +112,74 @@ class VitonDiT(nn.Module):
         self.garment = GarmentExtractor(config.trunk)
         self.control = ControlNet(config.trunk, config.num_control_blocks)
 
-    def encode_garment(
+    def encode_caption(
         self,
-        garment_latents: Float[Tensor, "b c h w"],
         caption: Float[Tensor, "b l e"],
-        caption_mask: Num[Tensor, "b l"] | Bool[Tensor, "b l"] | None = None,
+        mask: Num[Tensor, "b l"] | Bool[Tensor, "b l"] | None = None,
+    ) -> CaptionFeatures:
+        """Embed a caption; once per video, or per training step.
+
+        Args:
+            caption: tokens at their encoder's width. A batch of one serves every row.
+            mask: True (or nonzero) where a token exists; None when all do.
+        """
+        keep = None if mask is None else mask.to(torch.bool)
+        return CaptionFeatures(tokens=self.denoiser.y_embedder(caption), mask=keep)
+
+    def encode_garment(
+        self, garment_latents: Float[Tensor, "b c h w"], caption: CaptionFeatures
     ) -> GarmentFeatures:
         """Run the extractor, at timestep 0 and with the true caption; once per garment.
 
         Args:
             garment_latents: the garment image through the codec.
             caption: the caption the video is made with.
-            caption_mask: True (or nonzero) where a token exists.
         """
         trunk = self.denoiser
         zeros = garment_latents.new_zeros((garment_latents.shape[0], 1), dtype=torch.float32)
         _, modulation = trunk.embed_timesteps(zeros)
         positions = trunk.grid_positions(garment_latents[:, :, None])
-        embedded = trunk.y_embedder(caption)
-        return self.garment(
-            garment_latents, positions, embedded, modulation, _boolean(caption_mask)
-        )
+        return self.garment(garment_latents, positions, caption.tokens, modulation, caption.mask)
 
-    def project_garment(self, features: GarmentFeatures) -> GarmentFeatures:
-        """The features with all keys and values made: worth it where many steps follow."""
-        return replace(
-            features,
-            denoiser_keys_values=_keys_values(self.denoiser.blocks, features),
-            control_keys_values=_keys_values(self.control.blocks, features),
+    def project(self, conditions: Conditions) -> Conditions:
+        """Make every block's keys and values of caption and garment, for many steps to share.
+
+        The predictions stay the same. Not for ``drop``, which mixes captions row by row.
+        """
+        if conditions.drop is not None:
+            raise ValueError("conditions with drop are for training: nothing is kept over steps")
+        trunk, control, garment = self.denoiser.blocks, self.control.blocks, conditions.garment
+        caption = replace(
+            conditions.caption,
+            denoiser_keys_values=_project_caption(trunk, conditions.caption.tokens),
+            control_keys_values=_project_caption(control, conditions.caption.tokens),
         )
+        if garment is not None:
+            garment = replace(
+                garment,
+                denoiser_keys_values=_project_garment(trunk, garment),
+                control_keys_values=_project_garment(control, garment),
+            )
+        return replace(conditions, caption=caption, garment=garment)
+
+    def null_side(self, conditions: Conditions, null_mask: str | None = None) -> Conditions:
+        """Guidance's other half: the null caption, no garment, no control.
+
+        Its residuals are the painted side's: hand them to ``forward``. Keys and values are made
+        where the painted side's are.
+
+        Args:
+            conditions: of the painted side.
+            null_mask: "full" or "prompt"; None takes the config's.
+        """
+        trunk, given = self.denoiser, conditions.caption
+        caption = self.encode_caption(trunk.y_embedder.null_caption(1))
+        if (null_mask or self.config.null_mask) == "prompt":
+            caption = replace(caption, mask=given.mask)
+        if given.denoiser_keys_values is not None:
+            keys_values = _project_caption(trunk.blocks, caption.tokens)
+            caption = replace(caption, denoiser_keys_values=keys_values)
+        return replace(conditions, caption=caption, garment=None, control=None, drop=None)
 
     def control_residuals(
         self,
@@ -149,19 +193,15 @@ class VitonDiT(nn.Module):
         """
         if conditions.control is None:
             return []
-        trunk = self.denoiser
-        features = conditions.garment
-        garment = None
-        if features is not None:
-            garment = features.control_keys_values or _keys_values(self.control.blocks, features)
+        trunk, caption, garment = self.denoiser, conditions.caption, conditions.garment
         _, modulation = trunk.embed_timesteps(self._frame_timesteps(timesteps, conditions))
         return self.control(
             trunk.embed_latents(latents),
             conditions.control,
-            trunk.y_embedder(conditions.caption),
+            caption.for_control(len(self.control.blocks)),
             modulation,
-            _boolean(conditions.caption_mask),
-            garment,
+            caption.mask,
+            None if garment is None else garment.for_control(),
         )
 
     def forward(
@@ -186,19 +226,16 @@ class VitonDiT(nn.Module):
         if control_residuals is None:
             control_residuals = self.control_residuals(latents, timesteps, conditions)
         trunk = self.denoiser
-        features, keep = self._trunk_garment(conditions)
-        garment = None
-        if features is not None:
-            garment = features.denoiser_keys_values or _keys_values(trunk.blocks, features)
-        caption, caption_mask = self._trunk_caption(conditions)
+        garment, drop = conditions.garment, conditions.drop
+        caption = conditions.caption if drop is None else self._drop_captions(conditions, drop)
         timestep, modulation = trunk.embed_timesteps(self._frame_timesteps(timesteps, conditions))
         tokens = trunk.run_blocks(
             trunk.embed_latents(latents),
-            trunk.y_embedder(caption),
+            caption.for_denoiser(len(trunk.blocks)),
             modulation,
-            caption_mask,
-            garment=garment,
-            garment_keep=keep,
+            caption.mask,
+            garment=None if garment is None else garment.for_denoiser(),
+            garment_keep=None if drop is None else (~drop).to(torch.float32),
             residuals=control_residuals,
         )
         return trunk.predict(tokens, timestep, latents)
@@ -255,54 +292,46 @@ class VitonDiT(nn.Module):
     ) -> Num[Tensor, "b f"]:
         """One timestep per row, or one per frame where known frames have timestep 0."""
         per_row = timesteps[:, None]
-        if self.config.known_frames != "timestep" or conditions.known is None:
+        if not self.config.modulates_known_frames or conditions.known is None:
             return per_row
         return per_row.masked_fill(conditions.known, 0)
 
-    def _trunk_caption(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
-        """The caption that the trunk sees: the null caption in dropped rows."""
-        caption, mask, drop = conditions.caption, _boolean(conditions.caption_mask), conditions.drop
-        if drop is None:
-            return caption, mask
-        null = self.denoiser.y_embedder.y_embedding
-        if caption.shape[1:] != null.shape:
+    def _drop_captions(self, conditions: Conditions, drop: Bool[Tensor, " b"]) -> CaptionFeatures:
+        """The caption that the trunk sees: the null caption in dropped rows.
+
+        A dropped row's garment attention is multiplied by zero, not skipped: every parameter must
+        stay part of the graph, whatever the rows of this process.
+        """
+        given = conditions.caption
+        null = self.encode_caption(self.denoiser.y_embedder.null_caption(1))
+        if given.tokens.shape[1] != null.tokens.shape[1]:
             raise ValueError(
-                f"rows can only be dropped from captions of the null caption's size"
-                f" {tuple(null.shape)} (tokens, width), not {tuple(caption.shape[1:])}"
+                f"rows can only be dropped from captions as long as the null caption"
+                f" ({null.tokens.shape[1]} tokens), not {given.tokens.shape[1]}"
             )
-        caption = torch.where(drop[:, None, None], null.to(caption.dtype), caption)
+        mask = given.mask
         if mask is not None and self.config.null_mask == "full":
             mask = mask | drop[:, None]
-        return caption, mask
-
-    def _trunk_garment(
-        self, conditions: Conditions
-    ) -> tuple[GarmentFeatures | None, Tensor | None]:
-        """The garment that the trunk sees, and 1 for each row that sees it.
-
-        Where all rows are dropped the attention is skipped, but not in training: there every
-        parameter must stay part of the graph, whatever the rows of this process.
-        """
-        features, drop = conditions.garment, conditions.drop
-        if features is None or drop is None:
-            return features, None
-        if not torch.is_grad_enabled() and bool(drop.all()):
-            return None, None
-        return features, (~drop).to(torch.float32)
+        tokens = torch.where(drop[:, None, None], null.tokens, given.tokens)
+        return CaptionFeatures(tokens=tokens, mask=mask)
 
 
-def _boolean(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else mask.to(torch.bool)
+def _project_caption(blocks: nn.ModuleList, tokens: Tensor) -> list[KeysValues]:
+    """Keys and values of a caption, one pair for each block."""
+    return [block.cross_attn.keys_values(tokens) for block in _st_blocks(blocks)]
 
 
-def _keys_values(blocks: nn.ModuleList, features: GarmentFeatures) -> list[KeysValues]:
-    """Keys and values of the first ``len(blocks)`` taps."""
+def _project_garment(blocks: nn.ModuleList, features: GarmentFeatures) -> list[KeysValues]:
+    """Keys and values of a garment's first ``len(blocks)`` taps."""
     pairs: list[KeysValues] = []
-    for block, hidden in zip(blocks, features.hidden, strict=False):
-        assert isinstance(block, STBlock)
+    for block, hidden in zip(_st_blocks(blocks), features.hidden, strict=False):
         assert block.fusion is not None
         pairs.append(block.fusion.keys_values(hidden))
     return pairs
+
+
+def _st_blocks(blocks: nn.ModuleList) -> list[STBlock]:
+    return [block for block in blocks if isinstance(block, STBlock)]
 
 
 def _start_fusion(block: STBlock) -> None:

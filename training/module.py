@@ -81,22 +81,21 @@ class TryOnModule(LightningModule):
     ) -> Float[Tensor, "b c t h w"]:
         """Noised latents. Frames that are modulated as clean (``known_frames``) enter clean."""
         noisy = self.system.diffusion.q_sample(latents, draws.timesteps, draws.noise)
-        if self.system.config.network.known_frames != "timestep":
+        if not self.system.config.network.modulates_known_frames:
             return noisy
         return torch.where(known[:, None, :, None, None], latents, noisy)
 
     def conditions(self, batch: NumberedBatch, drop: Tensor | None) -> Conditions:
         """What the active networks are given: extractor and ControlNet only in their stages."""
-        caption, caption_mask = self.system.captions(len(batch.keys))
+        caption = self.network.encode_caption(*self.system.captions(1))
         control, garment_latents = self.system.encode_conditions(
             batch.agnostic, batch.mask, batch.densepose, batch.garment
         )
         garment = None
         if "garment" in self.config.parts:
-            garment = self.network.encode_garment(garment_latents, caption, caption_mask)
+            garment = self.network.encode_garment(garment_latents, caption)
         return Conditions(
             caption=caption,
-            caption_mask=caption_mask,
             garment=garment,
             control=control if "control" in self.config.parts else None,
             known=batch.known,

@@ -55,7 +55,7 @@ def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, 
     latents = sample_windows(
         system,
         module.config.validation.sampler,
-        module.conditions(batch, drop=None),
+        module.network.project(module.conditions(batch, drop=None)),
         frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
         latent_size=(height, width),
         seed=module.config.seed + int(batch.numbers[0]),

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from inference.long_video import LongVideoConfig, paint_video, swap_known
-from inference.sampling import KnownFrames, draw_noise, predict, sample_windows
+from inference.sampling import (
+    KnownFrames,
+    draw_noise,
+    make_null_side,
+    predict,
+    sample_windows,
+)
 from inference.solvers import SamplerConfig
 from models.diffusion import DiffusionConfig
 from models.viton_dit import Conditions
@@ -24,16 +30,15 @@ def make_control(num_frames, painted=True, seed=1):
 
 def make_garment(system, seed=2):
     latents = torch.randn(1, 4, 6, 4, generator=torch.Generator().manual_seed(seed))
-    caption, mask = system.captions(1)
     with torch.no_grad():
-        return system.network.encode_garment(latents, caption, mask)
+        caption = system.network.encode_caption(*system.captions(1))
+        return system.network.encode_garment(latents, caption)
 
 
 def make_conditions(system, control):
-    caption, mask = system.captions(control.shape[0])
-    return Conditions(
-        caption=caption, caption_mask=mask, garment=make_garment(system), control=control
-    )
+    with torch.no_grad():
+        caption = system.network.encode_caption(*system.captions(1))
+    return Conditions(caption=caption, garment=make_garment(system), control=control)
 
 
 def sample(system, config, frames, seed=3, known=None, control_seed=1):
@@ -75,7 +80,9 @@ def test_guidance_with_one_control_pass_equals_two_separate_passes(tiny_system):
     timesteps = torch.tensor([400, 400])
     conditions = make_conditions(tiny_system, torch.stack([make_control(3)] * 2))
     with torch.no_grad():
-        guided = predict(tiny_system, latents, timesteps, conditions, 3.0)
+        config = replace(FAST, guidance_scale=3.0)
+        other_side = make_null_side(tiny_system, conditions, config)
+        guided = predict(tiny_system, latents, timesteps, conditions, other_side, config)
         plain = tiny_system.network(latents, timesteps, conditions)
         drop = torch.tensor([True, True])
         null = tiny_system.network(latents, timesteps, replace(conditions, drop=drop))
@@ -83,6 +90,29 @@ def test_guidance_with_one_control_pass_equals_two_separate_passes(tiny_system):
     assert not torch.allclose(plain[:, :4], null[:, :4], atol=1e-3)
     assert torch.allclose(guided[:, :4], expected, atol=1e-5)
     assert torch.equal(guided[:, 4:], plain[:, 4:])
+
+
+def test_legacy_guidance_is_open_soras_three_channels_and_prompt_mask(tiny_system):
+    latents = torch.randn(1, 4, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    timesteps = torch.tensor([400])
+    conditions = make_conditions(tiny_system, make_control(3)[None])
+    mask = torch.arange(conditions.caption.tokens.shape[1])[None] < 2
+    conditions = replace(conditions, caption=replace(conditions.caption, mask=mask))
+    config = replace(FAST, guidance="legacy")
+    network = tiny_system.network
+    with torch.no_grad():
+        other_side = make_null_side(tiny_system, conditions, config)
+        guided = predict(tiny_system, latents, timesteps, conditions, other_side, config)
+        plain = network(latents, timesteps, conditions)
+        residuals = network.control_residuals(latents, timesteps, conditions)
+        null = network.encode_caption(network.denoiser.y_embedder.null_caption(1), mask)
+        unpainted = replace(conditions, caption=null, garment=None)
+        null = network(latents, timesteps, unpainted, residuals)
+    expected = null[:, :3] + 2.5 * (plain[:, :3] - null[:, :3])
+    assert torch.allclose(guided[:, :3], expected, atol=1e-5)
+    assert torch.equal(guided[:, 3:], plain[:, 3:])
+    with pytest.raises(ValueError, match="guidance is 'some'"):
+        SamplerConfig(guidance="some")
 
 
 def test_known_frames_come_back_exactly_and_pull_on_the_others(tiny_system):
@@ -130,7 +160,10 @@ def test_the_control_of_a_known_frame_is_the_frame_with_an_empty_mask():
 def paint(system, num_frames, config, seed=3, control=None, on_progress=None):
     control = make_control(num_frames) if control is None else control
     garment = make_garment(system)
-    return paint_video(system, control, garment, FAST, config, seed, on_progress)
+    with torch.no_grad():
+        caption = system.network.encode_caption(*system.captions(1))
+        conditions = system.network.project(Conditions(caption=caption, garment=garment))
+    return paint_video(system, control, conditions, FAST, config, seed, on_progress)
 
 
 def test_iar_fills_sub_videos_as_a_batch_as_it_does_one_by_one(build_system_with):

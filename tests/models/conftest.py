@@ -64,7 +64,15 @@ def tiny(shake: Callable[[nn.Module], None]) -> VitonDiT:
 
 
 @pytest.fixture
-def make_conditions() -> Callable[..., Conditions]:
+def raw_caption() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two captions as their encoder gives them, and which of their tokens exist."""
+    caption = torch.randn(2, 6, 12, generator=torch.Generator().manual_seed(3))
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]], dtype=torch.bool)
+    return caption, mask
+
+
+@pytest.fixture
+def make_conditions(raw_caption: tuple[torch.Tensor, torch.Tensor]) -> Callable[..., Conditions]:
     """Conditions for ``network`` on a 2-clip, 3-frame, 8 x 6 latent grid."""
 
     def build(network: VitonDiT, **changes: Any) -> Conditions:
@@ -74,13 +82,11 @@ def make_conditions() -> Callable[..., Conditions]:
         def noise(*shape: int) -> torch.Tensor:
             return torch.randn(shape, generator=generator)
 
-        caption = noise(2, trunk.caption_length, trunk.caption_dim)
-        mask = torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]], dtype=torch.bool)
-        garment = network.encode_garment(noise(2, trunk.in_channels, 6, 4), caption, mask)
+        caption = network.encode_caption(*raw_caption)
+        garment = network.encode_garment(noise(2, trunk.in_channels, 6, 4), caption)
         control = noise(2, 2 * trunk.in_channels + 1, 3, 8, 6)
         fields: dict[str, Any] = {
             "caption": caption,
-            "caption_mask": mask,
             "garment": garment,
             "control": control,
         }

@@ -44,10 +44,9 @@ def test_pixels_become_conditions_that_the_network_takes(system):
     assert torch.equal(control[:, 16:32], codec.encode(densepose))
     assert control[:, 32, 1].unique(dim=-1).tolist() == [[[0.0], [1.0], [1.0], [0.0]]] * 2
     assert not control[:, 32, 0].any()
-    caption, caption_mask = system.captions(2)
+    caption = system.network.encode_caption(*system.captions(2))
     conditions = Conditions(
         caption=caption,
-        caption_mask=caption_mask,
         garment=system.network.encode_garment(garment_latents, caption),
         control=control,
     )

@@ -9,44 +9,47 @@ from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
 
 
 def test_zero_initialised_fusion_and_control_leave_the_trunk_bit_identical(
-    tiny_trunk, shake, make_conditions, noisy
+    tiny_trunk, shake, make_conditions, raw_caption, noisy
 ):
     torch.manual_seed(0)
     network = VitonDiT(VitonDiTConfig(trunk=tiny_trunk))
     shake(network.denoiser)
     network.initialise_from_trunk()
     conditions = make_conditions(network)
-    bare = network.denoiser(*noisy, conditions.caption, conditions.caption_mask)
+    bare = network.denoiser(*noisy, *raw_caption)
     assert bare.abs().max() > 0.1
     assert torch.equal(network(*noisy, conditions), bare)
 
 
-def test_fresh_networks_start_as_their_trunk(tiny_trunk, make_conditions, noisy):
+def test_fresh_networks_start_as_their_trunk(tiny_trunk, make_conditions, raw_caption, noisy):
     network = VitonDiT(VitonDiTConfig(trunk=tiny_trunk))
     torch.nn.init.normal_(network.denoiser.final_layer.linear.weight)
     conditions = make_conditions(network)
-    bare = network.denoiser(*noisy, conditions.caption, conditions.caption_mask)
+    bare = network.denoiser(*noisy, *raw_caption)
     assert torch.equal(network(*noisy, conditions), bare)
 
 
 def test_garment_control_caption_and_timestep_all_change_the_prediction(
-    tiny, make_conditions, noisy
+    tiny, make_conditions, raw_caption, noisy
 ):
     latents, timesteps = noisy
     conditions = make_conditions(tiny)
+    other_caption = tiny.encode_caption(-raw_caption[0], raw_caption[1])
     full = tiny(latents, timesteps, conditions)
     others = {
         "no garment": tiny(latents, timesteps, replace(conditions, garment=None)),
         "no control": tiny(latents, timesteps, replace(conditions, control=None)),
-        "caption": tiny(latents, timesteps, replace(conditions, caption=-conditions.caption)),
-        "no mask": tiny(latents, timesteps, replace(conditions, caption_mask=None)),
+        "caption": tiny(latents, timesteps, replace(conditions, caption=other_caption)),
+        "no mask": tiny(
+            latents, timesteps, replace(conditions, caption=replace(conditions.caption, mask=None))
+        ),
         "timestep": tiny(latents, timesteps - 1, conditions),
     }
     for name, other in others.items():
         assert not torch.allclose(full, other, atol=1e-4), name
 
 
-def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, noisy):
+def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, raw_caption, noisy):
     latents, timesteps = noisy
     conditions = make_conditions(tiny)
     both = tiny(latents, timesteps, conditions)
@@ -55,8 +58,7 @@ def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, noisy):
             latents[[row]],
             timesteps[[row]],
             Conditions(
-                caption=conditions.caption[[row]],
-                caption_mask=conditions.caption_mask[[row]],
+                caption=tiny.encode_caption(*(side[[row]] for side in raw_caption)),
                 garment=conditions.garment.rows(torch.tensor([row])),
                 control=conditions.control[[row]],
             ),
@@ -67,13 +69,21 @@ def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, noisy):
 def null_side(network: VitonDiT, noisy: tuple[Tensor, Tensor], conditions: Conditions) -> Tensor:
     """The null side made by hand: null caption, no garment, the true ControlNet's residuals."""
     residuals = network.control_residuals(*noisy, conditions)
-    null = replace(
-        conditions,
-        caption=network.denoiser.y_embedder.null_caption(2),
-        caption_mask=None,
-        garment=None,
-    )
-    return network(*noisy, null, residuals)
+    caption = network.encode_caption(network.denoiser.y_embedder.null_caption(2))
+    return network(*noisy, replace(conditions, caption=caption, garment=None), residuals)
+
+
+def test_the_null_side_of_guidance_is_the_null_caption_without_a_garment(
+    tiny, make_conditions, noisy
+):
+    conditions = make_conditions(tiny)
+    residuals = tiny.control_residuals(*noisy, conditions)
+    by_hand = null_side(tiny, noisy, conditions)
+    for given in (conditions, tiny.project(conditions)):
+        other = tiny(*noisy, tiny.null_side(given), residuals)
+        assert torch.allclose(other, by_hand, atol=1e-6)
+    legacy = tiny(*noisy, tiny.null_side(conditions, "prompt"), residuals)
+    assert not torch.allclose(legacy, by_hand, atol=1e-4)
 
 
 def test_dropped_rows_see_the_null_caption_and_no_garment_and_other_rows_see_all(
@@ -118,17 +128,27 @@ def test_null_caption_under_the_prompts_mask_is_a_setting(tiny, make_conditions,
     full = tiny(*noisy, conditions)
     tiny.config = replace(tiny.config, null_mask="prompt")
     legacy = tiny(*noisy, conditions)
-    null = tiny.denoiser.y_embedder.null_caption(2)
+    null = tiny.encode_caption(tiny.denoiser.y_embedder.null_caption(2), conditions.caption.mask)
     residuals = tiny.control_residuals(*noisy, conditions)
     by_hand = replace(conditions, caption=null, drop=None)
-    assert torch.equal(legacy, tiny(*noisy, by_hand, residuals))
+    assert torch.allclose(legacy, tiny(*noisy, by_hand, residuals), atol=1e-6)
+    by_name = tiny.null_side(replace(conditions, drop=None))
+    assert torch.allclose(legacy, tiny(*noisy, by_name, residuals), atol=1e-6)
     assert not torch.allclose(full, legacy, atol=1e-4)
 
 
 def test_keys_and_values_made_once_give_the_same_prediction(tiny, make_conditions, noisy):
     conditions = make_conditions(tiny)
-    projected = replace(conditions, garment=tiny.project_garment(conditions.garment))
+    projected = tiny.project(conditions)
     assert torch.equal(tiny(*noisy, projected), tiny(*noisy, conditions))
+    made = []
+    for block in (*tiny.denoiser.blocks, *tiny.control.blocks):
+        for module in (block.cross_attn, block.fusion):
+            module.kv_linear.register_forward_hook(lambda *_: made.append(1))
+    tiny(*noisy, projected)
+    assert not made  # nothing is projected again at a step
+    with pytest.raises(ValueError, match="drop"):
+        tiny.project(replace(conditions, drop=torch.tensor([True, False])))
 
 
 def test_one_garment_serves_a_whole_batch(tiny, make_conditions, noisy):
@@ -163,8 +183,8 @@ def test_extractor_has_a_tap_for_every_block_and_one_block_less(tiny, make_condi
         assert torch.allclose(hidden.std(dim=-1, unbiased=False), torch.ones(()), atol=1e-3)
 
 
-def test_extractor_runs_at_timestep_zero_whatever_the_video_does(tiny, make_conditions):
-    caption = make_conditions(tiny).caption
+def test_extractor_runs_at_timestep_zero_whatever_the_video_does(tiny, raw_caption):
+    caption = raw_caption[0]
     latents = torch.randn(2, 4, 6, 4)
     by_hand = tiny.garment(
         latents,
@@ -172,7 +192,7 @@ def test_extractor_runs_at_timestep_zero_whatever_the_video_does(tiny, make_cond
         tiny.denoiser.y_embedder(caption),
         tiny.denoiser.embed_timesteps(torch.zeros(2, 1, dtype=torch.int64))[1],
     )
-    found = tiny.encode_garment(latents, caption)
+    found = tiny.encode_garment(latents, tiny.encode_caption(caption))
     assert all(map(torch.equal, found.hidden, by_hand.hidden))
 
 
@@ -182,7 +202,7 @@ def test_known_frames_can_be_modulated_with_timestep_zero(tiny, make_conditions,
     conditions = replace(make_conditions(tiny), known=known)
     ignored = tiny(latents, timesteps, conditions)
     assert torch.equal(ignored, tiny(latents, timesteps, replace(conditions, known=None)))
-    tiny.config = replace(tiny.config, known_frames="timestep")
+    tiny.config = replace(tiny.config, known_frames="control+timestep")
     flagged = tiny(latents, timesteps, conditions)
     assert not torch.allclose(flagged[0], ignored[0], atol=1e-4)
     assert torch.allclose(flagged[1], ignored[1], atol=1e-6)
@@ -326,15 +346,14 @@ def test_weights_in_bfloat16_take_inputs_in_float32(tiny, make_conditions, noisy
     assert (rough.float() - exact).abs().max() < 0.05 * exact.abs().max()
 
 
-def test_a_caption_of_another_length_cannot_be_dropped(tiny, make_conditions, noisy):
+def test_a_caption_of_another_length_cannot_be_dropped(tiny, make_conditions, raw_caption, noisy):
     conditions = make_conditions(tiny)
     short = replace(
         conditions,
-        caption=conditions.caption[:, :4],
-        caption_mask=None,
+        caption=tiny.encode_caption(raw_caption[0][:, :4]),
         drop=torch.tensor([True, False]),
     )
-    with pytest.raises(ValueError, match=r"\(6, 12\).*\(4, 12\)"):
+    with pytest.raises(ValueError, match=r"6 tokens.*not 4"):
         tiny(*noisy, short)
 
 

@@ -80,8 +80,9 @@ def test_the_first_network_of_a_stage_predicts_as_the_one_before_did(
     after = type(before.network)(before.network.config)
     start_from(after, tmp_path / "runs" / "pretrain" / "checkpoints" / "last.ckpt", "raw")
     latents, timesteps = torch.randn(1, 4, 2, 4, 4), torch.tensor([300])
-    caption, _ = before.system.captions(1)
-    garment = after.encode_garment(torch.randn(1, 4, 4, 4), caption, None)
+    raw, _ = before.system.captions(1)
+    caption = after.encode_caption(raw)
+    garment = after.encode_garment(torch.randn(1, 4, 4, 4), caption)
     control = torch.randn(1, 9, 2, 4, 4)
     bare = before.network(latents, timesteps, Conditions(caption=caption))
     dressed = after(
