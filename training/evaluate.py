@@ -29,10 +29,11 @@ from configs.loading import load_config, split_arguments
 from datasets.benchmarks import PAIRINGS, Benchmark, BenchmarkItem
 from training.evaluation_report import Case, write_report
 from training.metrics.baselines import BASELINES, Video
+from training.metrics.catalogue import METRICS
 from training.metrics.protocols import get_protocol
 from training.metrics.results import check_result, find_result, read_result
 from training.metrics.scoring import MethodScores, Scorer, summarise
-from training.metrics.suite import METRICS, load_suite
+from training.metrics.suite import load_suite
 from training.predictions import CheckpointConfig, CheckpointResults
 
 USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
@@ -112,7 +113,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         else:
             logger.info("%s has no %s items", config.bench, pairing)
     metrics = {
-        "schema": 1,
+        "schema": 2,
         "benchmark": config.bench,
         "name": config.name,
         "root": config.root,
@@ -122,10 +123,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         "made_by": made_by,
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
-        "metrics": [
-            {"key": m.key, "label": m.label, "is_higher_better": m.is_higher_better}
-            for m in METRICS
-        ],
+        "metrics": [metric.to_plain() for metric in METRICS],
         "pairings": pairings,
     }
     config.folder.mkdir(parents=True, exist_ok=True)

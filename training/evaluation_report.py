@@ -160,10 +160,10 @@ def _published(metrics: dict[str, Any]) -> str:
 def _cases(content: dict[str, Any], pairing: str, load_case: LoadCase, num_shown: int) -> str:
     rows = content["rows"][0]["videos"]
     key, is_higher_better = ("ssim_masked", True)
-    if any(row[key] is None for row in rows):
+    if any(row["values"].get(key) is None for row in rows):
         key, is_higher_better = ("colour_delta_e", False)
-    known = [row for row in rows if row[key] is not None]
-    ranked = sorted(known, key=lambda row: row[key], reverse=is_higher_better)
+    known = [row for row in rows if row["values"].get(key) is not None]
+    ranked = sorted(known, key=lambda row: row["values"][key], reverse=is_higher_better)
     best = ranked[:num_shown]
     worst = [row for row in reversed(ranked) if row not in best][:num_shown]
     parts: list[str] = []
@@ -171,7 +171,7 @@ def _cases(content: dict[str, Any], pairing: str, load_case: LoadCase, num_shown
         for row in chosen:
             case = load_case(row["id"], pairing)
             name = "SSIM in the mask" if key == "ssim_masked" else "ΔE of the garment"
-            heading = f"{title}: {escape(row['id'])}, {name} {row[key]:.3f}"
+            heading = f"{title}: {escape(row['id'])}, {name} {row['values'][key]:.3f}"
             parts.append(f"<h3>{heading}</h3>" + _side_by_side(case))
     return "".join(parts)
 
@@ -201,10 +201,10 @@ def _over_time(content: dict[str, Any]) -> str:
     figure, axis = plt.subplots(figsize=(7.5, 2.8))
     for index, video in enumerate(content["rows"][0]["videos"]):
         label = "each video" if index == 0 else None
-        axis.plot(video["ssim_frames"], color=ACCENT, alpha=0.45, linewidth=1, label=label)
+        axis.plot(video["frames"]["ssim"], color=ACCENT, alpha=0.45, linewidth=1, label=label)
     agnostic = next((row for row in content["rows"] if row["method"] == "agnostic"), None)
     if agnostic is not None:
-        curves = [video["ssim_frames"] for video in agnostic["videos"]]
+        curves = [video["frames"]["ssim"] for video in agnostic["videos"]]
         longest = max(len(curve) for curve in curves)
         padded = np.full((len(curves), longest), np.nan)
         for line, curve in zip(padded, curves, strict=True):
@@ -220,18 +220,16 @@ def _over_time(content: dict[str, Any]) -> str:
 
 
 def _videos(metrics: dict[str, Any], content: dict[str, Any]) -> str:
-    keys = ["ssim", "ssim_masked", "lpips", "colour_delta_e", "colour_delta_e_76"]
     labels = {metric["key"]: metric["label"] for metric in metrics["metrics"]}
-    keys = [
-        key for key in keys if any(video[key] is not None for video in content["rows"][0]["videos"])
-    ]
+    videos = content["rows"][0]["videos"]
+    keys = [key for key in labels if any(v["values"].get(key) is not None for v in videos)]
     rows = [
         [
             video["id"],
             video["num_frames"],
-            *["–" if video[key] is None else video[key] for key in keys],
+            *["–" if video["values"][key] is None else video["values"][key] for key in keys],
         ]
-        for video in content["rows"][0]["videos"]
+        for video in videos
     ]
     return webpage.table(
         ["video", "frames", *[labels[key] for key in keys]], rows, is_sortable=True

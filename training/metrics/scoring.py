@@ -8,7 +8,7 @@ changed is.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +18,26 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from datasets.benchmarks import BenchmarkItem
+from training.metrics.catalogue import METRICS
 from training.metrics.clips import ClipSelector, to_network_input
-from training.metrics.colour import (
-    delta_e_76,
-    delta_e_2000,
-    garment_pixels,
-    mean_lab,
-    region_colour,
-)
 from training.metrics.frechet import frechet_distance, kernel_distance
 from training.metrics.intervals import block_interval, bootstrap_interval, jackknife_interval
-from training.metrics.ssim import ssim_per_frame
-from training.metrics.suite import METRICS, MetricSuite
+from training.metrics.metric import NO_TRUTH, Metric, VideoInputs, VideoNumber
+from training.metrics.suite import MetricSuite
 
 Video = UInt8[np.ndarray, "t h w 3"]
 CLIPS_AT_ONCE = 4
 FEATURE_METRICS = {"vfid_i3d": "i3d", "vfid_resnext": "resnext", "kvd": "i3d"}
-FRAME_METRICS = ("ssim", "ssim_masked", "lpips", "lpips_masked")
-SCORING_VERSION = 2
-"""Raised when a per-video number changes its meaning, so that no cached one is taken for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoScores:
-    """One row of the per-video table; None where a number does not exist."""
+    """One row of the per-video table; a value is None where it does not exist."""
 
     id: str
     num_frames: int
-    ssim: float | None
-    ssim_masked: float | None
-    lpips: float | None
-    lpips_masked: float | None
-    colour_delta_e: float | None
-    colour_delta_e_76: float | None
-    ssim_frames: list[float]
+    values: dict[str, float | None]  # by the metric's key
+    frames: dict[str, list[float | None]]  # the metrics that have a number for every frame
 
     def to_plain(self) -> dict[str, Any]:
         """The row for metrics.json."""
@@ -64,23 +50,42 @@ class Scorer:
     def __init__(self, suite: MetricSuite, cache: Path) -> None:
         self.suite, self.cache = suite, cache
 
-    def score_video(self, prediction: Video, item: BenchmarkItem, pairing: str) -> VideoScores:
-        """SSIM, masked SSIM and LPIPS where a truth is known; the colour distance always."""
-        truth = item.truth(pairing)
-        parts = [prediction, item.mask, item.garment_region, item.garment(pairing)]
-        if truth is not None:
-            parts.append(truth)
-        protocol = self.suite.protocol
-        settings = [
-            SCORING_VERSION, protocol.ssim_colour, protocol.lpips_net,
-            self.suite.sha256.get(protocol.lpips_net), truth is not None,
-        ]  # fmt: skip
-        path = self.cache / "scores" / f"{_digest(parts, settings)}.json"
-        if path.is_file():
-            return replace(VideoScores(**json.loads(path.read_text())), id=item.id)
-        scores = self._compute(prediction, truth, item, pairing)
-        _write_whole(path, json.dumps(scores.to_plain()).encode())
-        return scores
+    def score_video(self, inputs: VideoInputs, identity: str) -> VideoScores:
+        """Every metric of single videos that this machine can compute for these inputs."""
+        wanted = {self._name(metric): metric for metric in self._computable(inputs)}
+        path = self.cache / "scores" / f"{_digest_inputs(inputs)}.json"
+        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        missing = {name: metric for name, metric in wanted.items() if name not in known}
+        for name, metric in missing.items():
+            assert metric.compute is not None
+            known[name] = asdict(metric.compute(inputs))
+        if missing:
+            _write_whole(path, json.dumps(known).encode())
+        numbers = {metric.key: VideoNumber(**known[name]) for name, metric in wanted.items()}
+        return VideoScores(
+            id=identity,
+            num_frames=len(inputs.prediction),
+            values={key: number.value for key, number in numbers.items()},
+            frames={key: n.per_frame for key, n in numbers.items() if n.per_frame is not None},
+        )
+
+    def _computable(self, inputs: VideoInputs) -> list[Metric]:
+        return [
+            metric
+            for metric in METRICS
+            if metric.kind == "video"
+            and self.suite.gap(metric) is None
+            and (inputs.truth is not None or not metric.needs_truth)
+        ]
+
+    def _name(self, metric: Metric) -> str:
+        """The number's name in the cache: all that changes it beside the inputs."""
+        settings = [getattr(self.suite.protocol, field) for field in metric.protocol_fields]
+        weights = self.suite.weights_of(metric)
+        return "|".join(
+            [metric.key, str(metric.version), *map(str, settings)]
+            + ([self.suite.sha256[weights]] if weights else [])
+        )
 
     def features(self, network: str, clips: Sequence[Video]) -> Tensor:
         """Features (clips, dim) of one network, float32 on the CPU."""
@@ -108,41 +113,6 @@ class Scorer:
         partial.replace(path)
         return features
 
-    def _compute(
-        self, prediction: Video, truth: Video | None, item: BenchmarkItem, pairing: str
-    ) -> VideoScores:
-        ssim = ssim_masked = lpips = lpips_masked = None
-        ssim_frames: list[float] = []
-        if truth is not None:
-            colour = self.suite.protocol.ssim_colour
-            whole, inside = ssim_per_frame(prediction, truth, item.mask > 127, colour)
-            ssim, ssim_frames = float(whole.mean()), [round(float(value), 5) for value in whole]
-            ssim_masked = _mean_of_known(inside)
-            if self.suite.lpips is not None:
-                whole, inside = self.suite.lpips.per_frame(prediction, truth, item.mask > 127)
-                lpips, lpips_masked = float(whole.mean()), _mean_of_known(inside)
-        shown = region_colour(prediction, item.garment_region)
-        wanted = (
-            mean_lab(garment_pixels(item.garment(pairing)))
-            if truth is None
-            else region_colour(truth, item.garment_region)
-        )
-        delta_e = delta_e_76_value = None
-        if shown is not None and wanted is not None:
-            delta_e = delta_e_2000(shown, wanted)
-            delta_e_76_value = delta_e_76(shown, wanted)
-        return VideoScores(
-            id=item.id,
-            num_frames=len(prediction),
-            ssim=ssim,
-            ssim_masked=ssim_masked,
-            lpips=lpips,
-            lpips_masked=lpips_masked,
-            colour_delta_e=delta_e,
-            colour_delta_e_76=delta_e_76_value,
-            ssim_frames=ssim_frames,
-        )
-
 
 class MethodScores:
     """One method's scores over a benchmark, video by video."""
@@ -163,7 +133,18 @@ class MethodScores:
 
     def add(self, prediction: Video, item: BenchmarkItem, pairing: str) -> None:
         """Score the next video."""
-        self.videos.append(self.scorer.score_video(prediction, item, pairing))
+        inputs = VideoInputs(
+            prediction=prediction,
+            source=item.video,
+            truth=item.truth(pairing),
+            mask=item.mask,
+            garment_region=item.garment_region,
+            garment=item.garment(pairing),
+            pairing=pairing,
+            protocol=self.scorer.suite.protocol,
+            lpips=self.scorer.suite.lpips,
+        )
+        self.videos.append(self.scorer.score_video(inputs, item.id))
         self.add_features(prediction)
 
 
@@ -178,19 +159,19 @@ def summarise(scores: MethodScores, reference: MethodScores, has_truth: bool) ->
     summary: dict[str, Any] = {}
     for metric in METRICS:
         gap = scores.scorer.suite.gap(metric)
-        if metric.key in FRAME_METRICS and not has_truth:
-            gap = "no truth: nobody knows what the unpaired result should look like"
+        if metric.needs_truth and not has_truth:
+            gap = NO_TRUTH
         if gap is not None:
             summary[metric.key] = {"gap": gap}
-        elif metric.key in FEATURE_METRICS:
+        elif metric.kind == "set":
             summary[metric.key] = _set_distance(metric.key, scores, reference)
         else:
-            values = [getattr(video, metric.key) for video in scores.videos]
+            values = [video.values.get(metric.key) for video in scores.videos]
             known = [value for value in values if value is not None]
             summary[metric.key] = (
                 {"value": float(np.mean(known)), "interval": bootstrap_interval(known)}
                 if known
-                else {"gap": "no painted pixel in any frame"}
+                else {"gap": metric.no_value}
             )
     return summary
 
@@ -212,10 +193,12 @@ def _set_distance(key: str, scores: MethodScores, reference: MethodScores) -> di
     }
 
 
-def _mean_of_known(values: np.ndarray) -> float | None:
-    """Mean over the frames that have a value; None where none has."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
+def _digest_inputs(inputs: VideoInputs) -> str:
+    """Of all that a metric may look at."""
+    arrays = [inputs.prediction, inputs.source, inputs.mask, inputs.garment_region, inputs.garment]
+    if inputs.truth is not None and inputs.truth is not inputs.source:
+        arrays.append(inputs.truth)
+    return _digest(arrays, [inputs.pairing, inputs.truth is not None, inputs.segment_borders])
 
 
 def _digest(arrays: Sequence[np.ndarray], settings: Sequence[object]) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from training.metrics.lpips import Lpips
+from training.metrics.metric import Metric
 from training.metrics.protocols import Protocol
 from training.metrics.weights import (
     WEIGHTS,
@@ -20,29 +21,6 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricName:
-    """A metric as tables show it."""
-
-    key: str
-    label: str
-    is_higher_better: bool
-    needs: str | None = None  # the weights that it needs; "lpips" is the protocol's backbone
-
-
-METRICS = (
-    MetricName(key="ssim", label="SSIM", is_higher_better=True),
-    MetricName(key="ssim_masked", label="SSIM in mask", is_higher_better=True),
-    MetricName(key="lpips", label="LPIPS", is_higher_better=False, needs="lpips"),
-    MetricName(key="lpips_masked", label="LPIPS in mask", is_higher_better=False, needs="lpips"),
-    MetricName(key="vfid_i3d", label="VFID-I3D", is_higher_better=False, needs="i3d"),
-    MetricName(key="vfid_resnext", label="VFID-ResNeXt", is_higher_better=False, needs="resnext"),
-    MetricName(key="kvd", label="KVD", is_higher_better=False, needs="i3d"),
-    MetricName(key="colour_delta_e", label="colour ΔE 2000", is_higher_better=False),
-    MetricName(key="colour_delta_e_76", label="colour ΔE 76", is_higher_better=False),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
 class MetricSuite:
     """A protocol's metrics with the weights that are there."""
 
@@ -52,12 +30,16 @@ class MetricSuite:
     sha256: dict[str, str] = field(default_factory=dict)  # of every file of weights in use
     files: dict[str, str] = field(default_factory=dict)
 
-    def gap(self, metric: MetricName) -> str | None:
+    def gap(self, metric: Metric) -> str | None:
         """Why a metric cannot be computed and what to do; None where it can."""
-        if metric.needs is None:
+        needed = self.weights_of(metric)
+        if needed is None or needed in self.sha256:
             return None
-        needed = self.protocol.lpips_net if metric.needs == "lpips" else metric.needs
-        return None if needed in self.sha256 else WEIGHTS[needed].how_to_get
+        return WEIGHTS[needed].how_to_get
+
+    def weights_of(self, metric: Metric) -> str | None:
+        """Name of the weights that a metric needs; None where it needs none."""
+        return self.protocol.lpips_net if metric.needs == "lpips" else metric.needs
 
     def weights_record(self) -> dict[str, dict[str, str]]:
         """For metrics.json: file and sha256 of each weights file, or how to get it."""

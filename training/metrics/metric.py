@@ -1,0 +1,98 @@
+"""What a metric is: one frozen record, and for numbers of one video a pure function.
+
+A record says all that the tables, the cache and the report need to know; ``catalogue.py`` lists
+them. A new metric of single videos is a file with a function and a record::
+
+    def measure(inputs: VideoInputs) -> VideoNumber: ...
+
+    FLICKER = Metric(key="flicker", label="flicker", is_higher_better=False, definition="...",
+                     compute=measure)
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from training.metrics.lpips import Lpips
+from training.metrics.protocols import Protocol
+
+T = TypeVar("T")
+KINDS = {
+    "video": "one number a video, mean over videos, bootstrap interval over videos",
+    "set": "one distance between all clips of a method and all real ones",
+}
+NO_TRUTH = "no truth: nobody knows what the unpaired result should look like"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VideoInputs:
+    """All that a metric may look at; every method's result for an item comes in one of these."""
+
+    prediction: UInt8[np.ndarray, "t h w 3"]
+    source: UInt8[np.ndarray, "t h w 3"]  # the video with the old garment
+    truth: UInt8[np.ndarray, "t h w 3"] | None  # what a perfect method returns; paired: the source
+    mask: UInt8[np.ndarray, "t h w"]  # 255 = was to be painted
+    garment_region: Bool[np.ndarray, "t h w"]  # the garment worn in the source, inside the mask
+    garment: UInt8[np.ndarray, "h2 w2 3"]  # the picture of the garment that was asked for
+    pairing: str  # "paired" or "unpaired"
+    protocol: Protocol
+    segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
+    lpips: Lpips | None = None  # the protocol's, where its weights are there
+    result_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    item_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, function: "Callable[[VideoInputs], T]") -> T:
+        """``function(self)``, computed once for this result: two metrics may share it."""
+        if function not in self.result_memo:
+            self.result_memo[function] = function(self)
+        return self.result_memo[function]
+
+    def once_per_item(self, function: "Callable[[VideoInputs], T]") -> T:
+        """``function(self)``, computed once for all results of this item and pairing.
+
+        The function must not look at the prediction: the source's optical flow, say.
+        """
+        if function not in self.item_memo:
+            self.item_memo[function] = function(self)
+        return self.item_memo[function]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoNumber:
+    """A metric's number for one video; None where it does not exist (an empty mask, say)."""
+
+    value: float | None
+    per_frame: list[float | None] | None = None  # for plots over time; None: frames have no number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric as tables show it and as the engine computes it."""
+
+    key: str  # in metrics.json; a contract
+    label: str
+    is_higher_better: bool
+    definition: str  # one line: formula and source
+    compute: Callable[[VideoInputs], VideoNumber] | None = None  # None: a distance between sets
+    kind: str = "video"
+    needs: str | None = (
+        None  # weights by their name in weights.py; "lpips": the protocol's backbone
+    )
+    needs_truth: bool = False
+    no_value: str = "no video has a value"  # said where every video's number is None
+    protocol_fields: tuple[str, ...] = ()  # fields of the protocol that change the number
+    version: int = 1  # raise it when the number changes its meaning: cached ones are then left
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.key}: kind is {self.kind!r}; {', '.join(KINDS)} is accepted")
+        if (self.compute is None) != (self.kind == "set"):
+            raise ValueError(f"{self.key}: a metric of kind 'video', and no other, has a function")
+
+    def to_plain(self) -> dict[str, Any]:
+        """The record for metrics.json."""
+        keys = ("key", "label", "is_higher_better", "kind", "definition", "version")
+        return {key: getattr(self, key) for key in keys}
