@@ -1,14 +1,12 @@
-"""Where the weights of learned metrics lie, what they are for, and how to get the absent ones.
+"""Weights of learned metrics: found in the user's folder, checked, loaded.
 
 A file is looked for in ``$WEIGHTS_DIR`` (``weights/`` when unset), LPIPS backbones also where torch
-keeps its downloads. Nothing is downloaded here. A file that is not what its name says is refused;
-its sha256 goes into metrics.json.
+keeps its downloads. Nothing is downloaded here: ``make weights`` does that. A file that is not what
+its name says, or another one than at its first use, is refused; its sha256 goes into metrics.json.
 """
 
-import hashlib
-import os
+import logging
 import pickle
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +18,12 @@ from configs.errors import DataError
 from training.metrics.i3d import InceptionI3d
 from training.metrics.lpips import Lpips
 from training.metrics.resnext3d import ResNeXt3d101
+from training.weights.catalogue import CATALOGUE, PublicWeights, weights_folder
+from training.weights.records import check_record, sha256_of
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
-
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,10 @@ class WeightsFile:
     @property
     def how_to_get(self) -> str:
         """What to do where it is absent."""
-        return f"weights absent: put {self.file_name} ({self.source}) into {weights_folder()}/"
+        return (
+            f'weights absent: `make weights ARGS="fetch={self.name}"`, or put {self.file_name} '
+            f"({self.source}) into {weights_folder()}/"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,68 +50,50 @@ class FoundWeights:
 
     path: Path
     sha256: str
+    is_published: bool | None  # None: no hash is published that it could be held against
 
 
-WEIGHTS = {
-    entry.name: entry
-    for entry in (
-        WeightsFile(
-            name="i3d",
-            file_name="i3d.pt",
-            purpose="VFID-I3D and KVD",
-            source="Hugging Face repository zhengchong/VFID",
-        ),
-        WeightsFile(
-            name="resnext",
-            file_name="resnext-101.pth",
-            purpose="VFID-ResNeXt",
-            source="Hugging Face repository zhengchong/VFID",
-        ),
-        WeightsFile(
-            name="alex",
-            file_name="alexnet-owt-7be5be79.pth",
-            purpose="LPIPS, AlexNet",
-            source="torchvision's AlexNet_Weights.IMAGENET1K_V1",
-        ),
-        WeightsFile(
-            name="squeeze",
-            file_name="squeezenet1_1-b8a52dc0.pth",
-            purpose="LPIPS, SqueezeNet",
-            source="torchvision's SqueezeNet1_1_Weights.IMAGENET1K_V1",
-        ),
-        WeightsFile(
-            name="vgg",
-            file_name="vgg16-397923af.pth",
-            purpose="LPIPS, VGG-16",
-            source="torchvision's VGG16_Weights.IMAGENET1K_V1",
-        ),
+def _named(entry: PublicWeights) -> WeightsFile:
+    (public,) = entry.files
+    return WeightsFile(
+        name=entry.name, file_name=public.file, purpose=entry.purpose, source=entry.source
     )
-}
 
 
-def weights_folder() -> Path:
-    """The folder that the user keeps weights in."""
-    return Path(os.environ.get("WEIGHTS_DIR") or "weights")
+WEIGHTS = {name: _named(entry) for name, entry in CATALOGUE.items() if entry.group == "metrics"}
 
 
 def find_weights(name: str) -> FoundWeights | None:
     """Look for a file by the name of its network; None where it is absent.
 
     Raises:
-        DataError: the file's own name carries a hash, and its content has another.
+        DataError: its own name carries a hash and its content has another, or it has changed since
+            its first use.
     """
-    entry = WEIGHTS[name]
-    for folder in (weights_folder(), Path(torch.hub.get_dir()) / "checkpoints"):
-        path = folder / entry.file_name
+    (public,) = CATALOGUE[name].files
+    folder = weights_folder()
+    for place in (folder, Path(torch.hub.get_dir()) / "checkpoints"):
+        path = place / public.file
         if not path.is_file():
             continue
-        digest = _sha256(path)
-        named = _HASH_IN_NAME.search(path.name)
-        if named and not digest.startswith(named[1]):
+        digest = sha256_of(path)
+        stated = public.sha256_start
+        is_published = None if stated is None else digest.startswith(stated)
+        if is_published is False and public.sha256 is None:
             raise DataError(
-                f"{path} is damaged: its sha256 begins with {digest[:8]}, its name says {named[1]}"
+                f"{path} is damaged: its sha256 begins with {digest[:8]}, its name says {stated}"
             )
-        return FoundWeights(path=path, sha256=digest)
+        if is_published is False:
+            logger.warning(
+                "%s is not the published file (sha256 %s, published %s): its numbers compare with "
+                "nobody else's",
+                path,
+                digest,
+                stated,
+            )
+        if place == folder:
+            check_record(folder, public.file, digest)
+        return FoundWeights(path=path, sha256=digest, is_published=is_published)
     return None
 
 
@@ -166,8 +151,3 @@ def _load(module: M, state: dict[str, Tensor], path: Path) -> M:
             raise DataError(f"{path} is no {name}: it {kind} {keys[0]}{more}")
     module.load_state_dict(state)
     return module
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from configs.errors import DataError
+from training.metrics.catalogue import METRICS
 from training.metrics.i3d import InceptionI3d
 from training.metrics.protocols import get_protocol
 from training.metrics.resnext3d import ResNeXt3d101
-from training.metrics.suite import METRICS, load_suite
+from training.metrics.suite import load_suite
 from training.metrics.weights import WEIGHTS, find_weights, load_i3d, load_lpips, load_resnext
 
 
@@ -20,6 +22,16 @@ def weights_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
+
+
+def constants(network: type[nn.Module]) -> dict[str, Tensor]:
+    """Right keys and shapes, another number in each, and a small file: one is stored of each."""
+    with torch.device("meta"):
+        shapes = network().state_dict()
+    return {
+        key: torch.tensor(number, dtype=value.dtype).expand(value.shape)
+        for number, (key, value) in enumerate(shapes.items())
+    }
 
 
 def test_absent_weights_are_a_stated_gap_and_no_other_network_takes_the_name() -> None:
@@ -39,20 +51,17 @@ def test_absent_weights_are_a_stated_gap_and_no_other_network_takes_the_name() -
 
 
 def test_published_files_are_loaded_and_their_hash_is_recorded(weights_dir: Path) -> None:
-    torch.manual_seed(0)
-    i3d, resnext = InceptionI3d(), ResNeXt3d101()
-    torch.save(i3d.state_dict(), weights_dir / "i3d.pt")
-    prefixed = {f"module.{key}": value for key, value in resnext.state_dict().items()}
+    states = {"i3d": constants(InceptionI3d), "resnext": constants(ResNeXt3d101)}
+    torch.save(states["i3d"], weights_dir / "i3d.pt")
+    prefixed = {f"module.{key}": value for key, value in states["resnext"].items()}
     torch.save({"arch": "resnext-101", "state_dict": prefixed}, weights_dir / "resnext-101.pth")
     suite = load_suite(get_protocol("fixed"))
     digest = hashlib.sha256((weights_dir / "i3d.pt").read_bytes()).hexdigest()
     assert suite.weights_record()["i3d"]["sha256"] == digest
     assert "absent" in suite.weights_record()["alex"]
-    for name, original in (("i3d", i3d), ("resnext", resnext)):
+    for name, state in states.items():
         loaded = suite.networks[name].state_dict()
-        assert all(
-            torch.equal(value.cpu(), original.state_dict()[key]) for key, value in loaded.items()
-        )
+        assert all(torch.equal(value.cpu(), state[key]) for key, value in loaded.items())
         assert not suite.networks[name].training
 
 

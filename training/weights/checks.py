@@ -1,0 +1,145 @@
+"""Is a file what its name says? Keys and shapes, before it gets its final name.
+
+Weights of metrics are loaded by their own loaders. Trunks and the autoencoder are too large to be
+built for a check: their keys and shapes are compared with networks on the ``meta`` device.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+
+from configs.errors import DataError
+from models.stdit import STDiT, STDiTConfig
+from training.metrics.weights import load_i3d, load_lpips, load_resnext
+from training.weights.catalogue import PublicWeights
+
+Shapes = Mapping[str, tuple[int, ...]]
+_POSITIONS = frozenset({"pos_embed", "pos_embed_temporal"})
+"""Stored by the trunks' publishers, recomputed here."""
+
+
+def check_weights(entry: PublicWeights, folder: Path) -> None:
+    """Look into the files of an entry that lie below ``folder``.
+
+    Raises:
+        DataError: one is something else; the message names it and the first key.
+    """
+    for public in entry.files:
+        path = folder / public.file
+        if entry.name == "i3d":
+            load_i3d(path)
+        elif entry.name == "resnext":
+            load_resnext(path)
+        elif entry.group == "metrics":
+            load_lpips(entry.name, path)
+        elif entry.name.startswith("opensora"):
+            check_trunk(path, STDiTConfig())
+        elif entry.name == "pixart":
+            check_trunk(path, STDiTConfig(), is_image_model=True)
+        elif path.suffix == ".safetensors":
+            check_autoencoder(path)
+        elif path.suffix == ".json":
+            _read_mapping(path, json.loads)
+        elif path.suffix == ".yaml":
+            _read_mapping(path, yaml.safe_load)
+        elif path.suffix == ".pkl":
+            _check_pickle(path)
+
+
+def check_trunk(path: Path, config: STDiTConfig, *, is_image_model: bool = False) -> None:
+    """A trunk's checkpoint: exactly the keys and shapes of ours, position tables aside.
+
+    Args:
+        path: Open-Sora v1's file, or PixArt-alpha's.
+        config: sizes of the trunk.
+        is_image_model: PixArt has no temporal attention, and a patch weight without time.
+    """
+    with torch.device("meta"):
+        expected = _shapes(STDiT(config).state_dict())
+    if is_image_model:
+        expected = {key: shape for key, shape in expected.items() if ".attn_temp." not in key}
+        patch = expected["x_embedder.proj.weight"]
+        expected["x_embedder.proj.weight"] = (*patch[:2], *patch[3:])
+    found = {k: v for k, v in _state_shapes(path).items() if k not in _POSITIONS}
+    compare_shapes(path, "a trunk of STDiT's keys", expected, found)
+
+
+def check_autoencoder(path: Path) -> None:
+    """The autoencoder's weights against the ``config.json`` beside them.
+
+    Attention keys are left to diffusers, which knows their older names.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
+
+    config = _read_mapping(path.with_name("config.json"), json.loads)
+    with torch.device("meta"):
+        expected = _shapes(cast(Any, AutoencoderKL).from_config(config).state_dict())
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is not a readable safetensors file: {error}") from error
+    compare_shapes(path, "an AutoencoderKL", _no_attention(expected), _no_attention(found))
+
+
+def compare_shapes(path: Path, kind: str, expected: Shapes, found: Shapes) -> None:
+    """Raise DataError unless both have the same keys and shapes."""
+    missing = sorted(expected.keys() - found.keys())
+    unknown = sorted(found.keys() - expected.keys())
+    other = sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k])
+    for fault, keys in (("lacks", missing), ("has the unknown key", unknown)):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise DataError(f"{path} is not {kind}: it {fault} {keys[0]}{more}")
+    if other:
+        key = other[0]
+        raise DataError(f"{path} is not {kind}: {key} is {found[key]}, expected {expected[key]}")
+
+
+def _state_shapes(path: Path) -> Shapes:
+    """Shapes of a torch file's state dict, bare or under "state_dict"; no weight is read."""
+    try:
+        content = torch.load(path, map_location="meta", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is not a readable file of weights: {first}") from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}; a state dict is expected")
+    return _shapes(state)
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
+
+
+def _no_attention(shapes: Shapes) -> Shapes:
+    return {key: shape for key, shape in shapes.items() if ".attentions." not in key}
+
+
+def _read_mapping(path: Path, parse: Any) -> dict[str, Any]:
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is not readable {path.suffix[1:].upper()}: {first}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}; a mapping is expected")
+    return content
+
+
+def _check_pickle(path: Path) -> None:
+    """Whole at both ends and no more: a pickle is a program, and detectron2 alone may run it."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(1)
+        file.seek(max(size - 1, 0))
+        end = file.read(1)
+    if start != b"\x80" or end != b".":
+        raise DataError(f"{path} is not a whole pickle file of detectron2")

@@ -1,0 +1,134 @@
+"""One file over HTTP: resumed where it broke off, never spliced from two versions.
+
+What has come so far lies in ``<folder>/.fetching`` beside a note of its address and validator
+(ETag or date). It is resumed with ``Range`` and ``If-Range`` (RFC 9110, 13.1.5 and 14.2): a server
+whose file has changed meanwhile sends all of it anew.
+"""
+
+import http.client
+import json
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 1 << 20
+TIMEOUT_S = 60.0
+ATTEMPTS = 4
+"""Broken connections are taken up again so often, as long as each brought something."""
+Report = Callable[[int, int | None], None]
+"""Told how many bytes are here, and of how many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """Where the bytes of one download gather."""
+
+    path: Path  # carries the file's final name, so that readers know its kind
+
+    @property
+    def note(self) -> Path:
+        """Beside it: the address and the validator of what lies there."""
+        return self.path.with_name(f"{self.path.name}.from.json")
+
+    def num_bytes(self, url: str) -> tuple[int, str | None]:
+        """How much of ``url`` is here and what its version is called; 0 where nothing fits."""
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+            size = self.path.stat().st_size
+        except (OSError, ValueError):
+            return 0, None
+        validator = note.get("validator") if isinstance(note, dict) else None
+        if not isinstance(validator, str) or note.get("url") != url:
+            return 0, None
+        return size, validator
+
+    def discard(self) -> None:
+        """Remove all of it."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+def download(url: str, unfinished: Unfinished, report: Report = lambda *_: None) -> None:
+    """Bring all of ``url`` to ``unfinished.path``.
+
+    Raises:
+        DataError: the host cannot be reached or refuses, or the connection broke. What has come
+            stays and is gone on from by the next call.
+    """
+    unfinished.path.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, ATTEMPTS + 1):
+        before = unfinished.num_bytes(url)[0]
+        broken = _take_up(url, unfinished, report)
+        if broken is None:
+            return
+        size = unfinished.path.stat().st_size if unfinished.path.is_file() else 0
+        if attempt == ATTEMPTS or size <= before:
+            raise DataError(f"{url} broke off: {broken}; the same command goes on from there")
+        logger.info("%s broke off (%s); going on", url, broken)
+
+
+def _take_up(url: str, unfinished: Unfinished, report: Report) -> str | None:
+    """One connection: None when all is here, else why it ended early."""
+    start, validator = unfinished.num_bytes(url)
+    headers = {"User-Agent": "viton-dit", "Accept-Encoding": "identity"}
+    if start and validator is not None:
+        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S
+        ) as answer:
+            return _receive(url, answer, start, unfinished, report)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # nothing beyond what is here
+            total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
+            if total == str(start):
+                return None
+            unfinished.discard()
+            return f"the server has {total or 'another number of'} bytes, {start} were here"
+        raise DataError(f"{url} answers {error.code} {error.reason}") from error
+    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        return f"{type(error).__name__} {error}".strip()
+    except urllib.error.URLError as error:
+        raise DataError(f"{url} cannot be reached ({error.reason})") from error
+    except ValueError as error:
+        raise DataError(f"{url} is no address ({error})") from error
+
+
+def _receive(
+    url: str, answer: Any, start: int, unfinished: Unfinished, report: Report
+) -> str | None:
+    is_resumed = answer.status == http.client.PARTIAL_CONTENT
+    if is_resumed:
+        given = answer.headers.get("Content-Range", "")
+        if not given.startswith(f"bytes {start}-"):
+            unfinished.discard()
+            return f"bytes from {start} on were asked for, {given or 'others'} came"
+    here = start if is_resumed else 0
+    length = answer.headers.get("Content-Length")
+    total = None if length is None else here + int(length)
+    if not is_resumed:
+        unfinished.discard()
+        note = {"url": url, "validator": _validator(answer.headers)}
+        unfinished.note.write_text(json.dumps(note), encoding="utf-8")
+    with unfinished.path.open("ab" if is_resumed else "wb") as file:
+        while block := answer.read(BLOCK):
+            file.write(block)
+            here += len(block)
+            report(here, total)
+    if total is not None and here != total:
+        return f"{here} of {total} bytes came"
+    return None
+
+
+def _validator(headers: Any) -> str | None:
+    """What names this version of the file; a weak ETag cannot be asked for in If-Range."""
+    tag = headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")

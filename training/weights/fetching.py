@@ -1,0 +1,202 @@
+"""Bring public weights into the folder: downloaded, checked, recorded, and only then named."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from configs.errors import ConfigError, DataError
+from training.weights.catalogue import (
+    CATALOGUE,
+    GROUPS,
+    PublicFile,
+    PublicWeights,
+    weights_folder,
+)
+from training.weights.checks import check_weights
+from training.weights.download import Unfinished, download
+from training.weights.records import check_record, forget_record, sha256_of
+
+logger = logging.getLogger(__name__)
+
+FETCHING = ".fetching"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What of an entry is here."""
+
+    entry: PublicWeights
+    here: tuple[PublicFile, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its files are here."""
+        return len(self.here) == len(self.entry.files)
+
+
+def choose(words: str) -> list[PublicWeights]:
+    """Entries by name or group, separated by commas; ``all`` are all.
+
+    Raises:
+        ConfigError: a name that does not exist.
+    """
+    chosen: dict[str, PublicWeights] = {}
+    for word in filter(None, (part.strip() for part in words.split(","))):
+        matching = [e for e in CATALOGUE.values() if word in (e.name, e.group, "all")]
+        if not matching:
+            known = ", ".join(["all", *GROUPS, *CATALOGUE])
+            raise ConfigError(f"no weights are called {word!r}; there are {known}")
+        chosen |= {entry.name: entry for entry in matching}
+    if not chosen:
+        raise ConfigError(f"no name is given; there are {', '.join(['all', *GROUPS, *CATALOGUE])}")
+    return list(chosen.values())
+
+
+def states() -> list[State]:
+    """What is here of every entry; nothing is opened."""
+    folder = weights_folder()
+    return [
+        State(
+            entry=entry,
+            here=tuple(public for public in entry.files if (folder / public.file).is_file()),
+        )
+        for entry in CATALOGUE.values()
+    ]
+
+
+def fetch(entries: list[PublicWeights], mirror: str | None = None) -> list[Path]:
+    """Fetch what is absent of some entries; what is here is checked and left alone.
+
+    Returns:
+        The files that were fetched.
+
+    Raises:
+        DataError: some could not be had or were something else, one sentence a file. The others
+            are fetched all the same.
+    """
+    folder = weights_folder()
+    fetched: list[Path] = []
+    faults: list[str] = []
+    for entry in entries:
+        absent = [public for public in entry.files if not (folder / public.file).is_file()]
+        try:
+            for public in absent:
+                _download(public, folder, mirror)
+            if absent:
+                fetched += _take_in(entry, absent, folder)
+            else:
+                verify(entry)
+                logger.info("%s: all here and right", entry.name)
+        except DataError as error:
+            faults.append(f"{entry.name}: {error}")
+        except OSError as error:
+            faults.append(f"{entry.name}: {folder} cannot be written ({error})")
+    _remove_empty(folder / FETCHING)
+    if faults:
+        raise DataError("\n       ".join(faults))
+    return fetched
+
+
+def verify(entry: PublicWeights) -> None:
+    """Hold an entry's files against their hashes, keys and shapes.
+
+    Raises:
+        DataError: one is absent, has changed, or is something else.
+    """
+    folder = weights_folder()
+    for public in entry.files:
+        if not (folder / public.file).is_file():
+            raise DataError(f"{folder / public.file} is not there: {how_to_get(entry)}")
+    check_weights(entry, folder)
+    for public in entry.files:
+        path = folder / public.file
+        digest = sha256_of(path)
+        stated = public.sha256_start
+        if stated is not None and not digest.startswith(stated):
+            logger.warning("%s is not the published file: %s, published %s", path, digest, stated)
+        check_record(folder, public.file, digest)
+
+
+def how_to_get(entry: PublicWeights) -> str:
+    """What to do where an entry is absent."""
+    files = ", ".join(public.file for public in entry.files)
+    return (
+        f'`make weights ARGS="fetch={entry.name}"`, or put {files} ({entry.source}) into '
+        f"{weights_folder()}/"
+    )
+
+
+def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:
+    """Bring one file into the folder of unfinished ones, and hold it against what is stated."""
+    unfinished = Unfinished(path=folder / FETCHING / public.file)
+    address = public.url(mirror)
+    columns = (
+        TextColumn(public.file), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    try:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task("", total=public.num_bytes)
+            download(
+                address,
+                unfinished,
+                lambda here, total: bar.update(task, completed=here, total=total),
+            )
+    except DataError as error:
+        raise DataError(f"{error}; or put it into {folder}/ by hand") from error
+    size = unfinished.path.stat().st_size
+    if public.num_bytes is not None and size != public.num_bytes:
+        unfinished.discard()
+        raise DataError(
+            f"{address} gave {size} bytes, its publisher states {public.num_bytes}; it was not kept"
+        )
+    stated = public.sha256_start
+    if stated is not None:
+        digest = sha256_of(unfinished.path)
+        if not digest.startswith(stated):
+            unfinished.discard()
+            raise DataError(
+                f"{address} gave a file of sha256 {digest}, its publisher states {stated}; it was "
+                "not kept"
+            )
+
+
+def _take_in(entry: PublicWeights, files: list[PublicFile], folder: Path) -> list[Path]:
+    """Check what came, together with what was here, and give it its final names."""
+    fetching = folder / FETCHING
+    if len(files) == len(entry.files):
+        try:
+            check_weights(entry, fetching)
+        except DataError as error:
+            for public in files:
+                Unfinished(path=fetching / public.file).discard()
+            raise DataError(f"{error}; it was not kept") from error
+    for public in files:
+        unfinished = Unfinished(path=fetching / public.file)
+        digest = sha256_of(unfinished.path)
+        forget_record(folder, public.file)  # of a file that was removed since
+        final = folder / public.file
+        final.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.path.replace(final)
+        unfinished.note.unlink(missing_ok=True)
+        check_record(folder, public.file, digest)
+    return [folder / public.file for public in files]
+
+
+def _remove_empty(fetching: Path) -> None:
+    for path in sorted(fetching.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    if fetching.is_dir() and not any(fetching.iterdir()):
+        fetching.rmdir()
