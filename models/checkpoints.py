@@ -1,30 +1,66 @@
-"""Weights from files: strict, or not at all.
+"""Weights from files into networks: strict, or not at all.
 
 A loader that loads nothing in silence is the best-known bug of this family of models. Ours raise
-unless the missing and unexpected keys are exactly the declared ones. Files are read with
-``weights_only=True``: tensors and plain containers, never code.
+unless the missing and unexpected keys are exactly the declared ones (``trunk_formats.py`` declares
+them for public trunks), and then nothing is loaded. How files are read: ``weight_files.py``.
+
+``python -m models.checkpoints convert IN OUT`` writes a .pth, or a training checkpoint, as
+safetensors and prints what it found (``conversion.py``).
 """
 
-import pickle
+import argparse
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import (
-    load_file,  # pyright: ignore[reportUnknownVariableType]  # an unparametrised PathLike
-)
 from torch import Tensor, nn
 
 from models.stdit import STDiT
-
-POSITION_TABLES = frozenset({"pos_embed", "pos_embed_temporal"})
-"""Stored by Open-Sora and PixArt, recomputed by us for the grid at hand."""
+from models.trunk_formats import (
+    DESCRIPTIONS,
+    OPEN_SORA,
+    PIXART,
+    Shapes,
+    check_trunk,
+    describe_faults,
+    describe_positions,
+    describe_shapes,
+    recognise,
+)
+from models.weight_files import (
+    SAFETENSORS,
+    list_some,
+    read_provenance,
+    read_torch_file,
+    read_weights,
+)
 
 NETWORK_PREFIX = "network."
 """What the network's keys start with in a training checkpoint's ``state_dict``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedTrunk:
+    """What a trunk took from a file.
+
+    Attributes:
+        kind: "open-sora" or "pixart".
+        matched: names that were loaded.
+        missing: names that kept their values, as declared for the kind.
+        ignored: position tables of the file, which are recomputed: what each was made for.
+    """
+
+    kind: str
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    ignored: Mapping[str, str]
+
+    @property
+    def description(self) -> str:
+        """The kind in words."""
+        return DESCRIPTIONS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,37 +80,59 @@ class CheckpointContents:
     step: int
 
 
-def load_open_sora(trunk: STDiT, path: str | Path) -> None:
-    """Load an Open-Sora v1.0 checkpoint into a bare trunk or VitonDiT's denoiser.
+def load_trunk(trunk: STDiT, path: str | Path, kind: str | None = None) -> LoadedTrunk:
+    """Load public weights into a bare trunk or VitonDiT's denoiser, whichever model they are of.
 
-    Position tables are ignored. A denoiser keeps its ``fusion``; nothing else may be missing.
+    Half-precision files go into float32 parameters exactly. A denoiser keeps its ``fusion``. An
+    image model has no temporal attention: the trunk's gets zero output projections, so that each
+    frame starts as the image model's.
 
-    Raises:
-        ValueError: unreadable, or keys or shapes that are not exactly the expected ones.
-    """
-    state = _without_positions(read_weights(path))
-    load_network(trunk, state, str(path), allow_missing=_fusion_prefixes(trunk))
-
-
-def load_pixart(trunk: STDiT, path: str | Path) -> None:
-    """Load PixArt-alpha's image model (``PixArt-XL-2-512x512.pth``) as a start for video.
-
-    The patch weight gets a middle axis of length 1. Missing must be exactly every block's
-    ``attn_temp`` (zero-initialised at its output: the trunk starts as the image model) and the
-    position tables.
+    Args:
+        trunk: what is loaded into.
+        path: .pth or .safetensors, as published or as ``convert`` writes it.
+        kind: "open-sora" or "pixart" demands that kind; None takes what the keys say.
 
     Raises:
-        ValueError: unreadable, or keys or shapes that are not exactly the expected ones.
+        ValueError: unreadable, of the other kind, or keys, shapes or dtypes that are not exactly
+            the declared ones; nothing is loaded then.
     """
-    state = _without_positions(read_weights(path))
-    weight = state.get("x_embedder.proj.weight")
-    if weight is not None and weight.ndim == 4:
-        state["x_embedder.proj.weight"] = weight[:, :, None]
-    temporal = [f"blocks.{index}.attn_temp." for index in range(len(trunk.blocks))]
-    present = [name for name in state if ".attn_temp." in name]
-    if present:
-        raise ValueError(f"{path} is no image model: it has {_some(present)}")
-    load_network(trunk, state, str(path), allow_missing=[*temporal, *_fusion_prefixes(trunk)])
+    file = recognise(read_weights(path), str(path))
+    if kind not in (None, file.kind):
+        temporal = [name for name in file.tensors if ".attn_temp." in name]
+        has = f"it has {list_some(temporal, 5)}" if temporal else "it has no blocks.*.attn_temp"
+        wanted = "video" if kind == OPEN_SORA else "image"
+        raise ValueError(f"{path} is no {wanted} model: {has}")
+    own = trunk.state_dict()
+    missing = check_trunk(file, {name: tuple(own[name].shape) for name in own}, str(path))
+    trunk.load_state_dict({**own, **file.tensors}, strict=True)
+    if file.kind == PIXART:
+        for block in trunk.blocks:
+            nn.init.zeros_(cast(Any, block).attn_temp.proj.weight)
+            nn.init.zeros_(cast(Any, block).attn_temp.proj.bias)
+    return LoadedTrunk(
+        kind=file.kind,
+        matched=tuple(file.tensors),
+        missing=tuple(missing),
+        ignored=describe_positions(file.ignored),
+    )
+
+
+def load_open_sora(trunk: STDiT, path: str | Path) -> LoadedTrunk:
+    """Load an Open-Sora v1.0 checkpoint (``OpenSora-v1-HQ-16x512x512.pth``); see ``load_trunk``.
+
+    Raises:
+        ValueError: see ``load_trunk``.
+    """
+    return load_trunk(trunk, path, OPEN_SORA)
+
+
+def load_pixart(trunk: STDiT, path: str | Path) -> LoadedTrunk:
+    """Load PixArt-alpha's image model (``PixArt-XL-2-512x512.pth``); see ``load_trunk``.
+
+    Raises:
+        ValueError: see ``load_trunk``.
+    """
+    return load_trunk(trunk, path, PIXART)
 
 
 def load_network(
@@ -96,36 +154,37 @@ def load_network(
         ValueError: keys are missing or unexpected, or shapes differ; nothing is loaded then.
     """
     own = network.state_dict()
-    absent = [name for name in own if name not in state]
-    excused = [prefix for prefix in allow_missing if _is_wholly_absent(prefix, state)]
-    missing = [name for name in absent if not name.startswith(tuple(excused))]
-    unexpected = [name for name in state if name not in own]
-    reshaped = [
-        f"{name} {tuple(state[name].shape)} (expected {tuple(own[name].shape)})"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    faults = [
-        f"{len(names)} {fault}: {_some(names)}"
-        for fault, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", reshaped),
-        )
-        if names
-    ]
-    if faults:
-        raise ValueError(f"{where} does not fit the network; keys {'; keys '.join(faults)}")
+    check_network(state, {name: tuple(own[name].shape) for name in own}, where, allow_missing)
     network.load_state_dict({**own, **state}, strict=True)
 
 
-def read_checkpoint(path: str | Path) -> CheckpointContents:
-    """Read a training checkpoint.
+def check_network(
+    state: Mapping[str, Tensor], own: Shapes, where: str, allow_missing: Sequence[str] = ()
+) -> None:
+    """What ``load_network`` demands of a state dict, for a network with the shapes ``own``.
 
     Raises:
-        ValueError: unreadable, or not written by this project's training.
+        ValueError: see there.
     """
-    content = _read_file(Path(path))
+    excused = tuple(prefix for prefix in allow_missing if _is_wholly_absent(prefix, state))
+    faults = describe_faults(
+        missing=[name for name in own if name not in state and not name.startswith(excused)],
+        unexpected=[name for name in state if name not in own],
+        reshaped=describe_shapes(state, own),
+    )
+    if faults:
+        raise ValueError(f"{where} does not fit the network; {faults}")
+
+
+def read_checkpoint(path: str | Path) -> CheckpointContents:
+    """Read a training checkpoint, or a network that ``convert --network`` wrote.
+
+    Raises:
+        ValueError: unreadable, or not written by this project.
+    """
+    if Path(path).suffix == SAFETENSORS:
+        return _read_network(Path(path))
+    content = read_torch_file(path)
     lacking = [key for key in ("system", "state_dict", "global_step") if key not in content]
     if lacking:
         raise ValueError(
@@ -146,57 +205,64 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
     )
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """A flat state dict from a file: .safetensors, or torch's, bare or under "state_dict".
-
-    Raises:
-        ValueError: the file is missing, unreadable, or holds something else.
-    """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ValueError(
-                f"{path} is not a readable safetensors file: {_line(error)}"
-            ) from error
-    content = _read_file(path)
-    state = cast("dict[str, Any]", content.get("state_dict", content))
-    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if others or not state:
+def _read_network(path: Path) -> CheckpointContents:
+    """One set of weights: where it is the average, it stands for both."""
+    notes = read_provenance(path)
+    if "system" not in notes:
         raise ValueError(
-            f"{path} is no flat state dict; no tensors: {_some(others) or 'it is empty'}"
+            f"{path} holds no whole network of this project; write one with"
+            " python -m models.checkpoints convert IN OUT --network"
         )
-    return dict(state)
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is not a readable checkpoint: {_line(error)}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of weights")
-    return cast("dict[str, Any]", content)
-
-
-def _without_positions(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if name not in POSITION_TABLES}
-
-
-def _fusion_prefixes(trunk: STDiT) -> list[str]:
-    """A bare trunk has no fusion; no checkpoint of a trunk has one."""
-    return [f"blocks.{index}.fusion." for index in range(len(trunk.blocks))]
+    network = read_weights(path)
+    return CheckpointContents(
+        system=notes["system"],
+        network=network,
+        ema=network if notes.get("weights") == "ema" else None,
+        step=int(notes["step"]),
+    )
 
 
 def _is_wholly_absent(prefix: str, state: Iterable[str]) -> bool:
     return not any(name.startswith(prefix) for name in state)
 
 
-def _some(names: Sequence[str], limit: int = 5) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code. Mistakes are one sentence and code 2."""
+    from models.conversion import convert  # it imports this file
+
+    parser = argparse.ArgumentParser(prog="python -m models.checkpoints", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("convert", help="write weights as safetensors, with a report")
+    command.add_argument("source", metavar="IN", help="a public trunk, or runs/.../last.ckpt")
+    command.add_argument("destination", metavar="OUT", help="a name that ends in .safetensors")
+    command.add_argument(
+        "--network",
+        action="store_true",
+        help="of a training checkpoint, all its networks, for init_from and try-on;"
+        " without it, the bare trunk, for trunk_weights",
+    )
+    command.add_argument(
+        "--weights",
+        choices=("ema", "raw"),
+        help="of a training checkpoint, its running average (the default where there is one) or"
+        " the weights as trained",
+    )
+    command.add_argument("--overwrite", action="store_true", help="replace OUT")
+    given = parser.parse_args(argv)
+    try:
+        report = convert(
+            Path(given.source),
+            Path(given.destination),
+            whole_network=given.network,
+            weights=given.weights,
+            overwrite=given.overwrite,
+        )
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{report.format()}\n")
+    return 0
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,26 +1,33 @@
 """The prompt: the null caption, or one caption's T5 embedding read from a file.
 
-VITON-DiT's prompt is constant ("a dancing person"), so its embedding is computed once, elsewhere;
-neither training nor inference needs the encoder.
+VITON-DiT's prompt is constant ("a dancing person"), so its embedding is computed once, by
+``python -m models.text PROMPT OUT --encoder FOLDER``; neither training nor inference needs the
+encoder. The command needs transformers: ``pip install -e '.[text]'``.
 """
 
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from safetensors.torch import (
     load_file,  # pyright: ignore[reportUnknownVariableType]  # an unparametrised PathLike
-    save_file,  # pyright: ignore[reportUnknownVariableType]  # the same
 )
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.embeddings import CaptionEmbedding
+from models.weight_files import check_destination, write_weights
 
 KINDS = ("null", "file")
+NUM_TOKENS = 120
+"""Caption tokens of Open-Sora v1.0 and PixArt-alpha, padding included."""
+PRECISIONS = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +103,55 @@ class FileCaption:
         return caption.expand(batch_size, -1, -1), mask.expand(batch_size, -1)
 
 
+@torch.no_grad()
+def encode_caption(
+    prompt: str, encoder: Path, num_tokens: int = NUM_TOKENS, precision: str = "bfloat16"
+) -> tuple[Float[Tensor, "l e"], Bool[Tensor, " l"]]:
+    """Embed a prompt with a T5 encoder out of a local folder, on the CPU.
+
+    As Open-Sora v1.0 (``opensora/models/text_encoder/t5.py``): lower case, padded to
+    ``num_tokens``, the last hidden state and the tokenizer's mask. Its cleaning of web captions
+    (URLs, HTML, file names) is left out: a prompt typed here has none.
+
+    Args:
+        prompt: at most ``num_tokens`` - 1 tokens.
+        encoder: folder with ``config.json``, weights and tokenizer, as transformers saves them.
+        num_tokens: length that the network takes.
+        precision: "bfloat16" (9.5 GB of memory for the XXL encoder) or "float32" (19 GB).
+
+    Raises:
+        ValueError: transformers or sentencepiece is absent, the folder is no T5 encoder, or the
+            prompt is empty or too long.
+    """
+    if not prompt.strip():
+        raise ValueError("the prompt is empty; the null caption needs no file")
+    tokenizer, network = _load_encoder(encoder, precision)
+    text = prompt.lower().strip()
+    length = len(tokenizer(text).input_ids)
+    if length > num_tokens:
+        raise ValueError(f"the prompt has {length} tokens; the network takes {num_tokens}")
+    tokens = tokenizer(text, max_length=num_tokens, padding="max_length", return_tensors="pt")
+    hidden = network(
+        input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+    ).last_hidden_state
+    return hidden[0].float(), tokens.attention_mask[0].bool()
+
+
 def save_caption(
-    path: Path, caption: Float[Tensor, "l e"], mask: Bool[Tensor, " l"] | None = None
+    path: Path,
+    caption: Float[Tensor, "l e"],
+    mask: Bool[Tensor, " l"] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a caption's embedding for kind "file".
+    """Write a caption's embedding for kind "file"; a file of that name is replaced.
 
     For Open-Sora's weights: the last hidden state of DeepFloyd/t5-v1_1-xxl (width 4096) for the
     prompt padded to 120 tokens, and the tokenizer's attention mask.
     """
-    tensors = {"caption": caption.float().contiguous()}
+    tensors = {"caption": caption.float()}
     if mask is not None:
-        tensors["mask"] = mask.to(torch.uint8).contiguous()
-    save_file(tensors, path)
+        tensors["mask"] = mask.to(torch.uint8)
+    write_weights(path, tensors, provenance)
 
 
 def build_captions(config: CaptionConfig, embedder: CaptionEmbedding) -> Captions:
@@ -134,3 +178,69 @@ def _read_caption(path: Path) -> tuple[Tensor, Tensor]:
     if mask.shape != caption.shape[:1] or not mask.any():
         raise ValueError(f"{path}: 'mask' must mark at least one of the caption's tokens")
     return caption, mask
+
+
+def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
+    """Tokenizer and encoder (transformers has no types for them) out of a local folder."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} is no folder of a T5 encoder: it has no config.json; download"
+            " DeepFloyd/t5-v1_1-xxl and give its folder"
+        )
+    try:
+        from transformers import AutoTokenizer, T5EncoderModel  # pyright: ignore
+    except ImportError as error:
+        raise ValueError(
+            f"a caption needs transformers, which cannot be imported ({_line(error)}); install it"
+            " with .venv/bin/python -m pip install -e '.[text]'"
+        ) from error
+    tokenizers, encoders = cast(Any, AutoTokenizer), cast(Any, T5EncoderModel)
+    dtype = getattr(torch, precision)
+    try:
+        return (
+            tokenizers.from_pretrained(folder, local_files_only=True),
+            encoders.from_pretrained(folder, local_files_only=True, dtype=dtype).eval(),
+        )
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{folder} is no folder of a T5 encoder: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code. Mistakes are one sentence and code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.text", description="Embed a prompt once, for system.caption.path."
+    )
+    parser.add_argument("prompt", metavar="PROMPT", help='such as "a dancing person"')
+    parser.add_argument("out", metavar="OUT", type=Path, help="ends in .safetensors")
+    parser.add_argument(
+        "--encoder", metavar="FOLDER", type=Path, required=True, help="DeepFloyd/t5-v1_1-xxl"
+    )
+    parser.add_argument("--tokens", metavar="N", type=int, default=NUM_TOKENS, help="padded to")
+    parser.add_argument("--precision", choices=PRECISIONS, default="bfloat16")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+    given = parser.parse_args(argv)
+    try:
+        check_destination(given.out, overwrite=given.overwrite)
+        caption, mask = encode_caption(given.prompt, given.encoder, given.tokens, given.precision)
+        provenance = {
+            "prompt": given.prompt,
+            "encoder": given.encoder.resolve().name,
+            "precision": given.precision,
+        }
+        save_caption(given.out, caption, mask, provenance)
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(
+        f"{given.out}: {int(mask.sum())} tokens of {given.prompt!r} in {len(mask)}, width"
+        f" {caption.shape[1]}, {given.encoder.resolve().name} in {given.precision}\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,12 +4,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
-from models.checkpoints import load_network, load_open_sora, read_checkpoint
+from models.checkpoints import load_network, load_trunk, read_checkpoint
 from models.viton_dit import VitonDiT
+from models.weight_files import SAFETENSORS, read_torch_file
 from training.config import TrainConfig
 from training.freezing import PARTS
 
@@ -24,19 +23,30 @@ _FREE_TO_CHANGE = ("max_steps", "resume", "runs", "init_from", "validation", "tr
 
 
 def checkpoint_file(path: str | Path) -> Path:
-    """``.../checkpoints``, ``.../checkpoints/last`` and ``.../checkpoints/last.ckpt`` are one."""
+    """``.../checkpoints``, ``.../checkpoints/last`` and ``.../checkpoints/last.ckpt`` are one.
+
+    A network that ``models.checkpoints convert --network`` wrote is named whole: .safetensors.
+    """
     given = Path(path)
     if given.is_dir():
         return given / "last.ckpt"
-    return given if given.suffix == ".ckpt" else given.with_name(f"{given.name}.ckpt")
+    return (
+        given if given.suffix in (".ckpt", SAFETENSORS) else given.with_name(f"{given.name}.ckpt")
+    )
 
 
 def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
     """The checkpoint that ``init_from`` names, or None if there is no such setting.
 
     Raises:
-        DataError: it is not there; the sentence says what to run first.
+        DataError: it is not there, or the file of ``trunk_weights`` is not; the sentence says what
+            to do first.
     """
+    if config.trunk_weights is not None and not Path(config.trunk_weights).is_file():
+        raise DataError(
+            f"trunk_weights = {config.trunk_weights} does not exist; give an Open-Sora v1.0 or"
+            " PixArt-alpha file, or train a trunk with `make pretrain`"
+        )
     if config.init_from is None:
         return None
     file = checkpoint_file(config.init_from)
@@ -59,8 +69,7 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
     """
     try:
         contents = read_checkpoint(file)
-        uses_average = weights == "ema" and contents.ema is not None
-        state = contents.ema if uses_average and contents.ema is not None else contents.network
+        state = contents.ema if weights == "ema" and contents.ema else contents.network
         absent = [
             part for part in PARTS[1:] if not any(key.startswith(f"{part}.") for key in state)
         ]
@@ -69,19 +78,44 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
         network.initialise_from_trunk(absent)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    kind = "averaged" if uses_average else "raw"
+    kind = "averaged" if state is contents.ema else "raw"
     fresh = f"; copied from its trunk: {', '.join(absent)}" if absent else ""
     logger.info("starts from the %s weights of %s, step %d%s", kind, file, contents.step, fresh)
 
 
 def start_from_trunk(network: VitonDiT, file: Path) -> None:
-    """Load public trunk weights and copy them into extractor and ControlNet."""
+    """Load public trunk weights and copy them into extractor and ControlNet.
+
+    Args:
+        network: all three networks, fresh.
+        file: Open-Sora v1.0 or PixArt-alpha, as published or converted to safetensors.
+
+    Raises:
+        ConfigError: no such file, or its keys are not exactly the declared ones.
+    """
     try:
-        load_open_sora(network.denoiser, file)
-    except (ValueError, FileNotFoundError) as error:
+        loaded = load_trunk(network.denoiser, file)
+    except ValueError as error:
         raise ConfigError(str(error)) from error
     network.initialise_from_trunk()
-    logger.info("starts from the trunk weights %s", file)
+    logger.info(
+        "starts from %s, %s: %d tensors%s",
+        file,
+        loaded.description,
+        len(loaded.matched),
+        "".join(f"; {name}, {what}, is recomputed" for name, what in loaded.ignored.items()),
+    )
+    temporal = [name for name in loaded.missing if ".attn_temp." in name]
+    if temporal:
+        logger.info(
+            "temporal attention is not in that file (%d tensors): it begins with zero output, so "
+            "each frame starts as the image model's and motion has to be learned",
+            len(temporal),
+        )
+    logger.info(
+        "extractor, garment attention and ControlNet are copied from it; what they add to the "
+        "trunk begins at zero"
+    )
 
 
 def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
@@ -98,9 +132,9 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
             f"{folder} already holds a run and resume is never; choose another name, or remove it"
         )
     try:
-        contents = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        contents = read_torch_file(file)
         stored, step = contents["config"], int(contents["global_step"])
-    except (RuntimeError, KeyError, EOFError, OSError) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(
             f"{file} is not a whole training checkpoint; remove it ({error})"
         ) from error

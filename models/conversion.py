@@ -1,0 +1,277 @@
+"""Weights written anew as safetensors, bit for bit, with a report of what they are.
+
+Taken are public trunks (Open-Sora v1.0, PixArt-alpha), told by their keys and held against a trunk
+of the same sizes, and training checkpoints of ours. Networks to compare with are built on the meta
+device: they cost no memory. Dtypes stay as they are.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.checkpoints import CheckpointContents, check_network, read_checkpoint
+from models.stdit import STDiT, STDiTConfig
+from models.trunk_formats import (
+    DESCRIPTIONS,
+    OPEN_SORA,
+    PIXART,
+    Reshaped,
+    Shapes,
+    check_trunk,
+    describe_positions,
+    infer_config,
+    recognise,
+)
+from models.viton_dit import PARTS, VitonDiT, VitonDiTConfig
+from models.weight_files import (
+    SAFETENSORS,
+    check_destination,
+    file_sha256,
+    read_provenance,
+    read_torch_file,
+    read_weights,
+    write_weights,
+)
+
+_TRUNK, _FUSION = "denoiser", ".fusion."
+_STARTS = {
+    PIXART: "start with zero output projections: at first no frame sees another",
+    "network": "not trained yet: the next stage starts them as copies of the trunk",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What was taken from a file and what becomes of the rest.
+
+    Attributes:
+        title: what the file is, in words.
+        kind: "open-sora" or "pixart" for a trunk, "network" for several networks.
+        tensors: what is written.
+        own: shapes of the network that they are for.
+        parameters: those of its names that are parameters (the rest: the null caption).
+        reshaped: (old shape, new shape).
+        new: names that the network has and the file has not.
+        dropped: names of the file that are not written, with the reason.
+        notes: for the file's metadata.
+    """
+
+    title: str
+    kind: str
+    tensors: dict[str, Tensor]
+    own: Shapes
+    parameters: frozenset[str]
+    reshaped: Reshaped = field(default_factory=Reshaped)
+    new: list[str] = field(default_factory=list[str])
+    dropped: dict[str, str] = field(default_factory=dict[str, str])
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionReport:
+    """A conversion that was made, and the hashes of both files."""
+
+    source: Path
+    destination: Path
+    conversion: Conversion
+    source_sha256: str
+    destination_sha256: str
+
+    def format(self) -> str:
+        """The report as text."""
+        made = self.conversion
+        dtypes = Counter(str(value.dtype).removeprefix("torch.") for value in made.tensors.values())
+        sizes = {name: value.numel() for name, value in made.tensors.items()}
+        parameters = sum(size for name, size in sizes.items() if name in made.parameters)
+        rows = [
+            ("found", f"{made.title}: {self.source}"),
+            ("written", str(self.destination)),
+            ("matched", f"{len(made.tensors)} of {len(made.own)} tensors of the network, by name"),
+            ("parameters", f"{parameters:,} (and {sum(sizes.values()) - parameters:,} of the"
+                           " null caption)"),
+            ("dtypes", ", ".join(f"{name} ({count})" for name, count in sorted(dtypes.items()))),
+            ("renamed", "none: the names are the same"),
+            *(("reshaped", f"{name} {old} -> {new}") for name, (old, new) in made.reshaped.items()),
+            *(("new", f"{line}: {_STARTS[made.kind]}") for line in group_names(made.new)),
+        ]  # fmt: skip
+        for reason in dict.fromkeys(made.dropped.values()):
+            names = [name for name, why in made.dropped.items() if why == reason]
+            rows += [("dropped", f"{line}: {reason}") for line in group_names(names)]
+        rows += [("sha256 IN", self.source_sha256), ("sha256 OUT", self.destination_sha256)]
+        return "\n".join(f"{label:<12}{text}" for label, text in rows)
+
+
+def convert(
+    source: Path,
+    destination: Path,
+    *,
+    whole_network: bool = False,
+    weights: str | None = None,
+    overwrite: bool = False,
+) -> ConversionReport:
+    """Write ``source`` as safetensors.
+
+    Args:
+        source: a public trunk, or a training checkpoint.
+        destination: ends in .safetensors.
+        whole_network: of a training checkpoint, all its networks instead of the bare trunk.
+        weights: of a training checkpoint, "ema" or "raw"; None takes the average where there is
+            one.
+        overwrite: replace ``destination``.
+
+    Raises:
+        ValueError: a file that is none of these, whose keys are not exactly the declared ones,
+            options that do not go with it, or a destination that is there.
+    """
+    check_destination(destination, overwrite=overwrite)
+    if not source.is_file():
+        raise ValueError(f"{source} does not exist")
+    if destination.exists() and destination.samefile(source):
+        raise ValueError(f"{destination} is the file to convert; give another name")
+    if is_training_checkpoint(source):
+        contents = read_checkpoint(source)
+        take = take_network if whole_network else take_denoiser
+        conversion = take(contents, weights, str(source))
+    elif whole_network or weights:
+        raise ValueError(f"{source} is no training checkpoint: --network and --weights are for one")
+    else:
+        conversion = take_trunk(read_weights(source), str(source))
+    digest = file_sha256(source)
+    notes = {**conversion.notes, "kind": conversion.kind, "source": source.name}
+    notes["source_sha256"] = digest
+    write_weights(destination, conversion.tensors, notes)
+    return ConversionReport(
+        source=source,
+        destination=destination,
+        conversion=conversion,
+        source_sha256=digest,
+        destination_sha256=file_sha256(destination),
+    )
+
+
+def is_training_checkpoint(path: Path) -> bool:
+    """Whether this project's training (or ``convert --network``) wrote a file.
+
+    Raises:
+        ValueError: unreadable.
+    """
+    if path.suffix == SAFETENSORS:
+        return "system" in read_provenance(path)
+    return {"system", "state_dict", "global_step"} <= read_torch_file(path).keys()
+
+
+def take_trunk(state: Mapping[str, Tensor], where: str) -> Conversion:
+    """A public trunk, checked against one of its own sizes.
+
+    Raises:
+        ValueError: its keys, shapes or dtypes are not exactly the declared ones.
+    """
+    file = recognise(state, where)
+    own, parameters = describe_network(STDiT, infer_config(file, where))
+    new = check_trunk(file, own, where)
+    return Conversion(
+        title=DESCRIPTIONS[file.kind],
+        kind=file.kind,
+        tensors=file.tensors,
+        own=own,
+        parameters=parameters,
+        reshaped=file.reshaped,
+        new=new,
+        dropped={
+            name: f"recomputed for the grid at hand (it is {position})"
+            for name, position in describe_positions(file.ignored).items()
+        },
+    )
+
+
+def take_denoiser(contents: CheckpointContents, weights: str | None, where: str) -> Conversion:
+    """The bare trunk out of a training checkpoint, under Open-Sora's names.
+
+    Raises:
+        ValueError: weights that are not there, or keys that are not exactly those of its system.
+    """
+    whole = take_network(contents, weights, where)
+    prefix, dropped = f"{_TRUNK}.", dict[str, str]()
+    tensors: dict[str, Tensor] = {}
+    for name, value in whole.tensors.items():
+        if not name.startswith(prefix):
+            dropped[name] = "no part of the trunk (--network keeps it)"
+        elif _FUSION in name:
+            dropped[name] = "the garment's, no part of a bare trunk (--network keeps it)"
+        else:
+            tensors[name.removeprefix(prefix)] = value
+    own, parameters = describe_network(STDiT, _network_config(contents, where).trunk)
+    notes = {name: value for name, value in whole.notes.items() if name != "system"}
+    return Conversion(
+        title=f"the trunk of {whole.title}",
+        kind=OPEN_SORA,
+        tensors=tensors,
+        own=own,
+        parameters=parameters,
+        dropped=dropped,
+        notes=notes,
+    )
+
+
+def take_network(contents: CheckpointContents, weights: str | None, where: str) -> Conversion:
+    """Every network that a training checkpoint holds.
+
+    Raises:
+        ValueError: see ``take_denoiser``.
+    """
+    if weights == "ema" and contents.ema is None:
+        raise ValueError(f"{where} holds no average; take --weights raw")
+    averaged = contents.ema is not None and weights != "raw"
+    state = contents.ema if averaged and contents.ema is not None else contents.network
+    own, parameters = describe_network(VitonDiT, _network_config(contents, where))
+    absent = [part for part in PARTS if not any(name.startswith(f"{part}.") for name in state)]
+    check_network(state, own, where, [f"{part}." for part in absent])
+    name = "ema" if averaged else "raw"
+    return Conversion(
+        title=f"a training checkpoint of step {contents.step}, its {name} weights",
+        kind="network",
+        tensors=dict(state),
+        own=own,
+        parameters=parameters,
+        new=[name for name in own if name not in state],
+        notes={"weights": name, "step": contents.step, "system": contents.system},
+    )
+
+
+def describe_network(
+    build: type[STDiT] | type[VitonDiT], config: Any
+) -> tuple[Shapes, frozenset[str]]:
+    """Shapes of a network's state dict, and which of its names are parameters; costs no memory."""
+    with torch.device("meta"):
+        network: nn.Module = build(config)
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    return shapes, frozenset(name for name, _ in network.named_parameters())
+
+
+def group_names(names: Iterable[str]) -> list[str]:
+    """``blocks.*.attn_temp.* (112 tensors)`` for each kind of module among the names."""
+    counts = Counter(map(_module_of, names))
+    return [f"{name} ({count} tensor{'s' if count > 1 else ''})" for name, count in counts.items()]
+
+
+def _module_of(name: str) -> str:
+    """What is new or dropped whole is named whole; all else by its own name."""
+    pattern = re.sub(r"\.\d+(?=\.)", ".*", name)
+    whole = re.match(r"(garment|control|.*\.(?:attn_temp|fusion))\.", pattern)
+    return f"{whole[1]}.*" if whole else pattern
+
+
+def _network_config(contents: CheckpointContents, where: str) -> VitonDiTConfig:
+    """The sizes out of a checkpoint's plain dicts."""
+    try:
+        network: dict[str, Any] = dict(contents.system["network"])
+        trunk = STDiTConfig(**network.pop("trunk"))
+        return VitonDiTConfig(trunk=trunk, **network)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{where}: its system is not one of this version: {error}") from error
