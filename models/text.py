@@ -22,11 +22,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.embeddings import CaptionEmbedding
-from models.weight_files import check_destination, write_weights
+from models.weight_files import check_destination, list_some, write_weights
 
 KINDS = ("null", "file")
 NUM_TOKENS = 120
 """Caption tokens of Open-Sora v1.0 and PixArt-alpha, padding included."""
+_ENCODER_FILES = (("config.json",), ("spiece.model", "tokenizer.json"))
+"""Without a tokenizer's file transformers 5 makes an empty one, in silence."""
 PRECISIONS = ("bfloat16", "float32")
 
 
@@ -182,11 +184,12 @@ def _read_caption(path: Path) -> tuple[Tensor, Tensor]:
 
 def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
     """Tokenizer and encoder (transformers has no types for them) out of a local folder."""
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{folder} is no folder of a T5 encoder: it has no config.json; download"
-            " DeepFloyd/t5-v1_1-xxl and give its folder"
-        )
+    for names in _ENCODER_FILES:
+        if not any((folder / name).is_file() for name in names):
+            raise ValueError(
+                f"{folder} is no folder of a T5 encoder: it has no {' or '.join(names)}; download"
+                " DeepFloyd/t5-v1_1-xxl and give its folder"
+            )
     try:
         from transformers import AutoTokenizer, T5EncoderModel  # pyright: ignore
     except ImportError as error:
@@ -197,12 +200,16 @@ def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
     tokenizers, encoders = cast(Any, AutoTokenizer), cast(Any, T5EncoderModel)
     dtype = getattr(torch, precision)
     try:
-        return (
-            tokenizers.from_pretrained(folder, local_files_only=True),
-            encoders.from_pretrained(folder, local_files_only=True, dtype=dtype).eval(),
+        tokenizer = tokenizers.from_pretrained(folder, local_files_only=True)
+        encoder, info = encoders.from_pretrained(
+            folder, local_files_only=True, dtype=dtype, output_loading_info=True
         )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise ValueError(f"{folder} is no folder of a T5 encoder: {_line(error)}") from error
+    missing = sorted(info["missing_keys"])  # transformers would leave them random
+    if missing:
+        raise ValueError(f"{folder} is no whole T5 encoder; keys missing: {list_some(missing)}")
+    return tokenizer, encoder.eval()
 
 
 def _line(error: Exception) -> str:

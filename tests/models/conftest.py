@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.stdit import STDiTConfig
+from models.stdit import STDiT, STDiTConfig
 from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -52,6 +52,23 @@ def shake() -> Callable[[nn.Module], None]:
                 parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
 
     return add_noise
+
+
+@pytest.fixture
+def published(shake: Callable[[nn.Module], None]) -> dict[str, torch.Tensor]:
+    """A state dict as Open-Sora publishes them: flat, position tables included."""
+    trunk = STDiT(TINY)
+    shake(trunk)
+    tables = {"pos_embed": torch.zeros(1, 16, 32), "pos_embed_temporal": torch.zeros(1, 4, 32)}
+    return {**{name: value.clone() for name, value in trunk.state_dict().items()}, **tables}
+
+
+@pytest.fixture
+def image_model(published: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same as PixArt-alpha would publish it: no time."""
+    state = {name: value for name, value in published.items() if "temp" not in name}
+    state["x_embedder.proj.weight"] = state["x_embedder.proj.weight"].squeeze(2)
+    return state
 
 
 @pytest.fixture
