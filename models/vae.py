@@ -1,9 +1,13 @@
 """Between pixels and latents: the codec's interface, and the KL autoencoder of real runs.
 
 Both codecs work frame by frame, at one latent per 8 x 8 pixels, and are never trained. The one
-without weights is in ``dct.py``.
+without weights is in ``dct.py``. Memory: frames go through in configured batches, each frame by
+itself (diffusers calls that slicing), and a decoder may take a frame in tiles.
 """
 
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -21,6 +25,8 @@ FACTOR = 8
 
 KINDS = ("dct", "kl")
 PRECISIONS = ("float32", "bfloat16")
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -55,7 +61,12 @@ class CodecConfig:
             kind "kl" alone.
         latent_channels: 4 for Stable Diffusion's autoencoders; 4 to 192 for "dct" (see there).
         frames_per_call: frames that the autoencoder sees at once: memory against speed.
-        precision: the autoencoder computes in "float32" or "bfloat16"; results are float32.
+        precision: the autoencoder computes in "float32" or "bfloat16"; weights and results are
+            float32. Where bfloat16 overflows, the rest of the run computes in float32, and the log
+            says so.
+        tiling: decode frames larger than the autoencoder's own training size in overlapping tiles
+            that are blended: much less memory, slightly other pixels. Encoding is never tiled: a
+            tile's normalisation would differ from what the network learned.
     """
 
     kind: str = "kl"
@@ -63,6 +74,7 @@ class CodecConfig:
     latent_channels: int = 4
     frames_per_call: int = 8
     precision: str = "float32"
+    tiling: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -77,6 +89,8 @@ class CodecConfig:
             )
         if self.kind == "dct" and self.path is not None:
             raise ValueError(f"kind 'dct' has no weights: path must be empty, not {self.path!r}")
+        if self.kind == "dct" and self.tiling:
+            raise ValueError("kind 'dct' works in blocks of 8 x 8 pixels: tiling has no effect")
 
 
 class KlCodec(nn.Module):
@@ -88,15 +102,26 @@ class KlCodec(nn.Module):
         autoencoder: an ``AutoencoderKL``.
         name: for reports.
         frames_per_call: see CodecConfig.
+        precision: see CodecConfig.
+        tiling: see CodecConfig.
     """
 
     factor = FACTOR
 
-    def __init__(self, autoencoder: Any, name: str, frames_per_call: int) -> None:
+    def __init__(
+        self,
+        autoencoder: Any,
+        name: str,
+        frames_per_call: int,
+        precision: str = "float32",
+        tiling: bool = False,
+    ) -> None:
         super().__init__()
         self.autoencoder = autoencoder.eval().requires_grad_(False)
         self.name = name
         self.frames_per_call = frames_per_call
+        self.uses_bfloat16 = precision == "bfloat16"
+        self.tiling = tiling
         self.latent_channels = int(autoencoder.config.latent_channels)
         self.scale = float(autoencoder.config.scaling_factor)
         self.shift = float(getattr(autoencoder.config, "shift_factor", None) or 0.0)
@@ -110,25 +135,38 @@ class KlCodec(nn.Module):
     def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
         """The posterior's means."""
         autoencoder = self._ready(images)
-        with torch.autocast(images.device.type, enabled=False):
-            means = [
-                autoencoder.encode(part.to(autoencoder.dtype)).latent_dist.mode().float()
-                for part in torch.split(images, self.frames_per_call)
-            ]
-        return (torch.cat(means) - self.shift) * self.scale
+        means = self._in_parts(lambda part: autoencoder.encode(part).latent_dist.mode(), images)
+        return (means - self.shift) * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:
         """The video, clamped to [-1, 1]."""
         autoencoder = self._ready(latents)
         frames = rearrange(latents / self.scale + self.shift, "b c t h w -> (b t) c h w")
-        with torch.autocast(latents.device.type, enabled=False):
-            images = [
-                autoencoder.decode(part.to(autoencoder.dtype)).sample.float()
-                for part in torch.split(frames, self.frames_per_call)
-            ]
-        video = rearrange(torch.cat(images), "(b t) c h w -> b t c h w", b=latents.shape[0])
+        with _tiled(autoencoder, self.tiling):
+            images = self._in_parts(lambda part: autoencoder.decode(part).sample, frames)
+        video = rearrange(images, "(b t) c h w -> b t c h w", b=latents.shape[0])
         return video.clamp(-1.0, 1.0)
+
+    def _in_parts(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """``function`` over a few images at a time, in the configured precision; float32."""
+        parts = torch.split(images.float(), self.frames_per_call)
+        return torch.cat([self._computed(function, part) for part in parts])
+
+    def _computed(self, function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+        device = part.device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.uses_bfloat16):
+            result = function(part).float()
+        if not self.uses_bfloat16 or bool(torch.isfinite(result).all()):
+            return result
+        if not bool(torch.isfinite(part).all()):  # it came in broken: no precision mends it
+            return result
+        logger.warning(
+            "%s overflows in bfloat16; from here on it computes in float32, which takes about twice"
+            " the time and memory", self.name,
+        )  # fmt: skip
+        self.uses_bfloat16 = False
+        return self._computed(function, part)
 
     def _ready(self, like: Tensor) -> Any:
         if self.autoencoder.device != like.device:
@@ -158,12 +196,14 @@ def build_codec(config: CodecConfig) -> Codec:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
 
     autoencoder = cast(Any, AutoencoderKL).from_pretrained(
-        str(folder), local_files_only=True, use_safetensors=True
+        str(folder), local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
     )
     codec = KlCodec(
-        autoencoder.to(getattr(torch, config.precision)),
+        autoencoder,
         f"kl:{folder.name}",
         config.frames_per_call,
+        config.precision,
+        config.tiling,
     )
     if codec.latent_channels != config.latent_channels:
         raise ValueError(
@@ -171,6 +211,16 @@ def build_codec(config: CodecConfig) -> Codec:
             f" codec.latent_channels says {config.latent_channels}"
         )
     return codec
+
+
+@contextmanager
+def _tiled(autoencoder: Any, tiling: bool) -> Generator[None]:
+    """Tiles on within, and off again: encoding goes without."""
+    autoencoder.use_tiling = tiling
+    try:
+        yield
+    finally:
+        autoencoder.use_tiling = False
 
 
 def mask_to_latents(mask: Float[Tensor, "b t 1 h w"]) -> Float[Tensor, "b 1 t h/8 w/8"]:

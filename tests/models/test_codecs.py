@@ -135,6 +135,60 @@ def test_an_autoencoder_from_a_folder_encodes_scaled_means_and_decodes(autoencod
     assert not any(parameter.requires_grad for parameter in codec.parameters())
 
 
+def test_an_autoencoder_in_bfloat16_is_near_float32_and_gives_float32(autoencoder_folder, picture):
+    exact = build_codec(CodecConfig(kind="kl", path=str(autoencoder_folder)))
+    rough = build_codec(CodecConfig(path=str(autoencoder_folder), precision="bfloat16"))
+    latents = exact.encode(picture)
+    assert rough.encode(picture).dtype == torch.float32
+    assert not torch.equal(rough.encode(picture), latents)
+    for found, wanted in (
+        (rough.encode(picture), latents),
+        (rough.decode(latents), exact.decode(latents)),
+    ):
+        assert (found - wanted).abs().mean() < 0.05 * wanted.abs().mean()
+
+
+def test_an_autoencoder_that_overflows_in_bfloat16_goes_on_in_float32_and_says_so(
+    autoencoder_folder, picture, caplog
+):
+    exact = build_codec(CodecConfig(path=str(autoencoder_folder)))
+    rough = build_codec(CodecConfig(path=str(autoencoder_folder), precision="bfloat16"))
+    beyond_bfloat16 = 3.4e38  # finite in float32, infinite when rounded to bfloat16
+    for codec in (exact, rough):
+        codec.autoencoder.decoder.conv_out.bias.data[0] = beyond_bfloat16
+    latents = exact.encode(picture)
+    assert torch.equal(rough.decode(latents), exact.decode(latents))
+    assert not rough.uses_bfloat16
+    assert "kl:tiny-vae overflows in bfloat16; from here on" in caplog.text
+    rough.uses_bfloat16 = True
+    assert rough.decode(latents * float("nan")).isnan().any()  # broken input is no overflow
+    assert rough.uses_bfloat16
+
+
+def test_large_frames_are_decoded_in_blended_tiles_and_encoding_is_never_tiled(
+    autoencoder_folder,
+):
+    whole = build_codec(CodecConfig(path=str(autoencoder_folder)))
+    tiled = build_codec(CodecConfig(path=str(autoencoder_folder), tiling=True))
+    tiled.autoencoder.tile_sample_min_size, tiled.autoencoder.tile_latent_min_size = 32, 4
+    tile_sizes = []
+    tiled.autoencoder.decoder.register_forward_hook(
+        lambda module, args, out: tile_sizes.append(tuple(args[0].shape[2:]))
+    )
+    ramp = torch.linspace(-1, 1, 64).expand(1, 2, 3, 48, 64).contiguous()
+    latents = whole.encode(ramp)
+    assert torch.equal(tiled.encode(ramp), latents)
+    decoded = tiled.decode(latents)
+    assert max(tile_sizes) <= (4, 4)
+    assert len(tile_sizes) > 2
+    assert decoded.shape == ramp.shape
+    frames = latents[0].transpose(0, 1) / 0.18215
+    assert torch.allclose(decoded[0], tiled.autoencoder.tiled_decode(frames).sample, atol=1e-5)
+    small = latents[..., :4, :4]  # one tile holds it: nothing is cut
+    assert torch.allclose(tiled.decode(small), whole.decode(small), atol=1e-6)
+    assert not tiled.autoencoder.use_tiling
+
+
 def test_an_autoencoder_with_other_latents_than_configured_is_refused(autoencoder_folder):
     with pytest.raises(ValueError, match=r"4 latent channels, codec\.latent_channels says 8"):
         build_codec(CodecConfig(kind="kl", path=str(autoencoder_folder), latent_channels=8))
@@ -153,6 +207,8 @@ def test_settings_that_contradict_each_other_are_refused():
         CodecConfig(kind="vq")
     with pytest.raises(ValueError, match="path must be empty"):
         CodecConfig(kind="dct", path="somewhere")
+    with pytest.raises(ValueError, match="tiling has no effect"):
+        CodecConfig(kind="dct", tiling=True)
 
 
 def test_the_dct_is_a_codec_by_the_same_interface():
