@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from datasets.module import DataConfig
 from inference.solvers import SamplerConfig
+from models.acceleration import parse_checkpointing
 from models.system import SystemConfig
 from training.freezing import PARTS, STAGES, FreezeConfig
 from training.objective import ObjectiveConfig
@@ -13,6 +14,8 @@ RESUME = ("auto", "never")
 INIT_WEIGHTS = ("ema", "raw")
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
+EMA_DEVICES = ("auto", "cpu")
+FROZEN_DTYPES = ("float32", "bfloat16")
 STAGE_PARTS = {
     "pretrain": ["denoiser"],
     "stage1": ["denoiser", "garment"],
@@ -28,10 +31,13 @@ class EmaConfig:
 
     enabled: bool = True
     decay: float = 0.9999  # reached as (1 + step) / (10 + step) grows
+    device: str = "auto"  # beside the weights; or cpu: off the GPU, for a copy at every step
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay = {self.decay:g} must lie in [0, 1)")
+        if self.device not in EMA_DEVICES:
+            raise ValueError(f"device {self.device!r}: use {', '.join(EMA_DEVICES)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,9 @@ class TrainerConfig:
     checkpoint_every_steps: int = 500
     log_every_steps: int = 10
     num_threads: int = 0  # of torch on a CPU; 0: as torch chooses
-    activation_checkpointing: bool = False  # recompute blocks in the backward pass: less memory
+    activation_checkpointing: str = "none"  # blocks, or every_<n>: recompute instead of keeping
+    compile: bool = False  # torch.compile, one graph per kind of block and shape
+    frozen_dtype: str = "float32"  # bfloat16: frozen blocks as bf16-mixed rounds them anyway
     max_skipped: int = 20  # non-finite steps in a row that end the run
 
     def __post_init__(self) -> None:
@@ -65,6 +73,14 @@ class TrainerConfig:
             raise ValueError(f"accelerator {self.accelerator!r}: use {', '.join(ACCELERATORS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision {self.precision!r}: use {', '.join(PRECISIONS)}")
+        parse_checkpointing(self.activation_checkpointing)
+        if self.frozen_dtype not in FROZEN_DTYPES:
+            raise ValueError(f"frozen_dtype {self.frozen_dtype!r}: use {', '.join(FROZEN_DTYPES)}")
+        if self.frozen_dtype == "bfloat16" and self.precision != "bf16-mixed":
+            raise ValueError(
+                f"frozen_dtype bfloat16 belongs to precision bf16-mixed, which rounds these weights"
+                f" at every use, not to {self.precision!r}"
+            )
         counts = ("devices", "accumulate", "checkpoint_every_steps", "log_every_steps")
         for name in (*counts, "max_skipped"):
             if getattr(self, name) < 1:

@@ -1,5 +1,8 @@
 """An exponential moving average of what learns, kept under the checkpoint's key ``ema``.
 
+``device: cpu`` keeps it in the machine's memory: 4 bytes a learning parameter less on the GPU, for
+a copy of what learns at every optimizer step.
+
 Own, because Lightning's ``EMAWeightAveraging`` fails under FSDP2 (seen with 2.6.6).
 """
 
@@ -26,7 +29,7 @@ class Ema(Callback):
         network = _network(pl_module)
         learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self.shadow = {
-            name: self.shadow.get(name, parameter.detach()).to(parameter.device, torch.float32)
+            name: self.shadow.get(name, parameter.detach()).to(self._home(parameter), torch.float32)
             for name, parameter in learning.items()
         }
         self.shadow = {name: value.clone() for name, value in self.shadow.items()}
@@ -51,13 +54,14 @@ class Ema(Callback):
         decay = min(self.config.decay, (1 + step) / (10 + step))
         for name, parameter in _network(pl_module).named_parameters():
             if name in self.shadow:
-                self.shadow[name].lerp_(parameter.detach().float(), 1 - decay)
+                average = self.shadow[name]
+                average.lerp_(parameter.detach().to(average), 1 - decay)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average in."""
         network = _network(pl_module)
-        self._raw = {name: p.detach().clone() for name, p in network.named_parameters()
-                     if name in self.shadow}  # fmt: skip
+        self._raw = {name: p.detach().to(self._home(p), copy=True)
+                     for name, p in network.named_parameters() if name in self.shadow}  # fmt: skip
         _write(network, self.shadow)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -80,6 +84,10 @@ class Ema(Callback):
     ) -> None:
         """Take the stored average when the run resumes."""
         self.shadow = dict(checkpoint.get("ema") or {})
+
+    def _home(self, parameter: Tensor) -> torch.device:
+        """Where the average of a parameter lives."""
+        return torch.device("cpu") if self.config.device == "cpu" else parameter.device
 
 
 def _network(pl_module: LightningModule) -> nn.Module:

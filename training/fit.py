@@ -16,13 +16,16 @@ from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
 from datasets.module import TryOnData
+from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
 from models.system import System, build_system
 from training.callbacks import LastCheckpoint, Pictures, StepProgress, Throughput
 from training.config import TrainConfig
 from training.ema import Ema
 from training.freezing import format_table, learning_table
-from training.machine import check_fits, checkpoint_activations
+from training.frozen_weights import round_frozen
+from training.machine import check_fits
 from training.module import TryOnModule
+from training.optimizers import FreeGradients, check_states
 from training.report import write_report
 from training.starts import check_init_from, find_resume, start_from, start_from_trunk
 
@@ -45,6 +48,7 @@ def fit(config: TrainConfig, path: Path) -> TryOnModule:
         config: the run's settings.
         path: the file they came from, for messages.
     """
+    check_states(config.optimizer)
     check_fits(config, path)
     folder = Path(config.runs) / config.name
     resume = find_resume(config, folder)
@@ -57,6 +61,7 @@ def fit(config: TrainConfig, path: Path) -> TryOnModule:
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     module = TryOnModule(config, _build(config, start), folder)
+    _accelerate(config, module)
     rows = learning_table(module.network)
     logger.info("%s, preset %s:\n%s", config.stage, config.freeze.preset, format_table(rows))
     save_config(config, folder / "config.yaml")
@@ -82,9 +87,17 @@ def _build(config: TrainConfig, start: Path | None) -> System:
         start_from(system.network, start, config.init_weights)
     elif config.trunk_weights is not None:
         start_from_trunk(system.network, Path(config.trunk_weights))
-    if config.trainer.activation_checkpointing:
-        checkpoint_activations(system.network)
     return system
+
+
+def _accelerate(config: TrainConfig, module: TryOnModule) -> None:
+    """What memory and time the network takes, chosen by config; its numbers stay the same."""
+    machine = config.trainer
+    if machine.frozen_dtype == "bfloat16":
+        round_frozen(module.network)
+    checkpoint_blocks(module.network, parse_checkpointing(machine.activation_checkpointing))
+    if machine.compile:
+        compile_blocks(module.network)
 
 
 def _train(
@@ -93,6 +106,7 @@ def _train(
     machine = config.trainer
     callbacks: list[lightning.Callback] = [
         *([Ema(config.ema)] if config.ema.enabled else []),
+        FreeGradients(),
         Throughput(
             machine.log_every_steps, config.data.batch_size * machine.accumulate * machine.devices
         ),

@@ -1,14 +1,28 @@
-"""AdamW over what learns, with warm-up and a constant or cosine learning rate."""
+"""AdamW over what learns, with warm-up and a constant or cosine learning rate.
+
+Its two moments take 8 bytes a parameter in float32. ``states: 8bit`` keeps them in blocks of 256
+at 8 bits each (Dettmers et al. 2022, bitsandbytes' AdamW8bit; the extra ``lowmem``): 2 bytes.
+"""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
 
 import torch
+from lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from configs.errors import ConfigError
+
 SCHEDULES = ("constant", "cosine")
+STATES = ("float32", "8bit")
+BYTES_OF_STATES = {"float32": 8.0, "8bit": 2 + 2 * 4 / 256}
+"""Of both moments, per parameter; at 8 bits each block of 256 also has a float32 scale."""
+SMALLEST_8BIT = 4096
+"""Tensors with fewer numbers keep float32 states (bitsandbytes' own default)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +37,7 @@ class OptimizerConfig:
     schedule: str = "constant"  # or cosine: from lr to min_lr_share * lr at max_steps
     min_lr_share: float = 0.1
     clip: float = 1.0  # largest gradient norm; 0: no clipping
+    states: str = "float32"  # or 8bit: a quarter of the moments' memory; the extra lowmem
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -33,6 +48,8 @@ class OptimizerConfig:
             raise ValueError(f"eps = {self.eps:g} must be above 0")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule {self.schedule!r} does not exist; use {SCHEDULES}")
+        if self.states not in STATES:
+            raise ValueError(f"states {self.states!r} does not exist; use {', '.join(STATES)}")
         if not 0 <= self.min_lr_share <= 1:
             raise ValueError(f"min_lr_share = {self.min_lr_share:g} must lie in [0, 1]")
         for name in ("weight_decay", "warmup_steps", "clip"):
@@ -42,8 +59,14 @@ class OptimizerConfig:
 
 def build_optimizer(
     config: OptimizerConfig, parameters: Iterable[tuple[str, nn.Parameter]]
-) -> torch.optim.AdamW:
-    """AdamW over the named parameters that need a gradient; frozen ones have no state at all."""
+) -> torch.optim.Optimizer:
+    """AdamW over the named parameters that need a gradient; frozen ones have no state at all.
+
+    On a GPU it is the fused one, which needs no memory of its own during a step.
+
+    Raises:
+        ConfigError: ``states`` is 8bit and bitsandbytes is not installed.
+    """
     learning = [parameter for _, parameter in parameters if parameter.requires_grad]
     matrices = [parameter for parameter in learning if parameter.ndim > 1]
     vectors = [parameter for parameter in learning if parameter.ndim <= 1]
@@ -51,13 +74,46 @@ def build_optimizer(
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.lr,
-        betas=(config.betas[0], config.betas[1]),
-        eps=config.eps,
-        fused=all(parameter.is_cuda for parameter in learning),
-    )
+    groups = [group for group in groups if group["params"]]
+    betas = (config.betas[0], config.betas[1])
+    if config.states == "8bit":
+        check_states(config)
+        from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
+
+        return AdamW8bit(groups, lr=config.lr, betas=betas, eps=config.eps)
+    fused = all(parameter.is_cuda for parameter in learning)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
+
+
+def check_states(config: OptimizerConfig) -> None:
+    """Refuse 8-bit states where bitsandbytes is missing, before anything is loaded."""
+    if config.states == "8bit" and find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            "optimizer.states is 8bit, which needs bitsandbytes: pip install -e '.[lowmem]', or"
+            " take optimizer.states=float32"
+        )
+
+
+class FreeGradients(Callback):
+    """Drop the gradients as soon as an optimizer step has used them.
+
+    Lightning drops them only before the next backward pass: they would stand beside the
+    activations of the whole next forward pass, and beside validation.
+    """
+
+    def __init__(self) -> None:
+        self._last_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """By now a resumed run knows its step."""
+        self._last_step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        """Only after a step: between micro-batches they are still being summed."""
+        if trainer.global_step != self._last_step:
+            self._last_step = trainer.global_step
+            for optimizer in trainer.optimizers:
+                optimizer.zero_grad(set_to_none=True)
 
 
 def lr_share(config: OptimizerConfig, step: int, max_steps: int) -> float:

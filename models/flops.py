@@ -1,0 +1,370 @@
+"""Floating-point operations of the networks in closed form; FLOP = 2 multiply-adds.
+
+Counted are matrix products, as torch's ``FlopCounterMode`` counts them; norms, activations and
+softmax are not.
+
+=====================================  ======================  =================================
+product                                forward                 backward
+=====================================  ======================  =================================
+linear layer, n tokens, a -> b         2 n a b                 the same for its input, if that
+                                                               carries a gradient; and the same
+                                                               for its weight, if that learns
+attention, n queries, m keys, width d  4 n m d                 twice the forward pass, if queries
+                                                               or keys carry a gradient
+temporal attention of one frame        proj(v(x)): 4 n d d     as linear layers
+recomputed block                                               its forward pass once more
+=====================================  ======================  =================================
+
+A gradient exists from the first learning parameter on: below it nothing is counted. A fused
+attention kernel computes the scores again in its backward pass; that is not useful work and not
+counted, nor is a layer's recomputation that torch leaves out at the end of a block.
+
+Used by ``make plan`` and by the benchmark (MFU = these operations a second over the device's peak).
+"""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+from models.stdit import STDiTConfig
+from models.viton_dit import VitonDiTConfig
+
+PARTS = ("denoiser", "garment", "control")
+FREQUENCIES = 256
+"""Width of the timestep's sinusoid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flops:
+    """Operations of a forward pass, its backward pass, and what that recomputes."""
+
+    forward: float = 0.0
+    backward: float = 0.0
+    recomputed: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All that is computed."""
+        return self.forward + self.backward + self.recomputed
+
+    @property
+    def useful(self) -> float:
+        """Without recomputation: what MFU is measured in."""
+        return self.forward + self.backward
+
+    def __add__(self, other: "Flops") -> "Flops":
+        return Flops(
+            forward=self.forward + other.forward,
+            backward=self.backward + other.backward,
+            recomputed=self.recomputed + other.recomputed,
+        )
+
+    def __mul__(self, times: float) -> "Flops":
+        return Flops(
+            forward=self.forward * times,
+            backward=self.backward * times,
+            recomputed=self.recomputed * times,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One call of the network.
+
+    Attributes:
+        rows: of the batch.
+        frames: of a window.
+        height: of the latent grid; the garment's is the same.
+        width: of the latent grid.
+        drop: True where rows may see the null caption (training): it is embedded too, and each
+            row of the denoiser has a caption of its own.
+    """
+
+    rows: int
+    frames: int
+    height: int
+    width: int
+    drop: bool = False
+
+    def places(self, trunk: STDiTConfig) -> int:
+        """Tokens of one frame."""
+        return (self.height // trunk.patch_size[1]) * (self.width // trunk.patch_size[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Carries:
+    """Which inputs of a block carry a gradient."""
+
+    x: bool
+    caption: bool
+    modulation: bool
+    garment: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Context:
+    """What a block looks at: tokens whose keys and values it projects; 0 where they are given."""
+
+    rows: int
+    frames: int
+    places: int
+    caption_rows: int
+    caption_length: int
+    garment_places: int | None = None
+    projects: bool = True
+
+
+def linear(tokens: float, wide_in: int, wide_out: int, *, learns: bool, carries: bool) -> Flops:
+    """A linear layer, or a convolution whose kernel is its stride."""
+    product = 2.0 * tokens * wide_in * wide_out
+    return Flops(forward=product, backward=product * (learns + carries))
+
+
+def attention(pairs: float, width: int, *, carries: bool) -> Flops:
+    """Scores and weighted sum over ``pairs`` of a query and a key; ``width`` of all heads."""
+    product = 4.0 * pairs * width
+    return Flops(forward=product, backward=2 * product * carries)
+
+
+def block_flops(
+    trunk: STDiTConfig,
+    prefix: str,
+    context: _Context,
+    carries: _Carries,
+    learning: Set[str],
+    *,
+    temporal: bool = True,
+) -> tuple[dict[str, Flops], bool]:
+    """One STBlock by kind of layer, and whether its output carries a gradient."""
+    dim, hidden = trunk.dim, int(trunk.dim * trunk.mlp_ratio)
+    tokens = context.rows * context.frames * context.places
+
+    def learns(layer: str) -> bool:
+        return f"{prefix}.{layer}.weight" in learning
+
+    def layer(name: str, count: float, sides: tuple[int, int], grad: bool) -> tuple[Flops, bool]:
+        own = learns(name)
+        return linear(count, *sides, learns=own, carries=grad), own or grad
+
+    found: dict[str, Flops] = {}
+    moved = carries.modulation or f"{prefix}.scale_shift_table" in learning
+    h = carries.x or moved
+
+    qkv, grad = layer("attn.qkv", tokens, (dim, 3 * dim), h)
+    mixed = attention(tokens * context.places, dim, carries=grad)
+    out, spatial = layer("attn.proj", tokens, (dim, dim), grad)
+    found["spatial attention"] = qkv + mixed + out
+
+    if context.garment_places is not None:
+        q, grad_q = layer("fusion.q_linear", tokens, (dim, dim), h)
+        kv, grad_kv = Flops(), False
+        if context.projects:
+            count = context.rows * context.garment_places
+            kv, grad_kv = layer("fusion.kv_linear", count, (dim, 2 * dim), carries.garment)
+        mixed = attention(tokens * context.garment_places, dim, carries=grad_q or grad_kv)
+        out, fused = layer("fusion.proj", tokens, (dim, dim), grad_q or grad_kv)
+        found["garment attention"] = q + kv + mixed + out
+        spatial = spatial or fused
+    x = carries.x or spatial or moved
+
+    if temporal:
+        if context.frames == 1:
+            qkv, grad = layer("attn_temp.qkv", tokens, (dim, dim), x)
+            mixed = Flops()
+        else:
+            qkv, grad = layer("attn_temp.qkv", tokens, (dim, 3 * dim), x)
+            mixed = attention(tokens * context.frames, dim, carries=grad)
+        out, x = layer("attn_temp.proj", tokens, (dim, dim), grad)
+        x = x or h
+        found["temporal attention"] = qkv + mixed + out
+
+    q, grad_q = layer("cross_attn.q_linear", tokens, (dim, dim), x)
+    kv, grad_kv = Flops(), False
+    if context.projects:
+        count = context.caption_rows * context.caption_length
+        kv, grad_kv = layer("cross_attn.kv_linear", count, (dim, 2 * dim), carries.caption)
+    mixed = attention(tokens * context.caption_length, dim, carries=grad_q or grad_kv)
+    out, captioned = layer("cross_attn.proj", tokens, (dim, dim), grad_q or grad_kv)
+    found["caption attention"] = q + kv + mixed + out
+    x = x or captioned
+
+    up, grad = layer("mlp.fc1", tokens, (dim, hidden), x or moved)
+    down, x = layer("mlp.fc2", tokens, (hidden, dim), grad)
+    found["feed forward"] = up + down
+    return found, x
+
+
+def network_flops(
+    config: VitonDiTConfig,
+    work: Work,
+    *,
+    parts: Sequence[str] = PARTS,
+    learning: Set[str] = frozenset(),
+    checkpoint_every: int = 0,
+) -> dict[str, dict[str, Flops]]:
+    """One call of VitonDiT: part -> kind of layer -> operations.
+
+    Args:
+        config: the networks' sizes.
+        work: what they are called with.
+        parts: networks in use.
+        learning: names of VitonDiT's parameters that learn; empty counts a forward pass alone.
+        checkpoint_every: 0, or every how many blocks are recomputed (``models.acceleration``).
+
+    Returns:
+        For "denoiser", "garment" and "control", as far as in use.
+    """
+    trunk = config.trunk
+    has_garment, has_control = "garment" in parts, "control" in parts
+    places = work.places(trunk)
+    tokens = work.rows * work.frames * places
+    area = trunk.patch_size[1] * trunk.patch_size[2]
+    calls = 1 + has_garment + has_control  # of the timestep embedder
+
+    def one(name: str, count: float, sides: tuple[int, int], carries: bool = False) -> Flops:
+        return linear(count, *sides, learns=f"{name}.weight" in learning, carries=carries)
+
+    def learned(*names: str) -> bool:
+        return any(f"{name}.weight" in learning for name in names)
+
+    # embeddings that all three share
+    d = trunk.dim
+    t_carries = learned("denoiser.t_embedder.mlp.0", "denoiser.t_embedder.mlp.2")
+    modulation = t_carries or learned("denoiser.t_block.1")
+    embeddings = (
+        one("denoiser.t_embedder.mlp.0", work.rows * calls, (FREQUENCIES, d))
+        + one("denoiser.t_embedder.mlp.2", work.rows * calls, (d, d),
+              learned("denoiser.t_embedder.mlp.0"))
+        + one("denoiser.t_block.1", work.rows * calls, (d, 6 * d), t_carries)
+    )  # fmt: skip
+    captions = trunk.caption_length * (2 if work.drop else 1)
+    y = "denoiser.y_embedder.y_proj"
+    embeddings += one(f"{y}.fc1", captions, (trunk.caption_dim, d))
+    embeddings += one(f"{y}.fc2", captions, (d, d), learned(f"{y}.fc1"))
+    caption = learned(f"{y}.fc1", f"{y}.fc2")
+    patches = one("denoiser.x_embedder.proj", tokens, (trunk.in_channels * area, d))
+    embeddings += patches * (1 + has_control)
+    x_carries = learned("denoiser.x_embedder.proj")
+
+    counter = _Counter(trunk, learning, checkpoint_every, config)
+    result: dict[str, dict[str, Flops]] = {}
+
+    taps = [False] * trunk.depth
+    if has_garment:
+        context = _Context(
+            rows=work.rows, frames=1, places=places, caption_rows=1,
+            caption_length=trunk.caption_length,
+        )  # fmt: skip
+        first = one("garment.x_embedder.proj", work.rows * places, (trunk.in_channels * area, d))
+        kinds = {"embeddings and last layer": first}
+        x = learned("garment.x_embedder.proj")
+        taps[0] = x
+        for index in range(trunk.depth - 1):
+            carries = _Carries(x=x, caption=caption, modulation=modulation)
+            x = counter.add(kinds, "garment", index, context, carries, temporal=False)
+            taps[index + 1] = x
+        result["garment"] = kinds
+
+    residuals = [False] * trunk.depth
+    garment_places = places if has_garment else None
+    if has_control:
+        context = _Context(
+            rows=work.rows, frames=work.frames, places=places, caption_rows=1,
+            caption_length=trunk.caption_length, garment_places=garment_places,
+        )  # fmt: skip
+        names = ("control.condition_embedder.proj", "control.input_projection")
+        entering = (2 * trunk.in_channels + 1) * area
+        first = one(names[0], tokens, (entering, d)) + one(names[1], tokens, (d, d),
+                                                           learned(names[0]))  # fmt: skip
+        kinds = {"embeddings and last layer": first}
+        x = x_carries or learned(*names)
+        for index in range(config.num_control_blocks):
+            carries = _Carries(x=x, caption=caption, modulation=modulation, garment=taps[index])
+            x = counter.add(kinds, "control", index, context, carries)
+            name = f"control.output_projections.{index}"
+            kinds["embeddings and last layer"] += one(name, tokens, (d, d), x)
+            residuals[index] = x or learned(name)
+        result["control"] = kinds
+
+    context = _Context(
+        rows=work.rows, frames=work.frames, places=places,
+        caption_rows=work.rows if work.drop else 1,
+        caption_length=trunk.caption_length, garment_places=garment_places,
+    )  # fmt: skip
+    kinds = {"embeddings and last layer": embeddings}
+    x = x_carries
+    for index in range(trunk.depth):
+        carries = _Carries(x=x, caption=caption, modulation=modulation, garment=taps[index])
+        x = counter.add(kinds, "denoiser", index, context, carries) or residuals[index]
+    x = x or t_carries or "denoiser.final_layer.scale_shift_table" in learning
+    last = one("denoiser.final_layer.linear", tokens, (d, area * trunk.out_channels), x)
+    kinds["embeddings and last layer"] += last
+    return {"denoiser": kinds, **result}
+
+
+def sample_flops(
+    config: VitonDiTConfig, work: Work, *, steps: int, guided_steps: int
+) -> dict[str, float]:
+    """One sampled window: extractor and all keys and values once, one ControlNet pass a step.
+
+    Args:
+        config: the networks' sizes.
+        work: the window; its rows share nothing.
+        steps: of the solver, each one call of denoiser and ControlNet.
+        guided_steps: those that call the denoiser a second time, without a garment.
+    """
+    trunk = config.trunk
+    whole = {part: total(kinds) for part, kinds in network_flops(config, work).items()}
+    tokens = work.rows * work.places(trunk)
+    per_block = 4.0 * trunk.dim**2
+    garment = per_block * tokens
+    captions = per_block * trunk.caption_length
+    blocks = trunk.depth + config.num_control_blocks
+    bare = total(network_flops(config, work, parts=["denoiser"])["denoiser"]).forward
+    once = (garment + captions) * blocks + captions * trunk.depth * (guided_steps > 0)
+    painted = whole["denoiser"].forward - (garment + captions) * trunk.depth
+    control = whole["control"].forward - (garment + captions) * config.num_control_blocks
+    return {
+        "garment extractor": whole["garment"].forward,
+        "keys and values": once,
+        "denoiser": steps * painted + guided_steps * (bare - captions * trunk.depth),
+        "ControlNet": steps * control,
+    }
+
+
+def total(kinds: dict[str, Flops]) -> Flops:
+    """Of all kinds of layer."""
+    return sum(kinds.values(), Flops())
+
+
+class _Counter:
+    """Adds blocks to a part's table, and knows which of them are recomputed.
+
+    Blocks are numbered as ``checkpoint_blocks`` numbers them: denoiser, extractor, ControlNet.
+    """
+
+    def __init__(
+        self, trunk: STDiTConfig, learning: Set[str], every: int, config: VitonDiTConfig
+    ) -> None:
+        self.trunk, self.learning, self.every = trunk, learning, every
+        depth = config.trunk.depth
+        self.first = {"denoiser": 0, "garment": depth, "control": 2 * depth - 1}
+
+    def add(
+        self,
+        kinds: dict[str, Flops],
+        part: str,
+        index: int,
+        context: _Context,
+        carries: _Carries,
+        *,
+        temporal: bool = True,
+    ) -> bool:
+        found, x = block_flops(
+            self.trunk, f"{part}.blocks.{index}", context, carries, self.learning,
+            temporal=temporal,
+        )  # fmt: skip
+        again = x and self.every > 0 and (self.first[part] + index) % self.every == 0
+        for kind, flops in found.items():
+            extra = Flops(recomputed=flops.forward if again else 0.0)
+            kinds[kind] = kinds.get(kind, Flops()) + flops + extra
+        return x

@@ -1,0 +1,161 @@
+"""The closed forms against torch's own counter, on fake tensors: nothing is computed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.acceleration import checkpoint_blocks
+from models.codec_flops import AutoencoderShape, decode_flops, encode_flops
+from models.embeddings import spatial_positions, temporal_positions
+from models.flops import Work, network_flops, sample_flops, total
+from models.stdit import STDiT, STDiTConfig
+from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from training.freezing import FreezeConfig, freeze, freeze_rule
+
+SMALL = VitonDiTConfig(
+    trunk=STDiTConfig(dim=64, depth=4, num_heads=4, caption_dim=32, caption_length=6, in_channels=4)
+)
+
+
+@contextmanager
+def fake_tensors() -> Iterator[None]:
+    """Shapes without numbers, and attention as products that torch counts."""
+    caches = (spatial_positions, temporal_positions)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        for cache in caches:
+            cache.cache_clear()
+
+
+def counted_step(
+    config: VitonDiTConfig, stage: str, preset: str, frames: int, parts: list[str], every: int = 0
+) -> tuple[float, float, set[str]]:
+    """FLOPs that torch counts forward and backward, and what learns."""
+    rows, height, width = 2, 16, 12
+    with fake_tensors():
+        network = VitonDiT(config)
+        learning = freeze(network, freeze_rule(FreezeConfig(preset=preset), stage))
+        checkpoint_blocks(network, every)
+        trunk = config.trunk
+        caption = torch.empty(1, trunk.caption_length, trunk.caption_dim)
+        latents = torch.empty(rows, 4, frames, height, width)
+        with FlopCounterMode(display=False) as forward:
+            features = network.encode_caption(caption)
+            garment = None
+            if "garment" in parts:
+                garment = network.encode_garment(torch.empty(rows, 4, height, width), features)
+            conditions = Conditions(
+                caption=features,
+                garment=garment,
+                control=torch.empty(rows, 9, frames, height, width) if "control" in parts else None,
+                drop=torch.empty(rows, dtype=torch.bool),
+            )
+            loss = network(latents, torch.empty(rows), conditions).square().mean()
+        with FlopCounterMode(display=False) as backward:
+            loss.backward()
+    return forward.get_total_flops(), backward.get_total_flops(), set(learning)
+
+
+@pytest.mark.parametrize(
+    ("stage", "preset", "frames", "parts"),
+    [
+        ("stage3", "article", 5, ["denoiser", "garment", "control"]),
+        ("stage3", "figure", 5, ["denoiser", "garment", "control"]),
+        ("stage2", "article", 1, ["denoiser", "garment", "control"]),
+        ("stage1", "article", 1, ["denoiser", "garment"]),
+        ("pretrain", "article", 1, ["denoiser"]),
+    ],
+)
+def test_a_training_step_takes_what_torch_counts(
+    stage: str, preset: str, frames: int, parts: list[str]
+) -> None:
+    forward, backward, learning = counted_step(SMALL, stage, preset, frames, parts)
+    work = Work(rows=2, frames=frames, height=16, width=12, drop=True)
+    found = network_flops(SMALL, work, parts=parts, learning=learning)
+    ours = sum((total(kinds) for kinds in found.values()), start=total({}))
+    assert ours.forward == pytest.approx(forward, rel=0.02)
+    assert ours.backward == pytest.approx(backward, rel=0.02)
+
+
+def test_checkpointing_adds_the_forward_pass_of_the_recomputed_blocks() -> None:
+    everything = ["denoiser", "garment", "control"]
+    work = Work(rows=2, frames=5, height=16, width=12, drop=True)
+    for every in (1, 2):
+        _, backward, learning = counted_step(SMALL, "stage3", "article", 5, everything, every)
+        found = network_flops(SMALL, work, learning=learning, checkpoint_every=every)
+        ours = sum((total(kinds) for kinds in found.values()), start=total({}))
+        assert ours.backward + ours.recomputed == pytest.approx(backward, rel=0.02)
+
+
+@pytest.mark.parametrize(("width", "expected"), [(64, 24.39e12), (48, 17.89e12)])
+def test_the_trunk_at_full_size_takes_what_the_design_says(width: int, expected: float) -> None:
+    config = VitonDiTConfig()
+    work = Work(rows=1, frames=16, height=64, width=width)
+    ours = total(network_flops(config, work, parts=["denoiser"])["denoiser"]).forward
+    assert ours == pytest.approx(expected, rel=0.001)
+    with fake_tensors(), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        trunk = STDiT(config.trunk)
+        trunk(torch.empty(1, 4, 16, 64, width), torch.empty(1), torch.empty(1, 120, 4096))
+    assert ours == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_the_parts_at_full_size_take_what_the_design_says() -> None:
+    work = Work(rows=1, frames=16, height=64, width=64)
+    found = network_flops(VitonDiTConfig(), work)
+    block = sum(
+        found["denoiser"][kind].forward / 28
+        for kind in ("spatial attention", "temporal attention", "caption attention", "feed forward")
+    )
+    assert block == pytest.approx(0.871e12, rel=0.001)
+    assert total(found["garment"]).forward == pytest.approx(1.23e12, rel=0.05)
+    assert total(found["control"]).forward == pytest.approx(15.1e12, rel=0.02)
+    keys_values = 4 * 1152**2 * 1024 * 42
+    attended = found["denoiser"]["garment attention"].forward - keys_values * 28 / 42
+    assert attended == pytest.approx(4.60e12, rel=0.01)
+    assert keys_values == pytest.approx(0.23e12, rel=0.02)
+
+
+def test_a_sampled_window_takes_what_its_calls_take() -> None:
+    with fake_tensors(), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = VitonDiT(SMALL)
+        caption = network.encode_caption(torch.empty(1, 6, 32))
+        garment = network.encode_garment(torch.empty(1, 4, 16, 12), caption)
+        control = torch.empty(1, 9, 5, 16, 12)
+        painted = network.project(Conditions(caption=caption, garment=garment, control=control))
+        null = network.null_side(painted)
+        latents, steps = torch.empty(1, 4, 5, 16, 12), torch.empty(1)
+        for step in range(3):
+            residuals = network.control_residuals(latents, steps, painted)
+            network(latents, steps, painted, residuals)
+            if step < 2:
+                network(latents, steps, null, residuals)
+    work = Work(rows=1, frames=5, height=16, width=12)
+    ours = sample_flops(SMALL, work, steps=3, guided_steps=2)
+    assert sum(ours.values()) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_the_autoencoder_takes_what_torch_counts() -> None:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    shape = AutoencoderShape()
+    assert encode_flops(shape, 512, 512) == pytest.approx(1.12e12, rel=0.01)
+    assert decode_flops(shape, 512, 512) == pytest.approx(2.52e12, rel=0.01)
+    with torch.device("meta"), torch.no_grad():
+        network: Any = AutoencoderKL(
+            block_out_channels=shape.widths, layers_per_block=2, latent_channels=4,
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        )  # fmt: skip
+        with FlopCounterMode(display=False) as encoding:
+            network.encode(torch.empty(1, 3, 64, 48))
+        with FlopCounterMode(display=False) as decoding:
+            network.decode(torch.empty(1, 4, 8, 6))
+    assert encode_flops(shape, 64, 48) == pytest.approx(encoding.get_total_flops(), rel=0.02)
+    assert decode_flops(shape, 64, 48) == pytest.approx(decoding.get_total_flops(), rel=0.02)

@@ -1,0 +1,80 @@
+"""What the codec needs on a device: its weights, and its insides while it encodes and decodes."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from models.codec_flops import AutoencoderShape
+from models.vae import CodecConfig
+from training.live_bytes import LiveBytes, to_fake
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecBytes:
+    """Bytes of the weights, and at the fullest moment of encoding and of decoding."""
+
+    weights: int
+    encoding: int
+    decoding: int
+
+
+def autoencoder_shape(config: CodecConfig) -> AutoencoderShape:
+    """The autoencoder's sizes: of its config.json where it is there, else Stable Diffusion's."""
+    file = Path(config.path or "") / "config.json"
+    if not file.is_file():
+        return AutoencoderShape(latent_channels=config.latent_channels)
+    given = json.loads(file.read_text(encoding="utf-8"))
+    return AutoencoderShape(
+        latent_channels=int(given["latent_channels"]),
+        widths=tuple(given["block_out_channels"]),
+        layers_per_block=int(given["layers_per_block"]),
+    )
+
+
+def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -> CodecBytes:
+    """Run the autoencoder on fake tensors, on as many images as it sees at once.
+
+    The DCT codec has no weights and keeps nothing inside but its result: it counts as nothing.
+    """
+    if config.kind == "dct":
+        return CodecBytes(weights=0, encoding=0, decoding=0)
+    count = min(config.frames_per_call, num_images)
+    return _run(autoencoder_shape(config), config.precision, height, width, count)
+
+
+@lru_cache(maxsize=16)
+def _run(
+    shape: AutoencoderShape, precision: str, height: int, width: int, count: int
+) -> CodecBytes:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
+
+    build: Any = AutoencoderKL  # its annotations say tuples of one
+    depth = len(shape.widths)
+    dtype = getattr(torch, precision)
+    with torch.no_grad(), FakeTensorMode():
+        with torch.device("meta"):
+            network = build(
+                block_out_channels=shape.widths,
+                layers_per_block=shape.layers_per_block,
+                latent_channels=shape.latent_channels,
+                down_block_types=("DownEncoderBlock2D",) * depth,
+                up_block_types=("UpDecoderBlock2D",) * depth,
+            )
+        to_fake(network, dtype)
+        weights = sum(p.numel() * p.element_size() for p in network.parameters())
+        known = list(network.parameters())
+        with LiveBytes(known) as encoding:
+            images = torch.empty(count, 3, height, width, dtype=dtype)
+            network.encode(images).latent_dist.mode()
+        with LiveBytes(known) as decoding:
+            factor = 2 ** (depth - 1)
+            latents = torch.empty(
+                count, shape.latent_channels, height // factor, width // factor, dtype=dtype
+            )
+            network.decode(latents).sample.float()
+    return CodecBytes(weights=weights, encoding=encoding.peak, decoding=decoding.peak)

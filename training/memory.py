@@ -1,0 +1,325 @@
+"""How much memory a training run needs on each device, without weights and without a GPU.
+
+The real network runs one micro-batch, forward and backward, on fake tensors: nothing is computed
+or allocated, but every tensor's size and lifetime is the real one (``live_bytes``). Fake tensors
+are CPU tensors, so that autocast and the fused attention behave as on a device; temporal attention
+is led to the four axes that it has on a GPU. Beside that, per device: weights, gradients,
+AdamW's states, the average, the batch's pixels and the codec.
+
+A step has two moments to be held: the network's forward and backward pass, at whose start the
+activations are full and the gradients empty and at whose end it is the reverse (with ``accumulate``
+above 1 gradients stay), and the codec's encoding. Validation has one: a copy of the raw weights
+beside the average, and the codec's decoding. The largest is the estimate.
+
+Not in it: the CUDA context with its libraries, about 1 GB, and the allocator's fragmentation;
+``Memory.needed`` adds ``CONTEXT`` and ``FRAGMENTATION`` for them. Nor what differs between a GPU's
+kernels and a CPU's: workspaces, a caption mask widened to scores, layer norms in float32 under
+autocast. What ``torch.compile`` fuses away is counted as if it were kept.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from models.acceleration import checkpoint_blocks, parse_checkpointing
+from models.control import control_channels
+from models.embeddings import spatial_positions, temporal_positions
+from models.vae import FACTOR
+from models.viton_dit import Conditions, VitonDiT
+from training.codec_memory import CodecBytes, codec_bytes
+from training.config import TrainConfig
+from training.freezing import freeze_rule, learning_names
+from training.frozen_weights import is_roundable
+from training.live_bytes import LiveBytes, attend_as_a_gpu, to_fake
+from training.optimizers import BYTES_OF_STATES, SMALLEST_8BIT
+
+CONTEXT = 1.0e9
+"""Bytes of a CUDA context with its libraries."""
+FRAGMENTATION = 0.05
+"""Share of the estimate that the allocator may hold without use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes on one device at the fullest moment, by what they are.
+
+    Attributes:
+        weights: of the three networks, in use or not.
+        gradients: with several devices also DDP's buckets, which are as large.
+        states: of the optimizer.
+        average: of what learns, where it is on the device.
+        activations: kept by the forward pass for the backward pass.
+        working: what is alive for the moment: a block's insides, recomputed activations, casts.
+        codec: its weights, and the pixels of a batch.
+        moment: training, encoding or validation, whichever is fullest.
+    """
+
+    weights: int
+    gradients: int
+    states: int
+    average: int
+    activations: int
+    working: int
+    codec: int
+    moment: str
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        fixed = self.weights + self.states + self.average + self.codec
+        return fixed + self.gradients + self.activations + self.working
+
+    @property
+    def needed(self) -> int:
+        """The total with a margin for what the estimate does not contain."""
+        return int(self.total * (1 + FRAGMENTATION) + CONTEXT)
+
+
+def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
+    """The fullest moment of a run on each of its devices.
+
+    Args:
+        config: the run; nothing of it is read from disk but, if it is there, the codec's
+            config.json.
+        on_gpu: False for a run on a CPU (its temporal attention keeps other things).
+    """
+    sizes, learning = parameter_sizes(config)
+    learned = sum(sizes[name] for name in learning)
+    small = sum(sizes[name] for name in learning if sizes[name] < SMALLEST_8BIT)
+    states = 8 * small + BYTES_OF_STATES[config.optimizer.states] * (learned - small)
+    half = config.trainer.precision == "bf16-true"
+    if half:
+        states = states / 2 if config.optimizer.states == "float32" else states
+    each = 2 if half else 4
+    buckets = each * learned if config.trainer.devices > 1 else 0
+    average = 4 * learned if config.ema.enabled else 0
+    on_device = average if config.ema.device == "auto" or not on_gpu else 0
+    kept = config.trainer.accumulate > 1
+    step = _step(config, on_gpu)
+    codec = _codec(config)
+    fixed = Memory(
+        weights=step.weights,
+        gradients=buckets + (each * learned if kept else 0),
+        states=int(states),
+        average=on_device,
+        activations=0,
+        working=0,
+        codec=codec.weights + _pixels(config),
+        moment="encoding",
+    )
+    moments = [
+        replace(
+            fixed,
+            gradients=fixed.gradients + step.gradients,
+            activations=step.activations,
+            working=step.working,
+            moment="training",
+        ),
+        replace(fixed, working=codec.encoding),
+    ]
+    if config.validation.every_steps:
+        raw = on_device if config.ema.enabled else 0
+        moments.append(
+            replace(fixed, gradients=buckets, working=raw + codec.decoding, moment="validation")
+        )
+    return max(moments, key=lambda moment: moment.total)
+
+
+def estimate_sharded(config: TrainConfig, memory: Memory, devices: int) -> Memory:
+    """The same run with weights, gradients, states and average sharded over devices (FSDP).
+
+    Whole are then the weights of the block at work and of the one that is fetched meanwhile.
+    Activations and working set stay as they are.
+    """
+    sizes, _ = parameter_sizes(config)
+    blocks: dict[str, int] = {}
+    for name, size in sizes.items():
+        if ".blocks." in name:
+            block = ".".join(name.split(".")[:3])
+            blocks[block] = blocks.get(block, 0) + size
+    gathered = 2 * 4 * max(blocks.values())
+    gradients = memory.gradients // (2 if config.trainer.devices > 1 else 1)  # no DDP buckets
+    return replace(
+        memory,
+        weights=memory.weights // devices + gathered,
+        gradients=gradients // devices,
+        states=memory.states // devices,
+        average=memory.average // devices,
+    )
+
+
+def parameter_sizes(config: TrainConfig) -> tuple[dict[str, int], list[str]]:
+    """Number of values of every parameter of the three networks, and the names that learn."""
+    sizes = _sizes(_Key(config, repr(config.system.network)))
+    return sizes, learning_names(sizes, freeze_rule(config.freeze, config.stage))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StepBytes:
+    weights: int
+    gradients: int
+    activations: int
+    working: int
+
+
+@lru_cache(maxsize=8)
+def _sizes(key: "_Key") -> dict[str, int]:
+    with torch.device("meta"):
+        network = VitonDiT(key.config.system.network)
+    return {name: parameter.numel() for name, parameter in network.named_parameters()}
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A run's settings as a key of a cache: equal where ``words`` are."""
+
+    config: TrainConfig = field(compare=False)
+    words: str
+
+
+def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
+    machine, system, data = config.trainer, config.system, config.data
+    relevant = (
+        system.network, system.latent_shape, system.caption, data.batch_size, data.num_frames,
+        config.freeze, config.stage, config.parts, machine.precision, machine.frozen_dtype,
+        machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
+    )  # fmt: skip
+    return _run_step(_Key(config, repr(relevant)), on_gpu)
+
+
+@lru_cache(maxsize=64)
+def _run_step(key: _Key, on_gpu: bool) -> _StepBytes:
+    """One micro-batch through the network, on fake tensors."""
+    config, machine = key.config, key.config.trainer
+    with _no_fakes_in_caches(), FakeTensorMode():
+        network = _fake_network(config, on_gpu)
+        inputs = _Inputs.of(config)
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        if machine.accumulate > 1:
+            for parameter in parameters:
+                parameter.grad = torch.zeros_like(parameter)
+        known = [*network.parameters(), *network.buffers(), *inputs.tensors()]
+        known += [parameter.grad for parameter in parameters if parameter.grad is not None]
+        half = machine.precision == "bf16-mixed"
+        live = LiveBytes(known)
+        with live:
+            # as Lightning's bf16-mixed does it, which keeps no cast weight for a second use
+            with torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False):
+                loss = inputs.predict(network, config.parts).float().square().mean()
+            live.mark()
+            loss.backward()
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    summed = live.at_peak(gradients)
+    return _StepBytes(
+        weights=weights,
+        gradients=summed,
+        activations=live.marked_at_peak,
+        working=live.peak - summed - live.marked_at_peak,
+    )
+
+
+def _fake_network(config: TrainConfig, on_gpu: bool) -> VitonDiT:
+    machine = config.trainer
+    with torch.device("meta"):
+        network = VitonDiT(config.system.network)
+    to_fake(network, torch.bfloat16 if machine.precision == "bf16-true" else torch.float32)
+    learning = set(
+        learning_names(
+            (name for name, _ in network.named_parameters()),
+            freeze_rule(config.freeze, config.stage),
+        )
+    )
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in learning)
+        if machine.frozen_dtype == "bfloat16" and name not in learning and is_roundable(name):
+            parameter.data = parameter.data.to(torch.bfloat16)
+    if on_gpu:
+        attend_as_a_gpu(network)
+    checkpoint_blocks(network, parse_checkpointing(machine.activation_checkpointing))
+    return network
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What a micro-batch gives the network."""
+
+    latents: Tensor
+    garment: Tensor
+    control: Tensor
+    caption: Tensor
+    mask: Tensor | None
+    timesteps: Tensor
+    drop: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "_Inputs":
+        system, trunk = config.system, config.system.network.trunk
+        rows, frames = config.data.batch_size, config.data.num_frames
+        channels, _, height, width = system.latent_shape
+        half = config.trainer.precision == "bf16-true"
+        dtype = torch.bfloat16 if half else torch.float32
+        masked = system.caption.path is not None
+        return cls(
+            latents=torch.empty(rows, channels, frames, height, width, dtype=dtype),
+            garment=torch.empty(rows, channels, height, width, dtype=dtype),
+            control=torch.empty(
+                rows, control_channels(channels), frames, height, width, dtype=dtype
+            ),
+            caption=torch.empty(1, trunk.caption_length, trunk.caption_dim, dtype=dtype),
+            mask=torch.empty(1, trunk.caption_length, dtype=torch.bool) if masked else None,
+            timesteps=torch.empty(rows, dtype=torch.long),
+            drop=torch.empty(rows, dtype=torch.bool),
+            known=torch.empty(rows, frames, dtype=torch.bool),
+        )
+
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
+        return [value for value in vars(self).values() if isinstance(value, Tensor)]
+
+    def predict(self, network: VitonDiT, parts: list[str]) -> Tensor:
+        """As ``TryOnModule.training_step`` calls the network."""
+        caption = network.encode_caption(self.caption, self.mask)
+        garment = network.encode_garment(self.garment, caption) if "garment" in parts else None
+        conditions = Conditions(
+            caption=caption,
+            garment=garment,
+            control=self.control if "control" in parts else None,
+            known=self.known,
+            drop=self.drop,
+        )
+        return network(self.latents, self.timesteps, conditions)
+
+
+def _codec(config: TrainConfig) -> CodecBytes:
+    system = config.system
+    images = config.data.batch_size * config.data.num_frames
+    return codec_bytes(system.codec, system.height, system.width, images)
+
+
+def _pixels(config: TrainConfig) -> int:
+    """Video, agnostic, DensePose and mask of a batch, its garments, and their latents; float32."""
+    system, data = config.system, config.data
+    area = system.height * system.width
+    pixels = (3 * 3 + 1) * data.num_frames * area + 3 * area
+    latents = (4 * system.codec.latent_channels + 1) * data.num_frames * area // FACTOR**2
+    return 4 * data.batch_size * (pixels + latents)
+
+
+@contextmanager
+def _no_fakes_in_caches() -> Iterator[None]:
+    """Positions are cached per grid: a fake one must not reach a real run, nor the reverse."""
+    caches = (spatial_positions, temporal_positions)
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        yield
+    finally:
+        for cache in caches:
+            cache.cache_clear()
