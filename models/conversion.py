@@ -44,6 +44,11 @@ _STARTS = {
     PIXART: "start with zero output projections: at first no frame sees another",
     "network": "not trained yet: the next stage starts them as copies of the trunk",
 }
+_USES = {
+    OPEN_SORA: "trunk_weights=",
+    PIXART: "trunk_weights=",
+    "network": "init_from=, and checkpoint= of try-on",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +96,7 @@ class ConversionReport:
         parameters = sum(size for name, size in sizes.items() if name in made.parameters)
         rows = [
             ("found", f"{made.title}: {self.source}"),
-            ("written", str(self.destination)),
+            ("written", f"{self.destination}, for {_USES[made.kind]}"),
             ("matched", f"{len(made.tensors)} of {len(made.own)} tensors of the network, by name"),
             ("parameters", f"{parameters:,} (and {sum(sizes.values()) - parameters:,} of the"
                            " null caption)"),

@@ -116,7 +116,10 @@ def write_weights(
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     metadata = {_PROVENANCE: json.dumps(provenance, sort_keys=True)} if provenance else None
     try:
+        aside.touch()
+        mode = aside.stat().st_mode  # as any new file's; safetensors leaves it to the owner alone
         save_file(_separate(tensors), aside, metadata=metadata)
+        aside.chmod(mode)
         aside.replace(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} could not be written: {_line(error)}") from error

@@ -71,6 +71,7 @@ def test_the_report_says_what_became_of_every_tensor(tmp_path, image_model):
     parameters = sum(v.numel() for name, v in image_model.items()
                      if name not in {"pos_embed", "y_embedder.y_embedding"})  # fmt: skip
     assert by_label["found"] == f"a PixArt-alpha image model: {tmp_path / 'pixart.pth'}"
+    assert by_label["written"] == f"{tmp_path / 'new.safetensors'}, for trunk_weights="
     assert by_label["matched"].startswith(f"{num_own - num_new} of {num_own} tensors")
     assert by_label["parameters"] == f"{parameters:,} (and 72 of the null caption)"
     assert by_label["dtypes"] == f"float32 ({num_own - num_new})"

@@ -144,6 +144,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.safetensors", "kept.safetensors"]
 
 
+def test_a_written_file_is_as_readable_as_any_other(tmp_path):
+    (tmp_path / "other").write_text("")
+    write_weights(tmp_path / "weights", {"x": torch.ones(1)})
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_destinations_are_checked_before_work_is_done(tmp_path):
     path = tmp_path / "there.safetensors"
     check_destination(path, overwrite=False)

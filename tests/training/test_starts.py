@@ -9,6 +9,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
+from inference.painter import load_system
 from models.conversion import convert
 from models.stdit import STDiT
 from models.system import build_system
@@ -171,3 +172,16 @@ def test_a_converted_network_starts_a_stage_as_its_checkpoint_does(
     for name, value in left.state_dict().items():
         assert torch.equal(value, right.state_dict()[name]), name
     assert f"the {'averaged' if weights == 'ema' else 'raw'} weights" in caplog.text
+
+
+def test_try_on_takes_a_converted_network_as_it_takes_its_checkpoint(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    file, converted = tmp_path / "last.ckpt", tmp_path / "network.safetensors"
+    save_checkpoint(tiny("stage=stage3"), ("denoiser.", "garment.", "control."), file)
+    convert(file, converted, whole_network=True)
+    left, right = load_system(file), load_system(converted)
+    assert (right.weights, right.step) == (left.weights, left.step) == ("ema", 7)
+    assert right.system.config == left.system.config
+    for name, value in left.system.network.state_dict().items():
+        assert torch.equal(value, right.system.network.state_dict()[name]), name
