@@ -122,7 +122,11 @@ class AncestralSolver:
 
 
 class DdimSolver:
-    """DDIM (Song et al. 2021), equation 12."""
+    """DDIM (Song et al. 2021), equation 12.
+
+    Ours, since diffusers' takes even strides from 0 alone: the reference's steps end at the last
+    timestep. Where both can take the same timesteps they are equal (a test).
+    """
 
     def __init__(self, diffusion: RespacedDiffusion, eta: float) -> None:
         self._diffusion, self._eta = diffusion, eta

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from inference.solvers import (
+    DdimSolver,
     SamplerConfig,
     build_solver,
     clip_prediction,
     evenly_in_log_snr,
 )
-from models.diffusion import DiffusionConfig, GaussianDiffusion
+from models.diffusion import DiffusionConfig, GaussianDiffusion, RespacedDiffusion
 
 DIFFUSION = GaussianDiffusion(DiffusionConfig())
 ALPHAS = DIFFUSION.schedule.alphas_cumprod.float()
@@ -79,6 +80,29 @@ def test_one_ddim_step_is_equation_12():
     x0 = (latents - (1 - ALPHAS[now]).sqrt() * noise) / ALPHAS[now].sqrt()
     expected = ALPHAS[below].sqrt() * x0 + (1 - ALPHAS[below]).sqrt() * noise
     assert torch.allclose(solver.step(3, prediction, latents, None), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.6])
+def test_ddim_equals_diffusers_where_both_take_the_same_timesteps(eta):
+    """Theirs knows only even strides, ours also the reference's, which end at the last step."""
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    theirs = DDIMScheduler(beta_start=1e-4, beta_end=2e-2, clip_sample=False)
+    theirs.set_timesteps(10)
+    kept = RespacedDiffusion(DIFFUSION.schedule, theirs.timesteps.flip(0), learned_range=True)
+    ours = DdimSolver(kept, eta)
+    assert ours.timesteps == theirs.timesteps.tolist()
+    generator = torch.Generator().manual_seed(0)
+    latents = other = torch.randn(2, 4, 3, 2, 2, generator=generator)
+    for position, timestep in enumerate(ours.timesteps):
+        noise = torch.randn(latents.shape, generator=generator)
+        predicted = exact_prediction(latents, timestep, 0.5)
+        spread = eta if timestep else 0.0  # theirs adds noise to the last step as well
+        other = theirs.step(
+            predicted[:, :4], timestep, other, spread, variance_noise=noise if spread else None
+        ).prev_sample
+        latents = ours.step(position, predicted, latents, noise)
+        assert torch.allclose(latents, other, atol=1e-4)
 
 
 def test_the_first_multistep_step_is_of_first_order_and_equals_ddims():
