@@ -1,18 +1,28 @@
-// Tables sort by a click on their header; videos of a group play in step.
+// Tables sort by a click on their header, missing values last; videos of a group play in step.
 for (const table of document.querySelectorAll("table.sortable")) {
-  table.querySelectorAll("th").forEach((header, column) => {
-    let ascending = false;
-    const value = (row) => row.cells[column].dataset.value ?? row.cells[column].innerText;
-    header.onclick = () => {
-      ascending = !ascending;
-      const body = table.tBodies[0];
+  const headers = [...table.querySelectorAll("th")];
+  headers.forEach((header, column) => {
+    const value = (row) => {
+      const { dataset, innerText } = row.cells[column];
+      return dataset.value === undefined ? innerText : Number(dataset.value);
+    };
+    const sort = () => {
+      const isRising = header.getAttribute("aria-sort") !== "ascending";
+      headers.forEach((other) => other.removeAttribute("aria-sort"));
+      header.setAttribute("aria-sort", isRising ? "ascending" : "descending");
+      const hasNumbers = [...table.tBodies[0].rows].some((row) => typeof value(row) === "number");
+      const isMissing = (found) => hasNumbers && typeof found !== "number";
       const compare = (a, b) => {
         const [x, y] = [value(a), value(b)];
-        const difference = x - y;
-        return (isNaN(difference) ? x.localeCompare(y) : difference) * (ascending ? 1 : -1);
+        if (isMissing(x) || isMissing(y)) return isMissing(x) - isMissing(y);
+        const difference = hasNumbers ? x - y : x.localeCompare(y, undefined, { numeric: true });
+        return isRising ? difference : -difference;
       };
-      [...body.rows].sort(compare).forEach((row) => body.append(row));
+      table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
     };
+    header.tabIndex = 0;
+    header.onclick = sort;
+    header.onkeydown = (event) => event.key === "Enter" && sort();
   });
 }
 for (const group of document.querySelectorAll(".sync")) {

@@ -21,14 +21,24 @@ STYLE = (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
 SCRIPT = (Path(__file__).with_suffix(".js")).read_text(encoding="utf-8")
 
 
-def page(title: str, lead: str, sections: Sequence[str]) -> str:
-    """A whole page. ``title`` is text; ``lead`` and ``sections`` are HTML."""
+def page(
+    title: str, lead: str, sections: Sequence[str], *, style: str = "", script: str = ""
+) -> str:
+    """A whole page.
+
+    Args:
+        title: text.
+        lead: HTML below the title.
+        sections: HTML, one after the other.
+        style: CSS that this page has beyond all pages'.
+        script: the same in JavaScript.
+    """
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body><main>"
         f'<h1>{escape(title)}</h1><p class="lead">{lead}</p>{"".join(sections)}'
-        f"</main><script>{SCRIPT}</script></body></html>\n"
+        f"</main><script>{SCRIPT}{script}</script></body></html>\n"
     )
 
 

@@ -20,7 +20,7 @@ from datasets.densepose import paste_iuv, render_densepose
 from datasets.parts import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
-from training.evaluation_report import score_table
+from training.evaluation_report_tables import score_table
 from training.metrics.results import find_result, read_result
 from training.report import read_scalars, smooth
 

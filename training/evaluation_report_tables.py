@@ -1,0 +1,239 @@
+"""Tables of an evaluation: scores with intervals, published numbers, every video, rows to paste."""
+
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+from datasets import webpage
+from training.metrics.published import VVT_PAIRED, PublishedRow
+
+SOURCE_COPIED = "source copied"
+"""Paired it is the truth itself: never marked as the best."""
+ABSENT = "–"
+PUBLISHED_KEYS = ("ssim", "lpips", "vfid_i3d", "vfid_resnext")
+
+
+def score_table(metrics: dict[str, Any], content: dict[str, Any]) -> str:
+    """The table of one pairing: methods down, metrics across, the best of each column bold.
+
+    Metrics that nobody here could measure stand last, with the reason.
+    """
+    columns = sorted(metrics["metrics"], key=lambda metric: not _is_measured(metric, content))
+    header = ["method", *map(_column, columns)]
+    best = {metric["key"]: _best(metric, content["rows"]) for metric in columns}
+    rows: list[list[object]] = []
+    for row in content["rows"]:
+        name = escape(row["method"])
+        cells: list[object] = [webpage.Html(f"<i>{name}</i>" if row["is_baseline"] else name)]
+        for metric in columns:
+            score = row["scores"][metric["key"]]
+            cells.append(_score_cell(score, is_best=score.get("value") == best[metric["key"]]))
+        rows.append(cells)
+    return webpage.table(header, rows)
+
+
+def gaps(metrics: dict[str, Any]) -> str:
+    """What could not be measured, why, and what to do; nothing where all was."""
+    found: dict[str, dict[str, list[str]]] = {}  # reason -> metric -> pairings
+    notes: list[str] = []
+    for pairing, content in metrics["pairings"].items():
+        for metric in metrics["metrics"]:
+            for reason in {row["scores"][metric["key"]].get("gap") for row in content["rows"]}:
+                if reason is not None:
+                    pairings = found.setdefault(reason, {}).setdefault(metric["label"], [])
+                    pairings.append(pairing)
+        rejected = content.get("rejected") or []
+        if rejected:
+            named = ", ".join(escape(f"{one['id']} ({one['code']})") for one in rejected)
+            notes.append(
+                f"<b>{len(rejected)} {pairing} videos</b> of the benchmark could not be prepared "
+                f"and are not in these numbers: {named}"
+            )
+    for reason, labels in found.items():
+        groups: dict[str, list[str]] = {}
+        for label, pairings in labels.items():
+            where = "" if len(pairings) == len(metrics["pairings"]) else f" ({pairings[0]})"
+            groups.setdefault(where, []).append(label)
+        named = ", ".join(f"{', '.join(names)}{where}" for where, names in groups.items())
+        notes.append(f"<b>{escape(named)}</b>: {_code(reason)}")
+    items = "".join(f"<li>{note}</li>" for note in notes)
+    return f'<ul class="gaps">{items}</ul>' if notes else ""
+
+
+def definitions(metrics: dict[str, Any]) -> str:
+    """What each metric is, folded away."""
+    inner = "".join(
+        f"<dt>{escape(_heading(metric))}</dt><dd>{escape(metric['definition'])}</dd>"
+        for metric in metrics["metrics"]
+        if metric.get("definition")
+    )
+    return f"<details><summary>What the columns mean</summary><dl>{inner}</dl></details>"
+
+
+def published_table(metrics: dict[str, Any]) -> str:
+    """Our paired rows on VVT above the papers' own; two columns for the two scales of ResNeXt."""
+    header = [
+        "method", "SSIM ↑", "LPIPS ↓", "VFID-I3D ↓", "VFID-ResNeXt ↓, old scale",
+        "VFID-ResNeXt ↓, this scale", "protocol",
+    ]  # fmt: skip
+    rows: list[list[object]] = []
+    for row in metrics["pairings"]["paired"]["rows"]:
+        if row["is_baseline"]:
+            continue
+        shown = [_score_cell(row["scores"][key], is_best=False) for key in PUBLISHED_KEYS]
+        name = webpage.Html(f"<b>{escape(row['method'])}</b>")
+        rows.append([name, *shown[:3], "", shown[3], metrics["protocol"]["name"]])
+    for entry in VVT_PAIRED:
+        rows.append([entry.method, *_published_cells(entry), "as\u00a0published"])
+    note = (
+        '<p class="note">VVT test videos, paired, 256x192, as the papers print them. VFID-ResNeXt '
+        "exists on two scales that never share a column. LPIPS differs by backbone, SSIM by "
+        "resolution and implementation: a published number is a neighbour, not a rival, unless "
+        "the protocol is the same.</p>"
+    )
+    return webpage.table(header, rows) + note
+
+
+def video_table(metrics: dict[str, Any], content: dict[str, Any], shown: Sequence[str]) -> str:
+    """Every video of the method, sortable by any column; ids in ``shown`` open the player."""
+    videos = content["rows"][0]["videos"]
+    keys = [
+        metric["key"]
+        for metric in metrics["metrics"]
+        if any(video["values"].get(metric["key"]) is not None for video in videos)
+    ]
+    labels = {metric["key"]: _column(metric) for metric in metrics["metrics"]}
+    rows: list[list[object]] = []
+    for video in videos:
+        values = [video["values"].get(key) for key in keys]
+        cells = [ABSENT if value is None else float(value) for value in values]
+        rows.append([_opener(video["id"], shown), video["num_frames"], *cells])
+    return webpage.table(
+        ["video", "frames", *[labels[key] for key in keys]], rows, is_sortable=True
+    )
+
+
+def paste_blocks(metrics: dict[str, Any]) -> str:
+    """The scores as Markdown and as LaTeX, each with a button that copies it."""
+    blocks: list[str] = []
+    for title, compose in (("Markdown", markdown_rows), ("LaTeX", latex_rows)):
+        text = "\n\n".join(compose(metrics, pairing) for pairing in metrics["pairings"])
+        blocks.append(
+            f'<div class="paste"><div class="head"><b>{title}</b><button type="button">Copy'
+            f"</button></div><pre>{escape(text)}</pre></div>"
+        )
+    return "".join(blocks)
+
+
+def markdown_rows(metrics: dict[str, Any], pairing: str) -> str:
+    """One pairing as a Markdown table, preceded by a line that says what the numbers are."""
+    keys, rows = _paste_rows(metrics, pairing, lambda value: f"{value:.4g}")
+    header = ["method", *keys.values()]
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join([_setting(metrics, pairing) + "\n", *[f"| {' | '.join(r)} |" for r in lines]])
+
+
+def latex_rows(metrics: dict[str, Any], pairing: str) -> str:
+    r"""One pairing as rows of a LaTeX tabular, the header as a comment."""
+    keys, rows = _paste_rows(metrics, pairing, lambda value: f"${value:.4g}$")
+    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$"}
+
+    def plain(text: str) -> str:
+        text = re.sub(r"([_%&#])", r"\\\1", text)
+        return re.sub("[↑↓Δ]", lambda found: arrows[found[0]], text)
+
+    header = " & ".join(["method", *map(plain, keys.values())])
+    body = [" & ".join([plain(row[0]), *row[1:]]).replace(ABSENT, "--") + r" \\" for row in rows]
+    return "\n".join([f"% {_setting(metrics, pairing)}", f"% {header} \\\\", *body])
+
+
+def _paste_rows(
+    metrics: dict[str, Any], pairing: str, show: Callable[[float], str]
+) -> tuple[dict[str, str], list[list[str]]]:
+    """Columns that have a value, and a row for each method."""
+    content = metrics["pairings"][pairing]
+    rows = content["rows"]
+    keys = {
+        metric["key"]: _heading(metric)
+        for metric in metrics["metrics"]
+        if _is_measured(metric, content)
+    }
+    lines = [
+        [row["method"], *[
+            show(row["scores"][key]["value"]) if "value" in row["scores"][key] else ABSENT
+            for key in keys
+        ]]
+        for row in rows
+    ]  # fmt: skip
+    return keys, lines
+
+
+def _setting(metrics: dict[str, Any], pairing: str) -> str:
+    content, size = metrics["pairings"][pairing], metrics["resolution"]
+    return (
+        f"{metrics['benchmark']}, {pairing}: {content['num_videos']} videos, "
+        f"{content['num_clips']} clips, {size['height']}x{size['width']}, protocol "
+        f"{metrics['protocol']['name']}"
+    )
+
+
+def _heading(metric: dict[str, Any]) -> str:
+    return f"{metric['label']} {'↑' if metric['is_higher_better'] else '↓'}"
+
+
+def _column(metric: dict[str, Any]) -> str:
+    """The heading with its arrow kept on the last word's line."""
+    return _heading(metric).replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+
+
+def _is_measured(metric: dict[str, Any], content: dict[str, Any]) -> bool:
+    return any("value" in row["scores"][metric["key"]] for row in content["rows"])
+
+
+def _opener(identity: str, shown: Sequence[str]) -> object:
+    name = next((name for name in shown if name.partition("/")[2] == identity), None)
+    if name is None:
+        return identity
+    return webpage.Html(
+        f'<button type="button" class="link" data-open="{escape(name, quote=True)}">'
+        f"{escape(identity)}</button>"
+    )
+
+
+def _score_cell(score: dict[str, Any], *, is_best: bool) -> object:
+    if "value" not in score:
+        why = escape(score["gap"], quote=True)
+        short = escape(score["gap"].partition(":")[0])
+        return webpage.Html(f'<small class="note" title="{why}">{short}</small>')
+    value = f"{score['value']:.4g}"
+    shown = f"<b>{value}</b>" if is_best else value
+    if score.get("interval"):
+        low, high = score["interval"]
+        shown += f'<br><small class="note" style="white-space:nowrap">{low:.3g}–{high:.3g}</small>'
+    return webpage.Html(shown)
+
+
+def _best(metric: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float | None:
+    values = [
+        row["scores"][metric["key"]]["value"]
+        for row in rows
+        if "value" in row["scores"][metric["key"]] and row["method"] != SOURCE_COPIED
+    ]
+    if not values:
+        return None
+    return max(values) if metric["is_higher_better"] else min(values)
+
+
+def _published_cells(entry: PublishedRow) -> list[str]:
+    frames = [f"{number:.3f}" for number in (entry.ssim, entry.lpips, entry.vfid_i3d)]
+    scales = [
+        "" if number is None else f"{number:.4g}"
+        for number in (entry.vfid_resnext_old, entry.vfid_resnext)
+    ]
+    return [*frames, *scales]
+
+
+def _code(text: str) -> str:
+    """Escaped, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
