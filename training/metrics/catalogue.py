@@ -7,6 +7,15 @@ metrics.json, the tables, the report and ``compare`` know it. What several metri
 through ``inputs.once`` (per result) or ``inputs.once_per_item`` (does not depend on the result).
 """
 
+from training.metrics.beyond import (
+    FLICKER,
+    GARMENT_COLOUR,
+    GARMENT_PATTERN,
+    IDENTITY,
+    LEAK,
+    SEAM,
+    TEMPORAL,
+)
 from training.metrics.metric import Metric
 from training.metrics.standard import (
     COLOUR_76,
@@ -30,4 +39,11 @@ METRICS: tuple[Metric, ...] = (
     KVD,
     COLOUR_2000,
     COLOUR_76,
+    GARMENT_COLOUR,
+    GARMENT_PATTERN,
+    LEAK,
+    IDENTITY,
+    FLICKER,
+    TEMPORAL,
+    SEAM,
 )

@@ -52,25 +52,25 @@ def source_motion(source: UInt8[np.ndarray, "t h w 3"]) -> list[Motion]:
 
 def flicker_excess(
     result: UInt8[np.ndarray, "t h w 3"],
-    reference: UInt8[np.ndarray, "t h w 3"],
     region: Bool[np.ndarray, "t h w"],
     motions: Sequence[Motion],
+    reference_change: Float[np.ndarray, " t"],
 ) -> Float[np.ndarray, " t"]:
     """How much more the result changes along the source's motion than the reference does.
 
     Args:
         result: RGB frames.
-        reference: the truth where it is known, else the source; RGB frames of the same size.
         region: True where the frame was painted.
         motions: ``source_motion`` of the source.
+        reference_change: ``warped_change`` of the truth where it is known, else of the source, for
+            the same region and motions.
 
     Returns:
         Levels in [0, 255] per frame; 0 where the result is as steady as the reference or steadier.
         NaN in the first frame and where no painted pixel can be followed.
     """
-    ours = warped_change(result, region, motions)
-    real = warped_change(reference, region, motions)
-    return np.maximum(ours - real, 0.0)  # NaN stays NaN
+    excess = warped_change(result, region, motions) - reference_change
+    return np.maximum(excess, 0.0)  # NaN stays NaN
 
 
 def warped_change(

@@ -6,7 +6,8 @@ over 48 fixed directions spread evenly, of the 1-d Wasserstein distance of the p
 times 2. With the factor a pure shift of all colours by d Delta E (CIE76) measures d, as the mean of
 |cos| over directions is 1/2. Unlike ``colour_delta_e``, which compares two mean colours, it tells a
 garment of red and white stripes from a pink one. Insensitive to where the colours are. Light
-differs between a studio picture and a worn garment: a right garment has some 5 to 20, not 0.
+differs between a picture and a worn garment, so that a right garment does not have 0: eight
+rendered dancers are 2 to 6 from the picture of what they wear and 22 to 82 from the others'.
 """
 
 import numpy as np

@@ -1,12 +1,12 @@
 """Garment fidelity, pattern: which edges of which size and direction, wherever they are.
 
-The garment is brought to a fixed size (root of its area = 64 pixels). For four scales (Gaussians of
-1, 2, 4, 8 pixels: 1/64 to 1/8 of the garment) the gradient in CIELAB, times the scale (Lindeberg
-1998), is taken with all three channels together (structure tensor, Di Zenzo 1986), and its energy
-is gathered by direction into 8 bins of 22.5 degrees, as in a histogram of oriented gradients (Dalal
-and Triggs 2005) that covers the whole garment. The root of each bin's mean energy is a contrast in
-Delta E: 4 x 8 numbers. Smoothing uses the garment's pixels alone (normalised convolution, Knutsson
-and Westin 1993): its outline is no pattern.
+The garment is brought to a fixed size (root of its area = 64 pixels). For three scales (Gaussians
+of 1, 2 and 4 pixels: 1/64 to 1/16 of the garment) the gradient in CIELAB, times the scale
+(Lindeberg 1998), is taken with all three channels together (structure tensor, Di Zenzo 1986), and
+its energy is gathered by direction into 8 bins of 22.5 degrees, as in a histogram of oriented
+gradients (Dalal and Triggs 2005) that covers the whole garment. The root of each bin's mean energy
+is a contrast in Delta E: 3 x 8 numbers. Smoothing uses the garment's pixels alone (normalised
+convolution, Knutsson and Westin 1993): its outline is no pattern.
 
 The distance of two garments is that of Bray and Curtis (1957): sum |a - b| / sum (a + b), with a
 floor of 1 Delta E per bin, so that two plain garments with other folds are alike. It lies in
@@ -14,7 +14,9 @@ floor of 1 Delta E per bin, so that two plain garments with other folds are alik
 
 Insensitive to where the pattern is, to the garment's size in the frame and to a constant change of
 colour. Not to turning: stripes across and down are two patterns. Folds and shading count as
-pattern: a right garment has some 0.2 to 0.4, not 0.
+pattern, so that a right garment does not have 0: twelve rendered dancers are 0.10 from the picture
+of what they wear and 0.27 from the eleven others', on average; ten of them are nearest to their
+own.
 """
 
 import cv2
@@ -25,10 +27,10 @@ from training.metrics.garment_picture import garment_outline, shrink
 from training.metrics.lab import to_lab
 
 UNIT = 64  # pixels: root of the garment's area when measured
-SCALES = (1.0, 2.0, 4.0, 8.0)  # pixels
+SCALES = (1.0, 2.0, 4.0)  # pixels
 NUM_ORIENTATIONS = 8
 FLOOR = 1.0  # Delta E per bin
-RIM = 0.03
+RIM = 0.06
 
 Pattern = Float[np.ndarray, "scales orientations"]
 """Contrast in Delta E for each scale and gradient direction (bin 0 = stripes that run down)."""

@@ -5,7 +5,8 @@ at that place than to any colour of the asked garment. Only places that can tell
 the source's own colour is at least 20 Delta E (CIE76) from all colours of the asked garment; two
 white garments tell nothing. Leak = leaking places / places that can tell: 0 = nothing left, 1 = the
 source as it was. The measure is ours. It looks at colours at their place: an old pattern in the new
-colours is the pattern distance's business.
+colours is the pattern distance's business. Eight rendered dancers in another garment (the perfect
+result) have 0.00 to 0.014.
 """
 
 import numpy as np
