@@ -25,10 +25,15 @@ from safetensors.torch import (
 from torch import Tensor
 
 SAFETENSORS = ".safetensors"
-_PROVENANCE = "provenance"
+_PROVENANCE = "viton-dit"
 """The one key of our metadata, JSON: safetensors writes several in an order that changes."""
 
 _REFUSED = re.compile(r"GLOBAL (\S+)")
+_NO_WEIGHTS = {
+    b"PK\x03\x04": "it is cut short; copy or download it again",
+    b"version https://git-lfs": "it is a Git LFS pointer; fetch the file itself (git lfs pull)",
+    b"<": "it is a web page; download the file itself",
+}
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 """What torch's unpickler raises on bytes that are no pickle of weights."""
 
@@ -65,10 +70,9 @@ def read_torch_file(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} is not a readable checkpoint: there is no such file")
     is_zip = zipfile.is_zipfile(path)
-    if not is_zip and _begins_as_zip(path):
-        raise ValueError(
-            f"{path} is not a readable checkpoint: it is cut short; copy or download it again"
-        )
+    for beginning, reason in _NO_WEIGHTS.items():
+        if not is_zip and _begins_with(path, beginning):
+            raise ValueError(f"{path} is not a readable checkpoint: {reason}")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
@@ -76,7 +80,11 @@ def read_torch_file(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal(path, str(error))) from error
     except _DAMAGED as error:
-        raise ValueError(f"{path} is not a readable checkpoint: {_line(error)}") from error
+        kind = type(error).__name__
+        raise ValueError(
+            f"{path} is not a readable checkpoint: nothing that torch.save wrote"
+            f" ({kind}: {_line(error)})"
+        ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of weights")
     return cast("dict[str, Any]", content)
@@ -112,10 +120,10 @@ def write_weights(
         ValueError: the disk refuses it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     metadata = {_PROVENANCE: json.dumps(provenance, sort_keys=True)} if provenance else None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         aside.touch()
         mode = aside.stat().st_mode  # as any new file's; safetensors leaves it to the owner alone
         save_file(_separate(tensors), aside, metadata=metadata)
@@ -124,7 +132,8 @@ def write_weights(
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} could not be written: {_line(error)}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        if aside.exists():
+            aside.unlink()
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
@@ -172,17 +181,20 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return apart
 
 
-def _begins_as_zip(path: Path) -> bool:
+def _begins_with(path: Path, beginning: bytes) -> bool:
     with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+        return file.read(len(beginning)) == beginning
 
 
 def _refusal(path: Path, message: str) -> str:
     """One sentence out of torch's page about what a weights-only load will not build."""
     found = _REFUSED.search(message)
     if found is None:
-        reason = message.rpartition("WeightsUnpickler error:")[2].strip().splitlines()
-        return f"{path} is not a readable checkpoint: {reason[0] if reason else 'no weights'}"
+        reason = message.rpartition("WeightsUnpickler error:")[2].split("\n\nCheck the doc")[0]
+        return (
+            f"{path} is not a readable checkpoint: nothing that torch.save wrote"
+            f" ({' '.join(reason.split())})"
+        )
     return (
         f"{path} is not a readable checkpoint: beside tensors it holds {found[1]}, and no code that"
         " a file names is run here; if you trust the file, save its state dict alone (a dict of"

@@ -63,6 +63,8 @@ def test_code_in_a_file_is_never_run(tmp_path, save, capsys):
 def test_files_that_hold_no_weights_are_refused_in_a_sentence_that_names_them(tmp_path):
     (tmp_path / "text.pth").write_text("no weights here")
     (tmp_path / "text.safetensors").write_text("no weights here")
+    (tmp_path / "lfs.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0")
+    (tmp_path / "page.pth").write_text("<!doctype html>")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps({"weight": 1}))
     with zipfile.ZipFile(tmp_path / "photos.pth", "w") as archive:
         archive.writestr("photo.txt", "no weights here")
@@ -74,10 +76,12 @@ def test_files_that_hold_no_weights_are_refused_in_a_sentence_that_names_them(tm
     (tmp_path / "short.pth").write_bytes(whole.read_bytes()[:2000])
     for name, message in (
         ("absent.pth", "no such file"),
-        ("text.pth", "is not a readable checkpoint"),
+        ("text.pth", "nothing that torch.save wrote"),
+        ("lfs.pth", "Git LFS pointer"),
+        ("page.pth", "a web page; download the file itself"),
         ("text.safetensors", "is not a readable safetensors file"),
         ("absent.safetensors", "is not a readable safetensors file"),
-        ("plain.pth", "is not a readable checkpoint"),
+        ("plain.pth", "nothing that torch.save wrote"),
         ("photos.pth", "is not a readable checkpoint"),
         ("list.pth", "holds a list"),
         ("mixed.pth", "no tensors: epoch"),
@@ -141,6 +145,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     (tmp_path / "folder.safetensors" / "inside").mkdir(parents=True)
     with pytest.raises(ValueError, match="could not be written"):
         write_weights(tmp_path / "folder.safetensors", {"x": torch.ones(1)})
+    with pytest.raises(ValueError, match="could not be written"):
+        write_weights(path / "below a file", {"x": torch.ones(1)})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.safetensors", "kept.safetensors"]
 
 
