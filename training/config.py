@@ -104,7 +104,7 @@ class TrainConfig:
     max_steps: int = 10_000
     init_from: str | None = None  # a training checkpoint: runs/<stage before>/checkpoints/last
     init_weights: str = "ema"  # which of its weights, where it has both; or raw
-    trunk_weights: str | None = None  # a public Open-Sora v1.0 file, for stage 1
+    trunk_weights: str | None = None  # for stage 1: public, Open-Sora v1.0 or PixArt-alpha
     resume: str = "auto"  # auto: go on where the run's own checkpoint is; never: refuse to
     parts: list[str] = field(default_factory=list)  # empty: as the stage needs
     system: SystemConfig = field(default_factory=SystemConfig)
