@@ -99,6 +99,7 @@ class TryOnPipeline:
         sampler: SamplerConfig | None = None,
         long_video: LongVideoConfig | None = None,
         precision: str = "auto",
+        compile: bool = False,
         perception: Perception | None = None,
     ) -> "TryOnPipeline":
         """Load a training checkpoint of stage 2 or 3.
@@ -110,6 +111,7 @@ class TryOnPipeline:
             sampler: see ``SamplerConfig``.
             long_video: see ``LongVideoConfig``.
             precision: float32, bfloat16, or auto: bfloat16 on CUDA.
+            compile: compile the blocks at first use; see ``Painter``.
             perception: makes the conditions; None chooses at first use.
 
         Raises:
@@ -118,7 +120,7 @@ class TryOnPipeline:
         """
         loaded = load_system(path, weights)
         return cls(
-            Painter(loaded.system, device, sampler, long_video, precision),
+            Painter(loaded.system, device, sampler, long_video, precision, compile),
             perception=perception,
             report={
                 "checkpoint": loaded.checkpoint,

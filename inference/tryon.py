@@ -50,6 +50,7 @@ class TryOnConfig:
         paste_back: outside the mask keep the source's own pixels.
         device: auto, cpu, cuda, ...
         precision: auto, float32 or bfloat16.
+        compile: compile the blocks at first use: pays for long videos on a GPU.
         perception: auto, embedded or installed; see docs/curation.md.
         sampler: solver, steps, guidance.
         long_video: windows of videos longer than the network's.
@@ -66,6 +67,7 @@ class TryOnConfig:
     paste_back: bool = True
     device: str = "auto"
     precision: str = "auto"
+    compile: bool = False
     perception: str = "auto"
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
@@ -94,6 +96,7 @@ def main(argv: list[str]) -> int | None:
         sampler=config.sampler,
         long_video=config.long_video,
         precision=config.precision,
+        compile=config.compile,
         perception=choose_perception(config.perception),
     )
     start = time.monotonic()

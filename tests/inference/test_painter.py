@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import asdict
 
 import numpy as np
@@ -8,6 +9,7 @@ from configs.errors import ConfigError, DataError
 from inference.long_video import LongVideoConfig
 from inference.painter import Painter, load_system, paste_back
 from inference.solvers import SamplerConfig
+from models.viton_dit import Conditions
 
 FAST = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
 
@@ -70,11 +72,30 @@ def test_the_seed_decides_and_so_does_every_condition(painter):
         assert (first != painter.paint(*changed, seed=1)).mean() > 0.02, place
 
 
+def test_blocks_kept_in_bfloat16_give_the_bits_that_autocast_alone_gives(tiny_system):
+    tiny_system = deepcopy(tiny_system)  # a painter takes it over
+    network = tiny_system.network
+    latents = torch.randn(1, 4, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+
+    def predict() -> torch.Tensor:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            caption = network.encode_caption(*tiny_system.captions(1))
+            garment = network.encode_garment(latents[:, :, 0], caption)
+            conditions = network.project(Conditions(caption=caption, garment=garment))
+            return network(latents, torch.tensor([400]), conditions)
+
+    cast_at_each_use = predict()
+    Painter(tiny_system, "cpu", FAST, precision="bfloat16")
+    assert network.denoiser.blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    assert network.denoiser.blocks[0].scale_shift_table.dtype == torch.float32
+    assert torch.equal(predict(), cast_at_each_use)
+
+
 def test_bfloat16_stays_near_float32(tiny_system):
     job = make_job(3, 32, 48)
     sampler = SamplerConfig(solver="ddim", num_steps=2, guidance_scale=1.0, clip=3.0)
     exact = Painter(tiny_system, "cpu", sampler, precision="float32").paint(*job)
-    rough = Painter(tiny_system, "cpu", sampler, precision="bfloat16").paint(*job)
+    rough = Painter(deepcopy(tiny_system), "cpu", sampler, precision="bfloat16").paint(*job)
     assert np.abs(exact.astype(float) - rough).mean() < 8
 
 
