@@ -1,8 +1,9 @@
 """The one block all three networks are built of, and the layer that ends the trunk.
 
 Source: Open-Sora v1.0.0, ``STDiTBlock`` (``opensora/models/stdit/stdit.py``) and
-``T2IFinalLayer``; what is new here is ``fusion``, the cross attention to a garment.
-Attribute names are a checkpoint contract.
+``T2IFinalLayer``. Attribute names are a checkpoint contract. What differs from the source:
+``fusion``, the cross attention to a garment; modulation may differ from frame to frame; caption and
+garment may come as keys and values made beforehand; no drop path (its rate is 0 there).
 """
 
 import torch

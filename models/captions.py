@@ -1,4 +1,8 @@
-"""What the networks know of a caption: its embedded tokens, and what each block looks at."""
+"""What the networks know of a caption: its embedded tokens, and what each block looks at.
+
+Source: Open-Sora v1.0.0 embeds and projects the caption at every step; it never changes, so here
+that is done once.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

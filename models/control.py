@@ -1,6 +1,8 @@
 """The ID ControlNet: person, pose and mask -> residuals for the first blocks of the denoiser.
 
-Source: VITON-DiT (arXiv 2405.18326), Figure 2; zero layers as in ControlNet and PixArt-delta.
+Source: VITON-DiT (arXiv 2405.18326), Figure 2; zero layers as in ControlNet and PixArt-delta. What
+differs from these two: block i serves the denoiser's block i (a transformer has no skip connections
+to join), and the blocks look at the garment as well.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,8 @@
 Source: Open-Sora v1.0.0 ``opensora/schedulers/iddpm`` (after OpenAI's improved diffusion and
 DiT): linear betas, noise prediction, learned-range variance, MSE + variational bound in bits.
 Velocity prediction (Salimans and Ho 2022, appendix D) is ours, for networks that start from
-nothing. Tables are computed in float64 and read in float32.
+nothing. What differs from the source: losses come one number per latent, so that frames and regions
+can be weighed; predictions are never clipped here. Tables are computed in float64, read in float32.
 """
 
 import math

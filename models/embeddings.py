@@ -1,7 +1,9 @@
 """How latents, positions, timesteps and captions become vectors of the network's width.
 
 Source: Open-Sora v1.0.0, ``opensora/models/layers/blocks.py``. Attribute names are a checkpoint
-contract (``x_embedder.proj``, ``t_embedder.mlp``, ``y_embedder.y_proj``): do not rename them.
+contract (``x_embedder.proj``, ``t_embedder.mlp``, ``y_embedder.y_proj``): do not rename them. What
+differs from the source: positions are made for the grid at hand instead of stored; timesteps stay
+in float32 whatever the weights are; tokens leave the patch embedding in the weights' type.
 """
 
 import math

@@ -2,7 +2,8 @@
 
 What it hands on for block i of the denoiser is the hidden state at the input of its own block i's
 spatial attention (VITON-DiT, arXiv 2405.18326, Figure 2). The last tap is thus the output of block
-N - 2: N taps, N - 1 blocks built. An N-th block would never get a gradient.
+N - 2: N taps, N - 1 blocks built. An N-th block would never get a gradient. What the source leaves
+open: the extractor runs at timestep 0, and its taps are normalised (LayerNorm without affine).
 """
 
 from collections.abc import Callable, Sequence

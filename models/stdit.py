@@ -2,7 +2,8 @@
 
 Source: Open-Sora v1.0.0 (Apache-2.0), ``opensora/models/stdit/stdit.py``. A bare ``STDiT`` has
 exactly the keys of its checkpoints, but ``pos_embed*``: positions are recomputed for the grid at
-hand. Inside VitonDiT every block also has a ``fusion``.
+hand. What differs from the source: inside VitonDiT every block also has a ``fusion``; timesteps may
+differ from frame to frame; captions are dropped by ``VitonDiT``, not here; no sequence parallelism.
 """
 
 from collections.abc import Sequence

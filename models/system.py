@@ -1,4 +1,7 @@
-"""All that a checkpoint needs to run: networks, codec, captions and diffusion from one config."""
+"""All that a checkpoint needs to run: networks, codec, captions and diffusion from one config.
+
+Ours: VITON-DiT (arXiv 2405.18326) names the parts, what binds them here is one ``SystemConfig``.
+"""
 
 from dataclasses import dataclass, field
 

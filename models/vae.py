@@ -1,8 +1,9 @@
 """Between pixels and latents: the codec's interface, and the KL autoencoder of real runs.
 
-Both codecs work frame by frame, at one latent per 8 x 8 pixels, and are never trained. The one
-without weights is in ``dct.py``. Memory: frames go through in configured batches, each frame by
-itself (diffusers calls that slicing), and a decoder may take a frame in tiles.
+Source: stabilityai/sd-vae-ft-ema through diffusers, as Open-Sora v1.0 uses it; what differs: the
+posterior's mean is taken, nothing is drawn. Both codecs work frame by frame, at one latent per
+8 x 8 pixels, and are never trained. The one without weights is in ``dct.py``. Memory: frames go
+through in configured batches (what diffusers calls slicing), and a decoder may work in tiles.
 """
 
 import logging
