@@ -1,14 +1,16 @@
-"""Benchmarks prepared once: masks and DensePose for videos that come as folders of frames.
+"""Benchmarks prepared once: masks and DensePose for the videos of a published test set.
 
 ``python -m curation.run configs/curate.yaml bench=vvt`` reads the VVT folder (datasets/vvt.py),
-makes the tracks of every test video with the same models and stages as curation, and packs them
-with the product photographs into ``<folder>/shards/bench-*.tar``. No frame is left out.
+``bench=vivid_s`` that of ViViD-S (datasets/vivid.py), makes the tracks of every test video with the
+same models and stages as curation, and packs them with the product photographs into
+``<folder>/shards/bench-*.tar``. No frame is left out; a video that a stage refuses is named in
+``shards/rejected.json``.
 """
 
 import functools
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,23 +34,46 @@ from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.storage import store_folder
 from curation.video import decode_jpeg
+from datasets.vivid import VividClip, clip_frames, frame_rate, read_vivid
 from datasets.vvt import VvtItem, read_vvt
 
 logger = logging.getLogger(__name__)
 
-BENCHMARKS = ("vvt",)
+BENCHMARKS = ("vvt", "vivid_s")
 VVT_FPS = 30.0
 """The frames carry no rate; it only decides how fast a report plays them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FramesJob:
-    """One person's frames, and the garments to be put on them."""
+class Fitting:
+    """One sample: a garment to be put on a video."""
 
-    name: str
-    items: list[VvtItem]
+    bench_id: str
+    own_garment: Path
+    target: Path | None  # the picture to put on; None: nothing but the garment that is worn
+    record: dict[str, Any]  # what the sample's json says besides
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramesJob:
+    """The frames of one video, and the garments to be put on them."""
+
+    name: str  # path below the benchmark's folder
+    pictures: list[Path]  # a file a frame; or one video, of which
+    frame_range: tuple[int, int] | None  # these frames are taken
+    fps: float
+    category: str
+    fittings: list[Fitting]
+    ids: dict[str, list[str]]  # pairing -> the items that are lost without it
     sha256: str
     fingerprint: str
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that the benchmark asks for."""
+        if self.frame_range is None:
+            return len(self.pictures)
+        return self.frame_range[1] - self.frame_range[0]
 
 
 def prepare_jobs(config: CurateConfig) -> tuple[CurateConfig, list[FramesJob]]:
@@ -59,29 +84,89 @@ def prepare_jobs(config: CurateConfig) -> tuple[CurateConfig, list[FramesJob]]:
         DataError: its folder is missing or incomplete.
     """
     root = benchmark_root(config)
-    items = read_vvt(root)
     config = replace(config, out=str(root), duplicates=replace(config.duplicates, enabled=False))
     perception = choose_perception(config.perception, config.weights)
     infos = {role: asdict(info) for role, info in perception.infos().items()}
+    deciding = functools.partial(fingerprint, infos, config.stage_settings())
+    if config.bench == "vvt":
+        return config, _vvt_jobs(read_vvt(root), config.agnostic.category, deciding)
+    return config, [_vivid_job(clip, root, deciding) for clip in read_vivid(root)]
+
+
+def _vvt_jobs(
+    items: Sequence[VvtItem], category: str, deciding: Callable[..., str]
+) -> list[FramesJob]:
     people: dict[str, list[VvtItem]] = {}
     for item in items:
         people.setdefault(item.person_id, []).append(item)
     jobs: list[FramesJob] = []
     for person_id, theirs in sorted(people.items()):
-        paths = theirs[0].frame_paths
+        fittings = [
+            Fitting(
+                bench_id=person_id if item.is_paired else f"{person_id}_{item.garment_id}",
+                own_garment=item.own_garment_path,
+                target=item.garment_path,
+                record={"paired": item.is_paired, "garment_id": item.garment_id},
+            )
+            for item in theirs
+        ]
         garments = [path for item in theirs for path in (item.garment_path, item.own_garment_path)]
-        deciding = fingerprint(
-            infos, config.stage_settings(), [_sha256([path]) for path in garments]
-        )
+        unpaired = [f.bench_id for f in fittings if not f.record["paired"]]
         jobs.append(
             FramesJob(
                 name=f"test_frames/{person_id}",
-                items=theirs,
-                sha256=_sha256(paths),
-                fingerprint=deciding,
+                pictures=theirs[0].frame_paths,
+                frame_range=None,
+                fps=VVT_FPS,
+                category=category,
+                fittings=fittings,
+                ids={"paired": [person_id], "unpaired": unpaired},
+                sha256=_sha256(theirs[0].frame_paths),
+                fingerprint=deciding([_sha256([path]) for path in garments]),
             )
         )
-    return config, jobs
+    return jobs
+
+
+def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> FramesJob:
+    """A clip with its first other garment in one sample, and a sample for each further one."""
+    name = clip.video_path.relative_to(root).as_posix()
+    said = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
+    own = clip.own_garment_path
+    fittings = [Fitting(bench_id=clip.id, own_garment=own, target=None, record=said)]
+    if clip.other_garment_paths:
+        first, *further = clip.other_garment_paths
+        fittings = [
+            Fitting(
+                bench_id=clip.id,
+                own_garment=own,
+                target=first,
+                record=said | {"garment_id": first.stem},
+            )
+        ]
+        fittings += [
+            Fitting(
+                bench_id=f"{clip.id}_{path.stem}",
+                own_garment=own,
+                target=path,
+                record=said | {"garment_id": path.stem},
+            )
+            for path in further
+        ]
+    unpaired = [fitting.bench_id for fitting in fittings if fitting.target is not None]
+    garments = [own, *clip.other_garment_paths]
+    where = f"{name}@{clip.first}-{clip.end}"
+    return FramesJob(
+        name=name,
+        pictures=[clip.video_path],
+        frame_range=(clip.first, clip.end),
+        fps=frame_rate(clip.video_path),
+        category=clip.category,
+        fittings=fittings,
+        ids={"paired": [clip.id], "unpaired": unpaired},
+        sha256=hashlib.sha256(f"{where} {_sha256([clip.video_path])}".encode()).hexdigest(),
+        fingerprint=deciding(clip.category, [_sha256([path]) for path in garments]),
+    )
 
 
 def benchmark_root(config: CurateConfig) -> Path:
@@ -112,36 +197,23 @@ def prepare_video(
     job: FramesJob,
     set_limit: Callable[[Limit], None],
 ) -> SourceResult:
-    """All tracks of one person's frames, once, and a sample for each garment."""
-    frames = _read_frames(job.items[0].frame_paths)
-    set_limit(Limit(seconds=config.time_limit_s(len(frames) / VVT_FPS)))
-    count, height, width = frames.shape[:3]
-    clip = Clip(
-        source=job.name,
-        source_sha256=job.sha256,
-        scene_start_s=0.0,
-        scene_end_s=count / VVT_FPS,
-        start_s=0.0,
-        end_s=count / VVT_FPS,
-        source_fps=VVT_FPS,
-        source_height=height,
-        source_width=width,
-        crop=(0, 0, height, width),
-        height=height,
-        width=width,
-        fps=VVT_FPS,
-        num_frames=count,
-        num_people=1,
-        split="bench",
-    )
+    """All tracks of one video's frames, once, and a sample for each garment."""
+    frames = _frames_of(job)
+    set_limit(Limit(seconds=config.time_limit_s(len(frames) / job.fps)))
+    if len(frames) != job.num_frames:
+        evidence = {"frames_asked": job.num_frames, "frames_there": len(frames)}
+        row = frames_row(job, code="range_beyond_end", evidence=evidence)
+        return SourceResult(row=row, clips=[], was_decoded=True)
+    clip = _clip_of(job, frames)
     found = perception.detector.detect(list(frames))
     people = [sample[0] if sample else None for sample in found]
     tracks: Tracks = Tracks(frames=frames, people=people)
     # a benchmark keeps every frame, so the filters of training clips are wide open
+    painted = replace(config.agnostic, category=job.category, min_coverage=0.0, max_area=1.0)
     stages = (
         MapSurface(estimator=perception.densepose, config=DensePoseConfig(min_mapped_share=0.0)),
         ParseClothes(parser=perception.parser, config=ParsingConfig(min_garment_share=0.0)),
-        MaskGarment(config=replace(config.agnostic, min_coverage=0.0, max_area=1.0)),
+        MaskGarment(config=painted),
     )
     for stage in stages:
         outcome = stage.process(clip, tracks)
@@ -157,34 +229,55 @@ def prepare_video(
             )
             return SourceResult(row=frames_row(job), clips=[row], was_decoded=True)
         clip, tracks = outcome
-    rows = [_sample(config, perception, job, item, clip, tracks) for item in job.items]
+    rows = [_sample(config, perception, job, fitting, clip, tracks) for fitting in job.fittings]
     return SourceResult(row=frames_row(job), clips=rows, was_decoded=True)
+
+
+def _clip_of(job: FramesJob, frames: np.ndarray) -> Clip:
+    count, height, width = frames.shape[:3]
+    start_s = (job.frame_range[0] if job.frame_range else 0) / job.fps
+    return Clip(
+        source=job.name,
+        source_sha256=job.sha256,
+        scene_start_s=start_s,
+        scene_end_s=start_s + count / job.fps,
+        start_s=start_s,
+        end_s=start_s + count / job.fps,
+        source_fps=job.fps,
+        source_height=height,
+        source_width=width,
+        crop=(0, 0, height, width),
+        height=height,
+        width=width,
+        fps=job.fps,
+        num_frames=count,
+        num_people=1,
+        split="bench",
+    )
 
 
 def _sample(
     config: CurateConfig,
     perception: Perception,
     job: FramesJob,
-    item: VvtItem,
+    fitting: Fitting,
     clip: Clip,
     tracks: Tracks,
 ) -> ClipRow:
     height, width = tracks.frames.shape[1:3]
-    worn_png = place_garment(item.own_garment_path, height, width)
-    worn = decode_jpeg(worn_png)
+    worn = decode_jpeg(place_garment(fitting.own_garment, height, width))
     files = encode_tracks(clip, replace(tracks, garment=worn, garment_mask=product_mask(worn)))
-    files["target.png"] = place_garment(item.garment_path, height, width)
-    name = item.person_id if item.is_paired else f"{item.person_id}_{item.garment_id}"
+    if fitting.target is not None:
+        files["target.png"] = place_garment(fitting.target, height, width)
     record = {
         **asdict(clip),
         "backends": {role: asdict(info) for role, info in perception.infos().items()},
-        "category": config.agnostic.category,
-        "bench_id": name,
-        "paired": item.is_paired,
-        "garment_id": item.garment_id,
+        "category": job.category,
+        "bench_id": fitting.bench_id,
+        **fitting.record,
     }
     return ClipRow(
-        clip_id=f"{clip.clip_id}_{hashlib.sha256(name.encode()).hexdigest()[:8]}",
+        clip_id=f"{clip.clip_id}_{hashlib.sha256(fitting.bench_id.encode()).hexdigest()[:8]}",
         source_sha256=job.sha256,
         status="kept",
         code=None,
@@ -211,6 +304,12 @@ def product_mask(image: np.ndarray) -> np.ndarray:
     mask = np.zeros(image.shape[:2], np.uint8)
     cv2.drawContours(mask, outlines, -1, 255, cv2.FILLED)
     return mask
+
+
+def _frames_of(job: FramesJob) -> np.ndarray:
+    if job.frame_range is None:
+        return _read_frames(job.pictures)
+    return clip_frames(job.pictures[0], *job.frame_range)
 
 
 def _read_frames(paths: list[Path]) -> np.ndarray:
@@ -248,7 +347,7 @@ def frames_row(
         name=job.name,
         sidecar={"split": "bench"},
         group=job.sha256,
-        num_bytes=sum(path.stat().st_size for path in job.items[0].frame_paths),
+        num_bytes=sum(path.stat().st_size for path in job.pictures),
         fingerprint=job.fingerprint,
-        facts={"num_frames": len(job.items[0].frame_paths)},
+        facts={"num_frames": job.num_frames, "ids": job.ids},
     )

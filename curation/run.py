@@ -1,7 +1,7 @@
 """``python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ...``.
 
 Raw videos below ``src`` become shards, a manifest and a report in ``out``. Run again, it goes on
-where it was: nothing is decoded twice. ``bench=vvt`` prepares a benchmark instead.
+where it was: nothing is decoded twice. ``bench=vvt`` or ``bench=vivid_s`` prepares a benchmark.
 """
 
 import functools
@@ -34,6 +34,7 @@ from curation.pipeline import (
     fingerprint_of_run,
     source_row,
 )
+from curation.rejected import write_rejected
 from curation.report import write_report
 from curation.settings import CurateConfig
 from curation.shards import pack_shards
@@ -92,7 +93,7 @@ def prepare_benchmark(config: CurateConfig) -> Outcome:
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         build = functools.partial(build_bench_worker, config)
         outcome = work_off(jobs, build, frames_row, config, ledger)
-        finish(config, ledger, outcome)
+        finish(config, ledger, outcome, {job.sha256 for job in jobs})
     return outcome
 
 
@@ -190,14 +191,25 @@ def build_worker(
     return Curator(config, choose_perception(config.perception, config.weights)).curate
 
 
-def finish(config: CurateConfig, ledger: Ledger, outcome: Outcome) -> None:
-    """Shards, manifest and report from the ledger; what is up to date is left alone."""
+def finish(
+    config: CurateConfig, ledger: Ledger, outcome: Outcome, only: set[str] | None = None
+) -> None:
+    """Shards, manifest and report from the ledger; what is up to date is left alone.
+
+    Args:
+        config: of the run.
+        ledger: what became of every source, of this run and of those before.
+        outcome: gets the counts.
+        only: sources by sha256: a benchmark is what its list says today. None: all.
+    """
     out = Path(config.out)
-    sources = ledger.sources()
-    entries = build_catalogue(sources, ledger.clips(), config.duplicates, config.shards)
+    sources = [row for row in ledger.sources() if only is None or row.sha256 in only]
+    clips = [row for row in ledger.clips() if only is None or row.source_sha256 in only]
+    entries = build_catalogue(sources, clips, config.duplicates, config.shards)
     shard_of, num_written = pack_shards(
         packed_clips(entries, out / "clips"), out / "shards", config.shards
     )
+    write_rejected(out / "shards", entries, sources)
     rows = manifest_rows(entries, sources, shard_of)
     write_manifest(out / "manifest.parquet", rows)
     outcome.num_kept = sum(row["status"] == "kept" for row in rows)

@@ -3,10 +3,12 @@
 A benchmark lies as ``<root>/shards/bench-*.tar``. Beside what every sample has, a benchmark sample
 may hold ``target.png``, the garment to put on, and ``truth.mp4``, the same motion in that garment
 (rendered benchmarks know it, filmed ones do not). Two pairings are scored: ``paired`` puts on the
-garment that is worn, ``unpaired`` the other one.
+garment that is worn, ``unpaired`` the other one. Items that could not be prepared are named in
+``shards/rejected.json``.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +20,7 @@ from datasets.clips import decode_image, decode_tracks, fit_frames, fit_garment
 from datasets.parts import GARMENT_LABELS
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
+from datasets.vivid import clip_frames, read_vivid
 from datasets.vvt import FRAMES_FOLDER, frames_of, read_vvt
 
 PAIRINGS = ("paired", "unpaired")
@@ -53,6 +56,16 @@ class BenchmarkItem:
         return self.video if pairing == "paired" else self.unpaired_truth
 
 
+@dataclass(frozen=True, kw_only=True)
+class RejectedItem:
+    """An item of the benchmark that is in no shard, and why."""
+
+    id: str
+    source: str
+    code: str  # of the curation stage that refused it: mask_failed, ...
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
 class Benchmark:
     """The items of a benchmark, read one at a time."""
 
@@ -80,16 +93,28 @@ class Benchmark:
         """
         return sorted(self._pairings[pairing])
 
+    def rejected(self, pairing: str) -> list[RejectedItem]:
+        """Items that a pairing lacks because their videos could not be prepared."""
+        return _read_rejected(self.root)[pairing]
+
     def resolution(self) -> tuple[int, int]:
         """(height, width) in which the first item is stored."""
         record = next(iter(self._samples.values())).record
         return int(record["height"]), int(record["width"])
 
+    def record(self, identity: str) -> dict[str, Any]:
+        """The json of one item's sample."""
+        return self._samples[identity].record
+
+    def num_frames(self, identity: str) -> int:
+        """Frames of one item, without decoding it."""
+        return self._samples[identity].num_frames
+
     def load(self, identity: str, height: int, width: int) -> BenchmarkItem:
         """Read one item at a resolution.
 
         Raises:
-            DataError: tracks of unequal lengths, or VVT's own frames are gone.
+            DataError: tracks of unequal lengths, or the original frames are gone.
         """
         sample = self._samples[identity].read(_MEMBERS)
         tracks = decode_tracks(sample, None, height, width)
@@ -131,8 +156,11 @@ class Benchmark:
     def _original_frames(
         self, record: dict[str, Any], height: int, width: int
     ) -> UInt8[np.ndarray, "t h w 3"] | None:
-        """VVT's own pictures: its results are measured on them, not on the shard's H.264."""
+        """VVT's and ViViD-S's own: results are measured on them, not on the shard's H.264."""
         source = PurePosixPath(str(record.get("source", "")))
+        if "frame_range" in record:
+            first, end = record["frame_range"]
+            return fit_frames(clip_frames(self.root / source, first, end), height, width)
         if source.parent.name != FRAMES_FOLDER:
             return None
         pictures = [decode_image(p.read_bytes()) for p in frames_of(self.root, source.name)]
@@ -150,9 +178,13 @@ def _named_by_source(samples: list[IndexedSample]) -> dict[str, IndexedSample]:
         source = sample.record.get("source_sha256", sample.key)
         chosen.setdefault(f"{source}@{sample.record.get('start_s', '')}", sample)
     stems = [_stem(sample) for sample in chosen.values()]
-    return {
-        stem if stems.count(stem) == 1 else sample.key: sample
+    by_file = [
+        stem if stems.count(stem) == 1 else sample.key
         for sample, stem in zip(chosen.values(), stems, strict=True)
+    ]
+    return {
+        str(sample.record.get("paired_id", name)): sample
+        for sample, name in zip(chosen.values(), by_file, strict=True)
     }
 
 
@@ -172,20 +204,39 @@ def _stem(sample: IndexedSample) -> str:
     return PurePosixPath(str(sample.record.get("source", sample.key))).stem
 
 
+def _read_rejected(root: Path) -> dict[str, list[RejectedItem]]:
+    path = root / "shards" / "rejected.json"
+    if not path.is_file():
+        return {pairing: [] for pairing in PAIRINGS}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))["rejected"]
+        return {p: [RejectedItem(**item) for item in content.get(p, [])] for p in PAIRINGS}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not what curation writes ({error}); make it anew") from error
+
+
 def _check_prepared(root: Path, name: str) -> None:
     if any((root / "shards").glob("bench-*.tar")):
         return
     commands = {
         "vvt": "`make curate BENCH=vvt`",
+        "vivid_s": "`make curate BENCH=vivid_s`",
         "synthetic": f"`make render` and `make curate SRC=data/demo/raw/bench/raw OUT={root}`",
     }
     filmed = f'`make curate SRC=<videos whose sidecars say "split": "bench"> OUT={root}`'
     prepare = f"prepare it once with {commands.get(name, filmed)}"
-    if name == "vvt":
-        items = read_vvt(root)
+    lost = [item for items in _read_rejected(root).values() for item in items]
+    if lost:
         raise DataError(
-            f"{root} is a whole VVT folder of {len(items)} pairs, but has no masks and DensePose "
-            f"yet; {prepare}"
+            f"{root} holds no item: all were refused when it was prepared, the first, "
+            f"{lost[0].id!r}, with {lost[0].code} ({root / 'shards' / 'rejected.json'})"
+        )
+    if name in ("vvt", "vivid_s"):
+        kind, items = ("VVT", read_vvt(root)) if name == "vvt" else ("ViViD-S", read_vivid(root))
+        units = "pairs" if name == "vvt" else "clips"
+        raise DataError(
+            f"{root} is a whole {kind} folder of {len(items)} {units}, but has no masks and "
+            f"DensePose yet; {prepare}"
         )
     if not root.is_dir():
         raise DataError(f"benchmark folder {root} does not exist; give root=FOLDER, or {prepare}")

@@ -14,9 +14,11 @@ from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation import run
 from curation.settings import CurateConfig
+from datasets.benchmarks import Benchmark
 from datasets.shards import index_split
 from datasets.synthetic import SyntheticConfig, write_dancers
-from datasets.tracks import count_frames, read_frames, read_labels
+from datasets.tracks import count_frames, encode_video, read_frames, read_labels
+from datasets.vivid import clip_frames
 
 CONFIG = Path(__file__).parents[2] / "configs" / "curate.yaml"
 FAST = ["perception=embedded", "workers=1", "shards.val_share=0.0"]
@@ -193,3 +195,59 @@ def test_vvt_is_prepared_once_and_read_as_a_benchmark(raw, tmp_path, caplog):
     pairs.write_text("p1 p1 p1\np1 g3 p1\n")
     with pytest.raises(DataError, match="g3"):
         run.main(words)
+
+
+def test_vivid_s_is_prepared_once_and_what_was_refused_is_named(raw, tmp_path, caplog):
+    root = tmp_path / "vivid_s"
+    videos, images = root / "upper_body" / "videos", root / "upper_body" / "images"
+    videos.mkdir(parents=True)
+    images.mkdir()
+    shutil.copy(next((raw / "bench" / "raw").glob("*.mp4")), videos / "1_detail.mp4")
+    nobody = np.full((12, 256, 192, 3), 90, np.uint8)
+    (videos / "2_detail.mp4").write_bytes(encode_video(nobody, 25.0))
+    for name in ("1_in.png", "2_in.png", "3_in.png"):
+        shutil.copy(next((raw / "bench" / "garments").glob("*.png")), images / name)
+    write_list(root / "test_data_180.jsonl", [("1", "1", 4, 12), ("2", "2", 0, 8)])
+    write_list(root / "test_data_180_unpaired.jsonl", [("1", "3", 4, 12), ("2", "3", 0, 8)])
+    with pytest.raises(DataError, match=r"2 clips, but has no masks.*make curate BENCH=vivid_s"):
+        Benchmark(root, "vivid_s")
+    words = [str(CONFIG), "bench=vivid_s", f"bench_root={root}", *FAST]
+    assert run.main(words) == 0
+    assert "2 of 2 clips have not 64 frames" in caplog.text
+    bench = Benchmark(root, "vivid_s")
+    assert bench.ids("paired") == bench.ids("unpaired") == ["1_detail"]
+    for pairing in ("paired", "unpaired"):
+        (lost,) = bench.rejected(pairing)
+        assert (lost.id, lost.code) == ("2_detail", "mask_failed")
+        assert lost.evidence["smallest_area"] == 0
+    item = bench.load("1_detail", 256, 192)
+    assert item.target_garment is not None
+    assert item.mask.any()
+    original = clip_frames(videos / "1_detail.mp4", 4, 12)
+    np.testing.assert_array_equal(item.video, original)  # not the shard's own H.264
+    with caplog.at_level("INFO"):
+        assert run.main(words) == 0
+    assert "decoded 0 sources" in caplog.text
+
+    write_list(root / "test_data_180.jsonl", [("1", "1", 4, 12), ("2", "2", 0, 999)])
+    write_list(root / "test_data_180_unpaired.jsonl", [("1", "3", 4, 12)])
+    assert run.main(words) == 0
+    bench = Benchmark(root, "vivid_s")
+    assert bench.ids("paired") == ["1_detail"]
+    (lost,) = bench.rejected("paired")
+    assert (lost.code, lost.evidence["frames_there"]) == ("range_beyond_end", 12)
+    assert bench.rejected("unpaired") == []
+    write_list(root / "test_data_180.jsonl", [("2", "2", 0, 999)])
+    (root / "test_data_180_unpaired.jsonl").unlink()
+    assert run.main(words) == 0
+    with pytest.raises(DataError, match=r"all were refused.*'2_detail', with range_beyond_end"):
+        Benchmark(root, "vivid_s")
+
+
+def write_list(path: Path, rows: list[tuple[str, str, int, int]]) -> None:
+    lines = [
+        {"video": f"{video}_detail.mp4", "image": f"{image}_in.png", "type": "video",
+         "subdir": "upper_body", "front_seqs": [first, end]}
+        for video, image, first, end in rows
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))

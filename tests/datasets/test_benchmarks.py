@@ -194,3 +194,16 @@ def test_a_benchmark_without_targets_has_no_unpaired_items(tmp_path: Path) -> No
     bench = Benchmark(tmp_path, "dance")
     assert bench.ids("unpaired") == []
     assert bench.load("a", HEIGHT, WIDTH).truth("unpaired") is None
+
+
+def test_items_that_could_not_be_prepared_are_named(tmp_path: Path) -> None:
+    write_bench(tmp_path, {"a": {}})
+    assert Benchmark(tmp_path, "dance").rejected("paired") == []
+    lost = {"id": "b", "source": "b.mp4", "code": "mask_failed", "evidence": {"smallest_area": 0}}
+    path = tmp_path / "shards" / "rejected.json"
+    path.write_text(json.dumps({"schema": 1, "rejected": {"paired": [lost], "unpaired": []}}))
+    (item,) = Benchmark(tmp_path, "dance").rejected("paired")
+    assert (item.id, item.code, item.evidence) == ("b", "mask_failed", {"smallest_area": 0})
+    path.write_text("[]")
+    with pytest.raises(DataError, match=r"rejected\.json is not what curation writes"):
+        Benchmark(tmp_path, "dance").rejected("unpaired")

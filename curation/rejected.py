@@ -1,0 +1,63 @@
+"""``shards/rejected.json``: the benchmark items that could not be prepared, each by its id.
+
+A score over the items that are left must be able to say which are not: whoever reads the shards
+reads this file too (``datasets.benchmarks.Benchmark.rejected``).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from curation.catalogue import CatalogueEntry
+from curation.ledger import SourceRow
+from curation.storage import write_file
+
+REJECTED_FILE = "rejected.json"
+SCHEMA = 1
+
+
+def write_rejected(
+    folder: Path, entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]
+) -> None:
+    """Write the file beside the shards; remove it where no benchmark video was refused."""
+    lost = rejected_items(entries, sources)
+    path = folder / REJECTED_FILE
+    if not any(lost.values()):
+        path.unlink(missing_ok=True)
+        return
+    text = json.dumps({"schema": SCHEMA, "rejected": lost}, indent=1, sort_keys=True).encode()
+    write_file(path, lambda file: file.write(text))
+
+
+def rejected_items(
+    entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]
+) -> dict[str, list[dict[str, Any]]]:
+    """Pairing -> items of benchmark videos of which no clip was kept: id, source, code, evidence.
+
+    Published test sets know the ids of their items; a filmed video's item is called by its file.
+    """
+    kept = {entry.source.sha256 for entry in entries if entry.is_kept}
+    lost: dict[str, list[dict[str, Any]]] = {"paired": [], "unpaired": []}
+    for source in sorted(sources, key=lambda source: source.name):
+        if source.sidecar.get("split") != "bench" or source.sha256 in kept:
+            continue
+        code, evidence = source.code, source.evidence
+        if code is None:
+            clips = [entry.clip for entry in entries if entry.source.sha256 == source.sha256]
+            code = clips[0].code if clips else "no_clip"
+            evidence = clips[0].evidence if clips else {}
+        for pairing, ids in _ids(source).items():
+            lost[pairing] += [
+                {"id": name, "source": source.name, "code": code, "evidence": evidence}
+                for name in ids
+            ]
+    return lost
+
+
+def _ids(source: SourceRow) -> dict[str, list[str]]:
+    known = source.facts.get("ids")
+    if isinstance(known, dict):
+        return known
+    stem = PurePosixPath(source.name).stem
+    return {"paired": [stem], "unpaired": [stem] if source.sidecar.get("target_garment") else []}
