@@ -12,76 +12,42 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from configs.command import run_command
-from configs.errors import ConfigError, DataError
+from configs.errors import ConfigError
 from configs.loading import load_config, split_arguments
-from datasets.benchmarks import PAIRINGS, Benchmark, BenchmarkItem
+from datasets.benchmarks import Benchmark
+from training.benchmark_coverage import describe_missing, missing_items, perceptions
+from training.evaluation_config import EvaluationConfig
 from training.evaluation_report import Case, write_report
-from training.metrics.baselines import BASELINES, Video
+from training.evaluation_worker import (
+    ItemScorer,
+    baselines,
+    checkpoint_results,
+    make_method,
+    measured_size,
+    paint_all,
+    score_all,
+)
+from training.metrics.baselines import BASELINES
 from training.metrics.catalogue import METRICS
+from training.metrics.progress import progress
 from training.metrics.protocols import get_protocol
-from training.metrics.results import check_result, find_result, read_result
-from training.metrics.scoring import MethodScores, Scorer, summarise
-from training.metrics.suite import load_suite
-from training.predictions import CheckpointConfig, CheckpointResults
+from training.metrics.scoring import ItemScores
+from training.metrics.suite import MetricSuite, load_suite
+from training.metrics.summary import summarise
+from training.metrics.timing import Stopwatch
+from training.predictions import GivenResults
 
 USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
 PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "opencv-python", "av")
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """What is scored, against what and how."""
-
-    bench: str = MISSING
-    root: str = MISSING  # the prepared benchmark: holds shards/bench-*.tar
-    name: str = "run"  # names the output folder and the row of the table
-    checkpoint: str | None = None  # a training checkpoint that paints the results
-    pred: str | None = None  # or: a folder with any method's results; wins over checkpoint
-    painting: CheckpointConfig = field(default_factory=CheckpointConfig)
-    protocol: str = "fixed"
-    pairings: list[str] = field(default_factory=lambda: list(PAIRINGS))
-    height: int | None = None  # resolution that is painted and measured; None: as stored
-    width: int | None = None
-    max_items: int | None = None  # the first so many; None: all
-    shown_videos: int = 3  # best and worst cases in the report, each
-    out: str = "runs/eval"
-
-    def __post_init__(self) -> None:
-        get_protocol(self.protocol)
-        for pairing in self.pairings:
-            if pairing not in PAIRINGS:
-                raise ValueError(f"pairings: {pairing!r}; accepted: {', '.join(PAIRINGS)}")
-        if not self.pairings:
-            raise ValueError(f"pairings is empty; accepted: {', '.join(PAIRINGS)}")
-        if (self.height is None) != (self.width is None):
-            raise ValueError("height and width are given together or not at all")
-        for key in ("height", "width"):
-            side = getattr(self, key)
-            if side is not None and (side < 64 or side % 2):
-                raise ValueError(f"{key} is {side}; an even number of at least 64 is accepted")
-        if self.max_items is not None and self.max_items < 1:
-            raise ValueError(f"max_items is {self.max_items}; at least 1, or null for all")
-
-    @property
-    def folder(self) -> Path:
-        """Where the output goes."""
-        return Path(self.out) / f"{self.bench}-{self.name}"
-
-
-Method = Callable[[BenchmarkItem, str], Video]
 
 
 def evaluate(config: EvaluationConfig) -> dict[str, Any]:
@@ -95,23 +61,22 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         DataError: the benchmark, a result or a file of weights is missing or wrong.
     """
     bench = Benchmark(Path(config.root), config.bench)
-    height, width = bench.resolution()
-    if config.height is not None and config.width is not None:
-        height, width = config.height, config.width
+    height, width = measured_size(config, bench)
     chosen = {pairing: bench.ids(pairing)[: config.max_items] for pairing in config.pairings}
-    method, chosen, made_by = _choose_method(config, chosen)
-    suite = load_suite(get_protocol(config.protocol))
-    scorer = Scorer(suite, Path(config.out) / "cache")
-    methods: dict[str, Method] = {config.name: method, **BASELINES}
-
-    pairings: dict[str, Any] = {}
-    for pairing, identities in chosen.items():
-        if identities:
-            pairings[pairing] = _score_pairing(
-                pairing, identities, bench, (height, width), methods, scorer
-            )
-        else:
-            logger.info("%s has no %s items", config.bench, pairing)
+    for pairing in [pairing for pairing, identities in chosen.items() if not identities]:
+        logger.info("%s has no %s items", config.bench, pairing)
+    chosen, made_by = _prepare_results(config, chosen)
+    watch = Stopwatch()
+    scored, suite = _score(config, chosen, watch)
+    with watch.part("set distances and intervals"):
+        pairings = {
+            pairing: _summarise(config, pairing, chosen[pairing], items, suite)
+            | {
+                "missing": missing_items(bench, pairing),
+                "conditions_made_by": perceptions(bench, chosen[pairing]),
+            }
+            for pairing, items in scored.items()
+        }
     metrics = {
         "schema": 2,
         "benchmark": config.bench,
@@ -124,55 +89,67 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
         "metrics": [metric.to_plain() for metric in METRICS],
+        "seconds": {name: round(spent, 3) for name, spent in sorted(watch.seconds.items())},
         "pairings": pairings,
     }
     config.folder.mkdir(parents=True, exist_ok=True)
     (config.folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    method = make_method(config)
 
     def load_case(identity: str, pairing: str) -> Case:
         item = bench.load(identity, height, width)
-        return Case(item=item, pairing=pairing, result=method(item, pairing))
+        return Case(item=item, pairing=pairing, result=method(item, pairing).frames)
 
     write_report(config.folder / "report.html", metrics, load_case, config.shown_videos)
     return metrics
 
 
-def _score_pairing(
+def _score(
+    config: EvaluationConfig, chosen: dict[str, list[str]], watch: Stopwatch
+) -> tuple[dict[str, list[ItemScores]], MetricSuite]:
+    """All items of all pairings, painted where need be, gathered in the benchmark's order."""
+    jobs = [(pairing, index) for pairing in chosen for index in range(len(chosen[pairing]))]
+    if config.num_processes:
+        if config.pred is None:
+            for _ in progress(paint_all(config, chosen, jobs), len(jobs), "painting"):
+                pass
+        suite = load_suite(get_protocol(config.protocol), "cpu")
+        steps = score_all(config, chosen, jobs)
+    else:
+        scorer = ItemScorer(config, chosen)
+        suite = scorer.suite
+        steps = (scorer.score(*job) for job in jobs)
+    scored: dict[str, list[ItemScores]] = {pairing: [] for pairing in chosen if chosen[pairing]}
+    what = "scoring" if config.pred is not None or config.num_processes else "painting and scoring"
+    for (pairing, _), scores in zip(jobs, progress(steps, len(jobs), what), strict=True):
+        scored[pairing].append(scores)
+        watch.add(scores.seconds)
+    return scored, suite
+
+
+def _summarise(
+    config: EvaluationConfig,
     pairing: str,
     identities: list[str],
-    bench: Benchmark,
-    size: tuple[int, int],
-    methods: dict[str, Method],
-    scorer: Scorer,
+    items: list[ItemScores],
+    suite: MetricSuite,
 ) -> dict[str, Any]:
-    """One pass over the benchmark: each item is decoded once for all methods and metrics."""
-    reference = MethodScores(scorer)
-    scores = {name: MethodScores(scorer) for name in methods}
-    num_truths = num_frames = 0
-    console = Console(stderr=True)
-    for identity in track(identities, f"{pairing}: painting and scoring", console=console):
-        item = bench.load(identity, *size)
-        truth = item.truth(pairing)
-        num_truths += truth is not None
-        num_frames += len(item.video)
-        reference.add_features(item.video if truth is None else truth)
-        for name, method in methods.items():
-            scores[name].add(method(item, pairing), item, pairing)
-    has_truth = num_truths == len(identities)
+    """One pairing of metrics.json: its size, and a row for each method."""
+    has_truth = all(item.has_truth for item in items)
     return {
         "truth": _describe_truth(pairing, has_truth),
         "has_truth": has_truth,
         "num_videos": len(identities),
-        "num_frames": num_frames,
-        "num_clips": reference.num_clips,
+        "num_frames": sum(item.num_frames for item in items),
+        "num_clips": sum(item.num_clips for item in items),
         "rows": [
             {
                 "method": name,
                 "is_baseline": name in BASELINES,
-                "scores": summarise(scores[name], reference, has_truth),
-                "videos": [video.to_plain() for video in scores[name].videos],
+                "scores": summarise(name, items, suite),
+                "videos": [item.videos[name].to_plain() for item in items],
             }
-            for name in methods
+            for name in (config.name, *baselines(config))
         ],
     }
 
@@ -185,39 +162,19 @@ def _describe_truth(pairing: str, has_truth: bool) -> str:
     return "none: set distances compare with the source videos, colour with the garment's picture"
 
 
-def _choose_method(
+def _prepare_results(
     config: EvaluationConfig, chosen: dict[str, list[str]]
-) -> tuple[Method, dict[str, list[str]], dict[str, Any]]:
+) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """The pairings that there is something to score in, and what metrics.json says of its maker."""
     if config.pred is not None:
-        folders = _result_folders(Path(config.pred), config.pairings)
-        chosen = {pairing: chosen[pairing] for pairing in folders}
-        for pairing, folder in folders.items():
-            for identity in chosen[pairing]:
-                find_result(folder, identity)  # every one, before any work
-
-        def read_given(item: BenchmarkItem, pairing: str) -> Video:
-            path = find_result(folders[pairing], item.id)
-            return check_result(read_result(path), item.video, item.id, path)
-
-        return read_given, chosen, {"pred": config.pred}
+        given = GivenResults(Path(config.pred), config.pairings, config.segment_frames)
+        chosen = {pairing: chosen[pairing] for pairing in given.folders}
+        given.check(chosen)
+        return chosen, {"pred": config.pred, "paste_back": "not known: results were given"}
     if config.checkpoint is None:
         raise ConfigError("nothing to score: give checkpoint=FILE or pred=FOLDER")
-    results = CheckpointResults(
-        Path(config.checkpoint), config.painting, config.folder / "predictions"
-    )
-    return results.paint, chosen, results.made_by
-
-
-def _result_folders(root: Path, pairings: list[str]) -> dict[str, Path]:
-    """Which folder holds which pairing's results; a flat folder is taken as the first pairing's."""
-    if not root.is_dir():
-        raise DataError(f"pred={root} is no folder")
-    nested = {pairing: root / pairing for pairing in pairings if (root / pairing).is_dir()}
-    if nested:
-        return nested
-    if len(pairings) > 1:
-        logger.info("%s is flat: taken as %s results (pairings=[...] says else)", root, pairings[0])
-    return {pairings[0]: root}
+    made_by = checkpoint_results(config).start()
+    return chosen, made_by | {"paste_back": config.painting.paste_back}
 
 
 def print_table(metrics: dict[str, Any]) -> None:
@@ -225,17 +182,17 @@ def print_table(metrics: dict[str, Any]) -> None:
     console = Console()
     for pairing, content in metrics["pairings"].items():
         table = Table(title=f"{metrics['benchmark']}, {pairing}: {content['num_videos']} videos")
+        if content["missing"]:
+            table.caption = describe_missing(content["missing"])
         rows = content["rows"]
-        shown = [
-            metric
-            for metric in metrics["metrics"]
-            if any("value" in row["scores"][metric["key"]] for row in rows)
-        ]
-        table.add_column("method")
-        for metric in shown:
-            table.add_column(f"{metric['label']} {'↑' if metric['is_higher_better'] else '↓'}")
+        table.add_column("metric")
         for row in rows:
-            table.add_row(row["method"], *[_cell(row["scores"][m["key"]]) for m in shown])
+            table.add_column(row["method"])
+        for metric in metrics["metrics"]:
+            scores = [row["scores"][metric["key"]] for row in rows]
+            if any("value" in score for score in scores):
+                arrow = "↑" if metric["is_higher_better"] else "↓"
+                table.add_row(f"{metric['label']} {arrow}", *[_cell(score) for score in scores])
         console.print(table)
 
 

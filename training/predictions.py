@@ -1,4 +1,4 @@
-"""Results of a checkpoint on a benchmark, painted once and kept without loss."""
+"""Results that are scored: painted by a checkpoint, kept without loss, or given by anybody."""
 
 import hashlib
 import json
@@ -7,16 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
-from configs.errors import ConfigError
+from configs.errors import ConfigError, DataError
 from datasets.benchmarks import BenchmarkItem
 from datasets.tracks import encode_rgb_lossless
-from inference.long_video import LongVideoConfig
+from inference.long_video import LongVideoConfig, plan_windows
 from inference.pipeline import TryOnPipeline
 from inference.solvers import SamplerConfig
-from training.metrics.results import read_result
+from training.metrics.results import check_result, find_result, read_result
+from training.metrics.scoring import Result
 
 logger = logging.getLogger(__name__)
 
@@ -43,41 +41,45 @@ class CheckpointConfig:
 class CheckpointResults:
     """Paints benchmark items with a checkpoint; the network is loaded when first needed."""
 
-    def __init__(self, checkpoint: Path, config: CheckpointConfig, folder: Path) -> None:
-        """Look at what was painted before.
+    def __init__(
+        self, checkpoint: Path, config: CheckpointConfig, folder: Path, device: str | None = None
+    ) -> None:
+        """Name the checkpoint and the folder of its results.
 
         Args:
-            checkpoint: a training checkpoint.
+            checkpoint: a training checkpoint, or a run's folder.
             config: seed and sampler.
-            folder: keeps ``<pairing>/<id>.mp4``; results of another checkpoint or of other settings
-                are painted anew.
+            folder: keeps ``<pairing>/<id>.mp4``.
+            device: where to paint, in place of ``config.device``; it is no part of the record.
 
         Raises:
             ConfigError: there is no such checkpoint.
         """
-        if not checkpoint.is_file():
-            raise ConfigError(
-                f"checkpoint {checkpoint} does not exist; train it, or give checkpoint=FILE or "
-                "pred=FOLDER"
-            )
-        self.checkpoint, self.config, self.folder = checkpoint, config, folder
-        with checkpoint.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self.made_by: dict[str, Any] = {
-            "checkpoint": str(checkpoint),
-            "sha256": digest,
-            "painting": asdict(config),
-        }
+        self.checkpoint, self.config, self.folder = find_checkpoint(checkpoint), config, folder
+        self.device = device or config.device
         self._pipeline: TryOnPipeline | None = None
-        self._forget_others()
 
-    def paint(self, item: BenchmarkItem, pairing: str) -> UInt8[np.ndarray, "t h w 3"]:
+    def start(self) -> dict[str, Any]:
+        """Remove what another checkpoint or other settings painted; say what paints now.
+
+        To be called once, before any process paints.
+        """
+        with self.checkpoint.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        identity = {"sha256": digest, "painting": asdict(self.config)}
+        if self._record() != identity:
+            self._forget_others()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "made_by.json").write_text(json.dumps(identity, indent=1), "utf-8")
+        return {"checkpoint": str(self.checkpoint), **identity}
+
+    def paint(self, item: BenchmarkItem, pairing: str) -> Result:
         """The item with its garment put on: read back where it was painted before."""
         path = self.folder / pairing / f"{item.id}.mp4"
         if path.is_file():
             frames = read_result(path)
             if frames.shape == item.video.shape:
-                return frames
+                return Result(frames=frames, segment_borders=self._borders(len(frames)))
         frames = self._load().paint(
             item.video,
             item.mask,
@@ -90,26 +92,42 @@ class CheckpointResults:
         partial = path.with_suffix(".part")
         partial.write_bytes(encode_rgb_lossless(frames, item.fps))
         partial.replace(path)
-        return frames
+        return Result(frames=frames, segment_borders=self._borders(len(frames)))
 
     def _load(self) -> TryOnPipeline:
         if self._pipeline is None:
             self._pipeline = TryOnPipeline.from_checkpoint(
                 self.checkpoint,
-                device=self.config.device,
+                device=self.device,
                 weights=self.config.weights,
                 sampler=self.config.sampler,
                 long_video=self.config.long_video,
                 precision=self.config.precision,
             )
+            window = (
+                self.config.long_video.window or self._pipeline.painter.system.config.num_frames
+            )
+            (self.folder / "window.json").write_text(json.dumps({"frames": window}), "utf-8")
         return self._pipeline
 
-    def _forget_others(self) -> None:
-        """Remove predictions that another checkpoint or other settings made."""
+    def _borders(self, num_frames: int) -> list[int] | None:
+        """Frames that another window painted than the frame before them."""
+        record = self.folder / "window.json"
+        if not record.is_file():
+            return None
+        window = int(json.loads(record.read_text("utf-8"))["frames"])
+        owners = [0] * num_frames
+        planned = plan_windows(num_frames, window, self.config.long_video)
+        for number, part in enumerate(part for step in planned for part in step):
+            for frame in part.painted:
+                owners[frame] = number
+        return [frame for frame in range(1, num_frames) if owners[frame] != owners[frame - 1]]
+
+    def _record(self) -> dict[str, Any] | None:
         record = self.folder / "made_by.json"
-        identity = {key: self.made_by[key] for key in ("sha256", "painting")}
-        if record.is_file() and json.loads(record.read_text(encoding="utf-8")) == identity:
-            return
+        return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+
+    def _forget_others(self) -> None:
         stale = sorted(self.folder.glob("*/*.mp4"))
         if stale:
             logger.warning(
@@ -117,7 +135,67 @@ class CheckpointResults:
                 self.folder,
                 len(stale),
             )
-        for path in stale:
-            path.unlink()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(identity, indent=1), encoding="utf-8")
+        for path in [*stale, self.folder / "window.json"]:
+            path.unlink(missing_ok=True)
+
+
+class GivenResults:
+    """Any method's results in a folder, matched by id."""
+
+    def __init__(self, root: Path, pairings: list[str], segment_frames: int | None = None) -> None:
+        """Look which pairings the folder holds.
+
+        Args:
+            root: holds ``<pairing>/<id>.mp4``, or flat the first pairing's results.
+            pairings: that are scored.
+            segment_frames: frames that the method painted at once, where that is known.
+
+        Raises:
+            DataError: there is no such folder.
+        """
+        if not root.is_dir():
+            raise DataError(f"pred={root} is no folder")
+        self.segment_frames = segment_frames
+        nested = {pairing: root / pairing for pairing in pairings if (root / pairing).is_dir()}
+        self.folders = nested or {pairings[0]: root}
+        if not nested and len(pairings) > 1:
+            logger.info(
+                "%s is flat: taken as %s results (pairings=[...] says else)", root, pairings[0]
+            )
+
+    def check(self, chosen: dict[str, list[str]]) -> None:
+        """Every result is there, before any work; DataError names the first that is not."""
+        for pairing, folder in self.folders.items():
+            for identity in chosen[pairing]:
+                find_result(folder, identity)
+
+    def read(self, item: BenchmarkItem, pairing: str) -> Result:
+        """The frames that were given for an item.
+
+        Raises:
+            DataError: they are not readable, or of another size or number than the item's.
+        """
+        path = find_result(self.folders[pairing], item.id)
+        frames = check_result(read_result(path), item.video, item.id, path)
+        step = self.segment_frames
+        borders = None if step is None else list(range(step, len(frames), step))
+        return Result(frames=frames, segment_borders=borders)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint itself: a file, or the last one of a run's folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if path.is_file():
+        return path
+    tried = [path / "last.ckpt", path / "checkpoints" / "last.ckpt"]
+    for file in tried:
+        if file.is_file():
+            return file
+    if path.is_dir():
+        raise ConfigError(f"checkpoint {path} is a folder without {tried[1].relative_to(path)}")
+    raise ConfigError(
+        f"checkpoint {path} does not exist; train it, or give checkpoint=FILE or pred=FOLDER"
+    )

@@ -16,9 +16,18 @@ Clip = UInt8[np.ndarray, "clip_frames h w 3"]
 class ClipSelector:
     """Cuts one method's videos, handed over one by one in the benchmark's order, into clips."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, waiting: Video | None = None) -> None:
+        """Start with no video, or in the middle.
+
+        Args:
+            protocol: says how clips are cut.
+            waiting: RGB frames of earlier videos that fill no clip yet.
+        """
         self.protocol = protocol
-        self._waiting: np.ndarray | None = None
+        self._waiting = None if waiting is None else self._ordered(waiting)
+
+    def _ordered(self, frames: Video) -> Video:
+        return frames if self.protocol.clip_colour_order == "rgb" else frames[..., ::-1]
 
     def push(self, video: Video) -> list[Clip]:
         """The clips that are complete with this video's frames.
@@ -31,7 +40,7 @@ class ClipSelector:
             are dropped; where clips go across videos, they wait for the next one.
         """
         size = self.protocol.clip_frames
-        frames = video if self.protocol.clip_colour_order == "rgb" else video[..., ::-1]
+        frames = self._ordered(video)
         if self._waiting is not None:
             frames = np.concatenate([self._waiting, frames])
         count = len(frames) // size

@@ -17,6 +17,10 @@ CLIP_SELECTIONS = {
 }
 SSIM_COLOURS = ("rgb", "gray")
 LPIPS_NETS = ("alex", "squeeze", "vgg")
+REENCODINGS = {
+    "none": "frames are measured as they are",
+    "x264": "results and real videos go through libx264, crf 23, yuv420p, before all metrics",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class Protocol:
     ssim_window: str = "gaussian 11, sigma 1.5, data range 1"
     lpips_net: str = "alex"
     aggregation: str = "mean over frames, then over videos"
+    reencode: str = "none"
 
     def __post_init__(self) -> None:
         for field, accepted in (
@@ -40,6 +45,7 @@ class Protocol:
             ("clip_colour_order", COLOUR_ORDERS),
             ("ssim_colour", SSIM_COLOURS),
             ("lpips_net", LPIPS_NETS),
+            ("reencode", tuple(REENCODINGS)),
         ):
             if getattr(self, field) not in accepted:
                 raise ConfigError(
@@ -49,7 +55,10 @@ class Protocol:
 
     def to_plain(self) -> dict[str, Any]:
         """The record for metrics.json."""
-        return asdict(self) | {"clip_selection_means": CLIP_SELECTIONS[self.clip_selection]}
+        return asdict(self) | {
+            "clip_selection_means": CLIP_SELECTIONS[self.clip_selection],
+            "reencode_means": REENCODINGS[self.reencode],
+        }
 
 
 PROTOCOLS = {
@@ -68,10 +77,11 @@ PROTOCOLS = {
         ),
         Protocol(
             name="catv2ton-mp4",
-            origin="CatV2TON's evaluation of mp4 files: only the first clip, in BGR",
+            origin="CatV2TON's evaluation of mp4 files: re-encoded, only the first clip, in BGR",
             clip_selection="first",
             clip_colour_order="bgr",
             lpips_net="squeeze",
+            reencode="x264",
         ),
         Protocol(
             name="fwgan-first10",

@@ -1,33 +1,43 @@
-"""Scores of videos, and the rows that sum them up.
+"""Scores of one benchmark item for every method: each number and each feature computed once.
 
-Everything expensive is kept by content: frames, region, protocol and weights are hashed together,
-so a video that was scored once is not scored again, by this run or by another, and a result that
-changed is.
+The item's frames are decoded and hashed once for all methods and metrics, a clip is converted once
+for both networks, and what the store knows is not computed again.
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
+from jaxtyping import Float, UInt8
 
 from datasets.benchmarks import BenchmarkItem
 from training.metrics.catalogue import METRICS
-from training.metrics.clips import ClipSelector, to_network_input
-from training.metrics.frechet import frechet_distance, kernel_distance
-from training.metrics.intervals import block_interval, bootstrap_interval, jackknife_interval
-from training.metrics.metric import NO_TRUTH, Metric, VideoInputs, VideoNumber
+from training.metrics.clips import Clip, ClipSelector, to_network_input
+from training.metrics.metric import Metric, VideoInputs, VideoNumber
+from training.metrics.reencode import reencode_x264
+from training.metrics.store import ContentStore, digest_of
 from training.metrics.suite import MetricSuite
+from training.metrics.timing import Stopwatch
 
 Video = UInt8[np.ndarray, "t h w 3"]
+Features = Float[np.ndarray, "clips dim"]
 CLIPS_AT_ONCE = 4
-FEATURE_METRICS = {"vfid_i3d": "i3d", "vfid_resnext": "resnext", "kvd": "i3d"}
+REFERENCE = ""
+"""The name under which the real videos' clips are kept beside those of the methods."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a method made of an item."""
+
+    frames: Video
+    segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
+
+
+Method = Callable[[BenchmarkItem, str], Result]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +54,107 @@ class VideoScores:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ItemScores:
+    """All that an evaluation keeps of one item, small enough to be sent between processes."""
+
+    num_frames: int
+    num_clips: int
+    has_truth: bool
+    videos: dict[str, VideoScores]  # by method
+    features: dict[str, dict[str, Features]]  # by method or REFERENCE, then by network
+    seconds: dict[str, float] = field(default_factory=dict)  # by part
+
+
 class Scorer:
-    """Scores videos with one suite of metrics and remembers them in a folder."""
+    """Scores items with one suite of metrics and remembers what it found."""
 
-    def __init__(self, suite: MetricSuite, cache: Path) -> None:
-        self.suite, self.cache = suite, cache
+    def __init__(
+        self, suite: MetricSuite, store: ContentStore, clips_at_once: int = CLIPS_AT_ONCE
+    ) -> None:
+        self.suite, self.store, self.clips_at_once = suite, store, clips_at_once
+        self.stopwatch = Stopwatch()
 
-    def score_video(self, inputs: VideoInputs, identity: str) -> VideoScores:
-        """Every metric of single videos that this machine can compute for these inputs."""
-        wanted = {self._name(metric): metric for metric in self._computable(inputs)}
-        path = self.cache / "scores" / f"{_digest_inputs(inputs)}.json"
-        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    def score_item(
+        self,
+        item: BenchmarkItem,
+        pairing: str,
+        methods: Mapping[str, Method],
+        selectors: dict[str, ClipSelector],
+    ) -> ItemScores:
+        """Score what every method makes of one item.
+
+        Args:
+            item: decoded once.
+            pairing: "paired" or "unpaired".
+            methods: by name; asked one after the other.
+            selectors: one for REFERENCE and for each method. Where clips go across videos they
+                remember the frames before this item, and take this item's along.
+        """
+        source = self._as_measured(item.video)
+        known = item.truth(pairing)
+        truth = None
+        if known is not None:
+            truth = source if known is item.video else self._as_measured(known)
+        with self.stopwatch.part("hashing"):
+            digests = _Digests()
+            of_item = digest_of([
+                digests.of(source), None if truth is None else digests.of(truth), pairing,
+                item.mask, item.garment_region, item.garment(pairing),
+            ])  # fmt: skip
+        reference = source if truth is None else truth
+        clips = selectors[REFERENCE].push(reference)
+        features = {REFERENCE: self.features(clips, self._clips_name(reference, clips, digests))}
+        videos: dict[str, VideoScores] = {}
+        memo: dict[Any, Any] = {}
+        for name, method in methods.items():
+            with self.stopwatch.part("reading results"):
+                result = method(item, pairing)
+            prediction = source if result.frames is item.video else self._as_measured(result.frames)
+            inputs = VideoInputs(
+                prediction=prediction,
+                source=source,
+                truth=truth,
+                mask=item.mask,
+                garment_region=item.garment_region,
+                garment=item.garment(pairing),
+                pairing=pairing,
+                protocol=self.suite.protocol,
+                segment_borders=result.segment_borders,
+                lpips=self.suite.lpips,
+                item_memo=memo,
+            )
+            with self.stopwatch.part("hashing"):
+                digest = digest_of([of_item, digests.of(prediction), result.segment_borders])
+            videos[name] = self.score_video(inputs, item.id, digest)
+            theirs = selectors[name].push(prediction)
+            features[name] = self.features(theirs, self._clips_name(prediction, theirs, digests))
+        return ItemScores(
+            num_frames=len(source),
+            num_clips=len(clips),
+            has_truth=truth is not None,
+            videos=videos,
+            features=features,
+            seconds=self.stopwatch.take(),
+        )
+
+    def score_video(self, inputs: VideoInputs, identity: str, digest: str) -> VideoScores:
+        """Every metric of single videos that this machine can compute for these inputs.
+
+        Args:
+            inputs: what the metrics look at.
+            identity: the item's id.
+            digest: of all that is in ``inputs``.
+        """
+        wanted = {self._number_name(metric): metric for metric in self._computable(inputs)}
+        known = self.store.numbers(digest)
         missing = {name: metric for name, metric in wanted.items() if name not in known}
         for name, metric in missing.items():
             assert metric.compute is not None
-            known[name] = asdict(metric.compute(inputs))
+            with self.stopwatch.part(f"metric {metric.key}"), exact_arithmetic():
+                known[name] = asdict(metric.compute(inputs))
         if missing:
-            _write_whole(path, json.dumps(known).encode())
+            self.store.save_numbers(digest, known)
         numbers = {metric.key: VideoNumber(**known[name]) for name, metric in wanted.items()}
         return VideoScores(
             id=identity,
@@ -68,6 +162,64 @@ class Scorer:
             values={key: number.value for key, number in numbers.items()},
             frames={key: n.per_frame for key, n in numbers.items() if n.per_frame is not None},
         )
+
+    def features(self, clips: Sequence[Clip], digest: str) -> dict[str, Features]:
+        """Features (clips, dim) by network, float32; a clip is converted once for all networks.
+
+        Args:
+            clips: in the protocol's colour order.
+            digest: of the clips.
+        """
+        protocol = self.suite.protocol
+        names = {
+            network: digest_of([digest, network, self.suite.sha256[network], protocol.clip_size])
+            for network in self.suite.networks
+        }
+        found = {network: self.store.features(name) for network, name in names.items()}
+        missing = [network for network, features in found.items() if features is None]
+        if missing:
+            parts: dict[str, list[np.ndarray]] = {network: [] for network in missing}
+            for start in range(0, len(clips), self.clips_at_once):
+                with self.stopwatch.part("converting clips"):
+                    batch = to_network_input(
+                        list(clips[start : start + self.clips_at_once]), protocol
+                    )
+                for network in missing:
+                    with self.stopwatch.part(f"network {network}"):
+                        parts[network].append(self._forward(network, batch))
+            for network in missing:
+                empty = np.zeros((0, self._num_features(network)), np.float32)
+                made = np.concatenate([empty, *parts[network]])
+                self.store.save_features(names[network], made)
+                found[network] = made
+        return {network: features for network, features in found.items() if features is not None}
+
+    @torch.no_grad()
+    def _forward(self, network: str, batch: torch.Tensor) -> np.ndarray:
+        module = self.suite.networks[network]
+        device = next(module.parameters()).device
+        with exact_arithmetic():
+            return module(batch.to(device)).float().cpu().numpy()
+
+    def _num_features(self, network: str) -> int:
+        return int(self.suite.networks[network].num_features)  # pyright: ignore
+
+    def _as_measured(self, frames: Video) -> Video:
+        if self.suite.protocol.reencode == "none":
+            return frames
+        with self.stopwatch.part("re-encoding"):
+            return reencode_x264(frames)
+
+    def _clips_name(self, video: Video, clips: Sequence[Clip], digests: "_Digests") -> str:
+        """Digest of a video's clips: of the video, unless frames of others are in them."""
+        protocol = self.suite.protocol
+        with self.stopwatch.part("hashing"):
+            if protocol.clip_selection == "across":
+                return digest_of([*clips])
+            return digest_of([
+                digests.of(video), protocol.clip_selection, protocol.clip_colour_order,
+                protocol.clip_frames,
+            ])  # fmt: skip
 
     def _computable(self, inputs: VideoInputs) -> list[Metric]:
         return [
@@ -78,139 +230,30 @@ class Scorer:
             and (inputs.truth is not None or not metric.needs_truth)
         ]
 
-    def _name(self, metric: Metric) -> str:
-        """The number's name in the cache: all that changes it beside the inputs."""
-        settings = [getattr(self.suite.protocol, field) for field in metric.protocol_fields]
+    def _number_name(self, metric: Metric) -> str:
+        """The number's name in the store: all that changes it beside the inputs."""
+        settings = [str(getattr(self.suite.protocol, name)) for name in metric.protocol_fields]
         weights = self.suite.weights_of(metric)
-        return "|".join(
-            [metric.key, str(metric.version), *map(str, settings)]
-            + ([self.suite.sha256[weights]] if weights else [])
-        )
-
-    def features(self, network: str, clips: Sequence[Video]) -> Tensor:
-        """Features (clips, dim) of one network, float32 on the CPU."""
-        module, protocol = self.suite.networks[network], self.suite.protocol
-        dim = int(module.num_features)  # pyright: ignore[reportArgumentType]
-        if not clips:
-            return torch.zeros(0, dim)
-        path = (
-            self.cache
-            / "features"
-            / f"{_digest(clips, [network, self.suite.sha256[network], protocol.clip_size])}.npy"
-        )
-        if path.is_file():
-            return torch.from_numpy(np.load(path, allow_pickle=False))
-        device = next(module.parameters()).device
-        parts: list[Tensor] = []
-        with torch.no_grad():
-            for start in range(0, len(clips), CLIPS_AT_ONCE):
-                batch = to_network_input(list(clips[start : start + CLIPS_AT_ONCE]), protocol)
-                parts.append(module(batch.to(device)).float().cpu())
-        features = torch.cat(parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part.npy")
-        np.save(partial, features.numpy())
-        partial.replace(path)
-        return features
+        named = [self.suite.sha256[weights]] if weights else []
+        return "|".join([metric.key, str(metric.version), *settings, *named])
 
 
-class MethodScores:
-    """One method's scores over a benchmark, video by video."""
+class _Digests:
+    """Digests of one item's videos, each array hashed once."""
 
-    def __init__(self, scorer: Scorer) -> None:
-        self.scorer = scorer
-        self.videos: list[VideoScores] = []
-        self.features: dict[str, list[Tensor]] = {name: [] for name in scorer.suite.networks}
-        self._selector = ClipSelector(scorer.suite.protocol)
-        self.num_clips = 0
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Video, str]] = {}  # alive, so that ids stay unique
 
-    def add_features(self, video: Video) -> None:
-        """Take the next video's clips; videos come in the benchmark's order."""
-        clips = self._selector.push(video)
-        self.num_clips += len(clips)
-        for name, groups in self.features.items():
-            groups.append(self.scorer.features(name, clips))
-
-    def add(self, prediction: Video, item: BenchmarkItem, pairing: str) -> None:
-        """Score the next video."""
-        inputs = VideoInputs(
-            prediction=prediction,
-            source=item.video,
-            truth=item.truth(pairing),
-            mask=item.mask,
-            garment_region=item.garment_region,
-            garment=item.garment(pairing),
-            pairing=pairing,
-            protocol=self.scorer.suite.protocol,
-            lpips=self.scorer.suite.lpips,
-        )
-        self.videos.append(self.scorer.score_video(inputs, item.id))
-        self.add_features(prediction)
+    def of(self, video: Video) -> str:
+        if id(video) not in self._known:
+            self._known[id(video)] = (video, digest_of([video]))
+        return self._known[id(video)][1]
 
 
-def summarise(scores: MethodScores, reference: MethodScores, has_truth: bool) -> dict[str, Any]:
-    """Each metric's value with its 95 % interval, or the reason why there is none.
-
-    Args:
-        scores: of the method.
-        reference: the features of the real videos.
-        has_truth: whether every video has a truth to compare frames with.
-    """
-    summary: dict[str, Any] = {}
-    for metric in METRICS:
-        gap = scores.scorer.suite.gap(metric)
-        if metric.needs_truth and not has_truth:
-            gap = NO_TRUTH
-        if gap is not None:
-            summary[metric.key] = {"gap": gap}
-        elif metric.kind == "set":
-            summary[metric.key] = _set_distance(metric.key, scores, reference)
-        else:
-            values = [video.values.get(metric.key) for video in scores.videos]
-            known = [value for value in values if value is not None]
-            summary[metric.key] = (
-                {"value": float(np.mean(known)), "interval": bootstrap_interval(known)}
-                if known
-                else {"gap": metric.no_value}
-            )
-    return summary
-
-
-def _set_distance(key: str, scores: MethodScores, reference: MethodScores) -> dict[str, Any]:
-    ours = scores.features[FEATURE_METRICS[key]]
-    real = reference.features[FEATURE_METRICS[key]]
-    first, second = torch.cat(ours), torch.cat(real)
-    if min(len(first), len(second)) < 2:
-        return {"gap": f"{len(first)} clips: two are needed for a distance between sets"}
-    if key == "kvd":
-        distance, interval = kernel_distance, block_interval
-    else:
-        distance, interval = frechet_distance, jackknife_interval
-    return {
-        "value": distance(first, second),
-        "interval": interval(ours, real, distance),
-        "num_clips": len(first),
-    }
-
-
-def _digest_inputs(inputs: VideoInputs) -> str:
-    """Of all that a metric may look at."""
-    arrays = [inputs.prediction, inputs.source, inputs.mask, inputs.garment_region, inputs.garment]
-    if inputs.truth is not None and inputs.truth is not inputs.source:
-        arrays.append(inputs.truth)
-    return _digest(arrays, [inputs.pairing, inputs.truth is not None, inputs.segment_borders])
-
-
-def _digest(arrays: Sequence[np.ndarray], settings: Sequence[object]) -> str:
-    digest = hashlib.sha256(json.dumps(list(settings)).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_bytes(content)
-    partial.replace(path)
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """No TF32 in convolutions and no search among algorithms: a GPU gives a CPU's numbers."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    ):
+        yield

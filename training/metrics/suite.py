@@ -52,13 +52,18 @@ class MetricSuite:
         return record
 
 
-def load_suite(protocol: Protocol) -> MetricSuite:
+def load_suite(protocol: Protocol, device: str = "auto") -> MetricSuite:
     """Load what the protocol needs and this machine has.
+
+    Args:
+        protocol: decides the LPIPS backbone.
+        device: cpu, cuda:1, ...; auto: the first GPU where there is one.
 
     Raises:
         DataError: a file of weights is there but is not what its name says.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     lpips: Lpips | None = None
     networks: dict[str, nn.Module] = {}
     sha256: dict[str, str] = {}

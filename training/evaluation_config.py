@@ -1,0 +1,71 @@
+"""The settings of an evaluation."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from datasets.benchmarks import PAIRINGS
+from training.metrics.protocols import get_protocol
+from training.metrics.scoring import CLIPS_AT_ONCE
+from training.predictions import CheckpointConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What is scored, against what and how."""
+
+    bench: str = MISSING
+    root: str = MISSING  # the prepared benchmark: holds shards/bench-*.tar
+    name: str = "run"  # names the output folder and the row of the table
+    checkpoint: str | None = None  # a training checkpoint, or a run's folder, that paints
+    pred: str | None = None  # or: a folder with any method's results; wins over checkpoint
+    segment_frames: int | None = None  # of pred: frames painted at once, for the seam metric
+    painting: CheckpointConfig = field(default_factory=CheckpointConfig)
+    protocol: str = "fixed"
+    pairings: list[str] = field(default_factory=lambda: list(PAIRINGS))
+    baselines: bool = True  # three trivial methods as rows of every table
+    height: int | None = None  # resolution that is painted and measured; None: as stored
+    width: int | None = None
+    max_items: int | None = None  # the first so many; None: all
+    workers: int = 0  # processes that score; 0: this one, or one a device
+    devices: list[str] = field(default_factory=list)  # cuda:0, cuda:1, ...; empty: GPU or CPU
+    clips_at_once: int = CLIPS_AT_ONCE  # batch of the video networks: memory grows with it
+    shown_videos: int = 3  # best and worst cases in the report, each
+    out: str = "runs/eval"
+
+    def __post_init__(self) -> None:
+        get_protocol(self.protocol)
+        for pairing in self.pairings:
+            if pairing not in PAIRINGS:
+                raise ValueError(f"pairings: {pairing!r}; accepted: {', '.join(PAIRINGS)}")
+        if not self.pairings:
+            raise ValueError(f"pairings is empty; accepted: {', '.join(PAIRINGS)}")
+        if (self.height is None) != (self.width is None):
+            raise ValueError("height and width are given together or not at all")
+        for key in ("height", "width"):
+            side = getattr(self, key)
+            if side is not None and (side < 64 or side % 2):
+                raise ValueError(f"{key} is {side}; an even number of at least 64 is accepted")
+        for key, least in (("max_items", 1), ("segment_frames", 1)):
+            number = getattr(self, key)
+            if number is not None and number < least:
+                raise ValueError(f"{key} is {number}; at least {least}, or null, is accepted")
+        for key, least in (("workers", 0), ("clips_at_once", 1), ("shown_videos", 0)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key} is {getattr(self, key)}; at least {least} is accepted")
+
+    @property
+    def folder(self) -> Path:
+        """Where the output goes."""
+        return Path(self.out) / f"{self.bench}-{self.name}"
+
+    @property
+    def cache(self) -> Path:
+        """Where numbers and features are kept, shared by all evaluations below ``out``."""
+        return Path(self.out) / "cache"
+
+    @property
+    def num_processes(self) -> int:
+        """Processes that score beside this one; 0: this one does."""
+        return max(self.workers, len(self.devices) if len(self.devices) > 1 else 0)

@@ -1,0 +1,229 @@
+"""Scores the items of an evaluation, in this process or in several, with the same result.
+
+Every process builds the same ``ItemScorer`` and answers (pairing, number of the item) with
+``ItemScores``; the answers are gathered in the benchmark's order, so who computed what does not
+matter. A checkpoint paints beforehand, in one process a device.
+"""
+
+import multiprocessing
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+
+from configs.errors import DataError
+from datasets.benchmarks import Benchmark, BenchmarkItem
+from training.evaluation_config import EvaluationConfig
+from training.metrics.baselines import BASELINES
+from training.metrics.clips import ClipSelector
+from training.metrics.protocols import get_protocol
+from training.metrics.scoring import REFERENCE, ItemScores, Method, Result, Scorer, Video
+from training.metrics.store import ContentStore
+from training.metrics.suite import load_suite
+from training.predictions import CheckpointResults, GivenResults
+
+T = TypeVar("T")
+Job = tuple[str, int]
+"""A pairing, and an item's place in it."""
+
+
+class ItemScorer:
+    """Everything that is needed to score any item of one evaluation."""
+
+    def __init__(
+        self, config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
+    ) -> None:
+        """Open the benchmark and load the networks.
+
+        Args:
+            config: of the evaluation.
+            chosen: the ids of each pairing, in order.
+            device: of the networks; None: the first of ``config.devices``, or what there is.
+        """
+        self.config, self.chosen = config, chosen
+        self.bench = Benchmark(Path(config.root), config.bench)
+        self.size = measured_size(config, self.bench)
+        first = config.devices[0] if config.devices else None
+        self.suite = load_suite(get_protocol(config.protocol), device or first or "auto")
+        self.methods = {config.name: make_method(config, device or first), **baselines(config)}
+        self._scorer = Scorer(self.suite, ContentStore(config.cache), config.clips_at_once)
+        self._selectors: dict[str, ClipSelector] = {}
+        self._next: Job | None = None  # the item that the selectors are ready for
+
+    def load(self, pairing: str, index: int) -> BenchmarkItem:
+        """Decode one item."""
+        with self._scorer.stopwatch.part("decoding the benchmark"):
+            return self.bench.load(self.chosen[pairing][index], *self.size)
+
+    def score(self, pairing: str, index: int) -> ItemScores:
+        """Every method's numbers and features for one item."""
+        item = self.load(pairing, index)
+        if self._next != (pairing, index):
+            before = self._frames_before(pairing, index)
+            self._selectors = {
+                name: ClipSelector(self.suite.protocol, before.get(name))
+                for name in (REFERENCE, *self.methods)
+            }
+        scores = self._scorer.score_item(item, pairing, self.methods, self._selectors)
+        self._next = (pairing, index + 1)
+        return scores
+
+    def _frames_before(self, pairing: str, index: int) -> dict[str, Video]:
+        """Frames of earlier items that belong to this item's first clip, where clips straddle."""
+        protocol = self.suite.protocol
+        if protocol.clip_selection != "across":
+            return {}
+        identities = self.chosen[pairing][:index]
+        wanted = sum(self.bench.num_frames(each) for each in identities) % protocol.clip_frames
+        before: dict[str, list[Video]] = {name: [] for name in (REFERENCE, *self.methods)}
+        while wanted > 0:
+            index -= 1
+            item = self.load(pairing, index)
+            truth = item.truth(pairing)
+            taken = slice(max(0, len(item.video) - wanted), None)
+            wanted -= len(item.video[taken])
+            for name, frames in (
+                (REFERENCE, item.video if truth is None else truth),
+                *((name, method(item, pairing).frames) for name, method in self.methods.items()),
+            ):
+                before[name].insert(0, frames[taken])
+        return {name: np.concatenate(frames) for name, frames in before.items() if frames}
+
+
+def measured_size(config: EvaluationConfig, bench: Benchmark) -> tuple[int, int]:
+    """(height, width) of all frames that are painted and measured."""
+    if config.height is not None and config.width is not None:
+        return config.height, config.width
+    return bench.resolution()
+
+
+def make_method(config: EvaluationConfig, device: str | None = None) -> Method:
+    """What gives the evaluated method's results."""
+    if config.pred is not None:
+        return GivenResults(Path(config.pred), config.pairings, config.segment_frames).read
+    return checkpoint_results(config, device).paint
+
+
+def checkpoint_results(config: EvaluationConfig, device: str | None = None) -> CheckpointResults:
+    """The checkpoint's results of this evaluation."""
+    folder = config.folder / "predictions"
+    return CheckpointResults(Path(config.checkpoint or ""), config.painting, folder, device)
+
+
+def baselines(config: EvaluationConfig) -> dict[str, Method]:
+    """The trivial methods, by name."""
+    if not config.baselines:
+        return {}
+    return {
+        name: lambda item, pairing, make=make: Result(frames=make(item, pairing))
+        for name, make in BASELINES.items()
+    }
+
+
+class ItemPainter:
+    """Paints items with the checkpoint, so that scoring only has to read them."""
+
+    def __init__(
+        self, config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
+    ) -> None:
+        self.bench, self.chosen = Benchmark(Path(config.root), config.bench), chosen
+        self.size = measured_size(config, self.bench)
+        first = config.devices[0] if config.devices else None
+        self.results = checkpoint_results(config, device or first)
+
+    def paint(self, pairing: str, index: int) -> None:
+        """Paint one item, unless it was."""
+        self.results.paint(self.bench.load(self.chosen[pairing][index], *self.size), pairing)
+
+
+def score_all(
+    config: EvaluationConfig, chosen: dict[str, list[str]], jobs: Sequence[Job]
+) -> Iterator[ItemScores]:
+    """Score items in ``config.num_processes`` processes; answers come in the order of the jobs.
+
+    Raises:
+        DataError: an item or a result is wrong, or a worker was killed.
+    """
+    yield from _run(_score, config, chosen, jobs, config.num_processes)
+
+
+def paint_all(
+    config: EvaluationConfig, chosen: dict[str, list[str]], jobs: Sequence[Job]
+) -> Iterator[None]:
+    """Paint what is missing: one process a device, or this one where there is one device."""
+    if len(config.devices) > 1:
+        yield from _run(_paint, config, chosen, jobs, len(config.devices))
+        return
+    painter = ItemPainter(config, chosen)
+    for job in jobs:
+        yield painter.paint(*job)
+
+
+def _run(
+    work: Callable[[Job], T],
+    config: EvaluationConfig,
+    chosen: dict[str, list[str]],
+    jobs: Sequence[Job],
+    num_processes: int,
+) -> Iterator[T]:
+    # spawn: a fork would take over CUDA and the threads of torch and OpenCV in an unknown state
+    context = multiprocessing.get_context("spawn")
+    devices: queue.Queue[str | None] = context.Queue()  # pyright: ignore[reportAssignmentType]
+    for number in range(num_processes):
+        devices.put(config.devices[number % len(config.devices)] if config.devices else None)
+    pool = ProcessPoolExecutor(
+        num_processes, mp_context=context, initializer=_begin, initargs=(config, chosen, devices)
+    )
+    try:
+        for answer in [pool.submit(work, job) for job in jobs]:
+            yield answer.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a worker process was killed, most likely for want of memory; take fewer workers. "
+            "What was scored is kept: the same command goes on from there"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Worker:
+    """What one worker process knows; built in its first job: so its errors find their way back."""
+
+    def __init__(
+        self, config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None
+    ) -> None:
+        self.settings = (config, chosen, device)
+        self.scorer: ItemScorer | None = None
+        self.painter: ItemPainter | None = None
+
+
+_worker: _Worker | None = None
+
+
+def _begin(
+    config: EvaluationConfig, chosen: dict[str, list[str]], devices: "queue.Queue[str | None]"
+) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _worker = _Worker(config, chosen, devices.get())
+
+
+def _score(job: Job) -> ItemScores:
+    assert _worker is not None
+    if _worker.scorer is None:
+        _worker.scorer = ItemScorer(*_worker.settings)
+    return _worker.scorer.score(*job)
+
+
+def _paint(job: Job) -> None:
+    assert _worker is not None
+    if _worker.painter is None:
+        _worker.painter = ItemPainter(*_worker.settings)
+    _worker.painter.paint(*job)

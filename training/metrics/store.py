@@ -1,0 +1,62 @@
+"""What was computed is kept by content: frames, settings and weights name a file between them.
+
+So a video that was scored once is not scored again, by this run, after a kill, or by another
+method's evaluation, and a result that changed is.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class ContentStore:
+    """A folder of numbers and features; several processes may write it at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def numbers(self, digest: str) -> dict[str, Any]:
+        """What is known of a video, by the name of the number; empty where nothing is."""
+        path = self.folder / "scores" / f"{digest}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def save_numbers(self, digest: str, numbers: dict[str, Any]) -> None:
+        """Replace what is known of a video."""
+        _write_whole(self.folder / "scores" / f"{digest}.json", json.dumps(numbers).encode())
+
+    def features(self, digest: str) -> np.ndarray | None:
+        """Features (clips, dim) float32; None where there are none."""
+        path = self.folder / "features" / f"{digest}.npy"
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+    def save_features(self, digest: str, features: np.ndarray) -> None:
+        """Keep features (clips, dim)."""
+        path = self.folder / "features" / f"{digest}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.part.npy")
+        np.save(partial, features)
+        partial.replace(path)
+
+
+def digest_of(parts: Sequence[np.ndarray | str | int | float | bool | list[int] | None]) -> str:
+    """sha256 of arrays (with their shapes) and plain settings, in their order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype} {part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(f"{json.dumps(part)};".encode())
+    return digest.hexdigest()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_bytes(content)
+    partial.replace(path)

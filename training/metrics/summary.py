@@ -1,0 +1,67 @@
+"""The rows of a table from the scores of single items, gathered in the benchmark's order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.metrics.catalogue import METRICS
+from training.metrics.frechet import frechet_distance, kernel_distance
+from training.metrics.intervals import block_interval, bootstrap_interval, jackknife_interval
+from training.metrics.metric import NO_TRUTH
+from training.metrics.scoring import REFERENCE, ItemScores
+from training.metrics.suite import MetricSuite
+
+FEATURE_METRICS = {"vfid_i3d": "i3d", "vfid_resnext": "resnext", "kvd": "i3d"}
+
+
+def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> dict[str, Any]:
+    """Each metric's value with its 95 % interval, or the reason why there is none.
+
+    Args:
+        method: whose row it is.
+        items: of one pairing, in the benchmark's order.
+        suite: says which metrics could be computed.
+    """
+    has_truth = all(item.has_truth for item in items)
+    summary: dict[str, Any] = {}
+    for metric in METRICS:
+        gap = suite.gap(metric)
+        if metric.needs_truth and not has_truth:
+            gap = NO_TRUTH
+        if gap is not None:
+            summary[metric.key] = {"gap": gap}
+        elif metric.kind == "set":
+            summary[metric.key] = _set_distance(metric.key, method, items)
+        else:
+            values = [item.videos[method].values.get(metric.key) for item in items]
+            known = [value for value in values if value is not None]
+            summary[metric.key] = (
+                {
+                    "value": float(np.mean(known)),
+                    "interval": bootstrap_interval(known),
+                    "num_videos": len(known),
+                }
+                if known
+                else {"gap": metric.no_value}
+            )
+    return summary
+
+
+def _set_distance(key: str, method: str, items: Sequence[ItemScores]) -> dict[str, Any]:
+    network = FEATURE_METRICS[key]
+    ours = [torch.from_numpy(item.features[method][network]) for item in items]
+    real = [torch.from_numpy(item.features[REFERENCE][network]) for item in items]
+    first, second = torch.cat(ours), torch.cat(real)
+    if min(len(first), len(second)) < 2:
+        return {"gap": f"{len(first)} clips: two are needed for a distance between sets"}
+    if key == "kvd":
+        distance, interval = kernel_distance, block_interval
+    else:
+        distance, interval = frechet_distance, jackknife_interval
+    return {
+        "value": distance(first, second),
+        "interval": interval(ours, real, distance),
+        "num_clips": len(first),
+    }

@@ -1,0 +1,38 @@
+"""Where an evaluation's time goes."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Seconds by part; a part inside another takes its time away from the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inner: list[float] = []
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        start = time.perf_counter()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] += spent - self._inner.pop()
+            if self._inner:
+                self._inner[-1] += spent
+
+    def take(self) -> dict[str, float]:
+        """What was spent since the last call."""
+        taken = dict(self.seconds)
+        self.seconds.clear()
+        return taken
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add another stopwatch's parts."""
+        for name, spent in seconds.items():
+            self.seconds[name] += spent
