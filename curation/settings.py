@@ -31,7 +31,7 @@ class CurateConfig:
 
     src: str | None = None
     out: str = "data/dance"
-    bench: str | None = None  # prepare a benchmark instead of a folder of videos: vvt
+    bench: str | None = None  # prepare a benchmark instead of a folder of videos: vvt, vivid_s
     bench_root: str | None = None  # its folder; null: root of configs/eval/<bench>.yaml
     perception: str = "auto"
     weights: PerceptionConfig = field(default_factory=PerceptionConfig)

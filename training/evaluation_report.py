@@ -100,6 +100,8 @@ def _settings(metrics: dict[str, Any]) -> str:
             f"{content['num_clips']} clips"
         )
         rows.append([pairing, counted])
+        for maker in content.get("conditions_made_by", []):
+            rows.append([f"{pairing}: masks and DensePose by", _breaking(_models(maker))])
     for key, value in metrics["protocol"].items():
         rows.append([f"protocol: {key}", value])
     for name, record in metrics["weights"].items():
@@ -110,9 +112,22 @@ def _settings(metrics: dict[str, Any]) -> str:
     for key, value in metrics["made_by"].items():
         shown = escape(str(value))
         rows.append([f"results: {key}", webpage.Html(f'<span class="hash">{shown}</span>')])
+    for part, seconds in metrics.get("seconds", {}).items():
+        rows.append([f"time: {part}", f"{seconds:.1f} s"])
     for package, number in metrics["versions"].items():
         rows.append([package, number])
     return webpage.table(["setting", "value"], rows)
+
+
+def _models(maker: dict[str, Any]) -> str:
+    """Which models made the conditions of how many items."""
+    models = maker["models"]
+    if isinstance(models, dict):
+        models = ", ".join(
+            f"{role} {info.get('name', info)}" if isinstance(info, dict) else f"{role} {info}"
+            for role, info in models.items()
+        )
+    return f"{models} ({maker['num_items']} items)"
 
 
 def _breaking(text: str) -> webpage.Html:

@@ -28,7 +28,11 @@ def score_table(metrics: dict[str, Any], content: dict[str, Any]) -> str:
         cells: list[object] = [webpage.Html(f"<i>{name}</i>" if row["is_baseline"] else name)]
         for metric in columns:
             score = row["scores"][metric["key"]]
-            cells.append(_score_cell(score, is_best=score.get("value") == best[metric["key"]]))
+            cells.append(
+                _score_cell(
+                    score, content["num_videos"], is_best=score.get("value") == best[metric["key"]]
+                )
+            )
         rows.append(cells)
     return webpage.table(header, rows)
 
@@ -43,12 +47,12 @@ def gaps(metrics: dict[str, Any]) -> str:
                 if reason is not None:
                     pairings = found.setdefault(reason, {}).setdefault(metric["label"], [])
                     pairings.append(pairing)
-        rejected = content.get("rejected") or []
-        if rejected:
-            named = ", ".join(escape(f"{one['id']} ({one['code']})") for one in rejected)
+        missing = content.get("missing") or []
+        if missing:
+            named = ", ".join(escape(f"{item['id']} ({item['reason']})") for item in missing)
             notes.append(
-                f"<b>{len(rejected)} {pairing} videos</b> of the benchmark could not be prepared "
-                f"and are not in these numbers: {named}"
+                f"<b>{len(missing)} {pairing} items of the benchmark</b> could not be prepared and "
+                f"are in none of these means: {named}"
             )
     for reason, labels in found.items():
         groups: dict[str, list[str]] = {}
@@ -81,7 +85,8 @@ def published_table(metrics: dict[str, Any]) -> str:
     for row in metrics["pairings"]["paired"]["rows"]:
         if row["is_baseline"]:
             continue
-        shown = [_score_cell(row["scores"][key], is_best=False) for key in PUBLISHED_KEYS]
+        count = metrics["pairings"]["paired"]["num_videos"]
+        shown = [_score_cell(row["scores"][key], count, is_best=False) for key in PUBLISHED_KEYS]
         name = webpage.Html(f"<b>{escape(row['method'])}</b>")
         rows.append([name, *shown[:3], "", shown[3], metrics["protocol"]["name"]])
     for entry in VVT_PAIRED:
@@ -201,7 +206,8 @@ def _opener(identity: str, shown: Sequence[str]) -> object:
     )
 
 
-def _score_cell(score: dict[str, Any], *, is_best: bool) -> object:
+def _score_cell(score: dict[str, Any], num_videos: int, *, is_best: bool) -> object:
+    """Value, 95 % interval, and of how many videos where some have none."""
     if "value" not in score:
         why = escape(score["gap"], quote=True)
         short = escape(score["gap"].partition(":")[0])
@@ -211,6 +217,8 @@ def _score_cell(score: dict[str, Any], *, is_best: bool) -> object:
     if score.get("interval"):
         low, high = score["interval"]
         shown += f'<br><small class="note" style="white-space:nowrap">{low:.3g}–{high:.3g}</small>'
+    if score.get("num_videos", num_videos) != num_videos:
+        shown += f'<br><small class="note">{score["num_videos"]} of {num_videos} videos</small>'
     return webpage.Html(shown)
 
 

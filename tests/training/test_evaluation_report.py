@@ -22,7 +22,7 @@ from training.evaluation_report_tables import (
     video_table,
 )
 
-ABSENT = 'weights absent: `make weights ARGS="fetch=i3d"`, or put i3d.pt into weights/'
+ABSENT = "weights absent: `make weights FETCH=i3d`, or put i3d.pt into weights/"
 HEIGHT, WIDTH, FRAMES = 96, 64, 6
 SSIM_OF = {"a": 0.9, "b": 0.5, "c": 0.7, "d": 0.6}
 
@@ -46,7 +46,7 @@ def row(method: str, shift: float, *, is_baseline: bool) -> dict[str, Any]:
         "lpips": {"gap": ABSENT},
         "ssim": {"value": 0.95 - shift, "interval": [0.9 - shift, 0.97 - shift]},
         "ssim_masked": {"value": 0.675 - shift, "interval": None},
-        "colour_delta_e": {"value": 3 + shift, "interval": [2, 4]},
+        "colour_delta_e": {"value": 3 + shift, "interval": [2, 4], "num_videos": 3},
         "seam": {"gap": "no border"},
     }
     return {
@@ -135,19 +135,22 @@ def test_metrics_without_weights_stand_last_and_the_source_is_never_the_best(
         "seam",
     ]  # fmt: skip
     assert ours[1] == "0.950.9–0.97"
+    assert ours[3] == "32–43 of 4 videos"
     assert ours[4] == "weights absent"
     bold = re.findall("<b>(.*?)</b>", table)
     assert bold == ["0.95", "0.675", "3"]  # of ours, though the copied source has better ones
 
 
 def test_what_was_not_measured_is_named_with_how_to_get_it(metrics: dict[str, Any]) -> None:
-    metrics["pairings"]["paired"]["rejected"] = [{"id": "d_9", "code": "mask_failed"}]
+    metrics["pairings"]["paired"]["missing"] = [
+        {"id": "d_9", "source": "d_9.mp4", "reason": "mask_failed"}
+    ]
     text = gaps(metrics)
     assert "<b>VFID-I3D, VFID-ResNeXt, LPIPS</b>: weights absent" in text
-    assert '<code>make weights ARGS="fetch=i3d"</code>' in text
+    assert "<code>make weights FETCH=i3d</code>" in text
     assert "d_9 (mask_failed)" in text
     for content in metrics["pairings"].values():
-        content["rejected"] = []
+        content["missing"] = []
         for one in content["rows"]:
             one["scores"] = {key: {"value": 1.0} for key in one["scores"]}
     assert gaps(metrics) == ""

@@ -39,7 +39,7 @@ class WeightsFile:
     def how_to_get(self) -> str:
         """What to do where it is absent."""
         return (
-            f'weights absent: `make weights ARGS="fetch={self.name}"`, or put {self.file_name} '
+            f"weights absent: `make weights FETCH={self.name}`, or put {self.file_name} "
             f"({self.source}) into {weights_folder()}/"
         )
 

@@ -78,14 +78,16 @@ def _list() -> None:
                 f"{entry.purpose}"
             )
             lines += [f"{'':34}{public.file}" for public in entry.files]
+            if entry.given_as is not None:
+                lines.append(f"{'':34}given as {entry.given_as}")
             says.setdefault((entry.licence, entry.licence_by), []).append(entry.name)
     lines.append("licences, and who says so")
     lines += [f"  {', '.join(names)}: {key[0]}, {key[1]}" for key, names in says.items()]
     lines += [
         f"Folder: {weights_folder()}/ (WEIGHTS_DIR names another). yes*: here, its sha256 is "
         "recorded at first use.",
-        'Fetch: make weights ARGS="fetch=NAME,NAME", or fetch=metrics, training, curation, all; '
-        "mirror=https://HOST in place of every host.",
+        "Fetch: make weights FETCH=NAME,NAME, or FETCH=metrics, training, curation, all; "
+        'ARGS="mirror=https://HOST" takes the place of every host.',
         'Check: make weights ARGS="check=all"',
     ]
     sys.stdout.write("\n".join(lines) + "\n")

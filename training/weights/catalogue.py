@@ -57,7 +57,7 @@ class PublicWeights:
     licence_by: str  # who says so, and what to know beside it
     files: tuple[PublicFile, ...]
     about_mb: int | None = None  # of the large files whose exact size is not known
-    given_as: str = "found by its name"  # how a run is told of it
+    given_as: str | None = None  # how a run is told of it; None: found by its name
 
     @property
     def num_mb(self) -> float | None:
@@ -114,7 +114,7 @@ _OPEN_SORA = "hpcai-tech/Open-Sora"
 _TAG = "the repository's tag"
 _TORCHVISION = "the licence of torchvision's code; ImageNet's terms may bind weights trained on it"
 _TRUNK = "the trunk, Open-Sora v1.0"
-_AS_TRUNK = "stage 1: init_from=null trunk_weights=FILE"
+_AS_TRUNK = "init_from=null trunk_weights=FILE of stage 1"
 
 CATALOGUE = {
     entry.name: entry
@@ -255,7 +255,7 @@ CATALOGUE = {
             licence="OpenRAIL++",
             licence_by="the tag of PixArt-alpha/PixArt-XL-2-512x512; its own was not seen",
             files=(_hub("PixArt-XL-2-512x512.pth", "PixArt-alpha/PixArt-alpha"),),
-            given_as="models.checkpoints.load_pixart",
+            given_as=_AS_TRUNK,
         ),
         PublicWeights(
             name="densepose",
@@ -277,7 +277,7 @@ CATALOGUE = {
                     "Base-DensePose-RCNN-FPN.yaml", "789fbf37dc8065247b7ecff2d588d951372f97de"
                 ),
             ),
-            given_as="weights.densepose_weights of curation, its default",
+            given_as="weights.densepose_config and densepose_weights of curation, the defaults",
         ),
     )
 }

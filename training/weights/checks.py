@@ -13,15 +13,15 @@ from typing import Any, cast
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from configs.errors import DataError
+from models import trunk_formats
 from models.stdit import STDiT, STDiTConfig
 from training.metrics.weights import load_i3d, load_lpips, load_resnext
 from training.weights.catalogue import PublicWeights
 
 Shapes = Mapping[str, tuple[int, ...]]
-_POSITIONS = frozenset({"pos_embed", "pos_embed_temporal"})
-"""Stored by the trunks' publishers, recomputed here."""
 
 
 def check_weights(entry: PublicWeights, folder: Path) -> None:
@@ -39,9 +39,9 @@ def check_weights(entry: PublicWeights, folder: Path) -> None:
         elif entry.group == "metrics":
             load_lpips(entry.name, path)
         elif entry.name.startswith("opensora"):
-            check_trunk(path, STDiTConfig())
+            check_trunk(path, STDiTConfig(), trunk_formats.OPEN_SORA)
         elif entry.name == "pixart":
-            check_trunk(path, STDiTConfig(), is_image_model=True)
+            check_trunk(path, STDiTConfig(), trunk_formats.PIXART)
         elif path.suffix == ".safetensors":
             check_autoencoder(path)
         elif path.suffix == ".json":
@@ -52,22 +52,24 @@ def check_weights(entry: PublicWeights, folder: Path) -> None:
             _check_pickle(path)
 
 
-def check_trunk(path: Path, config: STDiTConfig, *, is_image_model: bool = False) -> None:
-    """A trunk's checkpoint: exactly the keys and shapes of ours, position tables aside.
+def check_trunk(path: Path, config: STDiTConfig, kind: str) -> None:
+    """A trunk's checkpoint: exactly the declared keys and shapes, and no weight is read.
 
     Args:
         path: Open-Sora v1's file, or PixArt-alpha's.
         config: sizes of the trunk.
-        is_image_model: PixArt has no temporal attention, and a patch weight without time.
+        kind: which of the two it must be (``models.trunk_formats``).
     """
     with torch.device("meta"):
-        expected = _shapes(STDiT(config).state_dict())
-    if is_image_model:
-        expected = {key: shape for key, shape in expected.items() if ".attn_temp." not in key}
-        patch = expected["x_embedder.proj.weight"]
-        expected["x_embedder.proj.weight"] = (*patch[:2], *patch[3:])
-    found = {k: v for k, v in _state_shapes(path).items() if k not in _POSITIONS}
-    compare_shapes(path, "a trunk of STDiT's keys", expected, found)
+        own = {key: tuple(value.shape) for key, value in STDiT(config).state_dict().items()}
+    try:
+        found = trunk_formats.recognise(_meta_state(path), str(path))
+        trunk_formats.check_trunk(found, own, str(path))
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if found.kind != kind:
+        described = trunk_formats.DESCRIPTIONS
+        raise DataError(f"{path} is {described[found.kind]}, not {described[kind]}")
 
 
 def check_autoencoder(path: Path) -> None:
@@ -102,17 +104,17 @@ def compare_shapes(path: Path, kind: str, expected: Shapes, found: Shapes) -> No
         raise DataError(f"{path} is not {kind}: {key} is {found[key]}, expected {expected[key]}")
 
 
-def _state_shapes(path: Path) -> Shapes:
-    """Shapes of a torch file's state dict, bare or under "state_dict"; no weight is read."""
+def _meta_state(path: Path) -> dict[str, Tensor]:
+    """A torch file's state dict, bare or under "state_dict", as shapes without values."""
     try:
         content = torch.load(path, map_location="meta", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} is not a readable file of weights: {first}") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict):
-        raise DataError(f"{path} holds a {type(content).__name__}; a state dict is expected")
-    return _shapes(state)
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise DataError(f"{path} holds no state dict of tensors")
+    return state
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

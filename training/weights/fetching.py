@@ -131,7 +131,7 @@ def how_to_get(entry: PublicWeights) -> str:
     """What to do where an entry is absent."""
     files = ", ".join(public.file for public in entry.files)
     return (
-        f'`make weights ARGS="fetch={entry.name}"`, or put {files} ({entry.source}) into '
+        f"`make weights FETCH={entry.name}`, or put {files} ({entry.source}) into "
         f"{weights_folder()}/"
     )
 

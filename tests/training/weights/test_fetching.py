@@ -14,6 +14,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from models.stdit import STDiT, STDiTConfig
+from models.trunk_formats import OPEN_SORA, PIXART
 from training.metrics.i3d import InceptionI3d
 from training.metrics.resnext3d import ResNeXt3d101
 from training.metrics.weights import find_weights
@@ -256,15 +257,18 @@ def test_a_trunk_is_told_by_its_keys_and_an_image_model_from_a_video_model(tmp_p
     state = STDiT(config).state_dict()
     path = tmp_path / "trunk.pth"
     torch.save(state | {"pos_embed": torch.zeros(1, 4, 32)}, path)
-    check_trunk(path, config)
-    with pytest.raises(DataError, match=r"has the unknown key .*attn_temp"):
-        check_trunk(path, config, is_image_model=True)
+    check_trunk(path, config, OPEN_SORA)
+    with pytest.raises(DataError, match=r"is an Open-Sora v1\.0 video trunk, not a PixArt-alpha"):
+        check_trunk(path, config, PIXART)
     image = {key: value for key, value in state.items() if ".attn_temp." not in key}
     image["x_embedder.proj.weight"] = image["x_embedder.proj.weight"][:, :, 0]
     torch.save({"state_dict": image}, path)
-    check_trunk(path, config, is_image_model=True)
-    with pytest.raises(DataError, match=r"lacks blocks\.0\.attn_temp"):
-        check_trunk(path, config)
+    check_trunk(path, config, PIXART)
+    with pytest.raises(DataError, match="is a PixArt-alpha image model, not an Open-Sora"):
+        check_trunk(path, config, OPEN_SORA)
+    torch.save({"state_dict": image | {"blocks.0.extra": torch.zeros(1)}}, path)
+    with pytest.raises(DataError, match=r"does not fit the network.*blocks\.0\.extra"):
+        check_trunk(path, config, PIXART)
 
 
 def test_addresses_follow_the_mirror_and_the_hubs_own_setting(
