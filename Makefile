@@ -16,6 +16,9 @@ CONFIG  ?=
 VIDEO   ?=
 GARMENT ?=
 PRED    ?=
+GPU     ?=
+ENCODER ?=
+FETCH   ?=
 ARGS    ?=
 
 ##@ Begin
@@ -54,7 +57,18 @@ setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/c
 setup-yolo: setup ## Install ultralytics (AGPL-3.0) for finding and tracking people
 	@$(RUN) -m pip install --constraint constraints.txt --editable '.[yolo]'
 
+##@ Weights
+weights: setup ## Public weights: what there is, what is here; FETCH=i3d,resnext|metrics|training|all gets them
+	@$(RUN) -m training.weights $(if $(FETCH),fetch='$(FETCH)') $(ARGS)
+
+caption: setup ## The prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl
+	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[text]'
+	@$(RUN) -m models.text 'a dancing person' '$(or $(OUT),weights/caption_dancing_person.safetensors)' --encoder '$(ENCODER)' $(ARGS)
+
 ##@ Training
+plan: setup ## What a run takes, before it starts: CONFIG=configs/stage3.yaml [GPU=24 (GB)]
+	@$(RUN) -m training.plan $(or $(CONFIG),configs/stage3.yaml) $(if $(GPU),gpu_gb=$(GPU)) $(ARGS)
+
 pretrain: setup ## The bare trunk, for those without Open-Sora weights [CONFIG=configs/pretrain.yaml]
 	@$(RUN) -m training.fit $(or $(CONFIG),configs/pretrain.yaml) $(ARGS)
 
@@ -86,6 +100,12 @@ test: setup ## The test suite (under 8 minutes on 2 cores)
 check-slow: setup ## The tests that take minutes
 	@$(RUN) -m pytest -m slow --timeout 1800 $(ARGS)
 
+bench: setup ## Speed of the networks against a plain reading of the method: one table (20 min on 2 cores)
+	@$(RUN) -m tests.bench.run $(ARGS)
+
+profile: setup ## Where a training step's time goes: table of operators, and a trace file
+	@$(RUN) -m tests.bench.profile $(ARGS)
+
 format: setup ## Sort imports, format
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
@@ -94,5 +114,5 @@ clean: ## Remove caches and build files; data/, runs/ and .venv stay
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup demo curate render setup-densepose setup-yolo pretrain train-stage1 train-stage2 \
-        train-stage3 tryon eval check test check-slow format clean
+.PHONY: help setup demo curate render setup-densepose setup-yolo weights caption plan pretrain \
+        train-stage1 train-stage2 train-stage3 tryon eval check test check-slow bench profile format clean
