@@ -50,9 +50,9 @@ def section(heading: str, body: str) -> str:
 def table(
     header: Sequence[str], rows: Sequence[Sequence[object]], *, is_sortable: bool = False
 ) -> str:
-    """A table that scrolls sideways on a phone; cells are escaped unless they are ``Html``."""
+    """A table that scrolls sideways on a phone; all text is escaped unless it is ``Html``."""
     kind = ' class="sortable"' if is_sortable else ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    head = "".join(f"<th>{_text(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
     return (
         f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'

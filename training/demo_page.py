@@ -123,8 +123,8 @@ def _scores(evaluation: Path) -> str:
     notes = "".join(f"<li>{escape(gap)}</li>" for gap in gaps)
     return (
         "".join(parts)
-        + '<p class="note">Rows in italics are trivial baselines; small figures are 95% intervals '
-        "over videos. A dash is a metric whose weights are absent here:</p>"
+        + '<p class="note">Columns in italics are trivial baselines; small figures are 95% '
+        "intervals over videos. Weights that are absent here:</p>"
         + f'<ul class="note">{notes}</ul>'
     )
 

@@ -16,6 +16,7 @@ from training.evaluation_report_tables import (
     paste_blocks,
     published_table,
     score_table,
+    stands_beside_published,
     video_table,
 )
 
@@ -39,7 +40,7 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
     ]
     if missing := gaps(metrics):
         sections.append(webpage.section("Not measured", missing))
-    if metrics["benchmark"] == "vvt" and "paired" in metrics["pairings"]:
+    if stands_beside_published(metrics):
         sections.append(webpage.section("Beside published numbers", published_table(metrics)))
     if chosen:
         words = (
@@ -79,13 +80,12 @@ def _lead(metrics: dict[str, Any]) -> str:
 
 def _scores(metrics: dict[str, Any], content: dict[str, Any]) -> str:
     facts = (
-        f"<p>{content['num_videos']} videos, {content['num_frames']} frames, "
-        f"{content['num_clips']} clips of {metrics['protocol']['clip_frames']} frames. "
+        f"<p>{_counts(content)} of {metrics['protocol']['clip_frames']} frames. "
         f"Truth: {escape(content['truth'])}.</p>"
     )
     legend = (
-        '<p class="note">Rows in italics are trivial baselines. Paired, the copied source is the '
-        "truth itself: it shows the end of each scale. Small figures: 95 % interval.</p>"
+        '<p class="note">Columns in italics are trivial baselines. Paired, the copied source is '
+        "the truth itself: it shows the end of each scale. Small figures: 95 % interval.</p>"
     )
     return facts + score_table(metrics, content) + legend + definitions(metrics)
 
@@ -95,11 +95,7 @@ def _settings(metrics: dict[str, Any]) -> str:
     size = metrics["resolution"]
     rows.append(["resolution", f"{size['height']}x{size['width']} (height x width)"])
     for pairing, content in _all(metrics).items():
-        counted = (
-            f"{content['num_videos']} videos, {content['num_frames']} frames, "
-            f"{content['num_clips']} clips"
-        )
-        rows.append([pairing, counted])
+        rows.append([pairing, _counts(content)])
         for maker in content.get("conditions_made_by", []):
             rows.append([f"{pairing}: masks and DensePose by", _breaking(_models(maker))])
     for key, value in metrics["protocol"].items():
@@ -117,6 +113,12 @@ def _settings(metrics: dict[str, Any]) -> str:
     for package, number in metrics["versions"].items():
         rows.append([package, number])
     return webpage.table(["setting", "value"], rows)
+
+
+def _counts(content: dict[str, Any]) -> str:
+    kinds = ("videos", "frames", "clips")
+    counted = {kind: content[f"num_{kind}"] for kind in kinds}
+    return ", ".join(f"{n} {kind[:-1] if n == 1 else kind}" for kind, n in counted.items())
 
 
 def _models(maker: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Tables of an evaluation: scores with intervals, published numbers, every video, rows to paste."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -11,30 +11,35 @@ from training.metrics.published import VVT_PAIRED, PublishedRow
 SOURCE_COPIED = "source copied"
 """Paired it is the truth itself: never marked as the best."""
 ABSENT = "–"
+LONGEST_GAP = 16
+"""Letters of a reason that fit into a cell; longer ones are told below the table alone."""
 PUBLISHED_KEYS = ("ssim", "lpips", "vfid_i3d", "vfid_resnext")
+PUBLISHED_HEADER = (
+    "method", "SSIM ↑", "LPIPS ↓", "VFID-I3D ↓", "VFID-ResNeXt ↓, old scale",
+    "VFID-ResNeXt ↓, this scale",
+)  # fmt: skip
 
 
 def score_table(metrics: dict[str, Any], content: dict[str, Any]) -> str:
-    """The table of one pairing: methods down, metrics across, the best of each column bold.
+    """The table of one pairing: metrics down, methods across, the best of each metric bold.
 
     Metrics that nobody here could measure stand last, with the reason.
     """
-    columns = sorted(metrics["metrics"], key=lambda metric: not _is_measured(metric, content))
-    header = ["method", *map(_column, columns)]
-    best = {metric["key"]: _best(metric, content["rows"]) for metric in columns}
-    rows: list[list[object]] = []
-    for row in content["rows"]:
+    rows = content["rows"]
+    header: list[str] = ["metric"]
+    for row in rows:
         name = escape(row["method"])
-        cells: list[object] = [webpage.Html(f"<i>{name}</i>" if row["is_baseline"] else name)]
-        for metric in columns:
-            score = row["scores"][metric["key"]]
-            cells.append(
-                _score_cell(
-                    score, content["num_videos"], is_best=score.get("value") == best[metric["key"]]
-                )
-            )
-        rows.append(cells)
-    return webpage.table(header, rows)
+        header.append(webpage.Html(f"<i>{name}</i>" if row["is_baseline"] else name))
+    lines: list[list[object]] = []
+    for metric in sorted(metrics["metrics"], key=lambda metric: not _is_measured(metric, content)):
+        scores = [row["scores"][metric["key"]] for row in rows]
+        best = _best(metric, rows)
+        cells = [
+            _score_cell(score, content["num_videos"], is_best=score.get("value") == best)
+            for score in scores
+        ]
+        lines.append([_column(metric), *cells])
+    return webpage.table(header, lines)
 
 
 def gaps(metrics: dict[str, Any]) -> str:
@@ -77,16 +82,15 @@ def definitions(metrics: dict[str, Any]) -> str:
 
 def published_table(metrics: dict[str, Any]) -> str:
     """Our paired rows on VVT above the papers' own; two columns for the two scales of ResNeXt."""
-    header = [
-        "method", "SSIM ↑", "LPIPS ↓", "VFID-I3D ↓", "VFID-ResNeXt ↓, old scale",
-        "VFID-ResNeXt ↓, this scale", "protocol",
-    ]  # fmt: skip
+    content = metrics["pairings"]["paired"]
     rows: list[list[object]] = []
-    for row in metrics["pairings"]["paired"]["rows"]:
+    for row in content["rows"]:
         if row["is_baseline"]:
             continue
-        count = metrics["pairings"]["paired"]["num_videos"]
-        shown = [_score_cell(row["scores"][key], count, is_best=False) for key in PUBLISHED_KEYS]
+        shown = [
+            _score_cell(row["scores"][key], content["num_videos"], is_best=False)
+            for key in PUBLISHED_KEYS
+        ]
         name = webpage.Html(f"<b>{escape(row['method'])}</b>")
         rows.append([name, *shown[:3], "", shown[3], metrics["protocol"]["name"]])
     for entry in VVT_PAIRED:
@@ -97,7 +101,7 @@ def published_table(metrics: dict[str, Any]) -> str:
         "resolution and implementation: a published number is a neighbour, not a rival, unless "
         "the protocol is the same.</p>"
     )
-    return webpage.table(header, rows) + note
+    return webpage.table([*PUBLISHED_HEADER, "protocol"], rows) + note
 
 
 def video_table(metrics: dict[str, Any], content: dict[str, Any], shown: Sequence[str]) -> str:
@@ -122,8 +126,11 @@ def video_table(metrics: dict[str, Any], content: dict[str, Any], shown: Sequenc
 def paste_blocks(metrics: dict[str, Any]) -> str:
     """The scores as Markdown and as LaTeX, each with a button that copies it."""
     blocks: list[str] = []
-    for title, compose in (("Markdown", markdown_rows), ("LaTeX", latex_rows)):
-        text = "\n\n".join(compose(metrics, pairing) for pairing in metrics["pairings"])
+    for title, compose in (("Markdown", markdown_table), ("LaTeX", latex_rows)):
+        tables = [_paste_rows(metrics, pairing) for pairing in metrics["pairings"]]
+        if stands_beside_published(metrics):
+            tables.append(_published_rows(metrics))
+        text = "\n\n".join(compose(*table) for table in tables)
         blocks.append(
             f'<div class="paste"><div class="head"><b>{title}</b><button type="button">Copy'
             f"</button></div><pre>{escape(text)}</pre></div>"
@@ -131,47 +138,56 @@ def paste_blocks(metrics: dict[str, Any]) -> str:
     return "".join(blocks)
 
 
-def markdown_rows(metrics: dict[str, Any], pairing: str) -> str:
-    """One pairing as a Markdown table, preceded by a line that says what the numbers are."""
-    keys, rows = _paste_rows(metrics, pairing, lambda value: f"{value:.4g}")
-    header = ["method", *keys.values()]
+def stands_beside_published(metrics: dict[str, Any]) -> bool:
+    """Whether there are published numbers of this benchmark."""
+    return metrics["benchmark"] == "vvt" and "paired" in metrics["pairings"]
+
+
+def markdown_table(setting: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table below a line that says what the numbers are."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join([_setting(metrics, pairing) + "\n", *[f"| {' | '.join(r)} |" for r in lines]])
+    return "\n".join([f"{setting}\n", *[f"| {' | '.join(line)} |" for line in lines]])
 
 
-def latex_rows(metrics: dict[str, Any], pairing: str) -> str:
-    r"""One pairing as rows of a LaTeX tabular, the header as a comment."""
-    keys, rows = _paste_rows(metrics, pairing, lambda value: f"${value:.4g}$")
-    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$"}
+def latex_rows(setting: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of a LaTeX tabular, what they are and their header as comments."""
+    signs = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$", ABSENT: "--"}
 
     def plain(text: str) -> str:
-        text = re.sub(r"([_%&#])", r"\\\1", text)
-        return re.sub("[↑↓Δ]", lambda found: arrows[found[0]], text)
+        text = re.sub(r"([_%&#$])", r"\\\1", text)
+        return re.sub("|".join(signs), lambda found: signs[found[0]], text)
 
-    header = " & ".join(["method", *map(plain, keys.values())])
-    body = [" & ".join([plain(row[0]), *row[1:]]).replace(ABSENT, "--") + r" \\" for row in rows]
-    return "\n".join([f"% {_setting(metrics, pairing)}", f"% {header} \\\\", *body])
+    body = [" & ".join(map(plain, row)) + r" \\" for row in rows]
+    return "\n".join([f"% {setting}", "% " + " & ".join(map(plain, header)) + r" \\", *body])
 
 
-def _paste_rows(
-    metrics: dict[str, Any], pairing: str, show: Callable[[float], str]
-) -> tuple[dict[str, str], list[list[str]]]:
-    """Columns that have a value, and a row for each method."""
+def _paste_rows(metrics: dict[str, Any], pairing: str) -> tuple[str, list[str], list[list[str]]]:
+    """What the numbers are, the columns that have a value, and a row for each method."""
     content = metrics["pairings"][pairing]
-    rows = content["rows"]
-    keys = {
-        metric["key"]: _heading(metric)
-        for metric in metrics["metrics"]
-        if _is_measured(metric, content)
-    }
-    lines = [
-        [row["method"], *[
-            show(row["scores"][key]["value"]) if "value" in row["scores"][key] else ABSENT
-            for key in keys
-        ]]
-        for row in rows
-    ]  # fmt: skip
-    return keys, lines
+    columns = [metric for metric in metrics["metrics"] if _is_measured(metric, content)]
+    rows = [
+        [row["method"], *[_number(row["scores"][metric["key"]]) for metric in columns]]
+        for row in content["rows"]
+    ]
+    return _setting(metrics, pairing), ["method", *map(_heading, columns)], rows
+
+
+def _published_rows(metrics: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    """The table beside published numbers, as plain text."""
+    content = metrics["pairings"]["paired"]
+    rows: list[list[str]] = []
+    for row in content["rows"]:
+        if not row["is_baseline"]:
+            shown = [_number(row["scores"][key]) for key in PUBLISHED_KEYS]
+            rows.append([row["method"], *shown[:3], ABSENT, shown[3]])
+    for entry in VVT_PAIRED:
+        rows.append([entry.method, *[cell or ABSENT for cell in _published_cells(entry)]])
+    setting = f"{_setting(metrics, 'paired')}; the other rows as published"
+    return setting, list(PUBLISHED_HEADER), rows
+
+
+def _number(score: dict[str, Any]) -> str:
+    return f"{score['value']:.4g}" if "value" in score else ABSENT
 
 
 def _setting(metrics: dict[str, Any], pairing: str) -> str:
@@ -211,6 +227,7 @@ def _score_cell(score: dict[str, Any], num_videos: int, *, is_best: bool) -> obj
     if "value" not in score:
         why = escape(score["gap"], quote=True)
         short = escape(score["gap"].partition(":")[0])
+        short = short if len(short) <= LONGEST_GAP else ABSENT
         return webpage.Html(f'<small class="note" title="{why}">{short}</small>')
     value = f"{score['value']:.4g}"
     shown = f"<b>{value}</b>" if is_best else value

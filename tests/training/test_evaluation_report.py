@@ -1,6 +1,7 @@
 """The page of an evaluation: what its tables say, which cases it shows, what can be pasted."""
 
 import base64
+import html
 import json
 import re
 from pathlib import Path
@@ -15,8 +16,7 @@ from training.evaluation_report import Case, write_report
 from training.evaluation_report_player import choose_cases
 from training.evaluation_report_tables import (
     gaps,
-    latex_rows,
-    markdown_rows,
+    paste_blocks,
     published_table,
     score_table,
     video_table,
@@ -47,7 +47,7 @@ def row(method: str, shift: float, *, is_baseline: bool) -> dict[str, Any]:
         "ssim": {"value": 0.95 - shift, "interval": [0.9 - shift, 0.97 - shift]},
         "ssim_masked": {"value": 0.675 - shift, "interval": None},
         "colour_delta_e": {"value": 3 + shift, "interval": [2, 4], "num_videos": 3},
-        "seam": {"gap": "no border"},
+        "seam": {"gap": "borders of windows are not known"},
     }
     return {
         "method": method, "is_baseline": is_baseline, "scores": scores, "videos": videos(shift),
@@ -129,14 +129,14 @@ def test_metrics_without_weights_stand_last_and_the_source_is_never_the_best(
     metrics: dict[str, Any],
 ) -> None:
     table = score_table(metrics, metrics["pairings"]["paired"])
-    header, ours, *_ = cells_of(table)
-    assert [name.split("\u00a0")[0] for name in header] == [
-        "method", "SSIM", "SSIM in mask", "colour ΔE 2000", "VFID-I3D", "VFID-ResNeXt", "LPIPS",
-        "seam",
+    header, *rows = cells_of(table)
+    assert header == ["metric", "ours_1", "source copied", "agnostic"]
+    assert [line[0].split("\u00a0")[0] for line in rows] == [
+        "SSIM", "SSIM in mask", "colour ΔE 2000", "VFID-I3D", "VFID-ResNeXt", "LPIPS", "seam",
     ]  # fmt: skip
-    assert ours[1] == "0.950.9–0.97"
-    assert ours[3] == "32–43 of 4 videos"
-    assert ours[4] == "weights absent"
+    assert rows[0][1] == "0.950.9–0.97"
+    assert rows[2][1] == "32–43 of 4 videos"
+    assert [line[1] for line in rows[3:]] == ["weights absent"] * 3 + ["–"]
     bold = re.findall("<b>(.*?)</b>", table)
     assert bold == ["0.95", "0.675", "3"]  # of ours, though the copied source has better ones
 
@@ -226,14 +226,21 @@ def test_every_video_has_a_row_that_sorts_and_the_shown_ones_open_the_player(
 def test_rows_to_paste_say_their_setting_and_hold_what_was_measured(
     metrics: dict[str, Any],
 ) -> None:
-    markdown = markdown_rows(metrics, "paired").splitlines()
+    markdown, latex = (
+        [html.unescape(line) for line in block.splitlines()]
+        for block in re.findall("<pre>(.*?)</pre>", paste_blocks(metrics), re.DOTALL)
+    )
     assert markdown[0] == "vvt, paired: 4 videos, 2 clips, 96x64, protocol fixed"
     assert markdown[2] == "| method | SSIM ↑ | SSIM in mask ↑ | colour ΔE 2000 ↓ |"
     assert markdown[4] == "| ours_1 | 0.95 | 0.675 | 3 |"
-    latex = latex_rows(metrics, "paired").splitlines()
+    assert "| VITON-DiT | 0.896 | 0.080 | 2.498 | – | 0.187 |" in markdown
+    assert "| ViViD | 0.949 | 0.068 | 3.405 | 5.074 | – |" in markdown
+    assert "| ours_1 | 0.95 | – | – | – | – |" in markdown
     assert latex[0].startswith("% vvt, paired")
     assert latex[1].endswith(r"colour $\Delta$E 2000 $\downarrow$ \\")
-    assert latex[2] == r"ours\_1 & $0.95$ & $0.675$ & $3$ \\"
+    assert latex[2] == r"ours\_1 & 0.95 & 0.675 & 3 \\"
+    metrics["benchmark"] = "dance"
+    assert "VITON-DiT" not in paste_blocks(metrics)
 
 
 def test_the_page_needs_no_network_and_states_how_it_was_measured(
