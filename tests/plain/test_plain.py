@@ -109,7 +109,8 @@ def test_both_readings_have_the_same_gradients(frames: int) -> None:
     expected = dict(plain.named_parameters())
     for name, parameter in ours.named_parameters():
         other = expected[name].grad
-        assert other is not None and parameter.grad is not None, name
+        assert other is not None, name
+        assert parameter.grad is not None, name
         scale = max(1e-3, float(other.abs().max()))
         torch.testing.assert_close(parameter.grad, other, rtol=1e-4, atol=1e-4 * scale, msg=name)
 
