@@ -24,6 +24,7 @@ SCHEMAS = {
     r"demo/demo\.yaml": DemoConfig,
     r"eval/.*\.yaml": EvaluationConfig,
     r"(base|pretrain|stage[123])\.yaml": TrainConfig,
+    r"recipes/.*\.yaml": TrainConfig,
 }
 FILES = sorted((ROOT / "configs").rglob("*.yaml"))
 

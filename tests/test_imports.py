@@ -21,6 +21,7 @@ LAZY = {
     "ultralytics": {"curation/perception/ultralytics_people.py"},
     "detectron2": {"curation/perception/detectron2_densepose.py"},
     "densepose": {"curation/perception/detectron2_densepose.py"},
+    "bitsandbytes": {"training/optimizers.py"},
     "transformers": {"curation/perception/human_parser.py", "models/text.py"},
 }
 

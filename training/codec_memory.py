@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from models.codec_flops import AutoencoderShape
 from models.vae import CodecConfig
@@ -44,18 +46,18 @@ def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -
     if config.kind == "dct":
         return CodecBytes(weights=0, encoding=0, decoding=0)
     count = min(config.frames_per_call, num_images)
-    return _run(autoencoder_shape(config), config.precision, height, width, count)
+    half = config.precision == "bfloat16"
+    return _run(autoencoder_shape(config), half, config.tiling, height, width, count)
 
 
 @lru_cache(maxsize=16)
 def _run(
-    shape: AutoencoderShape, precision: str, height: int, width: int, count: int
+    shape: AutoencoderShape, half: bool, tiling: bool, height: int, width: int, count: int
 ) -> CodecBytes:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
 
     build: Any = AutoencoderKL  # its annotations say tuples of one
     depth = len(shape.widths)
-    dtype = getattr(torch, precision)
     with torch.no_grad(), FakeTensorMode():
         with torch.device("meta"):
             network = build(
@@ -65,16 +67,28 @@ def _run(
                 down_block_types=("DownEncoderBlock2D",) * depth,
                 up_block_types=("UpDecoderBlock2D",) * depth,
             )
-        to_fake(network, dtype)
+        to_fake(network)
+        network.use_tiling = tiling
         weights = sum(p.numel() * p.element_size() for p in network.parameters())
-        known = list(network.parameters())
-        with LiveBytes(known) as encoding:
-            images = torch.empty(count, 3, height, width, dtype=dtype)
-            network.encode(images).latent_dist.mode()
-        with LiveBytes(known) as decoding:
-            factor = 2 ** (depth - 1)
-            latents = torch.empty(
-                count, shape.latent_channels, height // factor, width // factor, dtype=dtype
-            )
+        images = torch.empty(count, 3, height, width)
+        factor = 2 ** (depth - 1)
+        latents = torch.empty(count, shape.latent_channels, height // factor, width // factor)
+        known = [*network.parameters(), images, latents]
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
+        with LiveBytes(known) as decoding, autocast, _GpuNorms():
             network.decode(latents).sample.float()
+        network.use_tiling = False  # encoding is never tiled
+        with LiveBytes(known) as encoding, autocast, _GpuNorms():
+            network.encode(images).latent_dist.mode()
     return CodecBytes(weights=weights, encoding=encoding.peak, decoding=decoding.peak)
+
+
+class _GpuNorms(TorchFunctionMode):
+    """Group norms in float32, as autocast has them on a GPU and not on a CPU."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is F.group_norm:
+            args = (args[0].float(), *args[1:])
+        return func(*args, **(kwargs or {}))

@@ -8,7 +8,7 @@ import torch
 from configs.errors import ConfigError
 from training.advice import find_fit, words
 from training.config import TrainConfig
-from training.memory import estimate_memory, parameter_sizes
+from training.memory import estimate_memory, is_small, parameter_sizes
 
 LARGEST_ON_CPU = 300_000_000
 """Parameters beyond which `accelerator: auto` refuses a CPU: a step would take many minutes."""
@@ -30,12 +30,15 @@ def check_fits(config: TrainConfig, path: Path) -> None:
             f"{trains}, which takes a GPU, and torch finds none here; `make plan CONFIG={path}` "
             f"says how large{_smaller(path)}"
         )
-    needed = estimate_memory(config, on_gpu=uses_gpu).needed
     available = _gpu_bytes() if uses_gpu else _memory_bytes()
+    if is_small(config, available):
+        return
+    needed = estimate_memory(config, on_gpu=uses_gpu).needed
     if needed > available:
+        device = "GPU" if uses_gpu else "machine"
         raise ConfigError(
-            f"{trains} and needs about {needed / 1e9:.0f} GB; this {'GPU' if uses_gpu else 'machine'}"
-            f" has {available / 1e9:.0f} GB{_hint(config, path, available if uses_gpu else None)}"
+            f"{trains} and needs about {needed / 1e9:.0f} GB; this {device} has "
+            f"{available / 1e9:.0f} GB{_hint(config, path, available if uses_gpu else None)}"
         )
 
 

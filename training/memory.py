@@ -17,6 +17,7 @@ kernels and a CPU's: workspaces, a caption mask widened to scores, layer norms i
 autocast. What ``torch.compile`` fuses away is counted as if it were kept.
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,8 @@ CONTEXT = 1.0e9
 """Bytes of a CUDA context with its libraries."""
 FRAGMENTATION = 0.05
 """Share of the estimate that the allocator may hold without use."""
+_FAR_ABOVE = 400
+"""Values that a block is sure not to keep per token and channel; about 40 to 60 are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,21 @@ def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
     return max(moments, key=lambda moment: moment.total)
 
 
+def is_small(config: TrainConfig, available: float) -> bool:
+    """Whether a run is so small that it fits without an estimate, which takes a second or more.
+
+    No estimate of its own but a bound ten times too high, for the demo, tests and learning.
+    """
+    sizes, _ = parameter_sizes(config)
+    trunk, (_, _, height, width) = config.system.network.trunk, config.system.latent_shape
+    places = height * width // (trunk.patch_size[1] * trunk.patch_size[2])
+    tokens = config.data.batch_size * config.data.num_frames * places
+    blocks = 2 * trunk.depth + config.system.network.num_control_blocks
+    activations = 4 * _FAR_ABOVE * blocks * tokens * trunk.dim
+    bound = 7 * 4 * sum(sizes.values()) + activations + 10 * _pixels(config)
+    return config.system.codec.kind == "dct" and bound + CONTEXT < available
+
+
 def estimate_sharded(config: TrainConfig, memory: Memory, devices: int) -> Memory:
     """The same run with weights, gradients, states and average sharded over devices (FSDP).
 
@@ -196,7 +214,7 @@ def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
 def _run_step(key: _Key, on_gpu: bool) -> _StepBytes:
     """One micro-batch through the network, on fake tensors."""
     config, machine = key.config, key.config.trainer
-    with _no_fakes_in_caches(), FakeTensorMode():
+    with _apart(), FakeTensorMode():
         network = _fake_network(config, on_gpu)
         inputs = _Inputs.of(config)
         parameters = [p for p in network.parameters() if p.requires_grad]
@@ -313,13 +331,20 @@ def _pixels(config: TrainConfig) -> int:
 
 
 @contextmanager
-def _no_fakes_in_caches() -> Iterator[None]:
-    """Positions are cached per grid: a fake one must not reach a real run, nor the reverse."""
+def _apart() -> Iterator[None]:
+    """Positions are cached per grid: a fake one must not reach a real run, nor the reverse.
+
+    Without the garbage collector, which would look at thousands of tensors for a fifth of the time.
+    """
     caches = (spatial_positions, temporal_positions)
     for cache in caches:
         cache.cache_clear()
+    collects = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
+        if collects:
+            gc.enable()
         for cache in caches:
             cache.cache_clear()

@@ -197,3 +197,33 @@ def test_the_stage_files_load_and_the_large_ones_name_the_small(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError, match=f"CONFIG=configs/demo/{stage}.yaml fits"):
         main([f"configs/{stage}.yaml"])
+
+
+def test_an_average_on_the_cpu_is_the_same_average(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    fit(tiny("name=beside", *CLIPS, "validation.every_steps=2"), PATH)
+    fit(tiny("name=apart", *CLIPS, "validation.every_steps=2", "ema.device=cpu"), PATH)
+    left, right = (
+        states(tmp_path / "runs" / name / "checkpoints/last.ckpt") for name in ("beside", "apart")
+    )
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_recomputed_blocks_change_no_loss_and_no_weight(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    for kind in ("none", "blocks", "every_2"):
+        words = [*CLIPS, f"trainer.activation_checkpointing={kind}", "max_steps=2"]
+        fit(tiny(f"name={kind}", *words), PATH)
+    plain = states(tmp_path / "runs" / "none" / "checkpoints/last.ckpt")
+    for kind in ("blocks", "every_2"):
+        other = states(tmp_path / "runs" / kind / "checkpoints/last.ckpt")
+        assert all(torch.equal(plain[name], other[name]) for name in plain)
+
+
+def test_gradients_are_dropped_once_a_step_has_used_them(
+    tiny: Callable[..., TrainConfig],
+) -> None:
+    module = fit(tiny("name=free", *CLIPS, "max_steps=2"), PATH)
+    assert all(parameter.grad is None for parameter in module.network.parameters())

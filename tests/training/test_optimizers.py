@@ -1,8 +1,18 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from training.optimizers import OptimizerConfig, build_optimizer, build_schedule, lr_share
+from configs.errors import ConfigError
+from training import optimizers
+from training.optimizers import (
+    BYTES_OF_STATES,
+    OptimizerConfig,
+    build_optimizer,
+    build_schedule,
+    lr_share,
+)
 
 
 def test_frozen_parameters_are_not_in_the_optimizer_and_vectors_do_not_decay() -> None:
@@ -46,3 +56,42 @@ def test_the_scheduler_sets_the_rate_of_every_group() -> None:
 def test_settings_out_of_range_are_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=key):
         OptimizerConfig(**{key: value})  # type: ignore[arg-type]
+
+
+def test_eight_bit_states_without_bitsandbytes_name_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(optimizers, "find_spec", lambda _: None)
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[lowmem\]'"):
+        build_optimizer(OptimizerConfig(states="8bit"), layer.named_parameters())
+
+
+def learned(states: str) -> tuple[float, torch.optim.Optimizer]:
+    """The loss after some steps of a small regression, and the optimizer."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64))
+    optimizer = build_optimizer(OptimizerConfig(lr=1e-3, states=states), network.named_parameters())
+    given = torch.randn(32, 64)
+    loss = torch.tensor(0.0)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = (network(given) - given.roll(1, dims=1)).square().mean()
+        loss.backward()
+        optimizer.step()
+    return loss.item(), optimizer
+
+
+def test_eight_bit_states_learn_as_float32_ones_and_take_what_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    whole, _ = learned("float32")
+    small, optimizer = learned("8bit")
+    assert small == pytest.approx(whole, rel=0.03)
+    weight = optimizer.param_groups[0]["params"][0]
+    held = [value for value in optimizer.state[weight].values() if isinstance(value, torch.Tensor)]
+    taken = sum(value.numel() * value.element_size() for value in held)
+    table = 2 * 256 * 4  # of the 256 values, once a tensor
+    assert taken - table == pytest.approx(BYTES_OF_STATES["8bit"] * weight.numel(), rel=0.01)
+    torch.save(optimizer.state_dict(), tmp_path / "states.pt")
+    optimizer.load_state_dict(torch.load(tmp_path / "states.pt", weights_only=True))
+    optimizer.step()

@@ -1,0 +1,140 @@
+"""The plan of a run: what it prints, what it advises, which recipes it confirms."""
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from configs.errors import ConfigError
+from configs.loading import load_config
+from training.advice import find_fit, with_changes, words
+from training.config import TrainConfig
+from training.memory import estimate_memory
+from training.plan import (
+    PlanConfig,
+    main,
+    num_encoded_images,
+    parameter_table,
+    print_plan,
+    step_flops,
+    verdict,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "configs" / "demo" / "stage3.yaml"
+STAGE3 = ROOT / "configs" / "stage3.yaml"
+RECIPES = {"24gb": 24, "80gb": 80, "8x80gb": 80}
+SMALL = ["system.network.trunk.depth=2"]
+
+
+def stated_needs(path: Path) -> tuple[float, float]:
+    """GB without and with the margin that a recipe's comment gives."""
+    comment = path.read_text(encoding="utf-8").split("extends:")[0]
+    stated = re.search(r"([\d.]+) GB(?: a card)?, ([\d.]+) GB with the margin", comment)
+    assert stated is not None
+    return float(stated[1]), float(stated[2])
+
+
+def printed(config: TrainConfig, settings: PlanConfig) -> str:
+    text = io.StringIO()
+    print_plan(Console(file=text, width=110), config, settings, DEMO)
+    return text.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_fits_the_cards_in_its_name(recipe: str) -> None:
+    path = ROOT / "configs" / "recipes" / f"{recipe}.yaml"
+    config = load_config(TrainConfig, path)
+    memory = estimate_memory(config)
+    assert memory.needed <= RECIPES[recipe] * 1e9
+    total, needed = stated_needs(path)
+    assert total == pytest.approx(memory.total / 1e9, abs=0.1)
+    assert needed == pytest.approx(memory.needed / 1e9, abs=0.1)
+
+
+def test_the_plan_shows_every_table_without_weights_or_gpu() -> None:
+    text = printed(load_config(TrainConfig, DEMO, SMALL), PlanConfig(gpu_gb=24))
+    for title in ("Parameters", "One micro-batch", "An optimizer step", "A sampled window",
+                  "Memory of each device", "not wired yet", "fits: needs"):  # fmt: skip
+        assert title in text, title
+
+
+def test_the_full_model_has_the_parameters_that_the_design_counts() -> None:
+    text = io.StringIO()
+    Console(file=text, width=110).print(parameter_table(load_config(TrainConfig, STAGE3)))
+    total = text.getvalue().splitlines()[-2].split()
+    assert total[:3] == ["all", "1,948.6", "1,799.8"]
+
+
+def test_a_stage_counts_only_what_it_uses_and_encodes() -> None:
+    flops = step_flops(load_config(TrainConfig, ROOT / "configs" / "stage1.yaml"))
+    assert flops.keys() == {"denoiser", "garment", "codec"}
+    assert num_encoded_images(16) == 49
+    clips = step_flops(load_config(TrainConfig, STAGE3))["codec"].forward
+    assert clips == pytest.approx(49 * 1.12e12 * 384 / 512, rel=0.02)
+
+
+def test_what_does_not_fit_is_told_settings_with_which_it_does() -> None:
+    words_given = ["trainer.precision=bf16-mixed", "optimizer.states=8bit", "data.num_frames=4"]
+    config = load_config(TrainConfig, DEMO, [*SMALL, *words_given])
+    needed = estimate_memory(config).needed
+    changes, memory = find_fit(config, needed - 5e6)
+    assert changes
+    assert memory.needed <= needed - 5e6
+    again = load_config(TrainConfig, DEMO, [*SMALL, *words_given, *words(changes)])
+    assert estimate_memory(again) == memory
+    assert again == with_changes(config, changes)
+    for key in changes:  # nothing superfluous
+        fewer = {name: value for name, value in changes.items() if name != key}
+        assert estimate_memory(with_changes(config, fewer)).needed > needed - 5e6
+
+
+def test_what_fits_is_left_alone_and_what_cannot_fit_is_said() -> None:
+    config = load_config(TrainConfig, DEMO, [*SMALL, "data.num_frames=4", "data.batch_size=1"])
+    assert find_fit(config, 24e9)[0] == {}
+    assert verdict(config, 24).startswith("[bold]fits")
+    hopeless = verdict(config, 0.5)  # less than CUDA itself takes
+    assert "does not fit" in hopeless
+    assert "with all that helps" in hopeless
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_stage_3_at_full_size_and_says_what_it_needs(recipe: str) -> None:
+    path = ROOT / "configs" / "recipes" / f"{recipe}.yaml"
+    config, stage3 = load_config(TrainConfig, path), load_config(TrainConfig, STAGE3)
+    assert (config.system, config.data) == (stage3.system, stage3.data)
+    effective = [run.trainer.accumulate * run.trainer.devices for run in (config, stage3)]
+    assert effective[0] == effective[1]
+    needed = stated_needs(path)[1]
+    assert needed <= RECIPES[recipe]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["mfu=2"], r"mfu = 2 must lie in"),
+        (["gpu_gb=many"], "gpu_gb"),
+        (["peak_tflops=0"], "peak_tflops = 0 must be above 0"),
+        (["trainer.activation_checkpointing=always"], "none, blocks or every_<n>"),
+        (["trainer.frozen_dtype=bfloat16"], "belongs to precision bf16-mixed"),
+        (["ema.device=disk"], "device 'disk'"),
+    ],
+)
+def test_bad_input_is_refused_by_name(given: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        main([str(DEMO), *given])
+
+
+def test_the_command_ends_bad_input_with_one_line_and_exit_code_2() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "training.plan", "configs/none.yaml"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr == "error: configuration file configs/none.yaml does not exist\n"

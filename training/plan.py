@@ -1,0 +1,282 @@
+"""What a run takes, before it starts: ``python -m training.plan CONFIG.yaml [key=value ...]``.
+
+Parameters, operations, memory and time of the full run, on any machine: no weights are read, no
+GPU is needed. Keys of the plan itself, beside those of the configuration:
+
+- ``gpu_gb=24``: memory of each device in GB (1e9 bytes); the plan says whether the run fits and,
+  if not, which settings make it fit;
+- ``mfu=0.4``: share of the device's peak that the step reaches (assumed, not measured);
+- ``peak_tflops=989``: the device's peak; the default is an H100's dense bfloat16.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from configs.command import run_command
+from configs.loading import load_config, split_arguments
+from inference.solvers import SamplerConfig
+from models.acceleration import parse_checkpointing
+from models.codec_flops import decode_flops, encode_flops
+from models.flops import Flops, Work, network_flops, sample_flops, total
+from training.advice import find_fit, with_changes, words
+from training.codec_memory import autoencoder_shape
+from training.config import TrainConfig
+from training.freezing import describe
+from training.memory import (
+    CONTEXT,
+    FRAGMENTATION,
+    Memory,
+    estimate_memory,
+    estimate_sharded,
+    parameter_sizes,
+)
+
+USAGE = "python -m training.plan CONFIG.yaml [gpu_gb=24 mfu=0.4 peak_tflops=989 key=value ...]"
+NAMES = {"denoiser": "denoiser", "garment": "garment extractor", "control": "ControlNet"}
+KINDS = {
+    "attn": "spatial attention",
+    "attn_temp": "temporal attention",
+    "cross_attn": "caption attention",
+    "fusion": "garment attention",
+    "mlp": "feed forward",
+    "scale_shift_table": "modulation tables",
+}
+FSDP_DEVICES = 8
+"""Shown where ``trainer.devices`` is 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """The device that the plan is made for."""
+
+    gpu_gb: float | None = None
+    mfu: float = 0.4
+    peak_tflops: float = 989.0
+
+    def __post_init__(self) -> None:
+        if self.gpu_gb is not None and self.gpu_gb <= 0:
+            raise ValueError(f"gpu_gb = {self.gpu_gb:g} must be above 0")
+        if not 0 < self.mfu <= 1:
+            raise ValueError(f"mfu = {self.mfu:g} must lie in (0, 1]")
+        if self.peak_tflops <= 0:
+            raise ValueError(f"peak_tflops = {self.peak_tflops:g} must be above 0")
+
+
+def main(argv: list[str]) -> int:
+    """Read the settings and print the plan."""
+    path, given = split_arguments(argv, USAGE)
+    own = ("gpu_gb=", "mfu=", "peak_tflops=")
+    settings = load_config(PlanConfig, None, [word for word in given if word.startswith(own)])
+    overrides = [word for word in given if not word.startswith(own)]
+    config = load_config(TrainConfig, path, overrides)
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    print_plan(console, config, settings, path)
+    return 0
+
+
+def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path: Path) -> None:
+    """All tables of the plan."""
+    system, data, machine = config.system, config.data, config.trainer
+    preset = f", preset {config.freeze.preset}" if config.stage in ("stage2", "stage3") else ""
+    console.print(
+        f"[bold]{path}[/]: {config.stage}{preset}, {machine.precision}; windows of "
+        f"{data.num_frames} x {system.height} x {system.width}, {data.batch_size} at a time on "
+        f"each of {machine.devices} devices, {machine.accumulate} times a step"
+    )
+    console.print(parameter_table(config))
+    flops = step_flops(config)
+    console.print(flops_table(config, flops))
+    console.print(time_line(config, settings, flops))
+    console.print(sample_table(config, settings))
+    with console.status("Running the step on fake tensors ..."):
+        memory = memory_table(config)
+    console.print(memory)
+    console.print(
+        f"needed = total + {FRAGMENTATION:.0%} for the allocator + {CONTEXT / 1e9:g} GB for CUDA; "
+        "not in the total: kernels' workspaces. GB = 1e9 bytes."
+    )
+    if settings.gpu_gb is not None:
+        with console.status("Looking for what fits ..."):
+            found = verdict(config, settings.gpu_gb)
+        console.print(found)
+
+
+def parameter_table(config: TrainConfig) -> Table:
+    """Parameters of the networks in use by kind of layer, and those that learn."""
+    sizes, learning_list = parameter_sizes(config)
+    learning = set(learning_list)
+    rows: dict[tuple[str, str], list[int]] = {}
+    for name, size in sizes.items():
+        part, *rest = name.split(".")
+        if part not in config.parts:
+            continue
+        kind = KINDS[rest[2]] if rest[0] == "blocks" else "embeddings and last layer"
+        row = rows.setdefault((NAMES[part], kind), [0, 0])
+        row[0] += size
+        row[1] += size if name in learning else 0
+    table = _table("Parameters, in millions", "part", "layers")
+    for column in ("in use", "learn", ""):
+        table.add_column(column, justify="right")
+    seen = ""
+    for (part, kind), (size, learn) in rows.items():
+        shown, seen = ("" if part == seen else part), part
+        table.add_row(shown, kind, _millions(size), _millions(learn), describe(learn, size))
+    in_use, learned = (sum(row[side] for row in rows.values()) for side in (0, 1))
+    table.add_section()
+    table.add_row("all", "", _millions(in_use), _millions(learned), f"{learned / in_use:.0%}")
+    return table
+
+
+def step_flops(config: TrainConfig) -> dict[str, Flops]:
+    """Operations of one micro-batch by part; the autoencoder's are ``codec``."""
+    system, data = config.system, config.data
+    _, _, height, width = system.latent_shape
+    work = Work(rows=data.batch_size, frames=data.num_frames, height=height, width=width, drop=True)
+    found = network_flops(
+        system.network,
+        work,
+        parts=config.parts,
+        learning=set(parameter_sizes(config)[1]),
+        checkpoint_every=parse_checkpointing(config.trainer.activation_checkpointing),
+    )
+    flops = {part: total(kinds) for part, kinds in found.items()}
+    if system.codec.kind == "kl":
+        images = data.batch_size * num_encoded_images(data.num_frames)
+        one = encode_flops(autoencoder_shape(system.codec), system.height, system.width)
+        flops["codec"] = Flops(forward=images * one)
+    return flops
+
+
+def num_encoded_images(num_frames: int) -> int:
+    """Images of one sample that go through the codec: video, agnostic, DensePose, garment."""
+    return 3 * num_frames + 1
+
+
+def flops_table(config: TrainConfig, flops: dict[str, Flops]) -> Table:
+    """Operations of one micro-batch."""
+    table = _table("One micro-batch, in TFLOP (FLOP = 2 MAC)", "part")
+    for column in ("forward", "backward", "recomputed", "all"):
+        table.add_column(column, justify="right")
+    images = config.data.batch_size * num_encoded_images(config.data.num_frames)
+    names = {**NAMES, "codec": f"autoencoder, {images} images"}
+    for part, count in flops.items():
+        table.add_row(names[part], *_tera(count))
+    table.add_section()
+    table.add_row("all", *_tera(sum(flops.values(), Flops())))
+    return table
+
+
+def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]) -> str:
+    """Seconds of an optimizer step and samples a day, at the assumed share of the peak."""
+    machine = config.trainer
+    operations = sum(flops.values(), Flops()).total * machine.accumulate
+    seconds = operations / (settings.mfu * settings.peak_tflops * 1e12)
+    samples = config.data.batch_size * machine.accumulate * machine.devices
+    return (
+        f"An optimizer step: {operations / 1e12:,.0f} TFLOP a device, {seconds:.2f} s if "
+        f"{settings.mfu:.0%} of {settings.peak_tflops:g} TFLOP/s are reached (assumed, not "
+        f"measured); {samples} samples a step, {86400 / seconds * samples:,.0f} a day; "
+        f"{config.max_steps:,} steps: {config.max_steps * seconds / 86400:.1f} days."
+    )
+
+
+def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:
+    """Operations of one sampled window with the default sampler of ``make tryon``."""
+    system, sampler = config.system, SamplerConfig()
+    _, frames, height, width = system.latent_shape
+    guided = sum(sampler.is_guided(step) for step in range(sampler.num_steps))
+    work = Work(rows=1, frames=frames, height=height, width=width)
+    flops = sample_flops(system.network, work, steps=sampler.num_steps, guided_steps=guided)
+    if system.codec.kind == "kl":
+        shape = autoencoder_shape(system.codec)
+        size = (shape, system.height, system.width)
+        images = 2 * frames + 1  # agnostic, DensePose, garment
+        flops["autoencoder"] = images * encode_flops(*size) + frames * decode_flops(*size)
+    seconds = sum(flops.values()) / (settings.mfu * settings.peak_tflops * 1e12)
+    title = (
+        f"A sampled window of {frames} frames, in TFLOP: {sampler.solver}, {sampler.num_steps} "
+        f"steps, {guided} guided; {seconds:.1f} s at that share"
+    )
+    table = _table(title, "part")
+    table.add_column("all", justify="right")
+    for part, count in flops.items():
+        table.add_row(part, f"{count / 1e12:,.2f}")
+    table.add_section()
+    table.add_row("all", f"{sum(flops.values()) / 1e12:,.1f}")
+    return table
+
+
+def memory_table(config: TrainConfig) -> Table:
+    """The estimate with each kind of checkpointing, and sharded over devices."""
+    table = _table("Memory of each device, in GB; > is the configured checkpointing", "")
+    columns = ("weights", "gradients", "states", "average", "activations", "working", "codec")
+    for column in (*columns, "total", "needed"):
+        table.add_column(column, justify="right")
+    now = config.trainer.activation_checkpointing
+    kinds = [kind for kind in ("none", "every_2", "blocks") if kind != now]
+    for kind in sorted({*kinds, now}, key=lambda kind: -_recomputes(kind)):
+        memory = estimate_memory(with_changes(config, {"trainer.activation_checkpointing": kind}))
+        table.add_row(*_memory_row(f"{'>' if kind == now else ' '} {kind}", memory))
+    devices = config.trainer.devices if config.trainer.devices > 1 else FSDP_DEVICES
+    sharded = estimate_sharded(config, estimate_memory(config), devices)
+    table.add_section()
+    table.add_row(*_memory_row(f"  FSDP of {devices}*", sharded))
+    table.caption = f"* {now}, all sharded over {devices} devices; FSDP is not wired yet"
+    table.caption_justify = "left"
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A plain table; a title as long as it needs."""
+    return Table(*columns, title=Text(title, no_wrap=True), title_justify="left",
+                 title_style="bold", caption_style="", box=box.SIMPLE_HEAD)  # fmt: skip
+
+
+def verdict(config: TrainConfig, gpu_gb: float) -> str:
+    """Whether the run fits, and what makes it fit."""
+    needed = estimate_memory(config).needed / 1e9
+    if needed <= gpu_gb:
+        return f"[bold]fits[/]: needs {needed:.1f} of {gpu_gb:g} GB"
+    changes, memory = find_fit(config, gpu_gb * 1e9)
+    found = memory.needed / 1e9
+    if found <= gpu_gb:
+        return (
+            f"[bold]does not fit[/]: needs {needed:.1f} of {gpu_gb:g} GB; {found:.1f} GB with\n"
+            f"  {' '.join(words(changes))}"
+        )
+    return (
+        f"[bold]does not fit[/]: needs {needed:.1f} of {gpu_gb:g} GB, and {found:.1f} GB with all "
+        f"that helps:\n  {' '.join(words(changes))}"
+    )
+
+
+def _recomputes(kind: str) -> float:
+    every = parse_checkpointing(kind)
+    return float("inf") if every == 0 else every
+
+
+def _memory_row(name: str, memory: Memory) -> list[str]:
+    parts = (
+        memory.weights, memory.gradients, memory.states, memory.average, memory.activations,
+        memory.working, memory.codec, memory.total, memory.needed,
+    )  # fmt: skip
+    return [name, *(f"{part / 1e9:.1f}" for part in parts)]
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f}" if count >= 1e5 else f"{count / 1e6:.3f}"
+
+
+def _tera(flops: Flops) -> list[str]:
+    parts = (flops.forward, flops.backward, flops.recomputed, flops.total)
+    return [f"{part / 1e12:,.2f}" for part in parts]
+
+
+if __name__ == "__main__":
+    run_command(main)
