@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from configs.loading import load_config
+from tests.benchmark_fixtures import write_bench, write_results
 from tests.shard_fixtures import write_shards
 from training.config import TrainConfig
 
@@ -49,3 +50,25 @@ def tiny(clips_root: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         return replace(load_config(TrainConfig, path, [*given, *words]), **changes)
 
     return make
+
+
+@pytest.fixture
+def weights_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def setting(tmp_path: Path, weights_dir: Path) -> dict[str, Any]:
+    root = write_bench(tmp_path / "bench")
+    write_results(root, tmp_path / "pred" / "paired", "paired")
+    write_results(root, tmp_path / "pred" / "unpaired", "unpaired")
+    return {
+        "bench": "synthetic",
+        "root": str(root),
+        "pred": str(tmp_path / "pred"),
+        "out": str(tmp_path / "eval"),
+        "shown_videos": 1,
+    }

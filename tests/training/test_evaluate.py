@@ -1,139 +1,40 @@
 """The evaluation of a folder of results, from shards to metrics.json and report.html."""
 
-import io
 import json
 import shutil
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, to_plain
-from datasets.benchmarks import Benchmark
-from datasets.parts import DensePosePart, ParseLabel
-from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
+from datasets.tracks import encode_rgb_lossless, encode_video
 from inference.solvers import SamplerConfig
 from models.stdit import STDiTConfig
 from models.system import SystemConfig, build_system
 from models.text import CaptionConfig
 from models.vae import CodecConfig
 from models.viton_dit import VitonDiTConfig
+from tests.benchmark_fixtures import (
+    COLOURS,
+    FPS,
+    FRAMES,
+    HEIGHT,
+    IDS,
+    WIDTH,
+    dancer,
+    write_bench,
+)
 from training.evaluate import evaluate, main
 from training.evaluation_config import EvaluationConfig
 from training.metrics.catalogue import METRICS
 from training.metrics.compare import comparison, read_metrics
 from training.metrics.i3d import InceptionI3d
 from training.predictions import CheckpointConfig
-
-HEIGHT, WIDTH, FRAMES, FPS = 96, 64, 12, 8.0
-IDS = ["a", "b", "c", "d"]
-COLOURS = {"a": (200, 60, 50), "b": (40, 90, 200), "c": (230, 200, 60), "d": (60, 160, 80)}
-
-
-def dancer(phase: int, colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A torso of one colour that walks over a textured ground, and where it is."""
-    coarse = np.random.default_rng(phase).integers(60, 200, (6, 4, 3)).astype(np.uint8)
-    ground = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
-    video = np.repeat(ground[None], FRAMES, axis=0)
-    torso = np.zeros(video.shape[:3], dtype=bool)
-    for frame in range(FRAMES):
-        left = 16 + (frame + 3 * phase) % 10
-        torso[frame, 30:70, left : left + 26] = True
-    video[torso] = colour
-    return video, torso
-
-
-def garment_png(colour: tuple[int, int, int]) -> bytes:
-    image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    image[20:70, 16:48] = colour
-    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
-
-
-def others(identity: str) -> tuple[int, int, int]:
-    return COLOURS[IDS[(IDS.index(identity) + 1) % len(IDS)]]
-
-
-def sample(identity: str, *, has_truth: bool) -> dict[str, bytes]:
-    number = IDS.index(identity)
-    video, torso = dancer(number, COLOURS[identity])
-    mask = np.stack([cv2.dilate(frame.astype(np.uint8), np.ones((5, 5))) * 255 for frame in torso])
-    parse = np.where(torso, ParseLabel.UPPER, ParseLabel.BACKGROUND).astype(np.uint8)
-    iuv = np.full((FRAMES, 112, 112, 3), (DensePosePart.TORSO_FRONT, 128, 128), np.uint8)
-    boxes = io.BytesIO()
-    np.save(boxes, np.tile(np.array([16, 30, 52, 70], np.float32), (FRAMES, 1)))
-    record = {
-        "num_frames": FRAMES, "fps": FPS, "height": HEIGHT, "width": WIDTH, "category": "upper",
-        "source": f"{identity}.mp4", "source_sha256": identity, "start_s": 0.0,
-    }  # fmt: skip
-    members = {
-        "mp4": encode_rgb_lossless(video, FPS),
-        "parse.mp4": encode_labels(parse, FPS),
-        "mask.mp4": encode_labels(mask, FPS),
-        "iuv.mp4": encode_rgb_lossless(iuv, FPS),
-        "box.npy": boxes.getvalue(),
-        "garment.png": garment_png(COLOURS[identity]),
-        "target.png": garment_png(others(identity)),
-        "json": json.dumps(record).encode(),
-    }
-    if has_truth:
-        truth = dancer(number, others(identity))[0]
-        members["truth.mp4"] = encode_rgb_lossless(truth, FPS)
-    return members
-
-
-def write_bench(root: Path, *, has_truth: bool = True) -> Path:
-    (root / "shards").mkdir(parents=True)
-    with tarfile.open(root / "shards" / "bench-000000.tar", "w") as archive:
-        for identity in IDS:
-            for name, content in sample(identity, has_truth=has_truth).items():
-                info = tarfile.TarInfo(f"{identity}.{name}")
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-    return root
-
-
-def write_results(root: Path, folder: Path, pairing: str) -> Path:
-    """Perfect results, kept without loss: mp4 files, one of them a folder of frames."""
-    bench = Benchmark(root, "synthetic")
-    folder.mkdir(parents=True)
-    for identity in IDS:
-        truth = bench.load(identity, HEIGHT, WIDTH).truth(pairing)
-        assert truth is not None
-        if identity == "b":
-            (folder / identity).mkdir()
-            for number, frame in enumerate(truth):  # frame_2 sorts behind frame_10 as text
-                cv2.imwrite(str(folder / identity / f"frame_{number}.png"), frame[..., ::-1])
-        else:
-            (folder / f"{identity}.mp4").write_bytes(encode_rgb_lossless(truth, FPS))
-    return folder
-
-
-@pytest.fixture
-def weights_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("WEIGHTS_DIR", str(tmp_path / "weights"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    (tmp_path / "weights").mkdir()
-    return tmp_path / "weights"
-
-
-@pytest.fixture
-def setting(tmp_path: Path, weights_dir: Path) -> dict[str, Any]:
-    root = write_bench(tmp_path / "bench")
-    write_results(root, tmp_path / "pred" / "paired", "paired")
-    write_results(root, tmp_path / "pred" / "unpaired", "unpaired")
-    return {
-        "bench": "synthetic",
-        "root": str(root),
-        "pred": str(tmp_path / "pred"),
-        "out": str(tmp_path / "eval"),
-        "shown_videos": 1,
-    }
 
 
 def row_of(metrics: dict[str, Any], pairing: str, method: str) -> dict[str, Any]:

@@ -1,19 +1,42 @@
 """Put two evaluations beside each other, if they measured the same thing.
 
-python -m training.metrics.compare A/metrics.json B/metrics.json
+    python -m training.metrics.compare A/metrics.json B/metrics.json
+
+For numbers of single videos the difference on the same videos is given with its own 95 % interval:
+two methods find the same videos hard, so that interval is far narrower than the two of the means.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
+from training.metrics.intervals import Interval, bootstrap_interval
 
 USAGE = "python -m training.metrics.compare A/metrics.json B/metrics.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """Second minus first, over the videos that have the number in both."""
+
+    mean: float
+    interval: Interval | None  # 95 %, bootstrap over videos; None for fewer than two
+    num_videos: int
+    is_higher_better: bool
+
+    @property
+    def better(self) -> int | None:
+        """Index of the method that is better beyond doubt (0 or 1); None where neither is."""
+        if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
+            return None
+        return int((self.mean > 0) == self.is_higher_better)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -33,9 +56,11 @@ def read_metrics(path: Path) -> dict[str, Any]:
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """Why two evaluations cannot be compared; empty where they can."""
     found: list[str] = []
-    for key in ("benchmark", "resolution"):
-        if first[key] != second[key]:
-            found.append(f"{key}: {first[key]} and {second[key]}")
+    for key in ("schema", "benchmark", "resolution"):
+        if first.get(key) != second.get(key):
+            found.append(f"{key}: {first.get(key)} and {second.get(key)}")
+    if found and found[0].startswith("schema"):
+        return [f"{found[0]}; evaluate the older one again, its scored videos are kept"]
     for key in sorted(first["protocol"].keys() | second["protocol"].keys()):
         a, b = first["protocol"].get(key), second["protocol"].get(key)
         if a != b:
@@ -44,6 +69,10 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         a, b = (side["weights"][name].get("sha256") for side in (first, second))
         if a and b and a != b:
             found.append(f"weights {name}: sha256 {a[:12]} and {b[:12]}")
+    versions = [{m["key"]: m.get("version") for m in side["metrics"]} for side in (first, second)]
+    for key in sorted(versions[0].keys() & versions[1].keys()):
+        if versions[0][key] != versions[1][key]:
+            found.append(f"metric {key}: version {versions[0][key]} and {versions[1][key]}")
     for pairing in sorted(first["pairings"].keys() & second["pairings"].keys()):
         a, b = (
             {video["id"] for video in side["pairings"][pairing]["rows"][0]["videos"]}
@@ -51,7 +80,43 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         )
         if a != b:
             found.append(f"{pairing}: {len(a ^ b)} videos are in one only, such as {min(a ^ b)!r}")
+    if not first["pairings"].keys() & second["pairings"].keys():
+        found.append(
+            f"pairings: {', '.join(first['pairings'])} and {', '.join(second['pairings'])}"
+        )
     return found
+
+
+def paired_difference(
+    metric: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
+) -> PairedDifference | None:
+    """How much the second row's videos differ from the first's in one metric.
+
+    Args:
+        metric: its record of metrics.json.
+        first: a row of metrics.json.
+        second: a row over the same videos.
+
+    Returns:
+        None for distances between sets, and where no video has the number in both.
+    """
+    values = [
+        {video["id"]: video["values"].get(metric["key"]) for video in row["videos"]}
+        for row in (first, second)
+    ]
+    found = [
+        values[1][identity] - value
+        for identity, value in values[0].items()
+        if value is not None and values[1].get(identity) is not None
+    ]
+    if not found:
+        return None
+    return PairedDifference(
+        mean=float(np.mean(found)),
+        interval=bootstrap_interval(found),
+        num_videos=len(found),
+        is_higher_better=metric["is_higher_better"],
+    )
 
 
 def comparison(first: dict[str, Any], second: dict[str, Any]) -> list[Table]:
@@ -72,10 +137,19 @@ def comparison(first: dict[str, Any], second: dict[str, Any]) -> list[Table]:
         rows = [side["pairings"][pairing]["rows"][0] for side in (first, second)]
         for row in rows:
             table.add_column(row["method"])
+        table.add_column("difference on the same videos")
+        second_metrics = {metric["key"] for metric in second["metrics"]}
         for metric in first["metrics"]:
+            if metric["key"] not in second_metrics:
+                continue
             arrow = "↑" if metric["is_higher_better"] else "↓"
             cells = [_cell(row["scores"][metric["key"]]) for row in rows]
-            table.add_row(f"{metric['label']} {arrow}", *cells)
+            difference = paired_difference(metric, rows[0], rows[1])
+            table.add_row(
+                f"{metric['label']} {arrow}",
+                *cells,
+                _verdict(difference, [r["method"] for r in rows]),
+            )
         tables.append(table)
     return tables
 
@@ -86,6 +160,18 @@ def _cell(score: dict[str, Any]) -> str:
     interval = score.get("interval")
     spread = f" ({interval[0]:.4g} .. {interval[1]:.4g})" if interval else ""
     return f"{score['value']:.4g}{spread}"
+
+
+def _verdict(difference: PairedDifference | None, names: list[str]) -> str:
+    if difference is None:
+        return "-"
+    spread = ""
+    if difference.interval is not None:
+        spread = f" [{difference.interval[0]:+.3g}, {difference.interval[1]:+.3g}]"
+    found = f"{difference.mean:+.3g}{spread}"
+    if difference.better is None:
+        return f"{found}: undecided"
+    return f"{found}: {names[difference.better]} is better"
 
 
 def main(argv: list[str]) -> None:

@@ -70,11 +70,13 @@ class Lpips:
         layers. In the region the maps, brought to the frame's size, are averaged where it is True;
         NaN in a frame without region. Both are 0 for equal frames.
         """
-        whole: list[np.ndarray] = []
-        inside: list[np.ndarray] = []
+        differs = (prediction != truth).any(axis=(1, 2, 3))
+        whole = np.zeros(len(prediction))
+        inside = np.where(region.any(axis=(1, 2)), 0.0, np.nan)
         device = next(self.network.parameters()).device
-        for start in range(0, len(prediction), FRAMES_AT_ONCE):
-            chosen = slice(start, start + FRAMES_AT_ONCE)
+        (frames,) = np.nonzero(differs)  # the others' distance is 0
+        for start in range(0, len(frames), FRAMES_AT_ONCE):
+            chosen = frames[start : start + FRAMES_AT_ONCE]
             weights = torch.from_numpy(region[chosen]).to(device)[:, None]
             total = torch.zeros(len(weights), dtype=torch.float64, device=device)
             masked = torch.zeros_like(total)
@@ -84,9 +86,9 @@ class Lpips:
                 total += distance.double().mean(dim=(1, 2, 3))
                 full = F.interpolate(distance, weights.shape[-2:], mode="bilinear")
                 masked += (full * weights).double().sum(dim=(1, 2, 3))
-            whole.append(total.cpu().numpy())
-            inside.append((masked / weights.sum(dim=(1, 2, 3))).cpu().numpy())
-        return np.concatenate(whole), np.concatenate(inside)
+            whole[chosen] = total.cpu().numpy()
+            inside[chosen] = (masked / weights.sum(dim=(1, 2, 3))).cpu().numpy()
+        return whole, inside
 
     def _layer_maps(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 
 BT601 = (0.299, 0.587, 0.114)
 WINDOW, SIGMA = 11, 1.5
+RADIUS = WINDOW // 2
 C1, C2 = 0.01**2, 0.03**2
 
 
@@ -35,7 +36,7 @@ def ssim_per_frame(
     whole = np.empty(len(prediction))
     inside = np.full(len(prediction), np.nan)
     for index, (first, second) in enumerate(zip(prediction, truth, strict=True)):
-        values = ssim_map(_channels(first, colour), _channels(second, colour))
+        values = _frame_map(first, second, colour)
         whole[index] = values.mean()
         if region[index].any():
             inside[index] = values[region[index]].mean()
@@ -52,6 +53,36 @@ def ssim_map(
     likeness = (2 * mean_first * mean_second + C1) * (2 * covariance + C2)
     size = (mean_first**2 + mean_second**2 + C1) * (variances + C2)
     return (likeness / size).mean(axis=-1)
+
+
+def _frame_map(
+    first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"], colour: str
+) -> Float[np.ndarray, "h w"]:
+    """SSIM around every pixel of two frames, computed only where a window holds a difference.
+
+    Elsewhere both windows are equal and SSIM is 1: results that keep the source outside the mask,
+    and all baselines, differ in a part of the frame only.
+    """
+    values = np.ones(first.shape[:2])
+    differs = (first != second).any(axis=-1)
+    if not differs.any():
+        return values
+    around, filtered = _grown_box(differs, RADIUS), _grown_box(differs, 2 * RADIUS)
+    found = ssim_map(_channels(first[filtered], colour), _channels(second[filtered], colour))
+    rows, columns = (
+        slice(a.start - f.start, a.stop - f.start) for a, f in zip(around, filtered, strict=True)
+    )
+    values[around] = found[rows, columns]
+    return values
+
+
+def _grown_box(region: Bool[np.ndarray, "h w"], margin: int) -> tuple[slice, slice]:
+    """Bounding box of the True pixels, with a margin, inside the frame."""
+    box: list[slice] = []
+    for axis, size in ((1, region.shape[0]), (0, region.shape[1])):
+        (where,) = np.nonzero(region.any(axis=axis))
+        box.append(slice(max(0, where[0] - margin), min(size, where[-1] + 1 + margin)))
+    return box[0], box[1]
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
