@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from inference.sampling import sample_windows
 from inference.solvers import SamplerConfig
@@ -187,6 +186,9 @@ def _similarity(system: System, kept: dict[str, Tensor], whole: bool) -> str:
     """SSIM of the default's clip with the plain one's, decoded by the DCT of 4 channels."""
     if not whole:
         return "SSIM not measured: the 100 steps were not all run"
+    # seconds to import, and quick runs do without
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     videos = [
         rearrange(system.codec.decode(kept[name]), "b t c h w -> (b t) c h w")
         for name in ("ours", CUMULATIVE[0])
