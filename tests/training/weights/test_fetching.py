@@ -34,6 +34,7 @@ class Host:
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)  # path -> where it says to look
     cut_after: int | None = None  # bytes of each answer's body, then the connection ends
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
     tag: str = '"one"'
@@ -44,6 +45,12 @@ def handler_of(host: Host) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             host.asked.append((self.path, wanted))
+            if self.path in host.moved:
+                self.send_response(302)
+                self.send_header("Location", host.moved[self.path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             content = host.files.get(self.path)
             if content is None:
                 self.send_error(404)
@@ -163,6 +170,21 @@ def test_a_file_that_was_whole_when_the_run_was_killed_is_not_fetched_again(
     for _ in range(2):
         download(f"{host.address}/f", unfinished)
     assert host.asked == [("/f", None), ("/f", "bytes=100-")]
+    assert unfinished.path.read_bytes() == b"a" * 100
+
+
+def test_a_redirect_to_a_storage_host_is_followed_and_resumed(host: Host, tmp_path: Path) -> None:
+    host.files["/storage/f?signed=1"] = b"a" * 100
+    host.moved["/f"] = "/storage/f?signed=1"
+    host.cut_after = 10
+    unfinished = Unfinished(path=tmp_path / "f")
+    with pytest.raises(DataError, match="broke off"):
+        download(f"{host.address}/f", unfinished)
+    here, host.cut_after = unfinished.path.stat().st_size, None
+    host.files["/storage/f?signed=2"] = host.files.pop("/storage/f?signed=1")
+    host.moved["/f"] = "/storage/f?signed=2"  # such addresses last for minutes
+    download(f"{host.address}/f", unfinished)
+    assert host.asked[-1] == ("/storage/f?signed=2", f"bytes={here}-")
     assert unfinished.path.read_bytes() == b"a" * 100
 
 
