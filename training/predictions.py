@@ -15,6 +15,7 @@ from inference.pipeline import TryOnPipeline
 from inference.solvers import SamplerConfig
 from training.metrics.results import check_result, find_result, read_result
 from training.metrics.scoring import Result
+from training.metrics.seams import borders_of
 
 logger = logging.getLogger(__name__)
 
@@ -116,12 +117,7 @@ class CheckpointResults:
         if not record.is_file():
             return None
         window = int(json.loads(record.read_text("utf-8"))["frames"])
-        owners = [0] * num_frames
-        planned = plan_windows(num_frames, window, self.config.long_video)
-        for number, part in enumerate(part for step in planned for part in step):
-            for frame in part.painted:
-                owners[frame] = number
-        return [frame for frame in range(1, num_frames) if owners[frame] != owners[frame - 1]]
+        return list(borders_of(plan_windows(num_frames, window, self.config.long_video)))
 
     def _record(self) -> dict[str, Any] | None:
         record = self.folder / "made_by.json"

@@ -348,7 +348,7 @@ def _cloth(frame: np.ndarray, area: np.ndarray) -> np.ndarray:
 
 def main() -> int:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Which metric sees which fault")
     parser.add_argument("--out", type=Path, help="write the table there, too")
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--clips", type=int, default=3, choices=range(2, len(CLIPS) + 1))

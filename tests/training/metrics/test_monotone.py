@@ -36,7 +36,7 @@ def clips() -> list[RealClip]:
         spec = draw_clip(3, "bench", index, height=80, width=64, num_frames=12, fps=10)
         clip = render_clip(replace(spec, energy=1.0))
         made.append((clip.frames, clip.garment_mask > 127))
-    return [make_clip(f"dancer {i}", *made[i], made[1 - i]) for i in (0, 1)]
+    return [make_clip(f"dancer {i}", made[i][0], made[i][1], made[1 - i]) for i in (0, 1)]
 
 
 @pytest.fixture(scope="module")
