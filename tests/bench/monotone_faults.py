@@ -54,7 +54,7 @@ def blend(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
 def wear(clip_video: np.ndarray, region: np.ndarray, cloth: np.ndarray) -> np.ndarray:
     """The region of each frame filled with a piece of cloth (h2 w2 3), stretched to its box.
 
-    Light and shade stay: the cloth's brightness follows the video's, relative to its median.
+    Light and shade stay: the cloth's brightness follows the video's, smoothed, over its median.
     """
     worn = clip_video.copy()
     for frame, area in zip(worn, region, strict=True):
@@ -66,7 +66,7 @@ def wear(clip_video: np.ndarray, region: np.ndarray, cloth: np.ndarray) -> np.nd
             frame[top : top + high, left : left + wide],
             area[top : top + high, left : left + wide],
         )
-        light = box.astype(np.float32).mean(axis=-1)
+        light = cv2.GaussianBlur(box.astype(np.float32).mean(axis=-1), (0, 0), 0.08 * high)
         light = (light + 20) / (np.median(light[inside]) + 20)
         shaded = fitted * np.clip(light, 0.7, 1.3)[..., None]
         box[inside] = np.clip(np.rint(shaded[inside]), 0, 255).astype(np.uint8)
