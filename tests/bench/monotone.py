@@ -54,7 +54,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "colour_delta_e": ("colour", "swap", "leak"),
     "colour_delta_e_76": ("colour", "swap", "leak"),
     "garment_colour": ("colour", "swap", "leak"),
-    "garment_pattern": ("blur",),  # half-way a swap shows both patterns: it need not be nearest
+    "garment_pattern": ("blur",),  # half-way a swap shows both patterns at once
     "leak": ("leak",),
     "outside_change": ("blur", "colour", "outside"),
     "flicker": ("flicker",),
