@@ -5,6 +5,7 @@ reads this file too (``datasets.benchmarks.Benchmark.rejected``).
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from curation.catalogue import CatalogueEntry
 from curation.ledger import SourceRow
 from curation.storage import write_file
+
+logger = logging.getLogger(__name__)
 
 REJECTED_FILE = "rejected.json"
 SCHEMA = 1
@@ -26,6 +29,8 @@ def write_rejected(
     if not any(lost.values()):
         path.unlink(missing_ok=True)
         return
+    names = sorted({item["id"] for items in lost.values() for item in items})
+    logger.warning("not prepared, and named in %s: %s", path, ", ".join(names))
     text = json.dumps({"schema": SCHEMA, "rejected": lost}, indent=1, sort_keys=True).encode()
     write_file(path, lambda file: file.write(text))
 

@@ -39,7 +39,7 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
         for pairing, content in _all(metrics).items()
     ]
     if missing := gaps(metrics):
-        sections.append(webpage.section("Not measured", missing))
+        sections.append(webpage.section("Gaps and cautions", missing))
     if stands_beside_published(metrics):
         sections.append(webpage.section("Beside published numbers", published_table(metrics)))
     if chosen:
@@ -101,7 +101,9 @@ def _settings(metrics: dict[str, Any]) -> str:
     for key, value in metrics["protocol"].items():
         rows.append([f"protocol: {key}", value])
     for name, record in metrics["weights"].items():
-        shown = record.get("absent") or f"{record['file']}, sha256 {record['sha256']}"
+        shown = record.get("absent") or (
+            f"{record['file']}, sha256 {record['sha256']}, as published: {record['published']}"
+        )
         rows.append(
             [f"weights: {name}", webpage.Html(f'<span class="hash">{escape(shown)}</span>')]
         )

@@ -43,7 +43,7 @@ def score_table(metrics: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def gaps(metrics: dict[str, Any]) -> str:
-    """What could not be measured, why, and what to do; nothing where all was."""
+    """What could not be measured, why, and what to do, and what else to know; nothing if nothing."""
     found: dict[str, dict[str, list[str]]] = {}  # reason -> metric -> pairings
     notes: list[str] = []
     for pairing, content in metrics["pairings"].items():
@@ -66,6 +66,12 @@ def gaps(metrics: dict[str, Any]) -> str:
             groups.setdefault(where, []).append(label)
         named = ", ".join(f"{', '.join(names)}{where}" for where, names in groups.items())
         notes.append(f"<b>{escape(named)}</b>: {_code(reason)}")
+    for name, record in metrics["weights"].items():
+        if record.get("published") == "no":
+            notes.append(
+                f"<b>weights {escape(name)}</b>: another file than the published one; numbers made "
+                "with it compare with nobody else's"
+            )
     items = "".join(f"<li>{note}</li>" for note in notes)
     return f'<ul class="gaps">{items}</ul>' if notes else ""
 

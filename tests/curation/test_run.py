@@ -214,6 +214,7 @@ def test_vivid_s_is_prepared_once_and_what_was_refused_is_named(raw, tmp_path, c
     words = [str(CONFIG), "bench=vivid_s", f"bench_root={root}", *FAST]
     assert run.main(words) == 0
     assert "2 of 2 clips have not 64 frames" in caplog.text
+    assert "rejected.json: 2_detail" in caplog.text
     bench = Benchmark(root, "vivid_s")
     assert bench.ids("paired") == bench.ids("unpaired") == ["1_detail"]
     for pairing in ("paired", "unpaired"):

@@ -73,7 +73,10 @@ def metrics() -> dict[str, Any]:
         "name": "ours_1",
         "resolution": {"height": HEIGHT, "width": WIDTH},
         "protocol": {"name": "fixed", "clip_frames": 10},
-        "weights": {"i3d": {"absent": ABSENT}, "alex": {"file": "a.pth", "sha256": "0" * 64}},
+        "weights": {
+            "i3d": {"absent": ABSENT},
+            "alex": {"file": "a.pth", "sha256": "0" * 64, "published": "yes"},
+        },
         "made_by": {"pred": "folder"},
         "versions": {"python": "3.11"},
         "metrics": [
@@ -154,6 +157,8 @@ def test_what_was_not_measured_is_named_with_how_to_get_it(metrics: dict[str, An
         for one in content["rows"]:
             one["scores"] = {key: {"value": 1.0} for key in one["scores"]}
     assert gaps(metrics) == ""
+    metrics["weights"]["alex"]["published"] = "no"
+    assert "another file than the published one" in gaps(metrics)
 
 
 def test_the_two_scales_of_resnext_never_share_a_column(metrics: dict[str, Any]) -> None:

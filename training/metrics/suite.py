@@ -15,6 +15,7 @@ from training.metrics.weights import (
     load_i3d,
     load_lpips,
     load_resnext,
+    published,
 )
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,12 @@ class MetricSuite:
         record: dict[str, dict[str, str]] = {}
         for name in ("i3d", "resnext", self.protocol.lpips_net):
             if name in self.sha256:
-                record[name] = {"file": self.files[name], "sha256": self.sha256[name]}
+                digest = self.sha256[name]
+                record[name] = {
+                    "file": self.files[name],
+                    "sha256": digest,
+                    "published": published(name, digest),
+                }
             else:
                 record[name] = {"absent": WEIGHTS[name].how_to_get}
         return record

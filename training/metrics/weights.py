@@ -50,7 +50,6 @@ class FoundWeights:
 
     path: Path
     sha256: str
-    is_published: bool | None  # None: no hash is published that it could be held against
 
 
 def _named(entry: PublicWeights) -> WeightsFile:
@@ -77,24 +76,33 @@ def find_weights(name: str) -> FoundWeights | None:
         if not path.is_file():
             continue
         digest = sha256_of(path)
-        stated = public.sha256_start
-        is_published = None if stated is None else digest.startswith(stated)
-        if is_published is False and public.sha256 is None:
+        is_published = published(name, digest)
+        if is_published == "no" and public.sha256 is None:
             raise DataError(
-                f"{path} is damaged: its sha256 begins with {digest[:8]}, its name says {stated}"
+                f"{path} is damaged: its sha256 begins with {digest[:8]}, its name says "
+                f"{public.sha256_start}"
             )
-        if is_published is False:
+        if is_published == "no":
             logger.warning(
                 "%s is not the published file (sha256 %s, published %s): its numbers compare with "
                 "nobody else's",
                 path,
                 digest,
-                stated,
+                public.sha256,
             )
         if place == folder:
             check_record(folder, public.file, digest)
-        return FoundWeights(path=path, sha256=digest, is_published=is_published)
+        return FoundWeights(path=path, sha256=digest)
     return None
+
+
+def published(name: str, sha256: str) -> str:
+    """Whether a file's hash is the publisher's: "yes", "no", or "no hash is stated"."""
+    (public,) = CATALOGUE[name].files
+    stated = public.sha256_start
+    if stated is None:
+        return "no hash is stated"
+    return "yes" if sha256.startswith(stated) else "no"
 
 
 def load_i3d(path: Path) -> InceptionI3d:

@@ -17,7 +17,7 @@ from models.stdit import STDiT, STDiTConfig
 from models.trunk_formats import OPEN_SORA, PIXART
 from training.metrics.i3d import InceptionI3d
 from training.metrics.resnext3d import ResNeXt3d101
-from training.metrics.weights import find_weights
+from training.metrics.weights import find_weights, published
 from training.weights.__main__ import main
 from training.weights.catalogue import CATALOGUE, SOURCE_CODE, TORCH, PublicFile
 from training.weights.checks import check_trunk
@@ -232,7 +232,9 @@ def test_a_file_that_changed_since_its_first_use_is_refused_with_both_hashes(fol
     torch.save(InceptionI3d().state_dict(), folder / "i3d.pt")
     found = find_weights("i3d")
     assert found is not None
-    assert found.is_published is False
+    assert published("i3d", found.sha256) == "no"
+    assert published("i3d", str(entry("i3d").files[0].sha256)) == "yes"
+    assert published("resnext", found.sha256) == "no hash is stated"
     first = found.sha256
     (folder / "i3d.pt").write_bytes(b"another")
     second = hashlib.sha256(b"another").hexdigest()
