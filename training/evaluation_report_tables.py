@@ -43,7 +43,7 @@ def score_table(metrics: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def gaps(metrics: dict[str, Any]) -> str:
-    """What could not be measured, why, and what to do, and what else to know; nothing if nothing."""
+    """What could not be measured, why, what to do, and other cautions; empty if there are none."""
     found: dict[str, dict[str, list[str]]] = {}  # reason -> metric -> pairings
     notes: list[str] = []
     for pairing, content in metrics["pairings"].items():
