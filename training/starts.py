@@ -153,7 +153,9 @@ def _first_difference(
 ) -> tuple[str, Any, Any] | None:
     for key, value in current.items():
         name = f"{prefix}{key}"
-        if name in _FREE_TO_CHANGE or name in {"data.num_workers", "data.cache_mb"}:
+        if name in _FREE_TO_CHANGE or name in {"data.num_workers", "data.cache_mb", "ema.device"}:
+            continue
+        if key not in stored:  # newer than the run; its default is what the run did
             continue
         before = stored.get(key)
         if isinstance(value, dict) and isinstance(before, dict):

@@ -56,8 +56,8 @@ def test_the_estimate_is_what_torch_allocates_in_a_small_run(
     "words",
     [
         "system.network.trunk.dim=512 system.network.trunk.num_heads=8",
-        "system.network.trunk.dim=256 data.batch_size=12",
-        "system.network.trunk.dim=448 system.network.trunk.num_heads=8 data.batch_size=10"
+        "system.network.trunk.dim=256 data.batch_size=8",
+        "system.network.trunk.dim=384 system.network.trunk.num_heads=8 data.batch_size=4"
         " freeze.preset=figure trainer.activation_checkpointing=every_2",
     ],
 )
