@@ -25,7 +25,7 @@ from training.metrics.clips import ClipSelector
 from training.metrics.protocols import get_protocol
 from training.metrics.scoring import REFERENCE, ItemScores, Method, Result, Scorer, Video
 from training.metrics.store import ContentStore
-from training.metrics.suite import load_suite
+from training.metrics.suite import MetricSuite, load_suite
 from training.predictions import CheckpointResults, GivenResults
 
 T = TypeVar("T")
@@ -37,7 +37,11 @@ class ItemScorer:
     """Everything that is needed to score any item of one evaluation."""
 
     def __init__(
-        self, config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
+        self,
+        config: EvaluationConfig,
+        chosen: dict[str, list[str]],
+        device: str | None = None,
+        suite: MetricSuite | None = None,
     ) -> None:
         """Open the benchmark and load the networks.
 
@@ -45,12 +49,13 @@ class ItemScorer:
             config: of the evaluation.
             chosen: the ids of each pairing, in order.
             device: of the networks; None: the first of ``config.devices``, or what there is.
+            suite: the networks, where they are built already.
         """
         self.config, self.chosen = config, chosen
         self.bench = Benchmark(Path(config.root), config.bench)
         self.size = measured_size(config, self.bench)
         first = config.devices[0] if config.devices else None
-        self.suite = load_suite(get_protocol(config.protocol), device or first or "auto")
+        self.suite = suite or load_suite(get_protocol(config.protocol), device or first or "auto")
         self.methods = {config.name: make_method(config, device or first), **baselines(config)}
         self._scorer = Scorer(self.suite, ContentStore(config.cache), config.clips_at_once)
         self._selectors: dict[str, ClipSelector] = {}

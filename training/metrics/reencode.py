@@ -11,9 +11,9 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-# libx264's assembly reads past the edge of small frames: the same frames give one of several results
-# by chance (seen at 96x64 and 128x96). Without it they give one, four times slower.
-OPTIONS = {"crf": "23", "preset": "medium", "x264-params": "asm=0"}
+# With its assembly libx264 makes one of several results of the same small frames, by chance (seen
+# at 96x64 and 128x96, with one thread). Without it there is one, four times slower.
+OPTIONS: dict[str, object] = {"crf": "23", "preset": "medium", "x264-params": "asm=0"}
 FPS = 24  # write_video is called with 24; the rate has next to no influence on the pictures
 
 
