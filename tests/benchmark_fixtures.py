@@ -93,3 +93,37 @@ def write_results(root: Path, folder: Path, pairing: str) -> Path:
         else:
             (folder / f"{identity}.mp4").write_bytes(encode_rgb_lossless(truth, FPS))
     return folder
+
+
+def write_vvt(root: Path) -> Path:
+    """A VVT folder of two people, each in the own garment and in the other's, as prepared."""
+    (root / "shards").mkdir(parents=True)
+    people = IDS[:2]
+    lines: list[str] = []
+    with tarfile.open(root / "shards" / "bench-000000.tar", "w") as archive:
+        for person, other in (people, people[::-1]):
+            video = dancer(IDS.index(person), COLOURS[person])[0]
+            frames = root / "test_frames" / person
+            frames.mkdir(parents=True)
+            for number, frame in enumerate(video):
+                cv2.imwrite(str(frames / f"{person}_frame_{number:03d}.png"), frame[..., ::-1])
+            clothes = root / "lip_clothes_person" / person
+            clothes.mkdir(parents=True)
+            (clothes / "cloth_front.jpg").write_bytes(garment_png(COLOURS[person]))
+            for garment in (person, other):
+                lines.append(f"{person} {garment} {person}")
+                members = sample(person, has_truth=False)
+                members["target.png"] = garment_png(COLOURS[garment])
+                record = json.loads(members["json"]) | {
+                    "source": f"test_frames/{person}",
+                    "paired": garment == person,
+                    "bench_id": person if garment == person else f"{person}_{garment}",
+                    "backends": {"densepose": {"name": "made by a test"}},
+                }
+                members["json"] = json.dumps(record).encode()
+                for name, content in members.items():
+                    info = tarfile.TarInfo(f"{person}_{garment}.{name}")
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+    (root / "test_person_clothes_pose_tuple.txt").write_text("\n".join(lines))
+    return root

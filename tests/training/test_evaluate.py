@@ -12,6 +12,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, to_plain
+from datasets.benchmarks import Benchmark
 from datasets.tracks import encode_rgb_lossless, encode_video
 from inference.solvers import SamplerConfig
 from models.stdit import STDiTConfig
@@ -28,13 +29,14 @@ from tests.benchmark_fixtures import (
     WIDTH,
     dancer,
     write_bench,
+    write_vvt,
 )
 from training.evaluate import evaluate, main
 from training.evaluation_config import EvaluationConfig
 from training.metrics.catalogue import METRICS
 from training.metrics.compare import comparison, read_metrics
 from training.metrics.i3d import InceptionI3d
-from training.predictions import CheckpointConfig
+from training.predictions import CheckpointConfig, CheckpointResults
 
 
 def row_of(metrics: dict[str, Any], pairing: str, method: str) -> dict[str, Any]:
@@ -169,6 +171,42 @@ def test_the_report_on_vvt_stands_beside_the_published_numbers(
     assert "0.187" in cells[6]
 
 
+def test_a_vvt_folder_gives_paired_and_unpaired_tables_of_anybodys_results(
+    tmp_path: Path, weights_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    torch.save(InceptionI3d().state_dict(), weights_dir / "i3d.pt")
+    root = write_vvt(tmp_path / "vvt")
+    results = tmp_path / "theirs"
+    for name in ("paired/a", "paired/b", "unpaired/a_b", "unpaired/b_a"):
+        person, garment = Path(name).name[0], Path(name).name[-1]
+        video = dancer(IDS.index(person), COLOURS[garment])[0]
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / f"{name}.mp4").write_bytes(encode_rgb_lossless(video, FPS))
+    words = [f"root={root}", f"pred={results}", f"out={tmp_path / 'eval'}", "name=theirs"]
+    main(["configs/eval/vvt.yaml", *words, "height=null", "width=null", "baselines=false"])
+    printed = capsys.readouterr().out
+    assert "vvt, paired: 2 videos" in printed
+    assert "vvt, unpaired: 2 videos" in printed
+    metrics = read_metrics(tmp_path / "eval" / "vvt-theirs")
+    paired = row_of(metrics, "paired", "theirs")["scores"]
+    assert paired["ssim"]["value"] == pytest.approx(1, abs=1e-9)
+    unpaired = row_of(metrics, "unpaired", "theirs")["scores"]
+    assert "no truth" in unpaired["ssim"]["gap"]
+    assert unpaired["colour_delta_e"]["value"] < 2
+    assert unpaired["vfid_i3d"]["num_clips"] == 2
+    assert unpaired["vfid_i3d"]["value"] > 1e3 * abs(paired["vfid_i3d"]["value"])
+    assert metrics["pairings"]["unpaired"]["conditions_made_by"] == [
+        {"models": {"densepose": {"name": "made by a test"}}, "num_items": 2}
+    ]
+    report = (tmp_path / "eval" / "vvt-theirs" / "report.html").read_text()
+    assert "VITON-DiT" in report
+
+    (results / "unpaired" / "b_a.mp4").unlink()
+    with pytest.raises(DataError, match="'b_a'"):
+        main(["configs/eval/vvt.yaml", *words, "height=null", "width=null"])
+
+
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """A training checkpoint of a tiny system with random weights."""
@@ -216,6 +254,26 @@ def test_a_checkpoints_results_are_kept_without_loss_and_painted_once(
     evaluate(EvaluationConfig(**setting, painting=replace(painting, seed=7)))
     assert "painting them anew" in caplog.text
     assert [path.stat().st_mtime_ns for path in kept] != times
+
+
+def test_a_runs_folder_paints_with_its_last_checkpoint_and_knows_its_seams(
+    setting: dict[str, Any], checkpoint: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.move(checkpoint, run / "checkpoints" / "last.ckpt")
+    painting = CheckpointConfig(sampler=SamplerConfig(num_steps=1), device="cpu")
+    results = CheckpointResults(run, painting, tmp_path / "painted")
+    item = Benchmark(Path(setting["root"]), "synthetic").load("a", HEIGHT, WIDTH)
+    assert results.start()["checkpoint"] == str(run / "checkpoints" / "last.ckpt")
+    painted = results.paint(item, "paired")
+    assert painted.segment_borders  # 12 frames in windows of 4
+    assert all(0 < border < FRAMES for border in painted.segment_borders)
+    again = CheckpointResults(run, painting, tmp_path / "painted").paint(item, "paired")
+    np.testing.assert_array_equal(again.frames, painted.frames)
+    assert again.segment_borders == painted.segment_borders
+    with pytest.raises(ConfigError, match=r"is a folder without checkpoints/last\.ckpt"):
+        CheckpointResults(tmp_path / "painted", painting, tmp_path / "nothing")
 
 
 def test_evaluations_of_different_protocols_do_not_compare(setting: dict[str, Any]) -> None:
