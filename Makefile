@@ -44,7 +44,7 @@ demo: setup ## Render dancers, curate, train every stage small, evaluate: one pa
 	@$(RUN) -m training.demo configs/demo/demo.yaml $(ARGS)
 
 ##@ Data
-curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance], or a benchmark once: BENCH=vvt
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance], or a benchmark once: BENCH=vvt|vivid_s
 	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),src='$(SRC)' out='$(or $(OUT),data/dance)') $(ARGS)
 
 render: setup ## Rendered dancers as raw videos, with a true answer for unpaired try-on
