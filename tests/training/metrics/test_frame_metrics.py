@@ -45,6 +45,25 @@ def test_ssim_equals_torchmetrics_called_directly() -> None:
     np.testing.assert_allclose(whole, single.numpy(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (14, 17), (30, 40)])
+def test_ssim_of_frames_that_differ_in_one_place_equals_torchmetrics(
+    corner: tuple[int, int],
+) -> None:
+    truth = frames(12)[:2]
+    prediction = truth.copy()
+    prediction[1, corner[0] : corner[0] + 6, corner[1] : corner[1] + 7] //= 3
+    region = np.ones(truth.shape[:3], dtype=bool)
+    whole, _ = ssim_per_frame(prediction, truth, region)
+    expected = structural_similarity_index_measure(
+        *[to_tensor(side, torch.float64) for side in (prediction, truth)],
+        data_range=1.0,
+        reduction="none",
+    )
+    assert expected is not None
+    np.testing.assert_allclose(whole, np.asarray(expected), rtol=1e-9)
+    assert whole[1] < whole[0] == 1
+
+
 def test_gray_ssim_compares_luma_alone() -> None:
     prediction, truth = frames(2), frames(3)
     ones = np.ones(SHAPE[:3], dtype=bool)
