@@ -14,7 +14,7 @@ from curation.stages.duplicates import DuplicatesConfig, Fingerprint, find_clust
 
 SPLIT_ORDER = {"bench": 0, "val": 1, None: 2, "train": 3}
 """Of two copies in different splits, the one that scores are computed on stays."""
-PRIVATE_FIELDS = ("hashes", "request", "num_people", "split")
+PRIVATE_FIELDS = ("hashes", "request", "num_people", "split", "shares")
 """Fields of a stored record that a sample's json does not carry, or carries elsewhere."""
 
 

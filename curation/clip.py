@@ -36,6 +36,7 @@ class Clip:
     url: str | None = None
     split: str | None = None  # train, val or bench
     scores: dict[str, float] = field(default_factory=dict)  # signal name -> measured value
+    shares: dict[str, str] = field(default_factory=dict)  # the same for every frame: pack_shares
     verdicts: dict[str, str] = field(default_factory=dict)  # stage name -> what it decided
 
     @property
@@ -47,6 +48,21 @@ class Clip:
     def with_scores(self, **scores: float) -> "Clip":
         """A copy with further measured values."""
         return replace(self, scores={**self.scores, **scores})
+
+    def with_shares(self, **shares: np.ndarray) -> "Clip":
+        """A copy with further values of every frame, each (t,) in 0..1."""
+        packed = {name: pack_shares(values) for name, values in shares.items()}
+        return replace(self, shares={**self.shares, **packed})
+
+
+def pack_shares(values: np.ndarray) -> str:
+    """Shares (t,) in 0..1 as text for a record, in steps of 1 / 65535."""
+    return np.rint(np.clip(values, 0, 1) * 65535).astype("<u2").tobytes().hex()
+
+
+def unpack_shares(text: str) -> np.ndarray:
+    """The inverse of ``pack_shares``, (t,) float64."""
+    return np.frombuffer(bytes.fromhex(text), dtype="<u2") / 65535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +92,10 @@ class Tracks:
 
 
 class Stage(Protocol):
-    """A step that reads the canonical clip: settings as fields, one verdict or more tracks."""
+    """A step that reads the canonical clip: settings as fields, one verdict or more tracks.
+
+    What it makes and what it asks are apart, so that another threshold needs no new tracks.
+    """
 
     @property
     def name(self) -> str:
@@ -85,4 +104,12 @@ class Stage(Protocol):
 
     def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
         """The clip and its tracks with this stage's own fields filled, or why it is let go."""
+        ...
+
+    def making(self) -> dict[str, Any]:
+        """Model and settings that decide its tracks and scores; its thresholds are not here."""
+        ...
+
+    def judge(self, clip: Clip) -> Reject | None:
+        """Its thresholds, applied to the scores and shares that ``process`` left in the record."""
         ...

@@ -1,6 +1,7 @@
 """The inpainting mask of the default category, and the frames with it grayed out."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,21 +49,39 @@ class MaskGarment:
         covered = (garment & (mask > 0)).sum(axis=(1, 2)) / np.maximum(garment.sum(axis=(1, 2)), 1)
         coverage = float(np.where(garment.any(axis=(1, 2)), covered, 1.0).min())
         areas = (mask > 0).mean(axis=(1, 2))
-        smallest, largest = float(areas.min()), float(areas.max())
-        if smallest == 0 or largest > self.config.max_area or coverage < self.config.min_coverage:
-            evidence = {
-                "coverage": round(coverage, 4),
-                "min_coverage": self.config.min_coverage,
-                "smallest_area": round(smallest, 4),
-                "largest_area": round(largest, 4),
-                "max_area": self.config.max_area,
-            }
-            return Reject(clip=clip, code="mask_failed", evidence=evidence)
-        passed = replace(clip, verdicts={**clip.verdicts, self.name: self.config.category})
-        return (
-            passed.with_scores(mask_coverage=coverage, mask_area=float(np.median(areas))),
-            replace(tracks, mask=mask),
+        clip = clip.with_scores(
+            mask_coverage=coverage,
+            mask_area=float(np.median(areas)),
+            mask_smallest_area=float(areas.min()),
+            mask_largest_area=float(areas.max()),
         )
+        refused = self.judge(clip)
+        if refused is not None:
+            return refused
+        passed = replace(clip, verdicts={**clip.verdicts, self.name: self.config.category})
+        return passed, replace(tracks, mask=mask)
+
+    def making(self) -> dict[str, Any]:
+        """The category and how masks are widened."""
+        return {"category": self.config.category, "mask": asdict(self.config.mask)}
+
+    def judge(self, clip: Clip) -> Reject | None:
+        """``mask_failed``: a frame's mask is empty, leaks, or covers everything."""
+        coverage, smallest, largest = (
+            clip.scores[name]
+            for name in ("mask_coverage", "mask_smallest_area", "mask_largest_area")
+        )
+        is_within = smallest > 0 and largest <= self.config.max_area
+        if is_within and coverage >= self.config.min_coverage:
+            return None
+        evidence = {
+            "coverage": round(coverage, 4),
+            "min_coverage": self.config.min_coverage,
+            "smallest_area": round(smallest, 4),
+            "largest_area": round(largest, 4),
+            "max_area": self.config.max_area,
+        }
+        return Reject(clip=clip, code="mask_failed", evidence=evidence)
 
 
 def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Surface coordinates of the one person in every frame."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from curation.clip import Clip, Reject, Tracks
+from curation.clip import Clip, Reject, Tracks, unpack_shares
 from curation.perception.protocols import DensePoseEstimator
 
 GRID = 112
@@ -36,12 +37,31 @@ class MapSurface:
             if surface is not None:
                 iuv[index], boxes[index] = surface.iuv, surface.box
         body_shares = (iuv[..., 0] > 0).mean(axis=(1, 2))
-        mapped = float((body_shares >= self.config.min_body_share).mean())
-        if mapped < self.config.min_mapped_share:
-            evidence = {
-                "mapped_share": round(mapped, 3),
-                "min_mapped_share": self.config.min_mapped_share,
-            }
-            return Reject(clip=clip, code="densepose_failed", evidence=evidence)
+        clip = clip.with_shares(body_share=body_shares)
+        refused = self.judge(clip)
+        if refused is not None:
+            return refused
         passed = replace(clip, verdicts={**clip.verdicts, self.name: "mapped"})
-        return passed.with_scores(densepose_share=mapped), replace(tracks, iuv=iuv, boxes=boxes)
+        return (
+            passed.with_scores(densepose_share=self._mapped_share(clip)),
+            replace(tracks, iuv=iuv, boxes=boxes),
+        )
+
+    def making(self) -> dict[str, Any]:
+        """The model alone."""
+        return asdict(self.estimator.info)
+
+    def judge(self, clip: Clip) -> Reject | None:
+        """``densepose_failed``: too few frames show a body."""
+        mapped = self._mapped_share(clip)
+        if mapped >= self.config.min_mapped_share:
+            return None
+        evidence = {
+            "mapped_share": round(mapped, 3),
+            "min_mapped_share": self.config.min_mapped_share,
+        }
+        return Reject(clip=clip, code="densepose_failed", evidence=evidence)
+
+    def _mapped_share(self, clip: Clip) -> float:
+        shares = unpack_shares(clip.shares["body_share"])
+        return float((shares >= self.config.min_body_share).mean())

@@ -1,6 +1,7 @@
 """The clip's own garment: cut out of its best frame and laid on a plain light ground."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,9 +36,10 @@ class CutGarment:
         labels = [int(label) for label in GARMENT_LABELS[self.config.category]]
         garment = np.isin(tracks.parse, labels)
         areas = garment.mean(axis=(1, 2))
-        if areas.max() < self.config.min_area:
-            evidence = {"garment_area": round(float(areas.max()), 4), "min": self.config.min_area}
-            return Reject(clip=clip, code="garment_too_small", evidence=evidence)
+        clip = clip.with_scores(garment_largest_area=float(areas.max()))
+        refused = self.judge(clip)
+        if refused is not None:
+            return refused
         scores = frame_scores(tracks, garment)
         best = int(np.argmax(np.where(areas >= self.config.min_area, scores, -np.inf)))
         picture, mask = lay_out(tracks.frames[best], garment[best], self.config.margin)
@@ -45,6 +47,18 @@ class CutGarment:
             clip, garment_frame=best, verdicts={**clip.verdicts, self.name: f"frame {best}"}
         ).with_scores(garment_score=float(scores[best]))
         return passed, replace(tracks, garment=picture, garment_mask=mask)
+
+    def making(self) -> dict[str, Any]:
+        """All settings: the smallest area decides, too, which frames may be taken."""
+        return asdict(self.config)
+
+    def judge(self, clip: Clip) -> Reject | None:
+        """``garment_too_small``: no frame shows enough to cut out."""
+        area = clip.scores["garment_largest_area"]
+        if area >= self.config.min_area:
+            return None
+        evidence = {"garment_area": round(area, 4), "min": self.config.min_area}
+        return Reject(clip=clip, code="garment_too_small", evidence=evidence)
 
 
 def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:

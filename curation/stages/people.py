@@ -5,7 +5,7 @@ the detector; a passer-by cuts a clip to its longest stretch without him rather 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -195,6 +195,18 @@ class FollowPerson:
             person_score=float(np.mean([p.score for p in chosen[good] if p is not None] or [0.0])),
         )
         return shorter, replace(tracks, frames=tracks.frames[good], people=chosen[good])
+
+    def making(self) -> dict[str, Any]:
+        """The detector and every setting: they decide which frames the clip has."""
+        return {
+            "detector": asdict(self.detector.info),
+            "people": asdict(self.config),
+            "min_duration_s": self.min_duration_s,
+        }
+
+    def judge(self, clip: Clip) -> Reject | None:
+        """Nothing is left to ask: what does not pass was cut off."""
+        return None
 
 
 def _evidence(verdicts: np.ndarray, counts: np.ndarray, good: slice) -> dict[str, Any]:

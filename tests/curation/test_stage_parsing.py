@@ -46,3 +46,15 @@ def test_a_garment_seen_in_half_the_frames_is_too_little(standing_person: Person
     done = stage.process(CLIP, tracks_of([standing_person, None]))
     assert isinstance(done, Reject)
     assert done.evidence["share_of_frames"] == 0.5
+
+
+def test_another_threshold_is_asked_of_the_record_alone(standing_person: Person) -> None:
+    stage = ParseClothes(parser=EmbeddedParser(), config=ParsingConfig())
+    done = stage.process(CLIP, tracks_of([standing_person] * 2))
+    assert not isinstance(done, Reject)
+    assert stage.judge(done[0]) is None
+    strict = ParseClothes(parser=EmbeddedParser(), config=ParsingConfig(min_garment_area=0.5))
+    refused = strict.judge(done[0])
+    assert refused is not None
+    assert refused.evidence["share_of_frames"] == 0.0
+    assert strict.making() == stage.making()
