@@ -17,6 +17,7 @@ from datasets.module import NumberedBatch
 from models.system import System
 from models.viton_dit import Conditions
 from training.config import TrainConfig
+from training.encoding import encode_batch
 from training.freezing import freeze, freeze_rule, set_modes
 from training.objective import Draws, draw, reduce_losses, snr_weights
 from training.optimizers import build_optimizer, build_schedule
@@ -58,13 +59,14 @@ class TryOnModule(LightningModule):
 
     def training_step(self, batch: NumberedBatch, batch_idx: int) -> Tensor | None:
         """One loss; None, which takes no step, where it is not finite."""
-        latents = self.system.codec.encode(batch.video)
+        encoded = encode_batch(self.system, batch)
+        latents = encoded.latents
         draws = draw(
             self.config.objective, self.config.seed, batch.numbers, latents,
             self.system.diffusion.num_timesteps,
         )  # fmt: skip
         noisy = self.noisy(latents, draws, batch.known)
-        conditions = self.conditions(batch, draws.drop)
+        conditions = self.conditions(encoded.control, encoded.garment, batch.known, draws.drop)
         prediction = self.network(noisy, draws.timesteps, conditions)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
         weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
@@ -85,12 +87,15 @@ class TryOnModule(LightningModule):
             return noisy
         return torch.where(known[:, None, :, None, None], latents, noisy)
 
-    def conditions(self, batch: NumberedBatch, drop: Tensor | None) -> Conditions:
+    def conditions(
+        self,
+        control: Float[Tensor, "b k t y x"],
+        garment_latents: Float[Tensor, "b c y2 x2"],
+        known: Bool[Tensor, "b t"],
+        drop: Bool[Tensor, " b"] | None,
+    ) -> Conditions:
         """What the active networks are given: extractor and ControlNet only in their stages."""
         caption = self.network.encode_caption(*self.system.captions(1))
-        control, garment_latents = self.system.encode_conditions(
-            batch.agnostic, batch.mask, batch.densepose, batch.garment
-        )
         garment = None
         if "garment" in self.config.parts:
             garment = self.network.encode_garment(garment_latents, caption)
@@ -98,7 +103,7 @@ class TryOnModule(LightningModule):
             caption=caption,
             garment=garment,
             control=control if "control" in self.config.parts else None,
-            known=batch.known,
+            known=known,
             drop=drop,
         )
 

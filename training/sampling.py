@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datasets.module import NumberedBatch
 from inference.sampling import sample_windows
+from training.encoding import encode_conditions
 
 if TYPE_CHECKING:
     from training.module import TryOnModule
@@ -52,10 +53,12 @@ def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, 
     """Paint one held-out window; its number in the data set names the noise."""
     system = module.system
     _, _, height, width = system.config.latent_shape
+    control, garment = encode_conditions(system, batch)
+    conditions = module.conditions(control, garment, batch.known, drop=None)
     latents = sample_windows(
         system,
         module.config.validation.sampler,
-        module.network.project(module.conditions(batch, drop=None)),
+        module.network.project(conditions),
         frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
         latent_size=(height, width),
         seed=module.config.seed + int(batch.numbers[0]),
