@@ -38,7 +38,7 @@ from curation.stages.shots import Scene, ShotsConfig, find_scenes
 
 Span = tuple[float, float]
 Box = tuple[float, float, float, float]
-WHOLE_SCENE_CODES = ("too_short", "dark", "blurred", "duplicate_frames")
+WHOLE_SCENE_CODES = ("too_short", "dark", "blurred")
 """Reasons that hold for a scene as a whole, before people are asked for."""
 
 
@@ -200,8 +200,9 @@ def _trim(scene: Scene, signals: Signals, frames: int) -> Span:
     """The scene without the frames next to a cut, which encoders and detectors blur into it."""
     first = scene.first + frames if scene.first > 0 else scene.first
     last = scene.last - frames if scene.last < signals.num_frames else scene.last
+    first = min(first, scene.last)
     times = np.append(signals.times_s, signals.end_s)
-    return float(times[min(first, scene.last)]), float(times[max(last, scene.first)])
+    return float(times[first]), float(times[max(last, first)])
 
 
 def _snap(signals: Signals, span: Span) -> Span:

@@ -12,7 +12,14 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.video import DecodeFaults, Orientation, UnreadableVideoError, decode
+from curation.tone_mapping import tone_map
+from curation.video import (
+    HDR_TRANSFERS,
+    DecodeFaults,
+    Orientation,
+    UnreadableVideoError,
+    decode,
+)
 
 MULTIPLE = 16
 """Sides of a clip are multiples of this: latents are 8x smaller, patches take 2x2 of those."""
@@ -164,13 +171,14 @@ def read_clip(
     Frames outside the stretch are never taken, so nothing crosses a cut.
 
     Raises:
-        UnreadableVideoError: the stretch gives no frame.
+        UnreadableVideoError: the stretch gives no frame, or broke off before its end.
     """
     count = count_clip_frames(start_s, end_s, fps)
     clip = np.empty((count, framing.height, framing.width, 3), dtype=np.uint8)
     done = 0
     previous: tuple[float, Any] | None = None
-    for time_s, frame in decode(path, DecodeFaults(), start_s):
+    faults = DecodeFaults()
+    for time_s, frame in decode(path, faults, start_s):
         if time_s >= end_s - 1e-6 or done == count:
             break
         while done < count and start_s + done / fps <= time_s + 1e-6:
@@ -182,6 +190,9 @@ def read_clip(
         previous = (time_s, frame)
     if previous is None:
         raise UnreadableVideoError("no_frames", f"nothing between {start_s:.3f} and {end_s:.3f} s")
+    if done < count - 1 and any(start_s <= moment < end_s for moment in faults.times_s):
+        detail = f"decoding broke off at {previous[0]:.3f} s, wanted to {end_s:.3f} s"
+        raise UnreadableVideoError("corrupt_frames", detail)
     if done < count:
         clip[done:] = cut_out(previous[1], framing, upright, orientation)
     return clip
@@ -191,12 +202,14 @@ def cut_out(
     frame: Any, framing: Framing, upright: tuple[int, int], orientation: Orientation
 ) -> np.ndarray:
     """The crop of one decoded frame, upright, with square pixels, at the clip's size."""
-    image = orientation.apply(frame.to_ndarray(format="rgb24"))
+    is_hdr = frame.color_trc in HDR_TRANSFERS
+    image = orientation.apply(frame.to_ndarray(format="rgb48le" if is_hdr else "rgb24"))
     # the sample aspect stretches one axis of the stored picture
     rows, columns = image.shape[0] / upright[0], image.shape[1] / upright[1]
     top, bottom = (round(y * rows) for y in (framing.top, framing.top + framing.crop_height))
     left, right = (round(x * columns) for x in (framing.left, framing.left + framing.crop_width))
     method = cv2.INTER_AREA if framing.height < framing.crop_height else cv2.INTER_CUBIC
-    return cv2.resize(
+    cut = cv2.resize(
         image[top:bottom, left:right], (framing.width, framing.height), interpolation=method
     )
+    return tone_map(cut, frame.color_trc) if is_hdr else cut

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: one job at a time each, a time limit, and no contagion.
+"""Worker processes on this machine: one job at a time each, limited in time and memory.
 
 A worker that crashes, hangs or is killed costs its own job alone; a new one takes its place.
 Workers are spawned, never forked: models and decoders do not survive a fork.
@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from configs.errors import UserError
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 POLL_S = 0.5
+GIB = 1 << 30
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -28,7 +30,7 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class Failure:
     """What happened to a job that gave no result."""
 
-    code: str  # worker_failed or timed_out
+    code: str  # worker_failed, timed_out or out_of_memory
     detail: str
 
 
@@ -52,6 +54,7 @@ def run_jobs(
     build: Callable[[], Callable[[Job, Callable[[Limit], None]], Result]],
     num_workers: int,
     first_limit_s: float,
+    max_memory_gb: float | None = None,
 ) -> Iterator[tuple[Job, Result | Failure]]:
     """Do all jobs, yielding each with its result as it is done (in any order).
 
@@ -62,11 +65,17 @@ def run_jobs(
         num_workers: processes at the same time.
         first_limit_s: seconds a job has before it set a limit; the first job of a worker also
             pays for building.
+        max_memory_gb: GiB of memory at which a worker is killed, looked at every half second
+            (Linux, or where psutil is installed; elsewhere there is no limit, and the log says
+            so). None: no limit.
 
     Raises:
         UserError: a worker reported one: the run cannot go on.
     """
     waiting = list(reversed(jobs))
+    if max_memory_gb is not None and waiting and resident_bytes(os.getpid()) is None:
+        logger.warning("no memory limit: neither /proc nor psutil tells how much a worker holds")
+        max_memory_gb = None
     context = multiprocessing.get_context("spawn")
     workers: list[_Worker[Job]] = []
     try:
@@ -82,6 +91,7 @@ def run_jobs(
             ready = wait([worker.pipe for worker in busy], timeout=POLL_S)
             for worker in busy:
                 outcome = _listen(worker, worker.pipe in ready)
+                outcome = _weigh(worker, max_memory_gb) if outcome is None else outcome
                 if outcome is None:
                     continue
                 job = worker.job
@@ -115,6 +125,32 @@ def _listen(worker: _Worker[Any], is_ready: bool) -> Any:
     if kind == "failed":
         return Failure(code="worker_failed", detail=content)
     return content
+
+
+def _weigh(worker: _Worker[Any], max_memory_gb: float | None) -> Failure | None:
+    """A Failure if the worker holds too much memory."""
+    held = None if max_memory_gb is None else resident_bytes(worker.process.pid)
+    if held is None or max_memory_gb is None or held <= max_memory_gb * GIB:
+        return None
+    detail = f"it held {held / GIB:.2f} GiB of memory; its limit is {max_memory_gb:g}"
+    return Failure(code="out_of_memory", detail=detail)
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Memory of a process that lies in RAM; None if it is gone or the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        pass
+    try:
+        import psutil  # pyright: ignore[reportMissingModuleSource]
+    except ImportError:
+        return None
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None
 
 
 def _start(context: Any, build: Callable[[], Any]) -> _Worker[Any]:

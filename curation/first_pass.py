@@ -19,6 +19,7 @@ from scenedetect.stats_manager import StatsManager
 from configs.errors import ConfigError
 from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Previews, Signals, join_previews
 from curation.video import (
+    HDR_TRANSFERS,
     DecodeFaults,
     Orientation,
     UnreadableVideoError,
@@ -26,6 +27,7 @@ from curation.video import (
     decode_jpeg,
     encode_jpeg,
     orientation_of,
+    scaled_rgb,
     to_rgb,
     upright_size,
 )
@@ -225,12 +227,13 @@ def _proxy(frame: Any, upright: tuple[int, int], orientation: Orientation, side:
     height, width = fit_within(*upright, side)
     if orientation.quarter_turns % 2:
         height, width = width, height
-    small = frame.reformat(width=width, height=height, format="bgr24", interpolation="AREA")
-    return (
-        orientation.apply(small.to_ndarray())
-        if orientation != Orientation()
-        else (small.to_ndarray())
-    )
+    if frame.color_trc in HDR_TRANSFERS:
+        small = cv2.cvtColor(scaled_rgb(frame, height, width, "AREA"), cv2.COLOR_RGB2BGR)
+    else:
+        small = frame.reformat(
+            width=width, height=height, format="bgr24", interpolation="AREA"
+        ).to_ndarray()
+    return orientation.apply(small) if orientation != Orientation() else small
 
 
 def _mean_change(gray: np.ndarray, previous: np.ndarray) -> float:

@@ -42,7 +42,7 @@ from datasets.tracks import encode_video
 logger = logging.getLogger(__name__)
 
 DETECTOR_BATCH = 64
-VERSION = 2
+VERSION = 3
 """Raised when the code of a stage changes what comes out: everything is then done again."""
 
 
@@ -141,7 +141,7 @@ class Curator:
             "duration_s": signals.end_s,
             "pass_cpu_s": signals.cpu_s,
             "cpu_s": time.process_time() - started,
-            "is_partial": _is_partial(header, signals),
+            "is_partial": _ends_early(header, signals) or len(signals.fault_times_s) > 0,
             "faults": len(signals.fault_times_s),
         }
         return SourceResult(row=source_row(job, facts=facts), clips=rows, was_decoded=was_decoded)
@@ -185,7 +185,12 @@ class Curator:
         known = job.known.get(request)
         if known is not None and self._is_stored(known):
             return known, False
-        frames = self._read(job.source.path, candidate, header, signals)
+        try:
+            frames = self._read(job.source.path, candidate, header, signals)
+        except UnreadableVideoError as error:  # costs this clip; the source's others stay
+            evidence = {"detail": error.detail}
+            reject = Reject(clip=candidate.clip, code=error.code, evidence=evidence)
+            return _rejected_row(reject), True
         clip, tracks = candidate.clip, Tracks(frames=frames)
         for stage in self.stages:
             outcome = stage.process(clip, tracks)
@@ -194,7 +199,11 @@ class Curator:
             clip, tracks = outcome
         files = encode_tracks(clip, tracks)
         if job.source.sidecar.split == "bench":
-            files |= self._bench_files(job.source, clip, candidate, signals)
+            try:
+                files |= self._bench_files(job.source, clip, candidate, signals)
+            except UnreadableVideoError as error:
+                evidence = {"detail": f"the truth: {error.detail}"}
+                return _rejected_row(Reject(clip=clip, code=error.code, evidence=evidence)), True
         folder = store_folder(self.out / "clips", files)
         hashes = sample_hashes(
             signals.times_s,
@@ -310,7 +319,7 @@ def _rejected_row(reject: Reject, request: str | None = None) -> ClipRow:
     )
 
 
-def _is_partial(header: Header, signals: Signals) -> bool:
+def _ends_early(header: Header, signals: Signals) -> bool:
     """Whether the file ends before its header says."""
     declared = header.duration_s
     if declared is None or signals.num_frames < 2:

@@ -131,7 +131,8 @@ def work_off(
     missing = [job for job in jobs if ledger.fingerprint_of(job.sha256) != job.fingerprint]
     workers = min(config.workers or cpu_count(), max(len(missing), 1))
     with _Counter(len(missing)) as counter:
-        for job, result in run_jobs(missing, build, workers, config.limits.base_s):
+        limits = config.limits
+        for job, result in run_jobs(missing, build, workers, limits.base_s, limits.max_memory_gb):
             if isinstance(result, Failure):
                 logger.warning("%s: %s (%s)", job.name, result.code, result.detail)
                 row = failed_row(job, code=result.code, evidence={"detail": result.detail})

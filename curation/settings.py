@@ -19,10 +19,15 @@ from curation.stages.probe import ProbeConfig
 
 @dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
-    """How long one source may take before its worker is killed."""
+    """What one source may take before its worker is killed."""
 
     base_s: float = 120.0  # loading models, hashing, opening
     per_second_s: float = 60.0  # for each second of video: 10x what the embedded models take
+    max_memory_gb: float | None = 8.0  # GiB in RAM; None: no limit
+
+    def __post_init__(self) -> None:
+        if self.max_memory_gb is not None and self.max_memory_gb <= 0:
+            raise ConfigError(f"max_memory_gb is {self.max_memory_gb}; above 0, or null for none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.stream import Disposition
 
+from curation.tone_mapping import HLG, PQ, tone_map
+
 ffmpeg_logging.set_level(
     ffmpeg_logging.PANIC
 )  # broken files are reported as rejects, not as chatter
@@ -37,7 +39,7 @@ NO_VIDEO_FORMATS = (
     "webvtt",
 )
 """Formats that ffmpeg opens although the file is a text, a picture or a list of other files."""
-HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+HDR_TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 """AVColorTransferCharacteristic of HDR10 and HLG."""
 MAX_DECODE_ERRORS = 50
 TIME_TOLERANCE_S = 1e-4
@@ -195,15 +197,19 @@ def _read(
         if seek_s is not None and seek_s > 0:
             container.seek(int(seek_s / stream.time_base), stream=stream, backward=True)
         packets = container.demux(stream)
-        while faults.num_errors < MAX_DECODE_ERRORS:
+        is_over = False
+        while not is_over:
             try:
-                frames = next(packets).decode()
-            except StopIteration:
-                return
+                packet = next(packets, None)
+                is_over = packet is None
+                frames = [] if packet is None else packet.decode()
             except FFmpegError:
                 faults.num_errors += 1
                 faults.times_s.append(max(last_s, 0.0))
-                continue
+                # an error ends the iterator, not the file; nor does it empty the decoder
+                packets = container.demux(stream)
+                is_over = faults.num_errors >= MAX_DECODE_ERRORS
+                frames = _remaining(stream) if is_over else []
             for frame in frames:
                 time_s = frame.time
                 if time_s is None or time_s < 0 or time_s <= last_s:
@@ -213,6 +219,14 @@ def _read(
                     faults.times_s.append(time_s)
                 last_s = time_s
                 yield time_s, frame
+
+
+def _remaining(stream: Any) -> list[Any]:
+    """The frames that a decoder still holds back for their order."""
+    try:
+        return stream.codec_context.decode(None)
+    except FFmpegError:
+        return []
 
 
 def orientation_of(frame: Any) -> Orientation:
@@ -251,8 +265,15 @@ def to_rgb(frame: Any, height: int, width: int, orientation: Orientation) -> np.
     if orientation.quarter_turns % 2:
         height, width = width, height
     interpolation = "AREA" if height < frame.height else "BICUBIC"
-    scaled = frame.reformat(width=width, height=height, format="rgb24", interpolation=interpolation)
-    return orientation.apply(scaled.to_ndarray())
+    return orientation.apply(scaled_rgb(frame, height, width, interpolation))
+
+
+def scaled_rgb(frame: Any, height: int, width: int, interpolation: str) -> np.ndarray:
+    """One frame as coded, scaled to (height, width, 3) uint8 RGB; HDR is tone-mapped."""
+    kind = "rgb48le" if frame.color_trc in HDR_TRANSFERS else "rgb24"
+    scaled = frame.reformat(width=width, height=height, format=kind, interpolation=interpolation)
+    image = scaled.to_ndarray()
+    return image if kind == "rgb24" else tone_map(image, frame.color_trc)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:

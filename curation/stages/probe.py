@@ -14,11 +14,11 @@ class ProbeConfig:
     min_side: int = 160  # shortest side in pixels: smaller people carry no garment
     max_pixels: int = 40_000_000  # 8K is 33 million
     max_declared_s: float = 14_400.0  # by the header, which may lie
-    hdr: str = "refuse"  # PQ and HLG would come out washed out
+    hdr: str = "tone_map"  # PQ and HLG; or "refuse"
 
     def __post_init__(self) -> None:
-        if self.hdr not in {"refuse", "keep"}:
-            raise ConfigError(f"hdr is {self.hdr!r}; 'refuse' and 'keep' are accepted")
+        if self.hdr not in {"tone_map", "refuse"}:
+            raise ConfigError(f"hdr is {self.hdr!r}; 'tone_map' and 'refuse' are accepted")
         if self.min_side < 64:
             raise ConfigError(f"min_side is {self.min_side}; at least 64 pixels are needed")
 

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from configs.errors import DataError, UserError
-from curation.executor import Failure, Limit, run_jobs
+from curation.executor import Failure, Limit, resident_bytes, run_jobs
 
 
 def build():
@@ -25,11 +25,15 @@ def work(job, set_limit):
     if job == "hang":
         set_limit(Limit(seconds=0.2))
         time.sleep(60)
+    if job == "eat":
+        held = bytearray(600 << 20)
+        held[:: 1 << 12] = bytes([1]) * len(held[:: 1 << 12])
+        time.sleep(60)
     return job * 2
 
 
-def outcomes(jobs, workers=2, limit_s=60.0):
-    return dict(run_jobs(jobs, build, workers, limit_s))
+def outcomes(jobs, workers=2, limit_s=60.0, **limits):
+    return dict(run_jobs(jobs, build, workers, limit_s, **limits))
 
 
 def test_a_crash_a_fault_and_a_hang_cost_their_own_job_alone():
@@ -53,3 +57,12 @@ def test_a_users_error_in_a_worker_stops_the_run():
 
 def test_no_jobs_start_no_workers():
     assert outcomes([]) == {}
+
+
+def test_a_worker_that_takes_too_much_memory_is_killed_and_the_others_go_on():
+    done = outcomes(["a", "eat", "b"], max_memory_gb=0.5)
+    assert (done["a"], done["b"]) == ("aa", "bb")
+    assert isinstance(done["eat"], Failure)
+    assert done["eat"].code == "out_of_memory"
+    assert "its limit is 0.5" in done["eat"].detail
+    assert resident_bytes(os.getpid()) > 1 << 24
