@@ -109,11 +109,13 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def show(result: dict[str, Any]) -> None:
-    """On the terminal: by rich where it is installed, else as Markdown."""
+    """On a terminal: by rich where it is installed. Into a file or a pipe: as Markdown."""
     try:
         console = importlib.import_module("rich.console").Console()
         table = importlib.import_module("rich.table").Table(*HEADS)
     except ImportError:
+        console = table = None
+    if console is None or table is None or not console.is_terminal:
         print(markdown(result))
         return
     lines, notes = lines_and_notes(result)
