@@ -1,7 +1,8 @@
-"""People by ultralytics' YOLO pose models and its tracker (AGPL-3.0: an extra, imported lazily).
+"""People by ultralytics' YOLO pose models and its trackers (AGPL-3.0: an extra, imported lazily).
 
-Written against ultralytics 8.4. It is given arrays, never paths, and reads weights from a local
-file only; what its import changes for the whole process (thread counts) is put back.
+Written against ultralytics 8.4. It is given batches of arrays, never paths, and reads weights from
+a local file only; its trackers run on the detections, a new one for each scene. What its import
+changes for the whole process (thread counts) is put back.
 """
 
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from configs.errors import DataError
@@ -25,6 +27,7 @@ ENVIRONMENT = {
     "YOLO_VERBOSE": "false",
     "YOLO_CONFIG_DIR": tempfile.gettempdir(),
 }
+TRACKER_FLOOR = 0.1  # trackers go on with weak detections (ultralytics' own default for them)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +36,9 @@ class UltralyticsConfig:
 
     weights: str  # local .pt file of a pose model, such as yolo11m-pose.pt
     score_threshold: float = 0.35
-    tracker: str = "bytetrack.yaml"  # comes with the package
+    tracker: str = "bytetrack.yaml"  # comes with the package; one that needs no features
     device: str = "cpu"
+    batch_size: int = 16
 
 
 class UltralyticsDetector:
@@ -58,41 +62,73 @@ class UltralyticsDetector:
         """People of each frame, best first; see ``PersonDetector``."""
         if self._model is None:
             self._model = load_model(self.config.weights)
-        found = []
+        found: list[list[Person]] = []
         with preserved_threads():
-            for index, frame in enumerate(frames):
-                result = self._model.track(
-                    np.ascontiguousarray(frame[..., ::-1]),  # it takes BGR
-                    persist=index > 0,  # False drops the tracks of the clip before
+            tracker = new_tracker(self.config.tracker)
+            for start in range(0, len(frames), self.config.batch_size):
+                batch = frames[start : start + self.config.batch_size]
+                results = self._model.predict(
+                    [np.ascontiguousarray(frame[..., ::-1]) for frame in batch],  # it takes BGR
                     classes=[0],
-                    conf=self.config.score_threshold,
-                    tracker=self.config.tracker,
+                    conf=min(TRACKER_FLOOR, self.config.score_threshold),
                     device=self.config.device,
                     verbose=False,
-                )[0]
-                found.append(people_from_result(result))
+                )
+                for result in results:
+                    people = people_from_result(result, track_ids(result, tracker))
+                    found.append([p for p in people if p.score >= self.config.score_threshold])
         return found
 
 
-def people_from_result(result: Any) -> list[Person]:
-    """One frame's ``ultralytics.engine.results.Results`` -> people, best score first."""
+def track_ids(result: Any, tracker: Any) -> dict[int, int]:
+    """Row of a detection -> number of the track it goes on; rows that open no track are absent."""
+    tracks = tracker.update(result.boxes.cpu().numpy(), result.orig_img)
+    # rows of x1, y1, x2, y2, track, score, class, row of the detection
+    return {int(row[7]): int(row[4]) for row in tracks}
+
+
+def people_from_result(result: Any, tracks: dict[int, int]) -> list[Person]:
+    """One frame's ``ultralytics.engine.results.Results`` -> people, best score first.
+
+    Raises:
+        DataError: the model gives boxes but no 17 keypoints.
+    """
     if result.boxes is None or len(result.boxes) == 0:
         return []
     boxes = result.boxes.xyxy.cpu().numpy().astype(np.float32)
     scores = result.boxes.conf.cpu().numpy()
-    tracks = None if result.boxes.id is None else result.boxes.id.cpu().numpy().astype(int)
-    if result.keypoints is None:
-        raise DataError("the ultralytics weights are not a pose model: take one named *-pose.pt")
+    if result.keypoints is None or tuple(result.keypoints.data.shape[1:]) != (17, 3):
+        raise DataError(
+            "the ultralytics weights are not a pose model of 17 keypoints: take one named *-pose.pt"
+        )
     keypoints = result.keypoints.data.cpu().numpy().astype(np.float32)
     return [
         Person(
             box=boxes[i],
             score=float(scores[i]),
             keypoints=keypoints[i],
-            track_id=None if tracks is None else int(tracks[i]),
+            track_id=tracks.get(int(i)),
         )
         for i in np.argsort(-scores, kind="stable")
     ]
+
+
+def new_tracker(name: str) -> Any:
+    """A tracker with nothing in its memory, by the name of its settings in ultralytics.
+
+    Raises:
+        DataError: no such settings.
+    """
+    from ultralytics.trackers.track import TRACKER_MAP
+    from ultralytics.utils import YAML, IterableSimpleNamespace
+    from ultralytics.utils.checks import check_yaml
+
+    try:
+        settings = IterableSimpleNamespace(**YAML.load(check_yaml(name)))
+    except FileNotFoundError as error:
+        raise DataError(f"ultralytics has no tracker {name!r}; bytetrack.yaml is one") from error
+    settings.device = "cpu"
+    return TRACKER_MAP[settings.tracker_type](args=settings)
 
 
 def load_model(weights: str) -> Any:
@@ -105,7 +141,7 @@ def load_model(weights: str) -> Any:
         os.environ.setdefault(name, value)
     with preserved_threads():
         try:
-            from ultralytics import YOLO  # type: ignore[import-not-found]  (an extra)
+            from ultralytics import YOLO
         except ImportError as error:
             raise DataError(
                 f"ultralytics is not installed: {INSTALL_COMMAND} (AGPL-3.0), "
@@ -118,14 +154,16 @@ def load_model(weights: str) -> Any:
 
 @contextmanager
 def preserved_threads() -> Iterator[None]:
-    """Put back OMP_NUM_THREADS and torch's thread count, which ultralytics sets process-wide."""
+    """Put back OMP_NUM_THREADS and the thread counts of torch and OpenCV, set by ultralytics."""
     import torch
 
     threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    opencv_threads = cv2.getNumThreads()
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        cv2.setNumThreads(opencv_threads)
         if variable is None:
             os.environ.pop("OMP_NUM_THREADS", None)
         else:

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,7 +75,16 @@ def test_auto_takes_a_parser_that_is_there_and_says_why_not_the_rest(
     assert "(approximate: 24 parts" in caplog.text
 
 
-def test_installed_refuses_in_one_sentence_that_names_the_commands() -> None:
+def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Make packages absent, whether or not this environment has them."""
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)
+
+
+def test_installed_refuses_in_one_sentence_that_names_the_commands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hide(monkeypatch, "ultralytics", "detectron2")
     with pytest.raises(DataError, match=r"make setup-yolo.*make setup-densepose") as caught:
         choose_perception("installed")
     assert "\n" not in str(caught.value)
@@ -92,7 +102,10 @@ def test_missing_weights_are_named(parser_file: Path, tmp_path: Path) -> None:
     assert missing_parts(gone)["parser"] == f"{tmp_path / 'no' / 'parser'} is absent"
 
 
-def test_adapters_without_their_package_name_the_command_to_run(tmp_path: Path) -> None:
+def test_adapters_without_their_package_name_the_command_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "ultralytics", "detectron2", "transformers")
     with pytest.raises(DataError, match="ultralytics is not installed: make setup-yolo"):
         UltralyticsDetector(UltralyticsConfig(weights="yolo.pt")).detect([FRAME])
     densepose = Detectron2DensePose(Detectron2Config(config="a.yaml", weights="b.pkl"))
@@ -188,7 +201,7 @@ class Boxes:
 
     def __init__(self, rows: list[list[float]]) -> None:
         data = torch.tensor(rows)
-        self.xyxy, self.conf, self.id = data[:, :4], data[:, 4], data[:, 5]
+        self.xyxy, self.conf = data[:, :4], data[:, 4]
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -205,13 +218,15 @@ class Result:
 
 
 def test_yolo_results_become_people_best_first() -> None:
-    result = Result(Boxes([[0, 0, 5, 9, 0.4, 7], [10, 0, 20, 30, 0.9, 3]]), Keypoints(2))
-    people = people_from_result(result)
-    assert [person.track_id for person in people] == [3, 7]
+    result = Result(
+        Boxes([[0, 0, 5, 9, 0.4], [10, 0, 20, 30, 0.9], [3, 3, 9, 9, 0.3]]), Keypoints(3)
+    )
+    people = people_from_result(result, {0: 7, 1: 3})
+    assert [person.track_id for person in people] == [3, 7, None]
     assert people[0].keypoints[0, 0] == 51
-    assert people_from_result(Result(None, None)) == []
+    assert people_from_result(Result(None, None), {}) == []
     with pytest.raises(DataError, match="not a pose model"):
-        people_from_result(Result(Boxes([[0, 0, 5, 9, 0.4, 7]]), None))
+        people_from_result(Result(Boxes([[0, 0, 5, 9, 0.4]]), None), {})
 
 
 def test_thread_counts_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
