@@ -124,7 +124,7 @@ def new_tracker(name: str) -> Any:
     from ultralytics.utils.checks import check_yaml
 
     try:
-        settings = IterableSimpleNamespace(**YAML.load(check_yaml(name)))
+        settings = IterableSimpleNamespace(**YAML.load(str(check_yaml(name))))
     except FileNotFoundError as error:
         raise DataError(f"ultralytics has no tracker {name!r}; bytetrack.yaml is one") from error
     settings.device = "cpu"
