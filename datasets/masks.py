@@ -121,8 +121,25 @@ def inpainting_mask(
     )
     is_seen = parse.reshape(len(parse), -1).max(axis=1) > 0
     closed = close_in_time(fill_unseen(drawn, is_seen), widths.closing_frames)
+    return protect(closed, drawn, parse, category)
+
+
+def protect(
+    closed: UInt8[np.ndarray, "t height width"],
+    drawn: UInt8[np.ndarray, "t height width"],
+    parse: UInt8[np.ndarray, "t height width"],
+    category: str,
+) -> UInt8[np.ndarray, "t height width"]:
+    """Take out of a mask what stays: face, hair, hands, feet, and garments of another category.
+
+    Args:
+        closed: the mask after ``close_in_time``.
+        drawn: before it, by ``frame_mask``.
+        parse: label maps.
+        category: upper, lower or overall.
+    """
     keep = _among(parse, PROTECTED)
-    keep |= _among(parse, rule.others) & (drawn == 0)
+    keep |= _among(parse, RULES[category].others) & (drawn == 0)
     return np.where(keep, np.uint8(0), closed)
 
 

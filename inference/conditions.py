@@ -1,195 +1,204 @@
-"""A user's video -> what the network paints from: frames around the person, mask, DensePose.
+"""A video's conditions on disk: frames around the person, mask and DensePose.
 
-The same perception that curated the training clips looks at the video, at the size that it looked
-at clips in.
+They are made a chunk of frames at a time (``perceiving.py``, ``given_conditions.py``) and read back
+the same way, so that memory does not grow with the video. The frames themselves are not stored:
+the source is read again.
 """
 
+import io
 import itertools
-import logging
+import json
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
-from configs.errors import ConfigError, DataError
-from curation.perception.protocols import DensePose, Perception, Person
-from datasets.densepose import paste_iuv, render_densepose
-from datasets.masks import inpainting_mask
-from datasets.parts import CATEGORIES
-from inference.framing import Framing, frame_person
-from inference.painter import Progress
-from inference.video_files import SourceFrame, SourceVideo
+from datasets.densepose import NUM_PARTS, VIRIDIS
+from inference.framing import Framing
+from inference.people import Cast, FoundPerson
+from inference.video_files import SourceVideo
 
-_LOOK_EVERY_S = 0.4  # the first pass only asks where the person is
-_LOOK_SIZE = 640  # longer side in the first pass, px
-_WORK_HEIGHT = 512  # perception wants about this many rows, whatever the network paints
-_BATCH = 32  # frames held for perception at once
-_BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there
+CHUNK = 32
+"""Frames stored in one file, and looked at by perception at once."""
 
-_logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConditionFrame:
+    """What the network is shown of one frame, in the rectangle around the person."""
+
+    index: int  # in the video
+    time: float  # s
+    image: np.ndarray  # (height, width, 3) uint8 RGB
+    mask: np.ndarray  # (height, width) uint8, 255 = to be painted
+    densepose: np.ndarray  # (height, width, 3) uint8, rendered
+
+    def overlay(self) -> np.ndarray:
+        """The image with the mask tinted, (height, width, 3) uint8: for people to look at."""
+        tint = np.array([255, 64, 160], np.float32)
+        mixed = 0.5 * self.image.astype(np.float32) + 0.5 * tint
+        return np.where(self.mask[..., None] > 127, mixed, self.image).astype(np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tracks:
+    """Mask and DensePose of some consecutive frames."""
+
+    mask: np.ndarray  # (t, height, width) uint8, 255 = to be painted
+    parts: np.ndarray | None  # (t, height, width) uint8 DensePose parts
+    densepose: np.ndarray | None = None  # or (t, height, width, 3) uint8, rendered elsewhere
+    present: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # (t,) person found
+
+    def rendered(self) -> np.ndarray:
+        """The DensePose pictures, (t, height, width, 3) uint8."""
+        if self.densepose is not None:
+            return self.densepose
+        assert self.parts is not None
+        return VIRIDIS[np.minimum(self.parts, NUM_PARTS)]
+
+
+class WorkFolder:
+    """A folder for what a job has made so far.
+
+    Args:
+        path: kept after the job, and taken up again by the next; None: a temporary one that goes
+            with this object.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.is_temporary = path is None
+        self.path = Path(tempfile.mkdtemp(prefix="tryon-")) if path is None else Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.is_temporary:
+            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Delete it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def section(self, name: str, identity: dict[str, Any]) -> Path:
+        """A folder in it for work of one identity; work of another is deleted."""
+        folder, wanted = self.path / name, json.dumps(identity, indent=1, sort_keys=True)
+        record = folder / "identity.json"
+        if not record.is_file() or record.read_text(encoding="utf-8") != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            write_atomically(record, wanted.encode())
+        return folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoConditions:
-    """All frames of one video, cut around the person."""
+    """All frames of one video, cut around one person; read from the work folder."""
 
+    source: SourceVideo
+    category: str  # upper, lower or overall
+    cast: Cast | None  # everyone in the video; None: conditions were given as files
+    person: FoundPerson | None  # whom they are of
     framing: Framing  # where the cut frames lie in the source
-    frames: np.ndarray  # (t, height, width, 3) uint8 RGB
-    mask: np.ndarray  # (t, height, width) uint8, 255 = to be painted
-    densepose: np.ndarray  # (t, height, width, 3) uint8, rendered
-    times: list[Fraction]  # of each frame, s
-    num_without_person: int  # frames in which nobody was found; they stay as they are
+    num_frames: int
+    num_without_person: int  # frames in which the person was not found; they stay as they are
+    perception: dict[str, str]  # role -> model
+    identity: dict[str, Any]  # what they depend on: names what is painted from them
+    folder: Path  # of the chunks
+    work: WorkFolder
+
+    def tracks(self, start: int, stop: int) -> Tracks:
+        """Mask and DensePose of the frames [start, stop), which lie in one chunk."""
+        chunk = start // CHUNK
+        whole = load_chunk(self.folder, chunk, self.framing.out_height, self.framing.out_width)
+        rows = slice(start - chunk * CHUNK, stop - chunk * CHUNK)
+        return Tracks(
+            mask=whole.mask[rows],
+            parts=None if whole.parts is None else whole.parts[rows],
+            densepose=None if whole.densepose is None else whole.densepose[rows],
+            present=whole.present[rows],
+        )
+
+    def cuts(self) -> Iterator[tuple[int, list[np.ndarray], list[float], Tracks]]:
+        """``CHUNK`` frames at a time: number of the first, cut frames, times in s, tracks."""
+        start, frames = 0, itertools.islice(self.source.frames(), self.num_frames)
+        cut = ((float(frame.time), self.framing.take(frame.image)) for frame in frames)
+        while batch := list(itertools.islice(cut, CHUNK)):
+            tracks = self.tracks(start, start + len(batch))
+            yield start, [image for _, image in batch], [time for time, _ in batch], tracks
+            start += len(batch)
+
+    def frames(self) -> Iterator[ConditionFrame]:
+        """What the network sees, frame after frame."""
+        for start, images, times, tracks in self.cuts():
+            rendered = tracks.rendered()
+            for row, (image, time) in enumerate(zip(images, times, strict=True)):
+                yield ConditionFrame(
+                    index=start + row, time=time, image=image,
+                    mask=tracks.mask[row], densepose=rendered[row],
+                )  # fmt: skip
+
+    def samples(self, count: int = 6) -> list[ConditionFrame]:
+        """Some frames, evenly spread over those that show the person."""
+        shown = [
+            start + int(row)
+            for start in range(0, self.num_frames, CHUNK)
+            for row in np.flatnonzero(
+                self.tracks(start, min(start + CHUNK, self.num_frames)).present
+            )
+        ]
+        wanted = set(evenly(shown or list(range(self.num_frames)), count))
+        return [frame for frame in self.frames() if frame.index in wanted]
 
 
-def perceive(
-    source: SourceVideo,
-    category: str,
-    height: int,
-    width: int,
-    perception: Perception,
-    progress: Progress | None = None,
-) -> VideoConditions:
-    """Find the person, cut the video around them, make mask and DensePose.
-
-    Args:
-        source: the video.
-        category: which garment to replace: upper, lower or overall.
-        height: of the network's frames, px; the result is a whole multiple of it.
-        width: likewise.
-        perception: the models to look with.
-        progress: told about every batch of frames.
-
-    Raises:
-        ConfigError: no such category.
-        DataError: nobody is in the video.
-    """
-    if category not in CATEGORIES:
-        raise ConfigError(f"category={category!r}; one of {', '.join(CATEGORIES)} is expected")
-    tell = progress or (lambda *_: None)
-    scale = max(1, round(_WORK_HEIGHT / height))
-    boxes = np.concatenate(_look(source, perception, tell) or [np.zeros((0, 4))])
-    if not len(boxes):
-        raise _nobody(source)
-    framing = frame_person(boxes, source.height, source.width, height * scale, width * scale)
-    frames: list[np.ndarray] = []
-    times: list[Fraction] = []
-    people: list[Person | None] = []
-    previous: Person | None = None
-    for batch in _batches(source.frames()):
-        cut = [framing.take(frame.image) for frame in batch]
-        for found in perception.detector.detect(cut):
-            people.append(_follow(found, previous))
-            previous = people[-1] or previous
-        frames += cut
-        times += [frame.time for frame in batch]
-        tell("looking at the person", len(frames), None)
-    present = [person is not None for person in people]
-    if not any(present):
-        raise _nobody(source)
-    # all frames at once: a parser learns the colours of the clothes from the whole of them
-    iuv = _full_size(
-        perception.densepose.estimate(frames, people), framing.out_height, framing.out_width
-    )
-    tell("DensePose and mask", 1, 3)
-    parses = np.stack(perception.parser.parse(frames, people))
-    tell("DensePose and mask", 2, 3)
-    mask = _bridge(inpainting_mask(parses, iuv, category), present, round(_BRIDGED_S * source.fps))
-    tell("DensePose and mask", 3, 3)
-    return VideoConditions(
-        framing=framing,
-        frames=np.stack(frames),
-        mask=mask,
-        densepose=render_densepose(iuv),
-        times=times,
-        num_without_person=len(present) - sum(present),
-    )
+def evenly(values: Sequence[Any], count: int) -> list[Any]:
+    """At most ``count`` of the values, evenly spread, the middle of each stretch."""
+    if len(values) <= count:
+        return list(values)
+    return [values[int((i + 0.5) * len(values) / count)] for i in range(count)]
 
 
-def _nobody(source: SourceVideo) -> DataError:
-    return DataError(f"no person found in {source.path}; one must be seen from the front or back")
+def store_chunk(folder: Path, chunk: int, tracks: Tracks) -> None:
+    """Write one chunk; it appears whole or not at all."""
+    arrays = {"mask": np.packbits(tracks.mask > 127, axis=-1), "present": tracks.present}
+    if tracks.parts is not None:
+        arrays["parts"] = tracks.parts
+    if tracks.densepose is not None:
+        arrays["densepose"] = tracks.densepose
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomically(_chunk_path(folder, chunk), buffer.getvalue())
 
 
-def _look(source: SourceVideo, perception: Perception, tell: Progress) -> list[np.ndarray]:
-    """Boxes of the person, (1, 4) each in px of the source, a few times a second."""
-    scale = min(1.0, _LOOK_SIZE / max(source.height, source.width))
-    size = (max(1, round(source.width * scale)), max(1, round(source.height * scale)))
-    boxes: list[np.ndarray] = []
-    previous: Person | None = None
-    for batch in _batches(_now_and_then(source.frames())):
-        small = [cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA) for frame in batch]
-        for found in perception.detector.detect(small):
-            person = _follow(found, previous)
-            if person is not None:
-                boxes.append(person.box[None] / scale)
-                previous = person
-        tell("finding the person", len(boxes), None)
-    return boxes
+def load_chunk(folder: Path, chunk: int, height: int, width: int) -> Tracks:
+    """Read one chunk back."""
+    with np.load(_chunk_path(folder, chunk)) as arrays:
+        mask = np.unpackbits(arrays["mask"], axis=-1, count=width) * np.uint8(255)
+        assert mask.shape[1] == height
+        return Tracks(
+            mask=mask,
+            parts=arrays["parts"] if "parts" in arrays.files else None,
+            densepose=arrays["densepose"] if "densepose" in arrays.files else None,
+            present=arrays["present"],
+        )
 
 
-def _now_and_then(frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
-    """The first frame, the last one, and some between."""
-    last_time: Fraction | None = None
-    pending: SourceFrame | None = None
-    for frame in frames:
-        pending = frame
-        if last_time is None or frame.time - last_time >= _LOOK_EVERY_S:
-            last_time, pending = frame.time, None
-            yield frame
-    if pending is not None:
-        yield pending
+def count_chunks(folder: Path) -> int:
+    """Chunks that lie there without a gap from the first on."""
+    return next(i for i in itertools.count() if not _chunk_path(folder, i).is_file())
 
 
-def _batches(frames: Iterator[SourceFrame]) -> Iterator[list[SourceFrame]]:
-    batch: list[SourceFrame] = []
-    for frame in frames:
-        batch.append(frame)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def write_atomically(path: Path, content: bytes) -> None:
+    """Under its name only when complete."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
-def _follow(found: Sequence[Person], previous: Person | None) -> Person | None:
-    """The same person as before where several are there, the surest one at first."""
-    if not found:
-        return None
-    if previous is None or len(found) == 1:
-        return found[0]
-    return max(found, key=lambda person: _overlap(person.box, previous.box))
+def framing_record(framing: Framing) -> dict[str, int]:
+    """A framing as plain numbers, for an identity."""
+    return asdict(framing)
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = float(np.prod(np.maximum(sides, 0)))
-    areas = float(np.prod(a[2:] - a[:2])) + float(np.prod(b[2:] - b[:2]))
-    return shared / max(areas - shared, 1e-6)
-
-
-def _full_size(poses: Sequence[DensePose | None], height: int, width: int) -> np.ndarray:
-    """IUV of the whole frames, (t, height, width, 3) uint8; zeros where there is no person."""
-    side = next((pose.iuv.shape[0] for pose in poses if pose is not None), 112)
-    grids = np.zeros((len(poses), side, side, 3), np.uint8)
-    boxes = np.zeros((len(poses), 4), np.float32)
-    for index, pose in enumerate(poses):
-        if pose is not None:
-            grids[index], boxes[index] = pose.iuv, pose.box
-    return paste_iuv(grids, boxes, height, width)
-
-
-def _bridge(mask: np.ndarray, present: Sequence[bool], longest: int) -> np.ndarray:
-    """Paint through short gaps of the detector: the union of the masks at the gap's two ends."""
-    bridged = mask.copy()
-    there = np.flatnonzero(present)
-    for before, after in itertools.pairwise(there):
-        if 1 < after - before <= longest:
-            bridged[before + 1 : after] = np.maximum(mask[before], mask[after])
-            _logger.info("frames %d to %d: the person was missed, the mask is carried over",
-                         before + 1, after - 1)  # fmt: skip
-    for index in np.flatnonzero(~np.asarray(present, bool)):
-        if not (there[0] < index < there[-1]):
-            bridged[index] = 0
-    return bridged
+def _chunk_path(folder: Path, chunk: int) -> Path:
+    return folder / f"{chunk:06d}.npz"

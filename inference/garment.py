@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig
+from inference.errors import GarmentUnreadable
 
 _WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
 _BORDER_SHARE = 0.03  # width of the frame whose colours stand for the ground
@@ -29,19 +29,21 @@ def read_image(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
         RGB (height, width, 3) uint8, and alpha (height, width) uint8 or None if there is none.
 
     Raises:
-        DataError: the file is missing or is no image.
+        GarmentUnreadable: the file is missing or is no image.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if not Path(path).is_file():
-        raise DataError(f"garment {path} does not exist; give an image file (png, jpg, webp)")
+        raise GarmentUnreadable(
+            f"garment {path} does not exist; give an image file (png, jpg, webp)"
+        )
     try:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
             has_alpha = "A" in upright.getbands() or "transparency" in upright.info
             pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
+        raise GarmentUnreadable(
             f"garment {path} is no image that can be read; give a png, jpg or webp file"
         ) from error
     alpha = pixels[..., 3] if has_alpha else None
@@ -57,12 +59,14 @@ def prepare_garment(path: str | Path, height: int, width: int) -> np.ndarray:
         RGB (height, width, 3) uint8 on a plain ground of gray level ``GROUND``.
 
     Raises:
-        DataError: the file is missing or is no image.
+        GarmentUnreadable: the file is missing or is no image.
     """
     image, alpha = read_image(path)
     mask = cut_out(image) if alpha is None else np.where(alpha > 127, 255, 0).astype(np.uint8)
     if not mask.any():
-        raise DataError(f"garment {path} is transparent everywhere; nothing is left to put on")
+        raise GarmentUnreadable(
+            f"garment {path} is transparent everywhere; nothing is left to put on"
+        )
     return centre_on_ground(image, mask, height, width)
 
 

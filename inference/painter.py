@@ -1,8 +1,9 @@
 """A trained system that paints videos whose conditions are given, of any size and length."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from configs.loading import from_plain
 from datasets.clips import fit_garment
 from datasets.sample import compose_agnostic
 from inference.framing import Framing, frame_everything
-from inference.long_video import LongVideoConfig, paint_video
+from inference.latent_video import Journal, Latents, paint_latents, paint_video
+from inference.long_video import LongVideoConfig
+from inference.progress import PAINTING, Progress, Tracker
 from inference.solvers import SamplerConfig
 from models.acceleration import compile_blocks, round_blocks
 from models.checkpoints import load_network, read_checkpoint
@@ -28,10 +31,7 @@ from models.viton_dit import Conditions
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
 _FEATHER = 0.02  # width of the seam of paste-back, a share of the frame's shorter side
-_CODEC_FRAMES = 16  # frames encoded or decoded at once
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done, and of how much (None: unknown)."""
+CODEC_FRAMES = 16  # frames encoded or decoded at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class LoadedSystem:
     checkpoint: str
     step: int
     weights: str  # ema or raw, what was really taken
+    sha256: str  # of the checkpoint's file
 
 
 def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
@@ -80,6 +81,7 @@ def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
         checkpoint=str(path),
         step=content.step,
         weights="ema" if taken is content.ema else "raw",
+        sha256=_sha256(Path(path)),
     )
 
 
@@ -145,62 +147,93 @@ class Painter:
             paste_back: keep the video's own pixels outside the mask, exactly. Off for metrics.
             progress: told what is being done and how far it is.
         """
-        control, garment_latents = self._encode(video, mask, densepose, garment)
-        network = self.system.network
+        tracker = Tracker(progress, (PAINTING,))
+        tracker.start(PAINTING)
+        control = torch.cat(
+            [
+                self.encode_frames(video[rows], mask[rows], densepose[rows])
+                for rows in _runs(len(video))
+            ],
+            dim=1,
+        )
         with self._autocast():
-            caption = network.encode_caption(*self.system.captions(1))
-            features = network.encode_garment(garment_latents, caption)
             latents = paint_video(
-                self.system,
-                control,
-                network.project(Conditions(caption=caption, garment=features)),
-                self.sampler,
-                self.long_video,
-                seed,
-                None if progress is None else lambda done, of: progress("painting", done, of),
-            )
-        return self._decode(latents, video, mask, paste_back)
-
-    def _encode(
-        self, video: np.ndarray, mask: np.ndarray, densepose: np.ndarray, garment: np.ndarray
-    ) -> tuple[Float[Tensor, "k t h w"], Float[Tensor, "1 c h w"]]:
-        """The control input of all frames, on the CPU, and the garment's latents."""
-        config = self.system.config
-        framing = self._framing(video)
-        fitted = fit_garment(garment, config.height, config.width)
-        picture = _to_signed(fitted[None])[:, 0].to(self.device)
-        parts: list[Tensor] = []
-        garment_latents: Tensor | None = None
-        for start in range(0, len(video), _CODEC_FRAMES):
-            rows = range(start, min(start + _CODEC_FRAMES, len(video)))
-            frames = _to_signed(np.stack([framing.take(video[i]) for i in rows])).to(self.device)
-            poses = _to_signed(np.stack([framing.take(densepose[i]) for i in rows])).to(self.device)
-            masks = torch.from_numpy(np.stack([framing.take_mask(mask[i]) for i in rows]) > 127)
-            masks = rearrange(masks, "t h w -> 1 t 1 h w").float().to(self.device)
-            control, garment_latents = self.system.encode_conditions(
-                compose_agnostic(frames, masks), masks, poses, picture
-            )
-            parts.append(control[0].cpu())
-        assert garment_latents is not None
-        return torch.cat(parts, dim=1), garment_latents
-
-    def _decode(
-        self, latents: Tensor, video: np.ndarray, mask: np.ndarray, paste: bool
-    ) -> np.ndarray:
-        framing = self._framing(video)
+                self.system, control, self._conditions(garment), self.sampler, self.long_video,
+                seed, tracker.tell,
+            )  # fmt: skip
         painted = np.empty_like(video)
-        for start in range(0, len(video), _CODEC_FRAMES):
-            part = latents[None, :, start : start + _CODEC_FRAMES].to(self.device)
-            decoded = _to_bytes(self.system.codec.decode(part)[0])
-            for index, image in enumerate(decoded, start):
+        framing = self.framing_of(video[0])
+        for rows in _runs(len(video)):
+            for index, image in enumerate(self.decode_frames(latents[:, rows]), rows.start):
                 painted[index] = framing.put_back(video[index], image)
-                if paste:
-                    painted[index] = paste_back(video[index], painted[index], mask[index])
+                if paste_back:
+                    painted[index] = paste(video[index], painted[index], mask[index])
         return painted
 
-    def _framing(self, video: np.ndarray) -> Framing:
+    @torch.no_grad()
+    def paint_latents(
+        self,
+        control: Latents,
+        latents: Latents,
+        kept: Sequence[bool],
+        garment: UInt8[np.ndarray, "h2 w2 3"],
+        seed: int,
+        on_progress: Callable[[int, int], None] | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """Paint a video whose control lies encoded somewhere; see ``latent_video``."""
+        with self._autocast():
+            paint_latents(
+                self.system, control, latents, kept, self._conditions(garment), self.sampler,
+                self.long_video, seed, on_progress, journal,
+            )  # fmt: skip
+
+    @torch.no_grad()
+    def encode_frames(
+        self,
+        video: UInt8[np.ndarray, "t h w 3"] | Sequence[np.ndarray],
+        mask: UInt8[np.ndarray, "t h w"],
+        densepose: UInt8[np.ndarray, "t h w 3"],
+    ) -> Float[Tensor, "k t y x"]:
+        """Agnostic latents | DensePose latents | mask of some frames, on the CPU."""
+        framing = self.framing_of(video[0])
+        frames = _to_signed(np.stack([framing.take(frame) for frame in video])).to(self.device)
+        poses = _to_signed(np.stack([framing.take(pose) for pose in densepose])).to(self.device)
+        masks = torch.from_numpy(np.stack([framing.take_mask(row) for row in mask]) > 127)
+        masks = rearrange(masks, "t h w -> 1 t 1 h w").float().to(self.device)
+        control = self.system.encode_control(compose_agnostic(frames, masks), masks, poses)
+        return control[0].float().cpu()
+
+    @torch.no_grad()
+    def decode_frames(self, latents: Float[Tensor, "c t y x"]) -> UInt8[np.ndarray, "t h w 3"]:
+        """Pictures of the system's size."""
+        return _to_bytes(self.system.codec.decode(latents[None].to(self.device))[0])
+
+    def _conditions(self, garment: np.ndarray) -> Conditions:
+        """Caption and garment as every window sees them: made once."""
+        config, network = self.system.config, self.system.network
+        picture = _to_signed(fit_garment(garment, config.height, config.width)[None])[:, 0]
+        garment_latents = self.system.codec.encode_images(picture.to(self.device))
+        caption = network.encode_caption(*self.system.captions(1))
+        features = network.encode_garment(garment_latents, caption)
+        return network.project(Conditions(caption=caption, garment=features))
+
+    def framing_of(self, frame: np.ndarray) -> Framing:
+        """How a (height, width, ...) frame of another size enters the system's, and comes back."""
         config = self.system.config
-        return frame_everything(video.shape[1], video.shape[2], config.height, config.width)
+        return frame_everything(frame.shape[0], frame.shape[1], config.height, config.width)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a frame's latents."""
+        channels, _, height, width = self.system.config.latent_shape
+        return channels, height, width
+
+    @property
+    def codec_identity(self) -> dict[str, Any]:
+        """What encoded frames depend on."""
+        config = self.system.config
+        return {"codec": asdict(config.codec), "size": [config.height, config.width]}
 
     def _autocast(self) -> Any:
         if not self.uses_bfloat16:
@@ -208,7 +241,7 @@ class Painter:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
-def paste_back(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def paste(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The source where the mask is 0, exactly; within it a seam that fades into the painting.
 
     Args:
@@ -224,6 +257,17 @@ def paste_back(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.
     alpha = np.clip(depth / feather, 0, 1)[..., None]
     mixed = source + alpha * (painted.astype(np.float32) - source)
     return np.rint(mixed).astype(np.uint8)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _runs(num_frames: int) -> Iterator[slice]:
+    """As many frames at once as the codec is given."""
+    for start in range(0, num_frames, CODEC_FRAMES):
+        yield slice(start, min(start + CODEC_FRAMES, num_frames))
 
 
 def _resolve_device(device: str) -> str:

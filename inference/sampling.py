@@ -35,6 +35,7 @@ def sample_windows(
     seed: int,
     known: KnownFrames | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    noise_sharing: float = 0.0,
 ) -> Float[Tensor, "b c t h w"]:
     """Paint the frames that are not known.
 
@@ -48,6 +49,7 @@ def sample_windows(
         seed: 0 or more.
         known: held at their latents through the walk, and handed back exactly.
         on_step: told (steps done, of how many).
+        noise_sharing: see ``draw_noise``.
 
     Returns:
         Clean latents in float32.
@@ -56,7 +58,7 @@ def sample_windows(
     channels = system.codec.latent_channels
     shape = (channels, *latent_size)
     solver = build_solver(config, system.diffusion)
-    start = draw_noise(frames, "start", shape, seed).to(device)
+    start = draw_noise(frames, "start", shape, seed, noise_sharing).to(device)
     latents = start
     held: Tensor | None = None
     if known is not None:
@@ -78,7 +80,8 @@ def sample_windows(
             )
         noise = None
         if solver.needs_noise:
-            noise = draw_noise(frames, f"step {timestep}", shape, seed).to(device)
+            purpose = f"step {timestep}"
+            noise = draw_noise(frames, purpose, shape, seed, noise_sharing).to(device)
         latents = solver.step(position, prediction, latents, noise)
         if on_step is not None:
             on_step(position + 1, len(solver.timesteps))
@@ -141,10 +144,27 @@ def guide(
 
 
 def draw_noise(
-    frames: Sequence[Sequence[int]], purpose: str, shape: tuple[int, ...], seed: int
+    frames: Sequence[Sequence[int]],
+    purpose: str,
+    shape: tuple[int, ...],
+    seed: int,
+    sharing: float = 0.0,
 ) -> Float[Tensor, "b c t h w"]:
-    """Normal noise that depends on seed, purpose and each absolute frame alone; on the CPU."""
+    """Normal noise that depends on seed, purpose and each absolute frame alone; on the CPU.
+
+    Args:
+        frames: b windows of t absolute frame numbers.
+        purpose: another one, other noise.
+        shape: of one frame.
+        seed: 0 or more.
+        sharing: share of the variance that all frames of the video have in common (the mixed noise
+            of PYoCo, Ge et al. 2023, section 4.1): what it does not need to move then stands still.
+    """
     drawn: dict[int, Tensor] = {}
     for frame in {frame for window in frames for frame in window}:
         drawn[frame] = torch.randn(shape, generator=torch_generator(seed, purpose, frame))
-    return torch.stack([torch.stack([drawn[f] for f in window], dim=1) for window in frames])
+    noise = torch.stack([torch.stack([drawn[f] for f in window], dim=1) for window in frames])
+    if sharing == 0:
+        return noise
+    common = torch.randn(shape, generator=torch_generator(seed, f"{purpose}, all frames", 0))
+    return sharing**0.5 * common[None, :, None] + (1 - sharing) ** 0.5 * noise

@@ -10,28 +10,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bars
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
+from inference.conditions import WorkFolder
 from inference.garment import read_image
+from inference.given_conditions import GivenConditions
 from inference.long_video import LongVideoConfig
-from inference.pipeline import TryOnPipeline, TryOnResult
+from inference.pipeline import TryOnPipeline
+from inference.progress import Status
+from inference.result import TryOnResult
 from inference.solvers import SamplerConfig
-from inference.video_files import open_video
+from inference.video_files import VideoLimits, open_video
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
-_PATHS = ("video", "garment", "out", "checkpoint")
+_PATHS = ("video", "garment", "out", "checkpoint", "mask", "densepose")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +43,14 @@ class TryOnConfig:
         runs: where runs lie.
         weights: ema or raw.
         category: what the garment replaces: upper, lower or overall.
+        person: number of the one who is dressed, 1 is the main person; None: the main person.
+        mask: a video, bright = to be painted, in the place of perception; with densepose.
+        densepose: a video, likewise.
+        densepose_format: rendered or iuv; see ``GivenConditions``.
         seed: another seed, another result.
         paste_back: outside the mask keep the source's own pixels.
+        label: a text drawn into every frame; empty draws none.
+        max_seconds: longer videos are refused; None refuses none.
         device: auto, cpu, cuda, ...
         precision: auto, float32 or bfloat16.
         compile: compile the blocks at first use: pays for long videos on a GPU.
@@ -63,8 +66,14 @@ class TryOnConfig:
     runs: str = "runs"
     weights: str = "ema"
     category: str = "upper"
+    person: int | None = None
+    mask: str | None = None
+    densepose: str | None = None
+    densepose_format: str = "rendered"
     seed: int = 0
     paste_back: bool = True
+    label: str = ""
+    max_seconds: float | None = None
     device: str = "auto"
     precision: str = "auto"
     compile: bool = False
@@ -75,6 +84,19 @@ class TryOnConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; 0 or more is expected")
+        if (self.mask is None) != (self.densepose is None):
+            raise ValueError("mask and densepose are given together or not at all")
+
+    @property
+    def given(self) -> GivenConditions | None:
+        """Conditions as files, if there are any."""
+        if self.mask is None or self.densepose is None:
+            return None
+        return GivenConditions(
+            mask=Path(self.mask),
+            densepose=Path(self.densepose),
+            densepose_format=self.densepose_format,
+        )
 
 
 def main(argv: list[str]) -> int | None:
@@ -83,8 +105,9 @@ def main(argv: list[str]) -> int | None:
     for name in ("video", "garment", "out"):
         if not getattr(config, name):
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
-    source = open_video(config.video)
-    _check_out(Path(config.out), source.path)
+    out, limits = Path(config.out), VideoLimits(max_seconds=config.max_seconds)
+    source = open_video(config.video, limits)
+    _check_out(out, source.path)
     read_image(config.garment)
     checkpoint = find_checkpoint(config.checkpoint, Path(config.runs))
     from curation.perception.select import choose_perception
@@ -98,14 +121,18 @@ def main(argv: list[str]) -> int | None:
         precision=config.precision,
         compile=config.compile,
         perception=choose_perception(config.perception),
+        limits=limits,
     )
     start = time.monotonic()
-    with _Bars(Console(stderr=True)) as bars:
+    work = WorkFolder(out.with_name(f".{out.stem}.tryon"))
+    with _Bar(Console(stderr=True)) as bar:
         result = pipeline(
-            source.path, config.garment, config.category, config.seed, config.paste_back, bars.tell
-        )
-        result.save(config.out, bars.tell)
-    sys.stdout.write(_summary(result, Path(config.out), time.monotonic() - start))
+            source.path, config.garment, config.category, person=config.person,
+            given=config.given, seed=config.seed, paste_back=config.paste_back,
+            label=config.label, out=out, work=work, progress=bar.tell,
+        )  # fmt: skip
+    sys.stdout.write(_summary(result, out, time.monotonic() - start))
+    work.remove()
     return None
 
 
@@ -169,38 +196,40 @@ def _check_out(out: Path, video: Path) -> None:
         raise DataError(f"out={out} cannot be written; name a file in a folder that is yours")
 
 
-class _Bars:
-    """One progress bar for each thing that is being done."""
+class _Bar:
+    """One bar for the whole job, with what is being done and how long it still takes."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+        self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.fields[stage]:<20}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
             console=console,
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._task = self._bars.add_task("", total=1.0, stage="", left="")
 
-    def tell(self, what: str, done: int, total: int | None) -> None:
+    def tell(self, status: Status) -> None:
         """Called from the pipeline."""
-        if what not in self._tasks:
-            self._close()
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)
+        left = "" if status.seconds_left is None else f"{_duration(status.seconds_left)} left"
+        done = f"{status.done}" if status.total is None else f"{status.done}/{status.total}"
+        self._bars.update(
+            self._task, completed=status.fraction, stage=f"{status.stage} {done}", left=left
+        )
 
-    def _close(self) -> None:
-        for task in self._progress.tasks:
-            self._progress.update(task.id, total=task.completed, completed=task.completed)
-
-    def __enter__(self) -> "_Bars":
-        self._progress.start()
+    def __enter__(self) -> "_Bar":
+        self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
-        self._progress.stop()
+        self._bars.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def _summary(result: TryOnResult, out: Path, seconds: float) -> str:
@@ -208,7 +237,7 @@ def _summary(result: TryOnResult, out: Path, seconds: float) -> str:
     lines = [
         f"{out}: {report['num_frames']} frames, {source.height}x{source.width} (height x width), "
         f"{source.fps:g} fps, in {seconds:.0f} s",
-        f"  checkpoint  {report['checkpoint']} (step {report['step']}, {report['weights']})",
+        f"  checkpoint  {report['model']} (step {report['step']}, {report['weights']})",
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]

@@ -1,30 +1,33 @@
-"""A user's video read upright with its time stamps, and a result written in the same shape.
-
-The result has as many frames, the size, the frame rate and (where MP4 can carry it) the sound of
-the source; a comment in its metadata says that it is synthetic.
-"""
+"""A user's video, read upright with its time stamps; what cannot be read gets one sentence."""
 
 import logging
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
 import numpy as np
 
-from configs.errors import DataError
+from curation.video import UnreadableVideoError
+from curation.video import open_video as open_container
+from inference.errors import VideoTooLong, VideoUnreadable
 
-_COPIED_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
-_BT709 = 1  # AVCOL_SPC_BT709: the matrix of most HD video
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-_ENCODER_OPTIONS = {"preset": "medium", "crf": "16"}
-_ROUNDING = Fraction(101, 100_000)  # s: what Matroska's clock of 1/1000 s can be off
+BT709 = 1  # AVCOL_SPCBT709: the matrix of most HD video
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_LENGTH_TOLERANCE_S = 0.5  # containers round
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoLimits:
+    """What is refused; None sets no limit."""
+
+    max_seconds: float | None = None
+    max_pixels: int | None = None  # of a frame
+    max_bytes: int | None = None  # of the file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +51,13 @@ class SourceVideo:
     is_bt709: bool
     is_full_range: bool
     audio_codec: str | None
+    duration_s: float | None  # as the container states it
+    limits: VideoLimits = VideoLimits()
+
+    @property
+    def expected_frames(self) -> int | None:
+        """About as many as there will be; None if the container does not tell."""
+        return None if self.duration_s is None else max(1, round(self.duration_s * self.rate))
 
     @property
     def fps(self) -> float:
@@ -65,11 +75,15 @@ class SourceVideo:
         """
         count = 0
         try:
-            with av.open(str(self.path)) as container:
-                for frame in container.decode(video=0):
+            container, stream = open_container(self.path)
+        except UnreadableVideoError as error:
+            raise VideoUnreadable(f"video {self.path} cannot be read: {error.detail}") from error
+        try:
+            with container:
+                for frame in container.decode(stream):
                     image = _upright(frame.to_ndarray(format="rgb24"), self.rotation)
                     if image.shape[:2] != (self.height, self.width):
-                        raise DataError(
+                        raise VideoUnreadable(
                             f"video {self.path} changes its size at frame {count} from "
                             f"{self.height}x{self.width} to {image.shape[0]}x{image.shape[1]} "
                             "(height x width); cut it there first"
@@ -77,43 +91,66 @@ class SourceVideo:
                     time = Fraction(count) / self.rate
                     if frame.pts is not None and frame.time_base is not None:
                         time = frame.pts * frame.time_base
+                    _check_length(self.path, float(time), self.limits)
                     yield SourceFrame(image=image, time=time)
                     count += 1
         except av.error.FFmpegError as error:
             if count:
                 _logger.warning("%s is damaged after frame %d: %s", self.path, count - 1, error)
         if not count:
-            raise DataError(f"video {self.path} holds no frame that can be decoded")
+            raise VideoUnreadable(f"video {self.path} holds no frame that can be decoded")
 
 
-def open_video(path: str | Path) -> SourceVideo:
+def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVideo:
     """Probe a file by decoding its first frame.
 
+    Args:
+        path: the file.
+        limits: what is refused; None refuses nothing.
+
     Raises:
-        DataError: missing, not a video, or not decodable.
+        VideoUnreadable: missing, not a video, or not decodable.
+        VideoTooLong: beyond the limits.
     """
-    path = Path(path)
+    path, limits = Path(path), limits or VideoLimits()
     if not path.is_file():
-        raise DataError(f"video {path} does not exist; give a video file (mp4, mov, mkv, webm)")
+        raise VideoUnreadable(
+            f"video {path} does not exist; give a video file (mp4, mov, mkv, webm)"
+        )
+    _check_bytes(path, limits)
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise DataError(f"{path} has no picture track; give a video file")
-            stream = container.streams.video[0]
+        container, stream = open_container(path)
+    except UnreadableVideoError as error:
+        if error.code == "no_video_stream":
+            raise VideoUnreadable(f"{path} has no picture track; give a video file") from error
+        raise VideoUnreadable(
+            f"{path} is no video that can be read ({error.detail}); give an mp4, mov or mkv"
+        ) from error
+    with container:
+        try:
             first = next(container.decode(stream), None)
-            pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
-            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-            audio = (
-                container.streams.audio[0].codec_context.name if container.streams.audio else None
-            )
-    except av.error.FFmpegError as error:
-        raise DataError(f"{path} is no video that can be read; give an mp4, mov or mkv") from error
-    if first is None:
-        raise DataError(f"video {path} holds no frame that can be decoded")
+        except av.error.FFmpegError:
+            first = None
+        if first is None:
+            raise VideoUnreadable(f"video {path} holds no frame that can be decoded")
+        pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        duration = stream.duration * stream.time_base if stream.duration else None
+        if duration is None and container.duration:
+            duration = Fraction(container.duration, av.time_base)
+        audio = container.streams.audio[0].codec_context.name if container.streams.audio else None
     rotation = round(first.rotation / 90) * 90 % 360
     height, width = first.height, first.width
     if rotation in (90, 270):
         height, width, pixel_aspect = width, height, 1 / pixel_aspect
+    if limits.max_pixels is not None and height * width > limits.max_pixels:
+        raise VideoTooLong(
+            f"video {path} has frames of {height}x{width} (height x width); at most "
+            f"{limits.max_pixels} pixels are accepted",
+            plain=f"This video's frames are too large ({height} x {width}); at most "
+            f"{limits.max_pixels / 1e6:.1f} million pixels are accepted.",
+        )
+    _check_length(path, float(duration or 0), limits)
     return SourceVideo(
         path=path,
         height=height,
@@ -121,116 +158,31 @@ def open_video(path: str | Path) -> SourceVideo:
         rate=Fraction(rate),
         pixel_aspect=pixel_aspect,
         rotation=rotation,
-        is_bt709=int(first.colorspace) == _BT709,
-        is_full_range=int(first.color_range) == _FULL_RANGE,
+        is_bt709=int(first.colorspace) == BT709,
+        is_full_range=int(first.color_range) == FULL_RANGE,
         audio_codec=audio,
+        duration_s=None if duration is None else float(duration),
+        limits=limits,
     )
 
 
-def write_result(
-    path: str | Path, frames: Iterable[SourceFrame], source: SourceVideo, comment: str
-) -> None:
-    """Write frames as H.264 in MP4 with the source's clock, colours and sound.
-
-    The file appears under its name only when it is complete.
-
-    Args:
-        path: the file to write.
-        frames: in order, of the source's size.
-        source: gives rate, colour and sound.
-        comment: provenance, stored as the file's ``comment``.
-
-    Raises:
-        DataError: the place cannot be written, or ``path`` is the source itself.
-    """
-    path = Path(path)
-    if path.exists() and path.samefile(source.path):
-        raise DataError(f"out={path} is the source video itself; name another file")
-    partial = path.with_name(f".{path.stem}.part.mp4")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(
-            str(partial), "w", format="mp4", options={"movflags": "+faststart"}
-        ) as container:
-            container.metadata["comment"] = comment
-            _mux(container, frames, source)
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"out={path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> None:
-    stream = container.add_stream("libx264", rate=source.rate, options=_ENCODER_OPTIONS)
-    stream.height, stream.width = source.height, source.width
-    is_even = source.height % 2 == 0 and source.width % 2 == 0
-    stream.pix_fmt = "yuv420p" if is_even else "yuv444p"
-    context = stream.codec_context
-    context.sample_aspect_ratio = source.pixel_aspect
-    context.colorspace = _BT709 if source.is_bt709 else 2
-    context.color_range = _FULL_RANGE if source.is_full_range else 1
-    clock = Fraction(1, 90_000)
-    context.time_base = clock
-    sound = _Sound(container, source)
-    first: Fraction | None = None
-    for index, shown in enumerate(frames):
-        first = shown.time if first is None else first
-        time = _steady(shown.time - first, index, source.rate)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shown.image), format="rgb24")
-        frame = frame.reformat(
-            format=stream.pix_fmt,
-            dst_colorspace=_BT709 if source.is_bt709 else None,
-            dst_color_range=_FULL_RANGE if source.is_full_range else 1,
+def _check_bytes(path: Path, limits: VideoLimits) -> None:
+    size = path.stat().st_size
+    if limits.max_bytes is not None and size > limits.max_bytes:
+        raise VideoTooLong(
+            f"video {path} has {size} bytes; at most {limits.max_bytes} are accepted",
+            plain=f"This file is too large ({size / 1e6:.0f} MB); at most "
+            f"{limits.max_bytes / 1e6:.0f} MB are accepted.",
         )
-        frame.pts, frame.time_base = round(time / clock), clock
-        container.mux(stream.encode(frame))
-        sound.mux_until(shown.time, first)
-    container.mux(stream.encode(None))
-    if first is not None:
-        sound.mux_until(None, first)
 
 
-def _steady(time: Fraction, index: int, rate: Fraction) -> Fraction:
-    """The exact time of a constant rate where the stored one is only rounded (1/1000 s in MKV)."""
-    exact = index / rate
-    return exact if abs(time - exact) <= _ROUNDING else time
-
-
-class _Sound:
-    """Copies the source's first audio track beside the pictures, packet by packet."""
-
-    def __init__(self, container: Any, source: SourceVideo) -> None:
-        self._packets: Iterator[Any] = iter(())
-        self._pending: Any = None
-        self._container = container
-        if source.audio_codec is None:
-            return
-        if source.audio_codec not in _COPIED_AUDIO:
-            _logger.warning("the sound (%s) does not fit MP4 and is left out", source.audio_codec)
-            return
-        self._input = av.open(str(source.path))
-        self._in_stream = self._input.streams.audio[0]
-        self._out_stream = container.add_stream_from_template(self._in_stream)
-        self._packets = (p for p in self._input.demux(self._in_stream) if p.dts is not None)
-        self._pending = next(self._packets, None)
-        # encoders put a packet of priming before time 0: it belongs to the sound
-        self._priming = 0 if self._pending is None else min(0, self._pending.pts)
-
-    def mux_until(self, time: Fraction | None, first: Fraction) -> None:
-        """Write packets that start before ``time`` (None: all); the pictures begin at ``first``."""
-        while self._pending is not None:
-            packet = self._pending
-            if time is not None and packet.dts * packet.time_base > time:
-                return
-            shift = round(first / packet.time_base)
-            if packet.pts >= shift + self._priming:  # sound before the first picture is cut off
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                packet.stream = self._out_stream
-                self._container.mux(packet)
-            self._pending = next(self._packets, None)
-        if time is None and hasattr(self, "_input"):
-            self._input.close()
+def _check_length(path: Path, seconds: float, limits: VideoLimits) -> None:
+    most = limits.max_seconds
+    if most is not None and seconds > most + _LENGTH_TOLERANCE_S:
+        raise VideoTooLong(
+            f"video {path} is {seconds:.0f} s long or longer; at most {most:g} s are accepted",
+            plain=f"This video is too long; at most {most:g} seconds are accepted.",
+        )
 
 
 def _upright(image: np.ndarray, rotation: int) -> np.ndarray:

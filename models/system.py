@@ -99,8 +99,19 @@ class System:
             agnostic latents | DensePose latents | mask, k = 2 c + 1 channels; and the garment's
             latents.
         """
+        control = self.encode_control(agnostic, mask, densepose)
+        return control, self.codec.encode_images(garment)
+
+    @torch.no_grad()
+    def encode_control(
+        self,
+        agnostic: Float[Tensor, "b t 3 h w"],
+        mask: Float[Tensor, "b t 1 h w"],
+        densepose: Float[Tensor, "b t 3 h w"],
+    ) -> Float[Tensor, "b k t y x"]:
+        """The first of ``encode_conditions``' two: what does not depend on the garment."""
         parts = [self.codec.encode(agnostic), self.codec.encode(densepose), mask_to_latents(mask)]
-        return torch.cat(parts, dim=1), self.codec.encode_images(garment)
+        return torch.cat(parts, dim=1)
 
 
 def build_system(config: SystemConfig) -> System:

@@ -5,7 +5,7 @@ part and place along it, how often each material was seen there (so a sleeve end
 the whole clip); then each pixel takes the material that explains its colour and its place best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -131,17 +131,51 @@ class EmbeddedParser:
         self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
     ) -> list[np.ndarray]:
         """See ``HumanParser``; also all background for a person without landmarks and mask."""
-        seen = [i for i, person in enumerate(people) if _is_usable(person)]
-        chosen = seen[:: max(1, -(-len(seen) // LEARNING_FRAMES))]
-        views = {i: _look(frames[i], people[i]) for i in chosen}
-        colors, places = learn_clip(list(views.values()))
+        learned, views = _learn(frames, people, self.info)
+        return learned.parse(frames, people, views)
+
+    def learned(
+        self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
+    ) -> "LearnedParser":
+        """See ``ClipParser``; at most ``LEARNING_FRAMES``, evenly spread, are looked at."""
+        return _learn(frames, people, self.info)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedParser:
+    """The colours and places of one clip's clothes, for any frame of it."""
+
+    colors: ClipColors
+    places: np.ndarray  # log-probabilities (parts, places, materials)
+    info: BackendInfo
+
+    def parse(
+        self,
+        frames: Sequence[np.ndarray],
+        people: Sequence[Person | None],
+        views: Mapping[int, _View] | None = None,
+    ) -> list[np.ndarray]:
+        """See ``HumanParser``; ``views`` are frames that were looked at already, by number."""
+        views = views or {}
         maps = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
-        for i in seen:
-            view = views[i] if i in views else _look(frames[i], people[i])
+        for i, (frame, person) in enumerate(zip(frames, people, strict=True)):
+            if not _is_usable(person):
+                continue
+            view = views[i] if i in views else _look(frame, person)
             top, left = view.corner
             height, width = view.on_person.shape
-            maps[i][top : top + height, left : left + width] = label_pixels(view, colors, places)
+            labels = label_pixels(view, self.colors, self.places)
+            maps[i][top : top + height, left : left + width] = labels
         return maps
+
+
+def _learn(
+    frames: Sequence[np.ndarray], people: Sequence[Person | None], info: BackendInfo
+) -> tuple[LearnedParser, dict[int, _View]]:
+    seen = [i for i, person in enumerate(people) if _is_usable(person)]
+    chosen = seen[:: max(1, -(-len(seen) // LEARNING_FRAMES))]
+    views = {i: _look(frames[i], people[i]) for i in chosen}
+    return LearnedParser(*learn_clip(list(views.values())), info), views
 
 
 def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:

@@ -6,7 +6,7 @@ pixels of the frame they were found in. A backend is built cheaply and loads its
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class DensePose:
     box: np.ndarray  # (4,) float32: where the grid lies in the frame
 
 
+@runtime_checkable
 class PersonDetector(Protocol):
     """Finds people, and follows them through a clip."""
 
@@ -64,6 +65,7 @@ class PersonDetector(Protocol):
         ...
 
 
+@runtime_checkable
 class DensePoseEstimator(Protocol):
     """Maps the pixels of one person to the body's surface."""
 
@@ -77,6 +79,7 @@ class DensePoseEstimator(Protocol):
         ...
 
 
+@runtime_checkable
 class HumanParser(Protocol):
     """Labels every pixel of one person (``datasets.parts.ParseLabel``)."""
 
@@ -87,6 +90,18 @@ class HumanParser(Protocol):
         self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
     ) -> list[np.ndarray]:
         """Label maps, (height, width) uint8; all background where there is no person."""
+        ...
+
+
+@runtime_checkable
+class ClipParser(HumanParser, Protocol):
+    """A parser that learns from a clip before it parses it.
+
+    Long videos are parsed a piece at a time; without this every piece would be learned anew.
+    """
+
+    def learned(self, frames: Sequence[np.ndarray], people: Sequence[Person | None]) -> HumanParser:
+        """A parser for any frames of the clip that these frames, spread over it, were taken of."""
         ...
 
 

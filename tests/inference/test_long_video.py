@@ -58,9 +58,11 @@ def test_ar_windows_start_from_the_end_of_the_last_and_only_the_last_is_short():
 
 
 def test_iar_paints_all_key_frames_first_and_jointly_where_they_fit():
-    rounds = plan_windows(100, 16, LongVideoConfig(method="iar", sub_video_length=10))
+    rounds = plan_windows(100, 16, LongVideoConfig(sub_video_length=10, batch_size=10))
     assert rounds[0] == [Window(frames=tuple(range(0, 100, 10)), painted=tuple(range(0, 100, 10)))]
     assert len(rounds[1]) == 10  # all sub-videos at once
+    rounds = plan_windows(100, 16, LongVideoConfig(sub_video_length=10, batch_size=4))
+    assert [len(step) for step in rounds[1:]] == [4, 4, 2]
     rounds = plan_windows(100, 8, LongVideoConfig(method="iar", sub_video_length=5, overlap=2))
     keys = list(range(0, 100, 5))
     assert rounds[0][0].frames == tuple(keys[:8])

@@ -7,7 +7,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from inference.long_video import LongVideoConfig
-from inference.painter import Painter, load_system, paste_back
+from inference.painter import Painter, load_system, paste
 from inference.solvers import SamplerConfig
 from models.viton_dit import Conditions
 
@@ -112,11 +112,11 @@ def test_a_pasted_seam_fades_from_the_source_into_the_painting():
     source, painted = np.zeros((60, 60, 3), np.uint8), np.full((60, 60, 3), 200, np.uint8)
     mask = np.zeros((60, 60), np.uint8)
     mask[10:50, 10:50] = 255
-    pasted = paste_back(source, painted, mask)[30, :, 0]
+    pasted = paste(source, painted, mask)[30, :, 0]
     assert (pasted[:10] == 0).all()
     assert pasted[30] == 200
     assert (np.diff(pasted[:30].astype(int)) >= 0).all()
-    assert np.array_equal(paste_back(source, painted, mask * 0), source)
+    assert np.array_equal(paste(source, painted, mask * 0), source)
 
 
 def write_checkpoint(path, system, ema=None, drop=()):

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from inference.long_video import LongVideoConfig, paint_video, swap_known
+from inference.latent_video import paint_video, swap_known
+from inference.long_video import LongVideoConfig
 from inference.sampling import (
     KnownFrames,
     draw_noise,

@@ -12,9 +12,11 @@ from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from datasets.parts import DensePosePart, ParseLabel
-from inference.conditions import perceive
+from inference.conditions import WorkFolder
 from inference.painter import Painter
+from inference.perceiving import perceive
 from inference.pipeline import TryOnPipeline
+from inference.progress import Tracker
 from inference.solvers import SamplerConfig
 from inference.tryon import find_checkpoint, main, read_job
 from inference.video_files import open_video
@@ -103,36 +105,46 @@ def garment(tmp_path):
 @pytest.fixture
 def pipeline(tiny_system, perception):
     sampler = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
-    return TryOnPipeline(Painter(tiny_system, "cpu", sampler), perception, {"checkpoint": "x"})
+    return TryOnPipeline(Painter(tiny_system, "cpu", sampler), perception, {"model": "x"})
+
+
+def make_conditions(path, perception, folder, progress=None):
+    return perceive(
+        open_video(path), "upper", None, 32, 48, perception, WorkFolder(folder), Tracker(progress)
+    )
 
 
 def test_conditions_follow_the_person(tmp_path, perception):
-    source = open_video(write_video(tmp_path / "v.mp4", people=[True] * 9))
+    path = write_video(tmp_path / "v.mp4", people=[True] * 9)
     calls = []
-    found = perceive(source, "upper", 32, 48, perception, lambda *call: calls.append(call))
-    framing = found.framing
+    found = make_conditions(path, perception, tmp_path / "work", calls.append)
+    framing, frames = found.framing, list(found.frames())
     assert framing.out_height % 32 == 0
     assert framing.out_height / framing.out_width == pytest.approx(32 / 48)
-    assert found.frames.shape == (9, framing.out_height, framing.out_width, 3)
-    assert found.mask.shape == found.densepose.shape[:3] == found.frames.shape[:3]
-    assert [float(time) for time in found.times] == pytest.approx([i / 10 for i in range(9)])
-    shirts = np.stack([is_shirt(frame) for frame in found.frames])
-    assert (found.mask[shirts] == 255).mean() > 0.97
-    assert (found.mask > 0).mean() < 0.6
-    assert (found.densepose[:, 0, 0] == (68, 1, 84)).all()  # nobody in the corner
-    assert ("looking at the person", 9, None) in calls
-    assert calls[-1] == ("DensePose and mask", 3, 3)
+    assert len(frames) == found.num_frames == 9
+    size = framing.out_height, framing.out_width
+    assert {frame.mask.shape for frame in frames} == {size}
+    assert {frame.image.shape for frame in frames} == {(*size, 3)}
+    assert [frame.time for frame in frames] == pytest.approx([i / 10 for i in range(9)])
+    masks = np.stack([frame.mask for frame in frames])
+    shirts = np.stack([is_shirt(frame.image) for frame in frames])
+    assert (masks[shirts] == 255).mean() > 0.97
+    assert (masks > 0).mean() < 0.6
+    assert all(tuple(frame.densepose[0, 0]) == (68, 1, 84) for frame in frames)  # a corner
+    assert [frame.index for frame in found.samples(3)] == [1, 4, 7]
+    assert calls[-1].fraction == pytest.approx(0.4)  # of a job that paints as well
+    assert [call.fraction for call in calls] == sorted(call.fraction for call in calls)
 
 
 def test_a_person_missed_for_a_moment_is_painted_through_and_one_who_left_is_not(
     tmp_path, perception
 ):
     people = [True, True, False, True, True, False, False, False, False, False, False]
-    source = open_video(write_video(tmp_path / "v.mp4", people=people))
-    found = perceive(source, "upper", 32, 48, perception)
-    painted = (found.mask > 0).any(axis=(1, 2))
-    assert painted[:5].all()
-    assert not painted[8:].any()
+    path = write_video(tmp_path / "v.mp4", people=people)
+    found = make_conditions(path, perception, tmp_path / "work")
+    painted = [frame.mask.any() for frame in found.frames()]
+    assert all(painted[:5])
+    assert not any(painted[5:])
     assert found.num_without_person == 7
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
-from inference.video_files import SourceFrame, open_video, write_result
+from inference.result_files import write_result
+from inference.video_files import SourceFrame, open_video
 
 
 def picture(index, height=48, width=80):
@@ -56,7 +57,7 @@ def rotate_in_header(path, clockwise_quarters):
 
 
 def rewrite(source, out, comment="synthetic"):
-    write_result(out, source.frames(), source, comment)
+    write_result(out, source.frames(), source, {"comment": comment})
     return open_video(out)
 
 
@@ -138,5 +139,5 @@ def test_a_write_that_fails_leaves_no_file_behind(tmp_path):
         raise DataError("the painter stopped")
 
     with pytest.raises(DataError, match="the painter stopped"):
-        write_result(tmp_path / "o.mp4", breaks(), source, "")
+        write_result(tmp_path / "o.mp4", breaks(), source, {})
     assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]

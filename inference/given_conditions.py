@@ -1,0 +1,200 @@
+"""Conditions that somebody else made: a mask video and a DensePose video beside the source."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from configs.errors import ConfigError, DataError
+from datasets.densepose import VIRIDIS
+from inference.conditions import (
+    CHUNK,
+    Tracks,
+    VideoConditions,
+    WorkFolder,
+    count_chunks,
+    framing_record,
+    store_chunk,
+    write_atomically,
+)
+from inference.framing import Framing, frame_person
+from inference.progress import CONDITIONS, FINDING, Tracker
+from inference.video_files import SourceVideo, open_video
+
+FORMATS = ("rendered", "iuv")
+_WORK_HEIGHT = 512
+_FAR_FROM_GROUND = 60  # sum over the channels: what compression leaves of the plain ground is less
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenConditions:
+    """Two videos with as many frames as the source, of its size or another of its aspect."""
+
+    mask: Path  # bright = to be painted
+    densepose: Path
+    densepose_format: str = "rendered"  # as render_densepose does; or iuv: I in the first channel
+
+    def __post_init__(self) -> None:
+        if self.densepose_format not in FORMATS:
+            raise ConfigError(
+                f"densepose_format={self.densepose_format!r}; {' or '.join(FORMATS)} is expected"
+            )
+
+
+def read_conditions(
+    source: SourceVideo,
+    given: GivenConditions,
+    category: str,
+    height: int,
+    width: int,
+    work: WorkFolder,
+    tracker: Tracker,
+) -> VideoConditions:
+    """Cut given conditions around what they show, chunk by chunk.
+
+    Args:
+        source: the video.
+        given: its conditions.
+        category: for the record.
+        height: of the network's frames, px.
+        width: likewise.
+        work: where to keep them.
+        tracker: told about every chunk.
+
+    Raises:
+        VideoUnreadable: a file that is none.
+        DataError: tracks of another length, or nothing to be painted.
+    """
+    identity = {
+        "format": _FORMAT, "source": _sha256(source.path), "mask": _sha256(given.mask),
+        "densepose": _sha256(given.densepose), "kind": given.densepose_format,
+        "category": category, "size": [height, width], "chunk": CHUNK,
+    }  # fmt: skip
+    folder = work.section("conditions", identity)
+    record = folder / "summary.json"
+    if record.is_file():
+        summary = json.loads(record.read_text(encoding="utf-8"))
+        tracker.start(CONDITIONS, summary["num_frames"], summary["num_frames"])
+    else:
+        summary = _make(source, given, height, width, folder, tracker)
+        write_atomically(record, json.dumps(summary).encode())
+    return VideoConditions(
+        source=source,
+        category=category,
+        cast=None,
+        person=None,
+        framing=Framing(**summary["framing"]),
+        num_frames=summary["num_frames"],
+        num_without_person=summary["num_without_person"],
+        perception={"mask": given.mask.name, "densepose": given.densepose.name},
+        identity=identity,
+        folder=folder,
+        work=work,
+    )
+
+
+def _make(
+    source: SourceVideo,
+    given: GivenConditions,
+    height: int,
+    width: int,
+    folder: Path,
+    tracker: Tracker,
+) -> dict:
+    tracker.start(FINDING, source.expected_frames)
+    boxes: list[np.ndarray] = []
+    num_frames = num_empty = 0
+    for mask, densepose in _given_frames(source, given):
+        shown = (mask > 127) | _is_body(densepose, given.densepose_format)
+        num_empty += not (mask > 127).any()
+        left, top, wide, high = cv2.boundingRect(shown.astype(np.uint8))
+        if wide:
+            boxes.append(np.array([left, top, left + wide, top + high], np.float32))
+        num_frames += 1
+        tracker.tell(num_frames)
+    if num_empty == num_frames:
+        raise DataError(f"mask {given.mask} is dark everywhere; bright is what is to be painted")
+    _check_length(source, given, num_frames)
+    scale = max(1, round(_WORK_HEIGHT / height))
+    framing = frame_person(
+        np.stack(boxes), source.height, source.width, height * scale, width * scale
+    )
+    finished = count_chunks(folder)
+    tracker.start(CONDITIONS, num_frames, min(num_frames, finished * CHUNK))
+    pairs = itertools.islice(_given_frames(source, given), finished * CHUNK, num_frames)
+    cut = (_cut(framing, mask, pose, given.densepose_format) for mask, pose in pairs)
+    done = finished * CHUNK
+    while batch := list(itertools.islice(cut, CHUNK)):
+        mask = np.stack([pair[0] for pair in batch])
+        tracks = Tracks(
+            mask=mask,
+            parts=None,
+            densepose=np.stack([pair[1] for pair in batch]),
+            present=mask.reshape(len(mask), -1).max(axis=1) > 0,
+        )
+        store_chunk(folder, done // CHUNK, tracks)
+        done += len(batch)
+        tracker.tell(done)
+    return {
+        "framing": framing_record(framing),
+        "num_frames": num_frames,
+        "num_without_person": int(num_empty),
+    }
+
+
+def _given_frames(
+    source: SourceVideo, given: GivenConditions
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Mask (height, width) and DensePose (height, width, 3) at the source's size, in step."""
+    size = (source.width, source.height)
+    masks, poses = open_video(given.mask), open_video(given.densepose)
+    for name, track in (("mask", masks), ("densepose", poses)):
+        if abs(track.width / track.height - source.width / source.height) > 0.02:
+            raise DataError(
+                f"{name} {track.path} is {track.height}x{track.width}, the video "
+                f"{source.height}x{source.width} (height x width): the aspect must be the same"
+            )
+    for mask, pose in itertools.zip_longest(masks.frames(), poses.frames()):
+        if mask is None or pose is None:
+            raise DataError(
+                f"mask {given.mask} and densepose {given.densepose} have different numbers of "
+                "frames; one a frame of the video is expected"
+            )
+        gray = cv2.resize(mask.image.max(axis=-1), size, interpolation=cv2.INTER_NEAREST)
+        yield gray, cv2.resize(pose.image, size, interpolation=cv2.INTER_NEAREST)
+
+
+def _is_body(densepose: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "iuv":
+        return densepose[..., 0] > 0
+    return np.abs(densepose.astype(np.int16) - VIRIDIS[0]).sum(-1) > _FAR_FROM_GROUND
+
+
+def _cut(
+    framing: Framing, mask: np.ndarray, densepose: np.ndarray, kind: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if kind == "iuv":
+        densepose = VIRIDIS[np.minimum(densepose[..., 0], len(VIRIDIS) - 1)]
+    return framing.take_mask(mask), framing.take(densepose)
+
+
+def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) -> None:
+    count = sum(1 for _ in source.frames())
+    if count != num_frames:
+        raise DataError(
+            f"video {source.path} has {count} frames, mask {given.mask} {num_frames}; one a frame "
+            "is expected"
+        )
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a video file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,261 @@
+"""Painting a video of any length, window after window, latents on disk or in memory.
+
+What a window needs is read, what it painted is written; nothing else is held. A journal counts the
+batches that are done: a stopped job goes on behind them, with the same windows in the same batches,
+so that the result is the same to the bit.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inference.conditions import write_atomically
+from inference.long_video import LongVideoConfig, Round, count_evaluations, plan_windows
+from inference.sampling import KnownFrames, sample_windows
+from inference.solvers import SamplerConfig
+from models.system import System
+from models.viton_dit import Conditions
+
+_COPIED = 64  # frames moved at once
+
+
+@runtime_checkable
+class Latents(Protocol):
+    """The latents of a video's frames, by number; on the CPU, float32."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Channels, frames, height, width."""
+        ...
+
+    def read(self, frames: Sequence[int]) -> Tensor:
+        """(c, n, h, w) of n frames."""
+        ...
+
+    def write(self, frames: Sequence[int], latents: Tensor) -> None:
+        """Replace n frames by (c, n, h, w)."""
+        ...
+
+
+class MemoryLatents:
+    """A tensor (c, t, h, w)."""
+
+    def __init__(self, latents: Float[Tensor, "c t h w"]) -> None:
+        self.latents = latents
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Channels, frames, height, width."""
+        channels, frames, height, width = self.latents.shape
+        return channels, frames, height, width
+
+    def read(self, frames: Sequence[int]) -> Tensor:
+        """(c, n, h, w)."""
+        return self.latents[:, list(frames)]
+
+    def write(self, frames: Sequence[int], latents: Tensor) -> None:
+        """Replace n frames."""
+        self.latents[:, list(frames)] = latents
+
+
+class FileLatents:
+    """A file of float32, one frame after the other; read and written frame by frame.
+
+    Args:
+        path: made, at its full size, if it is not there.
+        shape: channels, frames, height, width.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int, int]) -> None:
+        self.path, self.shape = path, shape
+        self._record = 4 * shape[0] * shape[2] * shape[3]
+        self._file = path.open("r+b" if path.is_file() else "w+b", buffering=0)
+        self._file.truncate(self._record * shape[1])
+
+    def read(self, frames: Sequence[int]) -> Tensor:
+        """(c, n, h, w)."""
+        channels, _, height, width = self.shape
+        values = np.empty((len(frames), channels, height, width), np.float32)
+        for row, frame in enumerate(frames):
+            data = os.pread(self._file.fileno(), self._record, frame * self._record)
+            values[row] = np.frombuffer(data, np.float32).reshape(channels, height, width)
+        return torch.from_numpy(values).transpose(0, 1)
+
+    def write(self, frames: Sequence[int], latents: Tensor) -> None:
+        """Replace n frames."""
+        values = latents.detach().float().transpose(0, 1).contiguous().numpy()
+        for row, frame in enumerate(frames):
+            os.pwrite(self._file.fileno(), values[row].tobytes(), frame * self._record)
+
+    def sync(self) -> None:
+        """Make sure that it is on the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """To be read by others, or deleted."""
+        self._file.close()
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
+class Journal:
+    """How many batches of a job are painted, in a file beside its latents."""
+
+    def __init__(self, path: Path, latents: FileLatents) -> None:
+        self._path, self._latents = path, latents
+
+    @property
+    def done(self) -> int:
+        """Batches that need not be painted again."""
+        return int(self._path.read_text()) if self._path.is_file() else 0
+
+    def record(self, done: int) -> None:
+        """So many are; their latents first."""
+        self._latents.sync()
+        write_atomically(self._path, str(done).encode())
+
+
+def paint_video(
+    system: System,
+    control: Float[Tensor, "k t h w"],
+    conditions: Conditions,
+    sampler: SamplerConfig,
+    config: LongVideoConfig,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "c t h w"]:
+    """``paint_latents`` of a video that fits into memory; returns its clean latents."""
+    shape = (system.codec.latent_channels, *control.shape[1:])
+    latents = MemoryLatents(torch.zeros(shape))
+    kept = (~control[-1].flatten(1).bool().any(dim=1)).tolist()
+    paint_latents(
+        system, MemoryLatents(control.cpu()), latents, kept, conditions, sampler, config, seed,
+        on_progress,
+    )  # fmt: skip
+    return latents.latents
+
+
+def paint_latents(
+    system: System,
+    control: Latents,
+    latents: Latents,
+    kept: Sequence[bool],
+    conditions: Conditions,
+    sampler: SamplerConfig,
+    config: LongVideoConfig,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+    journal: Journal | None = None,
+) -> None:
+    """Paint the latents of a video of any length.
+
+    Args:
+        system: the networks, in eval mode on their device.
+        control: agnostic latents | DensePose latents | mask of all frames.
+        latents: written to.
+        kept: for each frame whether its mask is empty: it is known and stays what it is.
+        conditions: one caption and one garment, projected, on the networks' device; what lies in
+            ``control`` joins them window by window.
+        sampler: how a window is sampled.
+        config: how the video is split into windows.
+        seed: names the noise; 0 or more.
+        on_progress: told (network evaluations of frames done, of how many).
+        journal: of a job that can be stopped; None starts from the beginning.
+    """
+    _copy_kept(control, latents, kept)
+    known = np.array(kept, bool)
+    window = config.window or system.config.num_frames
+    rounds = _without_known(plan_windows(len(known), window, config), known)
+    batches = [batch for step in rounds for batch in _batches(step, config.batch_size)]
+    total = count_evaluations(rounds) * sampler.num_steps
+    done, finished = 0, journal.done if journal is not None else 0
+    for number, batch in enumerate(batches):
+        frames = [list(part.frames) for part in batch]
+        size = len(batch) * len(frames[0])
+
+        def on_step(steps: int, _: int, before: int = done, size: int = size) -> None:
+            if on_progress is not None:
+                on_progress(before + steps * size, total)
+
+        painting = [~known[row] for row in frames]
+        if number >= finished:
+            painted = _paint(
+                system, control, latents, known, conditions, sampler, frames, seed, config, on_step
+            )
+            for row, numbers, new in zip(painted, frames, painting, strict=True):
+                places = np.flatnonzero(new).tolist()
+                latents.write([numbers[place] for place in places], row[:, places])
+            if journal is not None:
+                journal.record(number + 1)
+        for part in batch:
+            known[list(part.painted)] = True
+        done += size * sampler.num_steps
+        if number < finished:
+            on_step(0, 0, done)
+
+
+def _paint(
+    system: System,
+    control: Latents,
+    latents: Latents,
+    known: np.ndarray,
+    conditions: Conditions,
+    sampler: SamplerConfig,
+    frames: list[list[int]],
+    seed: int,
+    config: LongVideoConfig,
+    on_step: Callable[[int, int], None],
+) -> Tensor:
+    """One batch of windows of equal length, (b c t h w) on the CPU."""
+    device = conditions.caption.tokens.device
+    given = KnownFrames(
+        latents=torch.stack([latents.read(row) for row in frames]).to(device),
+        known=torch.from_numpy(np.stack([known[row] for row in frames])).to(device),
+    )
+    windows = torch.stack([control.read(row) for row in frames]).to(device)
+    conditions = replace(conditions, control=swap_known(windows, given))
+    size = (control.shape[2], control.shape[3])
+    return sample_windows(
+        system, sampler, conditions, frames, size, seed, given, on_step, config.noise_sharing
+    ).cpu()
+
+
+def swap_known(
+    control: Float[Tensor, "b k t h w"], known: KnownFrames
+) -> Float[Tensor, "b k t h w"]:
+    """What training shows for known frames: the frame in the agnostic image's place, no mask."""
+    channels = known.latents.shape[1]
+    held = known.known[:, None, :, None, None]
+    agnostic = torch.where(held, known.latents, control[:, :channels])
+    mask = control[:, -1:].masked_fill(held, 0.0)
+    return torch.cat([agnostic, control[:, channels:-1], mask], dim=1)
+
+
+def _copy_kept(control: Latents, latents: Latents, kept: Sequence[bool]) -> None:
+    """Frames that stay enter as they are."""
+    frames = np.flatnonzero(np.array(kept, bool)).tolist()
+    for start in range(0, len(frames), _COPIED):
+        part = frames[start : start + _COPIED]
+        latents.write(part, control.read(part)[: latents.shape[0]])
+
+
+def _without_known(rounds: list[Round], known: np.ndarray) -> list[Round]:
+    """Leave out windows that have nothing to paint."""
+    left = [[part for part in step if not known[list(part.painted)].all()] for step in rounds]
+    return [step for step in left if step]
+
+
+def _batches(step: Round, batch_size: int) -> Iterator[Round]:
+    """Windows of equal length together, at most ``batch_size`` of them."""
+    for length in sorted({len(part.frames) for part in step}, reverse=True):
+        equal = [part for part in step if len(part.frames) == length]
+        for start in range(0, len(equal), batch_size):
+            yield equal[start : start + batch_size]

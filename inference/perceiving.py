@@ -1,0 +1,396 @@
+"""A user's video -> its conditions, by the perception that curated the training clips.
+
+Three passes, each in memory that does not grow with the video: who is there (``people.py``); what
+the clothes look like, from frames spread over the whole; then chunk after chunk, every frame. A
+chunk depends on the source, on its neighbours' first and last frames, and on nothing else, so a
+stopped job goes on where it was and gives the same.
+"""
+
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.perception.protocols import ClipParser, DensePose, HumanParser, Perception, Person
+from datasets.densepose import paste_iuv, render_densepose
+from datasets.masks import RULES, MaskSettings, close_in_time, frame_mask, protect
+from datasets.parts import CATEGORIES
+from inference.conditions import (
+    CHUNK,
+    ConditionFrame,
+    Tracks,
+    VideoConditions,
+    WorkFolder,
+    count_chunks,
+    evenly,
+    framing_record,
+    load_chunk,
+    store_chunk,
+    write_atomically,
+)
+from inference.errors import NoPerson
+from inference.framing import Framing, frame_person
+from inference.people import Cast, FoundPerson, box_overlap, find_people
+from inference.progress import CONDITIONS, FINDING, Tracker
+from inference.video_files import SourceVideo
+
+_WORK_HEIGHT = 512  # perception wants about this many rows, whatever the network paints
+_BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there
+_MAX_BRIDGED = 24  # and for fewer frames than this
+_LESSONS = 24  # frames that the parser learns the clothes from
+_SAME_PERSON = 0.2  # least overlap with where the person is expected
+_FORMAT = 1  # of what lies in a work folder
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Study:
+    """A person of a video, looked at in a few frames: enough to show what will be painted."""
+
+    source: SourceVideo
+    category: str
+    cast: Cast
+    person: FoundPerson
+    framing: Framing
+    parser: HumanParser  # has learned the clothes
+    frames: list[np.ndarray]  # (out_height, out_width, 3) uint8 each
+    indices: list[int]
+    times: list[float]
+    people: list[Person | None]
+
+    def preview(self, perception: Perception, count: int = 6) -> list[ConditionFrame]:
+        """Conditions of some frames; their masks know nothing of their neighbours in time."""
+        rows = evenly([i for i, person in enumerate(self.people) if person is not None], count)
+        frames, people = [self.frames[i] for i in rows], [self.people[i] for i in rows]
+        looked = _look(frames, people, [[] for _ in rows], perception, self.parser, self.framing)
+        drawn = _draw(looked, self.category)
+        mask = protect(drawn, drawn, looked.labels, self.category)
+        return [
+            ConditionFrame(
+                index=self.indices[i], time=self.times[i], image=self.frames[i],
+                mask=mask[row], densepose=render_densepose(_as_iuv(looked.parts[row : row + 1]))[0],
+            )
+            for row, i in enumerate(rows)
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Looked:
+    """What perception says of consecutive frames."""
+
+    labels: np.ndarray  # (t, h, w) uint8 ParseLabel
+    parts: np.ndarray  # (t, h, w) uint8 DensePose parts
+    present: np.ndarray  # (t,) bool
+    others: np.ndarray | None  # (t, h, w) bool: other people's pixels; None: nobody else is there
+
+    def __getitem__(self, rows: slice) -> "_Looked":
+        return _Looked(
+            labels=self.labels[rows], parts=self.parts[rows], present=self.present[rows],
+            others=None if self.others is None else self.others[rows],
+        )  # fmt: skip
+
+
+def cast_of(
+    source: SourceVideo, perception: Perception, work: WorkFolder, tracker: Tracker
+) -> Cast:
+    """Everyone in a video; kept in the work folder."""
+    detector = _names(perception)["detector"]
+    identity = {"format": _FORMAT, "source": source_sha256(source), "detector": detector}
+    path = work.section("people", identity) / "cast.npz"
+    if path.is_file():
+        cast = Cast.load(path)
+        tracker.start(FINDING, cast.num_frames, cast.num_frames)
+        return cast
+    tracker.start(FINDING, source.expected_frames)
+    cast = find_people(source, perception.detector, tracker)
+    cast.save(path)
+    return cast
+
+
+def study(
+    source: SourceVideo,
+    category: str,
+    number: int | None,
+    height: int,
+    width: int,
+    perception: Perception,
+    work: WorkFolder,
+    tracker: Tracker,
+) -> Study:
+    """Find a person and learn what they wear.
+
+    Args:
+        source: the video.
+        category: which garment is to be replaced: upper, lower or overall.
+        number: of the person; None is the main one.
+        height: of the network's frames, px; the conditions' size is a whole multiple of it.
+        width: likewise.
+        perception: the models to look with.
+        work: where to keep what was found.
+        tracker: told about every batch of frames.
+
+    Raises:
+        ConfigError: no such category, no person of this number.
+        NoPerson: nobody is in the video.
+    """
+    check_category(category)
+    cast = cast_of(source, perception, work, tracker)
+    person = cast.person(number, source.path)
+    scale = max(1, round(_WORK_HEIGHT / height))
+    framing = frame_person(person.boxes, source.height, source.width, height * scale, width * scale)
+    tracker.start(CONDITIONS, cast.num_frames)
+    wanted = iter([*evenly(person.times.tolist(), _LESSONS), None])
+    next_time = next(wanted)
+    frames: list[np.ndarray] = []
+    indices: list[int] = []
+    times: list[float] = []
+    people: list[Person | None] = []
+    for index, frame in enumerate(source.frames()):
+        if next_time is None:
+            break
+        if float(frame.time) < next_time - 1e-6:
+            continue
+        cut = framing.take(frame.image)
+        found = perception.detector.detect([cut])[0]
+        frames.append(cut)
+        indices.append(index)
+        times.append(float(frame.time))
+        people.append(_pick(found, _expected(person, times[-1], framing), len(cast.people) == 1))
+        next_time = next(wanted)
+        tracker.tell(0)
+    if not any(seen is not None for seen in people):
+        raise NoPerson(f"no person found in {source.path} when looked at closely")
+    parser = perception.parser
+    if isinstance(parser, ClipParser):
+        parser = parser.learned(frames, people)
+    return Study(
+        source=source, category=category, cast=cast, person=person, framing=framing, parser=parser,
+        frames=frames, indices=indices, times=times, people=people,
+    )  # fmt: skip
+
+
+def perceive(
+    source: SourceVideo,
+    category: str,
+    number: int | None,
+    height: int,
+    width: int,
+    perception: Perception,
+    work: WorkFolder,
+    tracker: Tracker,
+) -> VideoConditions:
+    """Make mask and DensePose of every frame; arguments and errors as ``study``."""
+    check_category(category)
+    identity = {
+        "format": _FORMAT, "source": source_sha256(source), "category": category, "person": number,
+        "size": [height, width], "perception": _names(perception), "chunk": CHUNK,
+    }  # fmt: skip
+    folder = work.section("conditions", identity)
+    summary_path = folder / "summary.json"
+    if summary_path.is_file():
+        summary = json.loads(summary_path.read_text(encoding="utf-8"))
+        cast = cast_of(source, perception, work, tracker)
+        framing = Framing(**summary["framing"])
+        tracker.start(CONDITIONS, cast.num_frames, cast.num_frames)
+    else:
+        studied = study(source, category, number, height, width, perception, work, tracker)
+        cast, framing = studied.cast, studied.framing
+        missing = _make_chunks(studied, perception, folder, tracker)
+        if missing == cast.num_frames:
+            raise NoPerson(f"no person found in {source.path} when looked at closely")
+        summary = {"framing": framing_record(framing), "num_without_person": missing}
+        write_atomically(summary_path, json.dumps(summary).encode())
+    return VideoConditions(
+        source=source,
+        category=category,
+        cast=cast,
+        person=cast.person(number, source.path),
+        framing=framing,
+        num_frames=cast.num_frames,
+        num_without_person=int(summary["num_without_person"]),
+        perception=_names(perception),
+        identity=identity,
+        folder=folder,
+        work=work,
+    )
+
+
+def source_sha256(source: SourceVideo) -> str:
+    """The hash of a video file's content."""
+    with source.path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_category(category: str) -> None:
+    """Refuse one that does not exist.
+
+    Raises:
+        ConfigError: no such category.
+    """
+    if category not in CATEGORIES:
+        raise ConfigError(f"category={category!r}; one of {', '.join(CATEGORIES)} is expected")
+
+
+def _names(perception: Perception) -> dict[str, str]:
+    return {role: f"{info.name} {info.version}" for role, info in perception.infos().items()}
+
+
+def _make_chunks(studied: Study, perception: Perception, folder: Path, tracker: Tracker) -> int:
+    """Write what is missing; returns the number of frames without the person, of all."""
+    longest = min(round(_BRIDGED_S * studied.source.fps), _MAX_BRIDGED)
+    context = min(CHUNK, longest + 2 * MaskSettings().closing_frames)
+    total = studied.cast.num_frames
+    finished = count_chunks(folder)
+    first = max(0, finished - 1)  # the last finished one is looked at again: a neighbour
+    tracker.start(CONDITIONS, total, min(total, first * CHUNK))
+    before: _Looked | None = None
+    now: _Looked | None = None
+    number = first
+    for after in itertools.chain(_looked_chunks(studied, perception, first, tracker), [None]):
+        if now is not None:
+            if number >= finished:
+                mask = _chunk_mask(before, now, after, context, longest, studied.category)
+                store_chunk(folder, number, Tracks(mask=mask, parts=now.parts, present=now.present))
+            number += 1
+        before, now = now, after
+    size = studied.framing.out_height, studied.framing.out_width
+    present = [load_chunk(folder, chunk, *size).present for chunk in range(number)]
+    return total - int(np.concatenate(present).sum())
+
+
+def _looked_chunks(
+    studied: Study, perception: Perception, first: int, tracker: Tracker
+) -> Iterator[_Looked]:
+    """Perception of chunk after chunk, from number ``first`` on."""
+    framing, person, cast = studied.framing, studied.person, studied.cast
+    frames = itertools.islice(studied.source.frames(), first * CHUNK, cast.num_frames)
+    cuts = ((float(frame.time), framing.take(frame.image)) for frame in frames)
+    done = first * CHUNK
+    while batch := list(itertools.islice(cuts, CHUNK)):
+        images = [image for _, image in batch]
+        people: list[Person | None] = []
+        others: list[list[Person]] = []
+        is_alone = len(cast.people) == 1
+        for (time, _), found in zip(batch, perception.detector.detect(images), strict=True):
+            picked = _pick(found, _expected(person, time, framing), is_alone)
+            people.append(picked)
+            others.append([] if is_alone else [one for one in found if one is not picked])
+        yield _look(images, people, others, perception, studied.parser, framing)
+        done += len(batch)
+        tracker.tell(done, cast.num_frames)
+
+
+def _look(
+    frames: Sequence[np.ndarray],
+    people: Sequence[Person | None],
+    others: Sequence[Sequence[Person]],
+    perception: Perception,
+    parser: HumanParser,
+    framing: Framing,
+) -> _Looked:
+    height, width = framing.out_height, framing.out_width
+    labels = np.stack(parser.parse(frames, people))
+    parts = _full_size(perception.densepose.estimate(frames, people), height, width)
+    taken: np.ndarray | None = None
+    if any(others):
+        taken = np.zeros(labels.shape, bool)
+        for row, (person, rest) in enumerate(zip(people, others, strict=True)):
+            for other in rest:
+                if other.mask is not None and other.landmarks is not None:
+                    taken[row] |= other.mask > 127
+            if person is not None and person.mask is not None:
+                taken[row] &= person.mask <= 127
+    present = np.array([person is not None for person in people], bool)
+    return _Looked(labels=labels, parts=parts, present=present, others=taken)
+
+
+def _expected(person: FoundPerson, time: float, framing: Framing) -> np.ndarray | None:
+    """Where the first pass saw the person, in px of the cut frame."""
+    box = person.box_at(time)
+    if box is None:
+        return None
+    corner = np.tile([framing.left, framing.top], 2)
+    scale = np.tile([framing.out_width / framing.width, framing.out_height / framing.height], 2)
+    return (box - corner) * scale
+
+
+def _pick(found: Sequence[Person], expected: np.ndarray | None, is_alone: bool) -> Person | None:
+    """Which of the people in a frame is the one that the first pass followed."""
+    if is_alone and (expected is None or len(found) == 1):
+        return found[0] if found else None
+    if expected is None or not found:
+        return None
+
+    def likeness(person: Person) -> float:
+        has_body = person.landmarks is not None or float(person.keypoints[:, 2].max()) > 0
+        return box_overlap(person.box, expected) + (0.3 if has_body else 0.0)
+
+    best = max(found, key=likeness)
+    if is_alone or box_overlap(best.box, expected) >= _SAME_PERSON:
+        return best
+    return None
+
+
+def _draw(looked: _Looked, category: str) -> np.ndarray:
+    """Each frame's mask by itself; nothing where the person is not."""
+    rule, settings = RULES[category], MaskSettings()
+    drawn = np.zeros(looked.labels.shape, np.uint8)
+    for row in np.flatnonzero(looked.present):
+        drawn[row] = frame_mask(looked.labels[row], looked.parts[row], rule, settings)
+    return drawn
+
+
+def _chunk_mask(
+    before: _Looked | None,
+    now: _Looked,
+    after: _Looked | None,
+    context: int,
+    longest: int,
+    category: str,
+) -> np.ndarray:
+    """The mask of a chunk, closed in time over its borders, (t, h, w) uint8."""
+    pieces = [now]
+    start = 0
+    if before is not None:
+        pieces.insert(0, before[slice(-context, None)])
+        start = len(pieces[0].present)
+    if after is not None:
+        pieces.append(after[slice(0, context)])
+    labels = np.concatenate([piece.labels for piece in pieces])
+    present = np.concatenate([piece.present for piece in pieces])
+    drawn = np.concatenate([_draw(piece, category) for piece in pieces])
+    closed = close_in_time(drawn, MaskSettings().closing_frames)
+    mask = protect(closed, drawn, labels, category)
+    mask[~present] = 0
+    _bridge(mask, present, longest)
+    mask = mask[start : start + len(now.present)]
+    return mask if now.others is None else np.where(now.others, np.uint8(0), mask)
+
+
+def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:
+    """Paint through short gaps of the detector: the union of the masks at the gap's two ends."""
+    for before, after in itertools.pairwise(np.flatnonzero(present)):
+        if 1 < after - before <= longest:
+            mask[before + 1 : after] = np.maximum(mask[before], mask[after])
+
+
+def _full_size(poses: Sequence[DensePose | None], height: int, width: int) -> np.ndarray:
+    """Parts of the whole frames, (t, height, width) uint8; zeros where there is no person."""
+    side = next((pose.iuv.shape[0] for pose in poses if pose is not None), 112)
+    grids = np.zeros((len(poses), side, side, 3), np.uint8)
+    boxes = np.zeros((len(poses), 4), np.float32)
+    for index, pose in enumerate(poses):
+        if pose is not None:
+            grids[index], boxes[index] = pose.iuv, pose.box
+    return paste_iuv(grids, boxes, height, width)[..., 0]
+
+
+def _as_iuv(parts: np.ndarray) -> np.ndarray:
+    return np.repeat(parts[..., None], 3, axis=-1)

@@ -1,0 +1,96 @@
+"""A painted video: latents on disk that become the source's frames again when they are read."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from inference.conditions import CHUNK, Tracks, VideoConditions
+from inference.latent_video import FileLatents
+from inference.painter import CODEC_FRAMES, Painter, paste
+from inference.progress import WRITING, Progress, Tracker
+from inference.provenance import draw_label, file_metadata
+from inference.result_files import write_result
+from inference.video_files import SourceFrame, SourceVideo
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TryOnResult:
+    """A painted video that still has to be looked at or saved; a few frames are held at a time."""
+
+    conditions: VideoConditions
+    painter: Painter
+    latents: FileLatents  # of the frames around the person
+    paste_back: bool
+    label: str = ""
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> SourceVideo:
+        """The video that was given."""
+        return self.conditions.source
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, the source's."""
+        return self.source.fps
+
+    @property
+    def num_frames(self) -> int:
+        """As many as the source has."""
+        return self.conditions.num_frames
+
+    def frames(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """The result's frames at the source's size, one after the other."""
+        for frame in self._frames():
+            yield frame.image
+
+    def save(self, path: str | Path, progress: Progress | None = None) -> Path:
+        """Write an MP4 with the source's size, frame rate and sound, marked as synthetic."""
+        tracker = Tracker(progress, (WRITING,))
+        tracker.start(WRITING, self.num_frames)
+        return self.write(path, tracker.tell)
+
+    def write(self, path: str | Path, tell: Callable[[int], None]) -> Path:
+        """``save``, told by the number of frames that are written."""
+        write_result(path, self._frames(tell), self.source, file_metadata(self.report))
+        return Path(path)
+
+    def _frames(self, tell: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
+        tracks: Tracks | None = None
+        pictures = self._pictures()
+        for index, frame in zip(range(self.num_frames), self.source.frames(), strict=False):
+            row = index % CHUNK
+            if row == 0:
+                stop = min(index + CHUNK, self.num_frames)
+                tracks = self.conditions.tracks(index, stop)
+            assert tracks is not None
+            image = self._put_back(frame.image, next(pictures), tracks, row)
+            yield replace(frame, image=draw_label(image, self.label))
+            if tell is not None:
+                tell(index + 1)
+
+    def _pictures(self) -> Iterator[np.ndarray]:
+        """What the network painted, decoded a few frames at a time."""
+        for start in range(0, self.num_frames, CODEC_FRAMES):
+            rows = range(start, min(start + CODEC_FRAMES, self.num_frames))
+            yield from self.painter.decode_frames(self.latents.read(rows))
+
+    def _put_back(
+        self, frame: np.ndarray, picture: np.ndarray, tracks: Tracks, row: int
+    ) -> np.ndarray:
+        """One decoded picture in the source's frame."""
+        framing = self.conditions.framing
+        mask = tracks.mask[row]
+        if self.paste_back and not mask.any():
+            return frame
+        cut = np.zeros((framing.out_height, framing.out_width, 3), np.uint8)
+        cut = self.painter.framing_of(cut).put_back(cut, picture)
+        result = framing.put_back(frame, cut)
+        if not self.paste_back:
+            return result
+        whole_mask = framing.put_back(np.zeros(frame.shape[:2], np.uint8), mask)
+        return paste(frame, result, whole_mask)
