@@ -1,18 +1,24 @@
-"""A garment photo from a user's file: read, cut out of its ground, centred on a plain light one.
+"""A garment from a user's file: read, cut out of its ground, centred on a plain light one.
 
 The network learns from garments that curation's ``garments`` stage put on a plain ground; a
-product photo has to look like that before it is encoded.
+product photo, or what somebody wears in a photo or a video, has to look like that before it is
+encoded.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from configs.errors import ConfigError
+from curation.perception.protocols import Perception
 from curation.stages.garments import GROUND, GarmentConfig
 from inference.errors import GarmentUnreadable
+from inference.worn_garment import GarmentSource, worn_in_photo, worn_in_video
 
+KINDS = ("auto", "product", "worn")
 _WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
 _BORDER_SHARE = 0.03  # width of the frame whose colours stand for the ground
 _NUM_GROUND_COLOURS = 4  # clusters of the border: cloth, its shadow, floor, wall
@@ -52,21 +58,62 @@ def read_image(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     return np.ascontiguousarray(pixels[..., :3]), alpha
 
 
-def prepare_garment(path: str | Path, height: int, width: int) -> np.ndarray:
-    """Read, cut out and centre a garment photo.
+def prepare_garment(
+    garment: str | Path,
+    height: int,
+    width: int,
+    category: str = "upper",
+    kind: str = "auto",
+    perception: Callable[[], Perception] | None = None,
+) -> np.ndarray:
+    """Read, cut out and centre a garment.
+
+    Args:
+        garment: an image file; or ``video.mp4@3.2``, what is worn 3.2 s into a video.
+        height: of the result, px.
+        width: likewise.
+        category: what of a worn outfit is meant: upper, lower or overall.
+        kind: of a photo: product, the garment alone; worn, by somebody; auto, worn if somebody is
+            surely in it.
+        perception: gives the models to look with, where they are needed; None takes every photo
+            for a product's.
 
     Returns:
         RGB (height, width, 3) uint8 on a plain ground of gray level ``GROUND``.
 
     Raises:
-        GarmentUnreadable: the file is missing or is no image.
+        ConfigError: no such kind.
+        VideoUnreadable: the video is none.
+        GarmentUnreadable: the file is missing or is no image, or the garment is not to be seen.
     """
-    image, alpha = read_image(path)
-    mask = cut_out(image) if alpha is None else np.where(alpha > 127, 255, 0).astype(np.uint8)
-    if not mask.any():
+    if kind not in KINDS:
+        raise ConfigError(f"garment_kind={kind!r}; one of {', '.join(KINDS)} is expected")
+    source = GarmentSource.read(garment)
+    if source.time is not None:
+        if perception is None:
+            raise ConfigError(f"garment {garment}: a video's garment needs perception")
+        return centre_on_ground(*worn_in_video(source, category, perception()), height, width)
+    image, alpha = read_image(source.path)
+    outline = None
+    if alpha is not None:
+        outline = np.where(alpha > 127, 255, 0).astype(np.uint8)
+        if not outline.any():
+            raise GarmentUnreadable(
+                f"garment {garment} is transparent everywhere; nothing is left to put on",
+                plain="This garment picture is transparent everywhere; nothing is left to put on.",
+            )
+        image = np.where(outline[..., None] > 0, image, np.uint8(GROUND))
+    worn = None
+    if kind != "product" and perception is not None:
+        worn = worn_in_photo(image, category, perception())
+    if worn is not None:
+        return centre_on_ground(*worn, height, width)
+    if kind == "worn":
         raise GarmentUnreadable(
-            f"garment {path} is transparent everywhere; nothing is left to put on"
+            f"garment {garment}: nobody is to be seen wearing {category} clothes",
+            plain="Nobody is to be seen wearing such clothes in this picture.",
         )
+    mask = cut_out(image) if outline is None else outline
     return centre_on_ground(image, mask, height, width)
 
 

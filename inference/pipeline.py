@@ -26,7 +26,7 @@ from inference.latent_video import FileLatents, Journal
 from inference.long_video import LongVideoConfig
 from inference.painter import CODEC_FRAMES, Painter, load_system
 from inference.people import Cast
-from inference.perceiving import cast_of, perceive, study
+from inference.perceiving import cast_of, check_category, perceive, study
 from inference.progress import (
     CONDITIONS,
     ENCODING,
@@ -123,6 +123,7 @@ class TryOnPipeline:
         category: str = "upper",
         *,
         person: int | None = None,
+        garment_kind: str = "auto",
         given: GivenConditions | None = None,
         seed: int = 0,
         paste_back: bool = True,
@@ -136,9 +137,11 @@ class TryOnPipeline:
         Args:
             video: a file; or conditions that ``prepare`` made of one: category, person and given
                 are theirs then.
-            garment: image file, a product photo on any ground.
+            garment: image file, a product photo on any ground or somebody wearing it; or
+                ``video.mp4@3.2``, what is worn 3.2 s into a video.
             category: what it replaces: upper, lower or overall.
             person: number of the one who is dressed (``find_people``); None is the main person.
+            garment_kind: auto, product or worn; see ``prepare_garment``.
             given: mask and DensePose as files, in the place of perception.
             seed: another seed, another result; 0 or more.
             paste_back: outside the mask keep the source's own pixels.
@@ -160,7 +163,11 @@ class TryOnPipeline:
             stages = tuple(stage for stage in stages if stage not in (FINDING, CONDITIONS))
         tracker = Tracker(progress, stages, self._rates)
         config = self.painter.system.config
-        picture = prepare_garment(garment, config.height, config.width)
+        worn = video.category if isinstance(video, VideoConditions) else category
+        check_category(worn)
+        picture = prepare_garment(
+            garment, config.height, config.width, worn, garment_kind, lambda: self.perception
+        )
         if isinstance(video, VideoConditions):
             conditions = video
         else:

@@ -16,6 +16,7 @@ from models.diffusion import GaussianDiffusion, RespacedDiffusion, split_predict
 
 SOLVERS = ("dpm++", "ddim", "ancestral")
 GUIDANCE = ("all", "legacy")
+REUSE = ("none", "control", "blocks")
 LEGACY_CHANNELS = 3
 """Channels that Open-Sora v1.0 guides, of four."""
 
@@ -32,6 +33,10 @@ class SamplerConfig:
         guidance: "all" latent channels; or "legacy", as Open-Sora v1.0 samples: the first three
             channels alone, and the null caption under the prompt's mask.
         eta: noise added by ddim; 0 is deterministic, 1 as much as ancestral.
+        reuse: what is kept from one step for the next ones. "none"; "control", the ControlNet's
+            residuals; "blocks", these and what the middle half of the denoiser's blocks adds.
+            Faster, and another result; see docs/inference.md for how far.
+        reuse_every: a step of so many computes everything anew; so do the first and the last.
         clip: predicted clean latents are held within plus and minus this; None leaves them.
     """
 
@@ -41,6 +46,8 @@ class SamplerConfig:
     guidance_interval: list[float] = field(default_factory=lambda: [0.0, 1.0])
     guidance: str = "all"
     eta: float = 0.0
+    reuse: str = "none"
+    reuse_every: int = 2
     clip: float | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +69,10 @@ class SamplerConfig:
             raise ValueError(f"eta is {self.eta}; 0 to 1 is expected")
         if self.eta and self.solver != "ddim":
             raise ValueError(f"eta is {self.eta}, but solver {self.solver!r} has none; use ddim")
+        if self.reuse not in REUSE:
+            raise ValueError(f"reuse is {self.reuse!r}; one of {', '.join(REUSE)} is expected")
+        if self.reuse_every < 1:
+            raise ValueError(f"reuse_every is {self.reuse_every}; at least 1 is expected")
         if self.clip is not None and self.clip <= 0:
             raise ValueError(f"clip is {self.clip}; a positive number or null is expected")
 
@@ -74,6 +85,11 @@ class SamplerConfig:
         """How many of the latents' channels guidance changes."""
         channels = latents.shape[1]
         return min(LEGACY_CHANNELS, channels) if self.guidance == "legacy" else channels
+
+    def is_fresh(self, position: int) -> bool:
+        """Whether step ``position`` computes everything, whatever ``reuse`` says."""
+        is_last = position == self.num_steps - 1
+        return self.reuse == "none" or is_last or position % self.reuse_every == 0
 
     def is_guided(self, position: int) -> bool:
         """Whether step ``position`` (0 is the noisiest) evaluates guidance's second half."""

@@ -25,6 +25,7 @@ from inference.progress import Status
 from inference.result import TryOnResult
 from inference.solvers import SamplerConfig
 from inference.video_files import VideoLimits, open_video
+from inference.worn_garment import GarmentSource
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
@@ -37,7 +38,8 @@ class TryOnConfig:
 
     Attributes:
         video: file with one person.
-        garment: image file.
+        garment: image file, or video.mp4@3.2: what is worn 3.2 s into a video.
+        garment_kind: auto, product (the garment alone) or worn (by somebody).
         out: the MP4 to write.
         checkpoint: of stage 3, or its run folder; None takes the newest ``runs/*stage3*``.
         runs: where runs lie.
@@ -61,6 +63,7 @@ class TryOnConfig:
 
     video: str = ""
     garment: str = ""
+    garment_kind: str = "auto"
     out: str = ""
     checkpoint: str | None = None
     runs: str = "runs"
@@ -108,7 +111,7 @@ def main(argv: list[str]) -> int | None:
     out, limits = Path(config.out), VideoLimits(max_seconds=config.max_seconds)
     source = open_video(config.video, limits)
     _check_out(out, source.path)
-    read_image(config.garment)
+    _check_garment(config.garment)
     checkpoint = find_checkpoint(config.checkpoint, Path(config.runs))
     from curation.perception.select import choose_perception
 
@@ -128,8 +131,8 @@ def main(argv: list[str]) -> int | None:
     with _Bar(Console(stderr=True)) as bar:
         result = pipeline(
             source.path, config.garment, config.category, person=config.person,
-            given=config.given, seed=config.seed, paste_back=config.paste_back,
-            label=config.label, out=out, work=work, progress=bar.tell,
+            garment_kind=config.garment_kind, given=config.given, seed=config.seed,
+            paste_back=config.paste_back, label=config.label, out=out, work=work, progress=bar.tell,
         )  # fmt: skip
     sys.stdout.write(_summary(result, out, time.monotonic() - start))
     work.remove()
@@ -180,6 +183,15 @@ def find_checkpoint(given: str | None, runs: Path) -> Path:
             "or give checkpoint=FILE"
         )
     return found[-1]
+
+
+def _check_garment(garment: str) -> None:
+    """Refuse a file that cannot be read."""
+    source = GarmentSource.read(garment)
+    if source.time is None:
+        read_image(source.path)
+    else:
+        open_video(source.path)
 
 
 def _check_out(out: Path, video: Path) -> None:

@@ -71,6 +71,25 @@ def read_patch(value: object) -> list[int]:
     return whole
 
 
+@dataclass(kw_only=True)
+class BlockReuse:
+    """What a row of blocks added to the tokens, kept from one sampling step for later ones.
+
+    Source: Delta-DiT (Chen et al. 2024, arXiv 2406.01125), section 3: the change that blocks make
+    to their input varies less from step to step than the features themselves. What differs: the
+    span stays the same for all steps.
+    """
+
+    first: int  # block
+    last: int  # the one behind the span
+    is_fresh: bool = True  # True: the blocks run, and their change is kept; False: it is added
+    change: Tensor | None = None
+
+    def skips(self, index: int) -> bool:
+        """Whether block ``index`` does not run."""
+        return not self.is_fresh and self.first <= index < self.last
+
+
 class STDiT(nn.Module):
     """Noisy latents, timesteps and a caption -> predicted noise and variance.
 
@@ -173,13 +192,25 @@ class STDiT(nn.Module):
         garment: Sequence[Attended] | None = None,
         garment_keep: Float[Tensor, " b"] | None = None,
         residuals: Sequence[Float[Tensor, "b f s d"]] = (),
+        reuse: BlockReuse | None = None,
     ) -> Float[Tensor, "b f s d"]:
-        """All blocks. Block i sees ``caption[i]`` and ``garment[i]``; ``residuals[i]`` is added."""
+        """All blocks, but those that ``reuse`` skips.
+
+        Block i sees ``caption[i]`` and ``garment[i]``; ``residuals[i]`` is added behind it.
+        """
         config = self.config
         positions = temporal_positions(
             tokens.shape[1], config.dim, config.time_scale, tokens.device
         )
+        before = tokens
         for index, block in enumerate(self.blocks):
+            if reuse is not None and index == reuse.first:
+                before = tokens
+                if not reuse.is_fresh:
+                    assert reuse.change is not None
+                    tokens = tokens + reuse.change
+            if reuse is not None and reuse.skips(index):
+                continue
             tokens = block(
                 tokens,
                 caption[index],
@@ -191,6 +222,8 @@ class STDiT(nn.Module):
             )
             if index < len(residuals):
                 tokens = tokens + residuals[index]
+            if reuse is not None and index == reuse.last - 1:
+                reuse.change = tokens - before
         return tokens
 
     def predict(

@@ -16,7 +16,7 @@ from models.blocks import STBlock
 from models.captions import CaptionFeatures
 from models.control import ControlNet
 from models.garment import GarmentExtractor, GarmentFeatures
-from models.stdit import STDiT, STDiTConfig
+from models.stdit import BlockReuse, STDiT, STDiTConfig
 
 KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
@@ -210,6 +210,7 @@ class VitonDiT(nn.Module):
         timesteps: Num[Tensor, " b"],
         conditions: Conditions,
         control_residuals: Sequence[Float[Tensor, "b t s d"]] | None = None,
+        reuse: BlockReuse | None = None,
     ) -> Float[Tensor, "b o t h w"]:
         """Predict.
 
@@ -219,6 +220,7 @@ class VitonDiT(nn.Module):
             conditions: see there.
             control_residuals: what ``control_residuals`` gave for the same latents and timesteps;
                 None computes them here.
+            reuse: which blocks' change is kept for, or taken from, another call.
 
         Returns:
             noise | variance along the channels, on the grid of ``latents``.
@@ -237,6 +239,7 @@ class VitonDiT(nn.Module):
             garment=None if garment is None else garment.for_denoiser(),
             garment_keep=None if drop is None else (~drop).to(torch.float32),
             residuals=control_residuals,
+            reuse=reuse,
         )
         return trunk.predict(tokens, timestep, latents)
 

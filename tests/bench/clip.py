@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from inference.sampling import sample_windows
 from inference.solvers import SamplerConfig
+from models.stdit import BlockReuse
 from models.system import System
 from models.viton_dit import Conditions, VitonDiT
 from tests.bench.cases import Size, build_plain, build_system_of
@@ -39,12 +40,13 @@ class TwoControlPasses(VitonDiT):
         timesteps: Tensor,
         conditions: Conditions,
         control_residuals: Sequence[Tensor] | None = None,
+        reuse: BlockReuse | None = None,
     ) -> Tensor:
         if conditions.garment is not None:
             self._painted = conditions
         elif self._painted is not None:
             control_residuals = self.control_residuals(latents, timesteps, self._painted)
-        return super().forward(latents, timesteps, conditions, control_residuals)
+        return super().forward(latents, timesteps, conditions, control_residuals, reuse)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,16 @@ def tiny_config(**settings) -> SystemConfig:
         in_channels=4, out_channels=8, dim=32, depth=2, num_heads=4, caption_dim=16,
         caption_length=3,
     )  # fmt: skip
-    return SystemConfig(
-        network=VitonDiTConfig(trunk=trunk),
-        codec=CodecConfig(kind="dct", latent_channels=4),
-        caption=CaptionConfig(),
-        **{"height": 32, "width": 48, "num_frames": 5, "fps": 8.0, **settings},
-    )
+    defaults = {
+        "network": VitonDiTConfig(trunk=trunk),
+        "codec": CodecConfig(kind="dct", latent_channels=4),
+        "caption": CaptionConfig(),
+        "height": 32,
+        "width": 48,
+        "num_frames": 5,
+        "fps": 8.0,
+    }
+    return SystemConfig(**{**defaults, **settings})
 
 
 def build_tiny(**settings) -> System:
