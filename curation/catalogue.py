@@ -3,17 +3,16 @@
 A pure function of the ledger and the settings; shards, manifest and report are made from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from curation.groups import HELD_OUT_FIRST, name_groups
 from curation.ledger import ClipRow, SourceRow
 from curation.shards import PackedClip, ShardsConfig, split_of
 from curation.stages.duplicates import DuplicatesConfig, Fingerprint, find_clusters, unpack_hashes
 
-SPLIT_ORDER = {"bench": 0, "val": 1, None: 2, "train": 3}
-"""Of two copies in different splits, the one that scores are computed on stays."""
 PRIVATE_FIELDS = ("hashes", "request", "num_people", "split", "shares")
 """Fields of a stored record that a sample's json does not carry, or carries elsewhere."""
 
@@ -38,33 +37,66 @@ def build_catalogue(
     clips: Sequence[ClipRow],
     duplicates: DuplicatesConfig,
     shards: ShardsConfig,
+    known_groups: Mapping[str, str] | None = None,
 ) -> list[CatalogueEntry]:
-    """All candidate clips, in order of clip_id."""
+    """All candidate clips, in order of clip_id.
+
+    Args:
+        sources: of the ledger.
+        clips: of the ledger, in order of clip_id.
+        duplicates: when two clips are the same.
+        shards: how splits are drawn.
+        known_groups: own group -> group, as an earlier run named it (``Ledger.groups``).
+    """
     by_sha = {source.sha256: source for source in sources}
-    groups = {source.sha256: source.group for source in sources}
+    clusters = _clusters(clips, duplicates) if duplicates.enabled else []
+    owner = {clip.clip_id: by_sha[clip.source_sha256].group for clip in clips}
+    names = name_groups(
+        (source.group for source in sources),
+        [[owner[member.clip_id] for member in cluster] for cluster in clusters],
+        known_groups or {},
+        lambda name: split_of(name, shards),
+    )
+
+    def split_of_clip(clip_id: str, source: SourceRow) -> str:
+        return source.sidecar.get("split") or split_of(names[owner[clip_id]], shards)
+
+    splits = {
+        clip.clip_id: split_of_clip(clip.clip_id, by_sha[clip.source_sha256]) for clip in clips
+    }
     losers: dict[str, dict[str, Any]] = {}
-    if duplicates.enabled:
-        for cluster in _clusters(clips, by_sha, duplicates):
-            for loser in cluster[1:]:
-                losers[loser.clip_id] = {
-                    "same_as": cluster[0].clip_id,
-                    "max_distance": duplicates.max_distance,
-                }
-            _join_groups(groups, [_sha_of(clip.clip_id, clips) for clip in cluster])
+    for cluster in clusters:
+        # of copies in different splits, the one that scores are computed on stays
+        ordered = sorted(cluster, key=lambda member: HELD_OUT_FIRST[splits[member.clip_id]])
+        for loser in ordered[1:]:
+            losers[loser.clip_id] = {
+                "same_as": ordered[0].clip_id,
+                "max_distance": duplicates.max_distance,
+            }
     entries: list[CatalogueEntry] = []
     for clip in clips:
-        source = by_sha[clip.source_sha256]
-        group = groups[clip.source_sha256]
         if clip.clip_id in losers:
             clip = replace(
                 clip, status="rejected", code="near_duplicate", evidence=losers[clip.clip_id]
             )
-        split = source.sidecar.get("split") or split_of(group, shards)
-        is_kept = clip.status == "kept"
         entries.append(
-            CatalogueEntry(clip=clip, source=source, split=split if is_kept else None, group=group)
+            CatalogueEntry(
+                clip=clip,
+                source=by_sha[clip.source_sha256],
+                split=splits[clip.clip_id] if clip.status == "kept" else None,
+                group=names[owner[clip.clip_id]],
+            )
         )
     return entries
+
+
+def groups_of(entries: Sequence[CatalogueEntry]) -> dict[str, str]:
+    """Own group -> group of every source that took part: what is never named anew."""
+    return {
+        entry.source.group: entry.group
+        for entry in entries
+        if entry.is_kept or entry.clip.code == "near_duplicate"
+    }
 
 
 def packed_clips(entries: Sequence[CatalogueEntry], clips_root: Path) -> list[PackedClip]:
@@ -95,13 +127,7 @@ def packed_clips(entries: Sequence[CatalogueEntry], clips_root: Path) -> list[Pa
     return packed
 
 
-def _clusters(
-    clips: Sequence[ClipRow], sources: dict[str, SourceRow], config: DuplicatesConfig
-) -> list[list[Fingerprint]]:
-    kept = [clip for clip in clips if clip.status == "kept"]
-    kept.sort(key=lambda c: SPLIT_ORDER[sources[c.source_sha256].sidecar.get("split")])
-    priority = {clip.clip_id: index for index, clip in enumerate(kept)}
-    split = {c.clip_id: sources[c.source_sha256].sidecar.get("split") for c in kept}
+def _clusters(clips: Sequence[ClipRow], config: DuplicatesConfig) -> list[list[Fingerprint]]:
     prints = [
         Fingerprint(
             clip_id=clip.clip_id,
@@ -109,22 +135,7 @@ def _clusters(
             pixels=clip.record["height"] * clip.record["width"],
             duration_s=clip.record["end_s"] - clip.record["start_s"],
         )
-        for clip in sorted(kept, key=lambda clip: priority[clip.clip_id])
+        for clip in clips
+        if clip.status == "kept"
     ]
-    return [
-        sorted(cluster, key=lambda clip: SPLIT_ORDER[split[clip.clip_id]])
-        for cluster in find_clusters(prints, config)
-    ]
-
-
-def _join_groups(groups: dict[str, str], shas: list[str]) -> None:
-    """Sources of one cluster share a split: their groups become one."""
-    merged = {groups[sha] for sha in shas}
-    name = min(merged)
-    for sha, group in groups.items():
-        if group in merged:
-            groups[sha] = name
-
-
-def _sha_of(clip_id: str, clips: Sequence[ClipRow]) -> str:
-    return next(clip.source_sha256 for clip in clips if clip.clip_id == clip_id)
+    return find_clusters(prints, config)

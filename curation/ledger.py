@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS clips (
     status TEXT NOT NULL, code TEXT, evidence TEXT NOT NULL, record TEXT NOT NULL, folder TEXT);
 CREATE TABLE IF NOT EXISTS made (request TEXT PRIMARY KEY, source_sha256 TEXT NOT NULL,
     clip TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS groups (own TEXT PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS packed (clip_id TEXT PRIMARY KEY, shard TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS purged (sha256 TEXT PRIMARY KEY);
 CREATE INDEX IF NOT EXISTS clips_by_source ON clips(source_sha256);
 """
 
@@ -197,6 +200,61 @@ class Ledger:
             )
             for row in rows
         ]  # fmt: skip
+
+    def groups(self) -> dict[str, str]:
+        """Own group -> the group that it was first found in."""
+        return dict(self._database.execute("SELECT own, name FROM groups"))
+
+    def shards(self) -> dict[str, str]:
+        """clip_id -> file name of the shard it was put into."""
+        return dict(self._database.execute("SELECT clip_id, shard FROM packed"))
+
+    def record_places(self, groups: dict[str, str], shard_of: dict[str, str]) -> None:
+        """Remember where everything belongs, before a shard is written.
+
+        Groups are never forgotten but by ``purge``; shards are what is said here.
+        """
+        with self._database:
+            self._database.executemany("INSERT OR IGNORE INTO groups VALUES (?, ?)", groups.items())
+            self._database.execute("DELETE FROM packed")
+            self._database.executemany("INSERT INTO packed VALUES (?, ?)", shard_of.items())
+
+    def purge(self, sha256: str) -> None:
+        """Forget all about a source but the hash of its bytes, by which it is kept out."""
+        with self._database:
+            self._database.execute(
+                "DELETE FROM packed WHERE clip_id IN "
+                "(SELECT clip_id FROM clips WHERE source_sha256=?)",
+                (sha256,),
+            )
+            self._database.execute(
+                "DELETE FROM groups WHERE own IN (SELECT grouping FROM sources WHERE sha256=?) "
+                "AND own NOT IN (SELECT grouping FROM sources WHERE sha256<>?)",
+                (sha256, sha256),
+            )
+            for table in ("clips", "made"):
+                self._database.execute(f"DELETE FROM {table} WHERE source_sha256=?", (sha256,))
+            for table in ("sources", "files"):
+                self._database.execute(f"DELETE FROM {table} WHERE sha256=?", (sha256,))
+            self._database.execute("INSERT OR IGNORE INTO purged VALUES (?)", (sha256,))
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._database.execute("VACUUM")  # deleted rows would stay readable in the file
+
+    def folders(self) -> set[str]:
+        """Folders of tracks, below out/clips, that any row names, of today or of before."""
+        rows = self._database.execute(
+            "SELECT folder FROM clips UNION SELECT json_extract(clip, '$.folder') FROM made"
+        )
+        return {row[0] for row in rows if row[0] is not None}
+
+    def purged(self) -> set[str]:
+        """Sources that were taken out for good, by sha256."""
+        return {row[0] for row in self._database.execute("SELECT sha256 FROM purged")}
+
+    def hash_at(self, path: Path) -> str | None:
+        """sha256 of the file that was last seen at this path; None: never."""
+        row = self._one("SELECT sha256 FROM files WHERE path=?", (_safe(str(path.resolve())),))
+        return None if row is None else str(row[0])
 
     def _one(self, query: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
         return self._database.execute(query, values).fetchone()

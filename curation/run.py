@@ -6,25 +6,20 @@ where it was: nothing is decoded twice. ``bench=vvt`` or ``bench=vivid_s`` prepa
 
 import functools
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
 from curation.benchmark import FramesJob, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
-from curation.catalogue import build_catalogue, packed_clips
 from curation.executor import Failure, Limit, run_jobs
 from curation.ledger import Ledger, SourceRow
-from curation.manifest import manifest_rows, write_manifest
 from curation.members import read_picture
 from curation.perception.select import choose_perception
 from curation.pipeline import (
@@ -34,10 +29,8 @@ from curation.pipeline import (
     fingerprint_of_run,
     source_row,
 )
-from curation.rejected import write_rejected
-from curation.report import write_report
+from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
-from curation.shards import pack_shards
 from curation.sources import Source, check_folder, find_sources
 from curation.storage import sweep
 from curation.video import cpu_count
@@ -47,16 +40,6 @@ logger = logging.getLogger(__name__)
 USAGE = "python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ..."
 EXIT_STRICT = 1
 AnyJob = TypeVar("AnyJob", SourceJob, FramesJob)
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """What a run did, for its last lines."""
-
-    num_sources: int
-    num_decoded: int = 0
-    num_kept: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def main(argv: list[str]) -> int:
@@ -77,13 +60,14 @@ def curate(config: CurateConfig) -> Outcome:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
     check_folder(Path(config.src))
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
-        sources = find_sources(Path(config.src), ledger.hash_of)
+        sources = _not_purged(find_sources(Path(config.src), ledger.hash_of), ledger)
         perception = choose_perception(config.perception, config.weights)
         jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
         build = functools.partial(build_worker, config)
         outcome = work_off(jobs, build, source_row, config, ledger)
         ledger.update_names(sources)
-        finish(config, ledger, outcome)
+        publish(config, ledger, outcome)
+        print_outcome(outcome, Path(config.out))
     return outcome
 
 
@@ -93,8 +77,17 @@ def prepare_benchmark(config: CurateConfig) -> Outcome:
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         build = functools.partial(build_bench_worker, config)
         outcome = work_off(jobs, build, frames_row, config, ledger)
-        finish(config, ledger, outcome, {job.sha256 for job in jobs})
+        publish(config, ledger, outcome, {job.sha256 for job in jobs})
+        print_outcome(outcome, Path(config.out))
     return outcome
+
+
+def _not_purged(sources: list[Source], ledger: Ledger) -> list[Source]:
+    gone = ledger.purged()
+    left_out = [source.name for source in sources if source.sha256 in gone]
+    if left_out:
+        logger.warning("left out, since they were purged: %s", ", ".join(left_out))
+    return [source for source in sources if source.sha256 not in gone]
 
 
 def _source_jobs(sources: list[Source], ledger: Ledger, run_fingerprint: str) -> list[SourceJob]:
@@ -190,51 +183,6 @@ def build_worker(
 ) -> Callable[[SourceJob, Callable[[Limit], None]], SourceResult]:
     """What a worker process does with a job; called once in each."""
     return Curator(config, choose_perception(config.perception, config.weights)).curate
-
-
-def finish(
-    config: CurateConfig, ledger: Ledger, outcome: Outcome, only: set[str] | None = None
-) -> None:
-    """Shards, manifest and report from the ledger; what is up to date is left alone.
-
-    Args:
-        config: of the run.
-        ledger: what became of every source, of this run and of those before.
-        outcome: gets the counts.
-        only: sources by sha256: a benchmark is what its list says today. None: all.
-    """
-    out = Path(config.out)
-    sources = [row for row in ledger.sources() if only is None or row.sha256 in only]
-    clips = [row for row in ledger.clips() if only is None or row.source_sha256 in only]
-    entries = build_catalogue(sources, clips, config.duplicates, config.shards)
-    shard_of, num_written = pack_shards(
-        packed_clips(entries, out / "clips"), out / "shards", config.shards
-    )
-    write_rejected(out / "shards", entries, sources)
-    rows = manifest_rows(entries, sources, shard_of)
-    write_manifest(out / "manifest.parquet", rows)
-    outcome.num_kept = sum(row["status"] == "kept" for row in rows)
-    outcome.reasons = Counter(row["reason"] for row in rows if row["status"] != "kept")
-    if num_written or outcome.num_decoded or not (out / "report.html").is_file():
-        write_report(out / "report.html", entries, sources, config)
-    _print_outcome(outcome, out)
-
-
-def _print_outcome(outcome: Outcome, out: Path) -> None:
-    console = Console()
-    if outcome.reasons:
-        table = Table(title="Rejected", title_justify="left")
-        table.add_column("reason")
-        table.add_column("clips", justify="right")
-        for reason, count in outcome.reasons.most_common():
-            table.add_row(reason, str(count))
-        console.print(table)
-    total = sum(outcome.reasons.values())
-    console.print(
-        f"{outcome.num_sources} videos: {outcome.num_kept} clips kept, {total} rejected -> "
-        f"{out / 'shards'}, {out / 'manifest.parquet'}, {out / 'report.html'}",
-        soft_wrap=True,
-    )
 
 
 if __name__ == "__main__":

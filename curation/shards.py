@@ -11,8 +11,8 @@ import logging
 import math
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,6 +53,19 @@ class PackedClip:
     split: str
     folder: Path
     record: dict[str, Any]
+    extra: dict[str, Path] = field(default_factory=dict)  # members out of other clips' folders
+    known_bytes: int | None = None  # of its members, when that was stored
+
+    @property
+    def num_bytes(self) -> int:
+        """What its members take; files are asked only where nobody knows."""
+        if self.known_bytes is not None:
+            return self.known_bytes
+        return sum(path.stat().st_size for path in self.paths().values())
+
+    def paths(self) -> dict[str, Path]:
+        """Member -> its file; all but the json."""
+        return {path.name: path for path in self.folder.iterdir()} | self.extra
 
 
 def split_of(group: str, config: ShardsConfig) -> str:
@@ -61,29 +74,69 @@ def split_of(group: str, config: ShardsConfig) -> str:
     return "val" if int.from_bytes(digest[:8], "big") / 2**64 < config.val_share else "train"
 
 
-def pack_shards(
-    clips: Sequence[PackedClip], out: Path, config: ShardsConfig
-) -> tuple[dict[str, str], int]:
-    """Write all shards and remove those that no clip belongs to any more.
+def plan_shards(
+    clips: Sequence[PackedClip], config: ShardsConfig, known: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Key -> file name of the shard it belongs to; nothing is written.
+
+    A clip stays in the shard that it was put into, so that adding and taking out touches few
+    shards; what is new fills the last shard of its split, then further ones, in order of keys.
+
+    Args:
+        clips: all that are kept.
+        config: how large shards are. A shard that is larger than that is dealt out anew.
+        known: what an earlier plan said (``Ledger.shards``).
+    """
+    known = known or {}
+    plan: dict[str, str] = {}
+    for split in SPLITS:
+        filled: dict[str, list[PackedClip]] = {}
+        unplaced: list[PackedClip] = []
+        for clip in sorted((c for c in clips if c.split == split), key=lambda clip: clip.key):
+            is_placed = known.get(clip.key, "").startswith(f"{split}-")
+            (filled.setdefault(known[clip.key], []) if is_placed else unplaced).append(clip)
+        for name in [name for name, inside in filled.items() if _is_too_large(inside, config)]:
+            unplaced += filled.pop(name)
+        number = max((_number_of(name) for name in filled), default=0)
+        room = list(filled.get(f"{split}-{number:06d}.tar", []))
+        count, size = len(room), sum(clip.num_bytes for clip in room)
+        plan |= {clip.key: name for name, inside in filled.items() for clip in inside}
+        for clip in sorted(unplaced, key=lambda clip: clip.key):
+            is_full = count >= config.max_clips or size + clip.num_bytes > config.max_bytes
+            if count and is_full:
+                number, count, size = number + 1, 0, 0
+            plan[clip.key] = f"{split}-{number:06d}.tar"
+            count, size = count + 1, size + clip.num_bytes
+    return plan
+
+
+def _is_too_large(clips: Sequence[PackedClip], config: ShardsConfig) -> bool:
+    if len(clips) == 1:
+        return False
+    total = sum(clip.num_bytes for clip in clips)
+    return len(clips) > config.max_clips or total > config.max_bytes
+
+
+def _number_of(shard: str) -> int:
+    return int(shard.removesuffix(".tar").rpartition("-")[2])
+
+
+def pack_shards(clips: Sequence[PackedClip], out: Path, shard_of: Mapping[str, str]) -> int:
+    """Write the shards of a plan and remove those that no clip belongs to any more.
 
     Returns:
-        Key -> file name of its shard, and how many shards had to be written.
+        How many shards had to be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     sweep(out)
-    shard_of: dict[str, str] = {}
-    num_written = 0
-    for split in SPLITS:
-        chosen = sorted((c for c in clips if c.split == split), key=lambda clip: clip.key)
-        for number, part in enumerate(_parts(chosen, config)):
-            name = f"{split}-{number:06d}.tar"
-            num_written += _write_shard(out / name, part)
-            shard_of |= {clip.key: name for clip in part}
+    members: dict[str, list[PackedClip]] = {}
+    for clip in sorted(clips, key=lambda clip: clip.key):
+        members.setdefault(shard_of[clip.key], []).append(clip)
     for path in sorted(out.glob("*.tar")):
-        if path.name not in shard_of.values():
+        if path.name not in members:
             path.unlink()
             index_path(path).unlink(missing_ok=True)
-    return shard_of, num_written
+    return sum(_write_shard(out / name, members[name]) for name in sorted(members))
 
 
 def index_path(shard: Path) -> Path:
@@ -91,25 +144,13 @@ def index_path(shard: Path) -> Path:
     return shard.with_suffix(".json")
 
 
-def _parts(clips: Sequence[PackedClip], config: ShardsConfig) -> Iterator[list[PackedClip]]:
-    part: list[PackedClip] = []
-    size = 0
-    for clip in clips:
-        added = sum(path.stat().st_size for path in clip.folder.iterdir())
-        if part and (len(part) >= config.max_clips or size + added > config.max_bytes):
-            yield part
-            part, size = [], 0
-        part.append(clip)
-        size += added
-    if part:
-        yield part
-
-
 def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
     """Write one shard unless it is there with the same content; whether it was written."""
     content = hashlib.sha256()
     for clip in clips:
-        content.update(f"{clip.key}\0{clip.folder.name}\0".encode() + _record_bytes(clip))
+        further = [f"{name}={path.parent.name}\0" for name, path in sorted(clip.extra.items())]
+        named = f"{clip.key}\0{clip.folder.name}\0{''.join(further)}"
+        content.update(named.encode() + _record_bytes(clip))
     index_file = index_path(path)
     if path.is_file() and index_file.is_file():
         index = json.loads(index_file.read_text(encoding="utf-8"))
@@ -156,8 +197,8 @@ def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
 
 def _members(clip: PackedClip) -> Iterator[tuple[str, bytes]]:
     assert KEY.fullmatch(clip.key), f"{clip.key!r} cannot be a key of a shard"
-    for path in sorted(clip.folder.iterdir()):
-        yield path.name, path.read_bytes()
+    for name, path in sorted(clip.paths().items()):
+        yield name, path.read_bytes()
     yield "json", _record_bytes(clip)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.errors import ConfigError
+from curation.copies import pairs_to_compare
 from curation.signals import gradients_of
 
 HASH_BITS = 256
@@ -26,8 +27,11 @@ class DuplicatesConfig:
     min_overlap_s: float = 1.0  # and at least half of the shorter clip
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_distance < 0.5:
-            raise ConfigError(f"max_distance is {self.max_distance}; 0..0.5 is accepted")
+        if not 0 <= self.max_distance <= 0.1:
+            raise ConfigError(
+                f"max_distance is {self.max_distance}; 0..0.1 is accepted: copies beyond share too "
+                "little to be found, and other clips of the same room lie there"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,11 +88,19 @@ def distance(one: np.ndarray, other: np.ndarray, min_overlap: int) -> float:
         both = np.abs(a) @ np.abs(b).T
         said = np.abs(a).sum(axis=1)[:, None] + np.abs(b).sum(axis=1)[None]
         differing = (both - a @ b.T) / 2 + ONE_SIDED * (said - 2 * both)
-        for shift in range(least - len(one), len(other) - least + 1):
-            union = float(np.diagonal(said - both, shift).sum())
-            if union > 0:
-                best = min(best, float(np.diagonal(differing, shift).sum()) / union)
+        unions = _diagonal_sums(said - both)[least - 1 : len(one) + len(other) - least]
+        differences = _diagonal_sums(differing)[least - 1 : len(one) + len(other) - least]
+        is_said = unions > 0
+        if is_said.any():
+            best = min(best, float((differences[is_said] / unions[is_said]).min()))
     return best
+
+
+def _diagonal_sums(table: np.ndarray) -> np.ndarray:
+    """Sums of all diagonals of (n, m), from the one in the lower left corner on, (n + m - 1,)."""
+    rows, columns = np.arange(len(table))[:, None], np.arange(table.shape[1])
+    shifts = (columns - rows + len(table) - 1).ravel()
+    return np.bincount(shifts, weights=table.ravel(), minlength=sum(table.shape) - 1)
 
 
 def find_clusters(
@@ -104,13 +116,12 @@ def find_clusters(
         return index
 
     overlap = max(1, round(config.min_overlap_s * config.hash_fps))
-    for first in range(len(fingerprints)):
-        for second in range(first + 1, len(fingerprints)):
-            if root(first) == root(second):
-                continue
-            one, other = fingerprints[first].hashes, fingerprints[second].hashes
-            if distance(one, other, overlap) <= config.max_distance:
-                parents[root(second)] = root(first)
+    for first, second in pairs_to_compare([item.hashes for item in fingerprints]):
+        if root(first) == root(second):
+            continue
+        one, other = fingerprints[first].hashes, fingerprints[second].hashes
+        if distance(one, other, overlap) <= config.max_distance:
+            parents[root(second)] = root(first)
     clusters: dict[int, list[Fingerprint]] = {}
     for index, item in enumerate(fingerprints):
         clusters.setdefault(root(index), []).append(item)

@@ -22,7 +22,14 @@ from configs.errors import DataError
 from curation.catalogue import build_catalogue, packed_clips
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.manifest import manifest_rows, write_manifest
-from curation.shards import PackedClip, ShardsConfig, index_path, pack_shards, split_of
+from curation.shards import (
+    PackedClip,
+    ShardsConfig,
+    index_path,
+    pack_shards,
+    plan_shards,
+    split_of,
+)
 from curation.stages.duplicates import (
     DuplicatesConfig,
     Fingerprint,
@@ -44,6 +51,13 @@ def packed(folder: Path, key: str, split: str = "train", size: int = 100) -> Pac
     return PackedClip(key=key, split=split, folder=path, record={"clip_id": key})
 
 
+def pack(
+    clips: list[PackedClip], out: Path, config: ShardsConfig, known: dict[str, str] | None = None
+) -> tuple[dict[str, str], int]:
+    plan = plan_shards(clips, config, known)
+    return plan, pack_shards(clips, out, plan)
+
+
 def hashes_in(folder: Path) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -53,9 +67,9 @@ def hashes_in(folder: Path) -> dict[str, str]:
 
 def test_shards_are_the_same_bytes_in_any_order_and_on_any_day(tmp_path):
     clips = [packed(tmp_path / "clips", f"clip_{i:02d}") for i in range(7)]
-    pack_shards(clips, tmp_path / "one", ShardsConfig(max_clips=3))
+    pack(clips, tmp_path / "one", ShardsConfig(max_clips=3))
     time.sleep(0.01)
-    pack_shards(clips[::-1], tmp_path / "two", ShardsConfig(max_clips=3))
+    pack(clips[::-1], tmp_path / "two", ShardsConfig(max_clips=3))
     assert hashes_in(tmp_path / "one") == hashes_in(tmp_path / "two")
     assert len(hashes_in(tmp_path / "one")) == 3
 
@@ -63,18 +77,18 @@ def test_shards_are_the_same_bytes_in_any_order_and_on_any_day(tmp_path):
 def test_a_second_packing_writes_nothing_and_a_changed_clip_only_its_shard(tmp_path):
     clips = [packed(tmp_path / "clips", f"clip_{i:02d}") for i in range(6)]
     config = ShardsConfig(max_clips=2)
-    shard_of, written = pack_shards(clips, tmp_path / "out", config)
+    shard_of, written = pack(clips, tmp_path / "out", config)
     assert written == 3
     assert shard_of["clip_03"] == "train-000001.tar"
-    assert pack_shards(clips, tmp_path / "out", config)[1] == 0
+    assert pack(clips, tmp_path / "out", config)[1] == 0
     clips[5] = replace(clips[5], record={"clip_id": "clip_05", "licence": "CC0"})
-    assert pack_shards(clips, tmp_path / "out", config)[1] == 1
-    assert pack_shards(clips[:4], tmp_path / "out", config)[1] == 0
+    assert pack(clips, tmp_path / "out", config)[1] == 1
+    assert pack(clips[:4], tmp_path / "out", config)[1] == 0
     assert sorted(hashes_in(tmp_path / "out")) == ["train-000000.tar", "train-000001.tar"]
 
 
 def test_the_index_says_where_every_member_lies(tmp_path):
-    pack_shards([packed(tmp_path / "c", "a"), packed(tmp_path / "c", "b")], tmp_path / "out",
+    pack([packed(tmp_path / "c", "a"), packed(tmp_path / "c", "b")], tmp_path / "out",
                 ShardsConfig())  # fmt: skip
     shard = tmp_path / "out" / "train-000000.tar"
     index = json.loads(index_path(shard).read_text())
@@ -91,7 +105,7 @@ def test_the_index_says_where_every_member_lies(tmp_path):
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # webdataset's own
 def test_webdataset_reads_the_shards_as_they_are(tmp_path):
     clips = [packed(tmp_path / "clips", f"clip{number}") for number in range(3)]
-    pack_shards(clips, tmp_path / "out", ShardsConfig())
+    pack(clips, tmp_path / "out", ShardsConfig())
     (shard,) = (tmp_path / "out").glob("*.tar")
     samples = list(webdataset.WebDataset(str(shard), shardshuffle=False))
     gc.collect()
@@ -253,7 +267,7 @@ def test_a_foreign_ledger_is_one_sentence(tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
-from curation.shards import PackedClip, ShardsConfig, pack_shards
+from curation.shards import PackedClip, ShardsConfig, pack_shards, plan_shards
 from curation.storage import store_folder
 root = Path(sys.argv[1])
 print("started", flush=True)
@@ -263,7 +277,7 @@ while True:
         name = store_folder(root / "clips", {"mp4": bytes([i]) * 40_000})
         clips.append(PackedClip(key=f"k{i}", split="train", folder=root / "clips" / name,
                                 record={"n": i}))
-    pack_shards(clips, root / "shards", ShardsConfig(max_clips=10))
+    pack_shards(clips, root / "shards", plan_shards(clips, ShardsConfig(max_clips=10)))
     for path in (root / "shards").glob("*.tar"):
         path.unlink()
 """
@@ -271,7 +285,7 @@ while True:
 
 def test_a_kill_at_any_moment_leaves_whole_shards_and_the_next_run_the_same_bytes(tmp_path):
     clips = [packed(tmp_path / "w", f"k{i}") for i in range(4)]
-    pack_shards(clips, tmp_path / "warm", ShardsConfig())
+    pack(clips, tmp_path / "warm", ShardsConfig())
     delays = np.random.default_rng(0).uniform(0.02, 0.4, 4)
     for delay in delays:
         process = subprocess.Popen(
@@ -298,6 +312,30 @@ def test_a_kill_at_any_moment_leaves_whole_shards_and_the_next_run_the_same_byte
         )
         for i in range(40)
     ]
-    pack_shards(final, tmp_path / "shards", ShardsConfig(max_clips=10))
-    pack_shards(final, tmp_path / "unbroken", ShardsConfig(max_clips=10))
+    pack(final, tmp_path / "shards", ShardsConfig(max_clips=10))
+    pack(final, tmp_path / "unbroken", ShardsConfig(max_clips=10))
     assert hashes_in(tmp_path / "shards") == hashes_in(tmp_path / "unbroken")
+
+
+def test_a_clip_stays_in_its_shard_when_others_come_and_go(tmp_path):
+    config = ShardsConfig(max_clips=3)
+    clips = [packed(tmp_path / "c", f"m{i}") for i in range(8)]
+    plan, _ = pack(clips, tmp_path / "out", config)
+    before = hashes_in(tmp_path / "out")
+    more = [*clips[:4], *clips[5:], packed(tmp_path / "c", "a0"), packed(tmp_path / "c", "z9")]
+    later, written = pack(more, tmp_path / "out", config, plan)
+    assert {key: later[key] for key in plan if key != "m4"} == {
+        key: name for key, name in plan.items() if key != "m4"
+    }
+    assert (later["a0"], later["z9"]) == ("train-000002.tar", "train-000003.tar")
+    assert written == 3  # the one that lost m4, the last one that had room, a new one
+    assert hashes_in(tmp_path / "out")["train-000000.tar"] == before["train-000000.tar"]
+
+
+def test_shards_that_became_too_large_are_dealt_out_anew(tmp_path):
+    clips = [packed(tmp_path / "c", f"m{i}") for i in range(6)]
+    plan = plan_shards(clips, ShardsConfig(max_clips=6))
+    smaller = plan_shards(clips, ShardsConfig(max_clips=2), plan)
+    assert sorted(set(smaller.values())) == [f"train-{n:06d}.tar" for n in range(3)]
+    moved = plan_shards([replace(clips[0], split="val"), *clips[1:]], ShardsConfig(), plan)
+    assert moved["m0"] == "val-000000.tar"

@@ -1,0 +1,80 @@
+"""Which clips are worth comparing: those that share a row of a frame's hash, plain or mirrored.
+
+Comparing all pairs of 10,000 clips would take 50 million comparisons. A copy at the distance that
+still counts as one (0.025) has about a quarter of its hash rows intact, so it shares dozens of
+them with its original; two other clips share none, or those of an empty ground.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+ROWS = 16
+MIN_SAID = 6
+"""Rows that say less (of 16 neighbours, how many differ) are the same in many clips."""
+MAX_BUCKET = 48
+CHAIN = 6
+"""In a bucket of more than MAX_BUCKET clips each is compared with that many of its neighbours: a
+thousand copies of one clip still hang together, and a studio wall does not cost a million pairs."""
+
+
+def pairs_to_compare(hashes: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j), i < j, of clips that share a row; each once, in a fixed order.
+
+    Args:
+        hashes: of each clip, (n, 256) int8 of -1, 0, 1 (``duplicates.sample_hashes``).
+    """
+    if not hashes:
+        return
+    owners = np.repeat(np.arange(len(hashes), dtype=np.uint64), [16 * len(h) for h in hashes])
+    table = np.unique(_rows_of(np.concatenate(hashes), owners))  # by row, then by clip
+    rows, clips = table >> np.uint64(CLIP_BITS), (table & np.uint64(CLIP_MASK)).astype(np.int64)
+    starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+    sizes = np.diff(np.concatenate((starts, [len(rows)])))
+    found: list[np.ndarray] = []
+    reach = np.where(sizes <= MAX_BUCKET, sizes - 1, CHAIN)
+    for step in range(1, int(reach.max(initial=0)) + 1):
+        wide = reach >= step
+        # position p and p + step of every bucket that is wide enough
+        lengths = sizes[wide] - step
+        firsts = np.repeat(starts[wide], lengths) + _ramps(lengths)
+        found.append((clips[firsts] << CLIP_BITS) | clips[firsts + step])
+    if not found:
+        return
+    for code in np.unique(np.concatenate(found)).tolist():
+        yield code >> CLIP_BITS, code & CLIP_MASK
+
+
+CLIP_BITS = 24
+CLIP_MASK = (1 << CLIP_BITS) - 1
+_REVERSED = np.array([int(f"{value:016b}"[::-1], 2) for value in range(1 << 16)], dtype=np.uint64)
+_POPCOUNT = np.array([value.bit_count() for value in range(1 << 16)], dtype=np.uint8)
+
+
+def _rows_of(hashes: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """Rows that say enough as numbers: place, content, and in the lowest CLIP_BITS whose they are.
+
+    A row and its mirror image have one content: the smaller of both.
+
+    Args:
+        hashes: (n, 256) int8.
+        owners: (16 n,) uint64, of every row.
+    """
+    signs = hashes.reshape(-1, ROWS)
+    brighter, darker = (
+        np.packbits(plane, axis=-1).view(">u2")[..., 0].astype(np.uint64)
+        for plane in (signs > 0, signs < 0)
+    )
+    says_enough = _POPCOUNT[brighter | darker] >= MIN_SAID
+    places = np.tile(np.arange(ROWS, dtype=np.uint64), len(hashes))[says_enough]
+    brighter, darker = brighter[says_enough], darker[says_enough]
+    plain = brighter << np.uint64(16) | darker
+    mirrored = _REVERSED[darker] << np.uint64(16) | _REVERSED[brighter]
+    keys = places << np.uint64(32) | np.minimum(plain, mirrored)
+    return keys << np.uint64(CLIP_BITS) | owners[says_enough]
+
+
+def _ramps(lengths: np.ndarray) -> np.ndarray:
+    """0..n-1 for each length n, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths)

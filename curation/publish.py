@@ -1,0 +1,73 @@
+"""From the ledger to what others read: shards, manifest, report; what is up to date stays."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from curation.catalogue import build_catalogue, groups_of, packed_clips
+from curation.ledger import Ledger
+from curation.manifest import manifest_rows, write_manifest
+from curation.rejected import write_rejected
+from curation.report import write_report
+from curation.settings import CurateConfig
+from curation.shards import pack_shards, plan_shards
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a run did, for its last lines."""
+
+    num_sources: int
+    num_decoded: int = 0
+    num_kept: int = 0
+    num_written: int = 0  # shards
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+def publish(
+    config: CurateConfig, ledger: Ledger, outcome: Outcome, only: set[str] | None = None
+) -> None:
+    """Shards, manifest and report from the ledger.
+
+    Args:
+        config: of the run.
+        ledger: what became of every source, of this run and of those before.
+        outcome: gets the counts.
+        only: sources by sha256: a benchmark is what its list says today. None: all.
+    """
+    out = Path(config.out)
+    sources = [row for row in ledger.sources() if only is None or row.sha256 in only]
+    clips = [row for row in ledger.clips() if only is None or row.source_sha256 in only]
+    entries = build_catalogue(sources, clips, config.duplicates, config.shards, ledger.groups())
+    packed = packed_clips(entries, out / "clips")
+    shard_of = plan_shards(packed, config.shards, ledger.shards())
+    ledger.record_places(groups_of(entries), shard_of)
+    outcome.num_written = pack_shards(packed, out / "shards", shard_of)
+    write_rejected(out / "shards", entries, sources)
+    rows = manifest_rows(entries, sources, shard_of)
+    write_manifest(out / "manifest.parquet", rows)
+    outcome.num_kept = sum(row["status"] == "kept" for row in rows)
+    outcome.reasons = Counter(row["reason"] for row in rows if row["status"] != "kept")
+    if outcome.num_written or outcome.num_decoded or not (out / "report.html").is_file():
+        write_report(out / "report.html", entries, sources, config)
+
+
+def print_outcome(outcome: Outcome, out: Path) -> None:
+    """The table of reasons, and where everything lies."""
+    console = Console()
+    if outcome.reasons:
+        table = Table(title="Rejected", title_justify="left")
+        table.add_column("reason")
+        table.add_column("clips", justify="right")
+        for reason, count in outcome.reasons.most_common():
+            table.add_row(reason, str(count))
+        console.print(table)
+    total = sum(outcome.reasons.values())
+    console.print(
+        f"{outcome.num_sources} videos: {outcome.num_kept} clips kept, {total} rejected -> "
+        f"{out / 'shards'}, {out / 'manifest.parquet'}, {out / 'report.html'}",
+        soft_wrap=True,
+    )
