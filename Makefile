@@ -13,6 +13,7 @@ SRC     ?=
 OUT     ?=
 BENCH   ?=
 CONFIG  ?=
+CLIP    ?=
 VIDEO   ?=
 GARMENT ?=
 PRED    ?=
@@ -46,6 +47,15 @@ demo: setup ## Render dancers, curate, train every stage small, evaluate: one pa
 ##@ Data
 curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance], or a benchmark once: BENCH=vvt|vivid_s
 	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),src='$(SRC)' out='$(or $(OUT),data/dance)') $(ARGS)
+
+curate-explain: setup ## Why a clip or a video was kept or let go: OUT=data/dance CLIP=clip_id|video
+	@$(RUN) -m curation.explain '$(or $(OUT),data/dance)' '$(CLIP)'
+
+curate-verify: setup ## Check every shard, track and label: OUT=data/dance [ARGS=quick=true]
+	@$(RUN) -m curation.verify '$(or $(OUT),data/dance)' $(ARGS)
+
+curate-purge: setup ## Take a video out of a curated folder for good: OUT=data/dance SRC=video
+	@$(RUN) -m curation.purge '$(or $(OUT),data/dance)' '$(SRC)' $(ARGS)
 
 render: setup ## Rendered dancers as raw videos, with a true answer for unpaired try-on
 	@$(RUN) -m datasets.synthetic $(or $(CONFIG),configs/demo/render.yaml) $(ARGS)
@@ -114,5 +124,5 @@ clean: ## Remove caches and build files; data/, runs/ and .venv stay
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup demo curate render setup-densepose setup-yolo weights caption plan pretrain \
+.PHONY: help setup demo curate curate-explain curate-verify curate-purge render setup-densepose setup-yolo weights caption plan pretrain \
         train-stage1 train-stage2 train-stage3 tryon eval check test check-slow bench profile format clean

@@ -1,0 +1,113 @@
+"""``python -m curation.explain OUT CLIP_OR_SOURCE``: why a clip was kept or let go.
+
+Every stored signal against its threshold, verdict by verdict; no video is opened. "nearly" marks
+values that a threshold a tenth higher or lower would judge otherwise.
+"""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from configs.command import run_command
+from configs.errors import ConfigError
+from curation.catalogue import CatalogueEntry, build_catalogue
+from curation.checks import Check, clip_checks, source_checks
+from curation.ledger import SourceRow
+from curation.output import Output, find_rows, open_output, output_argument
+from curation.report import MEANINGS
+from curation.signals import Signals, read_signals
+
+USAGE = "python -m curation.explain OUT CLIP_OR_SOURCE"
+MIN_WIDTH = 150
+
+
+def main(argv: list[str]) -> None:
+    """Entry of ``python -m curation.explain``."""
+    root, names, settings = output_argument(argv, USAGE)
+    if len(names) != 1 or settings:
+        raise ConfigError(
+            "give one clip_id, or one source by its name, path or sha256; usage: " + USAGE
+        )
+    with open_output(root) as output:
+        explain(output, names[0], Console())
+
+
+def explain(output: Output, name: str, console: Console) -> None:
+    """Print all that decided about what ``name`` means.
+
+    Raises:
+        DataError: it is no clip and no source, or may mean several.
+    """
+    if not console.is_terminal:
+        console.width = max(console.width, MIN_WIDTH)
+    sources, clips = output.ledger.sources(), output.ledger.clips()
+    source, chosen = find_rows(name, output.ledger, sources, clips)
+    entries = build_catalogue(sources, clips, output.config.duplicates, output.config.shards)
+    by_clip = {entry.clip.clip_id: entry for entry in entries}
+    signals = _signals_of(output, source)
+    _print_source(console, source, source_checks(source, output.config))
+    if signals is None and source.code is None:
+        console.print("its signals are gone: only what the ledger holds is shown")
+    kept = [clip for clip in clips if clip.status == "kept"]
+    for clip in chosen:
+        entry = by_clip[clip.clip_id]
+        _print_clip(console, entry, clip_checks(entry, output.config, signals, kept))
+
+
+def _signals_of(output: Output, source: SourceRow) -> Signals | None:
+    name = source.facts.get("signals")
+    path = output.root / "signals" / str(name)
+    return read_signals(path) if name and path.is_file() else None
+
+
+def _print_source(console: Console, source: SourceRow, checks: list[Check]) -> None:
+    console.print(f"[bold]{escape(source.name)}[/bold]  sha256 {source.sha256[:16]}")
+    licence = source.sidecar.get("licence") or "unknown"
+    console.print(f"licence {escape(licence)}, {source.num_bytes} bytes", highlight=False)
+    if source.code is not None:
+        console.print(f"[red]rejected: {source.code}[/red] ({MEANINGS.get(source.code, '')})")
+    _print_checks(console, checks)
+
+
+def _print_clip(console: Console, entry: CatalogueEntry, checks: list[Check]) -> None:
+    clip = entry.clip
+    span = f"{clip.record['start_s']:.3f}-{clip.record['end_s']:.3f} s"
+    if entry.is_kept:
+        verdict = f"[green]kept[/green], split {entry.split}"
+    else:
+        verdict = f"[red]rejected: {clip.code}[/red] ({MEANINGS.get(str(clip.code), '')})"
+    console.print(f"\n[bold]{clip.clip_id}[/bold]  {span}: {verdict}", highlight=False)
+    _print_checks(console, checks)
+
+
+def _print_checks(console: Console, checks: list[Check]) -> None:
+    table = Table(show_edge=False)
+    for title in ("verdict", "signal"):
+        table.add_column(title)
+    table.add_column("value", justify="right", overflow="fold")
+    table.add_column("asked", justify="right")
+    table.add_column("")
+    table.add_column("key", no_wrap=True)
+    before = ""
+    for check in checks:
+        first = "" if check.verdict == before else check.verdict
+        before = check.verdict
+        asked = "" if check.rule is None else f"{check.rule} {check.threshold:g}"
+        passed = {None: "", True: "[green]yes[/green]", False: "[red]NO[/red]"}[check.is_passed]
+        passed += ", nearly" if check.is_near else ""
+        table.add_row(
+            escape(first), escape(check.signal), escape(_text(check.value)), asked, passed,
+            check.key,
+        )  # fmt: skip
+    if checks:
+        console.print(table)
+
+
+def _text(value: float | str | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,227 @@
+"""``python -m curation.verify OUT``: every shard, every track, every label value, byte by byte.
+
+Reads the shards as they lie, beside their indices and the ledger; no raw video is opened. Exit
+code 0 when all is well, 1 when something is not.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from rich.console import Console
+
+from configs.command import run_command
+from configs.errors import ConfigError
+from curation.output import flag, open_output, output_argument
+from curation.shards import KEY, index_path
+from datasets.parts import ParseLabel
+
+logger = logging.getLogger(__name__)
+
+USAGE = "python -m curation.verify OUT [quick=true]"
+EXIT_FAULTS = 1
+VIDEO_TRACKS = ("mp4", "parse.mp4", "mask.mp4", "iuv.mp4", "agnostic.mp4")
+MEMBERS = (*VIDEO_TRACKS, "box.npy", "garment.png", "garment_mask.png", "json")
+MAX_PART = 24
+"""Largest value of I in an IUV track."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that is not as it should be."""
+
+    where: str  # shard, and sample and member where it is one of these
+    what: str
+
+
+def main(argv: list[str]) -> int:
+    """Entry of ``python -m curation.verify``."""
+    root, names, settings = output_argument(argv, USAGE)
+    if names:
+        raise ConfigError(f"{names[0]!r} is not asked for; usage: {USAGE}")
+    is_quick = flag(settings, ("quick",))["quick"]
+    with open_output(root) as output:
+        expected = output.ledger.shards()
+    console = Console()
+    faults: list[Fault] = []
+    num_samples = 0
+    for shard in sorted((root / "shards").glob("*.tar")):
+        found, keys = check_shard(shard, is_quick=is_quick)
+        faults += found
+        if expected:  # folders of older versions say nothing of places
+            faults += _misplaced(shard.name, keys, expected)
+        num_samples += len(keys)
+        console.print(f"{shard.name}: {len(keys)} samples, {len(found)} faults", highlight=False)
+    for name in sorted(set(expected.values())):
+        if not (root / "shards" / name).is_file():
+            faults.append(Fault(where=name, what="the ledger names it, but it is not there"))
+    for fault in faults:
+        console.print(f"{fault.where}: {fault.what}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{num_samples} samples, {len(faults)} faults in {root / 'shards'}")
+    return EXIT_FAULTS if faults else 0
+
+
+def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[Fault], list[str]]:
+    """All faults of one shard, and the keys it holds.
+
+    Args:
+        shard: the tar file; its index lies beside it.
+        is_quick: leave out what has to decode frames (label values).
+    """
+    faults: list[Fault] = []
+
+    def report(what: str, *names: str) -> None:
+        faults.append(Fault(where=" ".join([shard.name, *names]), what=what))
+
+    index = _read_index(shard, report)
+    if index is not None:
+        with shard.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != index["sha256"]:
+            report(f"its bytes have sha256 {digest[:12]}, its index says {index['sha256'][:12]}")
+    samples = _read_samples(shard, report)
+    for key, members in samples.items():
+        if not KEY.fullmatch(key):
+            report("the key has characters that readers take for something else", key)
+        for member, what in check_sample(members, is_quick=is_quick):
+            report(what, key, member)
+    if index is not None:
+        _compare(index, samples, shard, report)
+    return faults, sorted(samples)
+
+
+def check_sample(members: dict[str, bytes], *, is_quick: bool = False) -> Iterator[tuple[str, str]]:
+    """Faults of one sample as (member, what)."""
+    for name in MEMBERS:
+        if name not in members:
+            yield name, "is missing"
+    try:
+        record: dict[str, Any] = json.loads(members.get("json", b"{}"))
+    except ValueError as error:
+        yield "json", f"is not JSON ({error})"
+        return
+    wanted = record.get("num_frames")
+    for name in VIDEO_TRACKS:
+        if name not in members:
+            continue
+        try:
+            values = None if is_quick or name in {"mp4", "agnostic.mp4"} else _allowed(name)
+            count, strange = _inspect(members[name], values)
+        except (FFmpegError, OSError) as error:
+            yield name, f"cannot be read ({error})"
+            continue
+        if count != wanted:
+            yield name, f"has {count} frames, the json says {wanted}"
+        if strange:
+            yield name, f"holds values that mean nothing: {', '.join(map(str, strange[:5]))}"
+    yield from _check_boxes(members.get("box.npy"), wanted)
+    for name in ("garment.png", "garment_mask.png", "target.png"):
+        if name in members:
+            data = np.frombuffer(members[name], np.uint8)
+            if not len(data) or cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
+                yield name, "is no picture"
+
+
+def _allowed(track: str) -> frozenset[int]:
+    if track == "parse.mp4":
+        return frozenset(int(label) for label in ParseLabel)
+    return frozenset({0, 255}) if track == "mask.mp4" else frozenset(range(MAX_PART + 1))
+
+
+def _inspect(data: bytes, allowed: frozenset[int] | None) -> tuple[int, list[int]]:
+    """Frames of a track, and the values of its labels (of I in IUV) that are not allowed."""
+    count, seen = 0, np.zeros(256, dtype=bool)
+    with av.open(io.BytesIO(data), "r") as container:
+        stream = container.streams.video[0]
+        if allowed is None:
+            return sum(packet.size > 0 for packet in container.demux(stream)), []
+        for frame in container.decode(stream):
+            is_gray = frame.format.name.startswith("gray")
+            pixels = frame.to_ndarray(format="gray" if is_gray else "rgb24")
+            seen |= np.bincount(
+                (pixels if is_gray else pixels[..., 0]).ravel(), minlength=256
+            ).astype(bool)
+            count += 1
+    return count, [int(value) for value in np.flatnonzero(seen) if int(value) not in allowed]
+
+
+def _check_boxes(data: bytes | None, num_frames: int | None) -> Iterator[tuple[str, str]]:
+    if data is None:
+        return
+    try:
+        boxes = np.load(io.BytesIO(data), allow_pickle=False)
+    except ValueError as error:
+        yield "box.npy", f"cannot be read ({error})"
+        return
+    if boxes.shape != (num_frames, 4) or not np.isfinite(boxes).all():
+        yield "box.npy", f"is {boxes.shape}, finite numbers of ({num_frames}, 4) are expected"
+
+
+def _read_index(shard: Path, report: Callable[..., None]) -> dict[str, Any] | None:
+    path = index_path(shard)
+    if not path.is_file():
+        report(f"has no index {path.name}")
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        report(f"its index is not JSON ({error})")
+        return None
+
+
+def _read_samples(shard: Path, report: Callable[..., None]) -> dict[str, dict[str, bytes]]:
+    samples: dict[str, dict[str, bytes]] = {}
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for info in archive:
+                key, _, member = info.name.partition(".")
+                file = archive.extractfile(info)
+                if file is not None:
+                    samples.setdefault(key, {})[member] = file.read()
+    except tarfile.TarError as error:
+        report(f"is no whole tar file ({error})")
+    return samples
+
+
+def _compare(
+    index: dict[str, Any],
+    samples: dict[str, dict[str, bytes]],
+    shard: Path,
+    report: Callable[..., None],
+) -> None:
+    """The index beside what the tar holds: keys, members, and the bytes at every offset."""
+    named = {sample["key"]: sample["members"] for sample in index["samples"]}
+    for key in sorted(set(named) ^ set(samples)):
+        report("is in the index only" if key in named else "is not in the index", key)
+    with shard.open("rb") as file:
+        for key in sorted(set(named) & set(samples)):
+            for member in sorted(set(named[key]) | set(samples[key])):
+                offset, size = named[key].get(member, (0, 0))
+                file.seek(offset)
+                if file.read(size) != samples[key].get(member):
+                    report("lies elsewhere than the index says", key, member)
+
+
+def _misplaced(shard: str, keys: list[str], expected: dict[str, str]) -> list[Fault]:
+    wanted = {key for key, name in expected.items() if name == shard}
+    return [
+        Fault(
+            where=f"{shard} {key}",
+            what="is not there" if key in wanted else "does not belong there by the ledger",
+        )
+        for key in sorted(wanted ^ set(keys))
+    ]
+
+
+if __name__ == "__main__":
+    run_command(main)
