@@ -2,7 +2,7 @@
 
 Written against ultralytics 8.4. It is given batches of arrays, never paths, and reads weights from
 a local file only; its trackers run on the detections, a new one for each scene. What its import
-changes for the whole process (thread counts) is put back.
+changes for the whole process (thread counts, how Pillow opens pictures) is put back.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from configs.errors import DataError
 from curation.perception.files import file_sha256
@@ -63,7 +64,7 @@ class UltralyticsDetector:
         if self._model is None:
             self._model = load_model(self.config.weights)
         found: list[list[Person]] = []
-        with preserved_threads():
+        with preserved_process():
             tracker = new_tracker(self.config.tracker)
             for start in range(0, len(frames), self.config.batch_size):
                 batch = frames[start : start + self.config.batch_size]
@@ -139,7 +140,7 @@ def load_model(weights: str) -> Any:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with preserved_threads():
+    with preserved_process():
         try:
             from ultralytics import YOLO
         except ImportError as error:
@@ -153,15 +154,20 @@ def load_model(weights: str) -> Any:
 
 
 @contextmanager
-def preserved_threads() -> Iterator[None]:
-    """Put back OMP_NUM_THREADS and the thread counts of torch and OpenCV, set by ultralytics."""
+def preserved_process() -> Iterator[None]:
+    """Put back what ultralytics changes for the whole process when it is imported.
+
+    OMP_NUM_THREADS, the thread counts of torch and OpenCV, and Pillow's ``Image.open``, which it
+    replaces by one that wants to install a package when a file is no picture.
+    """
     import torch
 
     threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    opencv_threads = cv2.getNumThreads()
+    opencv_threads, open_picture = cv2.getNumThreads(), Image.open
     try:
         yield
     finally:
+        Image.open = open_picture
         torch.set_num_threads(threads)
         cv2.setNumThreads(opencv_threads)
         if variable is None:

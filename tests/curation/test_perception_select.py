@@ -28,7 +28,7 @@ from curation.perception.ultralytics_people import (
     UltralyticsConfig,
     UltralyticsDetector,
     people_from_result,
-    preserved_threads,
+    preserved_process,
 )
 from datasets.parts import ParseLabel
 
@@ -229,14 +229,18 @@ def test_yolo_results_become_people_best_first() -> None:
         people_from_result(Result(Boxes([[0, 0, 5, 9, 0.4]]), None), {})
 
 
-def test_thread_counts_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_importing_ultralytics_changes_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
+    from PIL import Image
+
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = torch.get_num_threads()
-    with preserved_threads():
+    before, open_picture = torch.get_num_threads(), Image.open
+    with preserved_process():
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(before + 1)
+        monkeypatch.setattr(Image, "open", None)
+    assert Image.open is open_picture
     assert torch.get_num_threads() == before
     assert "OMP_NUM_THREADS" not in os.environ
 

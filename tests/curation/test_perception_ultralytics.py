@@ -6,6 +6,7 @@ and tracks to what the adapter expects.
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from configs.errors import DataError
 from curation.perception.ultralytics_people import (
@@ -20,17 +22,17 @@ from curation.perception.ultralytics_people import (
     UltralyticsConfig,
     UltralyticsDetector,
     new_tracker,
-    preserved_threads,
+    preserved_process,
 )
 
-pytest.importorskip("ultralytics", reason="ultralytics is an extra: make setup-yolo")
-pytest.importorskip("lap", reason="its trackers need lap: make setup-yolo")
+if find_spec("ultralytics") is None or find_spec("lap") is None:  # importing it changes the process
+    pytest.skip("ultralytics is an extra: make setup-yolo", allow_module_level=True)
 
 
 def write_weights(folder: Path, network: str) -> Path:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with preserved_threads():
+    with preserved_process():
         from ultralytics import YOLO
 
         torch.manual_seed(0)
@@ -120,7 +122,7 @@ def test_red_and_blue_reach_the_network_in_its_own_order(
 ) -> None:
     from ultralytics import YOLO
 
-    with preserved_threads():
+    with preserved_process():
         model: Any = YOLO(str(weights))
         by_file = model.predict(frames[0][..., ::-1].copy(), conf=0.3, classes=[0], verbose=False)
     expected = by_file[0].boxes.conf.numpy()
@@ -150,3 +152,8 @@ def test_a_model_without_keypoints_and_absent_files_are_refused(
         UltralyticsDetector(UltralyticsConfig(weights=str(tmp_path / "absent.pt"))).detect(frames)
     with pytest.raises(DataError, match=r"no tracker 'nosort\.yaml'; bytetrack\.yaml is one"):
         new_tracker("nosort.yaml")
+
+
+def test_pillow_opens_pictures_as_before(detector: UltralyticsDetector) -> None:
+    detector.detect([np.zeros((64, 48, 3), np.uint8)])
+    assert Image.open.__module__ == "PIL.Image"
