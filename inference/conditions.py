@@ -7,10 +7,6 @@ the source is read again.
 
 import io
 import itertools
-import json
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +18,7 @@ from datasets.densepose import NUM_PARTS, VIRIDIS
 from inference.framing import Framing
 from inference.people import Cast, FoundPerson
 from inference.video_files import SourceVideo
+from inference.work_folder import WorkFolder, write_atomically
 
 CHUNK = 32
 """Frames stored in one file, and looked at by perception at once."""
@@ -59,36 +56,6 @@ class Tracks:
             return self.densepose
         assert self.parts is not None
         return VIRIDIS[np.minimum(self.parts, NUM_PARTS)]
-
-
-class WorkFolder:
-    """A folder for what a job has made so far.
-
-    Args:
-        path: kept after the job, and taken up again by the next; None: a temporary one that goes
-            with this object.
-    """
-
-    def __init__(self, path: str | Path | None = None) -> None:
-        self.is_temporary = path is None
-        self.path = Path(tempfile.mkdtemp(prefix="tryon-")) if path is None else Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        if self.is_temporary:
-            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-    def remove(self) -> None:
-        """Delete it with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def section(self, name: str, identity: dict[str, Any]) -> Path:
-        """A folder in it for work of one identity; work of another is deleted."""
-        folder, wanted = self.path / name, json.dumps(identity, indent=1, sort_keys=True)
-        record = folder / "identity.json"
-        if not record.is_file() or record.read_text(encoding="utf-8") != wanted:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            write_atomically(record, wanted.encode())
-        return folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,13 +153,6 @@ def load_chunk(folder: Path, chunk: int, height: int, width: int) -> Tracks:
 def count_chunks(folder: Path) -> int:
     """Chunks that lie there without a gap from the first on."""
     return next(i for i in itertools.count() if not _chunk_path(folder, i).is_file())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Under its name only when complete."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def framing_record(framing: Framing) -> dict[str, int]:

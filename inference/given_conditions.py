@@ -16,15 +16,14 @@ from inference.conditions import (
     CHUNK,
     Tracks,
     VideoConditions,
-    WorkFolder,
     count_chunks,
     framing_record,
     store_chunk,
-    write_atomically,
 )
 from inference.framing import Framing, frame_person
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video_files import SourceVideo, open_video
+from inference.work_folder import WorkFolder, write_atomically
 
 FORMATS = ("rendered", "iuv")
 _WORK_HEIGHT = 512

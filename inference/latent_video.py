@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inference.conditions import write_atomically
 from inference.long_video import LongVideoConfig, Round, count_evaluations, plan_windows
 from inference.sampling import KnownFrames, sample_windows
 from inference.solvers import SamplerConfig
+from inference.work_folder import write_atomically
 from models.system import System
 from models.viton_dit import Conditions
 

@@ -26,19 +26,18 @@ from inference.conditions import (
     ConditionFrame,
     Tracks,
     VideoConditions,
-    WorkFolder,
     count_chunks,
     evenly,
     framing_record,
     load_chunk,
     store_chunk,
-    write_atomically,
 )
 from inference.errors import NoPerson
 from inference.framing import Framing, frame_person
 from inference.people import Cast, FoundPerson, box_overlap, find_people
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video_files import SourceVideo
+from inference.work_folder import WorkFolder, write_atomically
 
 _WORK_HEIGHT = 512  # perception wants about this many rows, whatever the network paints
 _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from configs.errors import ConfigError
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
-from inference.conditions import ConditionFrame, VideoConditions, WorkFolder, write_atomically
+from inference.conditions import ConditionFrame, VideoConditions
 from inference.garment import prepare_garment
 from inference.given_conditions import GivenConditions, read_conditions
 from inference.latent_video import FileLatents, Journal
@@ -41,6 +41,7 @@ from inference.progress import (
 from inference.result import TryOnResult
 from inference.solvers import SamplerConfig
 from inference.video_files import SourceVideo, VideoLimits, open_video
+from inference.work_folder import WorkFolder, write_atomically
 
 
 class TryOnPipeline:
@@ -101,7 +102,8 @@ class TryOnPipeline:
             Painter(loaded.system, device, sampler, long_video, precision, compile),
             perception=perception,
             report={
-                "model": loaded.checkpoint,
+                "model": model_name(Path(loaded.checkpoint)),
+                "checkpoint": loaded.checkpoint,
                 "step": loaded.step,
                 "weights": loaded.weights,
                 "sha256": loaded.sha256,
@@ -357,6 +359,13 @@ class TryOnPipeline:
             "device": str(painter.device),
             "job": digest[:16],
         }
+
+
+def model_name(checkpoint: Path) -> str:
+    """What a result calls its model: no path of this machine, but the run's name."""
+    if checkpoint.parent.name == "checkpoints":
+        return checkpoint.parent.parent.name
+    return f"{checkpoint.parent.name}/{checkpoint.stem}"
 
 
 def _folder(work: str | Path | WorkFolder | None) -> WorkFolder:

@@ -16,7 +16,6 @@ from rich.progress import Progress as Bars
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
-from inference.conditions import WorkFolder
 from inference.garment import read_image
 from inference.given_conditions import GivenConditions
 from inference.long_video import LongVideoConfig
@@ -25,6 +24,7 @@ from inference.progress import Status
 from inference.result import TryOnResult
 from inference.solvers import SamplerConfig
 from inference.video_files import VideoLimits, open_video
+from inference.work_folder import WorkFolder
 from inference.worn_garment import GarmentSource
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4"
@@ -249,7 +249,7 @@ def _summary(result: TryOnResult, out: Path, seconds: float) -> str:
     lines = [
         f"{out}: {report['num_frames']} frames, {source.height}x{source.width} (height x width), "
         f"{source.fps:g} fps, in {seconds:.0f} s",
-        f"  checkpoint  {report['model']} (step {report['step']}, {report['weights']})",
+        f"  checkpoint  {report['checkpoint']} (step {report['step']}, {report['weights']})",
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]

@@ -12,7 +12,6 @@ from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from datasets.parts import DensePosePart, ParseLabel
-from inference.conditions import WorkFolder
 from inference.painter import Painter
 from inference.perceiving import perceive
 from inference.pipeline import TryOnPipeline
@@ -20,6 +19,7 @@ from inference.progress import Tracker
 from inference.solvers import SamplerConfig
 from inference.tryon import find_checkpoint, main, read_job
 from inference.video_files import open_video
+from inference.work_folder import WorkFolder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIRT, SKIN, GROUND = (200, 30, 40), (225, 180, 150), (90, 120, 90)
