@@ -17,6 +17,7 @@ CONFIG  ?=
 CLIP    ?=
 VIDEO   ?=
 GARMENT ?=
+JOBS    ?=
 PRED    ?=
 GPU     ?=
 ENCODER ?=
@@ -93,8 +94,8 @@ train-stage3: setup ## Video, on clips [CONFIG=configs/stage3.yaml]
 	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
 
 ##@ Use and score
-tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4
-	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
+tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; a list: JOBS=jobs.csv OUT=folder
+	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(JOBS),jobs='$(JOBS)') $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
 
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
 	@$(RUN) -m training.evaluate configs/eval/$(or $(BENCH),synthetic).yaml $(if $(PRED),pred='$(PRED)') $(ARGS)

@@ -158,8 +158,8 @@ class Painter:
         )
         with self._autocast():
             latents = paint_video(
-                self.system, control, self._conditions(garment), self.sampler, self.long_video,
-                seed, tracker.tell,
+                self.system, control, self.garment_conditions(garment), self.sampler,
+                self.long_video, seed, tracker.tell,
             )  # fmt: skip
         painted = np.empty_like(video)
         framing = self.framing_of(video[0])
@@ -184,7 +184,7 @@ class Painter:
         """Paint a video whose control lies encoded somewhere; see ``latent_video``."""
         with self._autocast():
             paint_latents(
-                self.system, control, latents, kept, self._conditions(garment), self.sampler,
+                self.system, control, latents, kept, self.garment_conditions(garment), self.sampler,
                 self.long_video, seed, on_progress, journal,
             )  # fmt: skip
 
@@ -209,7 +209,7 @@ class Painter:
         """Pictures of the system's size."""
         return _to_bytes(self.system.codec.decode(latents[None].to(self.device))[0])
 
-    def _conditions(self, garment: np.ndarray) -> Conditions:
+    def garment_conditions(self, garment: np.ndarray) -> Conditions:
         """Caption and garment as every window sees them: made once."""
         config, network = self.system.config, self.system.network
         picture = _to_signed(fit_garment(garment, config.height, config.width)[None])[:, 0]

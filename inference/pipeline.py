@@ -269,7 +269,7 @@ class TryOnPipeline:
         painter = self.painter
         identity = {
             "conditions": conditions.identity,
-            "system": self._system_identity(),
+            "system": self.system_identity(),
             "garment": hashlib.sha256(garment.tobytes()).hexdigest(),
             "sampler": asdict(painter.sampler),
             "long_video": asdict(painter.long_video),
@@ -322,8 +322,8 @@ class TryOnPipeline:
         write_atomically(record, json.dumps(kept).encode())
         return control, kept
 
-    def _system_identity(self) -> list[Any]:
-        """Names the weights, so that nothing painted by others is taken up."""
+    def system_identity(self) -> list[Any]:
+        """Names the weights, so that nothing painted by others is taken up again."""
         if "sha256" not in self.report:
             digest = hashlib.sha256()
             for name, value in self.painter.system.network.state_dict().items():
@@ -351,6 +351,8 @@ class TryOnPipeline:
             "person": None if person is None else person.id,
             "seed": settings["seed"],
             "num_frames": conditions.num_frames,
+            "size": [conditions.source.height, conditions.source.width],
+            "fps": conditions.source.fps,
             "num_frames_without_person": conditions.num_without_person,
             "perception": conditions.perception,
             "codec": painter.system.codec.name,

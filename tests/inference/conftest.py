@@ -2,7 +2,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tryon_fixtures import colour_perception, write_garment
 
+from inference.painter import Painter
+from inference.pipeline import TryOnPipeline
+from inference.solvers import SamplerConfig
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
 from models.text import CaptionConfig
@@ -48,3 +52,19 @@ def build_system_with() -> Callable[..., System]:
 @pytest.fixture(scope="session")
 def tiny_system() -> System:
     return build_tiny()
+
+
+@pytest.fixture
+def perception():
+    return colour_perception()
+
+
+@pytest.fixture
+def garment(tmp_path):
+    return write_garment(tmp_path / "garment.png")
+
+
+@pytest.fixture
+def pipeline(tiny_system, perception):
+    sampler = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
+    return TryOnPipeline(Painter(tiny_system, "cpu", sampler), perception, {"model": "x"})

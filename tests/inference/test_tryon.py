@@ -4,108 +4,20 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
+from tryon_fixtures import is_shirt, write_video
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
-from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
-from datasets.parts import DensePosePart, ParseLabel
-from inference.painter import Painter
 from inference.perceiving import perceive
-from inference.pipeline import TryOnPipeline
 from inference.progress import Tracker
-from inference.solvers import SamplerConfig
-from inference.tryon import find_checkpoint, main, read_job
+from inference.tryon import main
+from inference.tryon_config import find_checkpoint, read_job
 from inference.video_files import open_video
 from inference.work_folder import WorkFolder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SHIRT, SKIN, GROUND = (200, 30, 40), (225, 180, 150), (90, 120, 90)
-INFO = BackendInfo(name="colours", version="1", weights_sha256=None, is_approximate=True)
-
-
-class ColourPerception:
-    """Finds the figure drawn below by its colours: enough to be real for these videos."""
-
-    info = INFO
-
-    def detect(self, frames):
-        people = []
-        for frame in frames:
-            red = is_shirt(frame)
-            if red.sum() < 20:
-                people.append([])
-                continue
-            left, top, width, height = cv2.boundingRect(red.astype(np.uint8))
-            box = np.array([left, top - height // 2, left + width, top + height], np.float32)
-            keypoints = np.ones((17, 3), np.float32)
-            people.append([Person(box=box, score=1.0, keypoints=keypoints)])
-        return people
-
-    def estimate(self, frames, people):
-        poses = []
-        for person in people:
-            iuv = np.zeros((112, 112, 3), np.uint8)
-            iuv[38:, :] = (DensePosePart.TORSO_FRONT, 128, 128)
-            iuv[:38, :] = (DensePosePart.HEAD_LEFT, 128, 128)
-            poses.append(None if person is None else DensePose(iuv=iuv, box=person.box))
-        return poses
-
-    def parse(self, frames, people):
-        labels = []
-        for frame, person in zip(frames, people, strict=True):
-            label = np.zeros(frame.shape[:2], np.uint8)
-            if person is not None:
-                label[is_shirt(frame)] = ParseLabel.UPPER
-            labels.append(label)
-        return labels
-
-
-def is_shirt(frame):
-    return (frame[..., 0] > 150) & (frame[..., 1] < 110)
-
-
-def draw(index, height, width, *, person=True):
-    image = np.full((height, width, 3), GROUND, np.uint8)
-    image[:, ::16] += 20
-    if person:
-        x = width // 3 + 2 * index
-        cv2.rectangle(image, (x, height // 3), (x + 30, height - 12), SHIRT, cv2.FILLED)
-        cv2.circle(image, (x + 15, height // 3 - 12), 11, SKIN, cv2.FILLED)
-    return image
-
-
-def write_video(path, *, people, height=120, width=160, rate=10):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "10"})
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        for index, person in enumerate(people):
-            image = draw(index, height, width, person=person)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
-
-
-@pytest.fixture
-def perception():
-    colours = ColourPerception()
-    return Perception(detector=colours, densepose=colours, parser=colours)
-
-
-@pytest.fixture
-def garment(tmp_path):
-    photo = np.full((80, 60, 3), 235, np.uint8)
-    photo[15:65, 12:48] = (40, 80, 200)
-    cv2.imwrite(str(tmp_path / "garment.png"), photo[..., ::-1])
-    return tmp_path / "garment.png"
-
-
-@pytest.fixture
-def pipeline(tiny_system, perception):
-    sampler = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
-    return TryOnPipeline(Painter(tiny_system, "cpu", sampler), perception, {"model": "x"})
 
 
 def make_conditions(path, perception, folder, progress=None):

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from inference.latent_video import paint_video
+from inference.long_video import LongVideoConfig
 from inference.sampling import sample_windows
 from inference.solvers import SamplerConfig
 from models.diffusion import DiffusionConfig
@@ -15,7 +17,7 @@ from models.system import System, SystemConfig, build_system
 from models.vae import CodecConfig
 from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
 from tests.plain.network import PlainVitonDit
-from tests.plain.sampling import sample_plain
+from tests.plain.sampling import paint_plain, sample_plain
 
 TRUNK = STDiTConfig(
     dim=32, depth=5, num_heads=4, caption_dim=10, caption_length=7, space_scale=0.5, time_scale=2.0
@@ -140,3 +142,28 @@ def test_both_readings_sample_the_same_clip(solver: str) -> None:
     )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     torch.testing.assert_close(once, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_both_readings_paint_the_same_long_video() -> None:
+    network, plain = build_pair()
+    config = SystemConfig(
+        network=network.config, codec=CodecConfig(kind="dct", latent_channels=4),
+        diffusion=DiffusionConfig(prediction="velocity"), height=64, width=48, num_frames=4,
+    )  # fmt: skip
+    system: System = replace(build_system(config), network=network.eval())
+    generator = torch.Generator().manual_seed(4)
+    control = torch.randn(9, 9, 8, 6, generator=generator)
+    control[8] = 1
+    caption = system.network.denoiser.y_embedder.null_caption(1).clone()
+    garment = build_inputs(3)["garment"][:1]
+    sampler, long_video = SamplerConfig(solver="ddim", num_steps=2), LongVideoConfig()
+    expected = paint_plain(
+        plain, system.diffusion, sampler, long_video, 4, caption, garment, control, seed=3
+    )
+    with torch.no_grad():
+        features = network.encode_caption(caption)
+        conditions = network.project(
+            Conditions(caption=features, garment=network.encode_garment(garment, features))
+        )
+        found = paint_video(system, control, conditions, sampler, long_video, seed=3)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))

@@ -1,0 +1,245 @@
+"""Many videos: jobs from a CSV or from Python, one after the other, each done once.
+
+A CSV has a header and a job a line. ``video`` and ``garment`` are needed; relative paths count
+from the CSV's folder::
+
+    video,garment,out,category,person,seed,label
+    anna.mp4,shirt.jpg,,upper,,0,
+    group.mp4,dance.mp4@3.2,group-2.mp4,overall,2,1,AI-generated
+
+A list that was stopped goes on where it was; a job whose files or settings changed is done again.
+"""
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from configs.errors import ConfigError, UserError
+from datasets.parts import CATEGORIES
+from inference.given_conditions import GivenConditions
+from inference.pipeline import TryOnPipeline
+from inference.progress import Status
+from inference.tryon_config import TryOnConfig
+from inference.work_folder import WorkFolder, write_atomically
+from inference.worn_garment import GarmentSource
+
+COLUMNS = (
+    "video", "garment", "out", "category", "person", "seed", "label", "garment_kind", "mask",
+    "densepose",
+)  # fmt: skip
+LEDGER = "jobs.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryOnJob:
+    """One video to be dressed; the fields are the pipeline's arguments."""
+
+    video: Path
+    garment: str
+    out: Path
+    category: str = "upper"
+    person: int | None = None
+    seed: int = 0
+    label: str = ""
+    garment_kind: str = "auto"
+    paste_back: bool = True
+    given: GivenConditions | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOutcome:
+    """What became of a job."""
+
+    job: TryOnJob
+    error: UserError | None = None  # why there is no result
+    was_done: bool = False  # the result is from before
+    seconds: float = 0.0  # that it took
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        if self.error is not None:
+            return f"{self.job.out.name}: failed: {self.error}"
+        took = "from before" if self.was_done else f"in {self.seconds:.0f} s"
+        return f"{self.job.out.name}: {self.report.get('num_frames', '?')} frames, {took}"
+
+
+def read_jobs(path: Path, folder: Path, defaults: TryOnConfig) -> list[TryOnJob]:
+    """The jobs of a CSV.
+
+    Args:
+        path: the CSV.
+        folder: where results go that have no ``out`` of their own.
+        defaults: of the columns that are missing or empty.
+
+    Raises:
+        ConfigError: no such file, an unknown column, a value that is none, two jobs with one out.
+    """
+    if not path.is_file():
+        raise ConfigError(f"jobs={path} does not exist; give a CSV with columns video,garment")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"jobs={path} is no CSV that can be read: {error}") from error
+    unknown = [name for name in header if name not in COLUMNS]
+    if unknown or not {"video", "garment"} <= set(header):
+        raise ConfigError(
+            f"jobs={path} has the columns {', '.join(header) or '(none)'}; video and garment are "
+            f"needed, and {', '.join(COLUMNS[2:])} accepted"
+        )
+    jobs: list[TryOnJob] = []
+    taken: dict[Path, int] = {}
+    for line, row in rows:
+        job = _read_row({key: (row[key] or "").strip() for key in header}, path, line, folder,
+                        defaults)  # fmt: skip
+        if job.out in taken:
+            raise ConfigError(
+                f"{path}, line {line}: {job.out} is also the result of line {taken[job.out]}; "
+                "give one of them another out"
+            )
+        taken[job.out] = line
+        jobs.append(job)
+    if not jobs:
+        raise ConfigError(f"jobs={path} has a header and no job")
+    return jobs
+
+
+def run_jobs(
+    pipeline: TryOnPipeline,
+    jobs: Sequence[TryOnJob],
+    folder: Path,
+    progress: Callable[[int, TryOnJob, Status], None] | None = None,
+) -> Iterator[JobOutcome]:
+    """Do the jobs in order; what a user did wrong in one of them does not stop the others.
+
+    Args:
+        pipeline: dresses them all.
+        jobs: what is to be done.
+        folder: for the list of what is done and for unfinished work; conditions are made once for
+            all jobs that share them.
+        progress: told the job's number, the job and how far it is; may raise ``Cancelled``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger_path = folder / LEDGER
+    ledger = _read_ledger(ledger_path)
+    for number, job in enumerate(jobs):
+        name = str(job.out.absolute())
+        start = time.monotonic()
+        try:
+            request = _request(pipeline, job)
+            entry = ledger.get(name)
+            if entry is not None and entry["request"] == request and job.out.is_file():
+                yield JobOutcome(
+                    job=job, was_done=True, seconds=entry["seconds"], report=entry["report"]
+                )
+                continue
+            work = WorkFolder(_work_path(folder, job))
+            result = pipeline(
+                job.video, job.garment, job.category, person=job.person,
+                garment_kind=job.garment_kind, given=job.given, seed=job.seed,
+                paste_back=job.paste_back, label=job.label, out=job.out, work=work,
+                progress=None if progress is None else _teller(progress, number, job),
+            )  # fmt: skip
+        except UserError as error:
+            yield JobOutcome(job=job, error=error, seconds=time.monotonic() - start)
+            continue
+        seconds = time.monotonic() - start
+        ledger[name] = {"request": request, "report": result.report, "seconds": seconds}
+        write_atomically(ledger_path, json.dumps(ledger, indent=1).encode())
+        if not any(_work_path(folder, other) == work.path for other in jobs[number + 1 :]):
+            work.remove()
+        yield JobOutcome(job=job, seconds=seconds, report=result.report)
+
+
+def _read_row(
+    row: dict[str, str], path: Path, line: int, folder: Path, defaults: TryOnConfig
+) -> TryOnJob:
+    where = f"{path}, line {line}"
+    for name in ("video", "garment"):
+        if not row[name]:
+            raise ConfigError(f"{where}: {name} is empty")
+    values: dict[str, Any] = {
+        name: row.get(name) or getattr(defaults, name) for name in COLUMNS[3:]
+    }
+    if values["category"] not in CATEGORIES:
+        raise ConfigError(
+            f"{where}: category={values['category']!r}; one of {', '.join(CATEGORIES)} is expected"
+        )
+    for name, least in (("person", 1), ("seed", 0)):
+        if isinstance(values[name], str):
+            if not values[name].isdecimal() or int(values[name]) < least:
+                raise ConfigError(
+                    f"{where}: {name}={values[name]!r}; a whole number from {least} is expected"
+                )
+            values[name] = int(values[name])
+    base = path.parent
+    video, garment = base / row["video"], str(base / row["garment"])
+    out = folder / (row.get("out") or f"{video.stem}--{Path(row['garment']).stem}.mp4")
+    mask, densepose = values.pop("mask"), values.pop("densepose")
+    if (mask is None) != (densepose is None):
+        raise ConfigError(f"{where}: mask and densepose are given together or not at all")
+    given = None
+    if mask is not None and densepose is not None:
+        given = GivenConditions(
+            mask=base / mask, densepose=base / densepose,
+            densepose_format=defaults.densepose_format,
+        )  # fmt: skip
+    return TryOnJob(
+        video=video, garment=garment, out=out, given=given, paste_back=defaults.paste_back, **values
+    )
+
+
+def _request(pipeline: TryOnPipeline, job: TryOnJob) -> dict[str, Any]:
+    """All that a result depends on, as JSON has it."""
+    garment = GarmentSource.read(job.garment)
+    files = [job.video, garment.path]
+    if job.given is not None:
+        files += [job.given.mask, job.given.densepose]
+    plain = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in ("out", "given")}
+    painter = pipeline.painter
+    request = {
+        **plain,
+        "video": str(job.video),
+        "files": [_sha256(path) for path in files],
+        "system": pipeline.system_identity(),
+        "sampler": asdict(painter.sampler),
+        "long_video": asdict(painter.long_video),
+        "perception": {role: info.name for role, info in pipeline.perception.infos().items()},
+    }
+    return json.loads(json.dumps(request))
+
+
+def _sha256(path: Path) -> str | None:
+    """None for a file that is missing: the pipeline says so in a sentence."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _work_path(folder: Path, job: TryOnJob) -> Path:
+    """Jobs with the same conditions share a folder."""
+    shared = [str(job.video), job.category, job.person, repr(job.given)]
+    return folder / ".work" / hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
+
+
+def _read_ledger(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _teller(
+    progress: Callable[[int, TryOnJob, Status], None], number: int, job: TryOnJob
+) -> Callable[[Status], None]:
+    return lambda status: progress(number, job, status)

@@ -1,0 +1,132 @@
+"""The settings of ``make tryon``: a YAML file and ``key=value`` words; paths stay as they are."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from configs.errors import ConfigError, DataError
+from configs.loading import load_config
+from inference.given_conditions import GivenConditions
+from inference.long_video import LongVideoConfig
+from inference.solvers import SamplerConfig
+
+USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"
+DEFAULT_CONFIG = Path("configs/tryon.yaml")
+_PATHS = ("video", "garment", "out", "jobs", "checkpoint", "mask", "densepose")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryOnConfig:
+    """One job, or what the jobs of a list have in common.
+
+    Attributes:
+        jobs: a CSV with a job a line, in the place of video and garment; see ``jobs.py``.
+        video: file with a person.
+        garment: image file, or video.mp4@3.2: what is worn 3.2 s into a video.
+        garment_kind: auto, product (the garment alone) or worn (by somebody).
+        out: the MP4 to write; of a list, the folder.
+        checkpoint: of stage 3, or its run folder; None takes the newest ``runs/*stage3*``.
+        runs: where runs lie.
+        weights: ema or raw.
+        category: what the garment replaces: upper, lower or overall.
+        person: number of the one who is dressed, 1 is the main person; None: the main person.
+        mask: a video, bright = to be painted, in the place of perception; with densepose.
+        densepose: a video, likewise.
+        densepose_format: rendered or iuv; see ``GivenConditions``.
+        seed: another seed, another result.
+        paste_back: outside the mask keep the source's own pixels.
+        label: a text drawn into every frame; empty draws none.
+        max_seconds: longer videos are refused; None refuses none.
+        device: auto, cpu, cuda, ...
+        precision: auto, float32 or bfloat16.
+        compile: compile the blocks at first use: pays for long videos on a GPU.
+        perception: auto, embedded or installed; see docs/curation.md.
+        sampler: solver, steps, guidance.
+        long_video: windows of videos longer than the network's.
+    """
+
+    jobs: str = ""
+    video: str = ""
+    garment: str = ""
+    garment_kind: str = "auto"
+    out: str = ""
+    checkpoint: str | None = None
+    runs: str = "runs"
+    weights: str = "ema"
+    category: str = "upper"
+    person: int | None = None
+    mask: str | None = None
+    densepose: str | None = None
+    densepose_format: str = "rendered"
+    seed: int = 0
+    paste_back: bool = True
+    label: str = ""
+    max_seconds: float | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    compile: bool = False
+    perception: str = "auto"
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; 0 or more is expected")
+        if (self.mask is None) != (self.densepose is None):
+            raise ValueError("mask and densepose are given together or not at all")
+
+    @property
+    def given(self) -> GivenConditions | None:
+        """Conditions as files, if there are any."""
+        if self.mask is None or self.densepose is None:
+            return None
+        return GivenConditions(
+            mask=Path(self.mask),
+            densepose=Path(self.densepose),
+            densepose_format=self.densepose_format,
+        )
+
+
+def read_job(argv: list[str]) -> TryOnConfig:
+    """Settings from an optional YAML file and ``key=value`` words; paths are taken as they are.
+
+    Raises:
+        ConfigError: a word that is neither, or a setting that does not exist.
+    """
+    words = list(argv)
+    path = DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+    if words and "=" not in words[0]:
+        path = Path(words.pop(0))
+        if str(path) in {"-h", "--help"}:
+            raise ConfigError(f"usage: {USAGE}")
+    overrides: list[str] = []
+    paths: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{word!r} is not key=value; usage: {USAGE}")
+        if key in _PATHS:
+            paths[key] = value  # a file's name is no YAML: it may hold ": " or "#"
+        else:
+            overrides.append(word)
+    return replace(load_config(TryOnConfig, path, overrides), **paths)
+
+
+def find_checkpoint(given: str | None, runs: Path) -> Path:
+    """The checkpoint to use: a file, a run's folder, or the newest stage 3 under ``runs``.
+
+    Raises:
+        DataError: there is none.
+    """
+    if given:
+        tried = [Path(given), Path(f"{given}.ckpt"), Path(given) / "checkpoints" / "last.ckpt"]
+        for path in tried:
+            if path.is_file():
+                return path
+        raise DataError(f"checkpoint {given} does not exist; `make demo` trains a small one")
+    found = sorted(runs.glob("*stage3*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise DataError(
+            f"there is no checkpoint of stage 3 under {runs}/; `make demo` trains a small one, "
+            "or give checkpoint=FILE"
+        )
+    return found[-1]
