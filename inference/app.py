@@ -1,0 +1,131 @@
+"""The command line of the fitting room: try-on in a browser.
+
+python -m inference.app [configs/app.yaml] [key=value ...]
+"""
+
+import logging
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from configs.command import run_command
+from configs.errors import ConfigError, DataError
+from configs.loading import load_config
+from curation.perception.select import choose_perception
+from inference.pipeline import TryOnPipeline
+from inference.tryon import TryOnConfig, find_checkpoint
+from inference.web.fitting import Fitting
+from inference.web.guards import is_loopback, own_names
+from inference.web.room import Room
+from inference.web.server import build_app
+from inference.web.settings import AppConfig
+from inference.web.store import Store
+
+USAGE = 'make app [CONFIG=configs/app.yaml] [ARGS="port=7860 checkpoint=runs/stage3"]'
+DEFAULT_CONFIG = Path("configs/app.yaml")
+_OPEN = (
+    "WARNING: host=%s lets everybody on this network reach the fitting room. It has no passwords "
+    "and no encryption; put a reverse proxy with both before it, or leave host at 127.0.0.1."
+)
+
+_logger = logging.getLogger(__name__)
+
+
+def main(argv: list[str]) -> int | None:
+    """Load the networks, open the room, serve until stopped."""
+    config = read_config(argv)
+    tryon = load_config(TryOnConfig, config.tryon)
+    checkpoint = find_checkpoint(config.checkpoint or tryon.checkpoint, Path(tryon.runs))
+    _check_free(config.host, config.port)
+    store = Store(config.folder, config.limits)
+    try:
+        room = Room(store, config.limits, Fitting(_pipeline(tryon, checkpoint)))
+        for sentence in room.add_samples(config.samples):
+            _logger.info("%s", sentence)
+        if not is_loopback(config.host):
+            _logger.warning(_OPEN, config.host)
+        shown = "localhost" if is_loopback(config.host) else config.host
+        sys.stdout.write(f"The fitting room is open: http://{shown}:{config.port}  (Ctrl-C ends)\n")
+        sys.stdout.flush()
+        serve(room, config)
+    finally:
+        store.close()
+    return None
+
+
+def read_config(argv: list[str]) -> AppConfig:
+    """Settings from an optional YAML file and ``key=value`` words.
+
+    Raises:
+        ConfigError: a word that is neither, or a setting that does not exist.
+    """
+    words = list(argv)
+    path = DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+    if words and "=" not in words[0]:
+        path = Path(words.pop(0))
+        if str(path) in {"-h", "--help"}:
+            raise ConfigError(f"usage: {USAGE}")
+    for word in words:
+        if "=" not in word:
+            raise ConfigError(f"{word!r} is not key=value; usage: {USAGE}")
+    return load_config(AppConfig, path, words)
+
+
+def serve(room: Room, config: AppConfig) -> None:
+    """Serve until the process is told to stop; the room is closed then."""
+    app = build_app(
+        room,
+        hosts=own_names(config.host, config.hosts),
+        allow_addresses=not is_loopback(config.host),
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=config.host,
+            port=config.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=200,
+        )
+    )
+    server.run()
+
+
+def _pipeline(tryon: TryOnConfig, checkpoint: Path) -> TryOnPipeline:
+    return TryOnPipeline.from_checkpoint(
+        checkpoint,
+        device=tryon.device,
+        weights=tryon.weights,
+        sampler=tryon.sampler,
+        long_video=tryon.long_video,
+        precision=tryon.precision,
+        compile=tryon.compile,
+        perception=choose_perception(tryon.perception),
+    )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Find out before the networks are loaded whether the address can be had.
+
+    Raises:
+        DataError: it is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise DataError(
+            f"host={host} port={port} cannot be listened at ({error.strerror}); give another "
+            "port=..., for instance port=7861"
+        ) from error
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,195 @@
+"""What an upload really is: told by looking into it, never by its name.
+
+A video is opened with the containers named here and no others (FFmpeg would follow a playlist to
+other files), and its frames are counted, since a header may say anything. A garment is decoded,
+turned upright and written anew: what goes on is our PNG, without the position and the camera that
+a phone puts into its pictures.
+"""
+
+import warnings
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from inference.web.refusals import Refusal
+from inference.web.settings import LimitsConfig
+
+VIDEO_CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "mpegts")
+GARMENT_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "MPO")
+_POSTER_HEIGHT = 360  # px
+_JPEG_QUALITY = 85
+_NOT_A_VIDEO = (
+    "This file is no video that can be read. Give an mp4, mov, mkv, webm or avi file, "
+    "for instance straight from a phone."
+)
+_NOT_A_PICTURE = "This file is no picture that can be read. Give a jpg, png or webp file."
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaFacts:
+    """What a checked file holds; times and frames are a video's."""
+
+    height: int  # upright, px
+    width: int
+    duration_s: float | None = None
+    fps: float | None = None
+    num_frames: int | None = None
+
+
+def check_video(path: Path, poster: Path, limits: LimitsConfig) -> MediaFacts:
+    """Look into a file that should be a video, and write a picture of it.
+
+    Args:
+        path: the file; its name says nothing.
+        poster: JPEG to write, of a frame near the middle of the first second.
+        limits: length and size.
+
+    Raises:
+        Refusal: it is no video, or too long or too large.
+    """
+    options = {"format_whitelist": ",".join(VIDEO_CONTAINERS), "protocol_whitelist": "file"}
+    try:
+        with av.open(str(path), options=options) as container:
+            streams = [s for s in container.streams.video if not _is_cover(s)]
+            if not streams:
+                raise Refusal("This file has no moving picture in it, only sound.", 415)
+            stream = streams[0]
+            _check_sides(stream.codec_context.height, stream.codec_context.width, limits)
+            frame = next(container.decode(stream), None)
+            if frame is None:
+                raise Refusal(_NOT_A_VIDEO, 415)
+            fps = float(stream.average_rate or stream.guessed_rate or 25)
+            turned = round(frame.rotation / 90) % 4
+            image = np.rot90(frame.to_ndarray(format="rgb24"), turned)
+        num_frames, duration_s = _count(path, options, limits, fps)
+    except av.error.FFmpegError as error:
+        raise Refusal(_NOT_A_VIDEO, 415) from error
+    if num_frames < 2:
+        raise Refusal("This is a single picture, not a video. Give a video of a person.", 415)
+    _write_poster(np.ascontiguousarray(image), poster)
+    height, width = image.shape[:2]
+    return MediaFacts(
+        height=height, width=width, duration_s=duration_s, fps=fps, num_frames=num_frames
+    )
+
+
+def check_garment(path: Path, clean: Path, poster: Path, limits: LimitsConfig) -> MediaFacts:
+    """Look into a file that should be a picture; write it anew, and a small one to show.
+
+    Args:
+        path: the file; its name says nothing.
+        clean: PNG to write, upright, with its transparency and nothing else.
+        poster: JPEG to write.
+        limits: size.
+
+    Raises:
+        Refusal: it is no picture, or too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=GARMENT_FORMATS) as file:
+                megapixels = file.height * file.width / 1e6
+                if megapixels > limits.garment_megapixels:
+                    raise Refusal(
+                        f"This picture has {megapixels:.0f} megapixels; up to "
+                        f"{limits.garment_megapixels} are taken. Make it smaller.",
+                        413,
+                    )
+                upright = ImageOps.exif_transpose(file)
+                has_alpha = "A" in upright.getbands() or "transparency" in upright.info
+                picture = upright.convert("RGBA" if has_alpha else "RGB")
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise Refusal(_NOT_A_PICTURE, 415) from error
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
+        raise Refusal(f"{_NOT_A_PICTURE[:-1]}; this one is damaged.", 415) from error
+    if min(picture.size) < 16:
+        raise Refusal(
+            f"This picture is {picture.width} x {picture.height} pixels small; a garment cannot "
+            "be seen in it.",
+            415,
+        )
+    bare = Image.fromarray(np.asarray(picture))  # without EXIF, comments, profiles
+    bare.save(clean, format="PNG", compress_level=1)
+    white = Image.new("RGBA", bare.size, (255, 255, 255, 255))
+    white.alpha_composite(bare.convert("RGBA"))
+    _write_poster(np.asarray(white.convert("RGB")), poster)
+    return MediaFacts(height=bare.height, width=bare.width)
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    """A music file's picture is a video stream to FFmpeg."""
+    return Disposition.attached_pic in stream.disposition
+
+
+def _check_sides(height: int, width: int, limits: LimitsConfig) -> None:
+    if max(height, width) > limits.video_side:
+        raise Refusal(
+            f"This video is {width} x {height} pixels; sides of up to {limits.video_side} are "
+            "taken. Export it smaller, for instance in full HD.",
+            413,
+        )
+
+
+def _count(
+    path: Path, options: dict[str, str], limits: LimitsConfig, fps: float
+) -> tuple[int, float]:
+    """Frames and seconds, by walking through the file without decoding it."""
+    num_frames = 0
+    first: Fraction | None = None
+    last = Fraction(0)
+    with av.open(str(path), options=options) as container:
+        stream = next(s for s in container.streams.video if not _is_cover(s))
+        for packet in container.demux(stream):
+            if packet.size == 0:
+                continue
+            num_frames += 1
+            if packet.pts is not None and packet.time_base is not None:
+                time = packet.pts * packet.time_base
+                first = time if first is None else min(first, time)
+                last = max(last, time)
+            seconds = float(last - (first or 0))
+            if seconds > limits.video_s + 0.5:
+                raise _too_long(_stated_s(container) or seconds, limits)
+            if num_frames > limits.video_frames:
+                raise Refusal(
+                    f"This video has more than {limits.video_frames} frames at {fps:.0f} a "
+                    "second; cut it shorter or export it with fewer frames a second.",
+                    413,
+                )
+    seconds = float(last - (first or 0)) + 1 / max(fps, 1e-3)
+    return num_frames, seconds
+
+
+def _stated_s(container: InputContainer) -> float | None:
+    return None if container.duration is None else container.duration / 1e6
+
+
+def _too_long(seconds: float, limits: LimitsConfig) -> Refusal:
+    return Refusal(
+        f"This video is {_spoken(seconds)} long; up to {_spoken(limits.video_s)} are taken. "
+        "Cut out the part that you want.",
+        413,
+    )
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes"
+
+
+def _write_poster(image: np.ndarray, poster: Path) -> None:
+    scale = min(1.0, _POSTER_HEIGHT / image.shape[0])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    Image.fromarray(small).save(poster, format="JPEG", quality=_JPEG_QUALITY)

@@ -1,0 +1,293 @@
+"""The queue: one job at a time, and everybody gets a turn.
+
+Jobs of one person run in the order they came; between people whoever was served least recently
+comes next, so that ten jobs of one do not hold up the one job of another. The work itself is done
+by a thread of its own; it is stopped at its next message about progress.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configs.errors import UserError
+from inference.web.refusals import Refusal, not_here
+from inference.web.settings import LimitsConfig
+from inference.web.uploads import Upload
+
+WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
+ACTIVE = (WAITING, RUNNING)
+_JOIN_S = 20.0  # for the running job to notice that the server stops
+_FAULT = "Something went wrong here, and it was not your file's fault. The server's log says what."
+_NO_MEMORY = "This server has too little memory for this video. Try a shorter or smaller one."
+
+_logger = logging.getLogger(__name__)
+
+
+class Cancelled(Exception):  # noqa: N818 (a state, not an error)
+    """Raised within a job that shall end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a person asked for: a preview of the conditions, or the whole thing."""
+
+    video: Upload
+    garment: Upload | None  # None: only look
+    category: str
+    person: int | None  # None: the main one
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Where a running job is."""
+
+    stage: str  # what is being done, for a person to read
+    fraction: float | None  # of the whole job, 0..1; None: not known yet
+    seconds_left: float | None  # likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a finished job leaves in its folder."""
+
+    files: dict[str, Path]  # name in the browser -> file
+    facts: dict[str, Any]  # for the page
+
+
+@dataclass(kw_only=True, eq=False)
+class Job:
+    """One wish and what became of it."""
+
+    id: str  # the store's item
+    owner: str
+    wish: Wish
+    created_at: float
+    state: str = WAITING
+    status: Status | None = None
+    error: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    outcome: Outcome = field(default_factory=lambda: Outcome(files={}, facts={}))
+    is_cancelled: bool = False  # wished for; the state follows
+
+    @property
+    def kind(self) -> str:
+        """What is asked for: look or dress."""
+        return "look" if self.wish.garment is None else "dress"
+
+    @property
+    def is_active(self) -> bool:
+        """Waiting or running."""
+        return self.state in ACTIVE
+
+    def needs(self, upload: Upload) -> bool:
+        """The upload must stay for it."""
+        return self.is_active and upload in (self.wish.video, self.wish.garment)
+
+
+Tell = Callable[[Status], None]
+Work = Callable[[Job, Tell], Outcome]
+
+
+class JobQueue:
+    """All jobs of the room.
+
+    Args:
+        work: does one job; called in a thread. ``tell`` raises ``Cancelled`` when it shall end.
+        limits: how many jobs may wait.
+        on_end: called when a job has ended in any way, with the job.
+        clock: seconds since the epoch; another one for tests.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        limits: LimitsConfig,
+        on_end: Callable[[Job], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._work, self._limits, self._on_end, self._clock = work, limits, on_end, clock
+        self._jobs: dict[str, Job] = {}
+        self._served: dict[str, int] = {}  # owner -> number of the turn they last had
+        self._turn = 0
+        self._pace: dict[str, float] = {}  # kind -> seconds a frame of video, of the last job
+        self._changed = threading.Condition(threading.RLock())
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="try-on", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Cancel everything and wait for the running job to end."""
+        with self._changed:
+            self._is_closed = True
+            for job in self._jobs.values():
+                self._cancel(job)
+            self._changed.notify_all()
+        self._thread.join(_JOIN_S)
+
+    def submit(self, job: Job) -> None:
+        """Put a job at the end of its owner's line.
+
+        Raises:
+            Refusal: too many are waiting.
+        """
+        with self._changed:
+            active = [other for other in self._jobs.values() if other.is_active]
+            mine = sum(other.owner == job.owner for other in active)
+            if mine >= self._limits.jobs_per_person:
+                raise Refusal(
+                    f"You have {mine} jobs waiting or running; wait for one or cancel one.", 429
+                )
+            if len(active) >= self._limits.jobs:
+                raise Refusal("Too many jobs are waiting here; try again later.", 503)
+            self._jobs[job.id] = job
+            self._changed.notify_all()
+
+    def get(self, job_id: str, owner: str) -> Job:
+        """A job of this person.
+
+        Raises:
+            Refusal: there is none, or it is someone else's.
+        """
+        job = self._jobs.get(job_id)
+        if job is None or job.owner != owner:
+            raise not_here()
+        return job
+
+    def of(self, owner: str) -> list[Job]:
+        """A person's jobs, the oldest first."""
+        with self._changed:
+            return [job for job in self._jobs.values() if job.owner == owner]
+
+    def needs(self, upload: Upload) -> bool:
+        """A job that waits or runs uses this file."""
+        with self._changed:
+            return any(job.needs(upload) for job in self._jobs.values())
+
+    def cancel(self, job: Job) -> None:
+        """End a job: at once if it waits, at its next message if it runs."""
+        with self._changed:
+            self._cancel(job)
+
+    def remove(self, job: Job) -> None:
+        """Forget a job that has ended; its files are the caller's to delete."""
+        with self._changed:
+            if not job.is_active:
+                self._jobs.pop(job.id, None)
+
+    def take_expired(self) -> list[Job]:
+        """Forget jobs that ended longer ago than is kept, and return them."""
+        oldest = self._clock() - 60 * self._limits.keep_minutes
+        with self._changed:
+            expired = [
+                job for job in self._jobs.values()
+                if job.finished_at is not None and job.finished_at < oldest
+            ]  # fmt: skip
+            for job in expired:
+                del self._jobs[job.id]
+        return expired
+
+    def line(self) -> list[Job]:
+        """The running job, then those that wait, in the order in which they will run."""
+        with self._changed:
+            running = [job for job in self._jobs.values() if job.state == RUNNING]
+            return running + list(self._order())
+
+    def ahead(self, job: Job) -> tuple[int, float | None]:
+        """How many jobs come before a waiting one, and the seconds they take (None: unknown)."""
+        with self._changed:
+            line = self.line()
+            before = line[: line.index(job)] if job in line else []
+            seconds = [self.seconds_left(other) for other in before]
+        known = [value for value in seconds if value is not None]
+        return len(before), sum(known) if len(known) == len(seconds) else None
+
+    def seconds_left(self, job: Job) -> float | None:
+        """Of a job that waits (its own time) or runs; by what the last of its kind took."""
+        if job.status is not None and job.status.seconds_left is not None:
+            return job.status.seconds_left
+        pace = self._pace.get(job.kind)
+        if pace is None:
+            return None
+        passed = 0.0 if job.started_at is None else self._clock() - job.started_at
+        return max(1.0, pace * (job.wish.video.facts.num_frames or 1) - passed)
+
+    def _cancel(self, job: Job) -> None:
+        job.is_cancelled = True
+        if job.state == WAITING:
+            self._end(job, CANCELLED)
+
+    def _order(self) -> Iterator[Job]:
+        """Waiting jobs, the next one first: the same rule as ``_run``, some turns ahead."""
+        waiting = [job for job in self._jobs.values() if job.state == WAITING]
+        served, turn = dict(self._served), self._turn
+        while waiting:
+            job = min(waiting, key=lambda job: served.get(job.owner, -1))
+            turn += 1
+            served[job.owner] = turn
+            waiting.remove(job)
+            yield job
+
+    def _run(self) -> None:
+        while (job := self._take()) is not None:
+            with self._boundary(job):
+                self._do(job)
+
+    def _take(self) -> Job | None:
+        """The next job, as soon as there is one; None when the room closes."""
+        with self._changed:
+            while not self._is_closed:
+                job = next(self._order(), None)
+                if job is not None:
+                    self._turn += 1
+                    self._served[job.owner] = self._turn
+                    job.state, job.started_at = RUNNING, self._clock()
+                    return job
+                self._changed.wait()
+        return None
+
+    def _do(self, job: Job) -> None:
+        outcome = self._work(job, lambda status: self._tell(job, status))
+        with self._changed:
+            if job.is_cancelled:
+                raise Cancelled
+            job.outcome = outcome
+            frames = max(1, job.wish.video.facts.num_frames or 1)
+            self._pace[job.kind] = (self._clock() - (job.started_at or 0)) / frames
+            self._end(job, DONE)
+
+    @contextmanager
+    def _boundary(self, job: Job) -> Iterator[None]:
+        """Whatever happens in a job ends that job and nothing else."""
+        try:
+            yield
+        except Cancelled:
+            self._end(job, CANCELLED)
+        except UserError as error:
+            self._end(job, FAILED, getattr(error, "plain", str(error)))
+        except MemoryError:
+            _logger.exception("job %s: out of memory", job.id[:8])
+            self._end(job, FAILED, _NO_MEMORY)
+        except Exception as error:
+            _logger.exception("job %s failed", job.id[:8])
+            is_memory = "out of memory" in str(error)  # torch: of a GPU, without importing it here
+            self._end(job, FAILED, _NO_MEMORY if is_memory else _FAULT)
+
+    def _tell(self, job: Job, status: Status) -> None:
+        if job.is_cancelled:
+            raise Cancelled
+        job.status = status
+
+    def _end(self, job: Job, state: str, error: str | None = None) -> None:
+        with self._changed:
+            job.state, job.error, job.finished_at = state, error, self._clock()
+            job.status = None
+            owners = {other.owner for other in self._jobs.values()}
+            self._served = {who: turn for who, turn in self._served.items() if who in owners}
+        self._on_end(job)

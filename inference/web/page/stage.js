@@ -1,0 +1,225 @@
+// The right side of the page: a job's progress, its preview or its result, and the jobs before it.
+
+import { cancelJob, getJob, getRoom, removeJob } from "/assets/requests.js";
+import { Player } from "/assets/player.js";
+import { CATEGORIES, spokenTime } from "/assets/words.js";
+
+const POLL_MS = 800;
+const PATIENT_MS = 4000; // while the server does not answer
+const ENDED = ["done", "failed", "cancelled"];
+const find = (id) => document.getElementById(id);
+
+export class Stage {
+  // onPerson(id): another person of the preview was picked. onChange(): what is shown is another job.
+  constructor({ onPerson, onChange }) {
+    this.onPerson = onPerson;
+    this.onChange = onChange;
+    this.job = null;
+    this.preview = null; // the finished look that the page shows
+    this.players = {
+      look: new Player(find("preview-player")),
+      dress: new Player(find("result-player"), { canWipe: true }),
+    };
+    find("cancel").onclick = () => this.cancel();
+    find("delete").onclick = () => this.remove();
+  }
+
+  // Shows a job and stays with it until it has ended.
+  async watch(job) {
+    this.job = job;
+    this.moment = null;
+    this.fail(null);
+    find("result").hidden = true;
+    this.players.dress.close();
+    if (job.kind === "look") this.dropPreview();
+    this.show();
+    let wait = POLL_MS;
+    while (this.job?.id === job.id && !ENDED.includes(this.job.state)) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      if (this.job?.id !== job.id) return;
+      try {
+        const latest = await getJob(job.id);
+        if (this.job?.id !== job.id) return;
+        this.job = latest;
+        wait = POLL_MS;
+        this.show();
+      } catch (error) {
+        if (error.status) {
+          this.job = null;
+          this.show();
+          this.fail(error.message);
+          return;
+        }
+        wait = PATIENT_MS;
+        find("progress-note").textContent = `${error.message} Trying again …`;
+      }
+    }
+    this.listEarlier();
+  }
+
+  show() {
+    const { job } = this;
+    find("progress").hidden = !job || ENDED.includes(job.state);
+    if (job && !ENDED.includes(job.state)) this.showProgress(job);
+    const moment = job ? `${job.id} ${job.state}` : null;
+    if (moment !== this.moment) {
+      this.moment = moment; // what follows happens once
+      if (job?.state === "failed") this.fail(job.error);
+      if (job?.state === "cancelled") this.tell("Cancelled.");
+      if (job?.state === "done") {
+        if (job.kind === "look") this.showPreview(job);
+        else this.showResult(job);
+      }
+    }
+    const isBare = ["progress", "preview", "result", "stage-error"].every((id) => find(id).hidden);
+    find("empty").hidden = !isBare;
+    this.onChange();
+  }
+
+  showProgress(job) {
+    const title = this.progressTitle(job);
+    if (find("progress-title").textContent !== title) this.tell(title);
+    find("progress-title").textContent = title;
+    find("progress-note").textContent = this.progressNote(job);
+    const isKnown = job.state === "running" && job.fraction !== null;
+    if (isKnown) find("bar").value = job.fraction;
+    else find("bar").removeAttribute("value");
+    find("percent").textContent = isKnown ? `${Math.floor(100 * job.fraction)} %` : "";
+    find("cancel").disabled = job.is_ending;
+  }
+
+  progressTitle(job) {
+    if (job.is_ending) return "Cancelling";
+    if (job.state === "running") return job.stage ?? "Starting";
+    if (!job.num_ahead) return "Yours is next";
+    return job.num_ahead === 1 ? "One job is before yours" : `${job.num_ahead} jobs are before yours`;
+  }
+
+  progressNote(job) {
+    if (job.is_ending) return "It stops at the end of the present step.";
+    if (job.state === "waiting") {
+      const start = job.starts_in_s;
+      return start ? `It starts in about ${spokenTime(start)}.` : "You may leave this page open or come back.";
+    }
+    if (job.seconds_left === null) return "How long it takes is not known yet.";
+    return `About ${spokenTime(job.seconds_left)} left`;
+  }
+
+  showPreview(job) {
+    this.preview = job;
+    const { facts } = job;
+    find("preview").hidden = false;
+    const missed = facts.num_without_person;
+    find("preview-note").textContent =
+      `The tinted area of the ${CATEGORIES[job.category]} is painted anew; the rest stays as it is.` +
+      (missed ? ` In ${missed} of ${facts.player.num_frames} frames nobody was found; they stay too.` : "");
+    this.showPeople(facts.people ?? [], facts.person);
+    this.players.look.open(job.files["preview.mp4"], facts.player);
+    this.bring("preview");
+    this.tell("The preview is ready.");
+  }
+
+  showPeople(people, chosen) {
+    find("people").hidden = people.length < 2;
+    find("people").querySelector(".tiles").replaceChildren(
+      ...people.map((person) => {
+        const tile = Object.assign(document.createElement("button"), { type: "button", className: "tile" });
+        const picture = Object.assign(document.createElement("img"), { src: person.picture, alt: "" });
+        const label = Object.assign(document.createElement("span"), { textContent: `Person ${person.id}` });
+        tile.append(picture, label);
+        tile.setAttribute("aria-pressed", String(person.id === chosen));
+        tile.onclick = () => person.id !== chosen && this.onPerson(person.id);
+        return tile;
+      }),
+    );
+  }
+
+  showResult(job) {
+    find("result").hidden = false;
+    find("result-note").textContent =
+      `${job.garment_name} on ${job.video_name}, ${CATEGORIES[job.category]}, seed ${job.seed}. ` +
+      `Deleted in ${spokenTime(job.removed_in_s)}, or when you say so.`;
+    find("download").href = job.files["result.mp4"];
+    find("download").download = job.facts.download;
+    this.players.dress.open(job.files["comparison.mp4"], job.facts.player);
+    this.bring("result");
+    this.tell("The result is ready.");
+  }
+
+  // The preview is of other choices than those on the left.
+  dropPreview() {
+    this.preview = null;
+    find("preview").hidden = true;
+    this.players.look.close();
+    if (this.job?.kind === "look" && ENDED.includes(this.job.state)) this.job = null;
+    this.show();
+  }
+
+  async cancel() {
+    try {
+      const { id } = this.job;
+      const latest = await cancelJob(id);
+      if (this.job?.id === id) {
+        this.job = latest;
+        this.show();
+      }
+    } catch (error) {
+      this.fail(error.message);
+    }
+  }
+
+  async remove() {
+    try {
+      await removeJob(this.job.id);
+      this.clearResult();
+      this.tell("Deleted.");
+      this.listEarlier();
+    } catch (error) {
+      this.fail(error.message);
+    }
+  }
+
+  clearResult() {
+    this.job = null;
+    find("result").hidden = true;
+    this.players.dress.close();
+    this.show();
+  }
+
+  async listEarlier() {
+    const { jobs } = await getRoom();
+    const shown = jobs.filter((job) => job.kind === "dress" && ["done", "waiting", "running"].includes(job.state));
+    find("earlier").hidden = shown.length < 2;
+    find("earlier").querySelector("ul").replaceChildren(
+      ...shown.reverse().map((job) => {
+        const isShown = job.id === this.job?.id;
+        const text = document.createElement("span");
+        text.textContent = `${job.garment_name} on ${job.video_name}, ${CATEGORIES[job.category]}, seed ${job.seed}`;
+        const button = Object.assign(document.createElement("button"), {
+          type: "button", className: "quiet", disabled: isShown,
+          textContent: isShown ? "Shown" : job.state === "done" ? "Show" : "Follow",
+        });
+        button.setAttribute("aria-label", `${button.textContent}: ${text.textContent}`);
+        button.onclick = () => this.watch(job);
+        const item = document.createElement("li");
+        item.append(text, button);
+        return item;
+      }),
+    );
+  }
+
+  bring(id) {
+    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    find(id).scrollIntoView({ block: "start", behavior: isCalm ? "auto" : "smooth" });
+  }
+
+  fail(sentence) {
+    find("stage-error").hidden = !sentence;
+    find("stage-error").textContent = sentence ?? "";
+    if (sentence) this.bring("stage-error");
+  }
+
+  tell(sentence) {
+    find("told").textContent = sentence;
+  }
+}

@@ -1,0 +1,76 @@
+"""Videos whose panes lie side by side; the page draws them pane by pane: one clock, no drift.
+
+A browser may not play the source itself (HEVC, ProRes, AVI); a strip is H.264 with the source's
+rate and sound.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from inference.video_files import SourceFrame, SourceVideo, write_result
+
+_HEIGHT = 640  # px at most: a pane is seldom shown larger
+_LABEL = "Synthetic video, for comparison: panes "
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panes:
+    """What is shown at one moment, all of one size."""
+
+    images: list[UInt8[np.ndarray, "h w 3"]]
+    time: Fraction
+
+
+def write_strip(
+    path: Path, moments: Iterable[Panes], names: list[str], source: SourceVideo
+) -> dict[str, Any]:
+    """Write a strip.
+
+    Args:
+        path: MP4 to write.
+        moments: in order; at least one, all of one size and number of panes.
+        names: of the panes, left to right.
+        source: gives rate, colours and sound.
+
+    Returns:
+        What the page's player needs: panes, their size, number of frames, frames a second.
+    """
+    moments = iter(moments)
+    first = next(moments)
+    height, width = first.images[0].shape[:2]
+    aspect = float(source.pixel_aspect)  # the page draws square pixels
+    scale = min(1.0, _HEIGHT / height)
+    size = (_even(width * scale * aspect), _even(height * scale))
+    count = 0
+
+    def frames() -> Iterator[SourceFrame]:
+        nonlocal count
+        for moment in _chain(first, moments):
+            count += 1
+            panes = [cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in moment.images]
+            yield SourceFrame(image=np.hstack(panes), time=moment.time)
+
+    shape = replace(
+        source, height=size[1], width=size[0] * len(first.images), pixel_aspect=Fraction(1)
+    )
+    write_result(path, frames(), shape, _LABEL + " | ".join(names))
+    return {
+        "panes": names, "height": size[1], "width": size[0], "num_frames": count,
+        "fps": source.fps,
+    }  # fmt: skip
+
+
+def _chain(first: Panes, others: Iterator[Panes]) -> Iterator[Panes]:
+    yield first
+    yield from others
+
+
+def _even(length: float) -> int:
+    return max(2, round(length / 2) * 2)

@@ -1,0 +1,213 @@
+"""Files that people send, and the samples that everybody may pick.
+
+A file is refused as early as can be told: by the length it announces, by who sends it, by what the
+disk still holds; then by counting what really comes; then by looking into it (``checking.py``).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from inference.web.checking import MediaFacts, check_garment, check_video
+from inference.web.names import shown_name
+from inference.web.refusals import Refusal, not_here
+from inference.web.settings import MEGABYTE, LimitsConfig
+from inference.web.store import Store
+
+KINDS = ("video", "garment")
+_CHUNK = 1 << 20  # bytes gathered before they are written
+_CHECKS_AT_ONCE = 2
+
+
+@dataclass(kw_only=True, eq=False)
+class Upload:
+    """A file that was looked into and can be used."""
+
+    id: str
+    owner: str | None  # None: a sample, everybody's
+    kind: str  # of KINDS
+    name: str  # to show; never a path
+    path: Path
+    poster: Path  # a JPEG of it
+    facts: MediaFacts
+    used_at: float  # s since the epoch: sent, or last part of a job
+
+
+class Uploads:
+    """All files of the room.
+
+    Args:
+        store: where they lie.
+        limits: what is refused.
+        clock: seconds since the epoch; another one for tests.
+    """
+
+    def __init__(
+        self, store: Store, limits: LimitsConfig, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store, self._limits, self._clock = store, limits, clock
+        self._uploads: dict[str, Upload] = {}
+        self._coming: dict[str, str] = {}  # item -> owner of uploads being received
+        self._checks = anyio.CapacityLimiter(_CHECKS_AT_ONCE)
+
+    def get(self, upload_id: str, owner: str, kind: str | None = None) -> Upload:
+        """An upload of this person, or a sample.
+
+        Raises:
+            Refusal: there is none, it is someone else's, or of another kind.
+        """
+        upload = self._uploads.get(upload_id)
+        if upload is None or upload.owner not in (None, owner) or kind not in (None, upload.kind):
+            raise not_here()
+        return upload
+
+    def of(self, owner: str | None) -> list[Upload]:
+        """One person's uploads, or the samples (None), the oldest first."""
+        return [upload for upload in self._all() if upload.owner == owner]
+
+    async def receive(
+        self, chunks: AsyncIterator[bytes], kind: str, name: str, length: int | None, owner: str
+    ) -> Upload:
+        """Take a file in.
+
+        Args:
+            chunks: its bytes.
+            kind: of KINDS.
+            name: as the person's machine calls it; only ever shown.
+            length: bytes that were announced, if they were.
+            owner: who sends it.
+
+        Raises:
+            Refusal: too large, too long, not what it should be, or no room for it.
+        """
+        if kind not in KINDS:
+            raise Refusal("A video or a garment is expected.")
+        self._admit(kind, length, owner)
+        expected = self._limits.most_bytes(kind) if length is None else length
+        self._store.expect(expected)
+        item = self._store.new_item()
+        self._coming[item] = owner
+        is_kept = False
+        try:
+            path = self._store.path(item) / "sent"
+            await self._write(chunks, path, kind)
+            upload = await anyio.to_thread.run_sync(
+                partial(self._look_into, item, path, kind, name, owner), limiter=self._checks
+            )
+            self._uploads[item] = upload
+            is_kept = True
+            return upload
+        finally:
+            self._store.arrived(expected)
+            del self._coming[item]
+            if not is_kept:
+                self._store.remove(item)
+
+    def add_samples(self, kind: str, paths: Iterable[Path], most: int) -> list[str]:
+        """Let everybody pick these files.
+
+        Returns:
+            A sentence for each file that cannot be used.
+        """
+        refused: list[str] = []
+        for path in paths:
+            if len([upload for upload in self.of(None) if upload.kind == kind]) >= most:
+                break
+            item = self._store.new_item()
+            try:
+                self._uploads[item] = self._look_into(item, path, kind, path.name, None)
+            except Refusal as error:
+                self._store.remove(item)
+                refused.append(f"{path}: {error}")
+        return refused
+
+    def remove(self, upload: Upload) -> None:
+        """Delete a person's file; samples stay."""
+        if upload.owner is not None and self._uploads.pop(upload.id, None) is not None:
+            self._store.remove(upload.id)
+
+    def remove_expired(self, is_needed: Callable[[Upload], bool]) -> int:
+        """Delete what was last used longer ago than is kept, unless a job still needs it."""
+        oldest = self._clock() - 60 * self._limits.keep_minutes
+        expired = [
+            upload
+            for upload in self._all()
+            if upload.owner is not None and upload.used_at < oldest and not is_needed(upload)
+        ]
+        for upload in expired:
+            self.remove(upload)
+        return len(expired)
+
+    def _all(self) -> list[Upload]:
+        return list(self._uploads.values())  # at once: other threads add and remove
+
+    def _admit(self, kind: str, length: int | None, owner: str) -> None:
+        if length is not None and length > self._limits.most_bytes(kind):
+            raise self._too_large(kind, length)
+        if length == 0:
+            raise Refusal("This file is empty.", 415)
+        coming = list(self._coming.values())
+        if len(coming) >= self._limits.uploads_at_once:
+            raise Refusal("Too many files are being sent right now; try again in a moment.", 503)
+        if len(self.of(owner)) + coming.count(owner) >= self._limits.uploads_per_person:
+            raise Refusal(
+                f"You have {self._limits.uploads_per_person} files here already; delete one first.",
+                429,
+            )
+
+    async def _write(self, chunks: AsyncIterator[bytes], path: Path, kind: str) -> None:
+        count = 0
+        pending = bytearray()
+        with path.open("wb") as file:
+            while True:
+                try:
+                    chunk = await asyncio.wait_for(anext(chunks, None), self._limits.stalled_s)
+                except TimeoutError as error:
+                    raise Refusal("The file stopped coming; send it again.", 408) from error
+                if chunk is None:
+                    break
+                count += len(chunk)
+                if count > self._limits.most_bytes(kind):
+                    raise self._too_large(kind, None)
+                pending += chunk
+                if len(pending) >= _CHUNK:
+                    await anyio.to_thread.run_sync(file.write, bytes(pending))
+                    pending.clear()
+            file.write(pending)
+        if not count:
+            raise Refusal("This file is empty.", 415)
+
+    def _look_into(self, item: str, path: Path, kind: str, name: str, owner: str | None) -> Upload:
+        poster = self._store.path(item) / "poster.jpg"
+        if kind == "video":
+            facts = check_video(path, poster, self._limits)
+        else:
+            clean = self._store.path(item) / "garment.png"
+            facts = check_garment(path, clean, poster, self._limits)
+            if owner is not None:
+                path.unlink()  # it may hold where the picture was taken
+            path = clean
+        return Upload(
+            id=item, owner=owner, kind=kind, name=shown_name(name), path=path, poster=poster,
+            facts=facts, used_at=self._clock(),
+        )  # fmt: skip
+
+    def _too_large(self, kind: str, length: int | None) -> Refusal:
+        size = "more than that" if length is None else _spoken_size(length)
+        return Refusal(
+            f"This file is too large: a {kind} may have up to "
+            f"{_spoken_size(self._limits.most_bytes(kind))}, this one has {size}.",
+            413,
+        )
+
+
+def _spoken_size(num_bytes: int) -> str:
+    if num_bytes >= 1000 * MEGABYTE:
+        return f"{num_bytes / 1000 / MEGABYTE:.1f} GB"
+    return f"{num_bytes / MEGABYTE:.0f} MB" if num_bytes >= MEGABYTE else f"{num_bytes} bytes"
