@@ -97,6 +97,9 @@ train-stage3: setup ## Video, on clips [CONFIG=configs/stage3.yaml]
 tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; a list: JOBS=jobs.csv OUT=folder
 	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(JOBS),jobs='$(JOBS)') $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
 
+app: setup ## The fitting room: try-on in a browser, http://localhost:7860 [CONFIG=configs/demo/app.yaml]
+	@$(RUN) -m inference.app $(or $(CONFIG),configs/app.yaml) $(ARGS)
+
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
 	@$(RUN) -m training.evaluate configs/eval/$(or $(BENCH),synthetic).yaml $(if $(PRED),pred='$(PRED)') $(ARGS)
 
@@ -127,4 +130,4 @@ clean: ## Remove caches and build files; data/, runs/ and .venv stay
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: help setup demo curate curate-explain curate-verify curate-purge render setup-densepose setup-yolo weights caption plan pretrain \
-        train-stage1 train-stage2 train-stage3 tryon eval check test check-slow bench profile format clean
+        train-stage1 train-stage2 train-stage3 tryon app eval check test check-slow bench profile format clean

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation.perception.select import choose_perception
 from inference.pipeline import TryOnPipeline
-from inference.tryon import TryOnConfig, find_checkpoint
+from inference.tryon_config import TryOnConfig, find_checkpoint
 from inference.web.fitting import Fitting
 from inference.web.guards import is_loopback, own_names
 from inference.web.room import Room
@@ -80,20 +81,15 @@ def serve(room: Room, config: AppConfig) -> None:
         hosts=own_names(config.host, config.hosts),
         allow_addresses=not is_loopback(config.host),
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=config.host,
-            port=config.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=5,
-            limit_concurrency=200,
-        )
-    )
-    server.run()
+    uvicorn.Server(server_config(app, config.host, config.port)).run()
+
+
+def server_config(app: Starlette, host: str, port: int) -> uvicorn.Config:
+    """How the server listens: plain HTTP, no headers of proxies believed, no access log."""
+    return uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        proxy_headers=False, timeout_graceful_shutdown=5, limit_concurrency=200,
+    )  # fmt: skip
 
 
 def _pipeline(tryon: TryOnConfig, checkpoint: Path) -> TryOnPipeline:

@@ -12,6 +12,7 @@ from configs.loading import load_config
 from curation.settings import CurateConfig
 from datasets.synthetic import SyntheticConfig
 from inference.tryon import TryOnConfig
+from inference.web.settings import AppConfig
 from training.config import TrainConfig
 from training.demo import DemoConfig
 from training.evaluate import EvaluationConfig
@@ -21,6 +22,7 @@ SCHEMAS = {
     r"curate\.yaml": CurateConfig,
     r"render\.yaml": SyntheticConfig,
     r"tryon\.yaml": TryOnConfig,
+    r"app\.yaml": AppConfig,
     r"demo/demo\.yaml": DemoConfig,
     r"eval/.*\.yaml": EvaluationConfig,
     r"(base|pretrain|stage[123])\.yaml": TrainConfig,

@@ -24,7 +24,7 @@ from inference.web.refusals import Refusal
 from inference.web.settings import LimitsConfig
 
 VIDEO_CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "mpegts")
-GARMENT_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "MPO")
+GARMENT_FORMATS = ("JPEG", "PNG", "WEBP")
 _POSTER_HEIGHT = 360  # px
 _JPEG_QUALITY = 85
 _NOT_A_VIDEO = (
@@ -108,6 +108,8 @@ def check_garment(path: Path, clean: Path, poster: Path, limits: LimitsConfig) -
                 upright = ImageOps.exif_transpose(file)
                 has_alpha = "A" in upright.getbands() or "transparency" in upright.info
                 picture = upright.convert("RGBA" if has_alpha else "RGB")
+    except Refusal:
+        raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise Refusal(_NOT_A_PICTURE, 415) from error
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files

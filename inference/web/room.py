@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from datasets.parts import CATEGORIES
-from inference.web.jobs import WAITING, Job, JobQueue, Outcome, Tell, Wish
+from inference.web.queue import DONE, WAITING, Job, JobQueue, Outcome, Tell, Wish
 from inference.web.refusals import Refusal, not_here
 from inference.web.settings import LimitsConfig, SamplesConfig
 from inference.web.store import Store
@@ -17,6 +18,7 @@ _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
+@runtime_checkable
 class Fitter(Protocol):
     """Does the jobs; ``fitting.Fitting`` with a trained system."""
 
@@ -24,8 +26,8 @@ class Fitter(Protocol):
         """What makes the results."""
         ...
 
-    def work(self, job: Job, folder: Path, tell: Tell) -> Outcome:
-        """Do a job in a folder of its own."""
+    def work(self, job: Job, folder: Path, work: Path, tell: Tell) -> Outcome:
+        """Do a job; ``folder`` is for its files, ``work`` is shared with its preview."""
         ...
 
 
@@ -49,10 +51,7 @@ class Room:
         self.limits = limits
         self._store, self._fitter, self._clock = store, fitter, clock
         self.uploads = Uploads(store, limits, clock)
-        self.queue = JobQueue(
-            lambda job, tell: fitter.work(job, store.path(job.id), tell),
-            limits, self._after, clock,
-        )  # fmt: skip
+        self.queue = JobQueue(self._work, limits, self._after, clock)
 
     def close(self) -> None:
         """End all jobs and delete everything."""
@@ -79,17 +78,16 @@ class Room:
         """Take an order for a job.
 
         Args:
-            request: parsed JSON: video, garment (absent: only look), category, person, seed,
-                rights (must be true).
+            request: parsed JSON, with ``rights`` true. To look: video, category, person,
+                every_frame. To dress what was seen: preview (the job that showed it), garment,
+                seed, label.
             owner: who asks.
 
         Raises:
             Refusal: the order cannot be taken.
         """
         wish = self._read(request, owner)
-        for upload in (wish.video, wish.garment):
-            if upload is not None:
-                upload.used_at = self._clock()
+        self._use(wish)
         job = Job(id=self._store.new_item(), owner=owner, wish=wish, created_at=self._clock())
         try:
             self.queue.submit(job)
@@ -99,10 +97,10 @@ class Room:
         return job
 
     def remove_job(self, job: Job) -> None:
-        """End a job and delete what it made."""
+        """End a job and delete what it made: now, or as soon as it has noticed."""
         self.queue.cancel(job)
-        self.queue.remove(job)
-        if not job.is_active:
+        job.used_at = 0.0
+        if self.queue.remove(job):
             self._store.remove(job.id)
 
     def remove_upload(self, upload: Upload) -> None:
@@ -119,7 +117,7 @@ class Room:
 
     def leave(self, owner: str) -> None:
         """Delete all that is one person's."""
-        for job in self.queue.of(owner):
+        for job in sorted(self.queue.of(owner), key=lambda job: job.kind):  # what uses, first
             self.remove_job(job)
         for upload in self.uploads.of(owner):
             if not self.queue.needs(upload):
@@ -188,14 +186,15 @@ class Room:
             "video": wish.video.id, "video_name": wish.video.name,
             "garment": wish.garment.id if wish.garment else None,
             "garment_name": wish.garment.name if wish.garment else None,
-            "category": wish.category, "person": wish.person, "seed": wish.seed,
+            "category": wish.category, "seed": wish.seed,
+            "preview": wish.preview.id if wish.preview else None,
             "num_ahead": num_ahead, "starts_in_s": starts_in_s,
             "stage": status.stage if status else None,
             "fraction": status.fraction if status else None,
             "seconds_left": self.queue.seconds_left(job) if job.is_active else None,
             "files": {name: f"/files/{job.id}/{name}" for name in job.outcome.files},
             "facts": job.outcome.facts,
-            "removed_in_s": job.finished_at and max(0.0, job.finished_at + keep_s - self._clock()),
+            "removed_in_s": max(0.0, job.used_at + keep_s - self._clock()),
         }  # fmt: skip
 
     def _read(self, request: Any, owner: str) -> Wish:
@@ -203,28 +202,51 @@ class Room:
             raise Refusal("A JSON object is expected.")
         if request.get("rights") is not True:
             raise rights_needed()
-        category = request.get("category", "upper")
-        if category not in CATEGORIES:
-            raise Refusal(f"The category must be one of {', '.join(CATEGORIES)}.")
-        person, seed = request.get("person"), request.get("seed", 0)
-        if person is not None and (type(person) is not int or person < 0):
-            raise Refusal("The person must be a number of the preview.")
+        if request.get("garment") is None:
+            return self._read_look(request, owner)
+        seed = request.get("seed", 0)
         if type(seed) is not int or not 0 <= seed <= _MOST_SEED:
             raise Refusal(f"The seed must be a whole number from 0 to {_MOST_SEED}.")
-        garment = request.get("garment")
-        return Wish(
-            video=self.uploads.get(str(request.get("video")), owner, "video"),
-            garment=None if garment is None else self.uploads.get(str(garment), owner, "garment"),
-            category=category,
-            person=person,
+        preview = self.queue.get(str(request.get("preview")), owner)
+        if preview.kind != "look" or preview.state != DONE:
+            raise Refusal("Look at the preview first.", 409)
+        self.uploads.get(preview.wish.video.id, owner, "video")  # it may be gone
+        return replace(
+            preview.wish,
+            preview=preview,
+            person=preview.outcome.facts["person"],
+            garment=self.uploads.get(str(request["garment"]), owner, "garment"),
             seed=seed,
+            is_labelled=request.get("label") is True,
         )
 
+    def _read_look(self, request: dict[str, Any], owner: str) -> Wish:
+        category, person = request.get("category", "upper"), request.get("person")
+        if category not in CATEGORIES:
+            raise Refusal(f"The category must be one of {', '.join(CATEGORIES)}.")
+        if person is not None and (type(person) is not int or person < 0):
+            raise Refusal("The person must be a number of the preview.")
+        return Wish(
+            video=self.uploads.get(str(request.get("video")), owner, "video"),
+            category=category,
+            person=person,
+            every_frame=request.get("every_frame") is True,
+        )
+
+    def _work(self, job: Job, tell: Tell) -> Outcome:
+        base = job.wish.preview or job
+        work = self._store.path(base.id) / "work"
+        return self._fitter.work(job, self._store.path(job.id), work, tell)
+
+    def _use(self, wish: Wish) -> None:
+        """What a job needs is kept from now on, unless it was told to go."""
+        for thing in (wish.video, wish.garment, wish.preview):
+            if thing is not None and thing.used_at:
+                thing.used_at = self._clock()
+
     def _after(self, job: Job) -> None:
-        """A job has ended: what it used is kept from now on; what it half made is not."""
-        for upload in (job.wish.video, job.wish.garment):
-            if upload is not None and upload.used_at:
-                upload.used_at = self._clock()
+        """A job has ended; what it half made goes."""
+        self._use(job.wish)
         if not job.outcome.files:
             self._store.remove(job.id)
 

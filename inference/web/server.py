@@ -44,7 +44,9 @@ _SWEEP_S = 20.0
 _logger = logging.getLogger(__name__)
 
 
-def build_app(room: Room, hosts: Iterable[str] = ("localhost",), allow_addresses: bool = False):
+def build_app(
+    room: Room, hosts: Iterable[str] = ("localhost",), allow_addresses: bool = False
+) -> Starlette:
     """The server's ASGI application; closes the room when it stops.
 
     Args:

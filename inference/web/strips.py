@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from inference.video_files import SourceFrame, SourceVideo, write_result
+from inference.result_files import write_result
+from inference.video_files import SourceFrame, SourceVideo
 
 _HEIGHT = 640  # px at most: a pane is seldom shown larger
-_LABEL = "Synthetic video, for comparison: panes "
+_COMMENT = "Partly synthetic, to be looked at beside its source: "
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,7 +61,7 @@ def write_strip(
     shape = replace(
         source, height=size[1], width=size[0] * len(first.images), pixel_aspect=Fraction(1)
     )
-    write_result(path, frames(), shape, _LABEL + " | ".join(names))
+    write_result(path, frames(), shape, {"comment": _COMMENT + " | ".join(names)})
     return {
         "panes": names, "height": size[1], "width": size[0], "num_frames": count,
         "fps": source.fps,

@@ -208,6 +208,10 @@ class Uploads:
 
 
 def _spoken_size(num_bytes: int) -> str:
-    if num_bytes >= 1000 * MEGABYTE:
-        return f"{num_bytes / 1000 / MEGABYTE:.1f} GB"
-    return f"{num_bytes / MEGABYTE:.0f} MB" if num_bytes >= MEGABYTE else f"{num_bytes} bytes"
+    for name, unit in (("GB", 1000 * MEGABYTE), ("MB", MEGABYTE)):
+        if num_bytes >= unit:
+            number = (
+                f"{num_bytes / unit:.1f}" if num_bytes < 10 * unit else f"{num_bytes / unit:.0f}"
+            )
+            return f"{number.removesuffix('.0')} {name}"
+    return f"{num_bytes} bytes"

@@ -42,6 +42,7 @@ function refresh() {
       ? "A preview first: painting takes much longer."
       : "Choose a video to see what will be painted.";
   find("dress").disabled = !rights.checked || !garment.choice || !stage.preview || isBusy;
+  find("every").disabled = !rights.checked || isBusy;
   find("dress").textContent = garment.choice ? "Put the garment on" : "Choose a garment first";
   sessionStorage.setItem("order", JSON.stringify({
     rights: rights.checked, video: video.choice?.id, garment: garment.choice?.id, category: category(),
@@ -52,9 +53,7 @@ async function submit(order) {
   isAsking = true;
   refresh();
   try {
-    const job = await submitJob({
-      rights: rights.checked, video: video.choice.id, category: category(), person, ...order,
-    });
+    const job = await submitJob({ rights: rights.checked, ...order });
     isAsking = false;
     stage.watch(job);
     stage.bring("progress");
@@ -65,8 +64,15 @@ async function submit(order) {
   }
 }
 
-const look = () => submit({});
-const dress = () => submit({ garment: garment.choice.id, seed: Number(find("seed").value) || 0 });
+const look = (more = {}) =>
+  submit({ video: video.choice.id, category: category(), person, ...more });
+const dress = () =>
+  submit({
+    preview: stage.preview.id,
+    garment: garment.choice.id,
+    seed: Number(find("seed").value) || 0,
+    label: find("label").checked,
+  });
 
 function restore(room) {
   const kept = JSON.parse(sessionStorage.getItem("order") ?? "{}");
@@ -113,6 +119,7 @@ find("order").onsubmit = (event) => {
   look();
 };
 find("dress").onclick = dress;
+find("every").onclick = () => look({ every_frame: true, person: stage.preview.facts.person });
 find("leave").onclick = async () => {
   try {
     await leaveRoom();

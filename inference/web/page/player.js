@@ -22,7 +22,7 @@ function element(name, properties = {}, ...children) {
 }
 
 export class Player {
-  // facts: { panes: [names], height, width, num_frames, fps }; canWipe: two panes over each other
+  // facts: { panes: [names], height, width, num_frames, fps, has_sound, isSlides }; canWipe: two panes over each other
   constructor(root, { canWipe = false } = {}) {
     this.root = root;
     this.canWipe = canWipe;
@@ -81,6 +81,7 @@ export class Player {
 
   open(src, facts, { play = true } = {}) {
     this.facts = facts;
+    this.sound.hidden = !facts.has_sound;
     this.slider.max = facts.num_frames - 1;
     this.canvases = facts.panes.map((name) => {
       const canvas = element("canvas", { width: facts.width, height: facts.height });
@@ -141,7 +142,9 @@ export class Player {
 
   show(frame) {
     const { num_frames: count, fps } = this.facts;
-    const text = `${(frame / fps).toFixed(1)} / ${(count / fps).toFixed(1)} s`;
+    const text = this.facts.isSlides
+      ? `${frame + 1} of ${count}`
+      : `${(frame / fps).toFixed(1)} / ${(count / fps).toFixed(1)} s`;
     this.slider.value = frame;
     this.slider.setAttribute("aria-valuetext", `frame ${frame + 1} of ${count}`);
     this.output.textContent = text;

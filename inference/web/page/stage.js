@@ -111,24 +111,28 @@ export class Stage {
     find("preview").hidden = false;
     const missed = facts.num_without_person;
     find("preview-note").textContent =
-      `The tinted area of the ${CATEGORIES[job.category]} is painted anew; the rest stays as it is.` +
+      (facts.every_frame ? "" : "A few moments of your video. ") +
+      `The tinted area (${CATEGORIES[job.category]}) is painted anew, the rest stays as it is.` +
       (missed ? ` In ${missed} of ${facts.player.num_frames} frames nobody was found; they stay too.` : "");
-    this.showPeople(facts.people ?? [], facts.person);
-    this.players.look.open(job.files["preview.mp4"], facts.player);
+    find("every").hidden = facts.every_frame;
+    this.showPeople(job);
+    this.players.look.open(job.files["preview.mp4"], { ...facts.player, isSlides: !facts.every_frame });
     this.bring("preview");
     this.tell("The preview is ready.");
   }
 
-  showPeople(people, chosen) {
+  showPeople(job) {
+    const { people, person: chosen } = job.facts;
     find("people").hidden = people.length < 2;
     find("people").querySelector(".tiles").replaceChildren(
       ...people.map((person) => {
         const tile = Object.assign(document.createElement("button"), { type: "button", className: "tile" });
-        const picture = Object.assign(document.createElement("img"), { src: person.picture, alt: "" });
-        const label = Object.assign(document.createElement("span"), { textContent: `Person ${person.id}` });
+        const picture = document.createElement("img");
+        Object.assign(picture, { src: job.files[`person-${person}.jpg`], alt: "" });
+        const label = Object.assign(document.createElement("span"), { textContent: `Person ${person}` });
         tile.append(picture, label);
-        tile.setAttribute("aria-pressed", String(person.id === chosen));
-        tile.onclick = () => person.id !== chosen && this.onPerson(person.id);
+        tile.setAttribute("aria-pressed", String(person === chosen));
+        tile.onclick = () => person !== chosen && this.onPerson(person);
         return tile;
       }),
     );

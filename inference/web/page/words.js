@@ -11,8 +11,10 @@ export function spokenTime(seconds) {
 }
 
 export function spokenSize(bytes) {
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
-  return bytes >= 1e6 ? `${Math.round(bytes / 1e6)} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+  for (const [name, unit] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+    if (bytes >= unit) return `${Number((bytes / unit).toFixed(bytes < 10 * unit ? 1 : 0))} ${name}`;
+  }
+  return `${bytes} bytes`;
 }
 
 export function spokenFacts(upload) {

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
+from inference.progress import Cancelled, Status
 from inference.web.refusals import Refusal, not_here
 from inference.web.settings import LimitsConfig
 from inference.web.uploads import Upload
@@ -28,28 +29,18 @@ _NO_MEMORY = "This server has too little memory for this video. Try a shorter or
 _logger = logging.getLogger(__name__)
 
 
-class Cancelled(Exception):  # noqa: N818 (a state, not an error)
-    """Raised within a job that shall end."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a person asked for: a preview of the conditions, or the whole thing."""
+    """What a person asked for: to see the conditions, or a garment put on in what was seen."""
 
     video: Upload
-    garment: Upload | None  # None: only look
     category: str
-    person: int | None  # None: the main one
+    person: int | None = None  # number; None: the main one
+    every_frame: bool = False  # of the conditions; False: some, quickly
+    garment: Upload | None = None  # None: only look
+    preview: "Job | None" = None  # of which look it is to be painted
     seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """Where a running job is."""
-
-    stage: str  # what is being done, for a person to read
-    fraction: float | None  # of the whole job, 0..1; None: not known yet
-    seconds_left: float | None  # likewise
+    is_labelled: bool = False  # a visible label in every frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +63,7 @@ class Job:
     status: Status | None = None
     error: str | None = None
     started_at: float | None = None
-    finished_at: float | None = None
+    used_at: float = 0.0  # when it ended, or was last painted from
     outcome: Outcome = field(default_factory=lambda: Outcome(files={}, facts={}))
     is_cancelled: bool = False  # wished for; the state follows
 
@@ -82,13 +73,19 @@ class Job:
         return "look" if self.wish.garment is None else "dress"
 
     @property
+    def number(self) -> str:
+        """Enough of the id to find it in the log, too little to ask for it."""
+        return self.id[:8]
+
+    @property
     def is_active(self) -> bool:
         """Waiting or running."""
         return self.state in ACTIVE
 
-    def needs(self, upload: Upload) -> bool:
-        """The upload must stay for it."""
-        return self.is_active and upload in (self.wish.video, self.wish.garment)
+    def needs(self, thing: "Upload | Job") -> bool:
+        """An upload or a preview must stay for it."""
+        wish = self.wish
+        return self.is_active and thing in (wish.video, wish.garment, wish.preview)
 
 
 Tell = Callable[[Status], None]
@@ -165,29 +162,31 @@ class JobQueue:
         with self._changed:
             return [job for job in self._jobs.values() if job.owner == owner]
 
-    def needs(self, upload: Upload) -> bool:
-        """A job that waits or runs uses this file."""
+    def needs(self, thing: Upload | Job) -> bool:
+        """A job that waits or runs uses this file or preview."""
         with self._changed:
-            return any(job.needs(upload) for job in self._jobs.values())
+            return any(job.needs(thing) for job in self._jobs.values())
 
     def cancel(self, job: Job) -> None:
         """End a job: at once if it waits, at its next message if it runs."""
         with self._changed:
             self._cancel(job)
 
-    def remove(self, job: Job) -> None:
-        """Forget a job that has ended; its files are the caller's to delete."""
+    def remove(self, job: Job) -> bool:
+        """Forget a job that has ended and that nothing needs; its files are the caller's."""
         with self._changed:
-            if not job.is_active:
+            is_removed = not job.is_active and not self.needs(job)
+            if is_removed:
                 self._jobs.pop(job.id, None)
+        return is_removed
 
     def take_expired(self) -> list[Job]:
-        """Forget jobs that ended longer ago than is kept, and return them."""
+        """Forget jobs that were last of use longer ago than is kept, and return them."""
         oldest = self._clock() - 60 * self._limits.keep_minutes
         with self._changed:
             expired = [
                 job for job in self._jobs.values()
-                if job.finished_at is not None and job.finished_at < oldest
+                if not job.is_active and job.used_at < oldest and not self.needs(job)
             ]  # fmt: skip
             for job in expired:
                 del self._jobs[job.id]
@@ -272,10 +271,10 @@ class JobQueue:
         except UserError as error:
             self._end(job, FAILED, getattr(error, "plain", str(error)))
         except MemoryError:
-            _logger.exception("job %s: out of memory", job.id[:8])
+            _logger.exception("job %s: out of memory", job.number)
             self._end(job, FAILED, _NO_MEMORY)
         except Exception as error:
-            _logger.exception("job %s failed", job.id[:8])
+            _logger.exception("job %s failed", job.number)
             is_memory = "out of memory" in str(error)  # torch: of a GPU, without importing it here
             self._end(job, FAILED, _NO_MEMORY if is_memory else _FAULT)
 
@@ -286,7 +285,7 @@ class JobQueue:
 
     def _end(self, job: Job, state: str, error: str | None = None) -> None:
         with self._changed:
-            job.state, job.error, job.finished_at = state, error, self._clock()
+            job.state, job.error, job.used_at = state, error, self._clock()
             job.status = None
             owners = {other.owner for other in self._jobs.values()}
             self._served = {who: turn for who, turn in self._served.items() if who in owners}

@@ -1,0 +1,143 @@
+"""A fitting room in a temporary folder, and visitors of it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import uvicorn
+from PIL import Image
+from starlette.testclient import TestClient
+from tryon_fixtures import colour_perception, write_garment, write_video
+from waiting import until
+
+from inference.app import server_config
+from inference.painter import Painter
+from inference.pipeline import TryOnPipeline
+from inference.progress import Status
+from inference.solvers import SamplerConfig
+from inference.web.fitting import Fitting
+from inference.web.queue import Outcome
+from inference.web.room import Room
+from inference.web.server import RIGHTS_HEADER, build_app
+from inference.web.settings import LimitsConfig
+from inference.web.store import Store
+
+SENT = {RIGHTS_HEADER: "yes"}
+
+
+class SlowTailor:
+    """A fitter whose jobs wait at each message until the test lets them go on."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+        self.started: list[str] = []
+        self.fault: Exception | None = None
+
+    def about(self):
+        return {"checkpoint": "none", "step": "0", "sampler": "none", "device": "none"}
+
+    def work(self, job, folder, work, tell):
+        self.started.append(job.id)
+        tell(Status(stage="Painting", done=1, total=4, fraction=0.25, seconds_left=30.0))
+        while not self.may_go_on.wait(0.005):
+            tell(Status(stage="Painting", done=1, total=4, fraction=0.25, seconds_left=30.0))
+        if self.fault is not None:
+            raise self.fault
+        (folder / "result.mp4").write_bytes(b"what came out")
+        return Outcome(files={"result.mp4": folder / "result.mp4"}, facts={"person": 1})
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory) -> Path:
+    """video.mp4, empty_room.mp4, garment.png, text.jpg, picture.jpg."""
+    folder = tmp_path_factory.mktemp("media")
+    write_video(folder / "video.mp4", people=[True] * 6)
+    write_video(folder / "empty_room.mp4", people=[False] * 4)
+    write_garment(folder / "garment.png")
+    (folder / "text.jpg").write_text("this is no picture\n" * 20)
+    Image.new("RGB", (90, 120), (200, 30, 40)).save(folder / "picture.jpg")
+    return folder
+
+
+@pytest.fixture
+def tailor() -> Iterator[SlowTailor]:
+    slow = SlowTailor()
+    yield slow
+    slow.may_go_on.set()
+
+
+@pytest.fixture
+def real_fitter(tiny_system) -> Fitting:
+    sampler = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
+    painter = Painter(tiny_system, "cpu", sampler)
+    return Fitting(TryOnPipeline(painter, colour_perception(), {"model": "tiny", "step": 0}))
+
+
+@pytest.fixture
+def open_room(tmp_path) -> Iterator[Callable[..., Room]]:
+    """Opens rooms with other limits; closes them at the end."""
+    with ExitStack() as rooms:
+
+        def open_one(fitter, folder="room", clock=None, **limits) -> Room:
+            config = LimitsConfig(**{"free_gb": 0.0, "video_mb": 1, "garment_mb": 1, **limits})
+            store = Store(tmp_path / folder, config)
+            room = Room(store, config, fitter, *([clock] if clock else []))
+            rooms.callback(room.close)
+            return room
+
+        yield open_one
+
+
+@pytest.fixture
+def visit() -> Iterator[Callable[..., TestClient]]:
+    """A browser with a cookie of its own; all of a test share one running server a room."""
+    with ExitStack() as clients:
+        first: dict[Room, TestClient] = {}
+
+        def visit_one(room: Room) -> TestClient:
+            if room in first:
+                client = TestClient(first[room].app, base_url="http://localhost")
+                client.portal = first[room].portal
+            else:
+                client = TestClient(build_app(room), base_url="http://localhost")
+                first[room] = clients.enter_context(client)
+            assert client.get("/").status_code == 200
+            return client
+
+        yield visit_one
+
+
+@pytest.fixture
+def send(media) -> Callable:
+    """Sends a file of ``media``, or bytes, under a name; returns the answer."""
+
+    def send_one(client, kind, content, name=None, **options):
+        data = content if not isinstance(content, str) else (media / content).read_bytes()
+        given = content if isinstance(content, str) else "sent"
+        query = {"kind": kind, "name": given if name is None else name}
+        return client.post("/api/uploads", params=query, content=data, headers=SENT, **options)
+
+    return send_one
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Room], int]]:
+    """Serves rooms at a real port of this machine; returns the port."""
+    with ExitStack() as servers:
+
+        def serve_one(room: Room) -> int:
+            server = uvicorn.Server(server_config(build_app(room), "127.0.0.1", 0))
+            thread = threading.Thread(target=server.run)
+            thread.start()
+
+            def stop() -> None:
+                server.should_exit = True
+                thread.join()
+
+            servers.callback(stop)
+            until(lambda: server.started)
+            return server.servers[0].sockets[0].getsockname()[1]
+
+        yield serve_one

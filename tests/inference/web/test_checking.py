@@ -1,0 +1,149 @@
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from tryon_fixtures import write_video
+
+from inference.web.checking import check_garment, check_video
+from inference.web.refusals import Refusal
+from inference.web.settings import LimitsConfig
+
+
+def read(path):
+    with Image.open(path) as file:
+        file.load()
+        return file
+
+
+def look_at_video(path, **limits):
+    return check_video(path, path.with_name("poster.jpg"), LimitsConfig(**limits))
+
+
+def look_at_garment(path, **limits):
+    folder = path.parent
+    clean, poster = folder / "clean.png", folder / "poster.jpg"
+    return check_garment(path, clean, poster, LimitsConfig(**limits))
+
+
+def test_a_video_is_known_by_its_content_whatever_its_name_says(tmp_path):
+    write_video(tmp_path / "v.mp4", people=[True] * 5)
+    (tmp_path / "v.mp4").rename(tmp_path / "sent.txt")
+    facts = look_at_video(tmp_path / "sent.txt")
+    assert (facts.height, facts.width, facts.num_frames, facts.fps) == (120, 160, 5, 10.0)
+    assert facts.duration_s == pytest.approx(0.5)
+    assert read(tmp_path / "poster.jpg").size == (160, 120)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not a video",
+        b"",
+        b"\x00" * 5000,
+        # playlists would make FFmpeg open other files of this machine
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile 'v.mp4'\n",
+        b"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'></MPD>",
+    ],
+)
+def test_what_is_no_video_gets_one_sentence(tmp_path, content):
+    write_video(tmp_path / "v.mp4", people=[True] * 3)
+    (tmp_path / "sent").write_bytes(content)
+    with pytest.raises(Refusal, match="no video that can be read") as refusal:
+        look_at_video(tmp_path / "sent")
+    assert refusal.value.status == 415
+    assert str(tmp_path) not in str(refusal.value)
+
+
+def test_a_picture_and_a_song_are_no_videos(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "sent.png")
+    with pytest.raises(Refusal, match="no video that can be read"):
+        look_at_video(tmp_path / "sent.png")
+    with av.open(str(tmp_path / "song.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), "fltp", "mono")
+        frame.rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(Refusal, match="only sound"):
+        look_at_video(tmp_path / "song.mp4")
+    write_video(tmp_path / "still.mp4", people=[True])
+    with pytest.raises(Refusal, match="single picture"):
+        look_at_video(tmp_path / "still.mp4")
+
+
+def test_too_long_too_large_and_too_many_frames_are_refused_with_the_numbers(tmp_path):
+    path = write_video(tmp_path / "v.mp4", people=[True] * 30)
+    with pytest.raises(Refusal, match="3 seconds long; up to 1 seconds are taken"):
+        look_at_video(path, video_s=1.0)
+    with pytest.raises(Refusal, match="160 x 120 pixels; sides of up to 100"):
+        look_at_video(path, video_side=100)
+    with pytest.raises(Refusal, match="more than 20 frames"):
+        look_at_video(path, video_frames=20)
+
+
+def test_a_header_that_lies_about_the_length_does_not_help(tmp_path):
+    content = bytearray(write_video(tmp_path / "v.mp4", people=[True] * 30).read_bytes())
+    for box in (b"mvhd", b"tkhd", b"mdhd"):  # durations, to zero
+        at = content.find(box)
+        assert at > 0
+        duration = at + (24 if box == b"tkhd" else 20)
+        content[duration : duration + 4] = bytes(4)
+    (tmp_path / "lying").write_bytes(content)
+    with pytest.raises(Refusal, match="up to 1 seconds are taken"):
+        look_at_video(tmp_path / "lying", video_s=1.0)
+
+
+def test_a_garment_is_written_anew_without_where_it_was_taken(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    exif[0x0112] = 6  # lies on its side
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 0.0)
+    Image.new("RGB", (80, 60), (9, 90, 200)).save(tmp_path / "sent", "JPEG", exif=exif)
+    facts = look_at_garment(tmp_path / "sent")
+    assert (facts.height, facts.width) == (80, 60)
+    clean = read(tmp_path / "clean.png")
+    assert clean.size == (60, 80)
+    assert not dict(clean.getexif())
+    assert b"a camera" not in (tmp_path / "clean.png").read_bytes()
+
+
+def test_transparency_of_a_garment_is_kept(tmp_path):
+    picture = Image.new("RGBA", (40, 40), (200, 0, 0, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 20, 40))
+    picture.save(tmp_path / "sent", "PNG")
+    look_at_garment(tmp_path / "sent")
+    alpha = np.asarray(read(tmp_path / "clean.png"))[..., 3]
+    assert (alpha[:, :20] == 0).all()
+    assert (alpha[:, 20:] == 255).all()
+    assert np.asarray(read(tmp_path / "poster.jpg"))[20, 5].min() > 240  # on white
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"plain text " * 50, "no picture that can be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture that can be read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that can be read"),
+        (b"\x89PNG\r\n\x1a\n" + b"\x00" * 60, "no picture that can be read"),
+    ],
+)
+def test_what_is_no_picture_gets_one_sentence(tmp_path, content, sentence):
+    (tmp_path / "sent").write_bytes(content)
+    with pytest.raises(Refusal, match=sentence):
+        look_at_garment(tmp_path / "sent")
+
+
+def test_a_cut_off_picture_a_bomb_and_a_speck_are_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.png")
+    content = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "half").write_bytes(content[: len(content) // 2])
+    with pytest.raises(Refusal, match="this one is damaged"):
+        look_at_garment(tmp_path / "half")
+    Image.new("1", (6000, 6000)).save(tmp_path / "bomb", "PNG")  # 5 kB, 36 megapixels
+    with pytest.raises(Refusal, match="36 megapixels; up to 10"):
+        look_at_garment(tmp_path / "bomb", garment_megapixels=10)
+    Image.new("RGB", (4, 4)).save(tmp_path / "speck", "PNG")
+    with pytest.raises(Refusal, match="4 x 4 pixels small"):
+        look_at_garment(tmp_path / "speck")

@@ -1,0 +1,87 @@
+import io
+
+import av
+import pytest
+from waiting import until
+
+from inference.video_files import open_video
+
+
+@pytest.fixture
+def client(open_room, real_fitter, visit):
+    return visit(open_room(real_fitter))
+
+
+def state_of(client, job):
+    return client.get(f"/api/jobs/{job['id']}").json()["state"]
+
+
+def run(client, **order):
+    job = client.post("/api/jobs", json={"rights": True, **order}).json()
+    until(
+        lambda: client.get(f"/api/jobs/{job['id']}").json()["state"] not in ("waiting", "running")
+    )
+    return client.get(f"/api/jobs/{job['id']}").json()
+
+
+def frames_of(content):
+    with av.open(io.BytesIO(content)) as container:
+        return container.metadata, [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+
+
+def test_a_preview_then_the_garment_then_a_video_to_take_home(client, send, tmp_path):
+    video = send(client, "video", "video.mp4", name="Dance of Anna.mp4").json()["id"]
+    garment = send(client, "garment", "garment.png", name="blue.png").json()["id"]
+    look = run(client, video=video, category="upper")
+    assert (look["state"], look["error"]) == ("done", None)
+    facts = look["facts"]
+    assert facts["person"] == 1
+    assert facts["people"] == [1]
+    assert facts["player"]["panes"] == ["your video", "will be painted", "DensePose"]
+    assert client.get(look["files"]["person-1.jpg"]).headers["content-type"] == "image/jpeg"
+    preview = client.get(look["files"]["preview.mp4"])
+    assert preview.headers["content-type"] == "video/mp4"
+    _, shown = frames_of(preview.content)
+    assert len(shown) == facts["player"]["num_frames"]
+    assert shown[0].shape[:2] == (facts["player"]["height"], 3 * facts["player"]["width"])
+
+    dressed = run(client, preview=look["id"], garment=garment, seed=3, label=True)
+    assert (dressed["state"], dressed["error"], dressed["seed"]) == ("done", None, 3)
+    answer = client.get(dressed["files"]["result.mp4"])
+    disposition = answer.headers["content-disposition"]
+    assert disposition == 'attachment; filename="Dance-of-Anna-in-blue.mp4"'
+    metadata, frames = frames_of(answer.content)
+    assert len(frames) == 6
+    assert frames[0].shape == (120, 160, 3)
+    assert metadata["comment"].startswith("Synthetic video")
+    assert "Dance of Anna.mp4" in metadata["description"]
+    (tmp_path / "result.mp4").write_bytes(answer.content)
+    assert open_video(tmp_path / "result.mp4").fps == 10.0
+    _, compared = frames_of(client.get(dressed["files"]["comparison.mp4"]).content)
+    assert len(compared) == 6
+    assert compared[0].shape == (120, 320, 3)
+    part = client.get(dressed["files"]["result.mp4"], headers={"range": "bytes=0-99"})
+    assert (part.status_code, len(part.content)) == (206, 100)  # a player seeks
+
+
+def test_every_frame_can_be_seen_before_painting(client, send):
+    video = send(client, "video", "video.mp4").json()["id"]
+    look = run(client, video=video, category="upper", every_frame=True)
+    assert look["facts"]["player"]["num_frames"] == 6
+    assert look["facts"]["num_without_person"] == 0
+
+
+def test_a_video_without_a_person_gets_a_sentence_and_the_server_stays_up(client, send):
+    video = send(client, "video", "empty_room.mp4").json()["id"]
+    look = run(client, video=video)
+    assert look["state"] == "failed"
+    assert look["error"].startswith("No person was found in this video.")
+    assert look["files"] == {}
+    assert run(client, video=send(client, "video", "video.mp4").json()["id"])["state"] == "done"
+
+
+def test_a_person_who_is_not_there_gets_a_sentence_without_our_paths(client, send):
+    video = send(client, "video", "video.mp4").json()["id"]
+    look = run(client, video=video, person=7)
+    assert look["state"] == "failed"
+    assert look["error"] == "Person=7; video.mp4 shows 1"
