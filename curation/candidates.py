@@ -21,6 +21,7 @@ from curation.stages.people import (
     PASSES,
     TWO_PEOPLE,
     PeopleConfig,
+    PeopleVerdicts,
     judge_samples,
     passing_runs,
 )
@@ -76,7 +77,6 @@ def find_candidates(
         canonical: size and rate of the clips to be made.
     """
     assert signals.samples is not None, "the first pass ran the detector"
-    verdicts, counts = judge_samples(signals.samples, selection.people)
     base = replace(
         base,
         source_height=signals.height,
@@ -86,7 +86,7 @@ def find_candidates(
     scenes = find_scenes(signals, selection.shots)
     outcomes: list[Candidate | Reject] = []
     for scene in scenes:
-        outcomes += _judge_scene(base, scene, signals, verdicts, counts, selection, canonical)
+        outcomes += _judge_scene(base, scene, signals, selection, canonical)
     return outcomes
 
 
@@ -94,17 +94,16 @@ def _judge_scene(
     base: Clip,
     scene: Scene,
     signals: Signals,
-    verdicts: np.ndarray,
-    counts: np.ndarray,
     selection: SelectionConfig,
     canonical: CanonicalConfig,
 ) -> list[Candidate | Reject]:
     assert signals.samples is not None
     quality = selection.quality
     span = _trim(scene, signals, quality.trim_frames)
-    times = signals.samples.times_s
-    inside = (times >= span[0] - 1e-6) & (times < span[1] - 1e-6)
-    num_people = int(counts[inside].max(initial=0)) if inside.any() else None
+    people = judge_samples(
+        signals.samples, selection.people, span=span, aspect=signals.width / signals.height
+    )
+    num_people = int(people.counts.max()) if len(people.counts) else None
     clip = replace(
         base,
         scene_start_s=scene.start_s,
@@ -123,35 +122,31 @@ def _judge_scene(
         evidence = {"longest_moving_s": longest_s, "min_duration_s": quality.min_duration_s}
         return [Reject(clip=clip, code="frozen", evidence=evidence)]
     stretches = [
-        run for piece in pieces for run in passing_runs(times, verdicts, *piece, selection.people)
+        run
+        for piece in pieces
+        for codes in people.codes_by_person()
+        for run in passing_runs(people.times_s, codes, *piece, selection.people)
     ]
     stretches.sort(key=lambda stretch: stretch[0] - stretch[1])
     long_enough = [s for s in stretches if s[1] - s[0] >= quality.min_duration_s]
     if not long_enough:
-        return [_refuse_people(clip, verdicts[inside], counts[inside], stretches, quality)]
+        return [_refuse_people(clip, people, stretches, quality)]
     chosen = long_enough[:1] if selection.stretches == "longest" else sorted(long_enough)
     parts = [part for stretch in chosen for part in split_long(stretch, quality)]
-    return [_judge_part(clip, part, signals, verdicts, selection, canonical) for part in parts]
+    return [_judge_part(clip, part, signals, people, selection, canonical) for part in parts]
 
 
 def _refuse_people(
-    clip: Clip,
-    verdicts: np.ndarray,
-    counts: np.ndarray,
-    stretches: list[Span],
-    quality: QualityConfig,
+    clip: Clip, people: PeopleVerdicts, stretches: list[Span], quality: QualityConfig
 ) -> Reject:
-    seen = {code: int((verdicts == number).sum()) for number, code in CODES.items()}
     evidence: dict[str, Any] = {
-        "samples": len(verdicts),
-        "passing_samples": int((verdicts == PASSES).sum()),
-        **{f"{code}_samples": count for code, count in seen.items()},
-        "num_people": int(counts.max(initial=0)),
+        **people.evidence(),
         "longest_stretch_s": stretches[0][1] - stretches[0][0] if stretches else 0.0,
         "min_duration_s": quality.min_duration_s,
     }
-    if not len(verdicts):
+    if not len(people.codes):
         return Reject(clip=clip, code="too_short", evidence=evidence)
+    seen = {code: int((people.codes == number).sum()) for number, code in CODES.items()}
     # a second person explains the loss of a scene, however few samples show him
     code = CODES[TWO_PEOPLE] if seen[CODES[TWO_PEOPLE]] else max(seen, key=lambda c: seen[c])
     return Reject(clip=clip, code=code, evidence=evidence)
@@ -161,7 +156,7 @@ def _judge_part(
     clip: Clip,
     part: Span,
     signals: Signals,
-    verdicts: np.ndarray,
+    people: PeopleVerdicts,
     selection: SelectionConfig,
     canonical: CanonicalConfig,
 ) -> Candidate | Reject:
@@ -171,7 +166,7 @@ def _judge_part(
     refused = refuse_span(signals, part, selection.quality)
     if refused is not None:
         return Reject(clip=clip, code=refused[0], evidence=refused[1])
-    person = _reach_of_person(signals, part, verdicts)
+    person = _reach_of_person(signals, part, people)
     person_height = person[3] - person[1]
     if person_height < canonical.min_person_height:
         evidence = {"height": person_height, "min_person_height": canonical.min_person_height}
@@ -212,14 +207,12 @@ def _snap(signals: Signals, span: Span) -> Span:
     return float(times[start]), float(times[min(end, len(times) - 1)])
 
 
-def _reach_of_person(signals: Signals, span: Span, verdicts: np.ndarray) -> Box:
+def _reach_of_person(signals: Signals, span: Span, people: PeopleVerdicts) -> Box:
     """Left, top, right, bottom of the main person over a stretch, in source pixels."""
-    samples = signals.samples
-    assert samples is not None
-    inside = (samples.times_s >= span[0] - 1e-6) & (samples.times_s <= span[1] + 1e-6)
-    chosen = np.flatnonzero(inside & (verdicts == PASSES))
-    starts = np.cumsum(samples.num_people) - samples.num_people
-    boxes = np.clip(samples.boxes[starts[chosen]], 0.0, 1.0)
+    assert signals.samples is not None
+    inside = (people.times_s >= span[0] - 1e-6) & (people.times_s <= span[1] + 1e-6)
+    rows = people.main_rows[inside & (people.codes == PASSES)]
+    boxes = np.clip(signals.samples.boxes[rows], 0.0, 1.0)
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     return (
         float(low[0] * signals.width),

@@ -13,7 +13,7 @@ from curation.ledger import ClipRow, SourceRow
 from curation.shards import PackedClip, ShardsConfig, split_of
 from curation.stages.duplicates import DuplicatesConfig, Fingerprint, find_clusters, unpack_hashes
 
-PRIVATE_FIELDS = ("hashes", "request", "num_people", "split", "shares")
+PRIVATE_FIELDS = ("hashes", "request", "num_people", "split", "shares", "seconds")
 """Fields of a stored record that a sample's json does not carry, or carries elsewhere."""
 
 

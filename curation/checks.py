@@ -192,38 +192,42 @@ def _people_checks(
     """The detector's samples inside the stretch, judged with today's thresholds."""
     people, samples = config.selection.people, signals.samples
     assert samples is not None
-    verdicts, counts = judge_samples(samples, people)
-    inside = np.flatnonzero(
-        (samples.times_s >= span[0] - 1e-6) & (samples.times_s < span[1] - 1e-6)
-    )
+    verdicts = judge_samples(samples, people, span=span, aspect=signals.width / signals.height)
     where = "selection.people."
     checks = [
         _told("people", "samples, of these pass",
-              f"{len(inside)}, {int((verdicts[inside] == PASSES).sum())}"),
-        _told("people", "most people who count", int(counts[inside].max(initial=0))),
+              f"{len(verdicts.codes)}, {int((verdicts.codes == PASSES).sum())}"),
+        _told("people", "most people who count", int(verdicts.counts.max(initial=0))),
     ]  # fmt: skip
     checks += [
-        _told("people", f"samples with {code}", int((verdicts[inside] == number).sum()))
+        _told("people", f"samples with {code}", int((verdicts.codes == number).sum()))
         for number, code in CODES.items()
-        if (verdicts[inside] == number).any()
+        if (verdicts.codes == number).any()
     ]
-    scores, shares, heights = [], [], []
-    for index in inside:
-        rows = samples.people_of(int(index))
+    rows = verdicts.main_rows[verdicts.main_rows >= 0]
+    if len(rows):
         boxes = np.clip(samples.boxes[rows], 0, 1)
-        areas = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
-        if len(areas):
-            scores.append(float(samples.scores[rows][0]))
-            heights.append(float(boxes[0, 3] - boxes[0, 1]) * signals.height)
-            shares.append(float(areas[1:].max(initial=0.0) / max(areas[0], 1e-9)))
-    if scores:
+        heights = (boxes[:, 3] - boxes[:, 1]) * signals.height
         checks += [
-            _check("people", "lowest score of the main person", min(scores), AT_LEAST,
-                   people.min_score, where + "min_score"),
-            _check("people", "largest other person, share of the main one", max(shares), LESS,
-                   people.min_other_share, where + "min_other_share"),
-            _check("people", "tallest the main person is seen, px", max(heights), AT_LEAST,
+            _check("people", "lowest score of the main person",
+                   float(samples.scores[rows].min()), AT_LEAST, people.min_score,
+                   where + "min_score"),
+            _check("people", "tallest the main person is seen, px", float(heights.max()), AT_LEAST,
                    config.canonical.min_person_height, "canonical.min_person_height"),
+        ]  # fmt: skip
+    beside = verdicts.others or verdicts.passed_over
+    other = max(beside, key=lambda track: track.share, default=None)
+    checks.append(
+        _check("people", "largest other person, share of the main one",
+               0.0 if other is None else other.share, LESS, people.min_other_share,
+               where + "min_other_share")
+    )  # fmt: skip
+    if other is not None:
+        # large, lasting and alive at once is one too many; each alone is not
+        checks += [
+            _told("people", f"that person is seen for, s (counts from {people.min_other_s:g})",
+                  other.seen_s),
+            _told("people", f"moves by (counts from {people.min_other_motion:g})", other.motion),
         ]  # fmt: skip
     return checks
 

@@ -7,6 +7,7 @@ Workers are spawned, never forked: models and decoders do not survive a fork.
 import logging
 import multiprocessing
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 POLL_S = 0.5
 GIB = 1 << 30
+WORKING: Any = object()
+"""What is heard of a worker that is still at work."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -49,68 +52,86 @@ class _Worker(Generic[Job]):
     deadline_s: float = float("inf")
 
 
-def run_jobs(
-    jobs: Sequence[Job],
-    build: Callable[[], Callable[[Job, Callable[[Limit], None]], Result]],
-    num_workers: int,
-    first_limit_s: float,
-    max_memory_gb: float | None = None,
-) -> Iterator[tuple[Job, Result | Failure]]:
-    """Do all jobs, yielding each with its result as it is done (in any order).
+class Workers(Generic[Job, Result]):
+    """Processes that live on from job to job, so that models are loaded once.
 
     Args:
-        jobs: picklable descriptions of work.
         build: called once in each worker, picklable; returns the function that does a job. That
             function is given the job and a way to set its time limit.
-        num_workers: processes at the same time.
+        num_workers: processes at the same time, started when there is work for them.
         first_limit_s: seconds a job has before it set a limit; the first job of a worker also
             pays for building.
         max_memory_gb: GiB of memory at which a worker is killed, looked at every half second
             (Linux, or where psutil is installed; elsewhere there is no limit, and the log says
             so). None: no limit.
-
-    Raises:
-        UserError: a worker reported one: the run cannot go on.
     """
-    waiting = list(reversed(jobs))
-    if max_memory_gb is not None and waiting and resident_bytes(os.getpid()) is None:
-        logger.warning("no memory limit: neither /proc nor psutil tells how much a worker holds")
-        max_memory_gb = None
-    context = multiprocessing.get_context("spawn")
-    workers: list[_Worker[Job]] = []
-    try:
-        while waiting or any(worker.job is not None for worker in workers):
-            while waiting and len(workers) < num_workers:
-                workers.append(_start(context, build))
-            for worker in workers:
-                if worker.job is None and waiting:
-                    worker.job = waiting.pop()
-                    worker.deadline_s = time.monotonic() + first_limit_s
-                    worker.pipe.send(worker.job)
-            busy = [worker for worker in workers if worker.job is not None]
+
+    def __init__(
+        self,
+        build: Callable[[], Callable[[Job, Callable[[Limit], None]], Result]],
+        num_workers: int,
+        first_limit_s: float,
+        max_memory_gb: float | None = None,
+    ) -> None:
+        if max_memory_gb is not None and resident_bytes(os.getpid()) is None:
+            logger.warning("no memory limit: neither /proc nor psutil tells what a worker holds")
+            max_memory_gb = None
+        self._build = build
+        self._num_workers = num_workers
+        self._first_limit_s = first_limit_s
+        self._max_memory_gb = max_memory_gb
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker[Job]] = []
+
+    def __enter__(self) -> "Workers[Job, Result]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            _stop(worker)
+        self._workers.clear()
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Failure]]:
+        """Do all jobs, yielding each with its result as it is done (in any order).
+
+        Raises:
+            UserError: a worker reported one: the run cannot go on.
+        """
+        waiting = list(reversed(jobs))
+        while waiting or any(worker.job is not None for worker in self._workers):
+            self._hand_out(waiting)
+            busy = [worker for worker in self._workers if worker.job is not None]
             ready = wait([worker.pipe for worker in busy], timeout=POLL_S)
             for worker in busy:
                 outcome = _listen(worker, worker.pipe in ready)
-                outcome = _weigh(worker, max_memory_gb) if outcome is None else outcome
-                if outcome is None:
+                outcome = _weigh(worker, self._max_memory_gb) if outcome is WORKING else outcome
+                if outcome is WORKING:
                     continue
                 job = worker.job
                 assert job is not None
                 worker.job = None
                 if isinstance(outcome, Failure):
                     _stop(worker)
-                    workers.remove(worker)
+                    self._workers.remove(worker)
                 yield job, outcome
-    finally:
-        for worker in workers:
-            _stop(worker)
+
+    def _hand_out(self, waiting: list[Job]) -> None:
+        idle = [worker for worker in self._workers if worker.job is None]
+        while waiting and (idle or len(self._workers) < self._num_workers):
+            if not idle:
+                idle = [_start(self._context, self._build)]
+                self._workers += idle
+            worker = idle.pop()
+            worker.job = waiting.pop()
+            worker.deadline_s = time.monotonic() + self._first_limit_s
+            worker.pipe.send(worker.job)
 
 
 def _listen(worker: _Worker[Any], is_ready: bool) -> Any:
-    """A result, a Failure, or None while the worker is at work."""
+    """A result, a Failure, or WORKING."""
     if not is_ready:
         if time.monotonic() < worker.deadline_s:
-            return None
+            return WORKING
         return Failure(code="timed_out", detail="it took longer than its time limit")
     try:
         kind, content = worker.pipe.recv()
@@ -119,7 +140,7 @@ def _listen(worker: _Worker[Any], is_ready: bool) -> Any:
         return Failure(code="worker_failed", detail=f"exit code {worker.process.exitcode}")
     if kind == "limit":
         worker.deadline_s = time.monotonic() + content.seconds
-        return None
+        return WORKING
     if kind == "user_error":
         raise UserError(content)
     if kind == "failed":
@@ -127,11 +148,11 @@ def _listen(worker: _Worker[Any], is_ready: bool) -> Any:
     return content
 
 
-def _weigh(worker: _Worker[Any], max_memory_gb: float | None) -> Failure | None:
-    """A Failure if the worker holds too much memory."""
+def _weigh(worker: _Worker[Any], max_memory_gb: float | None) -> Any:
+    """A Failure if the worker holds too much memory, else WORKING."""
     held = None if max_memory_gb is None else resident_bytes(worker.process.pid)
     if held is None or max_memory_gb is None or held <= max_memory_gb * GIB:
-        return None
+        return WORKING
     detail = f"it held {held / GIB:.2f} GiB of memory; its limit is {max_memory_gb:g}"
     return Failure(code="out_of_memory", detail=detail)
 
@@ -177,9 +198,18 @@ def _stop(worker: _Worker[Any]) -> None:
     worker.process.join()
 
 
+def _end_with_parent() -> None:
+    """Die when the main process does, be it by kill -9: nobody would ever stop this one."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _work(pipe: Connection, build: Callable[[], Any]) -> None:
     """The loop of one worker process."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     do: Any = None
     while True:
         try:

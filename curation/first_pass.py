@@ -4,7 +4,6 @@ Costs about 1.5x a bare decode. PySceneDetect's detectors are fed from these fra
 """
 
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,8 @@ from scenedetect.stats_manager import StatsManager
 
 from configs.errors import ConfigError
 from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Previews, Signals, join_previews
+from curation.storage import write_file
+from curation.timing import Stopwatch
 from curation.video import (
     HDR_TRANSFERS,
     DecodeFaults,
@@ -81,6 +82,24 @@ class SampleStore:
         start, length = self._spans[index]
         self._file.seek(start)
         return decode_jpeg(self._file.read(length))
+
+    def save(self, path: Path) -> None:
+        """Write all frames to a file, whole or not at all."""
+        self._file.seek(0)
+        data = np.frombuffer(self._file.read(), dtype=np.uint8)
+        spans = np.array(self._spans, dtype=np.int64).reshape(-1, 2)
+        times = np.array(self.times_s)
+        write_file(path, lambda file: np.savez(file, times=times, spans=spans, data=data))
+
+    @classmethod
+    def load(cls, path: Path) -> "SampleStore":
+        """The inverse of ``save``; the small pictures for the report are not there."""
+        store = cls()
+        with np.load(path, allow_pickle=False) as stored:
+            store._file.write(stored["data"].tobytes())
+            store._spans = [(int(start), int(length)) for start, length in stored["spans"]]
+            store.times_s = stored["times"].tolist()
+        return store
 
     def previews(self) -> Previews:
         """The small pictures of all frames."""
@@ -156,29 +175,30 @@ def measure_source(
     Raises:
         UnreadableVideoError: no frame could be decoded ("truncated", or the codes of open_video).
     """
-    started = time.process_time()
     meter, store, faults = _Meter(), SampleStore(), DecodeFaults()
     times: list[float] = []
     resized: list[bool] = []
     orientation, size, coded = Orientation(), (0, 0), (0, 0)
     next_sample_s = 0.0
+    watch = Stopwatch()
     try:
-        for time_s, frame in decode(path, faults):
-            if times and time_s - times[0] > config.max_duration_s:
-                break
-            if not times:
-                orientation = orientation_of(frame)
-                size = upright_size(frame, sample_aspect, orientation)
+        with watch.measure("first pass"):
+            for time_s, frame in decode(path, faults):
+                if times and time_s - times[0] > config.max_duration_s:
+                    break
+                if not times:
+                    orientation = orientation_of(frame)
+                    size = upright_size(frame, sample_aspect, orientation)
+                    coded = (frame.height, frame.width)
+                    next_sample_s = time_s
+                resized.append(coded != (frame.height, frame.width))
                 coded = (frame.height, frame.width)
-                next_sample_s = time_s
-            resized.append(coded != (frame.height, frame.width))
-            coded = (frame.height, frame.width)
-            times.append(time_s)
-            meter.add(_proxy(frame, size, orientation, config.proxy_side))
-            if time_s >= next_sample_s:
-                sample = to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
-                store.add(time_s, sample, config.preview_side)
-                next_sample_s = max(next_sample_s + 1.0 / config.sample_fps, time_s)
+                times.append(time_s)
+                meter.add(_proxy(frame, size, orientation, config.proxy_side))
+                if time_s >= next_sample_s:
+                    sample = to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
+                    store.add(time_s, sample, config.preview_side)
+                    next_sample_s = max(next_sample_s + 1.0 / config.sample_fps, time_s)
     except BaseException:
         store.close()
         raise
@@ -205,7 +225,7 @@ def measure_source(
         width=size[1],
         orientation=orientation,
         previews=store.previews(),
-        cpu_s=time.process_time() - started,
+        seconds=watch.seconds,
     )
     return signals, store
 

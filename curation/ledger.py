@@ -151,6 +151,46 @@ class Ledger:
                 ],
             )
 
+    def absorb(self, path: Path, *, is_newer: bool) -> None:
+        """Take over every row of another ledger, at once or not at all.
+
+        Args:
+            path: of the other ledger.
+            is_newer: whether its word counts where both know a source.
+
+        Raises:
+            DataError: it is no ledger of this version.
+        """
+        with Ledger(path) as other:  # checks it, and finishes what a killed run left in its log
+            others = {row.sha256 for row in other.sources()}
+        known = {str(row[0]) for row in self._database.execute("SELECT sha256 FROM sources")}
+        taken = sorted(others if is_newer else others - known)
+        self._database.execute("ATTACH ? AS other", (str(path),))
+        try:
+            with self._database:
+                self._database.execute("CREATE TEMP TABLE taken (sha256 TEXT PRIMARY KEY)")
+                self._database.executemany("INSERT INTO taken VALUES (?)", [(s,) for s in taken])
+                self._database.execute(
+                    "DELETE FROM clips WHERE source_sha256 IN (SELECT sha256 FROM taken)"
+                )
+                for table, column in (("sources", "sha256"), ("clips", "source_sha256")):
+                    self._database.execute(
+                        f"INSERT OR REPLACE INTO main.{table} SELECT * FROM other.{table} "
+                        f"WHERE {column} IN (SELECT sha256 FROM taken)"
+                    )
+                for table in ("made", "files", "purged"):
+                    self._database.execute(
+                        f"INSERT OR REPLACE INTO main.{table} SELECT * FROM other.{table}"
+                    )
+                self._database.execute("DROP TABLE taken")
+        finally:
+            self._database.execute("DETACH other")
+
+    def failed(self, codes: Iterable[str]) -> dict[str, SourceRow]:
+        """Sources that were rejected with one of these codes, by sha256."""
+        wanted = set(codes)
+        return {row.sha256: row for row in self.sources() if row.code in wanted}
+
     def made_of(self, sha256: str) -> dict[str, ClipRow]:
         """Every clip ever made of a source, by what was asked for."""
         rows = self._database.execute(

@@ -7,8 +7,8 @@ frame -> DensePose, label map, mask, garment -> tracks in a content-addressed fo
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
 from curation.members import encode_tracks, place_garment
 from curation.perception.protocols import Perception, Person
+from curation.perception.select import choose_perception
 from curation.settings import CurateConfig
 from curation.signals import Signals, pack_signals, read_signals
 from curation.sources import Source
@@ -36,13 +37,14 @@ from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson, collect_samples
 from curation.stages.probe import refuse_header
 from curation.storage import store_folder, write_file
+from curation.timing import Stopwatch
 from curation.video import Header, UnreadableVideoError, read_header
 from datasets.tracks import encode_video
 
 logger = logging.getLogger(__name__)
 
 DETECTOR_BATCH = 64
-VERSION = 3
+VERSION = 4
 """Raised when the code of a stage changes what comes out: everything is then done again."""
 
 
@@ -64,6 +66,29 @@ class SourceResult:
     row: SourceRow
     clips: list[ClipRow]
     was_decoded: bool
+
+
+Look = Callable[[CurateConfig], Perception]
+"""Chooses the models of a run; called once in each worker, too."""
+
+
+def chosen_perception(config: CurateConfig) -> Perception:
+    """What the settings ask for."""
+    return choose_perception(config.perception, config.weights)
+
+
+def build_worker(
+    config: CurateConfig, look: Look
+) -> Callable[[SourceJob, Callable[[Limit], None]], SourceResult]:
+    """What a worker process does with a job; called once in each."""
+    return Curator(config, look(config)).curate
+
+
+def build_measurer(
+    config: CurateConfig, look: Look
+) -> Callable[[SourceJob, Callable[[Limit], None]], None]:
+    """What a worker process without a GPU does beforehand."""
+    return Curator(config, look(config)).measure
 
 
 def fingerprint(*parts: Any) -> str:
@@ -105,15 +130,13 @@ class Curator:
 
     def curate(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> SourceResult:
         """Everything for one source; a corrupt or foreign file is a result, not an error."""
-        started = time.process_time()
         source = job.source
         try:
             header = read_header(source.path)
             refused = refuse_header(header, self.config.probe)
             if refused is not None:
                 return self._refuse(job, *refused, facts={"header": asdict(header)})
-            seconds = header.duration_s or self.config.first_pass.max_duration_s
-            set_limit(Limit(seconds=self.config.time_limit_s(seconds)))
+            self._set_limit(header, set_limit)
             signals, was_decoded = self._signals(source, header)
         except UnreadableVideoError as error:
             return self._refuse(job, error.code, {"detail": error.detail})
@@ -139,12 +162,45 @@ class Curator:
             "signals": self._signals_path(source).name,
             "num_frames": signals.num_frames,
             "duration_s": signals.end_s,
-            "pass_cpu_s": signals.cpu_s,
-            "cpu_s": time.process_time() - started,
+            "seconds": signals.seconds,
             "is_partial": _ends_early(header, signals) or len(signals.fault_times_s) > 0,
             "faults": len(signals.fault_times_s),
         }
         return SourceResult(row=source_row(job, facts=facts), clips=rows, was_decoded=was_decoded)
+
+    def measure(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> None:
+        """The first pass alone, which needs no model: kept in files for ``curate``."""
+        source = job.source
+        try:
+            header = read_header(source.path)
+            if refuse_header(header, self.config.probe) or self._signals_path(source).is_file():
+                return
+            self._set_limit(header, set_limit)
+            signals, store = measure_source(
+                source.path, self.config.first_pass, header.sample_aspect
+            )
+        except UnreadableVideoError:
+            return  # ``curate`` finds it, too, and says so
+        with closing(store):
+            path = self._pass_path(source)
+            store.save(path.with_suffix(".samples.npz"))
+            data = pack_signals(signals)
+            write_file(path, lambda file: file.write(data))
+
+    def _set_limit(self, header: Header, set_limit: Callable[[Limit], None]) -> None:
+        seconds = header.duration_s or self.config.first_pass.max_duration_s
+        set_limit(Limit(seconds=self.config.time_limit_s(seconds)))
+
+    def _pass_path(self, source: Source) -> Path:
+        """Where signals lie that nobody was looked for in yet; their samples lie beside them."""
+        path = self._signals_path(source)
+        return path.with_name(f"pass-{path.name}")
+
+    def _measured(self, source: Source, header: Header) -> tuple[Signals, SampleStore]:
+        path = self._pass_path(source)
+        if path.is_file():
+            return read_signals(path), SampleStore.load(path.with_suffix(".samples.npz"))
+        return measure_source(source.path, self.config.first_pass, header.sample_aspect)
 
     def _signals_path(self, source: Source) -> Path:
         settings = fingerprint(asdict(self.config.first_pass), self._infos["detector"])
@@ -154,13 +210,16 @@ class Curator:
         path = self._signals_path(source)
         if path.is_file():
             return read_signals(path), False
-        signals, store = measure_source(source.path, self.config.first_pass, header.sample_aspect)
-        try:
+        signals, store = self._measured(source, header)
+        watch = Stopwatch()
+        with closing(store), watch.measure("people in samples"):
             signals = replace(signals, samples=self._find_people(store))
-        finally:
-            store.close()
+        signals = replace(signals, seconds={**signals.seconds, **watch.seconds})
         data = pack_signals(signals)
         write_file(path, lambda file: file.write(data))
+        pass_path = self._pass_path(source)
+        for part in (pass_path, pass_path.with_suffix(".samples.npz")):
+            part.unlink(missing_ok=True)
         return signals, True
 
     def _find_people(self, store: SampleStore) -> Any:
@@ -185,26 +244,31 @@ class Curator:
         known = job.known.get(request)
         if known is not None and self._is_stored(known):
             return known, False
+        watch = Stopwatch()
         try:
-            frames = self._read(job.source.path, candidate, header, signals)
+            with watch.measure("decode clip"):
+                frames = self._read(job.source.path, candidate, header, signals)
         except UnreadableVideoError as error:  # costs this clip; the source's others stay
             evidence = {"detail": error.detail}
             reject = Reject(clip=candidate.clip, code=error.code, evidence=evidence)
             return _rejected_row(reject), True
         clip, tracks = candidate.clip, Tracks(frames=frames)
         for stage in self.stages:
-            outcome = stage.process(clip, tracks)
+            with watch.measure(stage.name):
+                outcome = stage.process(clip, tracks)
             if isinstance(outcome, Reject):
-                return _rejected_row(outcome, request), True
+                return _rejected_row(outcome, request, watch), True
             clip, tracks = outcome
-        files = encode_tracks(clip, tracks)
+        with watch.measure("encode tracks"):
+            files = encode_tracks(clip, tracks)
         if job.source.sidecar.split == "bench":
             try:
                 files |= self._bench_files(job.source, clip, candidate, signals)
             except UnreadableVideoError as error:
                 evidence = {"detail": f"the truth: {error.detail}"}
                 return _rejected_row(Reject(clip=clip, code=error.code, evidence=evidence)), True
-        folder = store_folder(self.out / "clips", files)
+        with watch.measure("write tracks"):
+            folder = store_folder(self.out / "clips", files)
         hashes = sample_hashes(
             signals.times_s,
             signals.thumbs,
@@ -217,6 +281,7 @@ class Curator:
             "category": self.config.agnostic.category,
             "request": request,
             "hashes": pack_hashes(hashes),
+            "seconds": watch.seconds,
         }
         return ClipRow(
             clip_id=clip.clip_id,
@@ -307,14 +372,20 @@ def source_row(
     )
 
 
-def _rejected_row(reject: Reject, request: str | None = None) -> ClipRow:
+def _rejected_row(
+    reject: Reject, request: str | None = None, watch: Stopwatch | None = None
+) -> ClipRow:
     return ClipRow(
         clip_id=reject.clip.clip_id,
         source_sha256=reject.clip.source_sha256,
         status="rejected",
         code=reject.code,
         evidence=reject.evidence,
-        record={**asdict(reject.clip), "request": request},
+        record={
+            **asdict(reject.clip),
+            "request": request,
+            "seconds": {} if watch is None else watch.seconds,
+        },
         folder=None,
     )
 

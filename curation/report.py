@@ -16,6 +16,7 @@ from curation.report_pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
 from curation.signals import Signals, read_signals
 from curation.storage import write_file
+from curation.timing import seconds_by_step
 from datasets.webpage import (
     Html,
     captioned,
@@ -80,7 +81,7 @@ def write_report(
         section("Where the thresholds lie", histograms(entries, config)),
         section("Sources", _source_table(entries, sources)),
         section("Models", _models(kept)),
-        section("Cost", _cost(sources)),
+        section("Where the time went", _cost(entries, sources)),
     ]
     title = "Curation report"
     seconds = sum(entry.clip.record["end_s"] - entry.clip.record["start_s"] for entry in kept)
@@ -280,25 +281,22 @@ def _models(kept: Sequence[CatalogueEntry]) -> str:
     )
 
 
-def _cost(sources: Sequence[SourceRow]) -> str:
-    measured = [source for source in sources if source.facts.get("pass_cpu_s")]
-    frames = sum(source.facts["num_frames"] for source in measured)
-    if not frames:
+def _cost(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
+    steps = seconds_by_step(sources, [entry.clip for entry in entries])
+    frames = sum(source.facts.get("num_frames", 0) for source in sources)
+    if not frames or not steps:
         return ""
-    first = sum(source.facts["pass_cpu_s"] for source in measured)
-    total = sum(source.facts["cpu_s"] for source in measured)
+    total = [sum(spent[kind] for spent in steps.values()) for kind in (0, 1)]
+    rows = [
+        (step, cpu, wall, f"{100 * wall / max(total[1], 1e-9):.0f}%", 1000 * cpu / frames,
+         frames / max(cpu, 1e-9))
+        for step, (cpu, wall) in [*steps.items(), ("everything", total)]
+    ]  # fmt: skip
     return table(
-        ("part", "CPU s", "CPU ms a source frame", "frames a second and core"),
-        [
-            ("the cheap pass", first, 1000 * first / frames, frames / max(first, 1e-9)),
-            (
-                "everything, when last curated",
-                total,
-                1000 * total / frames,
-                frames / max(total, 1e-9),
-            ),
-        ],
-    )
+        ("step", "CPU s", "wall s", "share of wall", "CPU ms a source frame",
+         "source frames a second and core"),
+        rows,
+    )  # fmt: skip
 
 
 def _spread(items: Sequence[CatalogueEntry], limit: int) -> list[CatalogueEntry]:

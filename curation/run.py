@@ -6,7 +6,8 @@ where it was: nothing is decoded twice. ``bench=vvt`` or ``bench=vivid_s`` prepa
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,16 +17,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
+from curation.attempts import MACHINE_FAULTS, facts_of_failure, is_to_try_again
 from curation.benchmark import FramesJob, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
-from curation.executor import Failure, Limit, run_jobs
+from curation.executor import Failure, Limit, Workers
 from curation.ledger import Ledger, SourceRow
 from curation.members import read_picture
-from curation.perception.select import choose_perception
+from curation.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.pipeline import (
-    Curator,
+    Look,
     SourceJob,
     SourceResult,
+    build_measurer,
+    build_worker,
+    chosen_perception,
     fingerprint_of_run,
     source_row,
 )
@@ -49,8 +54,8 @@ def main(argv: list[str]) -> int:
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
 
-def curate(config: CurateConfig) -> Outcome:
-    """Curate the folder ``config.src`` into ``config.out``.
+def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
+    """Curate the folder ``config.src`` into ``config.out``, or one part of it.
 
     Raises:
         ConfigError: no ``src``.
@@ -59,15 +64,25 @@ def curate(config: CurateConfig) -> Outcome:
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
     check_folder(Path(config.src))
-    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
-        sources = _not_purged(find_sources(Path(config.src), ledger.hash_of), ledger)
-        perception = choose_perception(config.perception, config.weights)
-        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
-        build = functools.partial(build_worker, config)
-        outcome = work_off(jobs, build, source_row, config, ledger)
+    out, part = Path(config.out), None if config.shard is None else parse_part(config.shard)
+    is_wanted = None if part is None else functools.partial(is_in_part, part=part)
+    with Ledger(ledger_path(out, part)) as ledger:
+        if part is None:
+            take_over_parts(ledger, out)
+        else:
+            begin_part(ledger, out)
+        found = find_sources(Path(config.src), ledger.hash_of, is_wanted)
+        sources = _not_purged(found, ledger)
+        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, look(config)))
+        build = functools.partial(build_worker, config, look)
+        build_first = functools.partial(build_measurer, config, look)
+        outcome = work_off(jobs, build, source_row, config, ledger, build_first)
         ledger.update_names(sources)
-        publish(config, ledger, outcome)
-        print_outcome(outcome, Path(config.out))
+        if part is None:
+            publish(config, ledger, outcome)
+            print_outcome(outcome, out)
+        else:
+            _print_part(config.shard, outcome)
     return outcome
 
 
@@ -113,22 +128,30 @@ def work_off(
     failed_row: Callable[..., SourceRow],
     config: CurateConfig,
     ledger: Ledger,
+    build_first: Callable[[], Callable[[AnyJob, Callable[[Limit], None]], object]] | None = None,
 ) -> Outcome:
     """Do what the ledger does not hold yet, with these settings and models."""
     out = Path(config.out)
     for folder in ("clips", "signals"):
         (out / folder).mkdir(parents=True, exist_ok=True)
         sweep(out / folder)
-    save_config(config, out / "config.yaml")
+    save_config(replace(config, shard=None), out / "config.yaml")
     outcome = Outcome(num_sources=len(jobs))
-    missing = [job for job in jobs if ledger.fingerprint_of(job.sha256) != job.fingerprint]
-    workers = min(config.workers or cpu_count(), max(len(missing), 1))
+    failed = ledger.failed(MACHINE_FAULTS)
+    again = {sha for sha, row in failed.items() if is_to_try_again(row, config.limits)}
+    missing = [
+        job
+        for job in jobs
+        if job.sha256 in again or ledger.fingerprint_of(job.sha256) != job.fingerprint
+    ]
     with _Counter(len(missing)) as counter:
-        limits = config.limits
-        for job, result in run_jobs(missing, build, workers, limits.base_s, limits.max_memory_gb):
+        for job, result in _executed(missing, build, build_first, config):
             if isinstance(result, Failure):
                 logger.warning("%s: %s (%s)", job.name, result.code, result.detail)
-                row = failed_row(job, code=result.code, evidence={"detail": result.detail})
+                facts = facts_of_failure(failed.get(job.sha256), config.limits)
+                evidence = {"detail": result.detail, "attempts": facts["attempts"]}
+                row = failed_row(job, code=result.code, evidence=evidence)
+                row = replace(row, facts={**row.facts, **facts})
                 result = SourceResult(row=row, clips=[], was_decoded=True)
             ledger.record(result.row, result.clips)
             outcome.num_decoded += result.was_decoded
@@ -140,6 +163,24 @@ def work_off(
         len(jobs),
     )
     return outcome
+
+
+def _executed(
+    jobs: Sequence[AnyJob],
+    build: Callable[[], Callable[[AnyJob, Callable[[Limit], None]], SourceResult]],
+    build_first: Callable[[], Callable[[AnyJob, Callable[[Limit], None]], object]] | None,
+    config: CurateConfig,
+) -> Iterator[tuple[AnyJob, SourceResult | Failure]]:
+    """Jobs with their results, by the executor of the settings."""
+    limits = config.limits
+    if config.executor == "ray":
+        from curation.ray_executor import run_on_ray
+
+        yield from run_on_ray(jobs, build, build_first, config.workers, config.ray, limits)
+        return
+    workers = min(config.workers or cpu_count(), max(len(jobs), 1))
+    with Workers(build, workers, limits.base_s, limits.max_memory_gb) as pool:
+        yield from pool.run(jobs)
 
 
 class _Counter:
@@ -178,11 +219,12 @@ class _Counter:
             )  # fmt: skip
 
 
-def build_worker(
-    config: CurateConfig,
-) -> Callable[[SourceJob, Callable[[Limit], None]], SourceResult]:
-    """What a worker process does with a job; called once in each."""
-    return Curator(config, choose_perception(config.perception, config.weights)).curate
+def _print_part(shard: str | None, outcome: Outcome) -> None:
+    Console().print(
+        f"part {shard}: {outcome.num_sources} videos done; the same command without shard= packs "
+        "when every part is",
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from configs.errors import ConfigError
 from curation.candidates import SelectionConfig
 from curation.canonical import CanonicalConfig
 from curation.first_pass import FirstPassConfig
+from curation.parts import parse_part
 from curation.perception.select import KINDS, PerceptionConfig
 from curation.shards import ShardsConfig
 from curation.stages.agnostic import AgnosticConfig
@@ -16,6 +17,8 @@ from curation.stages.garments import GarmentConfig
 from curation.stages.parsing import ParsingConfig
 from curation.stages.probe import ProbeConfig
 
+EXECUTORS = ("local", "ray")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
@@ -24,10 +27,29 @@ class LimitsConfig:
     base_s: float = 120.0  # loading models, hashing, opening
     per_second_s: float = 60.0  # for each second of video: 10x what the embedded models take
     max_memory_gb: float | None = 8.0  # GiB in RAM; None: no limit
+    max_attempts: int = 3  # runs that try a source which failed by these limits or by a crash
 
     def __post_init__(self) -> None:
         if self.max_memory_gb is not None and self.max_memory_gb <= 0:
             raise ConfigError(f"max_memory_gb is {self.max_memory_gb}; above 0, or null for none")
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts is {self.max_attempts}; 1 or more is accepted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayConfig:
+    """The cluster of ``executor=ray``, and what one worker takes of it."""
+
+    address: str | None = None  # None: the one that RAY_ADDRESS names, else one on this machine
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0  # above 0: the first pass runs beside it, on CPUs
+
+    def __post_init__(self) -> None:
+        if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
+            raise ConfigError(
+                f"cpus_per_worker is {self.cpus_per_worker} and gpus_per_worker "
+                f"{self.gpus_per_worker}; above 0 and at least 0 are accepted"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +62,12 @@ class CurateConfig:
     bench_root: str | None = None  # its folder; null: root of configs/eval/<bench>.yaml
     perception: str = "auto"
     weights: PerceptionConfig = field(default_factory=PerceptionConfig)
-    workers: int = 0  # 0: one a core
+    executor: str = "local"  # processes on this machine; or "ray"
+    workers: int = 0  # 0: one a core (of the cluster)
+    shard: str | None = None  # I/N: work off this part of the sources, and pack nothing
     strict: bool = False  # exit with 1 when anything was rejected
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     first_pass: FirstPassConfig = field(default_factory=FirstPassConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
@@ -62,6 +87,12 @@ class CurateConfig:
                 f"agnostic.category is {self.agnostic.category!r} and garments.category "
                 f"{self.garments.category!r}; the garment that is masked is the one that is kept"
             )
+        if self.executor not in EXECUTORS:
+            raise ConfigError(f"executor is {self.executor!r}; {', '.join(EXECUTORS)} are accepted")
+        if self.shard is not None:
+            parse_part(self.shard)
+            if self.bench is not None:
+                raise ConfigError("shard=I/N and bench= are both given; a benchmark is one run")
         if self.workers < 0:
             raise ConfigError(f"workers is {self.workers}; 0 (one a core) or more is accepted")
 

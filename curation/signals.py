@@ -14,7 +14,7 @@ from curation.video import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
 """Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""
-SIGNALS_SCHEMA = 1
+SIGNALS_SCHEMA = 2
 FLAT_GRAY = 4
 """Neighbours of a thumbnail that differ by no more are taken for equal."""
 
@@ -77,7 +77,7 @@ class Signals:
     height: int  # upright, square pixels
     width: int
     orientation: Orientation
-    cpu_s: float  # what the pass cost
+    seconds: dict[str, list[float]]  # what it cost: step -> CPU s, wall s
     samples: PersonSamples | None = None
     previews: Previews | None = None
 

@@ -56,12 +56,15 @@ class Source:
         return self.sidecar.group or self.sha256
 
 
-def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
+def find_sources(
+    root: Path, hash_of: Callable[[Path], str], is_wanted: Callable[[str], bool] | None = None
+) -> list[Source]:
     """All source files below ``root``, each content once, in order of name.
 
     Args:
         root: folder to walk; hidden files and folders are left out.
         hash_of: sha256 of a file (the ledger remembers those of unchanged files).
+        is_wanted: by the name below ``root``; others are left out unread. None: all.
 
     Raises:
         DataError: ``root`` is missing, no folder, or holds no files; a sidecar is not readable.
@@ -88,12 +91,14 @@ def find_sources(root: Path, hash_of: Callable[[Path], str]) -> list[Source]:
     for path in videos:
         if path.resolve() in companions:
             continue
+        if is_wanted is not None and not is_wanted(path.relative_to(root).as_posix()):
+            continue
         sidecar = read.get((path.parent, path.stem), Sidecar())
         source = _describe(path, root, sidecar, hash_of)
         first = by_content.setdefault(source.sha256, source)
         if first is not source:
             by_content[source.sha256] = _merge(first, source)
-    if not by_content:
+    if not by_content and is_wanted is None:
         raise DataError(f"src={root} holds sidecars only; give a folder with videos")
     return sorted(by_content.values(), key=lambda source: source.name)
 

@@ -7,7 +7,9 @@ is writing it once, and a kill at any moment leaves nothing half done under a fi
 import errno
 import hashlib
 import os
+import platform
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,13 @@ from typing import IO
 from configs.errors import DataError
 
 TEMPORARY = ".writing-"
+ABANDONED_S = 86_400
+"""Temporary files of another machine that are older than this are nobody's."""
+
+
+def _temporary_name() -> str:
+    """A name that says who is writing: ``.writing-HOST@PID-RANDOM``."""
+    return f"{TEMPORARY}{platform.node()}@{os.getpid()}-{uuid.uuid4().hex}"
 
 
 @contextmanager
@@ -40,7 +49,7 @@ def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 
 def _write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    temporary = path.with_name(_temporary_name())
     try:
         with temporary.open("wb") as file:
             fill(file)
@@ -73,7 +82,7 @@ def store_folder(root: Path, files: Mapping[str, bytes]) -> str:
 
 
 def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
-    temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
+    temporary = root / _temporary_name()
     temporary.mkdir(parents=True)
     try:
         for member in sorted(files):
@@ -94,12 +103,37 @@ def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
 
 
 def sweep(root: Path) -> None:
-    """Remove what a killed run left half written directly below ``root``."""
+    """Remove what killed runs left half written directly below ``root``.
+
+    What a process that lives is writing stays, and so does what another machine began to write
+    less than a day ago: on a cluster many write below one folder.
+    """
     for path in root.glob(f"{TEMPORARY}*"):
+        if _is_being_written(path):
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _is_being_written(path: Path) -> bool:
+    host, _, rest = path.name.removeprefix(TEMPORARY).rpartition("@")
+    process = rest.partition("-")[0]
+    if not host or not process.isdecimal():
+        return False
+    if host != platform.node():
+        try:
+            return time.time() - path.stat().st_mtime < ABANDONED_S
+        except FileNotFoundError:
+            return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

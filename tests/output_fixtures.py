@@ -51,7 +51,7 @@ def standing_signals(seed: int, num_frames: int = 40, sharpness: float = 200.0) 
         height=720,
         width=400,
         orientation=Orientation(),
-        cpu_s=0.4,
+        seconds={"first pass": [0.4, 0.5]},
         samples=PersonSamples(
             times_s=times,
             num_people=np.ones(num_frames, np.int32),

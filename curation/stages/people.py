@@ -1,7 +1,8 @@
 """Exactly one person, with enough of the body in view: in sampled frames, then in every frame.
 
-A second person counts when large against the main one and seen often enough to be no accident of
-the detector; a passer-by cuts a clip to its longest stretch without him rather than losing it.
+People are followed over a scene (``person_tracks.py``). A second person counts when large against
+the main one, seen for long enough and moving; a passer-by cuts a clip to its longest stretch
+without him rather than losing it. Mirrors, duets and split screens show two.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
 from curation.perception.protocols import COCO_KEYPOINTS, Person, PersonDetector
 from curation.signals import PersonSamples
+from curation.stages.person_tracks import Sightings, Track, find_cast
 from curation.stages.shots import runs_of
 
 BODIES = {
@@ -34,11 +36,14 @@ class PeopleConfig:
     visible_body: str = "upper"
     min_score: float = 0.5
     min_visibility: float = 0.5
-    min_other_share: float = 0.12  # of the main person's box
+    min_other_share: float = 0.12  # of the main person's box, median over the other's track
+    min_other_s: float = 0.5  # in samples: a track that is shorter is the detector's error
+    min_other_motion: float = 0.02  # liveliness; whoever moves less is a picture of a person
+    memory_s: float = 2.0  # whoever is unseen for longer is somebody new
     frame_margin: float = 0.02  # a point may lie outside the frame by this share of its side
     max_missed_s: float = 0.9  # a main person unseen for less than this is still there
     others_margin_s: float = 2.0  # so long before and after he is seen, another person is near
-    min_others_s: float = 0.1  # in a finished clip: seen for less than this is the detector's error
+    min_others_s: float = 0.1  # the same as min_other_s in a finished clip, where all is seen
 
     def __post_init__(self) -> None:
         if self.visible_body not in BODIES:
@@ -75,43 +80,106 @@ def collect_samples(
     )
 
 
-def judge_samples(samples: PersonSamples, config: PeopleConfig) -> tuple[np.ndarray, np.ndarray]:
-    """What each sample shows.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PeopleVerdicts:
+    """What the n samples of one scene show."""
 
-    Returns:
-        (n,) int verdicts (PASSES, NO_PERSON, TWO_PEOPLE, BODY_HIDDEN) and (n,) int counts of the
-        people who matter.
-    """
-    verdicts = np.full(len(samples.times_s), NO_PERSON)
-    counts = np.zeros(len(samples.times_s), dtype=int)
-    for index in range(len(samples.times_s)):
-        rows = samples.people_of(index)
-        verdicts[index], counts[index] = judge_people(
-            samples.boxes[rows], samples.scores[rows], samples.keypoints[rows], config
-        )
-    return verdicts, counts
+    times_s: np.ndarray  # (n,)
+    codes: np.ndarray  # (n,) PASSES, NO_PERSON, TWO_PEOPLE, BODY_HIDDEN
+    counts: np.ndarray  # (n,) people who count
+    main_rows: np.ndarray  # (n,) rows of the samples' people; below 0: unseen
+    owners: np.ndarray  # (n,) whose moment it is, 0, 1, ...; below 0: nobody's
+    others: list[Track]  # who counts beside the main people
+    passed_over: list[Track]  # who does not
+
+    def codes_by_person(self) -> list[np.ndarray]:
+        """For each main person the codes (n,), with NO_PERSON in the time of the others."""
+        others_time = np.where(self.codes == TWO_PEOPLE, TWO_PEOPLE, NO_PERSON)
+        return [
+            np.where(self.owners == owner, self.codes, others_time)
+            for owner in range(int(self.owners.max(initial=-1)) + 1)
+        ]
+
+    def evidence(self) -> dict[str, Any]:
+        """Counts of samples by what they show, and the largest of the others."""
+        told: dict[str, Any] = {
+            "samples": len(self.codes),
+            "passing_samples": int((self.codes == PASSES).sum()),
+            **{f"{code}_samples": int((self.codes == n).sum()) for n, code in CODES.items()},
+            "num_people": int(self.counts.max(initial=0)),
+        }
+        if self.others:
+            other = max(self.others, key=lambda track: track.share)
+            told |= {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
+            if other.motion is not None:
+                told["other_motion"] = round(other.motion, 3)
+        return told
 
 
-def judge_people(
-    boxes: np.ndarray, scores: np.ndarray, keypoints: np.ndarray, config: PeopleConfig
-) -> tuple[int, int]:
-    """The verdict on one frame and how many people matter in it.
+def judge_samples(
+    samples: PersonSamples,
+    config: PeopleConfig,
+    *,
+    span: tuple[float, float] = (-np.inf, np.inf),
+    aspect: float = 1.0,
+    min_other_s: float | None = None,
+) -> PeopleVerdicts:
+    """What the samples of one scene show.
 
     Args:
-        boxes: (p, 4) in shares of the frame, the main person first.
-        scores: (p,).
-        keypoints: (p, 17, 3), x and y in shares of the frame.
+        samples: of a whole source.
         config: thresholds.
+        span: of the scene, in seconds.
+        aspect: width of the frame over its height, by which boxes are measured alike both ways.
+        min_other_s: in place of the config's.
     """
-    sides = np.clip(boxes[:, 2:], 0, 1) - np.clip(boxes[:, :2], 0, 1)
-    areas = np.clip(sides, 0, None).prod(axis=1)
-    if not len(boxes) or scores[0] < config.min_score:
-        return NO_PERSON, 0
-    count = 1 + int((areas[1:] >= config.min_other_share * areas[0]).sum())
-    if count > 1:
-        return TWO_PEOPLE, count
-    is_seen = is_body_in_view(keypoints[0], config)
-    return (PASSES if is_seen else BODY_HIDDEN), count
+    inside = np.flatnonzero(
+        (samples.times_s >= span[0] - 1e-6) & (samples.times_s < span[1] - 1e-6)
+    )
+    owners = np.repeat(np.arange(len(samples.times_s)), samples.num_people)
+    rows = np.flatnonzero(np.isin(owners, inside))
+    times = samples.times_s[inside]
+    seen = Sightings(
+        times_s=times,
+        moments=np.searchsorted(inside, owners[rows]),
+        boxes=np.clip(samples.boxes[rows], 0, 1) * [aspect, 1, aspect, 1],
+        scores=samples.scores[rows],
+        keypoints=samples.keypoints[rows] * [aspect, 1, 1],
+        track_ids=samples.track_ids[rows],
+    )
+    codes = np.full(len(times), NO_PERSON)
+    counts = np.zeros(len(times), dtype=int)
+    main_rows = np.full(len(times), -1)
+    cast = find_cast(seen, config.memory_s, config.min_other_motion)
+    for main in cast.mains:
+        for row in main.rows[seen.scores[main.rows] >= config.min_score]:
+            moment = seen.moments[row]
+            main_rows[moment] = rows[row]
+            is_seen = is_body_in_view(samples.keypoints[rows[row]], config)
+            codes[moment] = PASSES if is_seen else BODY_HIDDEN
+            counts[moment] = 1
+    least_s = config.min_other_s if min_other_s is None else min_other_s
+    others = [track for track in cast.others if counts_as_other(track, config, least_s)]
+    for track in others:
+        # who is there while nobody is main is no second person
+        codes[track.covers(times) & (cast.owners >= 0)] = TWO_PEOPLE
+        counts[track.covers(times)] += 1
+    return PeopleVerdicts(
+        times_s=times,
+        codes=codes,
+        counts=counts,
+        main_rows=main_rows,
+        owners=cast.owners,
+        others=others,
+        passed_over=[t for t in cast.others if not any(t is other for other in others)],
+    )
+
+
+def counts_as_other(track: Track, config: PeopleConfig, min_other_s: float) -> bool:
+    """Whether somebody beside a main person is large, lasting and alive enough to matter."""
+    is_lasting = len(track.rows) >= 2 and track.seen_s >= min_other_s
+    is_alive = track.is_alive(config.min_other_motion)
+    return is_alive and is_lasting and track.share >= config.min_other_share
 
 
 def is_body_in_view(keypoints: np.ndarray, config: PeopleConfig) -> bool:
@@ -165,24 +233,23 @@ class FollowPerson:
         """Fill ``people``; shorten the clip to its longest stretch that passes."""
         height, width = tracks.frames.shape[1:3]
         people = self.detector.detect(list(tracks.frames))
-        samples = collect_samples(range(len(people)), people, height, width)
-        verdicts, counts = judge_samples(samples, self.config)
         fps = clip.fps or 1.0
-        is_bad = np.zeros(len(verdicts), dtype=bool)
-        limits = {TWO_PEOPLE: self.config.min_others_s, NO_PERSON: self.config.max_missed_s}
-        limits[BODY_HIDDEN] = self.config.max_missed_s
-        for code, limit_s in limits.items():
-            for run in runs_of(verdicts == code):
-                is_bad[run] |= run.stop - run.start > limit_s * fps
-        good = max(runs_of(~is_bad), key=lambda run: run.stop - run.start, default=slice(0, 0))
-        evidence = _evidence(verdicts, counts, good)
+        samples = collect_samples([i / fps for i in range(len(people))], people, height, width)
+        verdicts = judge_samples(
+            samples, self.config, aspect=width / height, min_other_s=self.config.min_others_s
+        )
+        codes = verdicts.codes
+        is_bad = codes == TWO_PEOPLE
+        for code in (NO_PERSON, BODY_HIDDEN):
+            for run in runs_of(codes == code):
+                is_bad[run] |= run.stop - run.start > self.config.max_missed_s * fps
+        good = _longest_of_one(~is_bad, verdicts.owners)
         if good.stop - good.start < self.min_duration_s * fps - 0.5:
-            worst = max(CODES, key=lambda code: int((verdicts == code).sum()))
+            worst = max(CODES, key=lambda code: int((codes == code).sum()))
+            evidence = {**verdicts.evidence(), "longest_stretch": good.stop - good.start}
             return Reject(clip=clip, code=CODES[worst], evidence=evidence)
-        chosen: list[Person | None] = [
-            sample[0] if sample and sample[0].score >= self.config.min_score else None
-            for sample in people
-        ]
+        everyone = [person for sample in people for person in sample]
+        chosen = [None if row < 0 else everyone[row] for row in verdicts.main_rows]
         shorter = replace(
             clip,
             start_s=clip.start_s + good.start / fps,
@@ -209,13 +276,15 @@ class FollowPerson:
         return None
 
 
-def _evidence(verdicts: np.ndarray, counts: np.ndarray, good: slice) -> dict[str, Any]:
-    return {
-        "frames": len(verdicts),
-        "passing_frames": int((verdicts == PASSES).sum()),
-        "two_people_frames": int((verdicts == TWO_PEOPLE).sum()),
-        "no_person_frames": int((verdicts == NO_PERSON).sum()),
-        "body_hidden_frames": int((verdicts == BODY_HIDDEN).sum()),
-        "longest_stretch": good.stop - good.start,
-        "num_people": int(counts.max(initial=0)),
-    }
+def _longest_of_one(is_good: np.ndarray, owners: np.ndarray) -> slice:
+    """The longest run of good moments (n,) that belong to one person.
+
+    A moment of nobody belongs to the person before it; at the start, to the first one.
+    """
+    known = np.flatnonzero(owners >= 0)
+    if not len(known):
+        return slice(0, 0)
+    last = np.clip(np.searchsorted(known, np.arange(len(owners)), side="right") - 1, 0, None)
+    nearest = owners[known[last]]
+    runs = [run for owner in set(nearest.tolist()) for run in runs_of(is_good & (nearest == owner))]
+    return max(runs, key=lambda run: (run.stop - run.start, -run.start), default=slice(0, 0))

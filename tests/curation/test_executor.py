@@ -4,7 +4,7 @@ import time
 import pytest
 
 from configs.errors import DataError, UserError
-from curation.executor import Failure, Limit, resident_bytes, run_jobs
+from curation.executor import Failure, Limit, Workers, resident_bytes
 
 
 def build():
@@ -18,6 +18,8 @@ def build_slowly_failing():
 def work(job, set_limit):
     if job == "crash":
         os._exit(3)
+    if job == "nothing":
+        return None
     if job == "raise":
         raise RuntimeError("something odd")
     if job == "user":
@@ -33,7 +35,8 @@ def work(job, set_limit):
 
 
 def outcomes(jobs, workers=2, limit_s=60.0, **limits):
-    return dict(run_jobs(jobs, build, workers, limit_s, **limits))
+    with Workers(build, workers, limit_s, **limits) as pool:
+        return dict(pool.run(jobs))
 
 
 def test_a_crash_a_fault_and_a_hang_cost_their_own_job_alone():
@@ -51,8 +54,13 @@ def test_a_crash_a_fault_and_a_hang_cost_their_own_job_alone():
 def test_a_users_error_in_a_worker_stops_the_run():
     with pytest.raises(UserError, match="disk full"):
         outcomes(["a", "user"], workers=1)
-    with pytest.raises(UserError, match="the models are missing"):
-        dict(run_jobs(["a"], build_slowly_failing, 1, 60.0))
+    failing = Workers(build_slowly_failing, 1, 60.0)
+    with failing as pool, pytest.raises(UserError, match="the models are missing"):
+        dict(pool.run(["a"]))
+
+
+def test_a_result_may_be_nothing():
+    assert outcomes(["nothing", "a"], workers=1) == {"nothing": None, "a": "aa"}
 
 
 def test_no_jobs_start_no_workers():

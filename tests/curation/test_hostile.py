@@ -125,6 +125,30 @@ def split_screen(path: Path) -> None:
     h.write(path, frames)
 
 
+def mirror_beside(path: Path) -> None:
+    """A dancer and the mirror image: both would have to be dressed."""
+    h.write(path, [np.concatenate([f, f[:, ::-1]], axis=1) for f in h.dance(20)])
+
+
+def poster_behind(path: Path) -> None:
+    """A dancer beside a large picture of another one."""
+    wide = h.ground(0, h.HEIGHT, 2 * h.WIDTH)
+    frames = [h.draw(wide, h.WIDTH + 70, 150, 40) for _ in range(20)]
+    for image, dancer in zip(frames, h.dance(20), strict=True):
+        image[:, : h.WIDTH] = dancer
+    h.write(path, frames)
+
+
+def passer_by(path: Path) -> None:
+    """One dancer for six seconds; in the fourth, somebody walks through."""
+    room = h.ground(0, h.HEIGHT, 2 * h.WIDTH)
+    frames = []
+    for i in range(60):
+        image = h.draw(room, 20 + 10 * (i % 5), 200, 28)
+        frames.append(h.draw(image, 150 + 14 * (i - 40), 180, 40) if 40 <= i < 52 else image)
+    h.write(path, frames)
+
+
 def letterboxed(path: Path) -> None:
     bar = np.zeros((60, h.WIDTH, 3), np.uint8)
     h.write(path, [np.concatenate([bar, frame, bar]) for frame in h.dance()])
@@ -190,6 +214,9 @@ ROWS = (
     Row("letterbox.mp4", letterboxed),
     Row("emoji 💃\n and: http.mp4", lambda p: h.write(p, h.dance())),
     Row("split screen.mp4", split_screen, clips=("two_people",)),
+    Row("mirror.mp4", mirror_beside, clips=("two_people",)),
+    Row("poster.mp4", poster_behind, is_same_picture=False, seconds=2.0),
+    Row("passer-by.mp4", passer_by, is_same_picture=False, seconds=1.6),
     Row("one frame.mp4", lambda p: h.write(p, h.dance(1)), clips=("too_short",)),
     Row("slides.mp4", slides, clips=("frozen", "frozen", "frozen")),
     Row("doubled.mp4", doubled, clips=("duplicate_frames",)),

@@ -14,10 +14,12 @@ from curation.stages.people import (
     TWO_PEOPLE,
     FollowPerson,
     PeopleConfig,
+    PeopleVerdicts,
     collect_samples,
     judge_samples,
     passing_runs,
 )
+from curation.stages.person_tracks import liveliness
 from curation.stages.quality import (
     QualityConfig,
     frozen_runs,
@@ -35,30 +37,105 @@ CLIP = Clip(
 )  # fmt: skip
 
 
-def person(left=20.0, width=40.0, *, hips=1.0, knees=1.0) -> Person:
+SHAPE = np.random.default_rng(0).uniform(-0.4, 0.4, (17, 2))
+
+
+def person(
+    left=20.0, width=40.0, *, hips=1.0, knees=1.0, pose=0.0, number: int | None = None
+) -> Person:
+    """Somebody upright; another ``pose`` is another shape of the body."""
     keypoints = np.ones((17, 3), dtype=np.float32)
-    keypoints[:, 0], keypoints[:, 1] = left + width / 2, HEIGHT / 2
+    shape = SHAPE.copy()
+    shape[9:11, 1] += pose
+    keypoints[:, :2] = shape * [width, 160] + [left + width / 2, HEIGHT / 2]
     for name, seen in (("hip", hips), ("knee", knees)):
         for side in ("left", "right"):
             keypoints[COCO_KEYPOINTS.index(f"{side}_{name}"), 2] = seen
     box = np.array([left, 20, left + width, 180], dtype=np.float32)
-    return Person(box=box, score=0.9, keypoints=keypoints)
+    return Person(box=box, score=0.9, keypoints=keypoints, track_id=number)
+
+
+def dancing(count: int, left=20.0, width=40.0, **seen) -> list[Person]:
+    """The same person at ``count`` moments, arms up and down."""
+    return [person(left, width, pose=0.3 * (i % 2), **seen) for i in range(count)]
+
+
+def together(*people: list[Person]) -> list[list[Person]]:
+    return [list(sample) for sample in zip(*people, strict=True)]
+
+
+def judged(people: list[list[Person]], config: PeopleConfig | None = None) -> PeopleVerdicts:
+    times = [0.4 * index for index in range(len(people))]
+    samples = collect_samples(times, people, HEIGHT, WIDTH)
+    return judge_samples(samples, config or PeopleConfig(), aspect=WIDTH / HEIGHT)
 
 
 def verdicts_of(people: list[list[Person]], config: PeopleConfig | None = None) -> list[int]:
-    times = [0.4 * index for index in range(len(people))]
-    samples = collect_samples(times, people, HEIGHT, WIDTH)
-    return judge_samples(samples, config or PeopleConfig())[0].tolist()
+    return judged(people, config).codes.tolist()
 
 
 def test_one_person_passes_two_or_none_do_not():
-    shown = [[person()], [person(), person(60)], []]
-    assert verdicts_of(shown) == [PASSES, TWO_PEOPLE, NO_PERSON]
+    shown = [*together(dancing(3)), *together(dancing(2), dancing(2, 60)), [], []]
+    assert verdicts_of(shown) == [PASSES] * 3 + [TWO_PEOPLE] * 2 + [NO_PERSON] * 2
 
 
 def test_somebody_small_at_the_border_does_not_count():
-    assert verdicts_of([[person(), person(96, 4)]]) == [PASSES]
-    assert verdicts_of([[person(), person(80, 10)]]) == [TWO_PEOPLE]
+    assert verdicts_of(together(dancing(3), dancing(3, 96, 4))) == [PASSES] * 3
+    assert verdicts_of(together(dancing(3), dancing(3, 80, 10))) == [TWO_PEOPLE] * 3
+
+
+def test_somebody_seen_once_is_the_detectors_error():
+    shown = together(dancing(5))
+    shown[2].append(person(60))
+    assert verdicts_of(shown) == [PASSES] * 5
+
+
+def test_somebody_lost_for_a_moment_counts_all_the_time():
+    shown = together(dancing(6), dancing(6, 60))
+    for index in (2, 3):
+        del shown[index][1]
+    assert verdicts_of(shown) == [TWO_PEOPLE] * 6
+
+
+def test_a_poster_does_not_count_and_is_never_the_main_person():
+    poster = [person(55, 45)] * 5
+    verdicts = judged(together(poster, dancing(5, 10, 30)))
+    assert verdicts.codes.tolist() == [PASSES] * 5
+    assert verdicts.main_rows.tolist() == [1, 3, 5, 7, 9]
+    assert verdicts_of([[someone] for someone in poster]) == [PASSES] * 5  # nobody else is there
+
+
+def test_a_mirror_image_and_a_split_screen_count():
+    mirrored = [
+        replace(someone, keypoints=someone.keypoints * [-1, 1, 1] + [WIDTH, 0, 0],
+                box=np.array([60, 20, 100, 180], np.float32))
+        for someone in dancing(4, 0)
+    ]  # fmt: skip
+    assert verdicts_of(together(dancing(4, 0), mirrored)) == [TWO_PEOPLE] * 4
+
+
+def test_two_people_one_after_the_other_are_two_main_people():
+    shown = [*together(dancing(4)), [], [], [], [], [], [], *together(dancing(5, 50))]
+    verdicts = judged(shown)
+    assert [int((codes == PASSES).sum()) for codes in verdicts.codes_by_person()] == [5, 4]
+    assert not (verdicts.codes == TWO_PEOPLE).any()
+
+
+def test_people_who_swap_their_order_keep_their_identity():
+    left, right = dancing(6, 0, 36), dancing(6, 56, 44)
+    shown = [pair if i % 2 else pair[::-1] for i, pair in enumerate(together(left, right))]
+    samples = collect_samples([0.4 * i for i in range(6)], shown, HEIGHT, WIDTH)
+    verdicts = judge_samples(samples, PeopleConfig(), aspect=WIDTH / HEIGHT)
+    assert (samples.boxes[verdicts.main_rows, 0] > 0.5).all()  # the larger one, throughout
+
+
+def test_a_shaky_camera_moves_no_poster_but_a_walk_is_motion():
+    shake = np.random.default_rng(1).normal(0, 1.0, 12)
+    shaken = np.stack([person(20 + by).keypoints for by in shake])
+    walked = np.stack([person(2.0 * i).keypoints for i in range(12)])
+    config = PeopleConfig()
+    assert liveliness(shaken) < config.min_other_motion < liveliness(walked)
+    assert liveliness(np.zeros((5, 17, 3), np.float32)) is None
 
 
 def test_full_body_also_asks_for_the_knees():
@@ -103,11 +180,11 @@ class BrightColumns:
 
     def detect(self, frames):
         found = []
-        for frame in frames:
+        for index, frame in enumerate(frames):
             bright = frame[100, :, 0] > 128
             edges = np.flatnonzero(np.diff(np.concatenate(([0], bright.astype(int), [0]))))
             bars = list(zip(edges[::2], edges[1::2], strict=True))
-            found.append([person(float(left), float(right - left)) for left, right in bars])
+            found.append([person(float(a), float(b - a), pose=0.3 * (index % 2)) for a, b in bars])
         return found
 
 
@@ -136,7 +213,8 @@ def test_a_clip_with_two_people_throughout_is_let_go_with_its_numbers():
     outcome = stage.process(CLIP, Tracks(frames=frames_with([[10, 60]] * 40)))
     assert isinstance(outcome, Reject)
     assert outcome.code == "two_people"
-    assert outcome.evidence["two_people_frames"] == 40
+    assert outcome.evidence["two_people_samples"] == 40
+    assert outcome.evidence["other_share"] == pytest.approx(1.0)
 
 
 def signals(count: int = 60, **changes: np.ndarray) -> Signals:
@@ -154,7 +232,7 @@ def signals(count: int = 60, **changes: np.ndarray) -> Signals:
         "fault_times_s": np.zeros(0),
     }
     return Signals(**{**values, **changes}, height=200, width=100, orientation=Orientation(),
-                   cpu_s=0.0)  # fmt: skip
+                   seconds={})  # fmt: skip
 
 
 def test_quality_codes_name_what_is_wrong():

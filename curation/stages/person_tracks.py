@@ -1,0 +1,196 @@
+"""People followed over time in what a detector saw: who is the main one, and who else counts.
+
+Tracks are linked from stored boxes and keypoints alone, so another threshold needs no decoding, and
+every detector is followed alike. A track counts beside the main person's when it is large against
+it, seen for long enough, and moves: a poster, a picture on a shelf and a mannequin do not.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+MIN_VISIBILITY = 0.5  # of a keypoint that tells of motion
+MIN_POINTS = 4
+REACH = 0.75
+"""How far a person goes between two sightings at once, in heights of the box; more with time."""
+REACH_PER_S = 0.5
+MAX_GROWTH = 4.0  # of the box's area between two sightings
+WANDERING = 0.25
+"""Of a body's way in the frame that counts as motion: a shaky camera moves pictures, too."""
+SAME_ID_BONUS = 0.5  # the detector's own tracker says so; its numbers start anew now and then
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sightings:
+    """What a detector saw in one scene: n moments, p people in all, moment by moment."""
+
+    times_s: np.ndarray  # (n,) float64
+    moments: np.ndarray  # (p,) int: which of the n each person was seen at
+    boxes: (
+        np.ndarray
+    )  # (p, 4) left, top, right, bottom, in one unit for both axes, inside the frame
+    scores: np.ndarray  # (p,)
+    keypoints: np.ndarray  # (p, 17, 3) x and y in the same unit, visibility
+    track_ids: np.ndarray  # (p,) int of the detector; below 0: not tracked
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Of the boxes, (p,)."""
+        return np.clip(self.boxes[:, 2:] - self.boxes[:, :2], 0, None).prod(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Track:
+    """One person over time."""
+
+    rows: np.ndarray  # (k,) of the sightings, in order of time
+    first_s: float
+    last_s: float
+    seen_s: float  # from the first to the last sighting, and a moment's length
+    weight: float  # area times score, summed over the sightings
+    motion: float | None  # see ``liveliness``; None: no keypoints to tell by
+    share: float = 1.0  # of somebody beside a main person: median area over that person's
+
+    def covers(self, times_s: np.ndarray) -> np.ndarray:
+        """Which moments (n,) lie between the first and the last sighting."""
+        return (times_s >= self.first_s - 1e-6) & (times_s <= self.last_s + 1e-6)
+
+    def is_alive(self, still_motion: float) -> bool:
+        """Whether it moves; one of whom only an outline is known is taken to do so."""
+        return self.motion is None or self.motion >= still_motion
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cast:
+    """Who plays in a scene: main people one after the other, and those beside them."""
+
+    mains: list[Track]  # no two at the same time
+    others: list[Track]
+    owners: np.ndarray  # (n,) int: whose moment it is, an index of ``mains``; below 0: nobody's
+
+
+def find_cast(seen: Sightings, memory_s: float, still_motion: float) -> Cast:
+    """Follow everybody through a scene.
+
+    The main person of a time is who fills most of the picture for longest; who does not move at
+    all, or is known by an outline alone, is so only where there is nobody else.
+
+    Args:
+        seen: of one scene.
+        memory_s: a person unseen for longer is somebody new.
+        still_motion: liveliness below which a person is a picture of one.
+    """
+    numbers = link_sightings(seen, memory_s)
+    count = int(numbers.max(initial=-1)) + 1
+    tracks = [_track(seen, np.flatnonzero(numbers == number)) for number in range(count)]
+
+    def prominence(track: Track) -> tuple[bool, float]:
+        return track.motion is not None and track.is_alive(still_motion), track.weight
+
+    mains: list[Track] = []
+    others: list[Track] = []
+    owners = np.full(len(seen.times_s), -1)
+    for track in sorted(tracks, key=prominence, reverse=True):
+        time = track.covers(seen.times_s)
+        if (owners[time] >= 0).any() or (mains and not prominence(track)[0]):
+            others.append(track)
+            continue
+        owners[time] = len(mains)
+        mains.append(track)
+    return Cast(mains=mains, others=[_beside(seen, t, mains) for t in others], owners=owners)
+
+
+def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
+    """A number (p,) for every sighting, the same for one person; 0, 1, ... in order of arrival."""
+    numbers = np.full(len(seen.moments), 0)
+    last_row: dict[int, int] = {}  # number -> its last sighting
+    for moment in np.unique(seen.moments):
+        rows = np.flatnonzero(seen.moments == moment).tolist()
+        live = {
+            number: row
+            for number, row in last_row.items()
+            if seen.times_s[moment] - seen.times_s[seen.moments[row]] <= memory_s + 1e-6
+        }
+        pairs = [
+            (closeness, row, number)
+            for row in rows
+            for number, last in live.items()
+            if (closeness := _closeness(seen, last, row)) is not None
+        ]
+        linked: dict[int, int] = {}
+        for _, row, number in sorted(pairs, key=lambda pair: -pair[0]):
+            if row not in linked and number not in linked.values():
+                linked[row] = number
+        for row in rows:
+            numbers[row] = linked[row] if row in linked else len(last_row)
+            last_row[int(numbers[row])] = row
+    return numbers
+
+
+def _closeness(seen: Sightings, last: int, row: int) -> float | None:
+    """How well a sighting continues a track; None: it cannot."""
+    one, other = seen.boxes[last], seen.boxes[row]
+    height = max(float(max(one[3] - one[1], other[3] - other[1])), 1e-6)
+    gap_s = seen.times_s[seen.moments[row]] - seen.times_s[seen.moments[last]]
+    apart = float(np.hypot(*((one[:2] + one[2:] - other[:2] - other[2:]) / 2))) / height
+    areas = np.maximum(seen.areas[[last, row]], 1e-9)
+    growth = float(areas.max() / areas.min())
+    if apart > REACH + REACH_PER_S * gap_s or growth > MAX_GROWTH:
+        return None
+    corner, end = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    both = float(np.clip(end - corner, 0, None).prod())
+    overlap = both / float(areas.sum() - both)
+    is_same_id = seen.track_ids[last] == seen.track_ids[row] >= 0
+    return overlap + 1 - apart - 0.2 * np.log(growth) + SAME_ID_BONUS * is_same_id
+
+
+def liveliness(keypoints: np.ndarray) -> float | None:
+    """How much a body moves: its shape, whatever the camera does, and less so its place.
+
+    Args:
+        keypoints: (k, 17, 3) of one person, x, y, visibility.
+
+    Returns:
+        Root mean square of the points' ways around their mean place, as a share of the body's size,
+        after its own place and size are taken out; or WANDERING of its place's ways, if that is
+        more. None: too few points are seen twice.
+    """
+    is_seen = keypoints[..., 2] >= MIN_VISIBILITY
+    wanted = is_seen.mean(axis=0) >= 0.5
+    rows = is_seen[:, wanted].all(axis=1)
+    if wanted.sum() < MIN_POINTS or rows.sum() < 2:
+        return None
+    points = keypoints[rows][:, wanted, :2].astype(np.float64)
+    places = points.mean(axis=1)
+    points = points - places[:, None]
+    sizes = np.maximum(np.sqrt((points**2).sum(axis=2).mean(axis=1)), 1e-9)
+    shape = points / sizes[:, None, None]
+    articulation = np.sqrt(((shape - shape.mean(axis=0)) ** 2).sum(axis=2).mean())
+    wandered = np.sqrt(((places - places.mean(axis=0)) ** 2).sum(axis=1).mean()) / sizes.mean()
+    return float(max(articulation, WANDERING * wandered))
+
+
+def _track(seen: Sightings, rows: np.ndarray) -> Track:
+    times = seen.times_s[seen.moments[rows]]
+    step_s = float(np.median(np.diff(seen.times_s))) if len(seen.times_s) > 1 else 0.0
+    return Track(
+        rows=rows,
+        first_s=float(times[0]),
+        last_s=float(times[-1]),
+        seen_s=float(times[-1] - times[0]) + step_s,
+        weight=float((seen.areas[rows] * seen.scores[rows]).sum()),
+        motion=liveliness(seen.keypoints[rows]),
+    )
+
+
+def _beside(seen: Sightings, track: Track, mains: list[Track]) -> Track:
+    """The track with its area measured against the main people it is beside, or was nearest to."""
+    rows = np.concatenate([main.rows for main in mains])
+    rows = rows[np.argsort(seen.moments[rows])]
+    main_areas = np.interp(
+        seen.times_s[seen.moments[track.rows]],
+        seen.times_s[seen.moments[rows]],
+        seen.areas[rows],
+    )
+    share = float(np.median(seen.areas[track.rows] / np.maximum(main_areas, 1e-9)))
+    return replace(track, share=share)
