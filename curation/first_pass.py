@@ -17,7 +17,7 @@ from scenedetect.stats_manager import StatsManager
 
 from configs.errors import ConfigError
 from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Previews, Signals, join_previews
-from curation.storage import write_file
+from curation.storage import disk_errors_named, write_file
 from curation.timing import Stopwatch
 from curation.video import (
     HDR_TRANSFERS,
@@ -72,8 +72,9 @@ class SampleStore:
         height, width = fit_within(image.shape[0], image.shape[1], preview_side)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         self._previews.append(encode_jpeg(small, quality=80))
-        start = self._file.seek(0, 2)
-        self._file.write(data)
+        with disk_errors_named(Path(tempfile.gettempdir())):
+            start = self._file.seek(0, 2)
+            self._file.write(data)
         self.times_s.append(time_s)
         self._spans.append((start, len(data)))
 

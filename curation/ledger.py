@@ -13,6 +13,7 @@ from typing import Any
 
 from configs.errors import DataError
 from curation.sources import Source, sha256_of
+from curation.storage import disk_errors_named
 
 SCHEMA_VERSION = 1
 _TABLES = """
@@ -71,10 +72,11 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._database = sqlite3.connect(path)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_TABLES)
+            with disk_errors_named(path):
+                self._database = sqlite3.connect(path)
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=FULL")
+                self._database.executescript(_TABLES)
         except sqlite3.DatabaseError as error:
             raise DataError(f"{path} is not a ledger of this program: {error}") from error
         stored = self._one("SELECT value FROM meta WHERE key='schema'")

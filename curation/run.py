@@ -37,7 +37,7 @@ from curation.pipeline import (
 from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
 from curation.sources import Source, check_folder, find_sources
-from curation.storage import sweep
+from curation.storage import disk_errors_named, sweep
 from curation.video import cpu_count
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
     check_folder(Path(config.src))
     out, part = Path(config.out), None if config.shard is None else parse_part(config.shard)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
-    with Ledger(ledger_path(out, part)) as ledger:
+    with disk_errors_named(out), Ledger(ledger_path(out, part)) as ledger:
         if part is None:
             take_over_parts(ledger, out)
         else:
@@ -89,7 +89,8 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
 def prepare_benchmark(config: CurateConfig) -> Outcome:
     """Make the tracks of ``config.bench`` once; its shards lie in its own folder."""
     config, jobs = prepare_jobs(config)
-    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+    out = Path(config.out)
+    with disk_errors_named(out), Ledger(out / "ledger.sqlite") as ledger:
         build = functools.partial(build_bench_worker, config)
         outcome = work_off(jobs, build, frames_row, config, ledger)
         publish(config, ledger, outcome, {job.sha256 for job in jobs})

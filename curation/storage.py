@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import shutil
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,12 @@ def disk_errors_named(where: Path) -> Iterator[None]:
     """A full disk is the user's to mend: one sentence, and nothing half done."""
     try:
         yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise
+        raise DataError(
+            f"{where} cannot be written ({error}); make room and run the same again"
+        ) from error
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             raise
