@@ -1,5 +1,6 @@
 """Every row of the table of what raw folders hold, and the one verdict that each must get."""
 
+import functools
 import random
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from curation.catalogue import build_catalogue
+from curation.executor import Workers
 from curation.pipeline import Curator, SourceResult
 from curation.settings import CurateConfig
 from curation.stages.probe import ProbeConfig
@@ -294,3 +296,16 @@ def test_what_is_refused_by_setting_says_why(tmp_path):
     config = CurateConfig(out=str(tmp_path / "out"), probe=ProbeConfig(hdr="refuse"))
     (result,) = curate(Curator(config, h.colour_perception()), tmp_path / "in")
     assert (result.row.code, result.row.evidence) == ("hdr", {"transfer": "PQ"})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_4k_of_ten_seconds_stays_below_the_memory_limit(tmp_path):
+    frames = h.dance(100, height=2160, width=3840, slow=6)
+    h.write(tmp_path / "in" / "4k.mp4", frames, options={"preset": "ultrafast"})
+    config = CurateConfig(out=str(tmp_path / "out"))
+    build = functools.partial(h.build_worker, config)
+    with Workers(build, 1, 120.0, max_memory_gb=MAX_MEMORY_GB) as pool:
+        ((_, result),) = pool.run(h.jobs_in(tmp_path / "in"))
+    assert isinstance(result, SourceResult), result
+    assert [clip.code or clip.status for clip in result.clips] == ["kept"]
