@@ -9,6 +9,7 @@ What is compared, and how to read it: docs/performance.md.
 import argparse
 import json
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from tests.bench.clip import QUICK, Steps, run_clip
 from tests.bench.device import run_sampling, run_steps
 from tests.bench.networks import run_networks
 from tests.bench.table import Book, show
-from tests.bench.timing import matmul_rate
+from tests.bench.timing import Clock, matmul_rate
 
 PARTS = ("networks", "clip", "step", "sampling")
-SAME = ("size", "dtype", "quick")
+SAME = ("size", "dtype", "quick", "clock")
 """What a resumed run must share with its file."""
 
 
@@ -48,6 +49,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="keep the rows that OUT has already")
     parser.add_argument("--no-compile", action="store_true", help="eager rows alone")
     parser.add_argument("--fit-steps", type=int, default=100, help="before sampling; 0: random")
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="on a machine in use: one thread, seconds of processor time (CPU alone)",
+    )
     given = parser.parse_args(argv)
 
     cuda = torch.cuda.is_available()
@@ -55,6 +61,11 @@ def main(argv: list[str]) -> int:
     if device.type == "cuda" and not cuda:
         print("error: --device cuda, but torch finds no CUDA device here", file=sys.stderr)
         return 2
+    if given.processor_time:
+        if device.type == "cuda":
+            print("error: --processor-time measures CPUs, not CUDA devices", file=sys.stderr)
+            return 2
+        Clock.take_processor_time()
     size = SIZES[given.size or ("xl" if device.type == "cuda" else "small")]
     default = ["networks", "step", "sampling"] if device.type == "cuda" else ["networks", "clip"]
     try:
@@ -89,6 +100,7 @@ def measure(
         "size": describe_size(size),
         "dtype": "bfloat16 autocast" if dtype == torch.bfloat16 else "float32",
         "quick": quick,
+        "clock": "wall" if Clock.now is time.perf_counter else "processor time",
         "matmul_flops_per_s": rate,
         "matmul_side": side,
         "rows": [],
@@ -96,7 +108,7 @@ def measure(
     if resume and path.exists():
         old = json.loads(path.read_text(encoding="utf-8"))
         same = json.loads(json.dumps({name: result[name] for name in SAME}))
-        if any(old[name] != same[name] for name in SAME) or (
+        if any(old.get(name, "wall") != same[name] for name in SAME) or (
             old["machine"]["device"] != result["machine"]["device"]
         ):
             raise ValueError(f"{path} was measured at another size, precision or machine")

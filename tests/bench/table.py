@@ -79,7 +79,8 @@ def head(result: dict[str, Any]) -> str:
     machine, size = result["machine"], result["size"]
     return (
         f"Measured {result['date']} on {machine['device']}, {machine['threads']} threads, torch"
-        f" {machine['torch']}, {result['dtype']}{', QUICK RUN' if result['quick'] else ''}.\n"
+        f" {machine['torch']}, {result['dtype']}, {result.get('clock', 'wall')}"
+        f" seconds{', QUICK RUN' if result['quick'] else ''}.\n"
         f"{size['name']}: dim {size['dim']}, depth {size['depth']}, {size['num_heads']} heads, MLP"
         f" {size['mlp_ratio']:g}, {size['frames']} frames of {size['height']} x {size['width']}"
         f" latents ({size['pixels'][0]} x {size['pixels'][1]} pixels), batch {size['batch']};"
