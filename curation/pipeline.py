@@ -44,7 +44,7 @@ from datasets.tracks import encode_video
 logger = logging.getLogger(__name__)
 
 DETECTOR_BATCH = 64
-VERSION = 4
+VERSION = 5
 """Raised when the code of a stage changes what comes out: everything is then done again."""
 
 

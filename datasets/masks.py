@@ -2,8 +2,8 @@
 
 A mask covers the garment in every frame and the limbs that another garment might cover; its
 outline is hulls, widened, so that it does not give the old garment's shape away; face, hair, hands
-and feet stay. Over time a mask is only ever added to: majority voting over frames would uncover a
-fast sleeve.
+and feet stay. Over time a mask is only ever added to, where a part was missed: majority voting over
+frames would uncover a fast sleeve.
 """
 
 from collections.abc import Iterable
@@ -75,12 +75,13 @@ PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
 class MaskSettings:
     """Widths as shares of the square root of the covered area, so that they fit any size."""
 
-    widening: float = 0.04  # of every outline
-    hem_band: float = 0.07  # along the garment where its neighbours are painted too
+    widening: float = 0.025  # of every outline
+    hem_band: float = 0.05  # along the garment where its neighbours are painted too
     closing_frames: int = 2  # on both sides: gaps in time that are filled
+    lapse: float = 0.05  # a frame's mask that is smaller than those around it by this has a gap
 
     def __post_init__(self) -> None:
-        for name in ("widening", "hem_band", "closing_frames"):
+        for name in ("widening", "hem_band", "closing_frames", "lapse"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
 
@@ -120,7 +121,7 @@ def inpainting_mask(
         ]
     )
     is_seen = parse.reshape(len(parse), -1).max(axis=1) > 0
-    closed = close_in_time(fill_unseen(drawn, is_seen), widths.closing_frames)
+    closed = fill_lapses(fill_unseen(drawn, is_seen), widths.closing_frames, widths.lapse)
     return protect(closed, drawn, parse, category)
 
 
@@ -133,7 +134,7 @@ def protect(
     """Take out of a mask what stays: face, hair, hands, feet, and garments of another category.
 
     Args:
-        closed: the mask after ``close_in_time``.
+        closed: the mask after ``fill_lapses``.
         drawn: before it, by ``frame_mask``.
         parse: label maps.
         category: upper, lower or overall.
@@ -212,6 +213,27 @@ def fill_unseen(masks: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
         neighbours = [masks[rows[edge]] for rows, edge in ((before, -1), (after, 0)) if len(rows)]
         filled[index] = np.maximum.reduce(neighbours)
     return filled
+
+
+def fill_lapses(masks: np.ndarray, num_frames: int, lapse: float) -> np.ndarray:
+    """Close gaps in time where a part was missed: in frames whose mask is suddenly smaller.
+
+    Closing every frame would also paint what an arm swings over. A frame counts when the largest
+    masks within reach before it and after it both exceed its own by the share ``lapse``.
+
+    Args:
+        masks: (t, height, width) uint8.
+        num_frames: reach on both sides.
+        lapse: 0 closes every frame.
+    """
+    closed = close_in_time(masks, num_frames)
+    areas = np.count_nonzero(masks.reshape(len(masks), -1), axis=1)
+    is_lapse = np.zeros(len(masks), bool)
+    for index, area in enumerate(areas):
+        before = areas[max(0, index - num_frames) : index].max(initial=0)
+        after = areas[index + 1 : index + 1 + num_frames].max(initial=0)
+        is_lapse[index] = area <= (1 - lapse) * min(before, after)
+    return np.where(is_lapse[:, None, None], closed, masks)
 
 
 def close_in_time(masks: np.ndarray, num_frames: int) -> np.ndarray:

@@ -26,13 +26,13 @@ class Material(IntEnum):
 
 LABEL_OF_MATERIAL = np.array(
     [
-        ParseLabel.BACKGROUND, ParseLabel.FACE, ParseLabel.FACE, ParseLabel.FACE, ParseLabel.HAIR,
+        ParseLabel.BACKGROUND, ParseLabel.FACE, ParseLabel.FACE, ParseLabel.OTHER, ParseLabel.HAIR,
         ParseLabel.UPPER, ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.ARMS, ParseLabel.HANDS,
         ParseLabel.LEGS, ParseLabel.FEET,
     ],
     np.uint8,
 )  # fmt: skip
-"""The parse label of each material; a bare neck counts as face, as in LIP-trained parsers."""
+"""The parse label of each material; a bare neck is no face: a collar may cover it."""
 
 GROUPS = np.array([0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7], np.uint8)
 """Materials of equal group melt into each other at joints."""

@@ -19,7 +19,7 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.perception.protocols import ClipParser, DensePose, HumanParser, Perception, Person
 from datasets.densepose import paste_iuv, render_densepose
-from datasets.masks import RULES, MaskSettings, close_in_time, frame_mask, protect
+from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
 from datasets.parts import CATEGORIES
 from inference.conditions import (
     CHUNK,
@@ -365,7 +365,8 @@ def _chunk_mask(
     labels = np.concatenate([piece.labels for piece in pieces])
     present = np.concatenate([piece.present for piece in pieces])
     drawn = np.concatenate([_draw(piece, category) for piece in pieces])
-    closed = close_in_time(drawn, MaskSettings().closing_frames)
+    widths = MaskSettings()
+    closed = fill_lapses(drawn, widths.closing_frames, widths.lapse)
     mask = protect(closed, drawn, labels, category)
     mask[~present] = 0
     _bridge(mask, present, longest)

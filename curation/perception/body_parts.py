@@ -52,7 +52,8 @@ LIMBS = (
 )
 HANDS = ((BodyPart.HAND_LEFT, (15, 17, 19)), (BodyPart.HAND_RIGHT, (16, 18, 20)))
 FEET = ((BodyPart.FOOT_LEFT, (27, 29, 31)), (BodyPart.FOOT_RIGHT, (28, 30, 32)))
-HAND_RADIUS, FOOT_RADIUS, NECK_RADIUS = 0.105, 0.09, 0.11
+HAND_RADIUS, FOOT_RADIUS, NECK_RADIUS = 0.135, 0.09, 0.11
+CHIN = 1.2  # of the mouth-derived depth: a beard or the shade below is rather face than neck
 MAX_RADII = 3.0  # further away from every part, a pixel is no body (a ball, a bag)
 VISIBLE = 0.4
 
@@ -127,7 +128,7 @@ def build_body(landmarks: np.ndarray) -> Body:
     )
     mouth = points[[MOUTH_LEFT, MOUTH_RIGHT]].mean(0)
     chin_depth = float(np.dot(ears - (2 * mouth - points[NOSE]), up))  # below the ears
-    chin_depth = float(np.clip(chin_depth, 0.9 * head_radius, 1.5 * head_radius))
+    chin_depth = float(np.clip(CHIN * chin_depth, 0.9 * head_radius, 1.6 * head_radius))
     start[BodyPart.HEAD] = ears + 0.5 * head_radius * up
     end[BodyPart.HEAD] = ears - (chin_depth - 0.75 * head_radius) * up
     radii[BodyPart.HEAD] = 0.9 * head_radius, 0.8 * head_radius

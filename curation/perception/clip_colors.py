@@ -69,6 +69,13 @@ class ClipColors:
         """
         return self.log_likelihood[:, bins]
 
+    def overlap(self, first: Material, second: Material) -> float:
+        """Shared part of two materials' histograms, 0..1; 0 when one of them was not seen."""
+        if not (self.is_known[first] and self.is_known[second]):
+            return 0.0
+        shares = np.exp(self.log_likelihood[[first, second]]) - FLOOR
+        return float(np.maximum(shares.min(0), 0).sum())
+
 
 class ColorCounter:
     """Gathers seeds over a clip."""

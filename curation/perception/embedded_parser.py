@@ -46,7 +46,7 @@ PART_PRIORS: dict[BodyPart, tuple[float, float, float, float]] = {
     BodyPart.NECK: (0.55, 0.10, 0.35, 0.0),
     BodyPart.UPPER_ARM_LEFT: (0.25, 0.01, 0.73, 0.01),
     BodyPart.LOWER_ARM_LEFT: (0.50, 0.005, 0.49, 0.005),
-    BodyPart.HAND_LEFT: (0.93, 0.005, 0.06, 0.005),
+    BodyPart.HAND_LEFT: (0.69, 0.005, 0.30, 0.005),  # in front of a garment colour must decide
     BodyPart.UPPER_LEG_LEFT: (0.20, 0.0, 0.06, 0.74),
     BodyPart.LOWER_LEG_LEFT: (0.40, 0.0, 0.01, 0.59),
     BodyPart.FOOT_LEFT: (0.50, 0.0, 0.0, 0.50),
@@ -97,6 +97,13 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 PRIORS, LABELS = _tables()
+BEHIND_PRIORS = {  # seen from behind, hair may hang down to the middle of the back: places, priors
+    BodyPart.NECK: (NUM_PLACES, (0.25, 0.50, 0.25, 0.0)),
+    BodyPart.TORSO: (6, (0.02, 0.38, 0.58, 0.02)),
+    BodyPart.UPPER_ARM_LEFT: (4, (0.20, 0.20, 0.60, 0.0)),
+    BodyPart.UPPER_ARM_RIGHT: (4, (0.20, 0.20, 0.60, 0.0)),
+}
+LOWER_BACK = 0.45  # along the torso: below this the back is cloth, with hair however long above
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,14 +188,21 @@ def _learn(
 def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:
     """Colours and places of the materials of a clip: seeds, then one round of reconsidering."""
     counter = ColorCounter()
+    from_behind = [not _is_face_seen(view) and not view.body.is_facing for view in views]
     for view in views:
         _add_skin_and_hair(counter, view)
     skin = counter.colors()
     hem = find_hem([(view.located, view.sampled_bins) for view in views], skin)
-    priors = hem_priors(PRIORS, hem)
-    for view in views:
-        _add_cloth(counter, view, skin, hem)
+    for view, is_behind in zip(views, from_behind, strict=True):
+        _add_cloth(counter, view, skin, hem, is_behind)
+    cloth = counter.colors()
+    for view in (view for view, is_behind in zip(views, from_behind, strict=True) if is_behind):
+        _add_nape(counter, view, cloth)
     colors = counter.colors()
+    share = float(np.mean(from_behind)) if views else 0.0
+    # hair in the colour of the cloth cannot be told from it: better paint hair than leave cloth
+    share *= float(np.clip((0.6 - colors.overlap(Material.HAIR, Material.UPPER)) / 0.2, 0, 1))
+    priors = hem_priors(behind_priors(PRIORS, share), hem)
     _, beliefs = learn_places(views, colors, priors)
     for material in (Material.UPPER, Material.LOWER):
         counter.forget(material)
@@ -198,10 +212,22 @@ def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:
     return colors, learn_places(views, colors, priors)[0]
 
 
-def _add_cloth(counter: ColorCounter, view: _View, skin: ClipColors, hem: Hem) -> None:
+def behind_priors(priors: np.ndarray, share: float) -> np.ndarray:
+    """Priors (parts, places, materials) of a clip with a share of its views from behind."""
+    adapted = priors.copy()
+    for part, (places, behind) in BEHIND_PRIORS.items():
+        mixed = (1 - share) * priors[part, :places] + share * np.array(behind, np.float32)
+        adapted[part, :places] = mixed
+    return adapted
+
+
+def _add_cloth(
+    counter: ColorCounter, view: _View, skin: ClipColors, hem: Hem, is_behind: bool
+) -> None:
     located, bins, band = view.located, view.sampled_bins, band_of(view.located)
     part, along, is_deep = located.part, located.along, located.radii < 0.7
-    chest = (part == BodyPart.TORSO) & (along > 0.08) & (along < 0.75) & is_deep
+    top = LOWER_BACK if is_behind else 0.08
+    chest = (part == BodyPart.TORSO) & (along > top) & (along < 0.75) & is_deep
     on_thigh = np.isin(part, (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)) & is_deep
     on_shin = np.isin(part, (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)) & is_deep
     legs = (on_thigh & (along > 0.25)) | (on_shin & (along < 0.6))
@@ -218,21 +244,34 @@ def _add_cloth(counter: ColorCounter, view: _View, skin: ClipColors, hem: Hem) -
     counter.add(Material.LOWER, _without(Material.SKIN, bins[legs], skin, least=0.2))
 
 
+def _is_face_seen(view: _View) -> bool:
+    located = view.located
+    on_face = (located.part == BodyPart.HEAD) & (located.along > 0.5) & (located.radii < 0.75)
+    return bool(view.body.is_facing and on_face.any() and view.sampled_skin[on_face].mean() > 0.3)
+
+
 def _add_skin_and_hair(counter: ColorCounter, view: _View) -> None:
     located, bins = view.located, view.sampled_bins
     part, along = located.part, located.along
     skin_like = view.sampled_skin
-    on_face = (part == BodyPart.HEAD) & (along > 0.5) & (located.radii < 0.75)
-    is_face_seen = bool(view.body.is_facing and on_face.any() and skin_like[on_face].mean() > 0.3)
-    if is_face_seen:
+    crown = (part == BodyPart.HEAD) & (along < 0.02) & (located.radii > 0.55)
+    if _is_face_seen(view):
+        on_face = (part == BodyPart.HEAD) & (along > 0.5) & (located.radii < 0.75)
         counter.add(Material.SKIN, bins[on_face & skin_like])
     else:
         on_hand = np.isin(part, (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT))
         counter.add(Material.SKIN, bins[on_hand & skin_like & (located.radii < 0.5)])
-    crown = (part == BodyPart.HEAD) & (along < 0.02) & (located.radii > 0.55)
-    if not is_face_seen:
         crown = (part == BodyPart.HEAD) & (located.radii < 0.8)
     counter.add(Material.HAIR, bins[crown])
+
+
+def _add_nape(counter: ColorCounter, view: _View, cloth: ClipColors) -> None:
+    """Seen from behind, what hides the neck and is no cloth is hair, of whatever colour."""
+    on_nape = (view.located.part == BodyPart.NECK) & (view.located.radii < 0.8)
+    bins = view.sampled_bins[on_nape]
+    if cloth.is_known[Material.UPPER]:
+        bins = bins[cloth.log_likelihood[Material.UPPER, bins] < UNKNOWN]
+    counter.add(Material.HAIR, bins)
 
 
 def _without(material: Material, bins: np.ndarray, colors: ClipColors, least: float) -> np.ndarray:

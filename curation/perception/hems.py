@@ -10,13 +10,22 @@ from curation.perception.body_parts import BodyPart, PartPixels
 from curation.perception.clip_colors import UNKNOWN, ClipColors, Material, bin_colors
 
 NUM_PLACES = 10  # bins along a part, here and in the parser
-WAIST_PLACES, THIGH_PLACES = range(5, 10), range(0, 6)
+WAIST_PLACES, THIGH_PLACES = range(5, 10), range(0, 10)  # tunics reach down to the knees
 NUM_BANDS = len(WAIST_PLACES) + len(THIGH_PLACES)
 MIN_PIXELS = 40  # for a band to be seen, over the whole clip
+CUT_OFF_SHARE = 0.05  # of the fullest band: a band with fewer pixels lies at the frame's border
 MIN_DIVERGENCE = 0.075
 """Jensen-Shannon, nats. On ../shared/media/single sweaters that fill the frame give 0.04-0.06,
 the dullest shirt over trousers 0.10, most 0.15-0.4."""
+MIN_NEW_SHARE = 0.18
+"""Of the pixels below a hem, how many must have colours that are rare above it. A badge or a print
+on the chest makes both sides differ, but brings nothing new below: the hoodies of asl_book and
+asl_learn 0.12-0.16, the dullest shirt over trousers (asl_bird) 0.21, most 0.3-0.9."""
+RARE = 2.5  # a colour is new below when it is so many times more frequent there than above
 HIGH_HEM_DOUBT = 0.1  # for each band that a hem lies above the hips: belts and badges are no hems
+LOW_HEM_DOUBT = 0.04  # for each band below mid-thigh: the end of shorts is no hem of a top
+MID_THIGH = len(WAIST_PLACES) + 5  # band; what ends further up than this is cut off by the frame
+SATURATED, SHADE_LIGHTNESS = 20, 128.0  # chroma and lightness on OpenCV's scales
 COARSE = (8, 32, 32)  # bins of lightness, a and b: coarser than the clip's, shading matters less
 
 
@@ -59,29 +68,38 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
         in_frame += np.bincount(band[wanted], minlength=NUM_BANDS)
         if skin.is_known[Material.SKIN]:
             wanted &= skin.log_likelihood[Material.SKIN, bins] < UNKNOWN
-        color = (bin_colors(bins[wanted]) * np.array(COARSE) / 256).astype(int)
+        color = (unshaded(bin_colors(bins[wanted])) * np.array(COARSE) / 256).astype(int)
         np.add.at(cells, (band[wanted], color[:, 0], color[:, 1], color[:, 2]), 1)
     counts = cells.reshape(NUM_BANDS, -1).sum(1)
     seen = np.flatnonzero(counts >= MIN_PIXELS)
     if len(seen) < 4:
         return Hem(first_lower_band=None)  # nearly everything looks like skin, or is hidden
     shares = np.stack([_smoothed(cells[band]) / counts[band] for band in seen])
-    splits = range(2, len(seen))
-    whole = len(seen) * _entropy(shares.mean(0))
-    gains = np.array(
-        [
-            whole
-            - split * _entropy(shares[:split].mean(0))
-            - (len(seen) - split) * _entropy(shares[split:].mean(0))
-            for split in splits
-        ]
-    )
-    doubts = HIGH_HEM_DOUBT * np.maximum(0, 5 - np.array(splits))
-    if gains.max() / len(seen) >= MIN_DIVERGENCE:
-        best = splits[int(np.argmax(gains * (1 - doubts)))]
-        return Hem(first_lower_band=int(seen[best]))
-    is_cut_off = in_frame[-1] < MIN_PIXELS
+    splits = np.arange(2, len(seen))
+    gains = np.array([_divergence(shares, split) for split in splits])
+    new_shares = np.array([_new_share(shares, split) for split in splits])
+    if ((gains >= MIN_DIVERGENCE) & (new_shares >= MIN_NEW_SHARE)).any():
+        gains *= 1 - HIGH_HEM_DOUBT * np.maximum(0, 5 - splits)
+        gains *= 1 - LOW_HEM_DOUBT * np.maximum(0, seen[splits] - MID_THIGH)
+        return Hem(first_lower_band=int(seen[splits[int(np.argmax(gains))]]))
+    is_cut_off = in_frame[MID_THIGH] < max(MIN_PIXELS, CUT_OFF_SHARE * in_frame.max())
     return Hem(first_lower_band=NUM_BANDS if is_cut_off else None)
+
+
+def unshaded(lab: np.ndarray) -> np.ndarray:
+    """Colours with the shading taken out where that can be told: in saturated ones.
+
+    Cloth in the shade keeps the ratio of chroma to lightness, so saturated colours are laid onto
+    one lightness; grays differ in nothing else and keep theirs.
+
+    Args:
+        lab: (n, 3) on OpenCV's 0..255 scales.
+    """
+    chroma = lab[:, 1:] - 128
+    is_saturated = np.hypot(chroma[:, 0], chroma[:, 1]) > SATURATED
+    scaled = chroma * (SHADE_LIGHTNESS / np.maximum(lab[:, :1], 32))
+    flat = np.concatenate([np.full_like(lab[:, :1], SHADE_LIGHTNESS), scaled + 128], axis=1)
+    return np.clip(np.where(is_saturated[:, None], flat, lab), 0, 255)
 
 
 def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
@@ -118,3 +136,21 @@ def _smoothed(cells: np.ndarray) -> np.ndarray:
 def _entropy(shares: np.ndarray) -> float:
     seen = shares[shares > 1e-9]
     return float(-(seen * np.log(seen)).sum())
+
+
+def _divergence(shares: np.ndarray, split: int) -> float:
+    """Jensen-Shannon divergence between the bands above and below a split, per band.
+
+    Args:
+        shares: (bands, colours) histograms, downwards.
+        split: the first band below.
+    """
+    above, below = shares[:split], shares[split:]
+    apart = len(above) * _entropy(above.mean(0)) + len(below) * _entropy(below.mean(0))
+    return _entropy(shares.mean(0)) - apart / len(shares)
+
+
+def _new_share(shares: np.ndarray, split: int) -> float:
+    """How much of what lies below a split has colours that are rare above it, 0..1."""
+    new = shares[split:].mean(0) - RARE * shares[:split].mean(0)
+    return float(np.maximum(new, 0).sum())

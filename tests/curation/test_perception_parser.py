@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from curation.perception.body_parts import build_body, locate_on_body
@@ -10,7 +12,7 @@ from curation.perception.clip_colors import (
     could_be_skin,
 )
 from curation.perception.embedded_parser import EmbeddedParser
-from curation.perception.hems import NUM_BANDS, band_of, find_hem
+from curation.perception.hems import MID_THIGH, NUM_BANDS, band_of, find_hem, unshaded
 from curation.perception.protocols import Person
 from datasets.parts import ParseLabel as P
 
@@ -44,7 +46,7 @@ def share(labels: np.ndarray, rows: slice, columns: slice, label: P) -> float:
 
 
 def test_short_and_long_sleeves_are_told_apart(standing_person: Person) -> None:
-    forearm = slice(145, 170), slice(140, 160)
+    forearm = slice(145, 168), slice(140, 160)  # down to where the hand begins
     for sleeve_end, label in ((0.45, P.ARMS), (0.95, P.UPPER)):
         frames = [painted(standing_person, sleeve_end)] * 3
         labels = EmbeddedParser().parse(frames, [standing_person] * 3)[1]
@@ -66,6 +68,77 @@ def test_a_long_top_is_followed_below_the_hips(standing_person: Person) -> None:
     ]
     assert share(labels, slice(196, 208), slice(85, 115), P.UPPER) > 0.8
     assert share(labels, slice(235, 300), slice(80, 120), P.LOWER) > 0.9
+
+
+def seen_from_behind(person: Person) -> Person:
+    """The same outline with left and right exchanged."""
+    assert person.landmarks is not None
+    landmarks = person.landmarks.copy()
+    for left, right in ((7, 8), (11, 12), (13, 14), (15, 16), (23, 24), (25, 26), (27, 28)):
+        landmarks[[left, right]] = landmarks[[right, left]]
+    return replace(person, landmarks=landmarks)
+
+
+def with_long_hair(person: Person, cloth: tuple[int, int, int]) -> np.ndarray:
+    """From behind: dark roots, fair lengths down to the middle of the back."""
+    assert person.mask is not None
+    frame = painted(person, 0.95)
+    green = np.abs(frame.astype(int) - GREEN).max(-1) < 8
+    frame[green] = cloth
+    y, x = np.indices(person.mask.shape)
+    hanging = (person.mask > 0) & (y < 135) & (np.abs(x - 100) < 16)
+    frame[hanging & (y < 50)] = HAIR
+    frame[hanging & (y >= 50)] = (190, 160, 110)
+    noise = np.random.default_rng(1).integers(-4, 5, frame.shape)
+    return np.clip(frame.astype(int) + noise, 0, 255).astype(np.uint8)
+
+
+def test_long_hair_from_behind_is_hair_though_its_lengths_are_fair(
+    standing_person: Person,
+) -> None:
+    person = seen_from_behind(standing_person)
+    frames = [with_long_hair(person, (40, 40, 45))] * 2
+    labels = EmbeddedParser().parse(frames, [person] * 2)[0]
+    assert share(labels, slice(90, 125), slice(92, 108), P.HAIR) > 0.8
+    assert share(labels, slice(145, 175), slice(85, 115), P.UPPER) > 0.95
+
+
+def test_black_cloth_under_black_hair_is_painted_rather_than_kept(standing_person: Person) -> None:
+    person = seen_from_behind(standing_person)
+    frame = painted(person, 0.95)
+    assert person.mask is not None
+    y, _ = np.indices(person.mask.shape)
+    noise = np.random.default_rng(1).integers(0, 9, frame.shape)
+    frame = np.where(((person.mask > 0) & (y < 190))[..., None], 20 + noise, frame)
+    labels = EmbeddedParser().parse([frame.astype(np.uint8)], [person])[0]
+    assert share(labels, slice(110, 175), slice(85, 115), P.UPPER) > 0.95
+
+
+def test_a_tunic_is_followed_to_the_knees(standing_person: Person) -> None:
+    labels = EmbeddedParser().parse([painted(standing_person, 0.5, hem_y=245)], [standing_person])[
+        0
+    ]
+    assert share(labels, slice(196, 236), slice(85, 115), P.UPPER) > 0.9
+    assert share(labels, slice(262, 300), slice(80, 120), P.LOWER) > 0.9
+
+
+def test_a_badge_on_the_chest_makes_no_hem_of_the_cloth_below_it(standing_person: Person) -> None:
+    assert standing_person.landmarks is not None
+    assert standing_person.mask is not None
+    frame = painted(standing_person, 0.95, hem_y=400)
+    frame[130:155, 88:112] = np.random.default_rng(2).integers(0, 256, (25, 24, 3))
+    y, x = np.nonzero(standing_person.mask)
+    points = np.stack([x, y], -1).astype(np.float32)
+    located = locate_on_body(points, build_body(standing_person.landmarks))
+    hem = find_hem([(located, color_bins(frame)[y, x])], ColorCounter().colors())
+    assert hem.first_lower_band is None
+
+
+def test_shade_is_taken_out_of_saturated_colours_and_grays_keep_their_lightness() -> None:
+    lab = np.array([[160, 150, 190], [80, 139, 159], [160, 128, 130], [80, 128, 130]], np.float32)
+    flat = unshaded(lab)
+    np.testing.assert_allclose(flat[0], flat[1], atol=2)
+    np.testing.assert_array_equal(flat[2:], lab[2:])
 
 
 def test_nobody_is_all_background(standing_person: Person) -> None:
@@ -93,9 +166,7 @@ def test_the_hem_is_where_colours_change_and_nowhere_on_one_colour(
     assert abs(rows_below.mean() - 195) < 25
     one_color = np.full_like(bins, bins[0])
     assert find_hem([(located, one_color)], nobody).first_lower_band is None
-    cut_off = band_of(located) < NUM_BANDS - 2
-    from dataclasses import replace
-
+    cut_off = band_of(located) < MID_THIGH
     shown = replace(
         located, part=located.part[cut_off], along=located.along[cut_off],
         across=located.across[cut_off], radii=located.radii[cut_off],

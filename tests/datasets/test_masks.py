@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from datasets.masks import MaskSettings, close_in_time, fill_unseen, inpainting_mask
+from datasets.masks import (
+    MaskSettings,
+    close_in_time,
+    fill_lapses,
+    fill_unseen,
+    inpainting_mask,
+)
 from datasets.parts import CATEGORIES, DensePosePart, ParseLabel
 
 P, D = ParseLabel, DensePosePart
@@ -143,6 +149,52 @@ def test_closing_in_time_never_takes_away() -> None:
     assert (closed >= masks).all()
     assert (closed > masks).any()
     np.testing.assert_array_equal(close_in_time(masks, 0), masks)
+
+
+def test_only_frames_with_a_gap_are_closed() -> None:
+    """An arm that swings away and back leaves no ghost; a part that was missed is filled."""
+    masks = np.zeros((5, 20, 20), np.uint8)
+    masks[:, 2:12, 2:12] = 255
+    swinging = masks.copy()
+    for step, top in enumerate((12, 14, 16, 14, 12)):
+        swinging[step, top : top + 2, 2:12] = 255
+    np.testing.assert_array_equal(fill_lapses(swinging, 2, 0.05), swinging)
+    missed = masks.copy()
+    missed[2, 2:12, 2:5] = 0
+    np.testing.assert_array_equal(fill_lapses(missed, 2, 0.05), masks)
+
+
+def test_a_sleeve_at_8_pixels_a_frame_stays_covered_at_its_edge() -> None:
+    """The whole sleeve, in each frame of a swing of 8 px a frame and back, and no voting."""
+    shifts = [8 * step for step in (0, 1, 2, 3, 2, 1, 0)]
+    frames = []
+    for shift in shifts:
+        labels, iuv = dancer()
+        for values, empty in ((labels, P.BACKGROUND), (iuv, 0)):
+            sleeve = values[32:40, 74:108].copy()
+            values[32:40, 74:108] = empty
+            values[32 + shift : 40 + shift, 74:108] = sleeve
+        frames.append((labels, iuv))
+    labels, iuv = clip_of(*frames)
+    mask = inpainting_mask(labels, iuv, "upper")
+    for covered in (P.UPPER, P.ARMS):
+        assert (mask[labels == covered] == 255).all()
+
+
+def test_two_arms_far_apart_are_both_covered() -> None:
+    """Keeping the largest piece only would drop one of them."""
+    labels, iuv = dancer()
+    for side, columns in (("left", slice(22, 42)), ("right", slice(74, 94))):
+        labels[32:40, columns] = P.BACKGROUND  # the upper arms are hidden: nothing joins the pieces
+        iuv[32:40, columns] = 0
+        lower = slice(2, 14) if side == "left" else slice(104, 116)
+        labels[100:116, lower] = P.UPPER
+        iuv[100:116, lower, 0] = (
+            D.LOWER_ARM_RIGHT_FRONT if side == "left" else D.LOWER_ARM_LEFT_FRONT
+        )
+    mask = inpainting_mask(*clip_of((labels, iuv)), "upper")
+    assert (mask[0, 100:116, 2:14] == 255).all()
+    assert (mask[0, 100:116, 104:116] == 255).all()
 
 
 def test_unseen_frames_at_the_ends_take_what_there_is() -> None:
