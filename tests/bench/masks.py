@@ -1,0 +1,127 @@
+"""How good the embedded masks are on rendered dancers, whose truth is known.
+
+    python -m tests.bench.masks                  # 24 dancers, 16 frames each
+    python -m tests.bench.masks --dancers 8 --frames 8 --category lower
+
+A row a dancer: what of the old garment lies outside the mask (in all frames, and in the worst one),
+the mask's area over the bare garment's, and how much of face, hair and hands is kept.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from curation.perception.blazepose import EmbeddedDetector
+from curation.perception.embedded_densepose import EmbeddedDensePose
+from curation.perception.embedded_parser import EmbeddedParser
+from datasets.densepose import paste_iuv
+from datasets.masks import inpainting_mask
+from datasets.parts import CATEGORIES, ParseLabel
+from datasets.synthetic import RenderedClip, draw_clip, render_clip
+
+P = ParseLabel
+GARMENTS = {"upper": (P.UPPER,), "lower": (P.LOWER,), "overall": (P.UPPER, P.LOWER)}
+GRID = 112
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskScore:
+    """One dancer's mask against the truth; shares in 0..1, None where there is nothing to judge."""
+
+    leak: float  # of the garment's pixels, outside the mask
+    worst_leak: float  # the same in the worst frame
+    area: float  # the mask's over the garment's
+    face: float | None  # kept
+    hair: float | None
+    hands: float | None
+    feet: float | None
+
+
+def render_dancer(index: int, num_frames: int, fps: float = 12.0) -> RenderedClip:
+    """Dancer ``index`` of the training split, 512x384."""
+    spec = draw_clip(0, "train", index, height=512, width=384, num_frames=num_frames, fps=fps)
+    return render_clip(spec)
+
+
+def mask_of(clip: RenderedClip, category: str) -> np.ndarray:
+    """The mask that the embedded models and ``inpainting_mask`` make, (t, h, w) uint8."""
+    frames = list(clip.frames)
+    height, width = frames[0].shape[:2]
+    people = [found[0] if found else None for found in EmbeddedDetector().detect(frames)]
+    labels = np.stack(EmbeddedParser().parse(frames, people))
+    surfaces = EmbeddedDensePose().estimate(frames, people)
+    iuv = np.zeros((len(frames), GRID, GRID, 3), np.uint8)
+    boxes = np.zeros((len(frames), 4), np.float32)
+    for row, surface in enumerate(surfaces):
+        if surface is not None:
+            iuv[row], boxes[row] = surface.iuv, surface.box
+    return inpainting_mask(labels, paste_iuv(iuv, boxes, height, width), category)
+
+
+def score_mask(truth: np.ndarray, mask: np.ndarray, category: str) -> MaskScore:
+    """Compare a mask with the truth.
+
+    Args:
+        truth: (t, h, w) uint8 ``ParseLabel``.
+        mask: (t, h, w) uint8, 255 = to be painted.
+        category: upper, lower or overall.
+    """
+    painted = mask > 0
+    garment = np.isin(truth, GARMENTS[category])
+    outside = (garment & ~painted).sum(axis=(1, 2)) / np.maximum(garment.sum(axis=(1, 2)), 1)
+
+    def kept(label: ParseLabel) -> float | None:
+        part = truth == label
+        return float((part & ~painted).sum() / part.sum()) if part.any() else None
+
+    return MaskScore(
+        leak=float((garment & ~painted).sum() / garment.sum()),
+        worst_leak=float(outside.max()),
+        area=float(painted.sum() / garment.sum()),
+        face=kept(P.FACE),
+        hair=kept(P.HAIR),
+        hands=kept(P.HANDS),
+        feet=kept(P.FEET),
+    )
+
+
+COLUMNS = ("leak", "worst_leak", "area", "face", "hair", "hands", "feet")
+
+
+def mean_of(scores: list[MaskScore], column: str) -> float:
+    """Mean over the dancers that have the part."""
+    values: list[Any] = [getattr(score, column) for score in scores]
+    return float(np.mean([value for value in values if value is not None]))
+
+
+def main(argv: list[str]) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dancers", type=int, default=24)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--category", choices=CATEGORIES, default="upper")
+    arguments = parser.parse_args(argv)
+    cv2.setNumThreads(1)
+    groups: dict[str, list[MaskScore]] = {"short sleeves": [], "long sleeves": []}
+    print(f"{'dancer':24s}" + "".join(f"{column:>12s}" for column in COLUMNS))
+    for index in range(arguments.dancers):
+        clip = render_dancer(index, arguments.frames)
+        score = score_mask(clip.parse, mask_of(clip, arguments.category), arguments.category)
+        sleeves = "long sleeves" if clip.garment_spec["long_sleeves"] else "short sleeves"
+        groups[sleeves].append(score)
+        name = f"{index:3d} {sleeves[:5]} {clip.garment_spec['pattern']}"
+        values: list[Any] = [getattr(score, column) for column in COLUMNS]
+        cells = [f"{'-':>12s}" if value is None else f"{value:12.3f}" for value in values]
+        print(f"{name:24s}" + "".join(cells), flush=True)
+    for name, scores in {**groups, "all": [s for group in groups.values() for s in group]}.items():
+        if scores:
+            cells = [f"{mean_of(scores, column):12.3f}" for column in COLUMNS]
+            print(f"{name + f' ({len(scores)})':24s}" + "".join(cells))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
