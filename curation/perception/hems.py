@@ -76,8 +76,8 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
         return Hem(first_lower_band=None)  # nearly everything looks like skin, or is hidden
     shares = np.stack([_smoothed(cells[band]) / counts[band] for band in seen])
     splits = np.arange(2, len(seen))
-    gains = np.array([_divergence(shares, split) for split in splits])
-    new_shares = np.array([_new_share(shares, split) for split in splits])
+    gains = np.array([_divergence(shares, int(split)) for split in splits])
+    new_shares = np.array([_new_share(shares, int(split)) for split in splits])
     if ((gains >= MIN_DIVERGENCE) & (new_shares >= MIN_NEW_SHARE)).any():
         gains *= 1 - HIGH_HEM_DOUBT * np.maximum(0, 5 - splits)
         gains *= 1 - LOW_HEM_DOUBT * np.maximum(0, seen[splits] - MID_THIGH)
