@@ -1,7 +1,8 @@
 """Who is in a video, and where through the whole of it: found at a few frames a second.
 
-People are linked from look to look by where they are, and numbered by how much of the video they
-fill: 1 is the main person. The numbers depend on the video and the detector alone.
+People are linked from look to look by where they are and what they look like, and numbered by how
+much of the video they fill: 1 is the main person. The numbers depend on the video and the detector
+alone.
 """
 
 import itertools
@@ -15,6 +16,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.perception.protocols import Person, PersonDetector
+from inference.appearance import appearance_of, similarity
 from inference.errors import NoPerson
 from inference.progress import Tracker
 from inference.video_files import SourceFrame, SourceVideo
@@ -22,7 +24,9 @@ from inference.video_files import SourceFrame, SourceVideo
 LOOK_EVERY_S = 0.4
 _LOOK_SIZE = 640  # longer side that the detector sees, px
 _BATCH = 32  # looks held at once
-_REMEMBERED_S = 2.5  # someone unseen for longer is a new person
+_REMEMBERED_S = 2.5  # someone unseen for longer is known again by looks alone
+_SAME_LOOKS = 0.6  # least similarity of one person in two looks, when they are near
+_SURELY_SAME = 0.9  # and when they come back after a while, anywhere
 _NEAR = 0.35  # centres may lie apart by this share of a person's size
 _MIN_LOOKS = 2  # one is an accident of the detector, if anybody was seen more often
 _MIN_SHARE = 0.05  # of the main person's presence
@@ -38,6 +42,7 @@ class FoundPerson:
     boxes: np.ndarray  # (n, 4) float32 left, top, right, bottom in px of the source
     picture: np.ndarray  # (height, width, 3) uint8 RGB, cut out of the look that shows them best
     seen_share: float  # of the looks
+    appearance: np.ndarray | None  # mean histogram of colours; see ``appearance.py``
 
     def box_at(self, time: float) -> np.ndarray | None:
         """Where they are at a time, (4,) in px of the source; None while they are away.
@@ -94,6 +99,8 @@ class Cast:
                 f"picture_{person.id}": person.picture,
                 f"seen_share_{person.id}": np.array(person.seen_share),
             }
+            if person.appearance is not None:
+                arrays[f"appearance_{person.id}"] = person.appearance
         partial = path.with_suffix(".part.npz")
         np.savez_compressed(partial, allow_pickle=False, **arrays)
         partial.replace(path)
@@ -110,6 +117,11 @@ class Cast:
                     boxes=arrays[f"boxes_{number}"],
                     picture=arrays[f"picture_{number}"],
                     seen_share=float(arrays[f"seen_share_{number}"]),
+                    appearance=(
+                        arrays[f"appearance_{number}"]
+                        if f"appearance_{number}" in arrays.files
+                        else None
+                    ),
                 )
                 for number in range(1, count + 1)
             )
@@ -124,6 +136,12 @@ class _Track:
     best: float = -1.0
     picture: np.ndarray | None = None
     has_body: bool = False  # a pose was found, not just a patch of person
+    colours: np.ndarray | None = None  # summed histograms
+    num_colours: int = 0
+
+    @property
+    def appearance(self) -> np.ndarray | None:
+        return None if self.colours is None else self.colours / self.num_colours
 
 
 def find_people(source: SourceVideo, detector: PersonDetector, tracker: Tracker) -> Cast:
@@ -186,19 +204,18 @@ def _link(
     tracks: list[_Track], time: float, image: np.ndarray, people: Sequence[Person], scale: float
 ) -> None:
     """Give each person of one look to the track that they continue, the nearest pairs first."""
-    alive = [track for track in tracks if time - track.times[-1] <= _REMEMBERED_S]
+    looks = [appearance_of(image, person) for person in people]
     pairs = sorted(
-        (
-            (-_closeness(person.box / scale, track.boxes[-1]), p, t)
-            for p, person in enumerate(people)
-            for t, track in enumerate(alive)
-        )
+        (-score, p, t)
+        for p, person in enumerate(people)
+        for t, track in enumerate(tracks)
+        if (score := _likeness(track, time, person.box / scale, looks[p])) > 0
     )
     owner: dict[int, _Track] = {}
     taken: set[int] = set()
-    for negative, p, t in pairs:
-        if negative < 0 and p not in owner and t not in taken:
-            owner[p] = alive[t]
+    for _, p, t in pairs:
+        if p not in owner and t not in taken:
+            owner[p] = tracks[t]
             taken.add(t)
     for p, person in enumerate(people):
         track = owner.get(p)
@@ -206,6 +223,20 @@ def _link(
             track = _Track()
             tracks.append(track)
         _extend(track, time, image, person, scale)
+        if looks[p] is not None:
+            track.colours = looks[p] if track.colours is None else track.colours + looks[p]
+            track.num_colours += 1
+
+
+def _likeness(track: _Track, time: float, box: np.ndarray, look: np.ndarray | None) -> float:
+    """Above 0 when a person may continue a track; more is likelier."""
+    alike = similarity(track.appearance, look)
+    if time - track.times[-1] > _REMEMBERED_S:
+        return alike if alike is not None and alike >= _SURELY_SAME else 0.0
+    near = _closeness(box, track.boxes[-1])
+    if near <= 0 or (alike is not None and alike < _SAME_LOOKS):
+        return 0.0
+    return near + (0.5 if alike is None else alike)
 
 
 def _extend(track: _Track, time: float, image: np.ndarray, person: Person, scale: float) -> None:
@@ -257,6 +288,7 @@ def _chosen(tracks: list[_Track], num_looks: int) -> tuple[FoundPerson, ...]:
                 boxes=np.stack(track.boxes),
                 picture=track.picture,
                 seen_share=len(track.times) / max(num_looks, 1),
+                appearance=track.appearance,
             )
         )
     return tuple(people)

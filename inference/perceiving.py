@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.perception.protocols import ClipParser, DensePose, HumanParser, Perception, Person
-from datasets.densepose import paste_iuv, render_densepose
-from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
+from curation.perception.protocols import ClipParser, HumanParser, Perception, Person
+from datasets.densepose import render_densepose
+from datasets.masks import MaskSettings, protect
 from datasets.parts import CATEGORIES
+from inference.appearance import appearance_of, similarity
 from inference.conditions import (
     CHUNK,
     ConditionFrame,
@@ -34,6 +35,7 @@ from inference.conditions import (
 )
 from inference.errors import NoPerson
 from inference.framing import Framing, frame_person
+from inference.looked_frames import Looked, chunk_mask, draw_masks, look
 from inference.people import Cast, FoundPerson, box_overlap, find_people
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video_files import SourceVideo
@@ -43,8 +45,9 @@ _WORK_HEIGHT = 512  # perception wants about this many rows, whatever the networ
 _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_SAME_PERSON = 0.2  # least overlap with where the person is expected
-_FORMAT = 1  # of what lies in a work folder
+_SAME_PLACE = 0.2  # least overlap with where the person is expected, where several are
+_SAME_LOOKS = 0.7  # and least similarity with what they look like; see ``appearance.py``
+_FORMAT = 2  # of what lies in a work folder
 
 _logger = logging.getLogger(__name__)
 
@@ -68,8 +71,8 @@ class Study:
         """Conditions of some frames; their masks know nothing of their neighbours in time."""
         rows = evenly([i for i, person in enumerate(self.people) if person is not None], count)
         frames, people = [self.frames[i] for i in rows], [self.people[i] for i in rows]
-        looked = _look(frames, people, [[] for _ in rows], perception, self.parser, self.framing)
-        drawn = _draw(looked, self.category)
+        looked = look(frames, people, [[] for _ in rows], perception, self.parser, self.framing)
+        drawn = draw_masks(looked, self.category)
         mask = protect(drawn, drawn, looked.labels, self.category)
         return [
             ConditionFrame(
@@ -78,22 +81,6 @@ class Study:
             )
             for row, i in enumerate(rows)
         ]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Looked:
-    """What perception says of consecutive frames."""
-
-    labels: np.ndarray  # (t, h, w) uint8 ParseLabel
-    parts: np.ndarray  # (t, h, w) uint8 DensePose parts
-    present: np.ndarray  # (t,) bool
-    others: np.ndarray | None  # (t, h, w) bool: other people's pixels; None: nobody else is there
-
-    def __getitem__(self, rows: slice) -> "_Looked":
-        return _Looked(
-            labels=self.labels[rows], parts=self.parts[rows], present=self.present[rows],
-            others=None if self.others is None else self.others[rows],
-        )  # fmt: skip
 
 
 def cast_of(
@@ -161,7 +148,8 @@ def study(
         frames.append(cut)
         indices.append(index)
         times.append(float(frame.time))
-        people.append(_pick(found, _expected(person, times[-1], framing), len(cast.people) == 1))
+        expected = _expected(person, times[-1], framing)
+        people.append(_pick(cut, found, person, expected, len(cast.people) == 1))
         next_time = next(wanted)
         tracker.tell(0)
     if not any(seen is not None for seen in people):
@@ -249,13 +237,13 @@ def _make_chunks(studied: Study, perception: Perception, folder: Path, tracker: 
     finished = count_chunks(folder)
     first = max(0, finished - 1)  # the last finished one is looked at again: a neighbour
     tracker.start(CONDITIONS, total, min(total, first * CHUNK))
-    before: _Looked | None = None
-    now: _Looked | None = None
+    before: Looked | None = None
+    now: Looked | None = None
     number = first
     for after in itertools.chain(_looked_chunks(studied, perception, first, tracker), [None]):
         if now is not None:
             if number >= finished:
-                mask = _chunk_mask(before, now, after, context, longest, studied.category)
+                mask = chunk_mask(before, now, after, context, longest, studied.category)
                 store_chunk(folder, number, Tracks(mask=mask, parts=now.parts, present=now.present))
             number += 1
         before, now = now, after
@@ -266,7 +254,7 @@ def _make_chunks(studied: Study, perception: Perception, folder: Path, tracker: 
 
 def _looked_chunks(
     studied: Study, perception: Perception, first: int, tracker: Tracker
-) -> Iterator[_Looked]:
+) -> Iterator[Looked]:
     """Perception of chunk after chunk, from number ``first`` on."""
     framing, person, cast = studied.framing, studied.person, studied.cast
     frames = itertools.islice(studied.source.frames(), first * CHUNK, cast.num_frames)
@@ -277,37 +265,26 @@ def _looked_chunks(
         people: list[Person | None] = []
         others: list[list[Person]] = []
         is_alone = len(cast.people) == 1
-        for (time, _), found in zip(batch, perception.detector.detect(images), strict=True):
-            picked = _pick(found, _expected(person, time, framing), is_alone)
+        for (time, image), found in zip(batch, perception.detector.detect(images), strict=True):
+            picked = _pick(image, found, person, _expected(person, time, framing), is_alone)
             people.append(picked)
-            others.append([] if is_alone else [one for one in found if one is not picked])
-        yield _look(images, people, others, perception, studied.parser, framing)
+            others.append([] if is_alone else _others(image, found, picked, person))
+        yield look(images, people, others, perception, studied.parser, framing)
         done += len(batch)
         tracker.tell(done, cast.num_frames)
 
 
-def _look(
-    frames: Sequence[np.ndarray],
-    people: Sequence[Person | None],
-    others: Sequence[Sequence[Person]],
-    perception: Perception,
-    parser: HumanParser,
-    framing: Framing,
-) -> _Looked:
-    height, width = framing.out_height, framing.out_width
-    labels = np.stack(parser.parse(frames, people))
-    parts = _full_size(perception.densepose.estimate(frames, people), height, width)
-    taken: np.ndarray | None = None
-    if any(others):
-        taken = np.zeros(labels.shape, bool)
-        for row, (person, rest) in enumerate(zip(people, others, strict=True)):
-            for other in rest:
-                if other.mask is not None and other.landmarks is not None:
-                    taken[row] |= other.mask > 127
-            if person is not None and person.mask is not None:
-                taken[row] &= person.mask <= 127
-    present = np.array([person is not None for person in people], bool)
-    return _Looked(labels=labels, parts=parts, present=present, others=taken)
+def _others(
+    image: np.ndarray, found: Sequence[Person], picked: Person | None, followed: FoundPerson
+) -> list[Person]:
+    """Everyone else in a frame; patches without a pose that look like the followed are theirs."""
+    others: list[Person] = []
+    for person in found:
+        alike = similarity(followed.appearance, appearance_of(image, person))
+        is_theirs = person.landmarks is None and alike is not None and alike >= _SAME_LOOKS
+        if person is not picked and not is_theirs:
+            others.append(person)
+    return others
 
 
 def _expected(person: FoundPerson, time: float, framing: Framing) -> np.ndarray | None:
@@ -320,76 +297,30 @@ def _expected(person: FoundPerson, time: float, framing: Framing) -> np.ndarray 
     return (box - corner) * scale
 
 
-def _pick(found: Sequence[Person], expected: np.ndarray | None, is_alone: bool) -> Person | None:
+def _pick(
+    image: np.ndarray,
+    found: Sequence[Person],
+    followed: FoundPerson,
+    expected: np.ndarray | None,
+    is_alone: bool,
+) -> Person | None:
     """Which of the people in a frame is the one that the first pass followed."""
     if is_alone and (expected is None or len(found) == 1):
         return found[0] if found else None
-    if expected is None or not found:
+    if expected is None:
         return None
-
-    def likeness(person: Person) -> float:
+    best: Person | None = None
+    most = 0.0
+    for person in found:
+        near = box_overlap(person.box, expected)
+        alike = similarity(followed.appearance, appearance_of(image, person))
+        if not is_alone and (near < _SAME_PLACE or (alike is not None and alike < _SAME_LOOKS)):
+            continue
         has_body = person.landmarks is not None or float(person.keypoints[:, 2].max()) > 0
-        return box_overlap(person.box, expected) + (0.3 if has_body else 0.0)
-
-    best = max(found, key=likeness)
-    if is_alone or box_overlap(best.box, expected) >= _SAME_PERSON:
-        return best
-    return None
-
-
-def _draw(looked: _Looked, category: str) -> np.ndarray:
-    """Each frame's mask by itself; nothing where the person is not."""
-    rule, settings = RULES[category], MaskSettings()
-    drawn = np.zeros(looked.labels.shape, np.uint8)
-    for row in np.flatnonzero(looked.present):
-        drawn[row] = frame_mask(looked.labels[row], looked.parts[row], rule, settings)
-    return drawn
-
-
-def _chunk_mask(
-    before: _Looked | None,
-    now: _Looked,
-    after: _Looked | None,
-    context: int,
-    longest: int,
-    category: str,
-) -> np.ndarray:
-    """The mask of a chunk, closed in time over its borders, (t, h, w) uint8."""
-    pieces = [now]
-    start = 0
-    if before is not None:
-        pieces.insert(0, before[slice(-context, None)])
-        start = len(pieces[0].present)
-    if after is not None:
-        pieces.append(after[slice(0, context)])
-    labels = np.concatenate([piece.labels for piece in pieces])
-    present = np.concatenate([piece.present for piece in pieces])
-    drawn = np.concatenate([_draw(piece, category) for piece in pieces])
-    widths = MaskSettings()
-    closed = fill_lapses(drawn, widths.closing_frames, widths.lapse)
-    mask = protect(closed, drawn, labels, category)
-    mask[~present] = 0
-    _bridge(mask, present, longest)
-    mask = mask[start : start + len(now.present)]
-    return mask if now.others is None else np.where(now.others, np.uint8(0), mask)
-
-
-def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:
-    """Paint through short gaps of the detector: the union of the masks at the gap's two ends."""
-    for before, after in itertools.pairwise(np.flatnonzero(present)):
-        if 1 < after - before <= longest:
-            mask[before + 1 : after] = np.maximum(mask[before], mask[after])
-
-
-def _full_size(poses: Sequence[DensePose | None], height: int, width: int) -> np.ndarray:
-    """Parts of the whole frames, (t, height, width) uint8; zeros where there is no person."""
-    side = next((pose.iuv.shape[0] for pose in poses if pose is not None), 112)
-    grids = np.zeros((len(poses), side, side, 3), np.uint8)
-    boxes = np.zeros((len(poses), 4), np.float32)
-    for index, pose in enumerate(poses):
-        if pose is not None:
-            grids[index], boxes[index] = pose.iuv, pose.box
-    return paste_iuv(grids, boxes, height, width)[..., 0]
+        likeness = 1e-6 + near + (0.5 if alike is None else alike) + (0.3 if has_body else 0.0)
+        if likeness > most:
+            best, most = person, likeness
+    return best
 
 
 def _as_iuv(parts: np.ndarray) -> np.ndarray:

@@ -30,7 +30,6 @@ import numpy as np
 from datasets.synthetic_cast import draw_clip, draw_target_garment
 from datasets.synthetic_clips import render_frames, render_garment
 
-KILLS = (0.15, 0.5, 0.8)  # of an unbroken run's seconds
 FPS = 12
 
 
@@ -84,12 +83,9 @@ def run_memory(given: argparse.Namespace) -> dict[str, Any]:
     whole, broken = given.out / f"result-{lengths[-1]:g}s.mp4", given.out / "broken.mp4"
     forget(broken)
     killed = []
-    for share in KILLS:
-        after = share * rows[-1]["seconds"]
-        is_killed = kill_after(
-            after, command(video, garment, broken, given.checkpoint, given.steps or 2)
-        )
-        killed.append({"after_s": round(after, 1), "killed": is_killed})
+    for name, is_reached in KILLS.items():
+        words = command(video, garment, broken, given.checkpoint, given.steps or 2)
+        killed.append({"while": name, "killed": kill_when(broken, is_reached, words)})
         print(killed[-1], flush=True)
     dress(video, garment, broken, given.checkpoint, given.steps or 2)
     return {
@@ -155,16 +151,38 @@ def dress(video: Path, garment: Path, out: Path, checkpoint: Path, steps: int) -
     return usage.ru_maxrss
 
 
-def kill_after(seconds: float, words: list[str]) -> bool:
-    """Start, kill -9; False if it had ended by then."""
+def kill_when(out: Path, is_reached: Callable[[Path, Path], bool], words: list[str]) -> bool:
+    """Start, kill -9 as soon as a point is reached; False if it ended by itself."""
+    work = out.with_name(f".{out.stem}.tryon")
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return True
+    while process.poll() is None:
+        if is_reached(work, out):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.02)
     return False
+
+
+def has_chunks(work: Path, _: Path) -> bool:
+    return len(list(work.glob("conditions/*.npz"))) >= 5
+
+
+def has_batches(work: Path, _: Path) -> bool:
+    journal = work / "painting" / "journal.txt"
+    return journal.is_file() and int(journal.read_text() or 0) >= 20
+
+
+def is_writing(_: Path, out: Path) -> bool:
+    partial = out.with_name(f".{out.stem}.part.mp4")
+    return partial.is_file() and partial.stat().st_size > 50_000
+
+
+KILLS: dict[str, Callable[[Path, Path], bool]] = {
+    "making masks": has_chunks,
+    "painting": has_batches,
+    "writing": is_writing,
+}
 
 
 def forget(result: Path) -> None:

@@ -1,0 +1,131 @@
+"""What perception says of a few consecutive frames, and the mask that follows from it.
+
+A mask is closed in time, so that of a chunk depends on the frames before and behind it as well.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.perception.protocols import DensePose, HumanParser, Perception, Person
+from datasets.densepose import paste_iuv
+from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
+from inference.framing import Framing
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Looked:
+    """What perception says of consecutive frames."""
+
+    labels: np.ndarray  # (t, h, w) uint8 ParseLabel
+    parts: np.ndarray  # (t, h, w) uint8 DensePose parts
+    present: np.ndarray  # (t,) bool
+    others: np.ndarray | None  # (t, h, w) bool: other people's pixels; None: nobody else is there
+
+    def __getitem__(self, rows: slice) -> "Looked":
+        return Looked(
+            labels=self.labels[rows], parts=self.parts[rows], present=self.present[rows],
+            others=None if self.others is None else self.others[rows],
+        )  # fmt: skip
+
+
+def look(
+    frames: Sequence[np.ndarray],
+    people: Sequence[Person | None],
+    others: Sequence[Sequence[Person]],
+    perception: Perception,
+    parser: HumanParser,
+    framing: Framing,
+) -> Looked:
+    """Labels and DensePose parts of one person in some frames.
+
+    Args:
+        frames: RGB (out_height, out_width, 3) uint8.
+        people: the person in each; None where they are not.
+        others: everyone else, whose pixels are not to be painted.
+        perception: the models to look with.
+        parser: that has learned the person's clothes.
+        framing: gives the frames' size.
+    """
+    height, width = framing.out_height, framing.out_width
+    labels = np.stack(parser.parse(frames, people))
+    poses = perception.densepose.estimate(frames, people)
+    parts = _full_size(poses, height, width)
+    taken: np.ndarray | None = None
+    if any(others):
+        taken = np.zeros(labels.shape, bool)
+        for row, (person, rest) in enumerate(zip(people, others, strict=True)):
+            for other in rest:
+                if other.mask is not None:
+                    taken[row] |= other.mask > 127
+            if person is not None and person.mask is not None:
+                taken[row] &= person.mask <= 127
+    # a patch of person without a pose cannot be dressed: as if it were not seen
+    present = np.array([pose is not None for pose in poses], bool)
+    return Looked(labels=labels, parts=parts, present=present, others=taken)
+
+
+def draw_masks(looked: Looked, category: str) -> np.ndarray:
+    """Each frame's mask by itself; nothing where the person is not."""
+    rule, settings = RULES[category], MaskSettings()
+    drawn = np.zeros(looked.labels.shape, np.uint8)
+    for row in np.flatnonzero(looked.present):
+        drawn[row] = frame_mask(looked.labels[row], looked.parts[row], rule, settings)
+    return drawn
+
+
+def chunk_mask(
+    before: Looked | None,
+    now: Looked,
+    after: Looked | None,
+    context: int,
+    longest: int,
+    category: str,
+) -> np.ndarray:
+    """The mask of a chunk, closed in time over its borders, (t, h, w) uint8.
+
+    Args:
+        before: the chunk before it; None at the start.
+        now: the chunk.
+        after: the chunk behind it; None at the end.
+        context: how many frames of the neighbours matter.
+        longest: gaps up to so many frames without the person are painted through.
+        category: upper, lower or overall.
+    """
+    pieces = [now]
+    start = 0
+    if before is not None:
+        pieces.insert(0, before[slice(-context, None)])
+        start = len(pieces[0].present)
+    if after is not None:
+        pieces.append(after[slice(0, context)])
+    labels = np.concatenate([piece.labels for piece in pieces])
+    present = np.concatenate([piece.present for piece in pieces])
+    drawn = np.concatenate([draw_masks(piece, category) for piece in pieces])
+    widths = MaskSettings()
+    closed = fill_lapses(drawn, widths.closing_frames, widths.lapse)
+    mask = protect(closed, drawn, labels, category)
+    mask[~present] = 0
+    _bridge(mask, present, longest)
+    mask = mask[start : start + len(now.present)]
+    return mask if now.others is None else np.where(now.others, np.uint8(0), mask)
+
+
+def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:
+    """Paint through short gaps of the detector: the union of the masks at the gap's two ends."""
+    for before, after in itertools.pairwise(np.flatnonzero(present)):
+        if 1 < after - before <= longest:
+            mask[before + 1 : after] = np.maximum(mask[before], mask[after])
+
+
+def _full_size(poses: Sequence[DensePose | None], height: int, width: int) -> np.ndarray:
+    """Parts of the whole frames, (t, height, width) uint8; zeros where there is no person."""
+    side = next((pose.iuv.shape[0] for pose in poses if pose is not None), 112)
+    grids = np.zeros((len(poses), side, side, 3), np.uint8)
+    boxes = np.zeros((len(poses), 4), np.float32)
+    for index, pose in enumerate(poses):
+        if pose is not None:
+            grids[index], boxes[index] = pose.iuv, pose.box
+    return paste_iuv(grids, boxes, height, width)[..., 0]
