@@ -36,8 +36,18 @@ def appearance_of(image: np.ndarray, person: Person) -> np.ndarray | None:
     if len(pixels) < _LEAST_PIXELS:
         return None
     counts, _ = np.histogramdd(pixels, bins=_BINS, range=_RANGES)
+    for axis in range(3):  # so that a colour on the edge of two bins is in both
+        counts = _blurred(counts, axis)
     total = max(float(counts.sum()), 1.0)
     return (counts.reshape(-1) / total).astype(np.float32)
+
+
+def _blurred(counts: np.ndarray, axis: int) -> np.ndarray:
+    padded = np.moveaxis(
+        np.pad(counts, [(1, 1) if i == axis else (0, 0) for i in range(3)]), axis, 0
+    )
+    mixed = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+    return np.moveaxis(mixed, 0, axis)
 
 
 def similarity(first: np.ndarray | None, second: np.ndarray | None) -> float | None:

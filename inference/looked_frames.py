@@ -14,6 +14,8 @@ from datasets.densepose import paste_iuv
 from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
 from inference.framing import Framing
 
+_BOX_MARGIN = 0.2  # of the box's sides: arms move between two looks
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Looked:
@@ -38,6 +40,7 @@ def look(
     perception: Perception,
     parser: HumanParser,
     framing: Framing,
+    expected: Sequence[np.ndarray | None] = (),
 ) -> Looked:
     """Labels and DensePose parts of one person in some frames.
 
@@ -48,6 +51,8 @@ def look(
         perception: the models to look with.
         parser: that has learned the person's clothes.
         framing: gives the frames' size.
+        expected: where others are in the video, the box (4,) of the person in each frame, or None:
+            far from it nothing is painted, even if the person's mask runs over into others.
     """
     height, width = framing.out_height, framing.out_width
     labels = np.stack(parser.parse(frames, people))
@@ -62,9 +67,24 @@ def look(
                     taken[row] |= other.mask > 127
             if person is not None and person.mask is not None:
                 taken[row] &= person.mask <= 127
+    if any(box is not None for box in expected):
+        taken = np.zeros(labels.shape, bool) if taken is None else taken
+        for row, box in enumerate(expected):
+            if box is not None:
+                taken[row] |= _far_from(box, height, width)
     # a patch of person without a pose cannot be dressed: as if it were not seen
     present = np.array([pose is not None for pose in poses], bool)
     return Looked(labels=labels, parts=parts, present=present, others=taken)
+
+
+def _far_from(box: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pixels outside a box and its margin, (height, width) bool."""
+    margin = _BOX_MARGIN * (box[2:] - box[:2])
+    left, top = np.floor(np.maximum(box[:2] - margin, 0)).astype(int)
+    right, bottom = np.ceil(np.maximum(box[2:] + margin, 0)).astype(int)
+    far = np.ones((height, width), bool)
+    far[top:bottom, left:right] = False
+    return far
 
 
 def draw_masks(looked: Looked, category: str) -> np.ndarray:

@@ -46,7 +46,7 @@ _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been the
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
 _SAME_PLACE = 0.2  # least overlap with where the person is expected, where several are
-_SAME_LOOKS = 0.7  # and least similarity with what they look like; see ``appearance.py``
+_SAME_LOOKS = 0.55  # and least similarity with what they look like; see ``appearance.py``
 _FORMAT = 2  # of what lies in a work folder
 
 _logger = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def study(
         indices.append(index)
         times.append(float(frame.time))
         expected = _expected(person, times[-1], framing)
-        people.append(_pick(cut, found, person, expected, len(cast.people) == 1))
+        people.append(_pick(cut, found, person, cast, expected))
         next_time = next(wanted)
         tracker.tell(0)
     if not any(seen is not None for seen in people):
@@ -264,27 +264,16 @@ def _looked_chunks(
         images = [image for _, image in batch]
         people: list[Person | None] = []
         others: list[list[Person]] = []
-        is_alone = len(cast.people) == 1
+        boxes: list[np.ndarray | None] = []
         for (time, image), found in zip(batch, perception.detector.detect(images), strict=True):
-            picked = _pick(image, found, person, _expected(person, time, framing), is_alone)
+            expected = _expected(person, time, framing)
+            picked = _pick(image, found, person, cast, expected)
             people.append(picked)
-            others.append([] if is_alone else _others(image, found, picked, person))
-        yield look(images, people, others, perception, studied.parser, framing)
+            boxes.append(None if len(cast.people) == 1 else expected)
+            others.append(_others(image, found, picked, person, cast))
+        yield look(images, people, others, perception, studied.parser, framing, boxes)
         done += len(batch)
         tracker.tell(done, cast.num_frames)
-
-
-def _others(
-    image: np.ndarray, found: Sequence[Person], picked: Person | None, followed: FoundPerson
-) -> list[Person]:
-    """Everyone else in a frame; patches without a pose that look like the followed are theirs."""
-    others: list[Person] = []
-    for person in found:
-        alike = similarity(followed.appearance, appearance_of(image, person))
-        is_theirs = person.landmarks is None and alike is not None and alike >= _SAME_LOOKS
-        if person is not picked and not is_theirs:
-            others.append(person)
-    return others
 
 
 def _expected(person: FoundPerson, time: float, framing: Framing) -> np.ndarray | None:
@@ -301,10 +290,11 @@ def _pick(
     image: np.ndarray,
     found: Sequence[Person],
     followed: FoundPerson,
+    cast: Cast,
     expected: np.ndarray | None,
-    is_alone: bool,
 ) -> Person | None:
     """Which of the people in a frame is the one that the first pass followed."""
+    is_alone = len(cast.people) == 1
     if is_alone and (expected is None or len(found) == 1):
         return found[0] if found else None
     if expected is None:
@@ -314,13 +304,41 @@ def _pick(
     for person in found:
         near = box_overlap(person.box, expected)
         alike = similarity(followed.appearance, appearance_of(image, person))
-        if not is_alone and (near < _SAME_PLACE or (alike is not None and alike < _SAME_LOOKS)):
+        if not is_alone and (near < _SAME_PLACE or not _looks_like(image, person, followed, cast)):
             continue
         has_body = person.landmarks is not None or float(person.keypoints[:, 2].max()) > 0
         likeness = 1e-6 + near + (0.5 if alike is None else alike) + (0.3 if has_body else 0.0)
         if likeness > most:
             best, most = person, likeness
     return best
+
+
+def _looks_like(image: np.ndarray, person: Person, followed: FoundPerson, cast: Cast) -> bool:
+    """Whether someone looks like the followed, and not more like another of the cast."""
+    look = appearance_of(image, person)
+    alike = similarity(followed.appearance, look)
+    if alike is None:
+        return True
+    rivals = [similarity(other.appearance, look) or 0.0 for other in cast.people]
+    return alike >= _SAME_LOOKS and alike >= max(rivals) - 1e-6
+
+
+def _others(
+    image: np.ndarray,
+    found: Sequence[Person],
+    picked: Person | None,
+    followed: FoundPerson,
+    cast: Cast,
+) -> list[Person]:
+    """Everyone else in a frame; patches without a pose that look like the followed are theirs."""
+    if len(cast.people) == 1:
+        return []
+    return [
+        person
+        for person in found
+        if person is not picked
+        and (person.landmarks is not None or not _looks_like(image, person, followed, cast))
+    ]
 
 
 def _as_iuv(parts: np.ndarray) -> np.ndarray:

@@ -154,13 +154,16 @@ def dress(video: Path, garment: Path, out: Path, checkpoint: Path, steps: int) -
 def kill_when(out: Path, is_reached: Callable[[Path, Path], bool], words: list[str]) -> bool:
     """Start, kill -9 as soon as a point is reached; False if it ended by itself."""
     work = out.with_name(f".{out.stem}.tryon")
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while process.poll() is None:
         if is_reached(work, out):
             process.send_signal(signal.SIGKILL)
             process.wait()
             return True
         time.sleep(0.02)
+    if process.returncode:
+        assert process.stderr is not None
+        raise SystemExit(f"try-on ended by itself: {process.stderr.read()[-2000:]}")
     return False
 
 
@@ -283,7 +286,7 @@ def run_speed(given: argparse.Namespace) -> dict[str, Any]:
     }
     kept, rows = {}, {}
     for paint, sampler in cases.values():  # what is slow only once: imports, first calls
-        paint(replace(sampler, num_steps=1))
+        paint(replace(sampler, num_steps=2))
     for name, (paint, sampler) in cases.items():
         start, cpu = time.perf_counter(), time.process_time()
         kept[name] = paint(sampler)
@@ -322,8 +325,8 @@ def count_flops(paint: Callable[[Any], object], sampler: Any) -> float:
 
     if sampler.reuse != "none":
         return count(sampler.num_steps)
-    one, two = count(1), count(2)
-    return one + (sampler.num_steps - 1) * (two - one)
+    two, three = count(2), count(3)
+    return two + (sampler.num_steps - 2) * (three - two)
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> float:
