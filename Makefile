@@ -22,6 +22,7 @@ PRED    ?=
 GPU     ?=
 ENCODER ?=
 FETCH   ?=
+CHECKPOINT ?=
 ARGS    ?=
 
 ##@ Begin
@@ -93,6 +94,9 @@ train-stage2: setup ## ID ControlNet, on frames [CONFIG=configs/stage2.yaml]
 train-stage3: setup ## Video, on clips [CONFIG=configs/stage3.yaml]
 	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
 
+export: setup ## What inference needs of a run, with a model card: CHECKPOINT=runs/stage3 OUT=dir
+	@$(RUN) -m training.export $(if $(CHECKPOINT),checkpoint='$(CHECKPOINT)') $(if $(OUT),out='$(OUT)') $(ARGS)
+
 ##@ Use and score
 tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; a list: JOBS=jobs.csv OUT=folder
 	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(JOBS),jobs='$(JOBS)') $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
@@ -130,4 +134,4 @@ clean: ## Remove caches and build files; data/, runs/ and .venv stay
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: help setup demo curate curate-explain curate-verify curate-purge render setup-densepose setup-yolo weights caption plan pretrain \
-        train-stage1 train-stage2 train-stage3 tryon app eval check test check-slow bench profile format clean
+        train-stage1 train-stage2 train-stage3 export tryon app eval check test check-slow bench profile format clean

@@ -1,6 +1,5 @@
 """A trained system that paints videos whose conditions are given, of any size and length."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from inference.long_video import LongVideoConfig
 from inference.progress import PAINTING, Progress, Tracker
 from inference.solvers import SamplerConfig
 from models.acceleration import compile_blocks, round_blocks
-from models.checkpoints import load_network, read_checkpoint
+from models.checkpoints import checkpoint_sha256, load_network, read_checkpoint
 from models.system import System, SystemConfig, build_system
 from models.viton_dit import Conditions
 
@@ -49,7 +48,7 @@ def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
     """Load a training checkpoint of stage 2 or 3.
 
     Args:
-        path: ``runs/<name>/checkpoints/last.ckpt``.
+        path: ``runs/<name>/checkpoints/last.ckpt``, or a folder that ``make export`` made.
         weights: ema (their running average, where there is one) or raw.
 
     Raises:
@@ -58,7 +57,7 @@ def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
     """
     if weights not in WEIGHTS:
         raise ConfigError(f"weights={weights!r}; one of {', '.join(WEIGHTS)} is expected")
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise DataError(f"checkpoint {path} does not exist; `make demo` trains a small one")
     try:
         content = read_checkpoint(path)
@@ -81,7 +80,7 @@ def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
         checkpoint=str(path),
         step=content.step,
         weights="ema" if taken is content.ema else "raw",
-        sha256=_sha256(Path(path)),
+        sha256=checkpoint_sha256(Path(path)),
     )
 
 
@@ -257,11 +256,6 @@ def paste(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarr
     alpha = np.clip(depth / feather, 0, 1)[..., None]
     mixed = source + alpha * (painted.astype(np.float32) - source)
     return np.rint(mixed).astype(np.uint8)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _runs(num_frames: int) -> Iterator[slice]:

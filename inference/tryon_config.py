@@ -8,6 +8,7 @@ from configs.loading import load_config
 from inference.given_conditions import GivenConditions
 from inference.long_video import LongVideoConfig
 from inference.solvers import SamplerConfig
+from models.checkpoints import is_checkpoint
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
@@ -120,7 +121,7 @@ def find_checkpoint(given: str | None, runs: Path) -> Path:
     if given:
         tried = [Path(given), Path(f"{given}.ckpt"), Path(given) / "checkpoints" / "last.ckpt"]
         for path in tried:
-            if path.is_file():
+            if is_checkpoint(path):
                 return path
         raise DataError(f"checkpoint {given} does not exist; `make demo` trains a small one")
     found = sorted(runs.glob("*stage3*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)

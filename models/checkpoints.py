@@ -9,6 +9,7 @@ safetensors and prints what it found (``conversion.py``).
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from models.sharded_files import is_sharded, read_whole
 from models.stdit import STDiT
 from models.trunk_formats import (
     DESCRIPTIONS,
@@ -31,12 +33,14 @@ from models.trunk_formats import (
 )
 from models.weight_files import (
     SAFETENSORS,
+    file_sha256,
     list_some,
     read_provenance,
-    read_torch_file,
     read_weights,
 )
 
+EXPORTED = "model.safetensors"
+"""The weights in a folder that ``make export`` made."""
 NETWORK_PREFIX = "network."
 """What the network's keys start with in a training checkpoint's ``state_dict``."""
 
@@ -177,14 +181,18 @@ def check_network(
 
 
 def read_checkpoint(path: str | Path) -> CheckpointContents:
-    """Read a training checkpoint, or a network that ``convert --network`` wrote.
+    """Read a training checkpoint, or a network that ``convert --network`` or ``export`` wrote.
+
+    Args:
+        path: a file; a folder of one file a rank; or one that ``make export`` made.
 
     Raises:
         ValueError: unreadable, or not written by this project.
     """
-    if Path(path).suffix == SAFETENSORS:
-        return _read_network(Path(path))
-    content = read_torch_file(path)
+    exported = Path(path) / EXPORTED
+    if Path(path).suffix == SAFETENSORS or exported.is_file():
+        return _read_network(exported if exported.is_file() else Path(path))
+    content = read_whole(path, only=("system", "state_dict", "ema", "global_step"))
     lacking = [key for key in ("system", "state_dict", "global_step") if key not in content]
     if lacking:
         raise ValueError(
@@ -203,6 +211,19 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
         ema=content.get("ema"),
         step=int(content["global_step"]),
     )
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether ``read_checkpoint`` has something to read there, be it damaged."""
+    return path.is_file() or is_sharded(path) or (path / EXPORTED).is_file()
+
+
+def checkpoint_sha256(path: Path) -> str:
+    """What names a checkpoint by its content: of a folder, its files in their names' order."""
+    if path.is_file():
+        return file_sha256(path)
+    digests = [file_sha256(file) for file in sorted(path.iterdir())]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _read_network(path: Path) -> CheckpointContents:

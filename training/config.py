@@ -14,8 +14,10 @@ RESUME = ("auto", "never")
 INIT_WEIGHTS = ("ema", "raw")
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
+BEST_BY = ("auto", "ssim", "lpips", "vfid_i3d", "vfid_resnext")
 EMA_DEVICES = ("auto", "cpu")
 FROZEN_DTYPES = ("float32", "bfloat16")
+STRATEGIES = ("auto", "ddp", "fsdp2")
 STAGE_PARTS = {
     "pretrain": ["denoiser"],
     "stage1": ["denoiser", "garment"],
@@ -45,11 +47,14 @@ class ValidationConfig:
     """Videos sampled from held-out clips with noise that never changes."""
 
     every_steps: int = 1000  # 0: never
+    best_by: str = "auto"  # what the best checkpoint is: vfid_i3d where it can be had, else ssim
     sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(guidance_scale=1.0))
 
     def __post_init__(self) -> None:
         if self.every_steps < 0:
             raise ValueError(f"every_steps = {self.every_steps} must not be negative")
+        if self.best_by not in BEST_BY:
+            raise ValueError(f"best_by {self.best_by!r}: use {', '.join(BEST_BY)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +62,22 @@ class TrainerConfig:
     """The machine's side of a run."""
 
     accelerator: str = "auto"
-    devices: int = 1
+    devices: int = 1  # of one node; torchrun and Slurm say it themselves
+    num_nodes: int = 1
+    strategy: str = "auto"  # one device, or ddp; fsdp2 shards weights and states over the devices
     precision: str = "32-true"
     accumulate: int = 1  # micro-batches in one optimizer step
+    global_batch: int = 0  # windows a step sees over all devices; above 0: accumulate follows
     checkpoint_every_steps: int = 500
+    keep_last: int = 2  # checkpoints: the newest; 2, so that a damaged one does not end a run
+    keep_best: int = 1  # and those that validation likes best (validation.best_by)
     log_every_steps: int = 10
     num_threads: int = 0  # of torch on a CPU; 0: as torch chooses
     activation_checkpointing: str = "none"  # blocks, or every_<n>: recompute instead of keeping
     compile: bool = False  # torch.compile, one graph per kind of block and shape
     frozen_dtype: str = "float32"  # bfloat16: frozen blocks as bf16-mixed rounds them anyway
     max_skipped: int = 20  # non-finite steps in a row that end the run
+    wandb_project: str | None = None  # logs to Weights & Biases too; pip install -e '.[wandb]'
 
     def __post_init__(self) -> None:
         if self.accelerator not in ACCELERATORS:
@@ -81,12 +92,18 @@ class TrainerConfig:
                 f"frozen_dtype bfloat16 belongs to precision bf16-mixed, which rounds these weights"
                 f" at every use, not to {self.precision!r}"
             )
-        counts = ("devices", "accumulate", "checkpoint_every_steps", "log_every_steps")
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy {self.strategy!r}: use {', '.join(STRATEGIES)}")
+        if self.strategy == "fsdp2" and self.frozen_dtype == "bfloat16":
+            raise ValueError("frozen_dtype bfloat16 belongs to one device or ddp, not to fsdp2")
+        counts = ("devices", "num_nodes", "accumulate", "checkpoint_every_steps",
+                  "log_every_steps", "keep_last")  # fmt: skip
         for name in (*counts, "max_skipped"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
-        if self.num_threads < 0:
-            raise ValueError(f"num_threads = {self.num_threads} must not be negative")
+        for name in ("num_threads", "global_batch", "keep_best"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +151,11 @@ class TrainConfig:
             raise ValueError(f"parts = {list(self.parts)}: use denoiser, and garment and control")
         if self.init_from is not None and self.trunk_weights is not None:
             raise ValueError("init_from and trunk_weights are both given; a run starts from one")
+        if self.trainer.strategy == "fsdp2":
+            for name, value in (("optimizer.states", self.optimizer.states),
+                                ("ema.device", self.ema.device)):  # fmt: skip
+                if value in ("8bit", "cpu"):
+                    raise ValueError(f"{name} = {value} does not go with trainer.strategy fsdp2")
         if self.data.num_frames > self.system.num_frames:
             raise ValueError(
                 f"data.num_frames = {self.data.num_frames} is more than system.num_frames = "

@@ -1,7 +1,8 @@
 """An exponential moving average of what learns, kept under the checkpoint's key ``ema``.
 
 ``device: cpu`` keeps it in the machine's memory: 4 bytes a learning parameter less on the GPU, for
-a copy of what learns at every optimizer step.
+a copy of what learns at every optimizer step. Where weights are sharded, so is the average: every
+rank keeps the rows that it has.
 
 Own, because Lightning's ``EMAWeightAveraging`` fails under FSDP2 (seen with 2.6.6).
 """
@@ -9,65 +10,60 @@ Own, because Lightning's ``EMAWeightAveraging`` fails under FSDP2 (seen with 2.6
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from models.sharded_files import Rows
 from training.config import EmaConfig
+from training.ranks import local
+from training.sharding import drop_gathered, like, take_part
+from training.steps import EachStep
 
 
-class Ema(Callback):
+class Ema(EachStep):
     """Follows ``module.network`` after every optimizer step; validation looks at the average."""
 
     def __init__(self, config: EmaConfig) -> None:
+        super().__init__()
         self.config = config
-        self.shadow: dict[str, Tensor] = {}
-        self._last_step = 0
+        self.shadow: dict[str, Tensor] = {}  # this rank's rows
+        self._stored: dict[str, Tensor | Rows] = {}  # of a checkpoint
         self._raw: dict[str, Tensor] | None = None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start from the weights as they are, unless a checkpoint brought an average."""
-        network = _network(pl_module)
-        learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        self.shadow = {
-            name: self.shadow.get(name, parameter.detach()).to(self._home(parameter), torch.float32)
-            for name, parameter in learning.items()
-        }
-        self.shadow = {name: value.clone() for name, value in self.shadow.items()}
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """By now a resumed run knows its step."""
-        self._last_step = trainer.global_step
+        """Start from the weights as they are, or from a checkpoint's average."""
+        super().on_train_start(trainer, pl_module)
+        for name, parameter in _network(pl_module).named_parameters():
+            if parameter.requires_grad:
+                start = local(parameter.detach())
+                if name in self._stored:
+                    start = take_part(self._stored[name], parameter)
+                self.shadow[name] = start.to(self._home(parameter), torch.float32, copy=True)
+        self._stored = {}
 
     @torch.no_grad()
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Move the average if an optimizer step was taken."""
-        if trainer.global_step == self._last_step:
-            return
-        self._last_step = step = trainer.global_step
+    def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move the average."""
+        step = trainer.global_step
         decay = min(self.config.decay, (1 + step) / (10 + step))
         for name, parameter in _network(pl_module).named_parameters():
             if name in self.shadow:
                 average = self.shadow[name]
-                average.lerp_(parameter.detach().to(average), 1 - decay)
+                average.lerp_(local(parameter.detach()).to(average), 1 - decay)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average in."""
         network = _network(pl_module)
-        self._raw = {name: p.detach().to(self._home(p), copy=True)
+        self._raw = {name: local(p.detach()).to(self._home(p), copy=True)
                      for name, p in network.named_parameters() if name in self.shadow}  # fmt: skip
         _write(network, self.shadow)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the raw weights back."""
+        network = _network(pl_module)
+        drop_gathered(network)
         if self._raw is not None:
-            _write(_network(pl_module), self._raw)
+            _write(network, self._raw)
         self._raw = None
 
     def on_save_checkpoint(
@@ -77,13 +73,15 @@ class Ema(Callback):
         prefix = "network."
         raw = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()
                if name.startswith(prefix)}  # fmt: skip
-        checkpoint["ema"] = {name: self.shadow.get(name, value) for name, value in raw.items()}
+        parameters = dict(_network(pl_module).named_parameters())
+        averaged = {name: like(value, parameters[name]) for name, value in self.shadow.items()}
+        checkpoint["ema"] = {name: averaged.get(name, value) for name, value in raw.items()}
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Take the stored average when the run resumes."""
-        self.shadow = dict(checkpoint.get("ema") or {})
+        self._stored = dict(checkpoint.get("ema") or {})
 
     def _home(self, parameter: Tensor) -> torch.device:
         """Where the average of a parameter lives."""
@@ -100,4 +98,4 @@ def _network(pl_module: LightningModule) -> nn.Module:
 def _write(network: nn.Module, values: dict[str, Tensor]) -> None:
     for name, parameter in network.named_parameters():
         if name in values:
-            parameter.copy_(values[name])
+            local(parameter).copy_(values[name])

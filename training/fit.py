@@ -1,7 +1,8 @@
 """Train one stage: ``python -m training.fit CONFIG.yaml key=value ...``.
 
 Order matters here: what can be wrong is found before anything is loaded. Settings, machine, start
-checkpoint, data, networks, weights, steps.
+checkpoint, data, networks, weights, steps. Every process of a run goes through all of it; the
+first one alone writes.
 """
 
 import logging
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from configs.command import run_command
 from configs.errors import ConfigError
@@ -18,7 +19,9 @@ from configs.loading import load_config, save_config, split_arguments
 from datasets.module import TryOnData
 from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
 from models.system import System, build_system
-from training.callbacks import LastCheckpoint, Pictures, StepProgress, Throughput
+from training.best import JudgeCheckpoints
+from training.checkpoint_files import WholeFiles
+from training.checkpointing import Checkpoints
 from training.config import TrainConfig
 from training.ema import Ema
 from training.freezing import format_table, learning_table
@@ -26,8 +29,22 @@ from training.frozen_weights import round_frozen
 from training.machine import check_fits
 from training.module import TryOnModule
 from training.optimizers import FreeGradients, check_states
+from training.pictures import Pictures
+from training.progress import StepProgress
 from training.report import write_report
+from training.run_log import RunLog
 from training.starts import check_init_from, find_resume, start_from, start_from_trunk
+from training.step_clock import StepClock
+from training.stopping import EXIT_STOPPED, StopSignals, requeue
+from training.world import (
+    build_strategy,
+    environment_plugins,
+    find_world,
+    global_batch,
+    is_slurm,
+    launched_rank,
+    settle,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +52,31 @@ USAGE = "python -m training.fit CONFIG.yaml [key=value ...]"
 
 
 def main(argv: list[str]) -> int:
-    """Read the settings and train."""
+    """Read the settings and train; 75 where the run was told to stop before its end."""
     path, overrides = split_arguments(argv, USAGE)
-    fit(load_config(TrainConfig, path, overrides), path)
-    return 0
+    signals = StopSignals()
+    module = fit(load_config(TrainConfig, path, overrides), path, signals)
+    if not signals.is_stopping:
+        return 0
+    logger.warning("stopped at step %d of %d, told so by a signal; the same command goes on",
+                   module.trainer.global_step, module.config.max_steps)  # fmt: skip
+    if is_slurm():
+        requeue()
+    return EXIT_STOPPED
 
 
-def fit(config: TrainConfig, path: Path) -> TryOnModule:
+def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> TryOnModule:
     """Train one stage from where it stands; returns the trained module.
 
     Args:
         config: the run's settings.
         path: the file they came from, for messages.
+        signals: know afterwards whether the run was told to stop.
     """
+    config = settle(config, find_world(config.trainer))
+    is_first = launched_rank() == 0
+    if not is_first:
+        logging.getLogger("training").setLevel(logging.WARNING)
     check_states(config.optimizer)
     check_fits(config, path)
     folder = Path(config.runs) / config.name
@@ -64,15 +93,21 @@ def fit(config: TrainConfig, path: Path) -> TryOnModule:
     _accelerate(config, module)
     rows = learning_table(module.network)
     logger.info("%s, preset %s:\n%s", config.stage, config.freeze.preset, format_table(rows))
-    save_config(config, folder / "config.yaml")
+    if is_first:
+        save_config(config, folder / "config.yaml")
     if resume is not None:
         logger.info("%s: goes on from step %d of %d", folder, resume[1], config.max_steps)
     else:
         logger.info("%s: a new run of %d steps on %d clips", folder, config.max_steps,
                     data.num_clips)  # fmt: skip
     if resume is None or resume[1] < config.max_steps:
-        _train(config, module, data, folder, resume[0] if resume else None)
-    logger.info("report: %s", write_report(folder, config, rows))
+        _train(config, module, data, folder, resume[0] if resume else None,
+               signals or StopSignals())  # fmt: skip
+    if is_first:
+        logger.info("report: %s", write_report(folder, config, rows))
+    if module.skipped.total:
+        logger.warning("%d steps were skipped in all; their samples: %s",
+                       module.skipped.total, module.skipped.file)  # fmt: skip
     return module
 
 
@@ -101,31 +136,44 @@ def _accelerate(config: TrainConfig, module: TryOnModule) -> None:
 
 
 def _train(
-    config: TrainConfig, module: TryOnModule, data: TryOnData, folder: Path, resume: Path | None
+    config: TrainConfig,
+    module: TryOnModule,
+    data: TryOnData,
+    folder: Path,
+    resume: Path | None,
+    signals: StopSignals,
 ) -> None:
     machine = config.trainer
+    clock = StepClock()
+    checkpoints = Checkpoints(
+        folder / "checkpoints", machine.checkpoint_every_steps, machine.keep_last,
+        machine.keep_best, signals,
+    )  # fmt: skip
     callbacks: list[lightning.Callback] = [
+        clock,
         *([Ema(config.ema)] if config.ema.enabled else []),
         FreeGradients(),
-        Throughput(
-            machine.log_every_steps, config.data.batch_size * machine.accumulate * machine.devices
-        ),
+        RunLog(machine.log_every_steps, global_batch(config), clock),
         StepProgress(config.max_steps),
-        Pictures(folder / "samples"),
-        LastCheckpoint(folder / "checkpoints", machine.checkpoint_every_steps),
+        Pictures(folder / "samples", config.system.fps),
+        JudgeCheckpoints(checkpoints),
+        checkpoints,
     ]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     interval = config.validation.every_steps
+    sharded = machine.strategy == "fsdp2"
     trainer = lightning.Trainer(
         accelerator=machine.accelerator,
         devices=machine.devices,
+        num_nodes=machine.num_nodes,
+        strategy=build_strategy(machine),
+        plugins=[*environment_plugins(), *([] if sharded else [WholeFiles()])],
         precision=machine.precision,  # pyright: ignore[reportArgumentType]  (checked in TrainerConfig)
         accumulate_grad_batches=machine.accumulate,
         max_steps=config.max_steps,
         max_epochs=-1,
-        logger=TensorBoardLogger(save_dir=config.runs, name=config.name, version=""),
+        logger=_loggers(config),
         callbacks=callbacks,
-        log_every_n_steps=machine.log_every_steps,
         val_check_interval=interval * machine.accumulate if interval else None,
         check_val_every_n_epoch=None,
         limit_val_batches=None if interval else 0,
@@ -139,9 +187,20 @@ def _train(
         # our loader is endless and numbered: it needs neither more workers nor a saved position
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*resuming from a checkpoint.*mid-epoch.*")
-        warnings.filterwarnings("ignore", message=".*returned `None`.*")  # a skipped step
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning against torch 2.14
+        # of the prediction, which nothing writes into
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+
+
+def _loggers(config: TrainConfig) -> list[Logger]:
+    """TensorBoard always; Weights & Biases where a project is named."""
+    loggers: list[Logger] = [TensorBoardLogger(save_dir=config.runs, name=config.name, version="")]
+    if config.trainer.wandb_project is not None:
+        from training.wandb_logging import build_wandb_logger
+
+        loggers.append(build_wandb_logger(config))
+    return loggers
 
 
 if __name__ == "__main__":

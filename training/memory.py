@@ -99,7 +99,7 @@ def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
     if half:
         states = states / 2 if config.optimizer.states == "float32" else states
     each = 2 if half else 4
-    buckets = each * learned if config.trainer.devices > 1 else 0
+    buckets = each * learned if _num_devices(config) > 1 else 0
     average = 4 * learned if config.ema.enabled else 0
     on_device = average if config.ema.device == "auto" or not on_gpu else 0
     kept = config.trainer.accumulate > 1
@@ -130,7 +130,10 @@ def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
         moments.append(
             replace(fixed, gradients=buckets, working=raw + codec.decoding, moment="validation")
         )
-    return max(moments, key=lambda moment: moment.total)
+    fullest = max(moments, key=lambda moment: moment.total)
+    if config.trainer.strategy == "fsdp2":
+        return estimate_sharded(config, fullest, _num_devices(config))
+    return fullest
 
 
 def is_small(config: TrainConfig, available: float) -> bool:
@@ -149,7 +152,7 @@ def is_small(config: TrainConfig, available: float) -> bool:
 
 
 def estimate_sharded(config: TrainConfig, memory: Memory, devices: int) -> Memory:
-    """The same run with weights, gradients, states and average sharded over devices (FSDP).
+    """The same run with weights, gradients, states and average sharded over devices (FSDP2).
 
     Whole are then the weights of the block at work and of the one that is fetched meanwhile.
     Activations and working set stay as they are.
@@ -161,7 +164,7 @@ def estimate_sharded(config: TrainConfig, memory: Memory, devices: int) -> Memor
             block = ".".join(name.split(".")[:3])
             blocks[block] = blocks.get(block, 0) + size
     gathered = 2 * 4 * max(blocks.values())
-    gradients = memory.gradients // (2 if config.trainer.devices > 1 else 1)  # no DDP buckets
+    gradients = memory.gradients // (2 if _num_devices(config) > 1 else 1)  # no DDP buckets
     return replace(
         memory,
         weights=memory.weights // devices + gathered,
@@ -169,6 +172,10 @@ def estimate_sharded(config: TrainConfig, memory: Memory, devices: int) -> Memor
         states=memory.states // devices,
         average=memory.average // devices,
     )
+
+
+def _num_devices(config: TrainConfig) -> int:
+    return config.trainer.devices * config.trainer.num_nodes
 
 
 def parameter_sizes(config: TrainConfig) -> tuple[dict[str, int], list[str]]:

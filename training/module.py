@@ -1,17 +1,13 @@
 """The one LightningModule of all stages: encode, noise, condition, predict, compare."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from lightning import LightningModule
 from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-from configs.errors import UserError
 from configs.loading import to_plain
 from datasets.module import NumberedBatch
 from models.system import System
@@ -19,11 +15,17 @@ from models.viton_dit import Conditions
 from training.config import TrainConfig
 from training.encoding import encode_batch
 from training.freezing import freeze, freeze_rule, set_modes
-from training.objective import Draws, draw, reduce_losses, snr_weights
+from training.gauges import gradient_norms
+from training.loss_split import LossSplit
+from training.objective import Draws, counted_frames, draw, reduce_losses, snr_weights
 from training.optimizers import build_optimizer, build_schedule
+from training.provenance import describe_code, random_states, restore_random_states
+from training.ranks import rank, whole, world_size
 from training.sampling import SampledWindow, sample_window
-
-logger = logging.getLogger(__name__)
+from training.sharding import is_network_sharded, shard_network
+from training.skipping import SkippedSteps
+from training.validation import HeldOut
+from training.world import global_batch
 
 
 class TryOnModule(LightningModule):
@@ -42,8 +44,13 @@ class TryOnModule(LightningModule):
         self._system = [system]  # in a list: not registered as a child
         self.network = system.network
         self.learning = freeze(self.network, freeze_rule(config.freeze, config.stage))
-        self.samples: list[SampledWindow] = []  # of the last validation
-        self._skipped_in_a_row = 0
+        self.samples: list[SampledWindow] = []  # of the last validation, painted by this rank
+        self.held_out: HeldOut | None = None  # its scores; made at the first validation
+        self._own_window: NumberedBatch | None = None
+        self.losses = LossSplit()
+        self.skipped = SkippedSteps(folder, config.trainer.max_skipped)
+        self.measured: dict[str, float] = {}  # of the last step, for the log
+        self.logged: dict[str, float] = {}  # the log's last line
 
     @property
     def system(self) -> System:
@@ -57,8 +64,8 @@ class TryOnModule(LightningModule):
             set_modes(self.network)
         return self
 
-    def training_step(self, batch: NumberedBatch, batch_idx: int) -> Tensor | None:
-        """One loss; None, which takes no step, where it is not finite."""
+    def training_step(self, batch: NumberedBatch, batch_idx: int) -> Tensor:
+        """One loss. Where it is not finite, no rank takes the step (``skipping.py``)."""
         encoded = encode_batch(self.system, batch)
         latents = encoded.latents
         draws = draw(
@@ -71,12 +78,12 @@ class TryOnModule(LightningModule):
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
         weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
         objective = reduce_losses(self.config.objective, losses, batch.known, weights)
-        if not self._is_usable(objective.loss, batch):
-            return None
-        scalars = {"loss/train": objective.loss, "loss/mse": objective.mse}
-        scalars |= {"loss/vlb": objective.vlb}
-        self.log_dict({name: value.detach() for name, value in scalars.items()})
-        return objective.loss
+        self.losses.add(
+            objective, losses, draws.timesteps, encoded.control[:, -1:],
+            counted_frames(self.config.objective, batch.known),
+            self.system.diffusion.num_timesteps,
+        )  # fmt: skip
+        return self.skipped.guard(objective.loss, batch.keys)
 
     def noisy(
         self, latents: Float[Tensor, "b c t h w"], draws: Draws, known: Bool[Tensor, "b t"]
@@ -107,21 +114,37 @@ class TryOnModule(LightningModule):
             drop=drop,
         )
 
-    def validation_step(self, batch: NumberedBatch, batch_idx: int) -> None:
-        """Sample one held-out window and compare it with the truth."""
-        video = sample_window(self, batch)
-        ssim = structural_similarity_index_measure(
-            rearrange(video, "b t c h w -> (b t) c h w"),
-            rearrange(batch.video, "b t c h w -> (b t) c h w"),
-            data_range=2.0,
-        )
-        assert isinstance(ssim, Tensor)
-        self.log("validation/ssim", ssim, batch_size=len(batch.keys), sync_dist=True)
-        self.samples.append(SampledWindow.of(batch, video))
+    def configure_model(self) -> None:
+        """Shard the network where the strategy asks for it; once."""
+        if self.config.trainer.strategy == "fsdp2" and not is_network_sharded(self.network):
+            assert self.device_mesh is not None
+            shard_network(self.network, self.device_mesh["data_parallel"])
 
     def on_validation_start(self) -> None:
         """Forget the samples of the last time."""
         self.samples.clear()
+        if self.held_out is None:
+            self.held_out = HeldOut(device=str(self.device), best_by=self.config.validation.best_by)
+        self.held_out.clear()
+
+    def validation_step(self, batch: NumberedBatch, batch_idx: int) -> None:
+        """Sample a held-out window and compare it with the truth.
+
+        Each of n ranks keeps every n-th window, and all paint at the same time: a sharded network
+        cannot run on one rank alone. A rank that has none left paints along.
+        """
+        if batch_idx % world_size() == rank():
+            self._own_window = batch
+        is_last = batch_idx + 1 == sum(int(count) for count in self.trainer.num_val_batches)
+        if (batch_idx + 1) % world_size() and not is_last:
+            return
+        own, self._own_window = self._own_window, None
+        video = sample_window(self, batch if own is None else own)
+        if own is not None:
+            window = SampledWindow.of(own, video)
+            self.samples.append(window)
+            assert self.held_out is not None
+            self.held_out.add(own, window)
 
     def configure_optimizers(self) -> Any:
         """AdamW over what learns."""
@@ -135,46 +158,41 @@ class TryOnModule(LightningModule):
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip the norm; a gradient that is not finite is thrown away, and the step is empty."""
+        step = self.global_step + 1
+        is_logged = step % self.config.trainer.log_every_steps == 0
+        parts = gradient_norms(self.network) if is_logged else {}
         learning = [p for p in self.network.parameters() if p.grad is not None]
         limit = self.config.optimizer.clip or float("inf")
-        norm = nn.utils.clip_grad_norm_(learning, limit)
-        if learning and not torch.isfinite(norm):
+        norm = float(whole(nn.utils.clip_grad_norm_(learning, limit)))
+        if not self.skipped.is_usable(norm, step):
             optimizer.zero_grad(set_to_none=True)
-            self._count_skipped(f"the gradient's norm is {norm.item()}", [])
-        elif learning:
-            self._skipped_in_a_row = 0
-            self.log("gradient/norm", norm.detach())
+        self.measured = {"gradient/norm": norm, "lr": optimizer.param_groups[0]["lr"], **parts}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what inference needs; leave out networks that this stage does not use."""
-        active = tuple(f"network.{part}." for part in self.config.parts)
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {k: v for k, v in state.items() if k.startswith(active)}
+        for key, prefix in (("state_dict", "network."), ("ema", "")):
+            active = tuple(f"{prefix}{part}." for part in self.config.parts)
+            if key in checkpoint:
+                state = checkpoint[key]
+                checkpoint[key] = {k: v for k, v in state.items() if k.startswith(active)}
         checkpoint["system"] = to_plain(self.config.system)
         checkpoint["config"] = to_plain(self.config)
         checkpoint["parts"] = list(self.config.parts)
+        checkpoint["position"] = {
+            "next_number": self.global_step * global_batch(self.config),
+            "global_batch": global_batch(self.config),
+        }
+        checkpoint["code"] = describe_code()
+        checkpoint["random_states"] = random_states()
+        checkpoint["losses"] = self.losses.state_dict()
+        checkpoint["skipped"] = self.skipped.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Networks that this stage does not use keep the weights they were built with."""
         active = tuple(f"network.{part}." for part in self.config.parts)
         unused = {k: v for k, v in self.state_dict().items() if not k.startswith(active)}
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **unused}
-
-    def _is_usable(self, loss: Float[Tensor, ""], batch: NumberedBatch) -> bool:
-        if torch.isfinite(loss):
-            return True
-        self._count_skipped(f"the loss is {loss.item()}", batch.keys)
-        return False
-
-    def _count_skipped(self, reason: str, keys: list[str]) -> None:
-        self._skipped_in_a_row += 1
-        where = f" (samples {', '.join(keys)})" if keys else ""
-        logger.warning("step %d is skipped: %s%s", self.global_step, reason, where)
-        if self.folder is not None:
-            with (self.folder / "skipped.txt").open("a", encoding="utf-8") as file:
-                file.write(f"{self.global_step}\t{reason}\t{' '.join(keys)}\n")
-        if self._skipped_in_a_row >= self.config.trainer.max_skipped:
-            raise UserError(
-                f"{self._skipped_in_a_row} steps in a row were not finite, the last at step "
-                f"{self.global_step}; lower optimizer.lr, or go back to an earlier checkpoint"
-            )
+        if "losses" in checkpoint:  # older ones have none
+            restore_random_states(checkpoint["random_states"])
+            self.losses.load_state_dict(checkpoint["losses"])
+            self.skipped.load_state_dict(checkpoint["skipped"], checkpoint["global_step"])

@@ -55,12 +55,14 @@ class Draws:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """The loss, its two terms, and each row's loss."""
+    """The loss, its two terms, and the same of each row."""
 
     loss: Float[Tensor, ""]
     mse: Float[Tensor, ""]
     vlb: Float[Tensor, ""]
     rows: Float[Tensor, " b"]
+    row_mse: Float[Tensor, " b"]
+    row_vlb: Float[Tensor, " b"]
 
 
 def draw(
@@ -115,9 +117,16 @@ def reduce_losses(
     row_weights: Float[Tensor, " b"],
 ) -> Objective:
     """Mean over the frames that count, then over rows; ``row_weights`` scale the noise error."""
-    counts = torch.ones_like(known) if config.known_frames else ~known
+    counts = counted_frames(config, known)
     weights = counts.to(losses.mse.dtype) / counts.sum(dim=1, keepdim=True).clamp(min=1)
     mse = (reduce(losses.mse, "b c t h w -> b t", "mean") * weights).sum(dim=1)
     vlb = (reduce(losses.vlb, "b c t h w -> b t", "mean") * weights).sum(dim=1)
     rows = row_weights * mse + config.vlb_weight * vlb
-    return Objective(loss=rows.mean(), mse=mse.mean(), vlb=vlb.mean(), rows=rows)
+    return Objective(
+        loss=rows.mean(), mse=mse.mean(), vlb=vlb.mean(), rows=rows, row_mse=mse, row_vlb=vlb
+    )
+
+
+def counted_frames(config: ObjectiveConfig, known: Bool[Tensor, "b t"]) -> Bool[Tensor, "b t"]:
+    """The frames that take part in the loss."""
+    return torch.ones_like(known) if config.known_frames else ~known

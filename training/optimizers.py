@@ -8,14 +8,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from configs.errors import ConfigError
+from training.steps import EachStep
 
 SCHEDULES = ("constant", "cosine")
 STATES = ("float32", "8bit")
@@ -94,26 +94,17 @@ def check_states(config: OptimizerConfig) -> None:
         )
 
 
-class FreeGradients(Callback):
+class FreeGradients(EachStep):
     """Drop the gradients as soon as an optimizer step has used them.
 
     Lightning drops them only before the next backward pass: they would stand beside the
     activations of the whole next forward pass, and beside validation.
     """
 
-    def __init__(self) -> None:
-        self._last_step = 0
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """By now a resumed run knows its step."""
-        self._last_step = trainer.global_step
-
-    def on_train_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+    def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Only after a step: between micro-batches they are still being summed."""
-        if trainer.global_step != self._last_step:
-            self._last_step = trainer.global_step
-            for optimizer in trainer.optimizers:
-                optimizer.zero_grad(set_to_none=True)
+        for optimizer in trainer.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
 
 def lr_share(config: OptimizerConfig, step: int, max_steps: int) -> float:

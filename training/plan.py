@@ -87,7 +87,7 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
     console.print(
         f"[bold]{path}[/]: {config.stage}{preset}, {machine.precision}; windows of "
         f"{data.num_frames} x {system.height} x {system.width}, {data.batch_size} at a time on "
-        f"each of {machine.devices} devices, {machine.accumulate} times a step"
+        f"each of {machine.devices * machine.num_nodes} devices, {machine.accumulate} times a step"
     )
     console.print(parameter_table(config))
     flops = step_flops(config)
@@ -177,7 +177,7 @@ def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]
     machine = config.trainer
     operations = sum(flops.values(), Flops()).total * machine.accumulate
     seconds = operations / (settings.mfu * settings.peak_tflops * 1e12)
-    samples = config.data.batch_size * machine.accumulate * machine.devices
+    samples = config.data.batch_size * machine.accumulate * machine.devices * machine.num_nodes
     return (
         f"An optimizer step: {operations / 1e12:,.0f} TFLOP a device, {seconds:.2f} s if "
         f"{settings.mfu:.0%} of {settings.peak_tflops:g} TFLOP/s are reached (assumed, not "
@@ -223,11 +223,13 @@ def memory_table(config: TrainConfig) -> Table:
     for kind in sorted({*kinds, now}, key=lambda kind: -_recomputes(kind)):
         memory = estimate_memory(with_changes(config, {"trainer.activation_checkpointing": kind}))
         table.add_row(*_memory_row(f"{'>' if kind == now else ' '} {kind}", memory))
-    devices = config.trainer.devices if config.trainer.devices > 1 else FSDP_DEVICES
-    sharded = estimate_sharded(config, estimate_memory(config), devices)
+    num_devices = config.trainer.devices * config.trainer.num_nodes
+    devices = num_devices if num_devices > 1 else FSDP_DEVICES
+    unsharded = with_changes(config, {"trainer.strategy": "auto"})
+    sharded = estimate_sharded(unsharded, estimate_memory(unsharded), devices)
     table.add_section()
-    table.add_row(*_memory_row(f"  FSDP of {devices}*", sharded))
-    table.caption = f"* {now}, all sharded over {devices} devices; FSDP is not wired yet"
+    table.add_row(*_memory_row(f"  fsdp2 of {devices}*", sharded))
+    table.caption = f"* {now}, trainer.strategy=fsdp2: all sharded over {devices} devices"
     table.caption_justify = "left"
     return table
 

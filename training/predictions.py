@@ -1,6 +1,5 @@
 """Results that are scored: painted by a checkpoint, kept without loss, or given by anybody."""
 
-import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from datasets.tracks import encode_rgb_lossless
 from inference.long_video import LongVideoConfig, plan_windows
 from inference.pipeline import TryOnPipeline
 from inference.solvers import SamplerConfig
+from models.checkpoints import checkpoint_sha256, is_checkpoint
 from training.metrics.results import check_result, find_result, read_result
 from training.metrics.scoring import Result
 from training.metrics.seams import borders_of
@@ -65,9 +65,7 @@ class CheckpointResults:
 
         To be called once, before any process paints.
         """
-        with self.checkpoint.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        identity = {"sha256": digest, "painting": asdict(self.config)}
+        identity = {"sha256": checkpoint_sha256(self.checkpoint), "painting": asdict(self.config)}
         if self._record() != identity:
             self._forget_others()
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -184,14 +182,12 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    if path.is_file():
-        return path
-    tried = [path / "last.ckpt", path / "checkpoints" / "last.ckpt"]
+    tried = [path, path / "last.ckpt", path / "checkpoints" / "last.ckpt"]
     for file in tried:
-        if file.is_file():
+        if is_checkpoint(file):
             return file
     if path.is_dir():
-        raise ConfigError(f"checkpoint {path} is a folder without {tried[1].relative_to(path)}")
+        raise ConfigError(f"checkpoint {path} is a folder without {tried[2].relative_to(path)}")
     raise ConfigError(
         f"checkpoint {path} does not exist; train it, or give checkpoint=FILE or pred=FOLDER"
     )

@@ -1,5 +1,6 @@
 """``runs/<name>/report.html``: what a run learned, in curves, pictures and a table."""
 
+import base64
 from html import escape
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from training.config import TrainConfig
 from training.freezing import describe
 
 Curve = tuple[list[int], list[float]]
+
+_SHOWN = (
+    "loss/mse", "loss/vlb", "loss/quartile_1", "loss/quartile_4", "loss/painted_region",
+    "loss/known_region", "lr", "gradient/norm", "gradient/denoiser", "gradient/garment",
+    "gradient/control", "gradient/fusion", "fusion_gate/denoiser", "fusion_gate/control",
+    "time/step_s", "time/data_share", "memory/host_gb", "memory/device_peak_gb",
+    "validation/ssim", "validation/lpips", "validation/vfid_i3d", "validation/vfid_resnext",
+)  # fmt: skip
 
 
 def write_report(folder: Path, config: TrainConfig, learning: list[tuple[str, int, int]]) -> Path:
@@ -66,6 +75,8 @@ def smooth(values: list[float], window: int = 25) -> np.ndarray:
 
 def _headline(config: TrainConfig, curves: dict[str, Curve]) -> list[tuple[str, str]]:
     found = [(f"{config.max_steps}", "steps asked for")]
+    if curves.get("skipped_steps", ([], [0.0]))[1][-1]:
+        found.append((f"{curves['skipped_steps'][1][-1]:.0f}", "steps skipped (skipped.txt)"))
     for tag, label in (("loss/train", "loss at the end (mean of 25)"),
                        ("time/step_s", "seconds a step"), ("data/clips_per_s", "clips a second"),
                        ("validation/ssim", "SSIM of held-out samples")):  # fmt: skip
@@ -75,8 +86,7 @@ def _headline(config: TrainConfig, curves: dict[str, Curve]) -> list[tuple[str, 
 
 
 def _draw(curves: dict[str, Curve]) -> Figure:
-    shown = [tag for tag in ("loss/mse", "loss/vlb", "gradient/norm", "validation/ssim")
-             if tag in curves]  # fmt: skip
+    shown = [tag for tag in _SHOWN if tag in curves]
     figure = Figure(figsize=(9, 2.4 * max(1, (len(shown) + 1) // 2)))
     for number, tag in enumerate(shown, start=1):
         axes = figure.add_subplot((len(shown) + 1) // 2, 2, number)
@@ -100,7 +110,17 @@ def _samples(folder: Path, most: int = 12) -> str:
         for file in last[:most]
     ]
     words = "<p>Rows: source, agnostic, result; the garment stands on the left.</p>"
-    return words + webpage.grid(items, cell_px=320)
+    films = [_film(file.with_suffix(".webp")) for file in last[:most]]
+    return words + webpage.grid(items, cell_px=320) + webpage.grid([f for f in films if f], 420)
+
+
+def _film(file: Path) -> str:
+    """Garment, source, agnostic and result side by side; empty where the window is one frame."""
+    if not file.is_file():
+        return ""
+    data = base64.b64encode(file.read_bytes()).decode("ascii")
+    picture = f'<img class="tile" alt="{escape(file.stem)}" src="data:image/webp;base64,{data}">'
+    return webpage.captioned(picture, f"{file.stem}, in motion")
 
 
 def _read(file: Path) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor
 from datasets.module import NumberedBatch
 from inference.sampling import sample_windows
 from training.encoding import encode_conditions
+from training.sharding import is_network_sharded
 
 if TYPE_CHECKING:
     from training.module import TryOnModule
@@ -38,6 +39,11 @@ class SampledWindow:
             result=to_pixels(video[0]),
         )
 
+    def film(self) -> UInt8[np.ndarray, "t h w 3"]:
+        """Garment, source, agnostic and result side by side, frame by frame."""
+        still = np.repeat(self.garment[None], len(self.source), axis=0)
+        return np.concatenate([still, self.source, self.agnostic, self.result], axis=2)
+
     def strip(self, num_frames: int = 4) -> UInt8[np.ndarray, "h w 3"]:
         """Rows source, agnostic and result of some frames; the garment stands on the left."""
         count = min(num_frames, len(self.source))
@@ -55,10 +61,12 @@ def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, 
     _, _, height, width = system.config.latent_shape
     control, garment = encode_conditions(system, batch)
     conditions = module.conditions(control, garment, batch.known, drop=None)
+    if not is_network_sharded(module.network):  # a sharded block is gathered in its forward alone
+        conditions = module.network.project(conditions)
     latents = sample_windows(
         system,
         module.config.validation.sampler,
-        module.network.project(conditions),
+        conditions,
         frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
         latent_size=(height, width),
         seed=module.config.seed + int(batch.numbers[0]),

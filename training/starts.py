@@ -1,16 +1,20 @@
 """Where a run's weights come from: fresh, another run (``init_from``), or itself (``resume``)."""
 
 import logging
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
 from models.checkpoints import load_network, load_trunk, read_checkpoint
+from models.sharded_files import read_whole
 from models.viton_dit import VitonDiT
-from models.weight_files import SAFETENSORS, read_torch_file
-from training.config import TrainConfig
+from models.weight_files import SAFETENSORS
+from training.checkpoint_files import LAST, list_steps, newest_readable
+from training.config import TrainConfig, TrainerConfig
 from training.freezing import PARTS
+from training.world import global_batch
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +24,7 @@ _BEFORE = {
     "stage3": ("stage2", "make train-stage2"),
 }
 _FREE_TO_CHANGE = ("max_steps", "resume", "runs", "init_from", "validation", "trainer")
+_FREE_KEYS = ("data.num_workers", "data.cache_mb", "data.batch_size", "ema.device")
 
 
 def checkpoint_file(path: str | Path) -> Path:
@@ -28,11 +33,9 @@ def checkpoint_file(path: str | Path) -> Path:
     A network that ``models.checkpoints convert --network`` wrote is named whole: .safetensors.
     """
     given = Path(path)
-    if given.is_dir():
-        return given / "last.ckpt"
-    return (
-        given if given.suffix in (".ckpt", SAFETENSORS) else given.with_name(f"{given.name}.ckpt")
-    )
+    if given.suffix in (".ckpt", SAFETENSORS):
+        return given
+    return given / LAST if given.is_dir() else given.with_name(f"{given.name}.ckpt")
 
 
 def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
@@ -50,7 +53,7 @@ def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
     if config.init_from is None:
         return None
     file = checkpoint_file(config.init_from)
-    if file.is_file():
+    if file.exists():
         return file
     advice = "set init_from to a training checkpoint"
     if config.stage in _BEFORE:
@@ -69,16 +72,21 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
     """
     try:
         contents = read_checkpoint(file)
-        state = contents.ema if weights == "ema" and contents.ema else contents.network
+        averaged = weights == "ema" and bool(contents.ema)
+        state = contents.ema if averaged and contents.ema else contents.network
+        # by what the run trained: averages of older versions also hold networks not in use yet
         absent = [
-            part for part in PARTS[1:] if not any(key.startswith(f"{part}.") for key in state)
+            part
+            for part in PARTS[1:]
+            if not any(key.startswith(f"{part}.") for key in contents.network)
         ]
         allowed = [f"{part}." for part in absent]
+        state = {key: value for key, value in state.items() if not key.startswith(tuple(allowed))}
         load_network(network, state, where=str(file), allow_missing=allowed)
         network.initialise_from_trunk(absent)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    kind = "averaged" if state is contents.ema else "raw"
+    kind = "averaged" if averaged else "raw"
     fresh = f"; copied from its trunk: {', '.join(absent)}" if absent else ""
     logger.info("starts from the %s weights of %s, step %d%s", kind, file, contents.step, fresh)
 
@@ -119,26 +127,36 @@ def start_from_trunk(network: VitonDiT, file: Path) -> None:
 
 
 def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
-    """The run's own last checkpoint and its step, or None when the run is new.
+    """The run's own newest readable checkpoint and its step, or None when the run is new.
+
+    Args:
+        config: settled settings (``world.settle``).
+        folder: of the run.
 
     Raises:
         ConfigError: the folder holds a run with other settings, or ``resume`` forbids going on.
+        DataError: there are checkpoints, and none can be read.
     """
-    file = folder / "checkpoints" / "last.ckpt"
-    if not file.is_file():
+    checkpoints = folder / "checkpoints"
+    if not list_steps(checkpoints) and not (checkpoints / LAST).exists():
         return None
     if config.resume == "never":
         raise ConfigError(
             f"{folder} already holds a run and resume is never; choose another name, or remove it"
         )
+    file = newest_readable(checkpoints)
+    if file is None:
+        raise DataError(
+            f"no checkpoint in {checkpoints} can be read; remove that folder to begin anew"
+        )
     try:
-        contents = read_torch_file(file)
+        contents = read_whole(file, only=("config", "global_step"))
         stored, step = contents["config"], int(contents["global_step"])
     except (ValueError, KeyError) as error:
         raise DataError(
             f"{file} is not a whole training checkpoint; remove it ({error})"
         ) from error
-    changed = _first_difference(stored, to_plain(config))
+    changed = _first_difference(stored, to_plain(config)) or _other_batch(stored, config)
     if changed is not None:
         key, before, now = changed
         raise ConfigError(
@@ -148,12 +166,23 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
     return file, step
 
 
+def _other_batch(stored: dict[str, Any], config: TrainConfig) -> tuple[str, Any, Any] | None:
+    """Samples are numbered by global batches: a run can only go on with batches as large."""
+    machine = {**to_plain(TrainerConfig()), **stored["trainer"]}
+    names = ("accumulate", "devices", "num_nodes")
+    before = prod([stored["data"]["batch_size"], *(machine[name] for name in names)])
+    now = global_batch(config)
+    if before == now:
+        return None
+    return f"trainer.global_batch={before}: a global batch", before, now
+
+
 def _first_difference(
     stored: dict[str, Any], current: dict[str, Any], prefix: str = ""
 ) -> tuple[str, Any, Any] | None:
     for key, value in current.items():
         name = f"{prefix}{key}"
-        if name in _FREE_TO_CHANGE or name in {"data.num_workers", "data.cache_mb", "ema.device"}:
+        if name in _FREE_TO_CHANGE or name in _FREE_KEYS:
             continue
         if key not in stored:  # newer than the run; its default is what the run did
             continue

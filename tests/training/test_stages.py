@@ -91,3 +91,14 @@ def test_the_first_network_of_a_stage_predicts_as_the_one_before_did(
     assert torch.equal(bare, dressed)
     source = after.denoiser.blocks[0].attn.qkv.weight
     assert torch.equal(after.control.blocks[0].attn.qkv.weight, source)
+
+
+def test_networks_that_a_run_did_not_use_are_copied_from_its_averaged_trunk_too(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    before = fit(tiny("name=pretrain"), Path("tiny.yaml"))
+    after = type(before.network)(before.network.config)
+    start_from(after, tmp_path / "runs" / "pretrain" / "checkpoints" / "last.ckpt", "ema")
+    for part in (after.garment, after.control):
+        source = after.denoiser.blocks[0].attn.qkv.weight
+        assert torch.equal(part.blocks[0].attn.qkv.weight, source)

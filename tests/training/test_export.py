@@ -1,0 +1,54 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from configs.errors import ConfigError, DataError
+from inference.painter import load_system
+from inference.pipeline import TryOnPipeline
+from models.checkpoints import read_checkpoint
+from tests.training.test_fit import CLIPS, PATH
+from training.config import TrainConfig
+from training.export import ExportConfig, export, main
+from training.fit import fit
+
+
+def test_an_exported_folder_loads_as_the_average_of_the_run_and_holds_no_more(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    fit(tiny(*CLIPS, max_steps=2), PATH)
+    run, out = tmp_path / "runs" / "tiny", tmp_path / "out"
+    main([f"checkpoint={run}", f"out={out}"])
+    assert {file.name for file in out.iterdir()} == {
+        "model.safetensors", "config.json", "README.md"
+    }  # fmt: skip
+    content = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    loaded = load_system(out)
+    assert (loaded.step, loaded.weights) == (2, "ema")
+    assert content.ema is not None
+    for name, value in loaded.system.network.state_dict().items():
+        assert torch.equal(value, content.ema[name]), name
+    assert TryOnPipeline.from_checkpoint(out, device="cpu").report["step"] == 2
+    card = (out / "README.md").read_text()
+    assert "optimizer steps | 2 of 2" in card
+    assert str(tmp_path) not in card
+    assert json.loads((out / "config.json").read_text())["system"]["height"] == 32
+    main([f"checkpoint={out}", f"out={tmp_path}/again", "dtype=bfloat16"])
+    half = (tmp_path / "again" / "model.safetensors").stat().st_size
+    assert half < 0.6 * (out / "model.safetensors").stat().st_size
+
+
+def test_what_cannot_be_exported_is_refused(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    fit(tiny(max_steps=1), PATH)
+    run = str(tmp_path / "runs" / "tiny")
+    with pytest.raises(DataError, match="has no garment and no control network"):
+        export(ExportConfig(checkpoint=run, out=str(tmp_path / "out")))
+    with pytest.raises(ConfigError, match="exists and is no exported model"):
+        export(ExportConfig(checkpoint=run, out=str(tmp_path)))
+    with pytest.raises(ConfigError, match="out is empty"):
+        main([f"checkpoint={run}"])
+    assert not list(tmp_path.glob(".out*"))

@@ -1,0 +1,88 @@
+"""Runs that are told to stop by a signal."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import training.fit as program
+from tests.training.test_fit import CLIPS, PATH, curve, states
+from training.checkpoint_files import list_steps
+from training.config import TrainConfig
+from training.fit import fit
+from training.progress import StepProgress
+from training.stopping import EXIT_STOPPED, StopSignals, requeue
+
+
+class Signalled(StepProgress):
+    """Sends this process a signal in step 3."""
+
+    def on_step(self, trainer: Any, pl_module: Any) -> None:
+        super().on_step(trainer, pl_module)
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint_that_goes_on_exactly(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(tiny("name=whole", *CLIPS, max_steps=6), PATH)
+    before = signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        patched.setattr(program, "StepProgress", Signalled)
+        signals = StopSignals()
+        fit(tiny("name=told", *CLIPS, max_steps=6), PATH, signals)
+    assert signals.is_stopping
+    assert (signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGTERM)) == before
+    folder = tmp_path / "runs" / "told"
+    assert list(list_steps(folder / "checkpoints")) == [3]
+    fit(tiny("name=told", *CLIPS, max_steps=6), PATH)
+    assert curve(folder) == curve(tmp_path / "runs" / "whole")
+    left, right = (
+        states(tmp_path / "runs" / name / "checkpoints" / "last.ckpt") for name in ("whole", "told")
+    )
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+COMMAND = """
+import os, signal, sys
+from tests.training.test_stopping import Signalled
+import training.fit as program
+from configs.command import run_command
+program.StepProgress = Signalled
+run_command(program.main)
+"""
+
+
+def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path
+) -> None:
+    tiny()
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    scontrol.chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_NNODES": "1", "SLURM_PROCID": "0",
+             "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NAME": "train",
+             "SLURM_NTASKS_PER_NODE": "1", "SLURM_NODELIST": "localhost"}  # fmt: skip
+    words = [str(tmp_path / "tiny.yaml"), f"data.roots=[{clips_root}]", f"runs={tmp_path}/runs",
+             *CLIPS, "max_steps=6"]  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, check=False,
+        env={**os.environ, **slurm, "PATH": f"{scontrol.parent}:{os.environ['PATH']}",
+             "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert run.returncode == EXIT_STOPPED, run.stderr[-2000:]
+    assert (tmp_path / "asked").read_text() == "requeue 77\n"
+    assert "stopped at step 3 of 6" in run.stderr
+
+
+def test_outside_slurm_nothing_is_put_back() -> None:
+    assert not requeue({})

@@ -1,0 +1,154 @@
+"""``runs/<name>/checkpoints/``: which files there are, which one is taken, which are kept.
+
+``step-00000500.ckpt`` is a file, or a folder of one file a rank. ``last.ckpt`` and ``best.ckpt``
+point to one of them. A checkpoint is written under another name, and renamed once it is on disk.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+
+from models.sharded_files import check_whole, read_whole
+
+logger = logging.getLogger(__name__)
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+SCORES = "scores.json"
+PENDING = ".part"
+_STEP = re.compile(r"step-(\d+)\.ckpt")
+
+
+class WholeFiles(CheckpointIO):
+    """Writes straight to the disk and syncs it; reads one file or several."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Without a copy of it all in memory, as Lightning would make."""
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """On the CPU; what was sharded is put together."""
+        return read_whole(path)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a file or folder."""
+        remove(Path(path))
+
+
+def step_file(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"step-{step:08d}.ckpt"
+
+
+def step_of(path: Path) -> int | None:
+    """The step in a checkpoint's name; None for other files."""
+    found = _STEP.fullmatch(path.name)
+    return None if found is None else int(found[1])
+
+
+def list_steps(folder: Path) -> dict[int, Path]:
+    """Checkpoints by step, the newest first."""
+    found = {step_of(path): path for path in folder.glob("step-*.ckpt")}
+    steps = sorted((step for step in found if step is not None), reverse=True)
+    return {step: found[step] for step in steps}
+
+
+def newest_readable(folder: Path) -> Path | None:
+    """The newest checkpoint of which every byte can be read; None where there is no other.
+
+    One that is damaged is named in a warning, and the next older one is tried.
+    """
+    candidates = list(list_steps(folder).values())
+    last = folder / LAST
+    if last.is_file() and last.resolve() not in {path.resolve() for path in candidates}:
+        candidates.insert(0, last)  # of a version that wrote no other
+    for path in candidates:
+        try:
+            check_whole(path)
+        except ValueError as error:
+            logger.warning("%s; an older checkpoint is looked for", error)
+            continue
+        return path
+    return None
+
+
+def forget_newer(folder: Path, step: int) -> None:
+    """Delete checkpoints after the one that a run goes on from: they could not be read."""
+    for newer, path in list_steps(folder).items():
+        if newer > step:
+            logger.warning("%s is damaged and is deleted", path)
+            remove(path)
+    if step_file(folder, step).exists():
+        point(folder / LAST, step_file(folder, step))
+
+
+def finish(pending: Path, final: Path) -> None:
+    """Give a written checkpoint its name, and let ``last.ckpt`` point to it."""
+    if final.exists():
+        remove(final)
+    pending.replace(final)
+    point(final.parent / LAST, final)
+
+
+def point(link: Path, target: Path) -> None:
+    """Let a name stand for a checkpoint in the same folder."""
+    aside = link.with_name(f".{link.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(target.name)
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)
+    aside.replace(link)
+
+
+def remove(path: Path) -> None:
+    """Delete a checkpoint, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_scores(folder: Path) -> dict[int, float]:
+    """What validation gave each checkpoint, higher is better."""
+    path = folder / SCORES
+    if not path.is_file():
+        return {}
+    stored = json.loads(path.read_text(encoding="utf-8"))["scores"]
+    return {int(step): float(value) for step, value in stored.items()}
+
+
+def write_scores(folder: Path, metric: str, scores: dict[int, float]) -> None:
+    """Replace the scores, and let ``best.ckpt`` point to the best one that is there."""
+    aside = folder / f".{SCORES}"
+    aside.write_text(json.dumps({"metric": metric, "scores": scores}, indent=1), encoding="utf-8")
+    aside.replace(folder / SCORES)
+    there = [step for step in scores if step_file(folder, step).exists()]
+    if there:
+        best = max(there, key=lambda step: (scores[step], step))
+        point(folder / BEST, step_file(folder, best))
+
+
+def prune(folder: Path, keep_last: int, keep_best: int) -> None:
+    """Delete all but the newest and the best checkpoints, and what was never finished."""
+    steps = list_steps(folder)
+    scores = read_scores(folder)
+    best = sorted((step for step in steps if step in scores), key=lambda s: (scores[s], s))
+    kept = {*list(steps)[:keep_last], *best[max(0, len(best) - keep_best) :]}
+    for step, path in steps.items():
+        if step not in kept:
+            remove(path)
+    for path in folder.glob(f"*{PENDING}"):
+        remove(path)

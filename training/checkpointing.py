@@ -1,0 +1,106 @@
+"""When a checkpoint is written: every so many steps, at the end, at a new best, before a stop."""
+
+import logging
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from training.checkpoint_files import (
+    PENDING,
+    finish,
+    forget_newer,
+    prune,
+    read_scores,
+    step_file,
+    write_scores,
+)
+from training.ranks import any_rank, rank
+from training.steps import EachStep
+from training.stopping import StopSignals
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints(EachStep, Checkpoint):
+    """Writes them, keeps the newest and the best, and ends a run that is told to stop.
+
+    Args:
+        folder: ``runs/<name>/checkpoints``.
+        every_steps: between two.
+        keep_last: the newest that stay.
+        keep_best: those that stay because validation liked them best; 0: none.
+        signals: what tells the run to stop.
+    """
+
+    def __init__(
+        self, folder: Path, every_steps: int, keep_last: int, keep_best: int, signals: StopSignals
+    ) -> None:
+        super().__init__()
+        self.folder, self.every_steps = folder, every_steps
+        self.keep_last, self.keep_best, self.signals = keep_last, keep_best, signals
+        self._saved_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run's own checkpoint is there already."""
+        super().on_train_start(trainer, pl_module)
+        self._saved_step = trainer.global_step
+        if rank() == 0:
+            forget_newer(self.folder, trainer.global_step)
+        self.signals.listen()
+
+    def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save where the step count is a multiple, or a rank was told to stop."""
+        stop = any_rank(self.signals.received is not None)
+        if stop or trainer.global_step % self.every_steps == 0:
+            self.save(trainer)
+        if stop:
+            self.signals.is_stopping = trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what the run ended with."""
+        self.save(trainer)
+        self.signals.ignore()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Signals mean again what they meant before."""
+        self.signals.ignore()
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the checkpoint of this step, unless it is there."""
+        step = trainer.global_step
+        if step == self._saved_step:
+            return
+        self._saved_step = step
+        final = step_file(self.folder, step)
+        pending = final.with_name(f"{final.name}{PENDING}")
+        if rank() == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        trainer.strategy.barrier()
+        trainer.save_checkpoint(pending)
+        if rank() == 0:
+            finish(pending, final)
+            prune(self.folder, self.keep_last, self.keep_best)
+        trainer.strategy.barrier()
+
+    def judge(self, trainer: Trainer, metric: str, score: float) -> None:
+        """Take note of what validation says of this step's weights; keep them if they are best.
+
+        Args:
+            trainer: at the step that was validated.
+            metric: whose score it is.
+            score: higher is better.
+        """
+        if not self.keep_best:
+            return
+        step, scores = trainer.global_step, read_scores(self.folder)
+        scores = {known: value for known, value in scores.items() if known < step}
+        better = sum(value > score for value in scores.values())
+        if better < self.keep_best:
+            self.save(trainer)
+        if rank() == 0:
+            write_scores(self.folder, metric, scores | {step: score})
+            prune(self.folder, self.keep_last, self.keep_best)
+        trainer.strategy.barrier()

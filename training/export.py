@@ -1,0 +1,157 @@
+"""``make export CHECKPOINT=runs/stage3 OUT=folder``: what inference needs of a checkpoint, no more.
+
+The folder holds ``model.safetensors`` (the average where there is one, in float32 or bfloat16),
+``config.json`` (the system that the weights belong to) and ``README.md``, a model card. It loads
+wherever a checkpoint does: ``TryOnPipeline.from_checkpoint(folder)``, ``checkpoint=folder``. There
+are no optimizer states in it, and no folders of the training data.
+"""
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from configs.command import run_command
+from configs.errors import ConfigError, DataError
+from configs.loading import from_plain, load_config
+from models.checkpoints import EXPORTED, CheckpointContents, check_network, read_checkpoint
+from models.sharded_files import read_whole
+from models.system import SystemConfig
+from models.viton_dit import VitonDiT
+from models.weight_files import file_sha256, write_weights
+from training.model_card import Exported, write_card
+from training.predictions import find_checkpoint
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = ("ema", "raw")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What is exported, and how."""
+
+    checkpoint: str = ""  # a checkpoint, or a run's folder, whose last one is taken
+    out: str = ""  # a folder that does not exist yet, or was exported to before
+    weights: str = "ema"  # the average where there is one; or raw
+    dtype: str = "float32"  # bfloat16: half the size; inference on GPUs rounds to it anyway
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint", "out"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: make export CHECKPOINT=runs/stage3 OUT=folder")
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights {self.weights!r}: use {', '.join(WEIGHTS)}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype {self.dtype!r}: use {', '.join(DTYPES)}")
+
+
+def main(argv: list[str]) -> int:
+    """Read ``key=value`` words and export."""
+    config = load_config(ExportConfig, None, argv)
+    folder = export(config)
+    logger.info("%s: load it with TryOnPipeline.from_checkpoint, or give checkpoint=%s",
+                folder, folder)  # fmt: skip
+    return 0
+
+
+def export(config: ExportConfig) -> Path:
+    """Write the folder, aside and then renamed.
+
+    Raises:
+        ConfigError: there is no such checkpoint, or ``out`` is something else.
+        DataError: the checkpoint cannot be read, or lacks a network that inference needs.
+    """
+    source, out = find_checkpoint(Path(config.checkpoint)), Path(config.out)
+    if out.exists() and not (out / EXPORTED).is_file():
+        raise ConfigError(f"out {out} exists and is no exported model; give another folder")
+    try:
+        content = read_checkpoint(source)
+        notes = _read_notes(source)
+        is_ema = config.weights == "ema" and bool(content.ema)
+        taken = content.ema if is_ema and content.ema else content.network
+        _check_complete(content, taken, source)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    dtype = DTYPES[config.dtype]
+    tensors = {
+        name: value.to(dtype) if value.is_floating_point() else value
+        for name, value in taken.items()
+    }
+    kind = "ema" if is_ema else "raw"
+    aside = out.with_name(f".{out.name}.{os.getpid()}")
+    aside.mkdir(parents=True)
+    provenance = {"system": content.system, "step": content.step, "weights": kind}
+    write_weights(aside / EXPORTED, tensors, provenance)
+    facts = Exported(
+        run=notes.get("name", source.stem),
+        stage=notes.get("stage", "unknown"),
+        step=content.step,
+        max_steps=notes.get("max_steps"),
+        weights=kind,
+        dtype=config.dtype,
+        num_parameters=sum(value.numel() for value in tensors.values()),
+        sha256=file_sha256(aside / EXPORTED),
+        code=notes.get("code", {}),
+        system=content.system,
+        training=notes.get("training", {}),
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    (aside / "config.json").write_text(
+        json.dumps({"format": "viton-dit", **facts.to_plain()}, indent=2) + "\n", encoding="utf-8"
+    )
+    write_card(aside / "README.md", facts)
+    if out.exists():
+        shutil.rmtree(out)
+    aside.replace(out)
+    return out
+
+
+def _check_complete(content: CheckpointContents, taken: dict[str, Tensor], source: Path) -> None:
+    """All three networks are there, with exactly their keys."""
+    system = from_plain(SystemConfig, content.system, where=str(source))
+    absent = [part for part in ("garment", "control")
+              if not any(name.startswith(f"{part}.") for name in taken)]  # fmt: skip
+    if absent:
+        raise DataError(
+            f"checkpoint {source} has no {' and no '.join(absent)} network; "
+            "what is exported for try-on is of stage 2 or 3"
+        )
+    with torch.device("meta"):
+        own = VitonDiT(system.network).state_dict()
+    check_network(taken, {name: tuple(value.shape) for name, value in own.items()}, str(source))
+
+
+def _read_notes(source: Path) -> dict[str, Any]:
+    """Of a training checkpoint: run, stage and the settings that a reader of the card wants."""
+    if source.suffix == ".safetensors" or (source / EXPORTED).is_file():
+        return {}
+    content = read_whole(source, only=("config", "code"))
+    config = content["config"]
+    return {
+        "name": config["name"],
+        "stage": config["stage"],
+        "max_steps": config["max_steps"],
+        "code": content.get("code", {}),
+        "training": {
+            "freeze preset": config["freeze"]["preset"],
+            "frames of a window": config["data"]["num_frames"],
+            "strides": config["data"]["strides"],
+            "learning rate": config["optimizer"]["lr"],
+            "precision": config["trainer"]["precision"],
+        },
+    }
+
+
+if __name__ == "__main__":
+    run_command(main)

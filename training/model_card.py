@@ -1,0 +1,92 @@
+"""The README.md of an exported model: what it is, what it was trained on, how it is used."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What is known of an exported model."""
+
+    run: str
+    stage: str
+    step: int
+    max_steps: int | None  # None: not known
+    weights: str  # ema or raw
+    dtype: str
+    num_parameters: int
+    sha256: str  # of model.safetensors
+    code: dict[str, str]  # commit and versions
+    system: dict[str, Any]
+    training: dict[str, Any]  # some settings, by their name in words
+    date: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """For config.json."""
+        return asdict(self)
+
+
+def write_card(path: Path, facts: Exported) -> None:
+    """Write the card as Markdown, with the front matter that model hubs read."""
+    system = facts.system
+    trunk = system["network"]["trunk"]
+    asked = "" if facts.max_steps is None else f" of {facts.max_steps:,}"
+    unfinished = (
+        "\nThe run had not come to its end when this was exported.\n"
+        if facts.max_steps is not None and facts.step < facts.max_steps
+        else ""
+    )
+    rows = [
+        ("run, stage", f"{facts.run}, {facts.stage}"),
+        ("optimizer steps", f"{facts.step:,}{asked}"),
+        ("weights", f"{'running average' if facts.weights == 'ema' else 'as trained'}, "
+                    f"{facts.dtype}, {facts.num_parameters:,} numbers"),
+        ("video", f"{system['height']} x {system['width']} (height x width), windows of "
+                  f"{system['num_frames']} frames at {system['fps']:g} a second"),
+        ("trunk", f"dim {trunk['dim']}, {trunk['depth']} blocks, {trunk['num_heads']} heads"),
+        ("codec, caption", f"{system['codec']['kind']}, {system['caption']['kind']}"),
+        ("prediction", str(system["diffusion"]["prediction"])),
+        *((name, str(value)) for name, value in facts.training.items()),
+        ("code", ", ".join(f"{name} {value}" for name, value in facts.code.items()) or "unknown"),
+        ("sha256 of model.safetensors", f"`{facts.sha256}`"),
+        ("exported", facts.date),
+    ]  # fmt: skip
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    path.write_text(
+        f"""---
+tags: [video, virtual-try-on, diffusion]
+library_name: viton-dit
+---
+
+# {facts.run}: video virtual try-on with VITON-DiT
+
+Puts a garment from a picture on the person in a video; face, hands and background stay.
+{unfinished}
+| | |
+|---|---|
+{table}
+
+`config.json` holds the whole system; codec and caption files that it names are not in here.
+
+## Use
+
+```
+make tryon VIDEO=video.mp4 GARMENT=garment.jpg OUT=result.mp4 ARGS="checkpoint=THIS_FOLDER"
+```
+
+```python
+from inference.pipeline import TryOnPipeline
+
+pipeline = TryOnPipeline.from_checkpoint("THIS_FOLDER")
+pipeline("video.mp4", "garment.jpg").save("result.mp4")
+```
+
+## Data, licence, limits
+
+To be filled in by whoever publishes this: which videos it was trained on, with whose consent and
+under which licence; scores (`make eval`); what it does badly. Results are synthetic videos of real
+people and should be marked as such.
+""",
+        encoding="utf-8",
+    )

@@ -1,0 +1,84 @@
+"""Where the time of a step goes: waiting for data, forward, backward, optimizer.
+
+On a GPU the host runs ahead of the device. Events in the device's queue mark the borders there, and
+are read only when a line of the log is due; waiting for data is the host's time at the loader.
+"""
+
+import time
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+PARTS = ("forward", "backward", "optimizer")
+
+
+class StepClock(Callback):
+    """Adds up the parts of every micro-batch; ``take`` says the means a step."""
+
+    def __init__(self) -> None:
+        self._cuda = False
+        self._spans: list[tuple[str, Any, Any]] = []
+        self._seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+        self._open: tuple[str, Any] | None = None
+        self._waited = self._begun = self._last_batch = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._cuda = pl_module.device.type == "cuda"
+        self.restart()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """The batch is there."""
+        self._waited += time.perf_counter() - self._last_batch
+        self._open = ("forward", self._mark())
+
+    def on_before_backward(self, *_: Any, **__: Any) -> None:
+        """The loss is known."""
+        self._next("backward")
+
+    def on_after_backward(self, *_: Any, **__: Any) -> None:
+        """The gradients are known; clipping and the step follow, or the next micro-batch."""
+        self._next("optimizer")
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """The micro-batch is done."""
+        self._next(None)
+        self._last_batch = time.perf_counter()
+
+    def take(self, num_steps: int) -> dict[str, float]:
+        """Mean seconds a step since the last time, in all and by part."""
+        if self._cuda:
+            torch.cuda.synchronize()
+        for part, start, end in self._spans:
+            self._seconds[part] += start.elapsed_time(end) / 1000 if self._cuda else end - start
+        now = time.perf_counter()
+        num_steps = max(1, num_steps)
+        values = {f"time/{part}_s": total / num_steps for part, total in self._seconds.items()}
+        values["time/step_s"] = (now - self._begun) / num_steps
+        values["time/data_s"] = self._waited / num_steps
+        values["time/data_share"] = self._waited / (now - self._begun)
+        self.restart()
+        return values
+
+    def restart(self) -> None:
+        """Forget what was measured so far."""
+        self._spans = []
+        self._seconds = dict.fromkeys(PARTS, 0.0)
+        self._waited = 0.0
+        self._begun = self._last_batch = time.perf_counter()
+
+    def _next(self, part: str | None) -> None:
+        mark = self._mark()
+        if self._open is not None:
+            self._spans.append((*self._open, mark))
+        self._open = None if part is None else (part, mark)
+
+    def _mark(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event

@@ -1,0 +1,153 @@
+"""Validation: held-out windows painted with the average, paired, and the metrics of evaluation.
+
+The numbers are those of ``make eval`` on windows: the same code, protocol ``fixed``. A metric whose
+weights are absent, or that has too few clips, says so once and is left out.
+"""
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from configs.errors import ConfigError
+from datasets.module import NumberedBatch
+from training.metrics.catalogue import METRICS
+from training.metrics.clips import ClipSelector, to_network_input
+from training.metrics.metric import VideoInputs
+from training.metrics.protocols import get_protocol
+from training.metrics.scoring import REFERENCE, ItemScores, VideoScores, exact_arithmetic
+from training.metrics.standard import (
+    LPIPS,
+    LPIPS_MASKED,
+    SSIM,
+    SSIM_MASKED,
+    VFID_I3D,
+    VFID_RESNEXT,
+)
+from training.metrics.suite import MetricSuite, load_suite
+from training.metrics.summary import summarise
+from training.ranks import gather_from_ranks, rank
+from training.sampling import SampledWindow, to_pixels
+
+logger = logging.getLogger(__name__)
+
+SHOWN = (SSIM, SSIM_MASKED, LPIPS, LPIPS_MASKED, VFID_I3D, VFID_RESNEXT)
+_MODEL = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What one window adds to the numbers; sent between ranks."""
+
+    scores: ItemScores
+    index: int
+
+
+@dataclass(kw_only=True)
+class HeldOut:
+    """Scores of one validation, gathered window by window.
+
+    Args:
+        device: cpu, cuda:1, ...; of the metrics' networks.
+        best_by: the metric that chooses the best checkpoint; auto: VFID-I3D where it can be
+            computed, else SSIM.
+    """
+
+    device: str
+    best_by: str = "auto"
+    suite: MetricSuite = field(init=False)
+    _scored: list[Scored] = field(default_factory=list, init=False)
+    _told: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.suite = load_suite(get_protocol("fixed"), self.device)
+        wanted = next((metric for metric in METRICS if metric.key == self.best_by), None)
+        gap = None if wanted is None else self.suite.gap(wanted)
+        if gap is not None:
+            raise ConfigError(
+                f"validation.best_by is {self.best_by}, which cannot be computed; {gap}"
+            )
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._scored.clear()
+
+    def add(self, batch: NumberedBatch, window: SampledWindow) -> None:
+        """Score one painted window against the truth.
+
+        Args:
+            batch: what was painted from; its first row is the window.
+            window: the same in pixels, with the result.
+        """
+        mask = to_pixels(batch.mask[0].expand(-1, 3, -1, -1) * 2 - 1)[..., 0]
+        inputs = VideoInputs(
+            prediction=window.result,
+            source=window.source,
+            truth=window.source,
+            mask=mask,
+            garment_region=np.zeros(mask.shape, dtype=bool),
+            garment=window.garment,
+            pairing="paired",
+            protocol=self.suite.protocol,
+            lpips=self.suite.lpips,
+        )
+        values: dict[str, float | None] = {}
+        for metric in SHOWN:
+            if metric.compute is not None and self.suite.gap(metric) is None:
+                with exact_arithmetic():
+                    values[metric.key] = metric.compute(inputs).value
+        scores = VideoScores(id=window.key, num_frames=len(window.result), values=values, frames={})
+        features = {
+            _MODEL: self._features(window.result),
+            REFERENCE: self._features(window.source),
+        }
+        num_clips = len(next(iter(features[_MODEL].values()), []))
+        item = ItemScores(
+            num_frames=len(window.result), num_clips=num_clips, has_truth=True,
+            videos={_MODEL: scores}, features=features,
+        )  # fmt: skip
+        self._scored.append(Scored(scores=item, index=int(batch.numbers[0])))
+
+    def numbers(self) -> dict[str, float]:
+        """The metrics over the windows of all ranks, by their keys in metrics.json."""
+        every = [scored for part in gather_from_ranks(self._scored) for scored in part]
+        every.sort(key=lambda scored: scored.index)
+        if not every:
+            return {}
+        summary = summarise(_MODEL, [scored.scores for scored in every], self.suite)
+        found: dict[str, float] = {}
+        for metric in SHOWN:
+            entry = summary[metric.key]
+            if "value" in entry:
+                found[metric.key] = float(entry["value"])
+            elif metric.key not in self._told and rank() == 0:
+                self._told.add(metric.key)
+                logger.info("validation has no %s: %s", metric.label, entry["gap"])
+        return found
+
+    def best_number(self, numbers: dict[str, float]) -> tuple[str, float] | None:
+        """(metric, its value with the sign turned so that higher is better)."""
+        key = self.best_by
+        if key == "auto":
+            key = VFID_I3D.key if VFID_I3D.key in numbers else SSIM.key
+        if key not in numbers:
+            return None
+        metric = next(metric for metric in METRICS if metric.key == key)
+        return key, numbers[key] if metric.is_higher_better else -numbers[key]
+
+    @torch.no_grad()
+    def _features(self, video: np.ndarray) -> dict[str, np.ndarray]:
+        """Of every network (clips, dim); videos shorter than a clip have none."""
+        clips = ClipSelector(self.suite.protocol).push(video)
+        found: dict[str, np.ndarray] = {}
+        for name, network in self.suite.networks.items():
+            dim = int(network.num_features)  # pyright: ignore[reportArgumentType]
+            made = np.zeros((0, dim), np.float32)
+            if clips:
+                given = to_network_input(clips, self.suite.protocol)
+                with exact_arithmetic():
+                    device = next(network.parameters()).device
+                    made = network(given.to(device)).float().cpu().numpy()
+            found[name] = made
+        return found
