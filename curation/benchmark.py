@@ -11,7 +11,7 @@ import functools
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,15 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, DataError
-from curation.canonical import MULTIPLE
-from curation.clip import Clip, Reject, Tracks
+from curation.canonical import MULTIPLE, CanonicalConfig
+from curation.clip import Clip, Reject, Stage, Tracks
 from curation.executor import Limit
 from curation.ledger import ClipRow, SourceRow
-from curation.members import encode_tracks, place_garment
+from curation.making import fingerprint
+from curation.members import encode_tracks, place_garment, read_picture
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
-from curation.pipeline import SourceResult, fingerprint
+from curation.pipeline import SourceResult
 from curation.settings import CurateConfig
 from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
@@ -67,6 +68,8 @@ class FramesJob:
     ids: dict[str, list[str]]  # pairing -> the items that are lost without it
     sha256: str
     fingerprint: str
+    sidecar: dict[str, Any] = field(default_factory=lambda: {"split": "bench"})
+    is_filtered: bool = False  # a photograph for training: thresholds hold, size is a bucket's
 
     @property
     def num_frames(self) -> int:
@@ -121,8 +124,8 @@ def _vvt_jobs(
                 category=category,
                 fittings=fittings,
                 ids={"paired": [person_id], "unpaired": unpaired},
-                sha256=_sha256(theirs[0].frame_paths),
-                fingerprint=deciding([_sha256([path]) for path in garments]),
+                sha256=sha256_of_files(theirs[0].frame_paths),
+                fingerprint=deciding([sha256_of_files([path]) for path in garments]),
             )
         )
     return jobs
@@ -164,8 +167,8 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
         category=clip.category,
         fittings=fittings,
         ids={"paired": [clip.id], "unpaired": unpaired},
-        sha256=hashlib.sha256(f"{where} {_sha256([clip.video_path])}".encode()).hexdigest(),
-        fingerprint=deciding(clip.category, [_sha256([path]) for path in garments]),
+        sha256=hashlib.sha256(f"{where} {sha256_of_files([clip.video_path])}".encode()).hexdigest(),
+        fingerprint=deciding(clip.category, [sha256_of_files([path]) for path in garments]),
     )
 
 
@@ -198,7 +201,7 @@ def prepare_video(
     set_limit: Callable[[Limit], None],
 ) -> SourceResult:
     """All tracks of one video's frames, once, and a sample for each garment."""
-    frames = _frames_of(job)
+    frames = _frames_of(job, config.canonical)
     set_limit(Limit(seconds=config.time_limit_s(len(frames) / job.fps)))
     if len(frames) != job.num_frames:
         evidence = {"frames_asked": job.num_frames, "frames_there": len(frames)}
@@ -208,14 +211,7 @@ def prepare_video(
     found = perception.detector.detect(list(frames))
     people = [sample[0] if sample else None for sample in found]
     tracks: Tracks = Tracks(frames=frames, people=people)
-    # a benchmark keeps every frame, so the filters of training clips are wide open
-    painted = replace(config.agnostic, category=job.category, min_coverage=0.0, max_area=1.0)
-    stages = (
-        MapSurface(estimator=perception.densepose, config=DensePoseConfig(min_mapped_share=0.0)),
-        ParseClothes(parser=perception.parser, config=ParsingConfig(min_garment_share=0.0)),
-        MaskGarment(config=painted),
-    )
-    for stage in stages:
+    for stage in _stages_of(job, config, perception):
         outcome = stage.process(clip, tracks)
         if isinstance(outcome, Reject):
             row = ClipRow(
@@ -231,6 +227,23 @@ def prepare_video(
         clip, tracks = outcome
     rows = [_sample(config, perception, job, fitting, clip, tracks) for fitting in job.fittings]
     return SourceResult(row=frames_row(job), clips=rows, was_decoded=True)
+
+
+def _stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> tuple[Stage, ...]:
+    agnostic = replace(config.agnostic, category=job.category)
+    surface, parsing = config.densepose, config.parsing
+    if not job.is_filtered:
+        # a benchmark keeps every frame, so the filters of training clips are wide open
+        agnostic = replace(agnostic, min_coverage=0.0, max_area=1.0)
+        surface = DensePoseConfig(min_mapped_share=0.0)
+        parsing = ParsingConfig(min_garment_share=0.0)
+    elif job.category == "lower":
+        parsing = ParsingConfig(min_garment_share=0.0)  # it asks for an upper garment
+    return (
+        MapSurface(estimator=perception.densepose, config=surface),
+        ParseClothes(parser=perception.parser, config=parsing),
+        MaskGarment(config=agnostic),
+    )
 
 
 def _clip_of(job: FramesJob, frames: np.ndarray) -> Clip:
@@ -306,10 +319,25 @@ def product_mask(image: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _frames_of(job: FramesJob) -> np.ndarray:
+def _frames_of(job: FramesJob, canonical: CanonicalConfig) -> np.ndarray:
+    if job.is_filtered:
+        return fit_to_bucket(job.pictures[0], canonical)[None]
     if job.frame_range is None:
         return _read_frames(job.pictures)
     return clip_frames(job.pictures[0], *job.frame_range)
+
+
+def fit_to_bucket(path: Path, config: CanonicalConfig) -> np.ndarray:
+    """A photograph, (height, width, 3) uint8 RGB, scaled to cover the bucket nearest in aspect."""
+    image = read_picture(path)
+    aspect = image.shape[0] / image.shape[1]
+    height, width = min(config.buckets, key=lambda size: abs(np.log(aspect * size[1] / size[0])))
+    scale = max(height / image.shape[0], width / image.shape[1])
+    size = (max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    covering = cv2.resize(image, size, interpolation=method)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    return cv2.cvtColor(covering[top : top + height, left : left + width], cv2.COLOR_BGR2RGB)
 
 
 def _read_frames(paths: list[Path]) -> np.ndarray:
@@ -329,7 +357,8 @@ def _read_frames(paths: list[Path]) -> np.ndarray:
     return np.stack(frames)
 
 
-def _sha256(paths: list[Path]) -> str:
+def sha256_of_files(paths: Sequence[Path]) -> str:
+    """sha256 over the bytes of files, one after the other."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())
@@ -345,7 +374,7 @@ def frames_row(
         code=code,
         evidence=evidence or {},
         name=job.name,
-        sidecar={"split": "bench"},
+        sidecar=job.sidecar,
         group=job.sha256,
         num_bytes=sum(path.stat().st_size for path in job.pictures),
         fingerprint=job.fingerprint,

@@ -13,7 +13,10 @@ from curation.ledger import ClipRow, SourceRow
 from curation.shards import PackedClip, ShardsConfig, split_of
 from curation.stages.duplicates import DuplicatesConfig, Fingerprint, find_clusters, unpack_hashes
 
-PRIVATE_FIELDS = ("hashes", "request", "num_people", "split", "shares", "seconds")
+PRIVATE_FIELDS = (
+    "hashes", "request", "num_people", "split", "shares", "seconds", "made", "people", "followed",
+    "num_bytes",
+)  # fmt: skip
 """Fields of a stored record that a sample's json does not carry, or carries elsewhere."""
 
 
@@ -122,6 +125,7 @@ def packed_clips(entries: Sequence[CatalogueEntry], clips_root: Path) -> list[Pa
                 split=entry.split,
                 folder=clips_root / entry.clip.folder,
                 record=record,
+                known_bytes=entry.clip.record.get("num_bytes"),
             )
         )
     return packed
@@ -136,6 +140,6 @@ def _clusters(clips: Sequence[ClipRow], config: DuplicatesConfig) -> list[list[F
             duration_s=clip.record["end_s"] - clip.record["start_s"],
         )
         for clip in clips
-        if clip.status == "kept"
+        if clip.status == "kept" and "hashes" in clip.record
     ]
     return find_clusters(prints, config)

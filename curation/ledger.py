@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
-from curation.sources import Source, sha256_of
+from curation.sources import Source, sha256_of, stamp_of
 from curation.storage import disk_errors_named
 
 SCHEMA_VERSION = 1
@@ -96,11 +96,11 @@ class Ledger:
         self._database.close()
 
     def hash_of(self, path: Path) -> str:
-        """sha256 of a file, remembered as long as its size and time of change stay."""
-        status, name = path.stat(), _safe(str(path.resolve()))
+        """sha256 of a file or a folder of frames, remembered while size and time of change stay."""
+        stamp, name = stamp_of(path), _safe(str(path.resolve()))
         known = self._one(
             "SELECT sha256 FROM files WHERE path=? AND num_bytes=? AND mtime_ns=?",
-            (name, status.st_size, status.st_mtime_ns),
+            (name, *stamp),
         )
         if known is not None:
             return str(known[0])
@@ -108,7 +108,7 @@ class Ledger:
         with self._database:
             self._database.execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                (name, status.st_size, status.st_mtime_ns, digest),
+                (name, *stamp, digest),
             )
         return digest
 
@@ -282,10 +282,16 @@ class Ledger:
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.execute("VACUUM")  # deleted rows would stay readable in the file
 
-    def folders(self) -> set[str]:
-        """Folders of tracks, below out/clips, that any row names, of today or of before."""
+    def folders(self, kind: str) -> set[str]:
+        """Folders that any row names, of today or of before.
+
+        Args:
+            kind: "folder" for tracks (below out/clips), "people" for who was seen (out/people).
+        """
+        path = "$.folder" if kind == "folder" else "$.record.people"
+        today = "folder" if kind == "folder" else "json_extract(record, '$.people')"
         rows = self._database.execute(
-            "SELECT folder FROM clips UNION SELECT json_extract(clip, '$.folder') FROM made"
+            f"SELECT {today} FROM clips UNION SELECT json_extract(clip, '{path}') FROM made"
         )
         return {row[0] for row in rows if row[0] is not None}
 

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -12,8 +13,13 @@ from curation.stages.agnostic import agnostic_frames
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
 
-def encode_tracks(clip: Clip, tracks: Tracks) -> dict[str, bytes]:
+def encode_tracks(clip: Clip, tracks: Tracks, stored: bytes | None = None) -> dict[str, bytes]:
     """All members but ``json``, which is composed when shards are packed.
+
+    Args:
+        clip: the record.
+        tracks: all of them.
+        stored: the canonical clip as it was encoded, of which ``tracks.frames`` were read.
 
     Raises:
         ValueError: a track is missing or its length differs from the clip's.
@@ -33,7 +39,7 @@ def encode_tracks(clip: Clip, tracks: Tracks) -> dict[str, bytes]:
     box_file = io.BytesIO()
     np.save(box_file, boxes.astype(np.float32), allow_pickle=False)
     return {
-        "mp4": encode_video(video, clip.fps),
+        "mp4": encode_video(video, clip.fps) if stored is None else stored,
         "parse.mp4": encode_labels(parse, clip.fps),
         "mask.mp4": encode_labels(mask, clip.fps),
         "iuv.mp4": encode_rgb_lossless(iuv, clip.fps),
@@ -42,6 +48,44 @@ def encode_tracks(clip: Clip, tracks: Tracks) -> dict[str, bytes]:
         "garment.png": encode_png(garment),
         "garment_mask.png": encode_png(garment_mask),
     }
+
+
+def read_tracks(folder: Path) -> Tracks:
+    """The inverse of ``encode_tracks``, but for the people; frames are those of the stored clip."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return Tracks(
+        frames=read_rgb(files["mp4"]),
+        parse=read_gray(files["parse.mp4"]),
+        mask=read_gray(files["mask.mp4"]),
+        iuv=read_rgb(files["iuv.mp4"]),
+        boxes=np.load(io.BytesIO(files["box.npy"]), allow_pickle=False),
+        garment=cv2.cvtColor(_decode_png(files["garment.png"]), cv2.COLOR_BGR2RGB),
+        garment_mask=_decode_png(files["garment_mask.png"])[..., 0],
+    )
+
+
+def read_rgb(track: bytes) -> np.ndarray:
+    """Frames of a colour track, (t, height, width, 3) uint8 RGB, read without torch and decord."""
+    return _read(track, "rgb24")
+
+
+def read_gray(track: bytes) -> np.ndarray:
+    """Frames of a gray track, (t, height, width) uint8, the very values that were written."""
+    return _read(track, "gray")
+
+
+def _read(track: bytes, pixel_format: str) -> np.ndarray:
+    with av.open(io.BytesIO(track), "r") as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        frames = [frame.to_ndarray(format=pixel_format) for frame in container.decode(stream)]
+    return np.stack(frames)
+
+
+def _decode_png(data: bytes) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None, "encode_png wrote it"
+    return image
 
 
 def _filled(clip: Clip, name: str, track: np.ndarray | None) -> np.ndarray:

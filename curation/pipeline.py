@@ -4,12 +4,11 @@ header -> one cheap pass with people -> stretches that pass -> canonical clip ->
 frame -> DensePose, label map, mask, garment -> tracks in a content-addressed folder.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,12 @@ import numpy as np
 from configs.errors import DataError
 from curation.candidates import Candidate, find_candidates
 from curation.canonical import read_clip
-from curation.clip import Clip, Reject, Stage, Tracks
+from curation.clip import Clip, Reject
 from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
-from curation.members import encode_tracks, place_garment
+from curation.making import ClipMaker, fingerprint
+from curation.members import place_garment
 from curation.perception.protocols import Perception, Person
 from curation.perception.select import choose_perception
 from curation.settings import CurateConfig
@@ -36,7 +36,7 @@ from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson, collect_samples
 from curation.stages.probe import refuse_header
-from curation.storage import store_folder, write_file
+from curation.storage import write_file
 from curation.timing import Stopwatch
 from curation.video import Header, UnreadableVideoError, read_header
 from datasets.tracks import encode_video
@@ -44,8 +44,6 @@ from datasets.tracks import encode_video
 logger = logging.getLogger(__name__)
 
 DETECTOR_BATCH = 64
-VERSION = 5
-"""Raised when the code of a stage changes what comes out: everything is then done again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,30 +89,30 @@ def build_measurer(
     return Curator(config, look(config)).measure
 
 
-def fingerprint(*parts: Any) -> str:
-    """sha256 of settings and names: another one means that work has to be done again."""
-    return hashlib.sha256(json.dumps([VERSION, *parts], sort_keys=True).encode()).hexdigest()
-
-
 def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
     """Of all settings and models that decide what becomes of a source."""
     infos = {role: asdict(info) for role, info in perception.infos().items()}
     return fingerprint(config.deciding(), infos)
 
 
-def build_stages(config: CurateConfig, perception: Perception) -> list[Stage]:
-    """What is done to a canonical clip, in order."""
-    return [
-        FollowPerson(
+def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
+    """The stages on the canonical clip, in order; models load at first use."""
+    return ClipMaker(
+        out=Path(config.out),
+        follow=FollowPerson(
             detector=perception.detector,
             config=config.selection.people,
             min_duration_s=config.selection.quality.min_duration_s,
         ),
-        MapSurface(estimator=perception.densepose, config=config.densepose),
-        ParseClothes(parser=perception.parser, config=config.parsing),
-        MaskGarment(config=config.agnostic),
-        CutGarment(config=config.garments),
-    ]
+        stages=(
+            MapSurface(estimator=perception.densepose, config=config.densepose),
+            ParseClothes(parser=perception.parser, config=config.parsing),
+            MaskGarment(config=config.agnostic),
+            CutGarment(config=config.garments),
+        ),
+        infos={role: asdict(info) for role, info in perception.infos().items()},
+        category=config.agnostic.category,
+    )
 
 
 class Curator:
@@ -125,7 +123,7 @@ class Curator:
         self.perception = perception
         self.out = Path(config.out)
         self._infos = {role: asdict(info) for role, info in perception.infos().items()}
-        self.stages = build_stages(config, perception)
+        self.maker = build_maker(config, perception)
         cv2.setNumThreads(1)
 
     def curate(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> SourceResult:
@@ -204,7 +202,7 @@ class Curator:
 
     def _signals_path(self, source: Source) -> Path:
         settings = fingerprint(asdict(self.config.first_pass), self._infos["detector"])
-        return self.out / "signals" / f"{source.sha256[:32]}-{settings[:12]}.npz"
+        return self.out / "signals" / f"{source.sha256[:32]}-{settings[:12]}.signals"
 
     def _signals(self, source: Source, header: Header) -> tuple[Signals, bool]:
         path = self._signals_path(source)
@@ -234,64 +232,32 @@ class Curator:
         self, job: SourceJob, candidate: Candidate, header: Header, signals: Signals
     ) -> tuple[ClipRow, bool]:
         """The clip's row, and whether anything was decoded for it."""
-        request = fingerprint(
-            asdict(candidate),
-            asdict(self.config.selection.people),
-            self.config.stage_settings(),
-            self._infos,
-            job.source.companions_sha256 if job.source.sidecar.split == "bench" else None,
-        )
+        is_bench = job.source.sidecar.split == "bench"
+        companions = job.source.companions_sha256 if is_bench else None
+        request = self.maker.request(candidate, companions)
         known = job.known.get(request)
-        if known is not None and self._is_stored(known):
-            return known, False
+        row = None if known is None else self.maker.again(known, candidate)
+        if row is not None:
+            return self._with_hashes(row, signals), False
         watch = Stopwatch()
+        extra = partial(self._bench_files, job.source, candidate, signals) if is_bench else None
         try:
             with watch.measure("decode clip"):
                 frames = self._read(job.source.path, candidate, header, signals)
+            row = self.maker.make(candidate, frames, request, watch, extra)
         except UnreadableVideoError as error:  # costs this clip; the source's others stay
-            evidence = {"detail": error.detail}
-            reject = Reject(clip=candidate.clip, code=error.code, evidence=evidence)
+            reject = Reject(clip=candidate.clip, code=error.code, evidence={"detail": error.detail})
             return _rejected_row(reject), True
-        clip, tracks = candidate.clip, Tracks(frames=frames)
-        for stage in self.stages:
-            with watch.measure(stage.name):
-                outcome = stage.process(clip, tracks)
-            if isinstance(outcome, Reject):
-                return _rejected_row(outcome, request, watch), True
-            clip, tracks = outcome
-        with watch.measure("encode tracks"):
-            files = encode_tracks(clip, tracks)
-        if job.source.sidecar.split == "bench":
-            try:
-                files |= self._bench_files(job.source, clip, candidate, signals)
-            except UnreadableVideoError as error:
-                evidence = {"detail": f"the truth: {error.detail}"}
-                return _rejected_row(Reject(clip=clip, code=error.code, evidence=evidence)), True
-        with watch.measure("write tracks"):
-            folder = store_folder(self.out / "clips", files)
-        hashes = sample_hashes(
-            signals.times_s,
-            signals.thumbs,
-            (clip.start_s, clip.end_s),
-            self.config.duplicates.hash_fps,
-        )
-        record = {
-            **asdict(clip),
-            "backends": self._infos,
-            "category": self.config.agnostic.category,
-            "request": request,
-            "hashes": pack_hashes(hashes),
-            "seconds": watch.seconds,
-        }
-        return ClipRow(
-            clip_id=clip.clip_id,
-            source_sha256=clip.source_sha256,
-            status="kept",
-            code=None,
-            evidence={},
-            record=record,
-            folder=folder,
-        ), True
+        return self._with_hashes(row, signals), True
+
+    def _with_hashes(self, row: ClipRow, signals: Signals) -> ClipRow:
+        """The row with the hashes by which copies are found."""
+        if row.status != "kept":
+            return row
+        span = (float(row.record["start_s"]), float(row.record["end_s"]))
+        rate = self.config.duplicates.hash_fps
+        hashes = pack_hashes(sample_hashes(signals.times_s, signals.thumbs, span, rate))
+        return replace(row, record={**row.record, "hashes": hashes})
 
     def _read(
         self, path: Path, candidate: Candidate, header: Header, signals: Signals
@@ -309,7 +275,7 @@ class Curator:
         )
 
     def _bench_files(
-        self, source: Source, clip: Clip, candidate: Candidate, signals: Signals
+        self, source: Source, candidate: Candidate, signals: Signals, clip: Clip
     ) -> dict[str, bytes]:
         """The garment to put on, and the same motion in it, cut exactly like the clip."""
         files: dict[str, bytes] = {}
@@ -318,15 +284,18 @@ class Curator:
         if source.target_path is not None:
             files["target.png"] = place_garment(source.target_path, height, width)
         if source.truth_path is not None:
-            frames = read_clip(
-                source.truth_path,
-                start_s=clip.start_s,
-                end_s=clip.end_s,
-                fps=clip.fps,
-                framing=candidate.framing,
-                upright=(signals.height, signals.width),
-                orientation=signals.orientation,
-            )
+            try:
+                frames = read_clip(
+                    source.truth_path,
+                    start_s=clip.start_s,
+                    end_s=clip.end_s,
+                    fps=clip.fps,
+                    framing=candidate.framing,
+                    upright=(signals.height, signals.width),
+                    orientation=signals.orientation,
+                )
+            except UnreadableVideoError as error:
+                raise UnreadableVideoError(error.code, f"the truth: {error.detail}") from error
             if len(frames) != clip.num_frames:
                 raise DataError(
                     f"{source.truth_path} gives {len(frames)} frames where {source.name} gives "
@@ -334,9 +303,6 @@ class Curator:
                 )
             files["truth.mp4"] = encode_video(frames, clip.fps)
         return files
-
-    def _is_stored(self, row: ClipRow) -> bool:
-        return row.folder is None or (self.out / "clips" / row.folder).is_dir()
 
     def _refuse(
         self,
@@ -372,20 +338,14 @@ def source_row(
     )
 
 
-def _rejected_row(
-    reject: Reject, request: str | None = None, watch: Stopwatch | None = None
-) -> ClipRow:
+def _rejected_row(reject: Reject) -> ClipRow:
     return ClipRow(
         clip_id=reject.clip.clip_id,
         source_sha256=reject.clip.source_sha256,
         status="rejected",
         code=reject.code,
         evidence=reject.evidence,
-        record={
-            **asdict(reject.clip),
-            "request": request,
-            "seconds": {} if watch is None else watch.seconds,
-        },
+        record=asdict(reject.clip),
         folder=None,
     )
 

@@ -76,14 +76,15 @@ def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) ->
 
 def remove_orphans(root: Path, ledger: Ledger) -> int:
     """Remove tracks and measurements that no row of the ledger names; how many."""
-    folders = ledger.folders()
+    folders, people = ledger.folders("folder"), ledger.folders("people")
     known = {source.sha256[:32] for source in ledger.sources()}
     removed = 0
-    for path in sorted((root / "clips").glob("??/*")):
-        if f"{path.parent.name}/{path.name}" not in folders:
-            shutil.rmtree(path)
-            removed += 1
-    for path in sorted((root / "signals").glob("*.npz")):
+    for place, named in (("clips", folders), ("people", people)):
+        for path in sorted((root / place).glob("??/*")):
+            if f"{path.parent.name}/{path.name}" not in named:
+                shutil.rmtree(path)
+                removed += 1
+    for path in sorted((root / "signals").iterdir()):
         if path.name.partition("-")[0] not in known:
             path.unlink()
             removed += 1

@@ -7,7 +7,7 @@ where it was: nothing is decoded twice. ``bench=vvt`` or ``bench=vivid_s`` prepa
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,9 @@ from curation.attempts import MACHINE_FAULTS, facts_of_failure, is_to_try_again
 from curation.benchmark import FramesJob, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
 from curation.executor import Failure, Limit, Workers
+from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
+from curation.making import fingerprint
 from curation.members import read_picture
 from curation.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.pipeline import (
@@ -64,6 +66,8 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
     check_folder(Path(config.src))
+    if config.sources.layout != "videos":
+        return curate_pairs(config, look)
     out, part = Path(config.out), None if config.shard is None else parse_part(config.shard)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     with disk_errors_named(out), Ledger(ledger_path(out, part)) as ledger:
@@ -71,7 +75,7 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
             take_over_parts(ledger, out)
         else:
             begin_part(ledger, out)
-        found = find_sources(Path(config.src), ledger.hash_of, is_wanted)
+        found = find_sources(Path(config.src), ledger.hash_of, is_wanted, config.sources)
         sources = _not_purged(found, ledger)
         jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, look(config)))
         build = functools.partial(build_worker, config, look)
@@ -83,6 +87,31 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
             print_outcome(outcome, out)
         else:
             _print_part(config.shard, outcome)
+    return outcome
+
+
+def curate_pairs(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
+    """Photographs with products (``sources.layout``) as samples of one frame.
+
+    Raises:
+        ConfigError: ``shard`` is given; photographs are not worked off in parts.
+    """
+    if config.shard is not None:
+        raise ConfigError(
+            f"shard is {config.shard!r}; sources.layout={config.sources.layout} has none"
+        )
+    infos = {role: asdict(info) for role, info in look(config).infos().items()}
+    deciding = functools.partial(
+        fingerprint, infos, config.stage_settings(), asdict(config.canonical)
+    )
+    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+        jobs = pair_jobs(Path(str(config.src)), config.sources, deciding)
+        gone = ledger.purged()
+        jobs = [job for job in jobs if job.sha256 not in gone]
+        build = functools.partial(build_bench_worker, config)
+        outcome = work_off(jobs, build, frames_row, config, ledger)
+        publish(config, ledger, outcome)
+        print_outcome(outcome, Path(config.out))
     return outcome
 
 
@@ -133,7 +162,7 @@ def work_off(
 ) -> Outcome:
     """Do what the ledger does not hold yet, with these settings and models."""
     out = Path(config.out)
-    for folder in ("clips", "signals"):
+    for folder in ("clips", "signals", "people"):
         (out / folder).mkdir(parents=True, exist_ok=True)
         sweep(out / folder)
     save_config(replace(config, shard=None), out / "config.yaml")

@@ -10,6 +10,7 @@ from curation.first_pass import FirstPassConfig
 from curation.parts import parse_part
 from curation.perception.select import KINDS, PerceptionConfig
 from curation.shards import ShardsConfig
+from curation.sources import SourcesConfig
 from curation.stages.agnostic import AgnosticConfig
 from curation.stages.densepose import DensePoseConfig
 from curation.stages.duplicates import DuplicatesConfig
@@ -76,6 +77,7 @@ class CurateConfig:
     parsing: ParsingConfig = field(default_factory=ParsingConfig)
     agnostic: AgnosticConfig = field(default_factory=AgnosticConfig)
     garments: GarmentConfig = field(default_factory=GarmentConfig)
+    sources: SourcesConfig = field(default_factory=SourcesConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
 

@@ -11,16 +11,61 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from configs.errors import DataError
+from configs.errors import ConfigError, DataError
+from curation.frame_folders import frames_sha256, frames_stamp, numbered
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "bench")
 HASH_BLOCK = 1 << 20
+
+
+LAYOUTS = ("videos", "viton_hd", "dresscode")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcesConfig:
+    """Which files of SRC are sources, and what is known of all of them.
+
+    Patterns are those of a shell (fnmatch) and are held against the name below SRC, with forward
+    slashes; ``*`` matches slashes, too. What a sidecar says of one video comes first.
+    """
+
+    layout: str = "videos"  # or photographs with products: curation/image_pairs.py
+    include: list[str] = field(default_factory=list)  # empty: every file
+    exclude: list[str] = field(default_factory=list)
+    splits: dict[str, str] = field(default_factory=dict)  # pattern -> train, val, bench
+    licence: str | None = None
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ConfigError(f"layout is {self.layout!r}; {', '.join(LAYOUTS)} are accepted")
+        for pattern, split in self.splits.items():
+            if split not in SPLITS:
+                raise ConfigError(
+                    f"splits: {pattern!r} is {split!r}; {', '.join(SPLITS)} are accepted"
+                )
+
+    def takes(self, name: str) -> bool:
+        """Whether a file is a source, by its name below SRC."""
+        is_included = not self.include or any(fnmatchcase(name, p) for p in self.include)
+        return is_included and not any(fnmatchcase(name, p) for p in self.exclude)
+
+    def describe(self, name: str, sidecar: "Sidecar") -> "Sidecar":
+        """A sidecar completed by what is known of all."""
+        split = next((s for p, s in self.splits.items() if fnmatchcase(name, p)), None)
+        return replace(
+            sidecar,
+            split=sidecar.split or split,
+            licence=sidecar.licence or self.licence,
+            url=sidecar.url or self.url,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +102,31 @@ class Source:
 
 
 def find_sources(
-    root: Path, hash_of: Callable[[Path], str], is_wanted: Callable[[str], bool] | None = None
+    root: Path,
+    hash_of: Callable[[Path], str],
+    is_wanted: Callable[[str], bool] | None = None,
+    config: SourcesConfig | None = None,
 ) -> list[Source]:
     """All source files below ``root``, each content once, in order of name.
 
+    A folder of numbered pictures is one source (``frame_folders``).
+
     Args:
         root: folder to walk; hidden files and folders are left out.
-        hash_of: sha256 of a file (the ledger remembers those of unchanged files).
+        hash_of: sha256 of a file or a folder of frames (the ledger remembers the unchanged ones).
         is_wanted: by the name below ``root``; others are left out unread. None: all.
+        config: which files count; None: all.
 
     Raises:
         DataError: ``root`` is missing, no folder, or holds no files; a sidecar is not readable.
     """
     check_folder(root)
-    files = [path for path in _walk(root) if path.is_file()]
+    config = config or SourcesConfig()
+    files = [path for path in _walk(root) if path.is_dir() or path.is_file()]
     if not files:
         raise DataError(f"src={root} holds no files; give a folder with videos")
     videos = [path for path in files if path.suffix.lower() != ".json"]
-    stems = {(path.parent, path.stem) for path in videos}
+    stems = {(path.parent, _stem(path)) for path in videos}
     sidecars = {
         (path.parent, path.stem): path
         for path in files
@@ -89,18 +141,24 @@ def find_sources(
     }
     by_content: dict[str, Source] = {}
     for path in videos:
-        if path.resolve() in companions:
+        name = path.relative_to(root).as_posix()
+        if path.resolve() in companions or not config.takes(name):
             continue
-        if is_wanted is not None and not is_wanted(path.relative_to(root).as_posix()):
+        if is_wanted is not None and not is_wanted(name):
             continue
-        sidecar = read.get((path.parent, path.stem), Sidecar())
+        sidecar = config.describe(name, read.get((path.parent, _stem(path)), Sidecar()))
         source = _describe(path, root, sidecar, hash_of)
         first = by_content.setdefault(source.sha256, source)
         if first is not source:
             by_content[source.sha256] = _merge(first, source)
     if not by_content and is_wanted is None:
-        raise DataError(f"src={root} holds sidecars only; give a folder with videos")
+        asked = " that sources.include takes" if config.include else ""
+        raise DataError(f"src={root} holds no video{asked}; give a folder with videos")
     return sorted(by_content.values(), key=lambda source: source.name)
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
 
 
 def _merge(first: Source, second: Source) -> Source:
@@ -118,7 +176,9 @@ def check_folder(root: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes."""
+    """sha256 of a file's bytes, or of a folder's frames."""
+    if path.is_dir():
+        return frames_sha256(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(HASH_BLOCK):
@@ -130,8 +190,19 @@ def _walk(root: Path) -> list[Path]:
     found: list[Path] = []
     for folder, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return found
+        inside = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+        frames = set(numbered(inside))
+        found += [Path(folder)] if frames and Path(folder) != root else []
+        found += [path for path in inside if path not in frames or Path(folder) == root]
+    return sorted(found)
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """(bytes, time of change in ns) of a file or a folder of frames."""
+    if path.is_dir():
+        return frames_stamp(path)
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _read_sidecar(path: Path) -> Sidecar:
@@ -159,13 +230,15 @@ def _describe(path: Path, root: Path, sidecar: Sidecar, hash_of: Callable[[Path]
     ]
     for companion in paths:
         if companion is not None and not companion.is_file():
-            raise DataError(f"{path.with_suffix('.json')} names {companion}, which does not exist")
+            raise DataError(
+                f"{path.with_name(_stem(path))}.json names {companion}, which does not exist"
+            )
     hashes = [hash_of(companion) for companion in paths if companion is not None]
     return Source(
         path=path,
         name=path.relative_to(root).as_posix(),
         sha256=hash_of(path),
-        num_bytes=path.stat().st_size,
+        num_bytes=stamp_of(path)[0],
         sidecar=sidecar,
         truth_path=paths[0],
         target_path=paths[1],

@@ -20,6 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.stream import Disposition
 
+from curation.frame_folders import decode_frames, frames_in, frames_rate, read_frame
 from curation.tone_mapping import HLG, PQ, tone_map
 
 ffmpeg_logging.set_level(
@@ -100,6 +101,8 @@ def read_header(path: Path) -> Header:
     Raises:
         UnreadableVideoError: empty_file, not_a_video, no_video_stream, truncated.
     """
+    if path.is_dir():
+        return _frames_header(path)
     container, stream = open_video(path)
     with container:
         codec = stream.codec_context
@@ -122,6 +125,27 @@ def read_header(path: Path) -> Header:
             transfer=int(codec.color_trc),
             num_bytes=path.stat().st_size,
         )
+
+
+def _frames_header(folder: Path) -> Header:
+    """The same for a folder of numbered pictures."""
+    paths = frames_in(folder)
+    first = next((image for path in paths if (image := read_frame(path)) is not None), None)
+    if first is None:
+        raise UnreadableVideoError("not_a_video", "none of its pictures can be read")
+    rate = frames_rate(folder)
+    return Header(
+        container="pictures",
+        codec=paths[0].suffix[1:].lower(),
+        pixel_format="rgb24",
+        height=first.shape[0],
+        width=first.shape[1],
+        sample_aspect=1.0,
+        average_fps=rate,
+        duration_s=len(paths) / rate,
+        transfer=None,
+        num_bytes=sum(path.stat().st_size for path in paths),
+    )
 
 
 def open_video(path: Path) -> tuple[Any, Any]:
@@ -174,6 +198,9 @@ def decode(
     Frames without a PTS, before zero, or not later than the one before are left out. Errors are
     counted in ``faults``; decoding goes on after them until there are MAX_DECODE_ERRORS.
     """
+    if path.is_dir():
+        yield from _read_folder(path, faults, start_s)
+        return
     frames = _read(path, faults, start_s)
     first = next(frames, None)
     if start_s is not None and (first is None or first[0] > start_s + TIME_TOLERANCE_S):
@@ -186,6 +213,19 @@ def decode(
     for time_s, frame in chain([first], frames):
         if start_s is None or time_s >= start_s - TIME_TOLERANCE_S:
             yield time_s, frame
+
+
+def _read_folder(
+    folder: Path, faults: DecodeFaults, start_s: float | None
+) -> Iterator[tuple[float, Any]]:
+    for time_s, frame in decode_frames(folder, start_s):
+        if frame is None:
+            faults.num_errors += 1
+            faults.times_s.append(time_s)
+            if faults.num_errors >= MAX_DECODE_ERRORS:
+                return
+            continue
+        yield time_s, frame
 
 
 def _read(

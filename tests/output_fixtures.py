@@ -92,7 +92,7 @@ def stored_source(
     seed = number if seed is None else seed
     sha = f"{number:02x}" * 32
     signals = standing_signals(seed)
-    name = f"{sha[:32]}-{'0' * 12}.npz"
+    name = f"{sha[:32]}-{'0' * 12}.signals"
     write_file(out / "signals" / name, lambda file: file.write(pack_signals(signals)))
     source = SourceRow(
         sha256=sha, name=f"dancer {number}.mp4", group=sha, num_bytes=1000, fingerprint="x",

@@ -19,7 +19,7 @@ from training.evaluate import EvaluationConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = {
-    r"curate\.yaml": CurateConfig,
+    r"(curate|sources/.*)\.yaml": CurateConfig,
     r"render\.yaml": SyntheticConfig,
     r"tryon\.yaml": TryOnConfig,
     r"app\.yaml": AppConfig,

@@ -1,0 +1,300 @@
+"""From a stretch that passed the cheap filters to a clip with all tracks, each step done once.
+
+The canonical clip is the encoded track: every model after the detector reads what was stored, so a
+stage that is done again later finds the very frames that it found the first time. What every stage
+made is remembered under what decided it. A changed threshold is asked of the record; a changed
+model redoes its stage and what depends on it, from stored tracks; the raw video is read again only
+where other frames are wanted.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curation.candidates import Candidate
+from curation.clip import Clip, Reject, Stage, Tracks
+from curation.ledger import ClipRow
+from curation.members import encode_tracks, read_rgb, read_tracks
+from curation.stages.people import FollowPerson
+from curation.storage import store_folder
+from curation.stored_people import Recorder, Remembered, pack_people, read_chosen, read_take
+from curation.timing import Stopwatch
+from datasets.tracks import encode_video
+
+logger = logging.getLogger(__name__)
+
+DEPENDS = {"agnostic": ("densepose", "parsing"), "garments": ("parsing",)}
+"""Stage -> stages whose tracks it reads; all read the canonical clip and its people."""
+CLIP_FIELDS = {field.name for field in fields(Clip)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToMake:
+    """A clip that passes what could be asked, and lacks tracks."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipMaker:
+    """The stages on the canonical clip, and where their tracks go."""
+
+    out: Path
+    follow: FollowPerson
+    stages: Sequence[Stage]  # in order, without ``follow``
+    infos: Mapping[str, Any]  # role -> model
+    category: str
+
+    def request(self, candidate: Candidate, companions: str | None) -> str:
+        """Name of what is asked of the raw video: which pixels, and who looks for people in them.
+
+        Thresholds have no part in it.
+        """
+        clip, framing = candidate.clip, candidate.framing
+        asked = [clip.clip_id, clip.start_s, clip.end_s, clip.fps]
+        asked += [framing.crop, framing.height, framing.width]
+        return fingerprint(asked, self.infos["detector"], companions)
+
+    def make(
+        self,
+        candidate: Candidate,
+        frames: np.ndarray,
+        request: str,
+        watch: Stopwatch,
+        extra: "Extra | None" = None,
+    ) -> ClipRow:
+        """Everything, from the decoded frames of the stretch.
+
+        Args:
+            candidate: the stretch.
+            frames: (t, height, width, 3) uint8 RGB.
+            request: of the candidate.
+            watch: gets the time of every step.
+            extra: makes further members once it is known which frames stay.
+        """
+        recorder = Recorder(detector=self.follow.detector)
+        follow = replace(self.follow, detector=recorder)
+        with watch.measure(follow.name):
+            outcome = follow.process(candidate.clip, Tracks(frames=frames))
+        fps = candidate.clip.fps or 1.0
+        if isinstance(outcome, Reject):
+            people = store_folder(self.out / "people", pack_people(recorder.found, None, fps))
+            return _row(outcome.clip, outcome, self._beginning(request, people, watch))
+        clip, tracks = outcome
+        assert tracks.people is not None
+        with watch.measure("encode tracks"):
+            packed = pack_people(recorder.found, tracks.people, fps)
+            video = encode_video(tracks.frames, fps)
+            tracks = replace(tracks, frames=read_rgb(video))
+        with watch.measure("write tracks"):
+            people = store_folder(self.out / "people", packed)
+        further = {} if extra is None else extra(clip)
+        kept = self._beginning(request, people, watch)
+        return self._run(clip, tracks, video, kept, set(), watch, further)
+
+    def _beginning(self, request: str, people: str, watch: Stopwatch) -> dict[str, Any]:
+        return {
+            "request": request,
+            "people": people,
+            "followed": fingerprint(self.follow.making()),
+            "made": {},
+            "seconds": watch.seconds,
+        }
+
+    def again(self, known: ClipRow, candidate: Candidate) -> ClipRow | None:
+        """What became of the same stretch before, judged by today's settings and models.
+
+        Returns:
+            Its row, redone from stored tracks where a model changed; None: other frames are
+            wanted, or the tracks are gone, so that it has to be made from the raw video.
+        """
+        outcome = self.judge(known, candidate)
+        if isinstance(outcome, ClipRow):
+            return outcome
+        folder = self._folder_of(known)
+        if folder is None or not self._has_same_frames(known, candidate):
+            return None
+        logger.info("%s: %s; done again from stored tracks", known.clip_id, outcome.reason)
+        tracks = read_tracks(folder)
+        tracks = replace(tracks, people=read_chosen(self.out / "people" / known.record["people"]))
+        further = {
+            name: (folder / name).read_bytes()
+            for name in ("target.png", "truth.mp4")
+            if (folder / name).is_file()
+        }
+        names = [stage.name for stage in self.stages]
+        made = known.record["made"]
+        stale = {s.name for s in self.stages if made.get(s.name) != fingerprint(s.making())}
+        for name in names:
+            if stale & set(DEPENDS.get(name, ())):
+                stale.add(name)
+        kept = {**known.record, "made": {k: v for k, v in made.items() if k not in stale}}
+        video = (folder / "mp4").read_bytes()
+        done, watch = set(names) - stale, Stopwatch()
+        kept["seconds"] = watch.seconds
+        return self._run(clip_of(known.record), tracks, video, kept, done, watch, further)
+
+    def judge(self, known: ClipRow, candidate: Candidate) -> ClipRow | ToMake:
+        """Today's thresholds, asked of what is stored: no video is opened and no model runs."""
+        if not self._has_people(known):
+            return ToMake(reason="who was seen in it is not stored")
+        outcome = self._follow_again(known, candidate)
+        if isinstance(outcome, Reject):
+            # what was made of it stays in the record, in case a threshold is turned back
+            clip = before(known, candidate) if known.record["made"] else outcome.clip
+            return _row(clip, outcome, known.record, known.folder)
+        if not known.record["made"] or not self._is_same_stretch(known, outcome):
+            return ToMake(reason="it is cut to other frames")
+        clip = outcome[0]
+        for stage in self.stages:
+            made = known.record["made"].get(stage.name)
+            if made is None:
+                return ToMake(reason=f"{stage.name} was never made")
+            if made != fingerprint(stage.making()):
+                return ToMake(reason=f"{stage.name} is made otherwise now")
+            refused = stage.judge(clip)
+            if refused is not None:
+                return _row(clip, refused, known.record, known.folder)
+        if self._folder_of(known) is None:
+            return ToMake(reason="its tracks are not stored")
+        record = {**known.record, **asdict(clip)}
+        return replace(
+            known, status="kept", code=None, evidence={}, clip_id=clip.clip_id, record=record
+        )
+
+    def _run(
+        self,
+        clip: Clip,
+        tracks: Tracks,
+        video: bytes,
+        kept: dict[str, Any],
+        done: set[str],
+        watch: Stopwatch,
+        further: dict[str, bytes],
+    ) -> ClipRow:
+        """All stages but those that are ``done``, and the clip's folder."""
+        made = dict(kept["made"])
+        for stage in self.stages:
+            if stage.name in done:
+                refused = stage.judge(clip)
+                if refused is None:
+                    continue
+                return _row(clip, refused, {**kept, "made": made})
+            with watch.measure(stage.name):
+                outcome = stage.process(clip, tracks)
+            made[stage.name] = fingerprint(stage.making())
+            if isinstance(outcome, Reject):
+                return _row(outcome.clip, outcome, {**kept, "made": made})
+            clip, tracks = outcome
+        with watch.measure("encode tracks"):
+            files = {**encode_tracks(clip, tracks, video), **further}
+        with watch.measure("write tracks"):
+            folder = store_folder(self.out / "clips", files)
+        record = {
+            **kept,
+            **asdict(clip),
+            "made": made,
+            "backends": dict(self.infos),
+            "category": self.category,
+            "num_bytes": sum(len(data) for data in files.values()),
+        }
+        return ClipRow(
+            clip_id=clip.clip_id,
+            source_sha256=clip.source_sha256,
+            status="kept",
+            code=None,
+            evidence={},
+            record=record,
+            folder=folder,
+        )
+
+    def _has_people(self, known: ClipRow) -> bool:
+        name = known.record.get("people")
+        return name is not None and (self.out / "people" / name).is_dir()
+
+    def _folder_of(self, known: ClipRow) -> Path | None:
+        folder = None if known.folder is None else self.out / "clips" / known.folder
+        return folder if folder is not None and folder.is_dir() else None
+
+    def _follow_again(self, known: ClipRow, candidate: Candidate) -> "tuple[Clip, Tracks] | Reject":
+        now = candidate.clip
+        if known.record.get("followed") == fingerprint(self.follow.making()):
+            if known.record["made"]:
+                return before(known, candidate), Tracks(frames=np.empty((0, 0, 0, 3), np.uint8))
+            return Reject(
+                clip=before(known, candidate), code=str(known.code), evidence=known.evidence
+            )
+        take = read_take(self.out / "people" / known.record["people"])
+        frames = np.broadcast_to(
+            np.zeros(1, np.uint8), (len(take), now.height or 1, now.width or 1, 3)
+        )
+        remembered = Remembered(found=take, info=self.follow.detector.info)
+        outcome = replace(self.follow, detector=remembered).process(now, Tracks(frames=frames))
+        if isinstance(outcome, Reject) or not self._is_same_stretch(known, outcome):
+            return outcome
+        return before(known, candidate), outcome[1]
+
+    def _is_same_stretch(self, known: ClipRow, outcome: "tuple[Clip, Tracks]") -> bool:
+        clip, record = outcome[0], known.record
+        return (clip.start_s, clip.end_s, clip.num_frames) == (
+            record["start_s"], record["end_s"], record["num_frames"],
+        )  # fmt: skip
+
+    def _has_same_frames(self, known: ClipRow, candidate: Candidate) -> bool:
+        if not self._has_people(known):
+            return False
+        outcome = self._follow_again(known, candidate)
+        return not isinstance(outcome, Reject) and self._is_same_stretch(known, outcome)
+
+
+Extra = Callable[[Clip], dict[str, bytes]]
+"""Further members of a clip: of benchmarks, the garment to put on and the true answer."""
+
+
+def before(known: ClipRow, candidate: Candidate) -> Clip:
+    """The clip as it was made, in the scene that it is seen in today."""
+    now = candidate.clip
+    return replace(
+        clip_of(known.record),
+        source=now.source,
+        scene_start_s=now.scene_start_s,
+        scene_end_s=now.scene_end_s,
+    )
+
+
+def clip_of(record: Mapping[str, Any]) -> Clip:
+    """A stored record as a ``Clip``."""
+    values = {name: value for name, value in record.items() if name in CLIP_FIELDS}
+    if values.get("crop") is not None:
+        values["crop"] = tuple(values["crop"])
+    return Clip(**values)
+
+
+def fingerprint(*parts: Any) -> str:
+    """sha256 of settings and names: another one means that work has to be done again."""
+    return hashlib.sha256(json.dumps([VERSION, *parts], sort_keys=True).encode()).hexdigest()
+
+
+def _row(
+    clip: Clip, reject: Reject, record: Mapping[str, Any], folder: str | None = None
+) -> ClipRow:
+    """A rejected clip's row; what was made of it stays known."""
+    return ClipRow(
+        clip_id=clip.clip_id,
+        source_sha256=clip.source_sha256,
+        status="rejected",
+        code=reject.code,
+        evidence=reject.evidence,
+        record={**record, **asdict(clip)},
+        folder=folder,
+    )
+
+
+VERSION = 6
+"""Raised when the code of a stage changes what comes out: everything is then done again."""

@@ -1,0 +1,143 @@
+"""Who was seen in every frame of a canonical clip, kept so that no model has to look again.
+
+``take.npz`` holds every detection of the stretch that was cut out, ``chosen.npz`` and
+``person.mp4`` (lossless) what else is known of the one person that the clip keeps. They lie beside
+the clips, not in shards: other thresholds are asked of them, other models start from them.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curation.perception.protocols import BackendInfo, Person, PersonDetector
+from datasets.tracks import encode_labels
+
+
+@dataclass(kw_only=True, eq=False)
+class Recorder:
+    """A detector that remembers what it found last."""
+
+    detector: PersonDetector
+    found: list[list[Person]] = field(default_factory=list)
+
+    @property
+    def info(self) -> BackendInfo:
+        """The detector's."""
+        return self.detector.info
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
+        """See ``PersonDetector``."""
+        self.found = self.detector.detect(frames)
+        return self.found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Remembered:
+    """A detector that finds what was found before."""
+
+    found: list[list[Person]]
+    info: BackendInfo
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
+        """See ``PersonDetector``; ``frames`` are not looked at."""
+        return self.found[: len(frames)]
+
+
+def pack_people(
+    found: list[list[Person]], chosen: Sequence[Person | None] | None, fps: float
+) -> dict[str, bytes]:
+    """Files of a folder for ``read_take`` and ``read_chosen``.
+
+    Args:
+        found: of every frame of the stretch.
+        chosen: the one person of every frame of the clip, out of ``found``; None: let go.
+        fps: of the clip.
+    """
+    flat = [person for frame in found for person in frame]
+    files = {
+        "take.npz": _npz(
+            num_people=np.array([len(frame) for frame in found], np.int32),
+            boxes=np.array([p.box for p in flat], np.float32).reshape(-1, 4),
+            scores=np.array([p.score for p in flat], np.float64),
+            keypoints=np.array([p.keypoints for p in flat], np.float32).reshape(-1, 17, 3),
+            track_ids=np.array([-1 if p.track_id is None else p.track_id for p in flat], np.int32),
+        )
+    }
+    if chosen is None:
+        return files
+    row_of = {id(person): row for row, person in enumerate(flat)}
+    landmarks = {
+        f"landmarks_{index}": person.landmarks
+        for index, person in enumerate(chosen)
+        if person is not None and person.landmarks is not None
+    }
+    rows = np.array([-1 if p is None else row_of[id(p)] for p in chosen], np.int32)
+    masks = [None if person is None else person.mask for person in chosen]
+    files["chosen.npz"] = _npz(
+        rows=rows, has_mask=np.array([mask is not None for mask in masks]), **landmarks
+    )
+    first = next((mask for mask in masks if mask is not None), None)
+    if first is not None:
+        filled = (np.zeros_like(first) if mask is None else mask for mask in masks)
+        files["person.mp4"] = encode_labels(filled, fps)
+    return files
+
+
+def read_take(folder: Path) -> list[list[Person]]:
+    """Every detection of every frame, without masks and landmarks."""
+    arrays = _read(folder / "take.npz")
+    ends = np.cumsum(arrays["num_people"])
+    people = [
+        Person(
+            box=arrays["boxes"][row],
+            score=float(arrays["scores"][row]),
+            keypoints=arrays["keypoints"][row],
+            track_id=None if arrays["track_ids"][row] < 0 else int(arrays["track_ids"][row]),
+        )
+        for row in range(int(ends[-1]) if len(ends) else 0)
+    ]
+    return [
+        people[end - count : end] for end, count in zip(ends, arrays["num_people"], strict=True)
+    ]
+
+
+def read_chosen(folder: Path) -> list[Person | None]:
+    """The one person of every frame of the clip, with all that was known."""
+    from curation.members import read_gray
+
+    flat = [person for frame in read_take(folder) for person in frame]
+    arrays = _read(folder / "chosen.npz")
+    masks = read_gray((folder / "person.mp4").read_bytes()) if arrays["has_mask"].any() else None
+    chosen: list[Person | None] = []
+    for index, row in enumerate(arrays["rows"]):
+        if row < 0:
+            chosen.append(None)
+            continue
+        seen = flat[row]
+        has_mask = masks is not None and arrays["has_mask"][index]
+        chosen.append(
+            Person(
+                box=seen.box,
+                score=seen.score,
+                keypoints=seen.keypoints,
+                mask=masks[index] if masks is not None and has_mask else None,
+                landmarks=arrays.get(f"landmarks_{index}"),
+                track_id=seen.track_id,
+            )
+        )
+    return chosen
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # pyright: ignore[reportArgumentType]  (stub of numpy)
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}

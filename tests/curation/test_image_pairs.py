@@ -1,0 +1,107 @@
+"""Photographs with products become samples of one frame, by the same stages as videos."""
+
+import cv2
+import numpy as np
+import pytest
+
+from configs.errors import DataError
+from curation import run
+from curation.benchmark import fit_to_bucket
+from curation.canonical import CanonicalConfig
+from curation.image_pairs import pair_jobs
+from curation.sources import SourcesConfig
+from datasets.clips import decode_tracks
+from datasets.shards import index_split
+from datasets.synthetic import SyntheticConfig, write_dancers
+from datasets.tracks import read_frames
+from tests.output_fixtures import CONFIG
+
+
+def deciding(*parts: object) -> str:
+    return repr(parts)
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(str(path).encode())
+
+
+def test_dresscode_pairs_have_the_category_of_their_folder(tmp_path):
+    for name in ("upper_body", "dresses"):
+        images = tmp_path / name / "images"
+        touch(*(images / f"{n}_{kind}.jpg" for n in ("a", "b") for kind in (0, 1)))
+        (tmp_path / name / "train_pairs.txt").write_text("a_0.jpg a_1.jpg\n")
+        (tmp_path / name / "test_pairs_unpaired.txt").write_text("b_0.jpg a_1.jpg\n\n")
+    config = SourcesConfig(layout="dresscode", licence="ask")
+    jobs = {job.name: job for job in pair_jobs(tmp_path, config, deciding)}
+    assert {name: (job.category, job.sidecar["split"]) for name, job in jobs.items()} == {
+        "upper_body/images/a_0.jpg": ("upper", None),
+        "upper_body/images/b_0.jpg": ("upper", "bench"),
+        "dresses/images/a_0.jpg": ("overall", None),
+        "dresses/images/b_0.jpg": ("overall", "bench"),
+    }
+    test = jobs["dresses/images/b_0.jpg"]
+    assert test.fittings[0].own_garment.name == "b_1.jpg"
+    assert test.fittings[0].target is not None
+    assert test.fittings[0].target.name == "a_1.jpg"
+    assert test.sidecar["licence"] == "ask"
+
+
+def test_a_list_that_names_nothing_or_too_little_is_one_sentence(tmp_path):
+    config = SourcesConfig(layout="viton_hd")
+    with pytest.raises(DataError, match="has no viton_hd layout"):
+        pair_jobs(tmp_path, config, deciding)
+    (tmp_path / "train_pairs.txt").write_text("x.jpg x.jpg\n")
+    with pytest.raises(DataError, match=r"names .*train/image/x\.jpg, which does not exist"):
+        pair_jobs(tmp_path, config, deciding)
+    (tmp_path / "train_pairs.txt").write_text("x.jpg\n")
+    with pytest.raises(DataError, match=r"line 1: 'x\.jpg'; PERSON"):
+        pair_jobs(tmp_path, config, deciding)
+
+
+def test_a_photograph_is_brought_to_the_nearest_bucket_and_nothing_is_squashed(tmp_path):
+    image = np.zeros((1000, 740, 3), np.uint8)
+    cv2.circle(image, (370, 500), 200, (255, 255, 255), -1)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    fitted = fit_to_bucket(tmp_path / "a.png", CanonicalConfig())
+    assert fitted.shape == (512, 384, 3)
+    _, _, wide, high = cv2.boundingRect((fitted[..., 0] > 127).astype(np.uint8))
+    assert abs(wide - high) <= 1
+
+
+@pytest.mark.perception
+@pytest.mark.timeout(120)
+def test_viton_hd_becomes_samples_that_stages_1_and_2_read(tmp_path):
+    write_dancers(
+        SyntheticConfig(
+            out=str(tmp_path / "raw"), num_train=1, num_val=0, num_bench=0, num_bad=0,
+            duration_s=0.5, height=256, width=192, fps=4.0, workers=1,
+        )
+    )  # fmt: skip
+    (video,) = (tmp_path / "raw" / "train").glob("*.mp4")
+    frame = read_frames(video.read_bytes(), [0])[0]
+    product = np.full((512, 384, 3), 250, np.uint8)
+    product[120:400, 80:300] = (40, 90, 160)
+    root = tmp_path / "viton"
+    for split in ("train", "test"):
+        for kind, picture in (("image", frame), ("cloth", product)):
+            (root / split / kind).mkdir(parents=True)
+            shade = picture if split == "train" else picture // 2 + 60
+            for name in ("00001_00.jpg", "00002_00.jpg")[: 1 if kind == "image" else 2]:
+                cv2.imwrite(str(root / split / kind / name), shade[..., ::-1])
+    (root / "train_pairs.txt").write_text("00001_00.jpg 00001_00.jpg\n")
+    (root / "test_pairs.txt").write_text("00001_00.jpg 00002_00.jpg\n")
+    out = tmp_path / "out"
+    preset = CONFIG.parent / "sources" / "viton_hd.yaml"
+    words = [f"src={root}", f"out={out}", "perception=embedded", "workers=1"]
+    assert run.main([str(preset), *words, "shards.val_share=0.0"]) == 0
+    (sample,) = index_split(out, "train")
+    (test,) = index_split(out, "bench")
+    assert sample.num_frames == test.num_frames == 1
+    tracks = decode_tracks(sample.read(), None, 256, 192)
+    assert tracks.video.shape == (1, 256, 192, 3)
+    assert (tracks.mask > 127).mean() > 0.03
+    assert np.abs(tracks.garment[128, 96].astype(int) - (40, 90, 160)).max() < 30
+    assert "target.png" in test.members
+    assert "CC BY-NC" in sample.record["licence"]
