@@ -104,8 +104,8 @@ class _Actor:
 
 def _connected(config: RayConfig) -> Any:
     try:
-        import ray
-        import ray.data
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.data  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise DataError(
             f"executor=ray, but Ray is not installed: {INSTALL_COMMAND}, or choose executor=local"

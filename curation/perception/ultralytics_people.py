@@ -120,9 +120,9 @@ def new_tracker(name: str) -> Any:
     Raises:
         DataError: no such settings.
     """
-    from ultralytics.trackers.track import TRACKER_MAP
-    from ultralytics.utils import YAML, IterableSimpleNamespace
-    from ultralytics.utils.checks import check_yaml
+    from ultralytics.trackers.track import TRACKER_MAP  # pyright: ignore[reportMissingImports]
+    from ultralytics.utils import YAML, IterableSimpleNamespace  # pyright: ignore[reportMissingImports]
+    from ultralytics.utils.checks import check_yaml  # pyright: ignore[reportMissingImports]
 
     try:
         settings = IterableSimpleNamespace(**YAML.load(str(check_yaml(name))))
@@ -142,7 +142,7 @@ def load_model(weights: str) -> Any:
         os.environ.setdefault(name, value)
     with preserved_process():
         try:
-            from ultralytics import YOLO
+            from ultralytics import YOLO  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise DataError(
                 f"ultralytics is not installed: {INSTALL_COMMAND} (AGPL-3.0), "
