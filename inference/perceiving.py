@@ -46,7 +46,7 @@ _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been the
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
 _SAME_PLACE = 0.2  # least overlap with where the person is expected, where several are
-_SAME_LOOKS = 0.55  # and least similarity with what they look like; see ``appearance.py``
+_SAME_LOOKS = 0.7  # and least similarity with what they look like; see ``appearance.py``
 _FORMAT = 2  # of what lies in a work folder
 
 _logger = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
@@ -20,6 +21,7 @@ from inference.garment import read_image
 from inference.jobs import JobOutcome, TryOnJob, read_jobs, run_jobs
 from inference.jobs_page import write_page
 from inference.pipeline import TryOnPipeline
+from inference.preview_sheet import draw_sheet
 from inference.progress import Status
 from inference.tryon_config import USAGE, TryOnConfig, find_checkpoint, read_job
 from inference.video_files import VideoLimits, open_video
@@ -32,6 +34,8 @@ def main(argv: list[str]) -> int | None:
     config = read_job(argv)
     if config.jobs:
         return _run_list(config)
+    if config.preview:
+        return _preview(config)
     for name in ("video", "garment", "out"):
         if not getattr(config, name):
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
@@ -73,6 +77,25 @@ def build_pipeline(config: TryOnConfig) -> TryOnPipeline:
         perception=choose_perception(config.perception),
         limits=VideoLimits(max_seconds=config.max_seconds),
     )
+
+
+def _preview(config: TryOnConfig) -> None:
+    """Who is in the video and what would be painted, as a picture; paints nothing."""
+    if not config.video:
+        raise ConfigError(f"video is missing; usage: {USAGE}")
+    open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
+    pipeline, work = build_pipeline(config), WorkFolder()
+    with _Bar(Console(stderr=True)) as bar:
+        cast = pipeline.find_people(config.video, work, bar.tell)
+        frames = pipeline.preview(config.video, config.category, config.person, work=work)
+    path = Path(config.preview)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet = draw_sheet(cast.people, frames)
+    if not cv2.imwrite(str(path), sheet[..., ::-1]):
+        raise DataError(f"preview={path} cannot be written; name a png or jpg file")
+    for person in cast.people:
+        sys.stdout.write(f"person {person.id}: seen in {person.seen_share:.0%} of the looks\n")
+    sys.stdout.write(f"{path}\n")
 
 
 def _run_list(config: TryOnConfig) -> int | None:

@@ -12,7 +12,7 @@ from models.checkpoints import is_checkpoint
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
-_PATHS = ("video", "garment", "out", "jobs", "checkpoint", "mask", "densepose")
+_PATHS = ("video", "garment", "out", "jobs", "preview", "checkpoint", "mask", "densepose")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class TryOnConfig:
         garment: image file, or video.mp4@3.2: what is worn 3.2 s into a video.
         garment_kind: auto, product (the garment alone) or worn (by somebody).
         out: the MP4 to write; of a list, the folder.
+        preview: a picture to write in the place of painting: people by number, mask, DensePose.
         checkpoint: of stage 3, or its run folder; None takes the newest ``runs/*stage3*``.
         runs: where runs lie.
         weights: ema or raw.
@@ -50,6 +51,7 @@ class TryOnConfig:
     garment: str = ""
     garment_kind: str = "auto"
     out: str = ""
+    preview: str = ""
     checkpoint: str | None = None
     runs: str = "runs"
     weights: str = "ema"

@@ -1,8 +1,11 @@
 """Videos drawn by hand and a perception that reads them by colour, for tests of try-on."""
 
+from dataclasses import asdict
+
 import av
 import cv2
 import numpy as np
+import torch
 
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from datasets.parts import DensePosePart, ParseLabel
@@ -82,4 +85,16 @@ def write_garment(path):
     photo = np.full((80, 60, 3), 235, np.uint8)
     photo[15:65, 12:48] = (40, 80, 200)
     cv2.imwrite(str(path), photo[..., ::-1])
+    return path
+
+
+def write_checkpoint(path, system, ema=None, drop=()):
+    state = {
+        f"network.{name}": tensor
+        for name, tensor in system.network.state_dict().items()
+        if not name.startswith(tuple(drop) or ("\0",))
+    }
+    content = {"system": asdict(system.config), "ema": ema, "state_dict": state, "global_step": 7}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path)
     return path

@@ -1,9 +1,9 @@
 from copy import deepcopy
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
+from tryon_fixtures import write_checkpoint
 
 from configs.errors import ConfigError, DataError
 from inference.long_video import LongVideoConfig
@@ -117,17 +117,6 @@ def test_a_pasted_seam_fades_from_the_source_into_the_painting():
     assert pasted[30] == 200
     assert (np.diff(pasted[:30].astype(int)) >= 0).all()
     assert np.array_equal(paste(source, painted, mask * 0), source)
-
-
-def write_checkpoint(path, system, ema=None, drop=()):
-    state = {
-        f"network.{name}": tensor
-        for name, tensor in system.network.state_dict().items()
-        if not name.startswith(tuple(drop) or ("\0",))
-    }
-    content = {"system": asdict(system.config), "ema": ema, "state_dict": state, "global_step": 7}
-    torch.save(content, path)
-    return path
 
 
 def test_a_checkpoint_is_loaded_whole_and_the_average_is_preferred(tmp_path, tiny_system):

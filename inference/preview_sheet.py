@@ -1,0 +1,38 @@
+"""One picture to look at before anything is painted: who is in the video, and what will be."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from inference.conditions import ConditionFrame
+from inference.people import FoundPerson
+from inference.provenance import draw_label
+
+_HEIGHT = 256  # px of a tile
+_GAP = 4
+
+
+def draw_sheet(people: Sequence[FoundPerson], frames: Sequence[ConditionFrame]) -> np.ndarray:
+    """People with their numbers; below them frames with their masks, and their DensePose.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    """
+    rows = [
+        [draw_label(_tile(person.picture), f"person {person.id}") for person in people],
+        [_tile(frame.overlay()) for frame in frames],
+        [_tile(frame.densepose) for frame in frames],
+    ]
+    joined = [np.concatenate(row, axis=1) for row in rows if row]
+    width = max(row.shape[1] for row in joined)
+    return np.concatenate(
+        [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in joined], axis=0
+    )
+
+
+def _tile(image: np.ndarray) -> np.ndarray:
+    scale = _HEIGHT / image.shape[0]
+    size = (max(1, round(image.shape[1] * scale)), _HEIGHT)
+    shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.pad(shown, ((0, _GAP), (0, _GAP), (0, 0)))
