@@ -16,22 +16,22 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
-from curation.candidates import Candidate, find_candidates, key_of_scenes, look_at
+from curation.candidates import Candidate, find_candidates
 from curation.canonical import read_clip
 from curation.clip import Clip, Reject
 from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
-from curation.making import ClipMaker, fingerprint, with_hashes
+from curation.making import ClipMaker, fingerprint
 from curation.members import place_garment
 from curation.perception.protocols import Perception, Person
 from curation.perception.select import choose_perception
-from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import Signals, pack_signals, read_signals
 from curation.sources import Source
 from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import MapSurface
+from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson, collect_samples
@@ -91,12 +91,8 @@ def build_measurer(
 
 def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
     """Of all settings and models that decide what becomes of a source."""
-    return fingerprint(config.deciding(), infos_of(perception))
-
-
-def infos_of(perception: Perception) -> dict[str, Any]:
-    """Role -> name, version, weights of the model that plays it."""
-    return {role: asdict(info) for role, info in perception.infos().items()}
+    infos = {role: asdict(info) for role, info in perception.infos().items()}
+    return fingerprint(config.deciding(), infos)
 
 
 def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
@@ -114,7 +110,7 @@ def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
             MaskGarment(config=config.agnostic),
             CutGarment(config=config.garments),
         ),
-        infos=infos_of(perception),
+        infos={role: asdict(info) for role, info in perception.infos().items()},
         category=config.agnostic.category,
     )
 
@@ -126,7 +122,7 @@ class Curator:
         self.config = config
         self.perception = perception
         self.out = Path(config.out)
-        self._infos = infos_of(perception)
+        self._infos = {role: asdict(info) for role, info in perception.infos().items()}
         self.maker = build_maker(config, perception)
         cv2.setNumThreads(1)
 
@@ -150,13 +146,11 @@ class Curator:
             start_s=0.0,
             end_s=signals.end_s,
         )
-        selection = self.config.selection
-        seen = look_at(signals, selection)
-        outcomes = find_candidates(base, signals, selection, self.config.canonical, seen)
+        outcomes = find_candidates(base, signals, self.config.selection, self.config.canonical)
         rows: list[ClipRow] = []
         for outcome in outcomes:
             if isinstance(outcome, Reject):
-                rows.append(rejected_row(outcome))
+                rows.append(_rejected_row(outcome))
                 continue
             row, is_new = self._make_clip(job, outcome, header, signals)
             was_decoded |= is_new
@@ -164,7 +158,6 @@ class Curator:
         facts = {
             "header": asdict(header),
             "signals": self._signals_path(source).name,
-            "seen": pack_scenes(seen, key_of_scenes(self._signals_path(source).name, selection)),
             "num_frames": signals.num_frames,
             "duration_s": signals.end_s,
             "seconds": signals.seconds,
@@ -245,7 +238,7 @@ class Curator:
         known = job.known.get(request)
         row = None if known is None else self.maker.again(known, candidate)
         if row is not None:
-            return with_hashes(row, signals, self.config.duplicates.hash_fps), False
+            return self._with_hashes(row, signals), False
         watch = Stopwatch()
         extra = partial(self._bench_files, job.source, candidate, signals) if is_bench else None
         try:
@@ -254,8 +247,17 @@ class Curator:
             row = self.maker.make(candidate, frames, request, watch, extra)
         except UnreadableVideoError as error:  # costs this clip; the source's others stay
             reject = Reject(clip=candidate.clip, code=error.code, evidence={"detail": error.detail})
-            return rejected_row(reject), True
-        return with_hashes(row, signals, self.config.duplicates.hash_fps), True
+            return _rejected_row(reject), True
+        return self._with_hashes(row, signals), True
+
+    def _with_hashes(self, row: ClipRow, signals: Signals) -> ClipRow:
+        """The row with the hashes by which copies are found."""
+        if row.status != "kept":
+            return row
+        span = (float(row.record["start_s"]), float(row.record["end_s"]))
+        rate = self.config.duplicates.hash_fps
+        hashes = pack_hashes(sample_hashes(signals.times_s, signals.thumbs, span, rate))
+        return replace(row, record={**row.record, "hashes": hashes})
 
     def _read(
         self, path: Path, candidate: Candidate, header: Header, signals: Signals
@@ -336,15 +338,14 @@ def source_row(
     )
 
 
-def rejected_row(reject: Reject) -> ClipRow:
-    """The ledger's row of a clip of which nothing was made."""
+def _rejected_row(reject: Reject) -> ClipRow:
     return ClipRow(
         clip_id=reject.clip.clip_id,
         source_sha256=reject.clip.source_sha256,
         status="rejected",
         code=reject.code,
         evidence=reject.evidence,
-        record=reject.clip.as_record(),
+        record=asdict(reject.clip),
         folder=None,
     )
 

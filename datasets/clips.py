@@ -1,7 +1,7 @@
 """Windows of clips: T frames at a stride, decoded and brought to the model's resolution.
 
 Nothing is squashed: frames are scaled to cover the resolution and cut at the centre, garments are
-scaled to lie within it on their own ground. Tracks stay uint8 until ``to_sample``.
+scaled to lie within it on their own ground. Tracks stay bytes until they are on the device.
 """
 
 import io
@@ -11,16 +11,14 @@ from dataclasses import dataclass, fields, replace
 import cv2
 import numpy as np
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from datasets.densepose import paste_iuv, render_densepose
+from datasets.densepose import DensePoseGrids, grid_places
 from datasets.parts import GARMENT_LABELS
-from datasets.sample import TryOnSample
+from datasets.sample import PoseLookup, TryOnSample
 from datasets.shards import ShardSample
-from datasets.swapping import swap_mask
-from datasets.tracks import read_frames, read_labels
+from datasets.tracks import read_counted, read_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,37 +41,51 @@ class ClipTracks:
 
     video: UInt8[np.ndarray, "t h w 3"]
     mask: UInt8[np.ndarray, "t h w"]  # 255 = to be painted
-    densepose: UInt8[np.ndarray, "t h w 3"]  # rendered
+    pose: DensePoseGrids | UInt8[np.ndarray, "t h w 3"]  # grids where nothing was scaled
     garment: UInt8[np.ndarray, "h w 3"]
     garment_share: UInt8[np.ndarray, "t h w"] | None = None  # 255: all of the pixel is garment
     garment_picture_share: UInt8[np.ndarray, "h w"] | None = None  # the same for the picture
 
+    @property
+    def densepose(self) -> UInt8[np.ndarray, "t h w 3"]:
+        """Rendered."""
+        if isinstance(self.pose, DensePoseGrids):
+            return self.pose.picture(*self.video.shape[1:3])
+        return self.pose
+
     def select(self, indices: Sequence[int]) -> "ClipTracks":
         """Some of the frames; the garment stays."""
         rows = list(indices)
-        share = self.garment_share
+        pose, share = self.pose, self.garment_share
         return replace(
             self,
             video=self.video[rows],
             mask=self.mask[rows],
-            densepose=self.densepose[rows],
+            pose=pose.select(rows) if isinstance(pose, DensePoseGrids) else pose[rows],
             garment_share=None if share is None else share[rows],
         )
 
     @property
     def num_bytes(self) -> int:
         """Memory that the tracks take."""
-        values = (getattr(self, field.name) for field in fields(self))
-        return sum(track.nbytes for track in values if track is not None)
+        values = [getattr(self, field.name) for field in fields(self)]
+        if isinstance(self.pose, DensePoseGrids):
+            values.append(self.pose.parts)
+        return sum(getattr(track, "nbytes", 0) for track in values)
 
 
 def choose_window(
-    clip_frames: int, num_frames: int, strides: Sequence[int], random: np.random.Generator
+    clip_frames: int,
+    num_frames: int,
+    strides: Sequence[int],
+    random: np.random.Generator,
+    garment_frame: int | None = None,
 ) -> Window:
     """Draw a stride that the clip is long enough for, then a start.
 
     Several strides are trained because the key frames of interpolated auto-regression lie far
-    apart. The caller keeps out clips too short for the smallest stride.
+    apart. The caller keeps out clips too short for the smallest stride. A single frame is another
+    than the one that the garment was cut out of, where there is another.
     """
     fitting = [stride for stride in strides if (num_frames - 1) * stride < clip_frames]
     if not fitting:
@@ -81,7 +93,11 @@ def choose_window(
             f"{num_frames} frames at stride {min(strides)} do not fit into a clip of {clip_frames}"
         )
     stride = int(fitting[int(random.integers(len(fitting)))])
-    start = int(random.integers(clip_frames - (num_frames - 1) * stride))
+    count = clip_frames - (num_frames - 1) * stride
+    avoids = num_frames == 1 and garment_frame is not None and 0 <= garment_frame < count > 1
+    start = int(random.integers(count - avoids))
+    if avoids and garment_frame is not None and start >= garment_frame:
+        start += 1
     return Window(start=start, stride=stride, num_frames=num_frames)
 
 
@@ -93,34 +109,61 @@ def centre_window(clip_frames: int, num_frames: int, strides: Sequence[int]) -> 
 
 
 def decode_tracks(
-    sample: ShardSample, indices: Sequence[int] | None, height: int, width: int
+    sample: ShardSample,
+    indices: Sequence[int] | None,
+    height: int,
+    width: int,
+    *,
+    mirror: bool = False,
 ) -> ClipTracks:
     """Decode some frames of a sample (all when indices is None) at a resolution.
 
-    DensePose is stored on the head's own grid: it is pasted into the stored frame, rendered, and
-    only then scaled, so that it is cut exactly as the video is.
+    DensePose stays on its grids where the frames are only cut; where they are scaled it is
+    rendered in the stored frame first, and then scaled and cut exactly as the video is.
+
+    Args:
+        sample: with TRACK_MEMBERS.
+        indices: frames, ascending or not.
+        height: of the result.
+        width: of the result.
+        mirror: left and right exchanged, in the garment too.
+
+    Raises:
+        ValueError: the tracks, or the number of frames in the json, are of unequal lengths.
     """
     files = sample.files
-    video = read_frames(files["mp4"], indices)
-    mask = read_labels(files["mask.mp4"], indices)
-    iuv = read_frames(files["iuv.mp4"], indices)
+    video, num_video = read_counted(files["mp4"], indices)
+    mask, num_mask = read_counted(files["mask.mp4"], indices)
+    iuv, num_iuv = read_counted(files["iuv.mp4"], indices)
     boxes = np.load(io.BytesIO(files["box.npy"]), allow_pickle=False)
-    if indices is not None:
-        boxes = boxes[list(indices)]
-    lengths = {"mp4": len(video), "mask.mp4": len(mask), "iuv.mp4": len(iuv), "box.npy": len(boxes)}
+    lengths = {
+        "mp4": num_video, "mask.mp4": num_mask, "iuv.mp4": num_iuv, "box.npy": len(boxes),
+        "json": int(sample.record["num_frames"]),
+    }  # fmt: skip
     if len(set(lengths.values())) > 1:
         raise ValueError(f"sample {sample.key!r} has tracks of unequal lengths: {lengths}")
-    rendered = render_densepose(paste_iuv(iuv, boxes, video.shape[1], video.shape[2]))
+    grids = DensePoseGrids(
+        parts=np.ascontiguousarray(iuv[..., 0]),
+        boxes=(boxes if indices is None else boxes[list(indices)]).astype(np.float64),
+    )
+    garment = decode_image(files["garment.png"])
+    if mirror:
+        video, mask = video[:, :, ::-1], mask[:, :, ::-1]
+        grids, garment = grids.mirrored(video.shape[2]), garment[:, ::-1]
     return ClipTracks(
         video=fit_frames(video, height, width),
-        mask=fit_masks(mask, height, width),
-        densepose=fit_frames(rendered, height, width),
-        garment=fit_garment(decode_image(files["garment.png"]), height, width),
+        mask=fit_masks(np.stack([cv2.extractChannel(f, 0) for f in mask]), height, width),
+        pose=_fit_pose(grids, (video.shape[1], video.shape[2]), height, width),
+        garment=fit_garment(garment, height, width),
     )
 
 
 def with_garment_region(
-    tracks: ClipTracks, sample: ShardSample, indices: Sequence[int] | None
+    tracks: ClipTracks,
+    sample: ShardSample,
+    indices: Sequence[int] | None,
+    *,
+    mirror: bool = False,
 ) -> ClipTracks:
     """Add where the garment is, from the sample's label map and garment mask."""
     height, width = tracks.video.shape[1:3]
@@ -128,6 +171,8 @@ def with_garment_region(
     parse = read_labels(sample.files["parse.mp4"], indices)
     worn = np.where(np.isin(parse, labels), 255, 0).astype(np.uint8)
     picture = np.repeat(decode_image(sample.files["garment_mask.png"])[..., :1], 3, axis=-1)
+    if mirror:
+        worn, picture = worn[:, :, ::-1], picture[:, ::-1]
     return replace(
         tracks,
         garment_share=np.stack([_cover(frame, height, width) for frame in worn]),
@@ -135,33 +180,64 @@ def with_garment_region(
     )
 
 
-def to_sample(key: str, tracks: ClipTracks, known: Bool[Tensor, " t"]) -> TryOnSample:
-    """Tracks as a sample in the network's ranges, with the condition of known frames swapped."""
-    mask = torch.from_numpy(tracks.mask > 127).to(torch.float32)
+def to_sample(
+    key: str, number: int, tracks: ClipTracks, known: Bool[Tensor, " t"], pattern: str
+) -> TryOnSample:
+    """Tracks as a sample: bytes, to be stacked and sent to the device."""
+    height, width = tracks.video.shape[1:3]
+    pose = tracks.pose
+    if isinstance(pose, DensePoseGrids):
+        grid = pose.parts.shape[1]
+        rows, columns = grid_places(pose.boxes, grid, height, width)
+        parts = np.pad(pose.parts, ((0, 0), (0, 1), (0, 1)))
+        lookup = PoseLookup(
+            parts=torch.from_numpy(parts),
+            rows=torch.from_numpy(rows),
+            columns=torch.from_numpy(columns),
+        )
+        densepose: PoseLookup | Tensor = lookup
+    else:
+        densepose = torch.from_numpy(pose)
     return TryOnSample(
         key=key,
-        video=_to_signed(tracks.video),
-        mask=swap_mask(rearrange(mask, "t h w -> t 1 h w"), known),
-        densepose=_to_signed(tracks.densepose),
-        garment=_to_signed(tracks.garment[None])[0],
+        number=number,
+        video=torch.from_numpy(np.ascontiguousarray(tracks.video)),
+        mask=torch.from_numpy(tracks.mask),
+        densepose=densepose,
+        garment=torch.from_numpy(np.ascontiguousarray(tracks.garment)),
         known=known,
+        pattern=pattern,
     )
 
 
 def fit_frames(
-    frames: UInt8[np.ndarray, "t h w 3"], height: int, width: int
-) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    frames: UInt8[np.ndarray, "t h w c"], height: int, width: int
+) -> UInt8[np.ndarray, "t h2 w2 *c"]:
     """Scale frames to cover (height, width) and cut at the centre."""
-    return np.stack([_cover(frame, height, width) for frame in frames])
+    if _cover_scale(frames.shape[1:3], height, width) != 1:
+        return np.stack([_cover(frame, height, width) for frame in frames])
+    top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
+    return np.ascontiguousarray(frames[:, top : top + height, left : left + width])
+
+
+def _fit_pose(
+    grids: DensePoseGrids, stored: tuple[int, int], height: int, width: int
+) -> DensePoseGrids | UInt8[np.ndarray, "t h w 3"]:
+    if _cover_scale(stored, height, width) != 1:
+        return fit_frames(grids.picture(*stored), height, width)
+    top, left = (stored[0] - height) // 2, (stored[1] - width) // 2
+    return replace(grids, boxes=grids.boxes - (left, top, left, top))
 
 
 def fit_masks(
     masks: UInt8[np.ndarray, "t h w"], height: int, width: int
 ) -> UInt8[np.ndarray, "t h2 w2"]:
     """The same for masks: a pixel is painted (255) if any part of it was."""
-    covered = [_cover(np.where(mask > 127, 255, 0).astype(np.uint8), height, width)
-               for mask in masks]  # fmt: skip
-    return np.where(np.stack(covered) > 0, 255, 0).astype(np.uint8)
+    sharp = np.stack([_above(mask, 127) for mask in masks])
+    fitted = fit_frames(sharp[..., None], height, width).reshape(len(masks), height, width)
+    if _cover_scale(masks.shape[1:3], height, width) == 1:
+        return fitted
+    return np.stack([_above(mask, 0) for mask in fitted])
 
 
 def fit_garment(
@@ -187,8 +263,16 @@ def decode_image(content: bytes) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray(image[..., ::-1])
 
 
+def _above(mask: UInt8[np.ndarray, "h w"], threshold: int) -> UInt8[np.ndarray, "h w"]:
+    return cv2.threshold(mask, threshold, 255, cv2.THRESH_BINARY)[1]
+
+
+def _cover_scale(stored: tuple[int, ...], height: int, width: int) -> float:
+    return max(height / stored[0], width / stored[1])
+
+
 def _cover(frame: np.ndarray, height: int, width: int) -> np.ndarray:
-    scale = max(height / frame.shape[0], width / frame.shape[1])
+    scale = _cover_scale(frame.shape[:2], height, width)
     outer_height = max(height, round(frame.shape[0] * scale))
     outer_width = max(width, round(frame.shape[1] * scale))
     outer = _resize(frame, outer_height, outer_width)
@@ -202,8 +286,3 @@ def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     shrinks = height < image.shape[0]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=interpolation)
-
-
-def _to_signed(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[Tensor, "t 3 h w"]:
-    signed = torch.from_numpy(frames.astype(np.float32) / 127.5 - 1.0)
-    return rearrange(signed, "t h w c -> t c h w").contiguous()

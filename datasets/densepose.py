@@ -1,8 +1,16 @@
 """DensePose as it is stored (a 112x112 IUV grid and its box) -> frame-sized maps and pictures."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+import torch
+from einops import rearrange
+from jaxtyping import Float, Float64, Int16, UInt8
+from torch import Tensor
+
+from datasets.parts import DensePosePart
 
 NUM_PARTS = 24
 # matplotlib's viridis at part / 24: the colours of the DensePose videos that others publish.
@@ -39,16 +47,81 @@ VIRIDIS = np.array(
 )
 
 
+def _other_side(name: str) -> str:
+    swapped = {"LEFT": "RIGHT", "RIGHT": "LEFT"}
+    return "_".join(swapped.get(word, word) for word in name.split("_"))
+
+
+MIRRORED_PARTS = np.array(
+    [0, *(DensePosePart[_other_side(part.name)] for part in DensePosePart)], dtype=np.uint8
+)
+"""What each part is in a mirror."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensePoseGrids:
+    """DensePose as it is stored, to be rendered where there is time for it: on the device.
+
+    Attributes:
+        parts: I = 0..24 on the head's grid, one grid a frame.
+        boxes: left, top, right, bottom of the grid in pixels of the frame; may reach beyond it.
+            A box without an area is a frame without a person.
+    """
+
+    parts: UInt8[np.ndarray, "t grid grid"]
+    boxes: Float64[np.ndarray, "t 4"]
+
+    def select(self, rows: Sequence[int]) -> "DensePoseGrids":
+        """Some of the frames."""
+        return DensePoseGrids(parts=self.parts[list(rows)], boxes=self.boxes[list(rows)])
+
+    def mirrored(self, width: int) -> "DensePoseGrids":
+        """The same seen in a mirror: left parts become right ones."""
+        left, top, right, bottom = self.boxes.T
+        boxes = np.stack([width - right, top, width - left, bottom], axis=1)
+        parts = MIRRORED_PARTS[np.minimum(self.parts, NUM_PARTS)][:, :, ::-1]
+        return DensePoseGrids(parts=np.ascontiguousarray(parts), boxes=boxes)
+
+    def picture(self, height: int, width: int) -> UInt8[np.ndarray, "t height width 3"]:
+        """Rendered here."""
+        labels = paste_iuv(self.parts[..., None], self.boxes, height, width)
+        return render_densepose(labels)
+
+
+def grid_places(
+    boxes: Float[np.ndarray, "t 4"], grid: int, height: int, width: int
+) -> tuple[Int16[np.ndarray, "t height"], Int16[np.ndarray, "t width"]]:
+    """Which row and which column of its grid each pixel of a frame shows: the nearest.
+
+    Returns:
+        Rows and columns, 0 .. grid - 1; ``grid`` outside the box.
+    """
+    rows = np.full((len(boxes), height), grid, np.int16)
+    columns = np.full((len(boxes), width), grid, np.int16)
+    for index, (left, top, right, bottom) in enumerate(boxes.astype(np.float64)):
+        if right - left <= 0 or bottom - top <= 0:
+            continue
+        for places, first, last, size in (
+            (rows, top, bottom, height),
+            (columns, left, right, width),
+        ):
+            begin, end = max(0, int(np.floor(first))), min(size, int(np.ceil(last)))
+            exact = (np.arange(begin, end) + 0.5 - first) / (last - first) * grid
+            inside = (exact >= 0) & (exact < grid)
+            places[index, begin:end] = np.where(inside, exact.astype(np.int16), grid)
+    return rows, columns
+
+
 def paste_iuv(
-    iuv: UInt8[np.ndarray, "t grid grid 3"],
+    iuv: UInt8[np.ndarray, "t grid grid c"],
     boxes: Float[np.ndarray, "t 4"],
     height: int,
     width: int,
-) -> UInt8[np.ndarray, "t height width 3"]:
+) -> UInt8[np.ndarray, "t height width c"]:
     """Lay each frame's grid into its box by nearest neighbour: parts are labels, not amounts.
 
     Args:
-        iuv: I = part 0..24, U and V = 255 x the coordinate.
+        iuv: I = part 0..24, U and V = 255 x the coordinate; or I alone.
         boxes: left, top, right, bottom in pixels of the (height, width) frame; may reach beyond it.
             A box without an area is a frame without a person.
         height: of the result.
@@ -58,26 +131,41 @@ def paste_iuv(
         The same values in the frame, 0 outside the box.
     """
     grid = iuv.shape[1]
-    frames = np.zeros((iuv.shape[0], height, width, 3), np.uint8)
-    for index, (left, top, right, bottom) in enumerate(boxes.astype(np.float64)):
-        if right - left <= 0 or bottom - top <= 0:
+    frames = np.zeros((iuv.shape[0], height, width, iuv.shape[3]), np.uint8)
+    rows, columns = grid_places(boxes, grid, height, width)
+    for index in range(len(iuv)):
+        y, x = np.flatnonzero(rows[index] < grid), np.flatnonzero(columns[index] < grid)
+        if not len(y) or not len(x):
             continue
-        x_first, x_last = max(0, int(np.floor(left))), min(width, int(np.ceil(right)))
-        y_first, y_last = max(0, int(np.floor(top))), min(height, int(np.ceil(bottom)))
-        columns = (np.arange(x_first, x_last) + 0.5 - left) / (right - left) * grid
-        rows = (np.arange(y_first, y_last) + 0.5 - top) / (bottom - top) * grid
-        inside_x, inside_y = (columns >= 0) & (columns < grid), (rows >= 0) & (rows < grid)
-        if not inside_x.any() or not inside_y.any():
-            continue
-        x = x_first + np.flatnonzero(inside_x)
-        y = y_first + np.flatnonzero(inside_y)
-        pasted = iuv[index][rows[inside_y].astype(int)][:, columns[inside_x].astype(int)]
+        pasted = iuv[index][rows[index, y]][:, columns[index, x]]
         frames[index, y[0] : y[-1] + 1, x[0] : x[-1] + 1] = pasted
     return frames
 
 
+def render_grids(
+    parts: UInt8[Tensor, "n g g"],
+    rows: Int16[Tensor, "n h"],
+    columns: Int16[Tensor, "n w"],
+) -> Float[Tensor, "n 3 h w"]:
+    """Paste and render on the tensors' device; equal to ``paste_iuv`` and ``render_densepose``.
+
+    Args:
+        parts: grids with one more row and column of background at their end.
+        rows: of ``grid_places``.
+        columns: of ``grid_places``.
+
+    Returns:
+        Pictures in [-1, 1].
+    """
+    side, height = parts.shape[-1], rows.shape[1]
+    tall = parts.gather(1, rows.long()[:, :, None].expand(-1, -1, side))
+    labels = tall.gather(2, columns.long()[:, None, :].expand(-1, height, -1))
+    colours = torch.from_numpy(VIRIDIS).to(parts.device).to(torch.float32) / 127.5 - 1.0
+    return rearrange(colours[labels.clamp(max=NUM_PARTS).long()], "n h w c -> n c h w").contiguous()
+
+
 def render_densepose(
-    iuv_frames: UInt8[np.ndarray, "t height width 3"],
+    iuv_frames: UInt8[np.ndarray, "t height width c"],
 ) -> UInt8[np.ndarray, "t height width 3"]:
     """The picture that models of this field are trained on: part / 24 through viridis.
 

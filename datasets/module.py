@@ -1,189 +1,61 @@
 """Shards -> batches: the order of samples and every draw follow from (seed, sample number).
 
-A run's samples are numbered 0, 1, 2, ... through all epochs. Number n is sample ``n mod clips`` of
-epoch ``n div clips``'s permutation; its window, frames and swap pattern are drawn from (seed, n).
-A loader that starts at number n is therefore a loader that was interrupted there, whatever the
-number of workers, and resuming in the middle of an epoch is exact.
+A run's samples are numbered 0, 1, 2, ... (``datasets.schedule``); which clip a number shows, its
+window, frames and swap pattern are drawn from (seed, number). A loader that starts at a step is
+therefore a loader that was interrupted there, whatever the number of workers, and resuming in the
+middle of an epoch is exact.
 """
 
+import hashlib
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Int
 from lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from configs.errors import DataError
-from datasets.clips import (
-    ClipTracks,
-    centre_window,
-    choose_window,
-    decode_tracks,
-    to_sample,
-    with_garment_region,
-)
-from datasets.draws import numpy_generator
-from datasets.recolour import recolour
-from datasets.sample import TryOnBatch, TryOnSample, collate
+from datasets.clip_table import ClipTable
+from datasets.faults import Fault, Tally
+from datasets.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
+from datasets.packing import PackedBatch
+from datasets.reading import settle_worker
+from datasets.sample import NumberedBatch
+from datasets.schedule import CLIPS, IMAGES, RankBatches, Schedule, Stream
+from datasets.settings import DataConfig
 from datasets.shards import (
     GARMENT_REGION_MEMBERS,
     TRACK_MEMBERS,
     IndexedSample,
-    index_split,
+    find_shards,
+    scan_shard,
 )
-from datasets.swapping import SwapConfig, choose_pattern, known_frames
+from datasets.streams import build_streams
+from datasets.windows import ClipDataset, HeldOutWindows, Spoilt, collate_drawn
+
+__all__ = ["DataConfig", "NumberedBatch", "TryOnData"]
 
 logger = logging.getLogger(__name__)
 
-MAX_NUMBER = 2**62
 
+class CountedLoader:
+    """A loader's batches; bad samples that were met on the way are counted in this process."""
 
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Where the clips are and how windows are taken from them."""
+    def __init__(self, loader: "DataLoader[Any]", tally: Tally) -> None:
+        self.loader, self.tally = loader, tally
 
-    roots: list[str] = field(default_factory=lambda: ["data/dance"])  # curated folders
-    num_frames: int = 16  # 1: single frames (stages 1 and 2)
-    strides: list[int] = field(default_factory=lambda: [1])
-    batch_size: int = 1  # windows a device takes in one step
-    num_workers: int = 2
-    cache_mb: int = 0  # decoded clips kept in memory up to this size (small data sets)
-    swapping: SwapConfig = field(default_factory=SwapConfig)
-    num_validation_clips: int = 4
-    recolour: float = 0.0  # share of windows whose garment gets another colour (recolour.py)
-
-    def __post_init__(self) -> None:
-        for name in ("num_frames", "batch_size", "num_validation_clips"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("num_workers", "cache_mb"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
-        if not 0 <= self.recolour <= 1:
-            raise ValueError(f"recolour = {self.recolour:g} must lie in [0, 1]")
-        if not self.roots:
-            raise ValueError("roots is empty; name at least one curated folder")
-        if not self.strides or min(self.strides) < 1:
-            raise ValueError(f"strides = {list(self.strides)} must be one or more numbers >= 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NumberedBatch(TryOnBatch):
-    """A batch whose rows know their numbers in the run: what noise and dropout are drawn from."""
-
-    numbers: Int[Tensor, " b"]
-
-
-class NumberSampler(Sampler[int]):
-    """Sample numbers from ``start`` on, without end; each rank takes its block of a global step."""
-
-    def __init__(self, start: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        if start % (batch_size * world_size):
-            raise ValueError(f"start {start} is not a multiple of {batch_size} x {world_size}")
-        self.start, self.batch_size = start, batch_size
-        self.rank, self.world_size = rank, world_size
-
-    def __iter__(self) -> Iterator[int]:
-        block = self.batch_size * self.world_size
-        for first in range(self.start, MAX_NUMBER, block):
-            own = first + self.rank * self.batch_size
-            yield from range(own, own + self.batch_size)
-
-
-class ClipDataset(Dataset[tuple[int, TryOnSample]]):
-    """Sample number -> (number, sample)."""
-
-    def __init__(
-        self, samples: list[IndexedSample], config: DataConfig, height: int, width: int, seed: int
-    ) -> None:
-        self.samples, self.config, self.seed = samples, config, seed
-        self.reader = ClipReader(
-            height, width, config.cache_mb, needs_garment_region=config.recolour > 0
-        )
-        self._epoch, self._order = -1, np.arange(0)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> tuple[int, TryOnSample]:
-        clip = self.samples[self._clip_of(number)]
-        random = numpy_generator(self.seed, "window", number)
-        window = choose_window(clip.num_frames, self.config.num_frames, self.config.strides, random)
-        swapping = self.config.swapping
-        random = numpy_generator(self.seed, "swap", number)
-        pattern = choose_pattern(swapping, window.num_frames, random)
-        known = known_frames(pattern, window.num_frames, swapping.max_known, random)
-        tracks = self.reader.read(clip, window.indices)
-        random = numpy_generator(self.seed, "recolour", number)
-        if random.random() < self.config.recolour:
-            tracks = recolour(tracks, random)
-        return number, to_sample(clip.key, tracks, known)
-
-    def _clip_of(self, number: int) -> int:
-        epoch, position = divmod(number, len(self.samples))
-        if epoch != self._epoch:
-            random = numpy_generator(self.seed, "order", epoch)
-            self._epoch, self._order = epoch, random.permutation(len(self.samples))
-        return int(self._order[position])
-
-
-class HeldOutWindows(Dataset[tuple[int, TryOnSample]]):
-    """The middle window of each held-out clip, always the same."""
-
-    def __init__(
-        self, samples: list[IndexedSample], config: DataConfig, height: int, width: int
-    ) -> None:
-        self.samples, self.config = samples, config
-        self.reader = ClipReader(height, width, 0)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> tuple[int, TryOnSample]:
-        clip = self.samples[number]
-        window = centre_window(clip.num_frames, self.config.num_frames, self.config.strides)
-        known = torch.zeros(window.num_frames, dtype=torch.bool)
-        return number, to_sample(clip.key, self.reader.read(clip, window.indices), known)
-
-
-class ClipReader:
-    """Decodes windows; keeps whole decoded clips while its memory lasts."""
-
-    def __init__(
-        self, height: int, width: int, cache_mb: int, *, needs_garment_region: bool = False
-    ) -> None:
-        self.height, self.width = height, width
-        self.needs_garment_region = needs_garment_region
-        self._room = cache_mb * 2**20
-        self._kept: dict[str, ClipTracks] = {}
-
-    def read(self, clip: IndexedSample, indices: list[int]) -> ClipTracks:
-        """The clip's frames at these indices."""
-        if clip.key in self._kept:
-            return self._kept[clip.key].select(indices)
-        keep = self._room >= clip.num_frames * self.height * self.width * 8
-        from decord import DECORDError  # after torch, as in tracks.py
-
-        region = GARMENT_REGION_MEMBERS if self.needs_garment_region else ()
-        sample = clip.read((*TRACK_MEMBERS, *region))
-        wanted = None if keep else indices
-        try:
-            tracks = decode_tracks(sample, wanted, self.height, self.width)
-            if self.needs_garment_region:
-                tracks = with_garment_region(tracks, sample, wanted)
-        except (ValueError, KeyError, IndexError, RuntimeError, DECORDError) as error:
-            raise DataError(
-                f"{clip.shard}: sample {clip.key!r} cannot be read ({error})"
-            ) from error
-        if not keep:
-            return tracks
-        self._room -= tracks.num_bytes
-        self._kept[clip.key] = tracks
-        return tracks.select(indices)
+    def __iter__(self) -> Iterator[PackedBatch | LatentBatch]:
+        for batch in self.loader:
+            self.tally.add(batch.faults)
+            if isinstance(batch, Spoilt):
+                last = batch.faults[-1]
+                raise DataError(
+                    f"{len(batch.faults)} samples in a row cannot be read, the last one is "
+                    f"{last.name} ({last.reason})"
+                )
+            yield batch
 
 
 class TryOnData(LightningDataModule):
@@ -195,82 +67,195 @@ class TryOnData(LightningDataModule):
         width: of the model's frames, in pixels.
         seed: of the run.
         accumulate: micro-batches in one optimizer step.
+        cache_key: what a latent cache must have been made with; needed for ``config.latents``.
     """
 
     def __init__(
-        self, config: DataConfig, height: int, width: int, seed: int, accumulate: int = 1
+        self,
+        config: DataConfig,
+        height: int,
+        width: int,
+        seed: int,
+        accumulate: int = 1,
+        cache_key: CacheKey | None = None,
     ) -> None:
         super().__init__()
         self.config, self.height, self.width = config, height, width
-        self.seed, self.accumulate = seed, accumulate
-        self._train: list[IndexedSample] = []
+        self.seed, self.accumulate, self.cache_key = seed, accumulate, cache_key
+        self.tally = Tally(0, config.max_bad_share)
+        self._table: ClipTable | None = None
+        self._streams: list[Stream] = []
         self._validation: list[IndexedSample] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Index the shards once."""
-        if not self._train:
-            self._train = self._index("train")
-            self._validation = self._index("val")[: self.config.num_validation_clips]
+        if self._table is not None:
+            return
+        cached = self._find_caches()
+        members = LATENT_MEMBERS if cached else (*TRACK_MEMBERS, *GARMENT_REGION_MEMBERS)
+        if not cached and self.config.latents is not None:
+            self.config = replace(self.config, latents=None)  # auto, and none is there
+        scanned = self._scan("train", cached)
+        self._table = ClipTable.of([samples for samples, _ in scanned], members)
+        faults = [fault for _, found in scanned for fault in found]
+        self.tally.num_clips = len(self._table) + len(faults)
+        for fault in faults:
+            self.tally.add([fault])
+        if not len(self._table):
+            raise DataError(f"the train shards under {', '.join(self.config.roots)} hold no sample")
+        sizes = self.config.sizes(self.height, self.width)
+        self._streams = build_streams(self._table, self.config, sizes)
+        if self.config.num_validation_clips:
+            self._validation = self._choose_validation()
+        self._log_streams()
 
-    def _index(self, split: str) -> list[IndexedSample]:
-        found = [sample for root in self.config.roots for sample in index_split(root, split)]
-        return _long_enough(found, self.config)
+    def _find_caches(self) -> list[list[Any]] | None:
+        where = self.config.latents
+        if where is None:
+            return None
+        if self.cache_key is None:
+            raise ValueError("data.latents needs to know what the cache must have been made with")
+        found = [find_cache(root, where, self.cache_key, "train") for root in self.config.roots]
+        lacking = [root for root, shards in zip(self.config.roots, found, strict=True)
+                   if shards is None]  # fmt: skip
+        if lacking:
+            logger.warning(
+                "latents = auto: %s has no latent cache; the codec encodes in every step "
+                "(`make latents` saves that)", ", ".join(lacking),
+            )  # fmt: skip
+            return None
+        logger.info("latents are read from the cache %s", self.cache_key.name)
+        return [shards for shards in found if shards is not None]
+
+    def _scan(
+        self, split: str, cached: list[list[Any]] | None = None
+    ) -> list[tuple[list[IndexedSample], list[Fault]]]:
+        """Samples and faults of each root."""
+        scanned: list[tuple[list[IndexedSample], list[Fault]]] = []
+        for index, root in enumerate(self.config.roots):
+            shards = cached[index] if cached else find_shards(root, split)
+            needed = LATENT_MEMBERS if cached else TRACK_MEMBERS
+            scans = [scan_shard(shard, needed) for shard in shards]
+            samples = [sample for scan in scans for sample in scan.samples]
+            scanned.append((samples, [fault for scan in scans for fault in scan.faults]))
+        return scanned
+
+    def _choose_validation(self) -> list[IndexedSample]:
+        """The first held-out clips that are long enough and can be read."""
+        found = [sample for samples, _ in self._scan("val") for sample in samples]
+        needed = self.config.needed_frames
+        chosen: list[IndexedSample] = []
+        for clip in found:
+            if len(chosen) == self.config.num_validation_clips:
+                break
+            if clip.num_frames < needed:
+                continue
+            try:
+                _ = HeldOutWindows([clip], self.config, (self.height, self.width))[0]
+                chosen.append(clip)
+            except DataError as error:
+                logger.warning("left out of validation: %s", error)
+        if not chosen:
+            raise DataError(
+                f"no clip of the val shards under {', '.join(self.config.roots)} has {needed} "
+                "frames and can be read; data.num_validation_clips=0 does without"
+            )
+        return chosen
+
+    def _log_streams(self) -> None:
+        if len(self._streams) > 1:
+            total = {kind: sum(s.weight for s in self._streams if s.kind == kind)
+                     for kind in (CLIPS, IMAGES)}  # fmt: skip
+            for stream in self._streams:
+                logger.info(
+                    "%s of %d x %d: %d, %.1f%% of the samples of that kind", stream.kind,
+                    *stream.size, len(stream.rows), 100 * stream.weight / total[stream.kind],
+                )  # fmt: skip
 
     @property
     def num_clips(self) -> int:
         """Training clips in use."""
-        return len(self._train)
+        return len({int(row) for stream in self._streams for row in stream.rows})
 
-    def train_dataloader(self) -> DataLoader[tuple[int, TryOnSample]]:
+    @property
+    def fingerprint(self) -> str:
+        """Of the clips in use and their order: another one means other samples."""
+        assert self._table is not None, "setup() comes first"
+        digest = hashlib.sha256()
+        for column in (self._table.keys, self._table.num_frames, self._table.root):
+            digest.update(column.tobytes())
+        for stream in self._streams:
+            digest.update(f"{stream.kind}{stream.size}{stream.weight:.6g}".encode())
+            digest.update(stream.rows.tobytes())
+        return digest.hexdigest()
+
+    def schedule(self, world_size: int = 1) -> Schedule:
+        """The order of the run's samples."""
+        windows = self.config.batch_size * self.accumulate * world_size
+        mixed = self.config.num_frames > 1
+        sizes = {CLIPS: windows, IMAGES: windows * (self.config.images_per_window if mixed else 1)}
+        return Schedule(self._streams, self.seed, sizes, self.config.image_share)
+
+    def dataset(self) -> ClipDataset:
+        """What makes a sample of a ticket."""
+        assert self._table is not None, "setup() comes first"
+        return ClipDataset(self._table, self._streams, self.config, self.seed)
+
+    def train_dataloader(self) -> CountedLoader:
         """Batches from the trainer's current step on; Lightning asks after it has restored it."""
         trainer = self.trainer
-        step = trainer.global_step if trainer is not None else 0
-        rank = trainer.global_rank if trainer is not None else 0
-        world_size = trainer.world_size if trainer is not None else 1
-        return self.loader_from(step, rank, world_size)
+        if trainer is None:
+            return self.loader_from(0)
+        self._check_ranks_agree()
+        return self.loader_from(trainer.global_step, trainer.global_rank, trainer.world_size)
 
-    def loader_from(
-        self, step: int, rank: int = 0, world_size: int = 1
-    ) -> DataLoader[tuple[int, TryOnSample]]:
+    def loader_from(self, step: int, rank: int = 0, world_size: int = 1) -> CountedLoader:
         """The batches of one rank from an optimizer step on."""
-        config = self.config
-        start = step * self.accumulate * config.batch_size * world_size
-        dataset = ClipDataset(self._train, config, self.height, self.width, self.seed)
-        return DataLoader(
-            dataset,
-            batch_size=config.batch_size,
-            sampler=NumberSampler(start, config.batch_size, rank, world_size),
-            num_workers=config.num_workers,
-            collate_fn=collate_numbered,
+        batches = RankBatches(self.schedule(world_size), step, self.accumulate, rank, world_size)
+        loader = DataLoader(
+            self.dataset(),
+            batch_sampler=batches,
+            num_workers=self.config.num_workers,
+            collate_fn=collate_drawn,
+            worker_init_fn=settle_worker,
             pin_memory=torch.cuda.is_available(),
-            drop_last=True,
         )
+        return CountedLoader(loader, self.tally)
 
-    def val_dataloader(self) -> DataLoader[tuple[int, TryOnSample]]:
+    def val_dataloader(self) -> Iterable[PackedBatch]:
         """One batch a held-out clip: its middle window, nothing swapped."""
-        windows = HeldOutWindows(self._validation, self.config, self.height, self.width)
-        return DataLoader(windows, batch_size=1, collate_fn=collate_numbered)
+        windows = HeldOutWindows(self._validation, self.config, (self.height, self.width))
+        return DataLoader(windows, batch_size=1, collate_fn=collate_drawn)
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Bytes become pictures in [-1, 1] on the device."""
+        return batch.unpack() if isinstance(batch, PackedBatch) else batch
 
-def collate_numbered(rows: list[tuple[int, TryOnSample]]) -> NumberedBatch:
-    """Stack numbered samples."""
-    batch = collate([sample for _, sample in rows])
-    values = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
-    return NumberedBatch(**values, numbers=torch.tensor([number for number, _ in rows]))
+    def _check_ranks_agree(self) -> None:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return
+        found: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(found, self.fingerprint)
+        others = [rank for rank, theirs in enumerate(found) if theirs != found[0]]
+        if others:
+            raise DataError(
+                f"rank {others[0]} sees other clips under {', '.join(self.config.roots)} than rank "
+                "0; all machines need the same shards"
+            )
 
+    def teardown(self, stage: str) -> None:
+        """Name what was bad."""
+        self.tally.log_summary()
 
-def _long_enough(samples: list[IndexedSample], config: DataConfig) -> list[IndexedSample]:
-    needed = (config.num_frames - 1) * min(config.strides) + 1
-    kept = [sample for sample in samples if sample.num_frames >= needed]
-    if not kept:
-        longest = max(sample.num_frames for sample in samples)
-        raise DataError(
-            f"no clip under {', '.join(config.roots)} has {needed} frames; "
-            f"the longest has {longest}"
-        )
-    if len(kept) < len(samples):
-        logger.warning(
-            "%d of %d clips have fewer than %d frames and are left out",
-            len(samples) - len(kept), len(samples), needed,
-        )  # fmt: skip
-    return kept
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: which clips there are, and which of them were bad."""
+        return {"fingerprint": self.fingerprint, "tally": self.tally.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Say it when the clips have changed; go on counting."""
+        if state_dict["fingerprint"] != self.fingerprint:
+            logger.warning(
+                "the clips under %s are not those that the run was stopped with: from here on it "
+                "sees other samples than an unbroken run would", ", ".join(self.config.roots),
+            )  # fmt: skip
+        self.tally.load_state_dict(state_dict["tally"])

@@ -1,12 +1,14 @@
 """One training or evaluation sample, and a batch of them: the shapes every room agrees on.
 
+A sample is bytes; ``datasets.packing`` stacks samples and turns them into a batch on the device.
+
 Letters: b batch, t frames, c channels, h height, w width. Height stands before width everywhere.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Int16, UInt8
 from torch import Tensor
 
 AGNOSTIC_GRAY = 0.0
@@ -14,46 +16,55 @@ AGNOSTIC_GRAY = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoseLookup:
+    """DensePose that is still to be rendered: parts, and where each pixel finds its own.
+
+    ``datasets.densepose.render_grids`` makes the picture. ``parts`` has one more row and column of
+    background, to which pixels outside the box point.
+    """
+
+    parts: UInt8[Tensor, "*b t g g"]
+    rows: Int16[Tensor, "*b t h"]
+    columns: Int16[Tensor, "*b t w"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TryOnSample:
-    """A window of one clip with its conditions."""
+    """A window of one clip with its conditions, as bytes: a quarter of what floats would take."""
 
     key: str
-    video: Float[Tensor, "t 3 h w"]  # in [-1, 1]
-    mask: Float[Tensor, "t 1 h w"]  # 1 = to be painted, 0 = kept
-    densepose: Float[Tensor, "t 3 h w"]  # rendered, in [-1, 1]
-    garment: Float[Tensor, "3 h w"]  # on a plain ground, in [-1, 1]
-    known: Bool[Tensor, " t"]  # frames whose condition was swapped for the truth
-
-    @property
-    def agnostic(self) -> Float[Tensor, "t 3 h w"]:
-        """The video where the mask is 0, gray where it is 1."""
-        return compose_agnostic(self.video, self.mask)
+    number: int  # in the run: what its draws follow from
+    video: UInt8[Tensor, "t h w 3"]
+    mask: UInt8[Tensor, "t h w"]  # above 127: to be painted, before any frame was swapped
+    densepose: PoseLookup | UInt8[Tensor, "t h w 3"]  # rendered, where frames had to be scaled
+    garment: UInt8[Tensor, "h w 3"]  # on a plain ground
+    known: Bool[Tensor, " t"]  # frames whose condition is swapped for the truth
+    pattern: str  # of swapping, that made them known
 
 
 @dataclass(frozen=True, kw_only=True)
 class TryOnBatch:
-    """Samples stacked along a leading batch axis; the same meanings as in TryOnSample."""
+    """Windows in the networks' ranges, on the device."""
 
     keys: list[str]
-    video: Float[Tensor, "b t 3 h w"]
-    mask: Float[Tensor, "b t 1 h w"]
-    densepose: Float[Tensor, "b t 3 h w"]
-    garment: Float[Tensor, "b 3 h w"]
-    known: Bool[Tensor, "b t"]
+    video: Float[Tensor, "b t 3 h w"]  # in [-1, 1]
+    mask: Float[Tensor, "b t 1 h w"]  # 1 = to be painted, 0 = kept; all 0 in known frames
+    densepose: Float[Tensor, "b t 3 h w"]  # rendered, in [-1, 1]
+    garment: Float[Tensor, "b 3 h w"]  # on a plain ground, in [-1, 1]
+    known: Bool[Tensor, "b t"]  # frames whose condition was swapped for the truth
 
     @property
     def agnostic(self) -> Float[Tensor, "b t 3 h w"]:
         """The video where the mask is 0, gray where it is 1."""
         return compose_agnostic(self.video, self.mask)
 
-    def to(self, device: torch.device | str) -> "TryOnBatch":
-        """The same batch on another device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device, non_blocking=True)
-            for field in fields(self)
-            if field.name != "keys"
-        }
-        return replace(self, **moved)
+
+@dataclass(frozen=True, kw_only=True)
+class NumberedBatch(TryOnBatch):
+    """A batch whose rows know their numbers in the run: what noise and dropout are drawn from."""
+
+    numbers: Int[Tensor, " b"]
+    patterns: list[str]  # of swapping
 
 
 def compose_agnostic(
@@ -61,15 +72,3 @@ def compose_agnostic(
 ) -> Float[Tensor, "*b t 3 h w"]:
     """Gray out what is to be painted. This is the only place that makes agnostic frames."""
     return torch.where(mask > 0.5, torch.full_like(video, AGNOSTIC_GRAY), video)
-
-
-def collate(samples: list[TryOnSample]) -> TryOnBatch:
-    """Stack samples of equal size into a batch."""
-    return TryOnBatch(
-        keys=[sample.key for sample in samples],
-        video=torch.stack([sample.video for sample in samples]),
-        mask=torch.stack([sample.mask for sample in samples]),
-        densepose=torch.stack([sample.densepose for sample in samples]),
-        garment=torch.stack([sample.garment for sample in samples]),
-        known=torch.stack([sample.known for sample in samples]),
-    )

@@ -1,10 +1,12 @@
 """Shards: plain tar files of samples, read by random access.
 
 A sample is the members that share a key, ``KEY.mp4, KEY.mask.mp4, ... KEY.json``: WebDataset's
-layout. A shard is scanned once, header by header, and from then on each read is one seek: that is
-what lets any sample be fetched at any step, by any worker.
+layout. A shard is scanned once, header by header (or by the index that curation wrote beside it),
+and from then on each read is one seek: that is what lets any sample be fetched at any step, by any
+worker.
 """
 
+import hashlib
 import json
 import logging
 import tarfile
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
+from datasets.faults import Fault
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,9 @@ TRACK_MEMBERS = ("mp4", "mask.mp4", "iuv.mp4", "box.npy", "garment.png", "json")
 """What training reads of a sample; a sample that lacks one of them is not a sample."""
 GARMENT_REGION_MEMBERS = ("parse.mp4", "garment_mask.png")
 """What says where the garment is, in the frames and in its picture."""
+
+Members = dict[str, tuple[int, int]]
+"""What follows the key -> (offset, size)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,7 @@ class IndexedSample:
 
     key: str
     shard: Path
-    members: dict[str, tuple[int, int]]  # extension -> (offset, size)
+    members: Members
     record: dict[str, Any] = field(repr=False)
 
     @property
@@ -63,6 +69,15 @@ class IndexedSample:
                 if len(files[member]) != size:
                     raise DataError(f"{self.shard}: {self.key}.{member} is cut short; make it anew")
         return ShardSample(key=self.key, files=files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardScan:
+    """What a shard holds, and what is bad about it."""
+
+    samples: list[IndexedSample]
+    faults: list[Fault]
+    content: str  # changes when the content does
 
 
 def find_shards(root: str | Path, split: str) -> list[Path]:
@@ -94,12 +109,81 @@ def index_split(root: str | Path, split: str) -> list[IndexedSample]:
 
 
 def index_shard(shard: Path) -> list[IndexedSample]:
-    """Scan one tar file.
+    """Every sample of one tar file, all of which must be whole.
 
     Raises:
         DataError: it is no plain tar, is cut short, or a sample lacks a member that training needs.
     """
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    scan = scan_shard(shard)
+    if scan.faults:
+        fault = scan.faults[0]
+        where = fault.name if fault.key else fault.shard
+        raise DataError(f"{where} {fault.reason}")
+    return scan.samples
+
+
+def scan_shard(shard: Path, needed: Iterable[str] = TRACK_MEMBERS) -> ShardScan:
+    """What is whole in a tar file, and what is not; nothing is raised for a bad one."""
+    num_bytes = shard.stat().st_size
+    index = _stored_index(shard)
+    is_current = index is not None and index["num_bytes"] == num_bytes
+    found, problem = (index["members"], "") if index and is_current else _tar_members(shard)
+    faults: list[Fault] = []
+    samples: list[IndexedSample] = []
+    content = hashlib.sha256()
+    with shard.open("rb") as file:
+        for key, members in found.items():
+            if max(offset + size for offset, size in members.values()) > num_bytes:
+                faults.append(_fault(shard, key, "is cut short: the shard ends within it"))
+                continue
+            missing = [member for member in needed if member not in members]
+            file.seek(members.get("json", (0, 0))[0])
+            text = file.read(members.get("json", (0, 0))[1])
+            record = _parse(text)
+            content.update(f"{key}\0{sorted(members.items())}\0".encode() + text)
+            if record is not None and "bad" in record:  # of a latent cache: known to be unreadable
+                missing = []
+            if missing:
+                faults.append(_fault(shard, key, f"has no {missing[0]}"))
+            elif record is None:
+                faults.append(_fault(shard, key, "has a json that is none, or lacks num_frames"))
+            else:
+                samples.append(IndexedSample(key=key, shard=shard, members=members, record=record))
+    lost = [key for key in index["members"] if key not in found] if index else []
+    faults += [_fault(shard, key, f"is not in it any more: {problem}") for key in lost]
+    if problem and not lost and not any("cut short" in fault.reason for fault in faults):
+        faults.append(_fault(shard, "", f"is not a whole, uncompressed tar file ({problem})"))
+    stored = index["content"] if index is not None and is_current else None
+    return ShardScan(samples=samples, faults=faults, content=stored or content.hexdigest())
+
+
+def _fault(shard: Path, key: str, reason: str) -> Fault:
+    return Fault(shard=str(shard), key=key, reason=reason)
+
+
+def _stored_index(shard: Path) -> dict[str, Any] | None:
+    """Size, content and members as curation noted them beside the shard; None without a note."""
+    path = shard.with_suffix(".json")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        members = {
+            sample["key"]: {name: (int(o), int(s)) for name, (o, s) in sample["members"].items()}
+            for sample in index["samples"]
+        }
+        return {
+            "num_bytes": int(index["num_bytes"]), "content": str(index["content"]),
+            "members": members,
+        }  # fmt: skip
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("%s is not an index of a shard (%r); the shard is scanned", path, error)
+        return None
+
+
+def _tar_members(shard: Path) -> tuple[dict[str, Members], str]:
+    """Members by key, in stored order, as far as the file is whole, and what is wrong with it."""
+    found: dict[str, Members] = {}
     try:
         with tarfile.open(shard, "r:") as archive:
             for info in archive:
@@ -107,22 +191,13 @@ def index_shard(shard: Path) -> list[IndexedSample]:
                     key, _, member = Path(info.name).name.partition(".")
                     found.setdefault(key, {})[member] = (info.offset_data, info.size)
     except tarfile.TarError as error:
-        raise DataError(f"{shard} is not a whole, uncompressed tar file ({error})") from error
-    return [_complete(shard, key, members) for key, members in found.items()]
+        return found, str(error)
+    return found, ""
 
 
-def _complete(shard: Path, key: str, members: dict[str, tuple[int, int]]) -> IndexedSample:
-    missing = [member for member in TRACK_MEMBERS if member not in members]
-    if missing:
-        raise DataError(f"{shard}: sample {key!r} has no {missing[0]}")
-    offset, size = members["json"]
-    with shard.open("rb") as file:
-        file.seek(offset)
-        content = file.read(size)
+def _parse(text: bytes) -> dict[str, Any] | None:
     try:
-        record = json.loads(content)
-    except ValueError as error:
-        raise DataError(f"{shard}: {key}.json is not JSON ({error})") from error
-    if not isinstance(record, dict) or "num_frames" not in record:
-        raise DataError(f"{shard}: {key}.json does not say num_frames")
-    return IndexedSample(key=key, shard=shard, members=members, record=record)
+        record = json.loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "num_frames" in record else None

@@ -73,7 +73,7 @@ def known_frames(
 
 
 def swap_mask(
-    mask: Float[Tensor, "t 1 h w"], known: Bool[Tensor, " t"]
-) -> Float[Tensor, "t 1 h w"]:
+    mask: Float[Tensor, "*b t 1 h w"], known: Bool[Tensor, "*b t"]
+) -> Float[Tensor, "*b t 1 h w"]:
     """Zero the mask of known frames: their agnostic image is then the true frame."""
-    return mask * (~known).to(mask.dtype)[:, None, None, None]
+    return mask * (~known).to(mask.dtype)[..., None, None, None]

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 GOP_FRAMES = 8
 MIN_WIDTH = 64
@@ -46,12 +47,21 @@ def read_frames(track: bytes, indices: Sequence[int] | None = None) -> np.ndarra
 
     Only for tracks written by this module: decord is silently wrong on open GOPs and edit lists.
     """
+    return read_counted(track, indices)[0]
+
+
+def read_counted(
+    track: bytes, indices: Sequence[int] | None = None
+) -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
+    """The same, and how many frames the whole track has."""
     import torch  # noqa: F401  (decord must be imported after torch)
     from decord import VideoReader
 
     reader = VideoReader(io.BytesIO(track), num_threads=1)
     wanted = list(range(len(reader))) if indices is None else list(indices)
-    return reader.get_batch(wanted).asnumpy()
+    if wanted and max(wanted) >= len(reader):
+        raise IndexError(f"frame {max(wanted)} of a track of {len(reader)} frames")
+    return reader.get_batch(wanted).asnumpy(), len(reader)
 
 
 def read_labels(track: bytes, indices: Sequence[int] | None = None) -> np.ndarray:

@@ -6,7 +6,9 @@ posterior's mean is taken, nothing is drawn. Both codecs work frame by frame, at
 through in configured batches (what diffusers calls slicing), and a decoder may work in tiles.
 """
 
+import hashlib
 import logging
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ FACTOR = 8
 """Pixels per latent, in height and in width; the same for every codec."""
 
 KINDS = ("dct", "kl")
+CODEC_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+"""Of a diffusers AutoencoderKL, in its folder."""
 PRECISIONS = ("float32", "bfloat16")
 
 logger = logging.getLogger(__name__)
@@ -48,6 +52,12 @@ class Codec(Protocol):
 
     def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
         """Latents of single images."""
+        ...
+
+    def encode_moments(
+        self, images: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b c h/8 w/8"], Float[Tensor, "b c h/8 w/8"] | None]:
+        """The same latents with their log-variance; None for a codec that is exact."""
         ...
 
 
@@ -140,6 +150,20 @@ class KlCodec(nn.Module):
         return (means - self.shift) * self.scale
 
     @torch.no_grad()
+    def encode_moments(
+        self, images: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b c h/8 w/8"], Float[Tensor, "b c h/8 w/8"]]:
+        """The posterior's means, as ``encode_images`` gives them, and log-variances."""
+        autoencoder = self._ready(images)
+
+        def moments(part: Tensor) -> Tensor:
+            posterior = autoencoder.encode(part).latent_dist
+            return torch.cat([posterior.mode(), posterior.logvar], dim=1)
+
+        means, log_variances = self._in_parts(moments, images).chunk(2, dim=1)
+        return (means - self.shift) * self.scale, log_variances + 2.0 * math.log(self.scale)
+
+    @torch.no_grad()
     def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:
         """The video, clamped to [-1, 1]."""
         autoencoder = self._ready(latents)
@@ -189,7 +213,7 @@ def build_codec(config: CodecConfig) -> Codec:
             " which needs no weights)"
         )
     folder = Path(config.path)
-    for file in ("config.json", "diffusion_pytorch_model.safetensors"):
+    for file in CODEC_FILES:
         if not (folder / file).is_file():
             raise ValueError(
                 f"codec.path {folder} is no folder of an AutoencoderKL: {file} is missing"
@@ -212,6 +236,27 @@ def build_codec(config: CodecConfig) -> Codec:
             f" codec.latent_channels says {config.latent_channels}"
         )
     return codec
+
+
+def codec_identity(config: CodecConfig) -> dict[str, str | int]:
+    """What decides its latents: two codecs with the same identity encode alike.
+
+    Raises:
+        ValueError: the autoencoder's files are not there.
+    """
+    known: dict[str, str | int] = {"kind": config.kind, "latent_channels": config.latent_channels}
+    if config.kind == "dct":
+        return known
+    folder = Path(config.path or "")
+    digest = hashlib.sha256()
+    for name in CODEC_FILES:
+        if not (folder / name).is_file():
+            raise ValueError(
+                f"codec.path {folder} is no folder of an AutoencoderKL: {name} is missing"
+            )
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return {**known, "precision": config.precision, "sha256": digest.hexdigest()}
 
 
 @contextmanager

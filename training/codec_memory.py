@@ -1,6 +1,7 @@
 """What the codec needs on a device: its weights, and its insides while it encodes and decodes."""
 
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,6 +63,7 @@ def _run(
         with torch.device("meta"):
             network = build(
                 block_out_channels=shape.widths,
+                norm_num_groups=math.gcd(32, *shape.widths),
                 layers_per_block=shape.layers_per_block,
                 latent_channels=shape.latent_channels,
                 down_block_types=("DownEncoderBlock2D",) * depth,

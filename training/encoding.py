@@ -1,13 +1,19 @@
-"""Batches -> latents: the one place where training asks the codec."""
+"""Batches -> latents: the one place where training asks the codec, or finds its work done."""
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from einops import rearrange
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from datasets.sample import TryOnBatch
+from configs.errors import ConfigError
+from datasets.draws import torch_generator
+from datasets.latents import CacheKey, LatentBatch
+from datasets.sample import NumberedBatch, TryOnBatch
 from models.system import System
+from models.vae import codec_identity
+from training.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +25,51 @@ class EncodedBatch:
     garment: Float[Tensor, "b c y2 x2"]
 
 
+def cache_key(config: TrainConfig) -> CacheKey:
+    """What a latent cache for a run must have been made with.
+
+    Raises:
+        ConfigError: the codec's files are not there.
+    """
+    try:
+        codec = codec_identity(config.system.codec)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    sizes = config.data.sizes(config.system.height, config.system.width)
+    return CacheKey(
+        codec=codec, sizes=[list(size) for size in sizes], dtype=config.data.latent_dtype
+    )
+
+
 @torch.no_grad()
-def encode_batch(system: System, batch: TryOnBatch) -> EncodedBatch:
-    """Encode the truth and the conditions of a batch; known frames' conditions are swapped."""
-    control, garment = encode_conditions(system, batch)
-    return EncodedBatch(latents=system.codec.encode(batch.video), control=control, garment=garment)
+def encode_batch(
+    system: System,
+    batch: NumberedBatch | LatentBatch,
+    posterior: str = "mean",
+    seed: int = 0,
+) -> EncodedBatch:
+    """Latents of the truth and of the conditions; known frames' conditions are swapped.
+
+    Args:
+        system: its codec encodes pixels; latents out of a cache need none.
+        batch: either.
+        posterior: what is to be learned: the codec's "mean", or a "sample" of its posterior.
+            Conditions are means.
+        seed: of the run; with a row's number it decides the sample.
+    """
+    if isinstance(batch, LatentBatch):
+        mean, log_variance = batch.video, batch.log_variance
+        control, garment = batch.control, batch.garment
+    else:
+        mean, log_variance = _encode_video(system, batch.video, posterior)
+        control, garment = encode_conditions(system, batch)
+    if posterior == "sample":
+        if log_variance is None:
+            raise ConfigError(
+                f"data.posterior = sample: the codec {system.codec.name} has no posterior to sample"
+            )
+        mean = mean + torch.exp(0.5 * log_variance) * _noise(mean, batch.numbers, seed)
+    return EncodedBatch(latents=mean, control=control, garment=garment)
 
 
 @torch.no_grad()
@@ -32,3 +78,29 @@ def encode_conditions(
 ) -> tuple[Float[Tensor, "b k t y x"], Float[Tensor, "b c y2 x2"]]:
     """The conditions alone: control input and the garment's latents."""
     return system.encode_conditions(batch.agnostic, batch.mask, batch.densepose, batch.garment)
+
+
+def _encode_video(
+    system: System, video: Float[Tensor, "b t 3 h w"], posterior: str
+) -> tuple[Float[Tensor, "b c t y x"], Float[Tensor, "b c t y x"] | None]:
+    if posterior == "mean":
+        return system.codec.encode(video), None
+    rows = video.shape[0]
+    moments = system.codec.encode_moments(rearrange(video, "b t c h w -> (b t) c h w"))
+    mean, log_variance = (
+        None if part is None else rearrange(part, "(b t) c h w -> b c t h w", b=rows)
+        for part in moments
+    )
+    assert mean is not None
+    return mean, log_variance
+
+
+def _noise(
+    like: Float[Tensor, "b c t y x"], numbers: Int[Tensor, " b"], seed: int
+) -> Float[Tensor, "b c t y x"]:
+    """Drawn on the CPU from (seed, the row's number)."""
+    rows = [
+        torch.randn(like.shape[1:], generator=torch_generator(seed, "posterior", number))
+        for number in numbers.tolist()
+    ]
+    return torch.stack(rows).to(like.device)

@@ -23,7 +23,9 @@ from training.best import JudgeCheckpoints
 from training.checkpoint_files import WholeFiles
 from training.checkpointing import Checkpoints
 from training.config import TrainConfig
+from training.data_counts import DataCounts
 from training.ema import Ema
+from training.encoding import cache_key
 from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
 from training.machine import check_fits
@@ -84,7 +86,7 @@ def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> 
     start = None if resume else check_init_from(config, path)
     data = TryOnData(
         config.data, config.system.height, config.system.width, config.seed,
-        config.trainer.accumulate,
+        config.trainer.accumulate, cache_key(config) if config.data.latents else None,
     )  # fmt: skip
     data.setup()
     if config.trainer.num_threads:
@@ -153,6 +155,7 @@ def _train(
         clock,
         *([Ema(config.ema)] if config.ema.enabled else []),
         FreeGradients(),
+        DataCounts(data),
         RunLog(machine.log_every_steps, global_batch(config), clock),
         StepProgress(config.max_steps),
         Pictures(folder / "samples", config.system.fps),

@@ -323,16 +323,26 @@ class _Inputs:
 
 
 def _codec(config: TrainConfig) -> CodecBytes:
+    """What the codec needs; with a cache of latents it only decodes, in validation."""
     system = config.system
     images = config.data.batch_size * config.data.num_frames
-    return codec_bytes(system.codec, system.height, system.width, images)
+    found = codec_bytes(system.codec, system.height, system.width, images)
+    if not _has_cache(config):
+        return found
+    weights = found.weights if config.validation.every_steps else 0
+    return replace(found, weights=weights, encoding=0)
+
+
+def _has_cache(config: TrainConfig) -> bool:
+    """Whether latents are sure to come out of a cache; ``auto`` may find none."""
+    return config.data.latents not in (None, "auto")
 
 
 def _pixels(config: TrainConfig) -> int:
     """Video, agnostic, DensePose and mask of a batch, its garments, and their latents; float32."""
     system, data = config.system, config.data
     area = system.height * system.width
-    pixels = (3 * 3 + 1) * data.num_frames * area + 3 * area
+    pixels = 0 if _has_cache(config) else (3 * 3 + 1) * data.num_frames * area + 3 * area
     latents = (4 * system.codec.latent_channels + 1) * data.num_frames * area // FACTOR**2
     return 4 * data.batch_size * (pixels + latents)
 

@@ -9,6 +9,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from configs.loading import to_plain
+from datasets.latents import LatentBatch
 from datasets.module import NumberedBatch
 from models.system import System
 from models.viton_dit import Conditions
@@ -64,9 +65,9 @@ class TryOnModule(LightningModule):
             set_modes(self.network)
         return self
 
-    def training_step(self, batch: NumberedBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: NumberedBatch | LatentBatch, batch_idx: int) -> Tensor:
         """One loss. Where it is not finite, no rank takes the step (``skipping.py``)."""
-        encoded = encode_batch(self.system, batch)
+        encoded = encode_batch(self.system, batch, self.config.data.posterior, self.config.seed)
         latents = encoded.latents
         draws = draw(
             self.config.objective, self.config.seed, batch.numbers, latents,
@@ -179,7 +180,7 @@ class TryOnModule(LightningModule):
         checkpoint["config"] = to_plain(self.config)
         checkpoint["parts"] = list(self.config.parts)
         checkpoint["position"] = {
-            "next_number": self.global_step * global_batch(self.config),
+            "step": self.global_step,  # names the samples: datasets/schedule.py
             "global_batch": global_batch(self.config),
         }
         checkpoint["code"] = describe_code()

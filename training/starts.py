@@ -24,7 +24,11 @@ _BEFORE = {
     "stage3": ("stage2", "make train-stage2"),
 }
 _FREE_TO_CHANGE = ("max_steps", "resume", "runs", "init_from", "validation", "trainer")
-_FREE_KEYS = ("data.num_workers", "data.cache_mb", "data.batch_size", "ema.device")
+_FREE_KEYS = (
+    "data.num_workers", "data.cache_mb", "data.batch_size", "data.latents", "data.latent_dtype",
+    "data.read_timeout_s", "data.max_bad_share", "data.max_bad_in_a_row",
+    "data.num_validation_clips", "ema.device",
+)  # fmt: skip
 
 
 def checkpoint_file(path: str | Path) -> Path:

@@ -12,6 +12,7 @@ from datasets.clips import (
     fit_masks,
     to_sample,
 )
+from datasets.packing import pack
 from datasets.sample import AGNOSTIC_GRAY
 from datasets.shards import TRACK_MEMBERS, index_split
 
@@ -68,13 +69,15 @@ def test_a_pixel_is_painted_if_any_part_of_it_was() -> None:
 
 def test_a_known_frame_shows_the_truth_and_an_unknown_one_gray(stored) -> None:
     tracks = decode_tracks(stored, [0, 4], 64, 48)
-    sample = to_sample("clip", tracks, torch.tensor([True, False]))
-    assert torch.equal(sample.agnostic[0], sample.video[0])
-    assert not sample.mask[0].any()
-    painted = sample.mask[1].expand(3, -1, -1) > 0.5
+    sample = to_sample("clip", 7, tracks, torch.tensor([True, False]), "first")
+    batch = pack([sample]).unpack()
+    video, mask, agnostic = batch.video[0], batch.mask[0], batch.agnostic[0]
+    assert torch.equal(agnostic[0], video[0])
+    assert not mask[0].any()
+    painted = mask[1].expand(3, -1, -1) > 0.5
     assert painted.any()
-    assert (sample.agnostic[1][painted] == AGNOSTIC_GRAY).all()
-    assert torch.equal(sample.agnostic[1][~painted], sample.video[1][~painted])
+    assert (agnostic[1][painted] == AGNOSTIC_GRAY).all()
+    assert torch.equal(agnostic[1][~painted], video[1][~painted])
 
 
 def test_the_mask_covers_the_garment_and_densepose_shows_the_torso(stored) -> None:

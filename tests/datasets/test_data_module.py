@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from configs.errors import DataError
-from datasets.module import DataConfig, NumberedBatch, TryOnData
+from datasets.module import TryOnData
+from datasets.packing import PackedBatch
+from datasets.sample import NumberedBatch
+from datasets.settings import DataConfig
 
 
 def data_for(root: Path, seed: int = 0, **settings: object) -> TryOnData:
@@ -18,12 +21,14 @@ def data_for(root: Path, seed: int = 0, **settings: object) -> TryOnData:
 
 
 def take(data: TryOnData, step: int, count: int, **ranks: int) -> list[NumberedBatch]:
-    return list(islice(iter(data.loader_from(step, **ranks)), count))
+    batches = islice(iter(data.loader_from(step, **ranks)), count)
+    return [batch.unpack() for batch in batches if isinstance(batch, PackedBatch)]
 
 
 def same(left: NumberedBatch, right: NumberedBatch) -> bool:
     names = ("numbers", "video", "mask", "densepose", "garment", "known")
-    return left.keys == right.keys and all(
+    same_words = left.keys == right.keys and left.patterns == right.patterns
+    return same_words and all(
         torch.equal(getattr(left, name), getattr(right, name)) for name in names
     )
 
@@ -79,7 +84,7 @@ def test_no_clip_long_enough_is_one_sentence(shard_root: Path) -> None:
 
 
 def test_validation_windows_are_the_held_out_clips_unswapped(shard_root: Path) -> None:
-    batches = list(data_for(shard_root).val_dataloader())
+    batches = [batch.unpack() for batch in data_for(shard_root).val_dataloader()]
     assert [batch.keys for batch in batches] == [["val-000"], ["val-001"]]
     assert not any(batch.known.any() for batch in batches)
 
@@ -95,5 +100,8 @@ def test_a_damaged_track_names_its_sample(shard_root: Path, tmp_path: Path) -> N
             offset, size = sample.members["iuv.mp4"]
             content[offset : offset + size] = bytes(size)
         (folder / f"{split}-000000.tar").write_bytes(content)
-    with pytest.raises(DataError, match=r"train-000000\.tar: sample 'train-00\d' cannot be read"):
-        take(data_for(tmp_path), 0, 1)
+    named = r"4 samples in a row cannot be read.*train-000000\.tar: sample 'train-00\d'"
+    with pytest.raises(DataError, match=named):
+        take(data_for(tmp_path, num_validation_clips=0, max_bad_share=1.0), 0, 1)
+    with pytest.raises(DataError, match=r"no clip of the val shards .* can be read"):
+        data_for(tmp_path)

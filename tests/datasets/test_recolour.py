@@ -18,7 +18,7 @@ def tracks() -> ClipTracks:
     picture[2:14, 2:10] = 255
     garment[picture > 0] = (200, 40, 60)
     return ClipTracks(
-        video=video, mask=share, densepose=video, garment=garment,
+        video=video, mask=share, pose=video, garment=garment,
         garment_share=share, garment_picture_share=picture,
     )  # fmt: skip
 

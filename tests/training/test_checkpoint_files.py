@@ -100,7 +100,7 @@ def test_a_checkpoint_says_where_it_comes_from(
     fit(tiny(max_steps=2), PATH)
     content = torch.load(tmp_path / "runs/tiny/checkpoints/last.ckpt", weights_only=True)
     assert len(content["code"]["commit"].rstrip("+")) == 40
-    assert content["position"] == {"next_number": 4, "global_batch": 2}
+    assert content["position"] == {"step": 2, "global_batch": 2}
     assert content["config"]["optimizer"]["lr"] == 1e-3
     assert len(content["random_states"]) == 1
 

@@ -16,6 +16,7 @@ from training.config import TrainConfig
 from training.memory import estimate_memory
 from training.plan import (
     PlanConfig,
+    cache_ratio,
     main,
     num_encoded_images,
     parameter_table,
@@ -77,6 +78,20 @@ def test_a_stage_counts_only_what_it_uses_and_encodes() -> None:
     assert num_encoded_images(16) == 49
     clips = step_flops(load_config(TrainConfig, STAGE3))["codec"].forward
     assert clips == pytest.approx(49 * 1.12e12 * 384 / 512, rel=0.02)
+
+
+def test_a_latent_cache_takes_the_autoencoder_out_of_step_and_memory() -> None:
+    pixels, cached = (
+        load_config(TrainConfig, STAGE3, ["system.network.trunk.depth=2", *words])
+        for words in ([], ["data.latents=cache", "validation.every_steps=0"])
+    )
+    assert "codec" not in step_flops(cached)
+    assert cache_ratio(cached) == cache_ratio(pixels)
+    every = sum(flops.total for flops in step_flops(pixels).values())
+    network = sum(flops.total for flops in step_flops(cached).values())
+    assert cache_ratio(pixels) == pytest.approx(every / network)
+    assert cache_ratio(load_config(TrainConfig, STAGE3)) == pytest.approx(1.32, abs=0.01)
+    assert estimate_memory(cached).codec < estimate_memory(pixels).codec / 10
 
 
 def test_what_does_not_fit_is_told_settings_with_which_it_does() -> None:

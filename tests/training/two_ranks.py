@@ -24,8 +24,8 @@ def main() -> None:
     encode = module.encode_batch
     faults: dict[str, int] = {}
 
-    def encode_with_faults(system: Any, batch: Any) -> Any:
-        encoded = encode(system, batch)
+    def encode_with_faults(system: Any, batch: Any, *rest: Any) -> Any:
+        encoded = encode(system, batch, *rest)
         bad = batch.numbers == faults.get("poison", -1)
         latents = encoded.latents.masked_fill(bad[:, None, None, None, None], float("nan"))
         return replace(encoded, latents=latents)

@@ -1,0 +1,96 @@
+"""Bad shards and samples: skipped, named and counted, and when they are too many.
+
+A bad sample shifts no other: number n of the run takes the next readable clip of its epoch's order
+instead (``ClipDataset``), which is a property of the files and not of who reads them.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from configs.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One sample that cannot be read; without a key, all that a shard may have lost."""
+
+    shard: str
+    key: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """Shard and key; the same key may stand in two roots."""
+        return f"{self.shard}: sample {self.key!r}" if self.key else self.shard
+
+
+class UnreadableClipError(DataError):
+    """A clip that cannot be read; carries the fault."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"{fault.name} cannot be read ({fault.reason})")
+        self.fault = fault
+
+    @classmethod
+    def of(cls, shard: object, key: str, error: BaseException) -> "UnreadableClipError":
+        """Wrap what reading it raised, in one line."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return cls(Fault(shard=str(shard), key=key, reason=reason))
+
+
+class Tally:
+    """What was bad so far in this process, and whether the run may go on.
+
+    Args:
+        num_clips: in all roots, readable or not; what a share is taken of.
+        max_share: of clips that may be bad.
+    """
+
+    def __init__(self, num_clips: int, max_share: float) -> None:
+        self.num_clips, self.max_share = num_clips, max_share
+        self.counts: Counter[str] = Counter()
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Count faults, in the order in which they were met; each is named once.
+
+        Raises:
+            DataError: too many clips are bad.
+        """
+        for fault in faults:
+            self._count(fault)
+
+    def _count(self, fault: Fault) -> None:
+        self.counts[fault.name] += 1
+        if self.counts[fault.name] > 1:
+            return
+        bad = len(self.counts)
+        logger.warning(
+            "%s is skipped: %s (%d of %d clips are bad so far)",
+            fault.name, fault.reason, bad, self.num_clips,
+        )  # fmt: skip
+        if bad > self.max_share * self.num_clips:
+            raise DataError(
+                f"{bad} of {self.num_clips} clips cannot be read, more than data.max_bad_share = "
+                f"{self.max_share:g} allows; the last one is {fault.name} ({fault.reason})"
+            )
+
+    def log_summary(self) -> None:
+        """Name each bad sample with how often it was met; nothing when all is well."""
+        if self.counts:
+            named = "; ".join(f"{name}, {count} times" for name, count in self.counts.items())
+            logger.warning("%d clips could not be read and were replaced: %s",
+                           len(self.counts), named)  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, for a checkpoint."""
+        return {"counts": dict(self.counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on counting from a checkpoint; what is found anew at the start counts once."""
+        for name, count in state["counts"].items():
+            self.counts[name] = max(self.counts[name], int(count))

@@ -1,0 +1,273 @@
+"""Clips as latents, encoded once by ``make latents``: the format, and reading windows from it.
+
+Under ``<root>/latents/<name>/`` (or ``<folder>/<root's name>/<name>/``) lies for each shard
+``train-000000.tar`` one of the same name, and ``train-000000.source.json`` beside it that says what
+it was made from. ``cache.json`` holds the key: codec, size, dtype. The codec works frame by frame,
+so any window at any stride is cut out of it, and a known frame's agnostic latents are the video's.
+
+A sample has ``latents.npy`` (t, k, y, x) with the channels of TRACKS one after the other,
+``mask.npy`` (t, y, x), 1 where a latent is painted, ``garment.npy`` (c, y, x), and the clip's json.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from configs.errors import DataError
+from datasets.faults import Fault, UnreadableClipError
+from datasets.packing import Movable
+from datasets.shards import IndexedSample, find_shards, scan_shard
+from datasets.watchdog import Watchdog
+
+FORMAT = 1
+"""Raised when what a cache holds changes."""
+TRACKS = ("video", "agnostic", "densepose", "video_log_variance")
+"""Means of three tracks; the log-variance of what is learned alone: conditions are means."""
+LATENT_MEMBERS = ("latents.npy", "mask.npy", "garment.npy", "json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheKey:
+    """What decides the latents of a clip.
+
+    Attributes:
+        codec: kind, latent channels, precision and hash of the weights.
+        sizes: heights and widths that clips are brought to.
+        dtype: of the stored numbers.
+    """
+
+    codec: dict[str, Any]
+    sizes: list[list[int]]
+    dtype: str
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """As plain values."""
+        values = {f"codec.{name}": value for name, value in self.codec.items()}
+        return {"format": FORMAT, **values, "sizes": self.sizes, "dtype": self.dtype}
+
+    @property
+    def name(self) -> str:
+        """Of the cache's folder: readable, and another for another key."""
+        digest = hashlib.sha256(json.dumps(self.words, sort_keys=True).encode()).hexdigest()
+        size = "x".join(map(str, self.sizes[0])) if len(self.sizes) == 1 else "buckets"
+        codec = f"{self.codec['kind']}{self.codec['latent_channels']}"
+        return f"{codec}-{size}-{self.dtype}-{digest[:8]}"
+
+
+def caches_of(root: str, where: str) -> Path:
+    """The folder under which a root's caches lie."""
+    return Path(root) / "latents" if where == "auto" else Path(where) / Path(root).resolve().name
+
+
+def find_cache(root: str, where: str, key: CacheKey, split: str) -> list[Path] | None:
+    """The cache's shards of one split, or None where ``auto`` finds no cache at all.
+
+    Raises:
+        DataError: a cache of another key or of clips that have changed, or one that is not whole.
+    """
+    folder = caches_of(root, where) / key.name
+    if not (folder / "cache.json").is_file():
+        others = sorted(caches_of(root, where).glob("*/cache.json"))
+        if others:
+            raise DataError(_told_apart(key, others[-1]))
+        if where == "auto":
+            return None
+        raise DataError(f"{folder} does not exist; make it with `make latents`")
+    expected = read_cache_file(folder)["shards"].get(split)
+    if expected is None:
+        raise DataError(f"{folder} holds no {split} shards; make them with `make latents`")
+    whole = [name for name in expected if note_path(folder / name).is_file()]
+    if len(whole) < len(expected):
+        raise DataError(
+            f"{folder} is not whole: {len(whole)} of {len(expected)} {split} shards are encoded; "
+            "`make latents` goes on with it"
+        )
+    if (Path(root) / "shards").is_dir():  # latents may travel without the clips
+        _check_sources(root, folder, split, expected)
+    return [folder / name for name in expected]
+
+
+def _check_sources(root: str, folder: Path, split: str, expected: list[str]) -> None:
+    shards = {path.name: path for path in find_shards(root, split)}
+    changed = sorted(shards.keys() ^ set(expected))
+    changed += [
+        name for name, path in shards.items()
+        if name in expected and scan_shard(path).content != read_note(folder / name)["source"]
+    ]  # fmt: skip
+    if changed:
+        raise DataError(
+            f"{folder} is stale: {changed[0]} under {root}/shards is not what was encoded; "
+            "`make latents` encodes what has changed"
+        )
+
+
+def _told_apart(key: CacheKey, other: Path) -> str:
+    theirs, ours = read_cache_file(other.parent)["key"], key.words
+    names = [name for name in ours if theirs.get(name) != ours[name]]
+    told = "; ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in names)
+    return (
+        f"{other.parent} was encoded with other settings ({told}); encode with these by "
+        "`make latents`, or set data.latents=null"
+    )
+
+
+def read_cache_file(folder: Path) -> dict[str, Any]:
+    """``cache.json``: key and expected shards."""
+    return _read_json(folder / "cache.json")
+
+
+def note_path(shard: Path) -> Path:
+    """What stands beside a finished shard: its source's content, and its size."""
+    return shard.with_suffix(".source.json")
+
+
+def read_note(shard: Path) -> dict[str, Any]:
+    """The note of a finished shard."""
+    return _read_json(note_path(shard))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); remove its folder") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentTracks:
+    """Frames of one clip, as stored."""
+
+    latents: Float[Tensor, "t k y x"]
+    mask: UInt8[Tensor, "t y x"]
+    garment: Float[Tensor, "c y x"]
+
+
+class LatentReader:
+    """Reads windows, frame by frame, within a time limit."""
+
+    def __init__(self, timeout_s: float = 0.0) -> None:
+        self._watchdog = Watchdog(timeout_s)
+
+    def read(self, clip: IndexedSample, indices: Sequence[int]) -> LatentTracks:
+        """The clip's frames at these indices.
+
+        Raises:
+            UnreadableClipError: it cannot be read, or not in time.
+        """
+        try:
+            return self._watchdog.run(lambda: _read_tracks(clip, indices))
+        except (ValueError, LookupError, OSError, EOFError) as error:
+            raise UnreadableClipError.of(clip.shard, clip.key, error) from error
+
+
+def _read_tracks(clip: IndexedSample, indices: Sequence[int]) -> LatentTracks:
+    if "latents.npy" not in clip.members:
+        raise ValueError(clip.read(["json"]).record.get("bad", "it holds no latents"))
+    with clip.shard.open("rb") as file:
+        latents = _read_rows(file, clip.members["latents.npy"], indices)
+        mask = _read_rows(file, clip.members["mask.npy"], indices)
+        garment = _read_rows(file, clip.members["garment.npy"], None)
+    return LatentTracks(
+        latents=torch.from_numpy(latents),
+        mask=torch.from_numpy(mask),
+        garment=torch.from_numpy(garment),
+    )
+
+
+def _read_rows(
+    file: IO[bytes], place: tuple[int, int], indices: Sequence[int] | None
+) -> np.ndarray:
+    """Rows of a .npy member, in runs that lie together; all of it when indices is None."""
+    file.seek(place[0])
+    version = np.lib.format.read_magic(file)
+    read: Callable[[IO[bytes]], Any] = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(file)
+    start, row = file.tell(), dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+    wanted = list(range(shape[0])) if indices is None else list(indices)
+    if wanted and max(wanted) >= shape[0]:
+        raise IndexError(f"frame {max(wanted)} of {shape[0]}")
+    content = bytearray()
+    for at, index in enumerate(wanted):
+        if not at or index != wanted[at - 1] + 1:
+            file.seek(start + index * row)
+        content += file.read(row)
+    if len(content) != row * len(wanted):
+        raise EOFError("the shard is cut short")
+    return np.frombuffer(content, dtype).reshape(len(wanted), *shape[1:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentSample:
+    """A window of one clip, as stored."""
+
+    key: str
+    number: int
+    tracks: LatentTracks
+    known: Tensor  # (t,) bool
+    pattern: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentBatch(Movable):
+    """Latents of windows in the cache's own dtype; float32 where they are asked for."""
+
+    latents: Float[Tensor, "b t k y x"]  # TRACKS, channel after channel
+    mask: UInt8[Tensor, "b t y x"]  # before any frame was swapped
+    garment_latents: Float[Tensor, "b c y x"]
+
+    @property
+    def video(self) -> Float[Tensor, "b c t y x"]:
+        """The mean."""
+        return self._track(0)
+
+    @property
+    def log_variance(self) -> Float[Tensor, "b c t y x"] | None:
+        """Of the video; None for a codec without one."""
+        has_variance = self.latents.shape[2] == len(TRACKS) * self.garment_latents.shape[1]
+        return self._track(3) if has_variance else None
+
+    @property
+    def garment(self) -> Float[Tensor, "b c y x"]:
+        """The garment's mean."""
+        return self.garment_latents.to(torch.float32)
+
+    @property
+    def control(self) -> Float[Tensor, "b k t y x"]:
+        """Agnostic | DensePose | mask; in known frames the video's own latents and a mask of 0."""
+        known = self.known[:, None, :, None, None]
+        agnostic = torch.where(known, self.video, self._track(1))
+        mask = rearrange(self.mask, "b t y x -> b 1 t y x").to(torch.float32)
+        return torch.cat([agnostic, self._track(2), torch.where(known, 0.0, mask)], dim=1)
+
+    def _track(self, index: int) -> Float[Tensor, "b c t y x"]:
+        channels = self.garment_latents.shape[1]
+        part = self.latents[:, :, index * channels : (index + 1) * channels]
+        return rearrange(part, "b t c y x -> b c t y x").to(torch.float32)
+
+
+def stack_latents(samples: list[LatentSample], faults: list[Fault]) -> LatentBatch:
+    """Stack windows of equal size."""
+    return LatentBatch(
+        keys=[sample.key for sample in samples],
+        numbers=torch.tensor([sample.number for sample in samples]),
+        known=torch.stack([sample.known for sample in samples]),
+        patterns=[sample.pattern for sample in samples],
+        faults=faults,
+        latents=torch.stack([sample.tracks.latents for sample in samples]),
+        mask=torch.stack([sample.tracks.mask for sample in samples]),
+        garment_latents=torch.stack([sample.tracks.garment for sample in samples]),
+    )

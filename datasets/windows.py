@@ -1,0 +1,153 @@
+"""Tickets -> windows: what is drawn for a sample, and what takes the place of a bad one."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datasets.clip_table import ClipTable
+from datasets.clips import Window, centre_window, choose_window, to_sample
+from datasets.draws import numpy_generator
+from datasets.faults import Fault, UnreadableClipError
+from datasets.latents import LatentBatch, LatentReader, LatentSample, stack_latents
+from datasets.packing import PackedBatch, pack
+from datasets.reading import ClipReader
+from datasets.recolour import recolour
+from datasets.sample import TryOnSample
+from datasets.schedule import CLIPS, Stream, Ticket
+from datasets.settings import DataConfig
+from datasets.shards import IndexedSample
+from datasets.swapping import choose_pattern, known_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One sample, and the bad ones that were met before it; none when too many were bad."""
+
+    sample: TryOnSample | LatentSample | None
+    faults: list[Fault] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoilt:
+    """In the place of a batch: so many samples in a row could not be read for one number."""
+
+    faults: list[Fault]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What chance decides about one sample."""
+
+    window: Window
+    known: Bool[Tensor, " t"]
+    pattern: str
+    mirror: bool
+
+
+class ClipDataset(Dataset[Drawn]):
+    """Ticket -> the sample of that number.
+
+    A clip that cannot be read is replaced by the next one in its epoch's order. So no number
+    shifts, and every worker, rank and resumed run finds the same, for a file is bad for all.
+    """
+
+    def __init__(
+        self, table: ClipTable, streams: list[Stream], config: DataConfig, seed: int
+    ) -> None:
+        self.table, self.streams, self.config, self.seed = table, streams, config, seed
+        self.reader = ClipReader(
+            config.cache_mb, config.read_timeout_s, needs_garment_region=config.recolour > 0
+        )
+        self.latent_reader = LatentReader(config.read_timeout_s)
+        self._orders: dict[int, tuple[int, np.ndarray]] = {}
+        self._bad: dict[int, Fault] = {}
+
+    def __getitem__(self, ticket: Ticket) -> Drawn:
+        faults: list[Fault] = []
+        stream = self.streams[ticket.stream]
+        order, place = self._order(ticket)
+        for attempt in range(min(len(order), self.config.max_bad_in_a_row)):
+            row = int(stream.rows[order[(place + attempt) % len(order)]])
+            if row in self._bad:
+                faults.append(self._bad[row])
+                continue
+            try:
+                sample = self._read(ticket.number, stream, self.table.sample(row))
+                return Drawn(sample=sample, faults=faults)
+            except UnreadableClipError as error:
+                self._bad[row] = error.fault
+                faults.append(error.fault)
+        return Drawn(sample=None, faults=faults)
+
+    def _order(self, ticket: Ticket) -> tuple[np.ndarray, int]:
+        """The epoch's order of the ticket's stream, and the ticket's place in it."""
+        count = len(self.streams[ticket.stream].rows)
+        epoch, place = divmod(ticket.position, count)
+        if self._orders.get(ticket.stream, (-1,))[0] != epoch:
+            purpose = f"order {ticket.stream}" if ticket.stream else "order"
+            order = numpy_generator(self.seed, purpose, epoch).permutation(count)
+            self._orders[ticket.stream] = (epoch, order)
+        return self._orders[ticket.stream][1], place
+
+    def draw(self, number: int, kind: str, clip: IndexedSample) -> Draw:
+        """Window, known frames and mirror of a sample: functions of (seed, number) and the clip."""
+        config = self.config
+        num_frames = config.num_frames if kind == CLIPS else 1
+        strides = config.strides if kind == CLIPS else [1]
+        window = choose_window(
+            clip.num_frames, num_frames, strides, numpy_generator(self.seed, "window", number),
+            garment_frame=int(clip.record["garment_frame"]),
+        )  # fmt: skip
+        random = numpy_generator(self.seed, "swap", number)
+        pattern = choose_pattern(config.swapping, num_frames, random)
+        known = known_frames(pattern, num_frames, config.swapping.max_known, random)
+        mirror = numpy_generator(self.seed, "flip", number).random() < config.flip
+        return Draw(window=window, known=known, pattern=pattern, mirror=bool(mirror))
+
+    def _read(self, number: int, stream: Stream, clip: IndexedSample) -> TryOnSample | LatentSample:
+        drawn = self.draw(number, stream.kind, clip)
+        indices = drawn.window.indices
+        if self.config.latents is not None:
+            return LatentSample(
+                key=clip.key, number=number, tracks=self.latent_reader.read(clip, indices),
+                known=drawn.known, pattern=drawn.pattern,
+            )  # fmt: skip
+        tracks = self.reader.read(clip, indices, stream.size, mirror=drawn.mirror)
+        random = numpy_generator(self.seed, "recolour", number)
+        if random.random() < self.config.recolour:
+            tracks = recolour(tracks, random)
+        return to_sample(clip.key, number, tracks, drawn.known, drawn.pattern)
+
+
+class HeldOutWindows(Dataset[Drawn]):
+    """The middle window of each held-out clip, always the same, nothing swapped."""
+
+    def __init__(self, clips: list[IndexedSample], config: DataConfig, size: tuple[int, int]):
+        self.clips, self.config, self.size = clips, config, size
+        self.reader = ClipReader(timeout_s=config.read_timeout_s)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, number: int) -> Drawn:
+        clip = self.clips[number]
+        window = centre_window(clip.num_frames, self.config.num_frames, self.config.strides)
+        tracks = self.reader.read(clip, window.indices, self.size)
+        known = torch.zeros(window.num_frames, dtype=torch.bool)
+        return Drawn(sample=to_sample(clip.key, number, tracks, known, "none"))
+
+
+def collate_drawn(rows: list[Drawn]) -> PackedBatch | LatentBatch | Spoilt:
+    """Stack samples, with the faults that were met; a batch that lacks one is spoilt."""
+    faults = [fault for row in rows for fault in row.faults]
+    if any(row.sample is None for row in rows):
+        lacking = next(row for row in rows if row.sample is None)
+        return Spoilt(faults=lacking.faults)
+    latents = [row.sample for row in rows if isinstance(row.sample, LatentSample)]
+    if latents:
+        return stack_latents(latents, faults)
+    return pack([row.sample for row in rows if isinstance(row.sample, TryOnSample)], faults)

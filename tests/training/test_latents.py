@@ -1,0 +1,293 @@
+"""The latent cache: the same training without the codec, whole or refused."""
+
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from configs.errors import ConfigError, DataError
+from datasets.latents import LatentBatch, caches_of
+from datasets.module import TryOnData
+from datasets.packing import PackedBatch
+from datasets.shards import scan_shard
+from models.system import System, build_system
+from models.vae import build_codec
+from tests.shard_fixtures import write_shards
+from training.config import TrainConfig
+from training.encoding import EncodedBatch, cache_key, encode_batch
+from training.fit import fit
+from training.latents import encode_all
+from training.report import read_scalars
+
+Tiny = Callable[..., TrainConfig]
+CLIPS = ["stage=stage3", "data.num_frames=4", "data.strides=[1,2]", "data.cache_mb=0"]
+
+
+@pytest.fixture(scope="session")
+def tiny_vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """diffusers' AutoencoderKL, tiny, with random weights."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("vae") / "tiny-vae"
+    AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def codec_words(request: pytest.FixtureRequest, tiny_vae: Path) -> list[str]:
+    """Of the codec that a test is run with."""
+    if getattr(request, "param", "dct") == "dct":
+        return []
+    return ["system.codec.kind=kl", f"system.codec.path={tiny_vae}"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A curated folder that a test may add a cache to."""
+    return write_shards(tmp_path / "dance", {"train": 4, "val": 1}, num_frames=8)
+
+
+def encode(config: TrainConfig) -> Path:
+    return encode_all(config, build_codec(config.system.codec), cache_key(config))[0]
+
+
+def loaded(config: TrainConfig) -> TryOnData:
+    key = cache_key(config) if config.data.latents else None
+    system = config.system
+    data = TryOnData(config.data, system.height, system.width, config.seed, 1, key)
+    data.setup()
+    return data
+
+
+def encoded(config: TrainConfig, system: System, count: int = 4) -> list[EncodedBatch]:
+    found: list[EncodedBatch] = []
+    for batch in islice(iter(loaded(config).loader_from(0)), count):
+        ready = batch.unpack() if isinstance(batch, PackedBatch) else batch
+        assert isinstance(ready, LatentBatch) == (config.data.latents is not None)
+        found.append(encode_batch(system, ready, config.data.posterior, config.seed))
+    return found
+
+
+def largest_difference(left: list[EncodedBatch], right: list[EncodedBatch]) -> float:
+    return max(
+        float((getattr(a, name) - getattr(b, name)).abs().max())
+        for a, b in zip(left, right, strict=True)
+        for name in ("latents", "control", "garment")
+    )
+
+
+@pytest.mark.parametrize("codec_words", ["dct", "kl"], indirect=True)
+def test_windows_out_of_a_cache_equal_windows_encoded_from_pixels_known_frames_too(
+    tiny: Tiny, root: Path, codec_words: list[str]
+) -> None:
+    words = [*CLIPS, *codec_words, f"data.roots=[{root}]", "data.latent_dtype=float32"]
+    pixels, cached = tiny(*words), tiny(*words, "data.latents=auto")
+    encode(pixels)
+    system = build_system(pixels.system)
+    by_pixels, by_cache = encoded(pixels, system), encoded(cached, system)
+    assert largest_difference(by_pixels, by_cache) < 1e-5
+    known = torch.cat([batch.known for batch in islice(iter(loaded(cached).loader_from(0)), 4)])
+    assert known.any()
+    channels = by_pixels[0].latents.shape[1]
+    for batch in by_pixels:  # a known frame's agnostic latents are the video's own
+        swapped = ~batch.control[:, -1].flatten(2).any(dim=-1)
+        agnostic = batch.control[:, :channels].transpose(1, 2)[swapped]
+        assert torch.allclose(agnostic, batch.latents.transpose(1, 2)[swapped], atol=1e-6)
+
+
+@pytest.mark.parametrize("codec_words", ["dct", "kl"], indirect=True)
+def test_training_on_latents_has_the_losses_of_training_on_pixels_and_asks_no_codec(
+    tiny: Tiny, root: Path, codec_words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*CLIPS, *codec_words, f"data.roots=[{root}]", "data.latent_dtype=float32"]
+    config = tiny("name=pixels", *words)
+    encode(config)
+    fit(config, Path("tiny.yaml"))
+    asked: list[str] = []
+    for kind in ("models.dct.DctCodec", "models.vae.KlCodec"):
+        for name in ("encode", "encode_images", "encode_moments", "decode"):
+            monkeypatch.setattr(f"{kind}.{name}", lambda *_, name=name: asked.append(name))
+    cached = tiny("name=latents", *words, "data.latents=auto")
+    fit(cached, Path("tiny.yaml"))
+    left, right = (
+        read_scalars(Path(config.runs) / name)["loss/train"][1] for name in ("pixels", "latents")
+    )
+    assert not asked
+    assert len(left) == 4
+    assert left == pytest.approx(right, abs=1e-5)
+
+
+@pytest.mark.parametrize("codec_words", ["kl"], indirect=True)
+def test_a_16_bit_cache_rounds_by_a_two_thousandth(
+    tiny: Tiny, root: Path, codec_words: list[str]
+) -> None:
+    words = [*CLIPS, *codec_words, f"data.roots=[{root}]"]
+    pixels, cached = tiny(*words), tiny(*words, "data.latents=auto")
+    encode(pixels)
+    system = build_system(pixels.system)
+    for exact, rounded in zip(encoded(pixels, system), encoded(cached, system), strict=True):
+        error = (exact.latents - rounded.latents).abs()
+        assert float((error / exact.latents.abs().clamp(min=1e-3)).max()) < 2**-10
+        assert float(error.max()) > 0
+
+
+@pytest.mark.parametrize("codec_words", ["kl"], indirect=True)
+def test_a_sample_of_the_posterior_is_the_same_from_pixels_and_from_a_cache(
+    tiny: Tiny, root: Path, codec_words: list[str]
+) -> None:
+    words = [*CLIPS, *codec_words, f"data.roots=[{root}]", "data.latent_dtype=float32"]
+    words += ["data.posterior=sample"]
+    pixels, cached = tiny(*words), tiny(*words, "data.latents=auto")
+    encode(pixels)
+    system = build_system(pixels.system)
+    sampled = encoded(pixels, system)
+    assert largest_difference(sampled, encoded(cached, system)) < 1e-5
+    means = encoded(tiny(*words, "data.posterior=mean"), system)
+    assert largest_difference(sampled, means) > 1e-3
+
+
+def test_a_codec_without_a_posterior_has_none_to_sample(tiny: Tiny, root: Path) -> None:
+    config = tiny(*CLIPS, f"data.roots=[{root}]", "data.posterior=sample")
+    with pytest.raises(ConfigError, match="dct4 has no posterior to sample"):
+        encoded(config, build_system(config.system), 1)
+
+
+def test_encoding_goes_on_clip_by_clip_and_ends_with_the_same_bytes(
+    tiny: Tiny, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(*CLIPS, f"data.roots=[{root}]")
+    folder = encode(config)
+    shard = folder / "train-000000.tar"
+    whole = shard.read_bytes()
+    encode(config)
+    assert shard.read_bytes() == whole
+    scan = scan_shard(root / "shards/train-000000.tar")
+    (folder / "train-000000.source.json").unlink()
+    third = scan_shard(shard, ()).samples[2].members["latents.npy"]
+    pending = folder / f"train-000000.{scan.content[:12]}.part"
+    pending.write_bytes(whole[: third[0] + third[1] // 2])  # killed within the third clip
+    shard.unlink()
+    seen: list[int] = []
+    original = TarSpy.watch(monkeypatch, seen)
+    encode(config)
+    assert original is not None
+    assert shard.read_bytes() == whole
+    assert seen == [2]
+    assert not list(folder.glob("*.part"))
+
+
+class TarSpy:
+    """Counts the clips that are handed over to be encoded."""
+
+    @staticmethod
+    def watch(monkeypatch: pytest.MonkeyPatch, seen: list[int]) -> Any:
+        import training.latents as program
+
+        original = program.encode_clips
+
+        def counted(clips: Any, *rest: Any) -> Any:
+            seen.append(len(clips))
+            return original(clips, *rest)
+
+        monkeypatch.setattr(program, "encode_clips", counted)
+        return original
+
+
+def test_a_stale_or_unfinished_cache_is_refused_by_name(
+    tiny: Tiny, root: Path, tmp_path: Path
+) -> None:
+    words = [*CLIPS, f"data.roots=[{root}]", "data.latents=auto"]
+    config = tiny(*words)
+    folder = encode(config)
+    loaded(config)
+    with pytest.raises(DataError, match=rf"{folder.name} was encoded with other settings \(dtype"):
+        loaded(tiny(*words, "data.latent_dtype=float32"))
+    with pytest.raises(DataError, match=r"sizes \[\[32, 32\]\], now \[\[48, 32\]\]"):
+        loaded(tiny(*words, "system.height=48"))
+    with pytest.raises(DataError, match=r"elsewhere/dance/dct4-32x32-float16-.* does not exist"):
+        loaded(tiny(*words, f"data.latents={tmp_path}/elsewhere"))
+    write_shards(root, {"train": 4}, num_frames=8, seed=5)
+    with pytest.raises(DataError, match=rf"{folder.name} is stale: train-000000\.tar"):
+        loaded(config)
+    encode(config)
+    loaded(config)
+    (folder / "train-000000.source.json").unlink()
+    with pytest.raises(DataError, match="is not whole: 0 of 1 train shards are encoded"):
+        loaded(config)
+
+
+def test_auto_without_a_cache_takes_pixels_and_says_so(
+    tiny: Tiny, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = loaded(tiny(*CLIPS, f"data.roots=[{root}]", "data.latents=auto"))
+    assert isinstance(next(iter(data.loader_from(0))), PackedBatch)
+    assert "the codec encodes in every step" in caplog.text
+
+
+def test_latents_travel_without_the_clips(tiny: Tiny, root: Path, tmp_path: Path) -> None:
+    words = [*CLIPS, f"data.roots=[{root}]", f"data.latents={tmp_path}/cache"]
+    config = tiny(*words, "data.num_validation_clips=0")
+    encode(config)
+    (root / "shards").rename(tmp_path / "gone")
+    batch = next(iter(loaded(config).loader_from(0)))
+    assert isinstance(batch, LatentBatch)
+    assert caches_of(str(root), f"{tmp_path}/cache") == tmp_path / "cache" / "dance"
+
+
+def test_a_clip_that_cannot_be_encoded_is_named_there_and_in_training(
+    tiny: Tiny, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shard = root / "shards/train-000000.tar"
+    offset, size = scan_shard(shard).samples[1].members["iuv.mp4"]
+    with shard.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(size))
+    words = [*CLIPS, f"data.roots=[{root}]", "data.max_bad_share=0.5"]
+    encode(tiny(*words))
+    assert "sample 'train-001' is skipped" in caplog.text
+    cached, pixels = loaded(tiny(*words, "data.latents=auto")), loaded(tiny(*words))
+    keys = [
+        [key for batch in islice(iter(data.loader_from(0)), 6) for key in batch.keys]
+        for data in (cached, pixels)
+    ]
+    assert keys[0] == keys[1]
+    assert "train-001" not in keys[0]
+    assert next(iter(cached.tally.counts)).endswith("sample 'train-001'")
+
+
+def test_what_changes_pixels_is_refused_before_anything_is_encoded(tiny: Tiny, root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data: recolour = 0\.5 changes pixels"):
+        encode(tiny(f"data.roots=[{root}]", "data.recolour=0.5"))
+
+
+def test_processes_share_out_the_shards(
+    tiny: Tiny, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = root / "shards/train-000000.tar"
+    os.link(first, root / "shards/train-000001.tar")
+    config = tiny(*CLIPS, f"data.roots=[{root}]", "data.latents=auto")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    folder = encode(config)
+    assert [path.name for path in folder.glob("*.tar")] == ["train-000001.tar"]
+    monkeypatch.setenv("RANK", "0")
+    encode(config)
+    loaded(config)
+    note = json.loads((folder / "cache.json").read_text())
+    assert note["shards"] == {"train": ["train-000000.tar", "train-000001.tar"]}
+    with tarfile.open(folder / "train-000000.tar") as archive:
+        names = archive.getnames()[:4]
+    assert names == [f"train-000.{m}" for m in ("latents.npy", "mask.npy", "garment.npy", "json")]
