@@ -10,6 +10,8 @@ from datasets.rendering_lofts import Loft, smooth_profile
 from datasets.rendering_materials import Material
 from datasets.synthetic_motion import Pose
 
+_BARE_FROM = {"none": 0.0, "short": 0.55, "elbow": 0.86}  # share of the upper arm
+
 
 def arms(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
     """What the sleeves leave bare of both arms, and the hands."""
@@ -20,9 +22,10 @@ def arms(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
         )
         upper = scaled([(0.0, 0.049 * girth), (0.45, 0.046 * girth), (1.0, 0.037)], unit)
         lower = scaled([(0.0, 0.037), (0.25, 0.039 * girth), (0.7, 0.031), (1.0, 0.025)], unit)
-        if not figure.garment.long_sleeves:
+        if figure.garment.sleeves != "long":
+            begin = _BARE_FROM[figure.garment.sleeves]
             yield limb(
-                shoulder + (elbow - shoulder) * 0.55,
+                shoulder + (elbow - shoulder) * begin,
                 elbow,
                 [(0.0, upper[1][1]), (1.0, upper[2][1])],
                 Material.ARM,

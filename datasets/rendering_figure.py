@@ -11,6 +11,7 @@ from datasets.rendering_head import neck_and_head
 from datasets.rendering_limbs import Figure, facing, limb, torso_axis
 from datasets.rendering_lofts import Loft, draw_loft, smooth_profile
 from datasets.rendering_materials import Material
+from datasets.synthetic_garments import SLEEVES
 from datasets.synthetic_motion import Pose
 
 
@@ -88,12 +89,14 @@ def _upper_garment(figure: Figure, pose: Pose) -> Iterator[Loft]:
         loose = (0.010 + 0.012 * garment.fit) * unit
         upper = 0.043 * unit * body.girth + loose
         turn = facing(start, elbow, front)
-        if not garment.long_sleeves:
+        if garment.sleeves == "none":
+            continue
+        if garment.sleeves != "long":
             knots = [(0.0, upper), (0.5, upper * 0.97), (1.0, upper * 1.03)]
-            end = start + (elbow - start) * 0.62
+            end = start + (elbow - start) * (0.62 if garment.sleeves == "short" else 0.93)
             yield limb(
                 start, end, knots, Material.SLEEVE, turn=(turn, turn), open_end=True,
-                v_start_m=0.05, v_end_m=0.225, blend_m=0.045,
+                v_start_m=0.05, v_end_m=SLEEVES[garment.sleeves], blend_m=0.045,
             )  # fmt: skip
             continue
         narrow = 0.040 * unit * body.girth + 0.8 * loose

@@ -31,8 +31,9 @@ from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
 from datasets.parts import ParseLabel
-from datasets.synthetic_cast import ClipSpec, draw_clip, draw_target_garment
+from datasets.synthetic_cast import ClipSpec, draw_clip
 from datasets.synthetic_clips import RenderedClip, render_clip, render_frames, render_garment
+from datasets.synthetic_config import SyntheticConfig
 from datasets.synthetic_rejects import REJECTS, render_reject
 from datasets.tracks import encode_labels, encode_video
 
@@ -42,59 +43,6 @@ LICENCE = "CC0-1.0 (rendered)"
 MANIFEST = "render.json"
 
 __all__ = ["RenderedClip", "SyntheticConfig", "draw_clip", "main", "render_clip", "write_dancers"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SyntheticConfig:
-    """What to render. Heights and widths are pixels; ``workers`` 0 takes every core.
-
-    ``num_bad`` adds that many videos that curation has to refuse or to cut, so that its funnel has
-    something to show.
-    """
-
-    out: str = "raw/dancers"
-    num_train: int = 60
-    num_val: int = 4
-    num_bench: int = 8
-    num_bad: int = 6
-    duration_s: float = 2.5
-    fps: float = 12.0
-    height: int = 512
-    width: int = 384
-    seed: int = 0
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("num_train", "num_val", "num_bench", "num_bad", "workers", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
-        if self.num_bad > len(REJECTS):
-            raise ValueError(f"num_bad is {self.num_bad}; at most {len(REJECTS)} kinds exist")
-        if not 0.5 <= self.duration_s <= 600:
-            raise ValueError(f"duration_s is {self.duration_s}; 0.5 to 600 is accepted")
-        if not 1 <= self.fps <= 60:
-            raise ValueError(f"fps is {self.fps}; 1 to 60 is accepted")
-        if min(self.height, self.width) < 64 or self.height % 2 or self.width % 2:
-            raise ValueError(
-                f"height x width is {self.height}x{self.width}; even numbers from 64 are accepted"
-            )
-
-    @property
-    def num_frames(self) -> int:
-        """Frames of a clip."""
-        return round(self.duration_s * self.fps)
-
-    def clip(self, split: str, index: int) -> ClipSpec:
-        """The spec of clip ``index`` of a split."""
-        return draw_clip(
-            self.seed,
-            split,
-            index,
-            height=self.height,
-            width=self.width,
-            num_frames=self.num_frames,
-            fps=self.fps,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,16 +162,18 @@ def _run_job(config: SyntheticConfig, job: _Job) -> None:
         spec = config.clip(job.kind, job.index)
         sidecar["group"] = f"{job.kind}-{config.seed}-{job.index:03d}"
         if job.kind == "bench":
-            sidecar |= _write_bench_truth(spec, job, out)
+            sidecar |= _write_bench_truth(config, spec, job, out)
         frames = (frame for frame, _ in render_frames(spec))
         _write(out / job.files()[-2], encode_video(frames, spec.fps))
         sidecar["garment"] = spec.dancers[0].figure.garment.to_plain()
     _write(out / job.files()[-1], json.dumps(sidecar, indent=1).encode())
 
 
-def _write_bench_truth(spec: ClipSpec, job: _Job, out: Path) -> dict[str, Any]:
+def _write_bench_truth(
+    config: SyntheticConfig, spec: ClipSpec, job: _Job, out: Path
+) -> dict[str, Any]:
     """Write the target garment and the same motion in it; the sidecar's keys for both."""
-    target = draw_target_garment(spec)
+    target = config.target(spec)
     picture = render_garment(target, spec.height, spec.width)
     _, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
     _write(out / f"bench/garments/{job.name}.png", png.tobytes())

@@ -7,9 +7,10 @@ import numpy as np
 from datasets.rendering import Camera
 from datasets.rendering_face import FaceSpec
 from datasets.rendering_limbs import HAIR_STYLES, LOWER_STYLES, Figure
+from datasets.rendering_props import Prop
 from datasets.rendering_shading import Light
 from datasets.synthetic_garments import GarmentSpec, draw_garment
-from datasets.synthetic_motion import Body
+from datasets.synthetic_motion import Body, Liveliness
 
 SPLITS = ("train", "val", "bench", "bad")
 """Splits never share an identity or a garment: the split is part of every seed."""
@@ -48,7 +49,8 @@ class ClipSpec:
     """A clip before it is rendered; the same spec always renders to the same bytes.
 
     ``seed`` is (run, split, index, part); dance, scenery and grain draw from it. ``energy`` near 0
-    makes the dancer stand still; ``shift_m`` moves the dancer sideways.
+    makes the dancer stand still; ``shifts_m`` moves the dancers sideways. The last three fields are
+    what the benchmark adds (synthetic_benchmark.py).
     """
 
     seed: tuple[int, ...]
@@ -63,6 +65,9 @@ class ClipSpec:
     zoom: float
     energy: float = 1.0
     shifts_m: tuple[float, ...] = (0.0,)
+    liveliness: Liveliness | None = None
+    sway_m: float = 0.0  # how far a hand-held camera wanders, at the dancer's depth
+    props: tuple[Prop, ...] = ()
 
     def wearing(self, garment: GarmentSpec) -> "ClipSpec":
         """The same clip with the first dancer in another upper garment."""
@@ -86,7 +91,7 @@ def draw_clip(
         fps=fps,
         dancers=(dancer,),
         camera=draw_camera(rng, height, width, dancer.figure.body.height),
-        light=_draw_light(rng),
+        light=draw_light(rng),
         pan_m=(float(rng.uniform(-0.06, 0.06)), float(rng.uniform(-0.03, 0.03))),
         zoom=float(rng.uniform(-0.04, 0.07)),
     )
@@ -158,7 +163,8 @@ def draw_camera(
     )
 
 
-def _draw_light(rng: np.random.Generator) -> Light:
+def draw_light(rng: np.random.Generator) -> Light:
+    """Draw a key light from one side, warm or cold."""
     warm = rng.uniform(-0.05, 0.06)
     side = rng.choice([-1.0, 1.0]) * rng.uniform(0.25, 0.6)
     return Light(

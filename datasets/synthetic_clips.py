@@ -13,6 +13,7 @@ from datasets.rendering_face import paint_face
 from datasets.rendering_figure import draw_figure, draw_garment_alone
 from datasets.rendering_limbs import Figure
 from datasets.rendering_materials import GROUPS
+from datasets.rendering_props import draw_prop
 from datasets.rendering_scenery import paint_scenery
 from datasets.rendering_shading import Layer, Light, Wardrobe, fold_map, shade
 from datasets.synthetic_cast import ClipSpec, Dancer
@@ -75,7 +76,14 @@ def render_frames(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     grain = grain.astype(np.float32)
     wardrobes = [_wardrobe(dancer, spec, i) for i, dancer in enumerate(spec.dancers)]
     dances = [
-        dance(dancer.figure.body, [*spec.seed, 5, i], spec.num_frames, spec.fps, spec.energy)
+        dance(
+            dancer.figure.body,
+            [*spec.seed, 5, i],
+            spec.num_frames,
+            spec.fps,
+            spec.energy,
+            spec.liveliness,
+        )
         for i, dancer in enumerate(spec.dancers)
     ]
     for frame in range(spec.num_frames):
@@ -96,13 +104,15 @@ def render_frames(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             layer = _draw(dancer.figure, wardrobe, pose, camera, spec.light, region)
             image[region] = image[region] * (1.0 - layer.alpha[..., None]) + layer.colour
             parse[region] = np.where(layer.alpha > 0.5, layer.parse, parse[region])
+        for prop in spec.props:
+            draw_prop(image, parse, prop, camera, share)
         image = np.sqrt(np.clip(image, 0.0, 1.0)) * 255.0 + grain[frame % 4] + 0.5
         yield np.clip(image, 0, 255).astype(np.uint8), parse
 
 
 def render_garment(garment: GarmentSpec, height: int, width: int) -> np.ndarray:
     """A product picture: the garment alone, upright, on a light ground; (h, w, 3) uint8 RGB."""
-    arm = (0.50, -0.85, 0.0) if garment.long_sleeves else (0.60, -0.78, 0.0)
+    arm = (0.50, -0.85, 0.0) if garment.sleeves == "long" else (0.60, -0.78, 0.0)
     figure = Figure(body=Body(girth=1.04), hair="short", lower="slim", garment=garment)
     scale = min(0.72 * height / garment.length_m, 0.92 * width / 0.86)
     pose = standing(figure.body, arm)
@@ -151,6 +161,9 @@ def _moved(spec: ClipSpec, share: float) -> tuple[Camera, np.ndarray]:
     rows, columns = 0.5 * spec.height, 0.5 * spec.width
     down = spec.pan_m[1] * eased * spec.camera.pixels_per_m
     right = spec.pan_m[0] * eased * spec.camera.pixels_per_m
+    if spec.sway_m:
+        down += _wander(spec, share, 0) * spec.camera.pixels_per_m
+        right += _wander(spec, share, 1) * spec.camera.pixels_per_m
     affine = np.array(
         [[zoom, 0.0, columns * (1 - zoom) + right], [0.0, zoom, rows * (1 - zoom) + down]]
     )
@@ -161,6 +174,14 @@ def _moved(spec: ClipSpec, share: float) -> tuple[Camera, np.ndarray]:
         center=(row * zoom + affine[1, 2], column * zoom + affine[0, 2]),
     )
     return camera, affine
+
+
+def _wander(spec: ClipSpec, share: float, axis: int) -> float:
+    """How far a hand holds the camera off, in metres: three slow waves of its own."""
+    rng = np.random.default_rng([*spec.seed, 6, axis])
+    waves = rng.uniform(0.15, 0.9, 3), rng.uniform(0, 2 * np.pi, 3)  # per second; phases
+    time_s = share * max(spec.num_frames - 1, 1) / spec.fps
+    return spec.sway_m * float(np.sin(2 * np.pi * waves[0] * time_s + waves[1]).mean())
 
 
 def _aside(pose: Pose, x: float) -> Pose:

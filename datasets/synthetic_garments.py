@@ -13,7 +13,14 @@ import numpy as np
 PATTERNS = (
     "plain", "stripes_across", "stripes_down", "checks", "dots", "figure", "halves",
 )  # fmt: skip
+PATTERN_CLASSES = {
+    "plain": "plain", "stripes_across": "stripes", "stripes_down": "stripes", "checks": "checks",
+    "dots": "dots", "figure": "print", "halves": "halves",
+}  # fmt: skip
+"""What people would call each pattern."""
 NECKLINES = ("crew", "v", "scoop")
+SLEEVES = {"none": 0.0, "short": 0.225, "elbow": 0.335, "long": 0.575}
+"""Where each sleeve ends, in metres along the arm's cloth."""
 FIGURES = ("star", "heart", "bolt", "sun", "diamond", "rings")
 TORSO_RADIUS_M = 0.142
 SLEEVE_RADIUS_M = 0.056
@@ -34,11 +41,16 @@ class GarmentSpec:
     third: Colour
     period_m: float
     figure: str
-    long_sleeves: bool
+    sleeves: str  # of SLEEVES
     neckline: str
     fit: float
     length_m: float
     trim: bool
+
+    @property
+    def pattern_class(self) -> str:
+        """One of the values of PATTERN_CLASSES."""
+        return PATTERN_CLASSES[self.pattern]
 
     def to_plain(self) -> dict[str, Any]:
         """The spec as JSON types."""
@@ -68,7 +80,7 @@ def draw_garment(rng: np.random.Generator) -> GarmentSpec:
         third=third,
         period_m=float(rng.uniform(0.055, 0.11)),
         figure=str(rng.choice(FIGURES)),
-        long_sleeves=bool(rng.random() < 0.45),
+        sleeves="long" if rng.random() < 0.45 else "short",
         neckline=str(rng.choice(NECKLINES, p=[0.6, 0.2, 0.2])),
         fit=float(rng.uniform(0.0, 1.0)),
         length_m=float(rng.uniform(0.60, 0.66)),
@@ -89,7 +101,7 @@ def paint_cloth(spec: GarmentSpec) -> Cloth:
     torso[(below >= 0) & (below < 0.017)] = band
     torso[(below >= 0.017) & (below < 0.0195)] *= 0.8
     torso[np.abs(torso_y - (spec.length_m - 0.022)) < 0.0014] *= 0.82
-    end = 0.575 if spec.long_sleeves else 0.225
+    end = SLEEVES[spec.sleeves]
     if spec.trim:
         sleeve[(sleeve_y > end - 0.03) & (sleeve_y < end + 0.03)] = band
     return Cloth(

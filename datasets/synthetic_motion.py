@@ -1,11 +1,13 @@
 """How a rendered dancer moves: seeded key poses on a beat, feet on the floor, joints in 3-D.
 
-World axes: x right, y up, z towards the camera, metres. "left" and "right" are the dancer's own.
+Axes and joints: synthetic_body.py.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from datasets.synthetic_body import Body, Pose, rotation, turned
 
 ARM_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "hanging": ((0.22, -0.93, 0.08), (0.6, -0.2, -0.9)),
@@ -24,72 +26,31 @@ ARM_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
 """Wrist (outwards, up, forwards; in arm lengths from the shoulder) and where the elbow points."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Body:
-    """Lengths of a dancer's body in metres, and how thick its limbs are (1 = average)."""
-
-    height: float = 1.70
-    shoulder_half: float = 0.172
-    hip_half: float = 0.088
-    girth: float = 1.0
-    waist: float = 1.0
-    chest: float = 1.0
-    head: float = 1.0
-
-    @property
-    def unit(self) -> float:
-        """Size against a body of 1.70 m."""
-        return self.height / 1.70
-
-    @property
-    def thigh(self) -> float:
-        """Hip joint to knee."""
-        return 0.425 * self.unit
-
-    @property
-    def shin(self) -> float:
-        """Knee to ankle."""
-        return 0.405 * self.unit
-
-    @property
-    def upper_arm(self) -> float:
-        """Shoulder to elbow."""
-        return 0.285 * self.unit
-
-    @property
-    def forearm(self) -> float:
-        """Elbow to wrist."""
-        return 0.25 * self.unit
+CROSSING_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "folded": ((-0.62, -0.38, 0.40), (0.8, -0.6, 0.3)),
+    "hugging": ((-0.56, -0.16, 0.42), (0.9, -0.4, 0.3)),
+    "belly": ((-0.34, -0.52, 0.42), (0.8, -0.3, -0.2)),
+    "chin": ((-0.20, 0.06, 0.46), (0.8, -0.8, 0.1)),
+    "reaching_across": ((-0.70, 0.10, 0.48), (0.7, -0.7, 0.2)),
+}
+"""Likewise, for arms that cross the chest and hide what is on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pose:
-    """One moment of a dance: joints in metres and the yaws of pelvis, chest and head in radians.
+class Liveliness:
+    """What a dance has beyond steps and swinging arms; shares of beats, 0..1."""
 
-    Joints: pelvis, neck, head, and for each side shoulder, elbow, wrist, fingers, hip, knee, ankle,
-    toes.
-    """
-
-    joints: dict[str, np.ndarray]
-    pelvis_yaw: float
-    chest_yaw: float
-    spine_bow_m: float
-    head_rotation: np.ndarray
-    beat: float
-
-
-def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """Roll about z, then pitch about x (positive nods down), then yaw about y."""
-    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
-    cr, sr = np.cos(roll), np.sin(roll)
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return about_y @ about_x @ about_z
+    crossing: float = 0.0  # beats on which an arm crosses the chest
+    turning: float = 0.0  # beats within whole turns about the vertical
 
 
 def dance(
-    body: Body, seed: list[int], num_frames: int, fps: float, energy: float = 1.0
+    body: Body,
+    seed: list[int],
+    num_frames: int,
+    fps: float,
+    energy: float = 1.0,
+    liveliness: Liveliness | None = None,
 ) -> list[Pose]:
     """A dance as a pure function of its seed.
 
@@ -99,12 +60,19 @@ def dance(
         num_frames: poses to make.
         fps: poses per second.
         energy: 1 = lively; near 0 the dancer all but stands still.
+        liveliness: crossing arms and whole turns; none of them when None.
 
     Returns:
         A pose per frame.
     """
-    steps = _Choreography(body, np.random.default_rng(seed), num_frames / fps, energy)
-    return [steps.pose(frame / fps) for frame in range(num_frames)]
+    rng = np.random.default_rng(seed)
+    steps = _Choreography(body, rng, num_frames / fps, energy)
+    if liveliness is None:
+        return [steps.pose(frame / fps) for frame in range(num_frames)]
+    steps.cross_arms(rng, liveliness.crossing)
+    turns = _turn_keys(rng, len(steps.yaw), liveliness.turning)
+    poses = [steps.pose(frame / fps) for frame in range(num_frames)]
+    return [turned(pose, float(_between(turns, pose.beat))) for pose in poses]
 
 
 def standing(body: Body, arm: tuple[float, float, float] = (0.62, -0.74, 0.02)) -> Pose:
@@ -145,6 +113,18 @@ class _Choreography:
         self.tilt = rng.uniform(-0.16, 0.16, count) * energy
         self.look = rng.uniform(-0.35, 0.35, count) * energy
         self.nod = rng.uniform(-0.10, 0.14, count) * energy
+
+    def cross_arms(self, rng: np.random.Generator, share: float) -> None:
+        """Let arms cross the chest on a share of the beats: one arm, or both."""
+        names = list(CROSSING_POSES)
+        for beat in range(len(self.arms)):
+            if rng.random() >= share:
+                continue
+            name = names[rng.integers(len(names))]
+            sides = [0, 1] if rng.random() < 0.5 else [int(rng.integers(2))]
+            for side in sides:
+                self.arms[beat, side] = CROSSING_POSES[name][0] + rng.normal(0, 0.03, 3)
+                self.elbows[beat, side] = CROSSING_POSES[name][1]
 
     def pose(
         self, time_s: float, arms: np.ndarray | None = None, elbows: np.ndarray | None = None
@@ -244,6 +224,24 @@ def _arm_keys(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndar
     arms = np.array([[ARM_POSES[name][0] for name in pair] for pair in chosen])
     elbows = np.array([[ARM_POSES[name][1] for name in pair] for pair in chosen])
     return arms + rng.normal(0, 0.035, arms.shape), elbows
+
+
+def _turn_keys(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
+    """Angles on the beats: now and then a whole turn over two to four beats, then none."""
+    angles, angle, beat = np.zeros(count), 0.0, 1
+    while beat < count:
+        length = int(rng.integers(2, 5))  # three on average
+        if rng.random() < share / (3 - 2 * share):
+            way = rng.choice([-1.0, 1.0]) * 2 * np.pi
+            for step in range(length):
+                if beat < count:
+                    angles[beat] = angle + way * (step + 1) / length
+                    beat += 1
+            angle += way
+        else:
+            angles[beat] = angle
+            beat += 1
+    return angles
 
 
 def _between(keys: np.ndarray, beat: float) -> np.ndarray:

@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
     for index in range(arguments.dancers):
         clip = render_dancer(index, arguments.frames)
         score = score_mask(clip.parse, mask_of(clip, arguments.category), arguments.category)
-        sleeves = "long sleeves" if clip.garment_spec["long_sleeves"] else "short sleeves"
+        sleeves = "long sleeves" if clip.garment_spec["sleeves"] == "long" else "short sleeves"
         groups[sleeves].append(score)
         name = f"{index:3d} {sleeves[:5]} {clip.garment_spec['pattern']}"
         values: list[Any] = [getattr(score, column) for column in COLUMNS]

@@ -52,8 +52,8 @@ def test_a_dancer_shows_face_hair_cloth_and_hands_in_human_shares(index: int):
 
 def test_another_garment_changes_nothing_but_the_garment_and_its_sleeves():
     spec = _spec(2)
-    target = replace(draw_target_garment(spec), long_sleeves=True)
-    source = replace(spec.dancers[0].figure.garment, long_sleeves=False)
+    target = replace(draw_target_garment(spec), sleeves="long")
+    source = replace(spec.dancers[0].figure.garment, sleeves="short")
     worn, tried = render_clip(spec.wearing(source)), render_clip(spec.wearing(target))
     touched = (worn.garment_mask == 255) | (tried.garment_mask == 255)
     difference = np.abs(worn.frames.astype(int) - tried.frames.astype(int)).max(axis=-1)
@@ -97,7 +97,7 @@ def test_garments_come_in_every_pattern_and_both_sleeve_lengths():
     rng = np.random.default_rng(0)
     garments = [draw_garment(rng) for _ in range(120)]
     assert {garment.pattern for garment in garments} == set(PATTERNS)
-    assert {garment.long_sleeves for garment in garments} == {True, False}
+    assert {garment.sleeves for garment in garments} == {"short", "long"}
     assert {garment.neckline for garment in garments} == {"crew", "v", "scoop"}
 
 

@@ -29,7 +29,7 @@ PATTERNS = ("plain", "stripes_across", "stripes_down", "checks", "dots", "figure
 def spec(pattern: str, base: tuple[float, float, float] = RED) -> GarmentSpec:
     return GarmentSpec(
         pattern=pattern, base=base, accent=WHITE, third=BLUE, period_m=0.08, figure="star",
-        long_sleeves=False, neckline="crew", fit=0.4, length_m=0.62, trim=False,
+        sleeves="short", neckline="crew", fit=0.4, length_m=0.62, trim=False,
     )  # fmt: skip
 
 

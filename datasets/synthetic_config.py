@@ -1,0 +1,78 @@
+"""What is rendered: how many dancers, how large, how long, how hard."""
+
+from dataclasses import dataclass
+
+from datasets.synthetic_benchmark import draw_benchmark_clip, draw_benchmark_target
+from datasets.synthetic_cast import ClipSpec, draw_clip, draw_target_garment
+from datasets.synthetic_garments import GarmentSpec
+from datasets.synthetic_rejects import REJECTS
+
+DANCERS = ("demo", "benchmark")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """What to render. Heights and widths are pixels; ``workers`` 0 takes every core.
+
+    ``num_bad`` adds that many videos that curation has to refuse or to cut, so that its funnel has
+    something to show. ``dancers`` is demo (a few easy patterns and cuts) or benchmark, the harder
+    set of ``synthetic_benchmark.py``.
+    """
+
+    out: str = "raw/dancers"
+    num_train: int = 60
+    num_val: int = 4
+    num_bench: int = 8
+    num_bad: int = 6
+    duration_s: float = 2.5
+    fps: float = 12.0
+    height: int = 512
+    width: int = 384
+    seed: int = 0
+    workers: int = 0
+    dancers: str = "demo"
+    bench_duration_s: float | None = None  # of the clips to try garments on; None: as the others
+
+    def __post_init__(self) -> None:
+        for name in ("num_train", "num_val", "num_bench", "num_bad", "workers", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
+        if self.num_bad > len(REJECTS):
+            raise ValueError(f"num_bad is {self.num_bad}; at most {len(REJECTS)} kinds exist")
+        if self.dancers not in DANCERS:
+            raise ValueError(
+                f"dancers is {self.dancers!r}; one of {', '.join(DANCERS)} is accepted"
+            )
+        for name in ("duration_s", "bench_duration_s"):
+            value = getattr(self, name)
+            if value is not None and not 0.5 <= value <= 600:
+                raise ValueError(f"{name} is {value}; 0.5 to 600 is accepted")
+        if not 1 <= self.fps <= 60:
+            raise ValueError(f"fps is {self.fps}; 1 to 60 is accepted")
+        if min(self.height, self.width) < 64 or self.height % 2 or self.width % 2:
+            raise ValueError(
+                f"height x width is {self.height}x{self.width}; even numbers from 64 are accepted"
+            )
+
+    def num_frames(self, split: str) -> int:
+        """Frames of a clip of a split."""
+        longer = self.bench_duration_s if split == "bench" else None
+        return round((longer or self.duration_s) * self.fps)
+
+    def clip(self, split: str, index: int) -> ClipSpec:
+        """The spec of clip ``index`` of a split."""
+        draw = draw_benchmark_clip if self.dancers == "benchmark" else draw_clip
+        return draw(
+            self.seed,
+            split,
+            index,
+            height=self.height,
+            width=self.width,
+            num_frames=self.num_frames(split),
+            fps=self.fps,
+        )
+
+    def target(self, spec: ClipSpec) -> GarmentSpec:
+        """What the dancer of a clip is to try on."""
+        benchmark = self.dancers == "benchmark"
+        return draw_benchmark_target(spec) if benchmark else draw_target_garment(spec)
