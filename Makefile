@@ -57,6 +57,9 @@ curate-explain: setup ## Why a clip or a video was kept or let go: OUT=data/danc
 curate-verify: setup ## Check every shard, track and label: OUT=data/dance [ARGS=quick=true]
 	@$(RUN) -m curation.verify '$(or $(OUT),data/dance)' $(ARGS)
 
+curate-refilter: setup ## Other thresholds, asked of what is stored: OUT=data/dance ARGS="selection.quality.min_sharpness=30 [dry_run=true]"
+	@$(RUN) -m curation.refilter '$(or $(OUT),data/dance)' $(ARGS)
+
 curate-purge: setup ## Take a video out of a curated folder for good: OUT=data/dance SRC=video
 	@$(RUN) -m curation.purge '$(or $(OUT),data/dance)' '$(SRC)' $(ARGS)
 
@@ -136,5 +139,5 @@ clean: ## Remove caches and build files; data/, runs/ and .venv stay
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup demo curate curate-explain curate-verify curate-purge render setup-densepose setup-yolo weights caption latents plan pretrain \
+.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo weights caption latents plan pretrain \
         train-stage1 train-stage2 train-stage3 export tryon app eval check test check-slow bench profile format clean

@@ -220,7 +220,7 @@ def prepare_video(
                 status="rejected",
                 code=outcome.code,
                 evidence=outcome.evidence,
-                record=asdict(outcome.clip),
+                record=outcome.clip.as_record(),
                 folder=None,
             )
             return SourceResult(row=frames_row(job), clips=[row], was_decoded=True)
@@ -283,7 +283,7 @@ def _sample(
     if fitting.target is not None:
         files["target.png"] = place_garment(fitting.target, height, width)
     record = {
-        **asdict(clip),
+        **clip.as_record(),
         "backends": {role: asdict(info) for role, info in perception.infos().items()},
         "category": job.category,
         "bench_id": fitting.bench_id,

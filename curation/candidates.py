@@ -1,6 +1,6 @@
 """From a source's stored signals to the stretches worth a second decoding: no video is opened."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from curation.canonical import (
     count_clip_frames,
 )
 from curation.clip import Clip, Reject
+from curation.scenes import SeenScene, look_at_scenes, scenes_key
 from curation.signals import Signals
 from curation.stages.people import (
     CODES,
@@ -22,7 +23,6 @@ from curation.stages.people import (
     TWO_PEOPLE,
     PeopleConfig,
     PeopleVerdicts,
-    judge_samples,
     passing_runs,
 )
 from curation.stages.quality import (
@@ -31,11 +31,11 @@ from curation.stages.quality import (
     frozen_runs,
     lit_region,
     measure_span,
-    refuse_span,
+    refuse_measured,
     split_long,
     without,
 )
-from curation.stages.shots import Scene, ShotsConfig, find_scenes
+from curation.stages.shots import ShotsConfig
 
 Span = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -66,7 +66,11 @@ class Candidate:
 
 
 def find_candidates(
-    base: Clip, signals: Signals, selection: SelectionConfig, canonical: CanonicalConfig
+    base: Clip,
+    signals: Signals,
+    selection: SelectionConfig,
+    canonical: CanonicalConfig,
+    seen: Sequence[SeenScene] | None = None,
 ) -> list[Candidate | Reject]:
     """What to do with each scene of a source, in order of time.
 
@@ -75,48 +79,57 @@ def find_candidates(
         signals: of the whole source, with samples of people.
         selection: thresholds.
         canonical: size and rate of the clips to be made.
+        seen: what ``look_at`` found by the same settings; None: it is looked for now.
     """
-    assert signals.samples is not None, "the first pass ran the detector"
     base = replace(
         base,
         source_height=signals.height,
         source_width=signals.width,
         rotation=signals.orientation.degrees,
     )
-    scenes = find_scenes(signals, selection.shots)
+    frozen = frozen_runs(signals, selection.quality)
     outcomes: list[Candidate | Reject] = []
-    for scene in scenes:
-        outcomes += _judge_scene(base, scene, signals, selection, canonical)
+    for scene in look_at(signals, selection) if seen is None else seen:
+        outcomes += _judge_scene(base, scene, signals, frozen, selection, canonical)
     return outcomes
+
+
+def look_at(signals: Signals, selection: SelectionConfig) -> list[SeenScene]:
+    """The source's scenes and who is seen in them."""
+    trim_frames = selection.quality.trim_frames
+    return look_at_scenes(signals, selection.shots, selection.people, trim_frames)
+
+
+def key_of_scenes(signals_name: str, selection: SelectionConfig) -> str:
+    """Name of everything that decides what ``look_at`` finds in a file of signals."""
+    trim_frames = selection.quality.trim_frames
+    return scenes_key(signals_name, selection.shots, selection.people, trim_frames)
 
 
 def _judge_scene(
     base: Clip,
-    scene: Scene,
+    seen: SeenScene,
     signals: Signals,
+    frozen: list[Span],
     selection: SelectionConfig,
     canonical: CanonicalConfig,
 ) -> list[Candidate | Reject]:
-    assert signals.samples is not None
     quality = selection.quality
-    span = _trim(scene, signals, quality.trim_frames)
-    people = judge_samples(
-        signals.samples, selection.people, span=span, aspect=signals.width / signals.height
-    )
-    num_people = int(people.counts.max()) if len(people.counts) else None
+    span, people = seen.span, seen.people
     clip = replace(
         base,
-        scene_start_s=scene.start_s,
-        scene_end_s=scene.end_s,
+        scene_start_s=seen.scene.start_s,
+        scene_end_s=seen.scene.end_s,
         start_s=span[0],
         end_s=span[1],
         source_fps=round(frame_rate(signals, span), 4) or None,
-        num_people=num_people,
+        num_people=seen.num_people,
     )
-    refused = refuse_span(signals, span, quality)
+    measured = measure_span(signals, span)
+    refused = refuse_measured(measured, signals, span, quality)
     if refused is not None and refused[0] in WHOLE_SCENE_CODES:
         return [Reject(clip=clip, code=refused[0], evidence=refused[1])]
-    pieces = without(span, frozen_runs(signals, quality))
+    pieces = without(span, frozen)
     if not pieces or pieces[0][1] - pieces[0][0] < quality.min_duration_s:
         longest_s = pieces[0][1] - pieces[0][0] if pieces else 0.0
         evidence = {"longest_moving_s": longest_s, "min_duration_s": quality.min_duration_s}
@@ -130,17 +143,18 @@ def _judge_scene(
     stretches.sort(key=lambda stretch: stretch[0] - stretch[1])
     long_enough = [s for s in stretches if s[1] - s[0] >= quality.min_duration_s]
     if not long_enough:
-        return [_refuse_people(clip, people, stretches, quality)]
+        return [_refuse_people(clip, seen, stretches, quality)]
     chosen = long_enough[:1] if selection.stretches == "longest" else sorted(long_enough)
     parts = [part for stretch in chosen for part in split_long(stretch, quality)]
     return [_judge_part(clip, part, signals, people, selection, canonical) for part in parts]
 
 
 def _refuse_people(
-    clip: Clip, people: PeopleVerdicts, stretches: list[Span], quality: QualityConfig
+    clip: Clip, scene: SeenScene, stretches: list[Span], quality: QualityConfig
 ) -> Reject:
+    people = scene.people
     evidence: dict[str, Any] = {
-        **people.evidence(),
+        **scene.evidence,
         "longest_stretch_s": stretches[0][1] - stretches[0][0] if stretches else 0.0,
         "min_duration_s": quality.min_duration_s,
     }
@@ -163,7 +177,7 @@ def _judge_part(
     part = _snap(signals, part)
     measured = measure_span(signals, part)
     clip = replace(clip, start_s=part[0], end_s=part[1], num_people=1).with_scores(**measured)
-    refused = refuse_span(signals, part, selection.quality)
+    refused = refuse_measured(measured, signals, part, selection.quality)
     if refused is not None:
         return Reject(clip=clip, code=refused[0], evidence=refused[1])
     person = _reach_of_person(signals, part, people)
@@ -189,15 +203,6 @@ def _judge_part(
         num_frames=count_clip_frames(*part, fps),
     ).with_scores(coverage=framing.coverage, letterbox=1.0 - (bottom - top) * (right - left))
     return Candidate(clip=clip, framing=framing)
-
-
-def _trim(scene: Scene, signals: Signals, frames: int) -> Span:
-    """The scene without the frames next to a cut, which encoders and detectors blur into it."""
-    first = scene.first + frames if scene.first > 0 else scene.first
-    last = scene.last - frames if scene.last < signals.num_frames else scene.last
-    first = min(first, scene.last)
-    times = np.append(signals.times_s, signals.end_s)
-    return float(times[first]), float(times[max(last, first)])
 
 
 def _snap(signals: Signals, span: Span) -> Span:

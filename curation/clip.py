@@ -45,6 +45,13 @@ class Clip:
         start_ms, end_ms = round(self.start_s * 1000), round(self.end_s * 1000)
         return f"{self.source_sha256[:16]}_{start_ms:08d}_{end_ms:08d}"
 
+    def as_record(self) -> dict[str, Any]:
+        """Every field as plain values, for the ledger (``asdict`` copies deeply and slowly)."""
+        record = dict(vars(self))
+        for name in ("scores", "shares", "verdicts"):
+            record[name] = dict(record[name])
+        return record
+
     def with_scores(self, **scores: float) -> "Clip":
         """A copy with further measured values."""
         return replace(self, scores={**self.scores, **scores})

@@ -1,8 +1,8 @@
-"""Which clips are worth comparing: those that share a row of a frame's hash, plain or mirrored.
+"""Which clips are worth comparing: those that share rows of frames' hashes, plain or mirrored.
 
 Comparing all pairs of 10,000 clips would take 50 million comparisons. A copy at the distance that
 still counts as one (0.025) has about a quarter of its hash rows intact, so it shares dozens of
-them with its original; two other clips share none, or those of an empty ground.
+them with its original; two other clips share none, one by chance, or those of an empty ground.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,13 @@ MAX_BUCKET = 48
 CHAIN = 6
 """In a bucket of more than MAX_BUCKET clips each is compared with that many of its neighbours: a
 thousand copies of one clip still hang together, and a studio wall does not cost a million pairs."""
+MANY = 32
+"""Of clips that both have so many different rows, a copy shares at least two (but for one pair in
+a thousand at that distance), and 10,000 clips share one by chance in 100,000 pairs."""
 
 
 def pairs_to_compare(hashes: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j), i < j, of clips that share a row; each once, in a fixed order.
+    """Pairs (i, j), i < j, of clips that share rows; each once, in a fixed order.
 
     Args:
         hashes: of each clip, (n, 256) int8 of -1, 0, 1 (``duplicates.sample_hashes``).
@@ -41,7 +44,10 @@ def pairs_to_compare(hashes: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
         found.append((clips[firsts] << CLIP_BITS) | clips[firsts + step])
     if not found:
         return
-    for code in np.unique(np.concatenate(found)).tolist():
+    codes, shared = np.unique(np.concatenate(found), return_counts=True)
+    has_many = np.bincount(clips, minlength=len(hashes)) >= MANY
+    by_chance = (shared == 1) & has_many[codes >> CLIP_BITS] & has_many[codes & CLIP_MASK]
+    for code in codes[~by_chance].tolist():
         yield code >> CLIP_BITS, code & CLIP_MASK
 
 
@@ -66,6 +72,9 @@ def _rows_of(hashes: np.ndarray, owners: np.ndarray) -> np.ndarray:
         for plane in (signs > 0, signs < 0)
     )
     says_enough = _POPCOUNT[brighter | darker] >= MIN_SAID
+    # what stands still says the same again and again
+    is_same = (brighter[ROWS:] == brighter[:-ROWS]) & (darker[ROWS:] == darker[:-ROWS])
+    says_enough[ROWS:] &= ~(is_same & (owners[ROWS:] == owners[:-ROWS]))
     places = np.tile(np.arange(ROWS, dtype=np.uint64), len(hashes))[says_enough]
     brighter, darker = brighter[says_enough], darker[says_enough]
     plain = brighter << np.uint64(16) | darker

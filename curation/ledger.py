@@ -6,7 +6,7 @@ these rows and of the content-addressed clip folders they name.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,16 +134,7 @@ class Ledger:
                     source.fingerprint, source.code, _json(source.evidence), _json(source.facts),
                 ),
             )  # fmt: skip
-            self._database.executemany(
-                "INSERT INTO clips VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        clip.clip_id, clip.source_sha256, clip.status, clip.code,
-                        _json(clip.evidence), _json(clip.record), clip.folder,
-                    )
-                    for clip in clips
-                ],
-            )  # fmt: skip
+            self._insert(clips)
             self._database.executemany(
                 "INSERT OR REPLACE INTO made VALUES (?, ?, ?)",
                 [
@@ -152,6 +143,39 @@ class Ledger:
                     if clip.record.get("request")
                 ],
             )
+
+    def _insert(self, clips: Iterable[ClipRow]) -> None:
+        self._database.executemany(
+            "INSERT INTO clips VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    clip.clip_id, clip.source_sha256, clip.status, clip.code,
+                    _json(clip.evidence), _json(clip.record), clip.folder,
+                )
+                for clip in clips
+            ),
+        )  # fmt: skip
+
+    def judge_again(self, judged: Iterable[tuple[SourceRow, list[ClipRow] | None]]) -> None:
+        """New verdicts on sources that are known, all at once or not at all.
+
+        Args:
+            judged: a source with its clips; None: they stay as they are.
+        """
+        judged = list(judged)
+        with self._database:
+            self._database.executemany(
+                "UPDATE sources SET fingerprint=?, code=?, evidence=?, facts=? WHERE sha256=?",
+                [
+                    (s.fingerprint, s.code, _json(s.evidence), _json(s.facts), s.sha256)
+                    for s, _ in judged
+                ],
+            )
+            changed = [(source, clips) for source, clips in judged if clips is not None]
+            self._database.executemany(
+                "DELETE FROM clips WHERE source_sha256=?", [(s.sha256,) for s, _ in changed]
+            )
+            self._insert(clip for _, clips in changed for clip in clips)
 
     def absorb(self, path: Path, *, is_newer: bool) -> None:
         """Take over every row of another ledger, at once or not at all.
@@ -231,17 +255,52 @@ class Ledger:
 
     def clips(self) -> list[ClipRow]:
         """All candidate clips, in order of clip_id."""
+        return list(self._clips("ORDER BY clip_id"))
+
+    def clips_by_source(self, first: str, last: str) -> dict[str, list[ClipRow]]:
+        """Candidate clips of the sources from ``first`` to ``last``, by sha256."""
+        where = "WHERE source_sha256 BETWEEN ? AND ? ORDER BY clip_id"
+        found: dict[str, list[ClipRow]] = {}
+        for clip in self._clips(where, (first, last)):
+            found.setdefault(clip.source_sha256, []).append(clip)
+        return found
+
+    def _clips(self, chosen: str, values: tuple[Any, ...] = ()) -> Iterator[ClipRow]:
         rows = self._database.execute(
             "SELECT clip_id, source_sha256, status, code, evidence, record, folder "
-            "FROM clips ORDER BY clip_id"
+            f"FROM clips {chosen}",
+            values,
         )
-        return [
-            ClipRow(
+        for row in rows:
+            yield ClipRow(
                 clip_id=row[0], source_sha256=row[1], status=row[2], code=row[3],
                 evidence=json.loads(row[4]), record=json.loads(row[5]), folder=row[6],
+            )  # fmt: skip
+
+    def num_clips(self) -> int:
+        """How many candidate clips are known."""
+        return self._count("clips")
+
+    def num_sources(self) -> int:
+        """How many sources are known."""
+        return self._count("sources")
+
+    def _count(self, table: str) -> int:
+        row = self._one(f"SELECT COUNT(*) FROM {table}")
+        assert row is not None
+        return int(row[0])
+
+    def models(self) -> dict[str, Any] | None:
+        """Role -> model, of the last run; None: nobody said."""
+        row = self._one("SELECT value FROM meta WHERE key='models'")
+        return None if row is None else json.loads(row[0])
+
+    def remember_models(self, infos: dict[str, Any]) -> None:
+        """Which models look at the people of this folder."""
+        with self._database:
+            self._database.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('models', ?)", (_json(infos),)
             )
-            for row in rows
-        ]  # fmt: skip
 
     def groups(self) -> dict[str, str]:
         """Own group -> the group that it was first found in."""

@@ -11,16 +11,20 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from curation.candidates import Candidate
+from curation.canonical import Framing
 from curation.clip import Clip, Reject, Stage, Tracks
 from curation.ledger import ClipRow
 from curation.members import encode_tracks, read_rgb, read_tracks
+from curation.signals import Signals
+from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.stages.people import FollowPerson
 from curation.storage import store_folder
 from curation.stored_people import Recorder, Remembered, pack_people, read_chosen, read_take
@@ -31,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 DEPENDS = {"agnostic": ("densepose", "parsing"), "garments": ("parsing",)}
 """Stage -> stages whose tracks it reads; all read the canonical clip and its people."""
+NO_TRACKS = Tracks(frames=np.empty((0, 0, 0, 3), np.uint8))
+NO_FRAMING = Framing(top=0, left=0, crop_height=0, crop_width=0, height=0, width=0, coverage=0.0)
 CLIP_FIELDS = {field.name for field in fields(Clip)}
 
 
@@ -50,6 +56,22 @@ class ClipMaker:
     stages: Sequence[Stage]  # in order, without ``follow``
     infos: Mapping[str, Any]  # role -> model
     category: str
+
+    @cached_property
+    def _follows(self) -> str:
+        """Of all that decides who is followed, but the shortest stretch that is worth it."""
+        making = self.follow.making()
+        return fingerprint({k: v for k, v in making.items() if k != "min_duration_s"})
+
+    @property
+    def followed(self) -> str:
+        """What decides who is followed, and the shortest stretch in seconds."""
+        return f"{self._follows}-{self.follow.min_duration_s}"
+
+    @cached_property
+    def makings(self) -> dict[str, str]:
+        """Stage -> what decides its tracks today."""
+        return {stage.name: fingerprint(stage.making()) for stage in self.stages}
 
     def request(self, candidate: Candidate, companions: str | None) -> str:
         """Name of what is asked of the raw video: which pixels, and who looks for people in them.
@@ -102,7 +124,7 @@ class ClipMaker:
         return {
             "request": request,
             "people": people,
-            "followed": fingerprint(self.follow.making()),
+            "followed": self.followed,
             "made": {},
             "seconds": watch.seconds,
         }
@@ -130,7 +152,7 @@ class ClipMaker:
         }
         names = [stage.name for stage in self.stages]
         made = known.record["made"]
-        stale = {s.name for s in self.stages if made.get(s.name) != fingerprint(s.making())}
+        stale = {s.name for s in self.stages if made.get(s.name) != self.makings[s.name]}
         for name in names:
             if stale & set(DEPENDS.get(name, ())):
                 stale.add(name)
@@ -144,11 +166,22 @@ class ClipMaker:
         """Today's thresholds, asked of what is stored: no video is opened and no model runs."""
         if not self._has_people(known):
             return ToMake(reason="who was seen in it is not stored")
-        outcome = self._follow_again(known, candidate)
+        return self._ask(known, candidate, self._follow_again(known, candidate))
+
+    def judge_record(self, known: ClipRow) -> ClipRow | ToMake:
+        """``judge`` where the stretch and the rules on people are those that it was made with."""
+        clip = clip_of(known.record)
+        return self._ask(known, Candidate(clip=clip, framing=NO_FRAMING), (clip, NO_TRACKS))
+
+    def _ask(
+        self, known: ClipRow, candidate: Candidate, outcome: "tuple[Clip, Tracks] | Reject"
+    ) -> ClipRow | ToMake:
         if isinstance(outcome, Reject):
-            # what was made of it stays in the record, in case a threshold is turned back
-            clip = before(known, candidate) if known.record["made"] else outcome.clip
-            return _row(clip, outcome, known.record, known.folder)
+            if known.record["made"]:
+                # what was made of it stays in the record, in case a threshold is turned back
+                return _row(before(known, candidate), outcome, known.record, known.folder)
+            record = {**known.record, "followed": self.followed}  # the verdict is today's
+            return _row(outcome.clip, outcome, record, known.folder)
         if not known.record["made"] or not self._is_same_stretch(known, outcome):
             return ToMake(reason="it is cut to other frames")
         clip = outcome[0]
@@ -156,14 +189,14 @@ class ClipMaker:
             made = known.record["made"].get(stage.name)
             if made is None:
                 return ToMake(reason=f"{stage.name} was never made")
-            if made != fingerprint(stage.making()):
+            if made != self.makings[stage.name]:
                 return ToMake(reason=f"{stage.name} is made otherwise now")
             refused = stage.judge(clip)
             if refused is not None:
                 return _row(clip, refused, known.record, known.folder)
         if self._folder_of(known) is None:
             return ToMake(reason="its tracks are not stored")
-        record = {**known.record, **asdict(clip)}
+        record = {**known.record, **clip.as_record(), "followed": self.followed}
         return replace(
             known, status="kept", code=None, evidence={}, clip_id=clip.clip_id, record=record
         )
@@ -188,7 +221,7 @@ class ClipMaker:
                 return _row(clip, refused, {**kept, "made": made})
             with watch.measure(stage.name):
                 outcome = stage.process(clip, tracks)
-            made[stage.name] = fingerprint(stage.making())
+            made[stage.name] = self.makings[stage.name]
             if isinstance(outcome, Reject):
                 return _row(outcome.clip, outcome, {**kept, "made": made})
             clip, tracks = outcome
@@ -198,7 +231,7 @@ class ClipMaker:
             folder = store_folder(self.out / "clips", files)
         record = {
             **kept,
-            **asdict(clip),
+            **clip.as_record(),
             "made": made,
             "backends": dict(self.infos),
             "category": self.category,
@@ -224,9 +257,9 @@ class ClipMaker:
 
     def _follow_again(self, known: ClipRow, candidate: Candidate) -> "tuple[Clip, Tracks] | Reject":
         now = candidate.clip
-        if known.record.get("followed") == fingerprint(self.follow.making()):
+        if self.is_followed_alike(known):
             if known.record["made"]:
-                return before(known, candidate), Tracks(frames=np.empty((0, 0, 0, 3), np.uint8))
+                return before(known, candidate), NO_TRACKS
             return Reject(
                 clip=before(known, candidate), code=str(known.code), evidence=known.evidence
             )
@@ -239,6 +272,16 @@ class ClipMaker:
         if isinstance(outcome, Reject) or not self._is_same_stretch(known, outcome):
             return outcome
         return before(known, candidate), outcome[1]
+
+    def is_followed_alike(self, known: ClipRow) -> bool:
+        """Whether today's rules on people give the very frames, or the very verdict, of before."""
+        name, _, asked_s = str(known.record.get("followed")).rpartition("-")
+        if name != self._follows:
+            return False
+        shortest_s = self.follow.min_duration_s
+        if known.record["made"]:
+            return known.record["num_frames"] >= shortest_s * known.record["fps"] - 0.5
+        return float(asked_s) == shortest_s
 
     def _is_same_stretch(self, known: ClipRow, outcome: "tuple[Clip, Tracks]") -> bool:
         clip, record = outcome[0], known.record
@@ -276,6 +319,15 @@ def clip_of(record: Mapping[str, Any]) -> Clip:
     return Clip(**values)
 
 
+def with_hashes(row: ClipRow, signals: Signals, hash_fps: float) -> ClipRow:
+    """A kept clip's row with the hashes by which copies are found."""
+    if row.status != "kept":
+        return row
+    span = (float(row.record["start_s"]), float(row.record["end_s"]))
+    hashes = pack_hashes(sample_hashes(signals.times_s, signals.thumbs, span, hash_fps))
+    return replace(row, record={**row.record, "hashes": hashes})
+
+
 def fingerprint(*parts: Any) -> str:
     """sha256 of settings and names: another one means that work has to be done again."""
     return hashlib.sha256(json.dumps([VERSION, *parts], sort_keys=True).encode()).hexdigest()
@@ -291,7 +343,7 @@ def _row(
         status="rejected",
         code=reject.code,
         evidence=reject.evidence,
-        record={**record, **asdict(clip)},
+        record={**record, **clip.as_record()},
         folder=folder,
     )
 

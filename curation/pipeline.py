@@ -16,22 +16,22 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
-from curation.candidates import Candidate, find_candidates
+from curation.candidates import Candidate, find_candidates, key_of_scenes, look_at
 from curation.canonical import read_clip
 from curation.clip import Clip, Reject
 from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
-from curation.making import ClipMaker, fingerprint
+from curation.making import ClipMaker, fingerprint, with_hashes
 from curation.members import place_garment
 from curation.perception.protocols import Perception, Person
 from curation.perception.select import choose_perception
+from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import Signals, pack_signals, read_signals
 from curation.sources import Source
 from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import MapSurface
-from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson, collect_samples
@@ -91,8 +91,12 @@ def build_measurer(
 
 def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
     """Of all settings and models that decide what becomes of a source."""
-    infos = {role: asdict(info) for role, info in perception.infos().items()}
-    return fingerprint(config.deciding(), infos)
+    return fingerprint(config.deciding(), infos_of(perception))
+
+
+def infos_of(perception: Perception) -> dict[str, Any]:
+    """Role -> name, version, weights of the model that plays it."""
+    return {role: asdict(info) for role, info in perception.infos().items()}
 
 
 def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
@@ -110,7 +114,7 @@ def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
             MaskGarment(config=config.agnostic),
             CutGarment(config=config.garments),
         ),
-        infos={role: asdict(info) for role, info in perception.infos().items()},
+        infos=infos_of(perception),
         category=config.agnostic.category,
     )
 
@@ -122,7 +126,7 @@ class Curator:
         self.config = config
         self.perception = perception
         self.out = Path(config.out)
-        self._infos = {role: asdict(info) for role, info in perception.infos().items()}
+        self._infos = infos_of(perception)
         self.maker = build_maker(config, perception)
         cv2.setNumThreads(1)
 
@@ -146,11 +150,13 @@ class Curator:
             start_s=0.0,
             end_s=signals.end_s,
         )
-        outcomes = find_candidates(base, signals, self.config.selection, self.config.canonical)
+        selection = self.config.selection
+        seen = look_at(signals, selection)
+        outcomes = find_candidates(base, signals, selection, self.config.canonical, seen)
         rows: list[ClipRow] = []
         for outcome in outcomes:
             if isinstance(outcome, Reject):
-                rows.append(_rejected_row(outcome))
+                rows.append(rejected_row(outcome))
                 continue
             row, is_new = self._make_clip(job, outcome, header, signals)
             was_decoded |= is_new
@@ -158,6 +164,7 @@ class Curator:
         facts = {
             "header": asdict(header),
             "signals": self._signals_path(source).name,
+            "seen": pack_scenes(seen, key_of_scenes(self._signals_path(source).name, selection)),
             "num_frames": signals.num_frames,
             "duration_s": signals.end_s,
             "seconds": signals.seconds,
@@ -238,7 +245,7 @@ class Curator:
         known = job.known.get(request)
         row = None if known is None else self.maker.again(known, candidate)
         if row is not None:
-            return self._with_hashes(row, signals), False
+            return with_hashes(row, signals, self.config.duplicates.hash_fps), False
         watch = Stopwatch()
         extra = partial(self._bench_files, job.source, candidate, signals) if is_bench else None
         try:
@@ -247,17 +254,8 @@ class Curator:
             row = self.maker.make(candidate, frames, request, watch, extra)
         except UnreadableVideoError as error:  # costs this clip; the source's others stay
             reject = Reject(clip=candidate.clip, code=error.code, evidence={"detail": error.detail})
-            return _rejected_row(reject), True
-        return self._with_hashes(row, signals), True
-
-    def _with_hashes(self, row: ClipRow, signals: Signals) -> ClipRow:
-        """The row with the hashes by which copies are found."""
-        if row.status != "kept":
-            return row
-        span = (float(row.record["start_s"]), float(row.record["end_s"]))
-        rate = self.config.duplicates.hash_fps
-        hashes = pack_hashes(sample_hashes(signals.times_s, signals.thumbs, span, rate))
-        return replace(row, record={**row.record, "hashes": hashes})
+            return rejected_row(reject), True
+        return with_hashes(row, signals, self.config.duplicates.hash_fps), True
 
     def _read(
         self, path: Path, candidate: Candidate, header: Header, signals: Signals
@@ -338,14 +336,15 @@ def source_row(
     )
 
 
-def _rejected_row(reject: Reject) -> ClipRow:
+def rejected_row(reject: Reject) -> ClipRow:
+    """The ledger's row of a clip of which nothing was made."""
     return ClipRow(
         clip_id=reject.clip.clip_id,
         source_sha256=reject.clip.source_sha256,
         status="rejected",
         code=reject.code,
         evidence=reject.evidence,
-        record=asdict(reject.clip),
+        record=reject.clip.as_record(),
         folder=None,
     )
 

@@ -11,7 +11,6 @@ from curation.catalogue import build_catalogue, groups_of, packed_clips
 from curation.ledger import Ledger
 from curation.manifest import manifest_rows, write_manifest
 from curation.rejected import write_rejected
-from curation.report import write_report
 from curation.settings import CurateConfig
 from curation.shards import pack_shards, plan_shards
 
@@ -52,6 +51,8 @@ def publish(
     outcome.num_kept = sum(row["status"] == "kept" for row in rows)
     outcome.reasons = Counter(row["reason"] for row in rows if row["status"] != "kept")
     if outcome.num_written or outcome.num_decoded or not (out / "report.html").is_file():
+        from curation.report import write_report  # brings a page's worth of imports
+
         write_report(out / "report.html", entries, sources, config)
 
 

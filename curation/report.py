@@ -56,6 +56,7 @@ MEANINGS = {
     "densepose_failed": "the body could not be mapped",
     "garment_too_small": "the garment is hardly seen",
     "mask_failed": "the mask is empty, leaks, or covers nearly everything",
+    "to_be_made": "it passes since thresholds were changed; the next curate makes its tracks",
     "near_duplicate": "another clip shows the same thing, better",
 }
 """Reject codes in a reader's words."""

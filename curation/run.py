@@ -34,6 +34,7 @@ from curation.pipeline import (
     build_worker,
     chosen_perception,
     fingerprint_of_run,
+    infos_of,
     source_row,
 )
 from curation.publish import Outcome, print_outcome, publish
@@ -77,7 +78,9 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
             begin_part(ledger, out)
         found = find_sources(Path(config.src), ledger.hash_of, is_wanted, config.sources)
         sources = _not_purged(found, ledger)
-        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, look(config)))
+        perception = look(config)
+        ledger.remember_models(infos_of(perception))
+        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
         build = functools.partial(build_worker, config, look)
         build_first = functools.partial(build_measurer, config, look)
         outcome = work_off(jobs, build, source_row, config, ledger, build_first)
@@ -100,7 +103,7 @@ def curate_pairs(config: CurateConfig, look: Look = chosen_perception) -> Outcom
         raise ConfigError(
             f"shard is {config.shard!r}; sources.layout={config.sources.layout} has none"
         )
-    infos = {role: asdict(info) for role, info in look(config).infos().items()}
+    infos = infos_of(look(config))
     deciding = functools.partial(
         fingerprint, infos, config.stage_settings(), asdict(config.canonical)
     )

@@ -3,7 +3,9 @@
 python -m inference.app [configs/app.yaml] [key=value ...]
 """
 
+import contextlib
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -50,7 +52,10 @@ def main(argv: list[str]) -> int | None:
         shown = "localhost" if is_loopback(config.host) else config.host
         sys.stdout.write(f"The fitting room is open: http://{shown}:{config.port}  (Ctrl-C ends)\n")
         sys.stdout.flush()
-        serve(room, config)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service's stop ends it alike
+        with contextlib.suppress(KeyboardInterrupt):  # the way in which it is meant to end
+            serve(room, config)
+        sys.stdout.write("\nThe fitting room is closed; what was sent and made is deleted.\n")
     finally:
         store.close()
     return None

@@ -21,7 +21,7 @@ from curation.perception.protocols import ClipParser, HumanParser, Perception, P
 from datasets.densepose import render_densepose
 from datasets.masks import MaskSettings, protect
 from datasets.parts import CATEGORIES
-from inference.appearance import appearance_of, similarity
+from inference.appearance import appearance_of, bands_of, least_similarity, similarity
 from inference.conditions import (
     CHUNK,
     ConditionFrame,
@@ -34,9 +34,10 @@ from inference.conditions import (
     store_chunk,
 )
 from inference.errors import NoPerson
+from inference.following import box_overlap
 from inference.framing import Framing, frame_person
 from inference.looked_frames import Looked, chunk_mask, draw_masks, look
-from inference.people import Cast, FoundPerson, box_overlap, find_people
+from inference.people import Cast, FoundPerson, find_people
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video_files import SourceVideo
 from inference.work_folder import WorkFolder, write_atomically
@@ -47,7 +48,9 @@ _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
 _SAME_PLACE = 0.2  # least overlap with where the person is expected, where several are
 _SAME_LOOKS = 0.7  # and least similarity with what they look like; see ``appearance.py``
-_FORMAT = 2  # of what lies in a work folder
+_MERGED = 1.6  # a box so many times as large as expected holds somebody else as well
+_NOWHERE = np.zeros(4)  # a box that nothing is inside of
+_FORMAT = 3  # of what lies in a work folder
 
 _logger = logging.getLogger(__name__)
 
@@ -132,6 +135,7 @@ def study(
     scale = max(1, round(_WORK_HEIGHT / height))
     framing = frame_person(person.boxes, source.height, source.width, height * scale, width * scale)
     tracker.start(CONDITIONS, cast.num_frames)
+    usual = _usual_area(person, framing)
     wanted = iter([*evenly(person.times.tolist(), _LESSONS), None])
     next_time = next(wanted)
     frames: list[np.ndarray] = []
@@ -149,7 +153,7 @@ def study(
         indices.append(index)
         times.append(float(frame.time))
         expected = _expected(person, times[-1], framing)
-        people.append(_pick(cut, found, person, cast, expected))
+        people.append(_pick(cut, found, person, cast, expected, usual))
         next_time = next(wanted)
         tracker.tell(0)
     if not any(seen is not None for seen in people):
@@ -257,6 +261,7 @@ def _looked_chunks(
 ) -> Iterator[Looked]:
     """Perception of chunk after chunk, from number ``first`` on."""
     framing, person, cast = studied.framing, studied.person, studied.cast
+    usual = _usual_area(person, framing)
     frames = itertools.islice(studied.source.frames(), first * CHUNK, cast.num_frames)
     cuts = ((float(frame.time), framing.take(frame.image)) for frame in frames)
     done = first * CHUNK
@@ -267,9 +272,9 @@ def _looked_chunks(
         boxes: list[np.ndarray | None] = []
         for (time, image), found in zip(batch, perception.detector.detect(images), strict=True):
             expected = _expected(person, time, framing)
-            picked = _pick(image, found, person, cast, expected)
+            picked = _pick(image, found, person, cast, expected, usual)
             people.append(picked)
-            boxes.append(None if len(cast.people) == 1 else expected)
+            boxes.append(_paintable(found, picked, expected, cast, usual))
             others.append(_others(image, found, picked, person, cast))
         yield look(images, people, others, perception, studied.parser, framing, boxes)
         done += len(batch)
@@ -292,6 +297,7 @@ def _pick(
     followed: FoundPerson,
     cast: Cast,
     expected: np.ndarray | None,
+    usual_area: float,
 ) -> Person | None:
     """Which of the people in a frame is the one that the first pass followed."""
     is_alone = len(cast.people) == 1
@@ -303,14 +309,60 @@ def _pick(
     most = 0.0
     for person in found:
         near = box_overlap(person.box, expected)
-        alike = similarity(followed.appearance, appearance_of(image, person))
-        if not is_alone and (near < _SAME_PLACE or not _looks_like(image, person, followed, cast)):
+        alike = _band_similarity(image, person, followed)
+        if not is_alone and (
+            near < _SAME_PLACE
+            or _is_merged(person, expected, usual_area)
+            or not _looks_like(image, person, followed, cast)
+        ):
             continue
         has_body = person.landmarks is not None or float(person.keypoints[:, 2].max()) > 0
-        likeness = 1e-6 + near + (0.5 if alike is None else alike) + (0.3 if has_body else 0.0)
+        likeness = 1e-6 + near + 2 * (0.5 if alike is None else alike) + 0.3 * has_body
         if likeness > most:
             best, most = person, likeness
     return best
+
+
+def _band_similarity(image: np.ndarray, person: Person, followed: FoundPerson) -> float | None:
+    """Of head, upper and lower clothes, the least: who hides the followed wears another head."""
+    if followed.bands is None:
+        return None
+    return least_similarity(followed.bands, bands_of(image, person))
+
+
+def _is_merged(person: Person, expected: np.ndarray, usual_area: float) -> bool:
+    """Whether a detector took two people who stand before each other for one."""
+    return float(_areas(person.box)) > _MERGED * max(float(_areas(expected)), usual_area)
+
+
+def _usual_area(person: FoundPerson, framing: Framing) -> float:
+    """The median of a person's boxes, in px of the cut frame."""
+    scale = framing.out_width / framing.width * framing.out_height / framing.height
+    return scale * float(np.median(_areas(person.boxes)))
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray(np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1))
+
+
+def _paintable(
+    found: Sequence[Person],
+    picked: Person | None,
+    expected: np.ndarray | None,
+    cast: Cast,
+    usual_area: float,
+) -> np.ndarray | None:
+    """The box outside of which nothing is painted; None: anywhere, since nobody else is there.
+
+    Where others hide the followed, not even a gap is painted through: it would hit the others.
+    """
+    if len(cast.people) == 1:
+        return None
+    if picked is None and expected is not None:
+        near = (one for one in found if box_overlap(one.box, expected) >= _SAME_PLACE)
+        if any(_is_merged(one, expected, usual_area) for one in near):
+            return _NOWHERE
+    return expected
 
 
 def _looks_like(image: np.ndarray, person: Person, followed: FoundPerson, cast: Cast) -> bool:

@@ -83,7 +83,7 @@ def definitions(metrics: dict[str, Any]) -> str:
         for metric in metrics["metrics"]
         if metric.get("definition")
     )
-    return f"<details><summary>What the columns mean</summary><dl>{inner}</dl></details>"
+    return f"<details><summary>What the metrics mean</summary><dl>{inner}</dl></details>"
 
 
 def published_table(metrics: dict[str, Any]) -> str:

@@ -4,13 +4,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
 from datasets.densepose import paste_iuv
 from datasets.masks import RULES, MaskSettings, inpainting_mask
-from datasets.sample import compose_agnostic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +92,10 @@ def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Returns:
         (t, height, width, 3) uint8; gray is 128.
     """
+    import torch  # here: commands that only judge do without
+
+    from datasets.sample import compose_agnostic
+
     composed = []
     for frame, painted in zip(frames, mask, strict=True):  # a frame at a time keeps memory small
         video = torch.from_numpy(np.moveaxis(frame, -1, 0)[None].astype(np.float32) / 127.5 - 1)

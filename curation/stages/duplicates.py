@@ -14,6 +14,8 @@ from curation.copies import pairs_to_compare
 from curation.signals import gradients_of
 
 HASH_BITS = 256
+HASH_CHARACTERS = 2 * HASH_BITS // 4
+"""Of one hash in a record: two bits a place, four a character."""
 ONE_SIDED = 0.25
 
 

@@ -1,13 +1,15 @@
 """Try-on of whole videos: memory and resume of a long one; speed against the plain reading.
 
     python -m tests.bench.tryon memory --checkpoint C [--seconds 10 60] [--steps 2] [--out FOLDER]
+    python -m tests.bench.tryon kills --checkpoint C [--seconds 60] [--kills 8] [--seed 0]
     python -m tests.bench.tryon speed --checkpoint C [--seconds 10] [--plain-steps 100] [--steps 20]
 
 ``memory`` renders dancers with sound, dresses them by ``python -m inference.tryon`` and looks at
-each process's peak; then kills the long one at several points, and compares the bytes. ``speed``
-paints the latents of one video: plain (100 ancestral steps, everything anew in every call, windows
-one by one), ours at equal steps of the same solver, and our defaults. What is compared, and how to
-read it: docs/performance.md.
+each process's peak, and at length, rate and sound of what comes out. ``kills`` kills such a job at
+random moments, goes on each time, and compares the bytes with an unbroken one. ``speed`` paints the
+latents of one video: plain (100 ancestral steps, everything anew in every call, windows one by
+one), ours at equal steps of the same solver, and our defaults. What is compared, and how to read
+it: docs/performance.md.
 """
 
 import argparse
@@ -15,12 +17,11 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ import numpy as np
 
 from datasets.synthetic_cast import draw_clip, draw_target_garment
 from datasets.synthetic_clips import render_frames, render_garment
+from inference.long_video import LongVideoConfig
+from tests.bench.tryon_kills import Steps, draw_moments, kill_at
 
 FPS = 12
 
@@ -39,17 +42,18 @@ def main(argv: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("part", choices=("memory", "speed"))
+    parser.add_argument("part", choices=("memory", "kills", "speed"))
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--seconds", type=float, nargs="+", help="of video")
-    parser.add_argument("--steps", type=int, help="of ours; memory: 2, speed: 20")
+    parser.add_argument("--steps", type=int, help="of ours; speed: 20, others: 2")
+    parser.add_argument("--kills", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--plain-steps", type=int, default=100)
     parser.add_argument("--size", type=int, nargs=2, default=(256, 192), help="height width")
     parser.add_argument("--out", type=Path, default=Path("runs/bench/tryon"))
     given = parser.parse_args(argv)
     given.out.mkdir(parents=True, exist_ok=True)
-    run = run_memory if given.part == "memory" else run_speed
-    found = run(given)
+    found = {"memory": run_memory, "kills": run_kills, "speed": run_speed}[given.part](given)
     path = given.out / f"{given.part}.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))
@@ -60,7 +64,7 @@ def main(argv: list[str]) -> int:
 
 
 def run_memory(given: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of a short and a long video; the long one, killed, against the unbroken one."""
+    """Peak memory of a short and a long video, and what became of length, rate and sound."""
     lengths = sorted(given.seconds or (10.0, 60.0))
     garment = given.out / "garment.png"
     write_garment(garment, tuple(given.size))
@@ -79,22 +83,44 @@ def run_memory(given: argparse.Namespace) -> dict[str, Any]:
             **compare(video, result),
         })  # fmt: skip
         print(rows[-1], flush=True)
-    video = given.out / f"dancer-{lengths[-1]:g}s.mp4"
-    whole, broken = given.out / f"result-{lengths[-1]:g}s.mp4", given.out / "broken.mp4"
-    forget(broken)
-    killed = []
-    for name, is_reached in KILLS.items():
-        words = command(video, garment, broken, given.checkpoint, given.steps or 2)
-        killed.append({"while": name, "killed": kill_when(broken, is_reached, words)})
-        print(killed[-1], flush=True)
-    dress(video, garment, broken, given.checkpoint, given.steps or 2)
     return {
         "videos": rows,
         "peak_ratio": rows[-1]["peak_mib"] / rows[0]["peak_mib"],
-        "kills": killed,
-        "same_bytes_after_kills": digest(broken) == digest(whole),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
     }
+
+
+def run_kills(given: argparse.Namespace) -> dict[str, Any]:
+    """A job that is killed again and again at random moments, against the unbroken one."""
+    seconds = (given.seconds or [60.0])[0]
+    garment, video = given.out / "garment.png", given.out / f"dancer-{seconds:g}s.mp4"
+    write_garment(garment, tuple(given.size))
+    if not video.is_file():
+        render_dancer(video, seconds, tuple(given.size))
+    whole, broken = given.out / f"result-{seconds:g}s.mp4", given.out / "broken.mp4"
+    for result in (whole, broken):
+        forget(result)
+    dress(video, garment, whole, given.checkpoint, given.steps or 2)
+    window = window_of(given.checkpoint)
+    steps = Steps.of(round(seconds * FPS), window, LongVideoConfig(), whole)
+    words = command(video, garment, broken, given.checkpoint, given.steps or 2)
+    killed = []
+    for moment in draw_moments(steps, given.kills, given.seed):
+        killed.append({**asdict(moment), "killed": kill_at(moment, words, broken)})
+        print(killed[-1], flush=True)
+    dress(video, garment, broken, given.checkpoint, given.steps or 2)
+    return {
+        "video_s": seconds, "steps": asdict(steps), "kills": killed, "seed": given.seed,
+        "same_bytes_after_kills": digest(broken) == digest(whole), **compare(video, broken),
+    }  # fmt: skip
+
+
+def window_of(checkpoint: Path) -> int:
+    """Frames that a checkpoint's network sees at once."""
+    import torch
+
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return int(stored["system"]["num_frames"])
 
 
 def render_dancer(path: Path, seconds: float, size: tuple[int, int]) -> None:
@@ -149,43 +175,6 @@ def dress(video: Path, garment: Path, out: Path, checkpoint: Path, steps: int) -
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with exit code {process.returncode}")
     return usage.ru_maxrss
-
-
-def kill_when(out: Path, is_reached: Callable[[Path, Path], bool], words: list[str]) -> bool:
-    """Start, kill -9 as soon as a point is reached; False if it ended by itself."""
-    work = out.with_name(f".{out.stem}.tryon")
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None:
-        if is_reached(work, out):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.02)
-    if process.returncode:
-        assert process.stderr is not None
-        raise SystemExit(f"try-on ended by itself: {process.stderr.read()[-2000:]}")
-    return False
-
-
-def has_chunks(work: Path, _: Path) -> bool:
-    return len(list(work.glob("conditions/*.npz"))) >= 5
-
-
-def has_batches(work: Path, _: Path) -> bool:
-    journal = work / "painting" / "journal.txt"
-    return journal.is_file() and int(journal.read_text() or 0) >= 20
-
-
-def is_writing(_: Path, out: Path) -> bool:
-    partial = out.with_name(f".{out.stem}.part.mp4")
-    return partial.is_file() and partial.stat().st_size > 50_000
-
-
-KILLS: dict[str, Callable[[Path, Path], bool]] = {
-    "making masks": has_chunks,
-    "painting": has_batches,
-    "writing": is_writing,
-}
 
 
 def forget(result: Path) -> None:

@@ -1,5 +1,7 @@
 """Several people: numbered, followed by place and looks, the others left as they are."""
 
+from dataclasses import replace
+
 import av
 import cv2
 import numpy as np
@@ -115,7 +117,7 @@ def test_a_cast_survives_its_file(tmp_path, two_people):
     again = Cast.load(tmp_path / "cast.npz")
     assert again.num_frames == cast.num_frames == 8
     for before, after in zip(cast.people, again.people, strict=True):
-        for name in ("id", "times", "boxes", "picture", "seen_share", "appearance"):
+        for name in ("id", "times", "boxes", "picture", "seen_share", "appearance", "bands"):
             assert np.array_equal(getattr(before, name), getattr(after, name)), name
 
 
@@ -138,6 +140,35 @@ def test_the_one_asked_for_is_dressed_and_the_other_is_not_touched(
     assert np.median(changed_own) > 0.5
     assert np.max(np.array(changed_other)[apart]) == 0
     assert result.report["person"] == number
+
+
+class MergingOnce(TwoColours):
+    """Takes the two for one large person while they touch."""
+
+    def _people(self, frame):
+        people = super()._people(frame)
+        if len(people) == 2:
+            boxes = np.stack([person.box for person in people])
+            if boxes[:, 0].max() < boxes[:, 2].min() + 4:
+                corners = [*boxes[:, :2].min(axis=0), *np.add(boxes[:, 2:].max(axis=0), (30, 60))]
+                mask = np.maximum(people[0].mask, people[1].mask)
+                return [replace(people[0], box=np.array(corners, np.float32), mask=mask)]
+        return people
+
+
+def test_a_frame_in_which_two_are_taken_for_one_is_left_as_it_is(
+    tmp_path, garment, pipeline, monkeypatch
+):
+    monkeypatch.setattr("inference.people.LOOK_EVERY_S", 0.2)
+    path = write_pair(tmp_path / "v.mp4", 24)
+    models = MergingOnce()
+    perception = Perception(detector=models, densepose=models, parser=models)
+    conditions = TryOnPipeline(pipeline.painter, perception, {"model": "x"}).prepare(path, person=2)
+    painted = [bool(frame.mask.any()) for frame in conditions.frames()]
+    merged = [len(models.detect([f.image])[0]) == 1 for f in open_video(path).frames()]
+    assert any(painted)
+    assert any(merged[4:-4])
+    assert not any(p for p, m in zip(painted, merged, strict=True) if m)
 
 
 def test_a_number_that_nobody_has_gets_one_sentence(tmp_path, two_people, garment, pipeline):

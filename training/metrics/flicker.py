@@ -119,12 +119,14 @@ def is_consistent(
 ) -> Bool[np.ndarray, "h w"]:
     """Whether going there and back ends near the start, and there lies inside the frame."""
     height, width = forward.shape[:2]
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
-    target = grid + forward
-    back = cv2.remap(backward, target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore
-    miss = np.square(forward + back).sum(axis=-1)
-    size = np.square(forward).sum(axis=-1) + np.square(back).sum(axis=-1)
-    inside = ((target >= 0) & (target <= (width - 1, height - 1))).all(axis=-1)
+    x, y = (np.ascontiguousarray(forward[..., axis]) for axis in (0, 1))
+    to_x = x + np.arange(width, dtype=np.float32)
+    to_y = y + np.arange(height, dtype=np.float32)[:, None]
+    back = cv2.remap(backward, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    back_x, back_y = (np.ascontiguousarray(back[..., axis]) for axis in (0, 1))
+    miss = np.square(x + back_x) + np.square(y + back_y)
+    size = np.square(x) + np.square(y) + (np.square(back_x) + np.square(back_y))
+    inside = (to_x >= 0) & (to_x <= width - 1) & (to_y >= 0) & (to_y <= height - 1)
     return inside & (miss < CONSISTENCY_SLOPE * size + CONSISTENCY_OFFSET)
 
 

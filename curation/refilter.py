@@ -1,0 +1,180 @@
+"""``python -m curation.refilter OUT key=value ...``: other thresholds, asked of what is stored.
+
+No video is opened and no model is run. Ledger, manifest and shards follow the new verdicts; only
+shards that a clip leaves or enters are written anew. A clip that passes now and has no tracks is
+let go as ``to_be_made`` until `make curate` made them. ``dry_run=true`` only says what would be.
+"""
+
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from configs.command import run_command
+from configs.errors import ConfigError, DataError
+from configs.loading import load_config, save_config
+from curation.judging import Judge, Judged
+from curation.ledger import Ledger, SourceRow
+from curation.output import open_output
+from curation.publish import Outcome, print_outcome, publish
+from curation.settings import CurateConfig
+from curation.storage import disk_errors_named
+from curation.video import cpu_count
+
+USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
+JUDGED_BY = (
+    "probe", "selection", "canonical", "densepose", "parsing", "agnostic", "garments",
+    "duplicates", "shards",
+)  # fmt: skip
+"""Sections of the settings that decide about what is stored."""
+MIN_SOURCES = 400
+"""From so many on, sources are judged in one process a core."""
+MAX_NAMED = 8
+
+
+@dataclass(kw_only=True)
+class Changes:
+    """What a refilter found."""
+
+    num_clips: int = 0
+    num_to_make: int = 0
+    to_make: list[str] = field(default_factory=list)  # names of the videos
+    turned: Counter[tuple[str, str]] = field(default_factory=Counter)  # before, after -> clips
+
+
+def main(argv: list[str]) -> None:
+    """Entry of ``python -m curation.refilter``."""
+    if not argv or "=" in argv[0] or argv[0] in {"-h", "--help"}:
+        raise ConfigError(f"the folder of a `make curate` is missing; usage: {USAGE}")
+    root, words = Path(argv[0]), [word for word in argv[1:] if not word.startswith("dry_run=")]
+    is_dry = any(word in {"dry_run=true", "dry_run=1"} for word in argv[1:])
+    started = time.monotonic()
+    with disk_errors_named(root), open_output(root) as output:
+        config = replace(load_config(CurateConfig, root / "config.yaml", words), out=str(root))
+        changes = refilter(output.config, config, output.ledger, is_dry=is_dry)
+        _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)
+        if not is_dry:
+            save_config(config, root / "config.yaml")
+            outcome = Outcome(num_sources=output.ledger.num_sources())
+            publish(config, output.ledger, outcome)
+            print_outcome(outcome, root)
+
+
+def refilter(
+    before: CurateConfig, config: CurateConfig, ledger: Ledger, *, is_dry: bool = False
+) -> Changes:
+    """Judge every clip by ``config`` and write the verdicts into the ledger.
+
+    Args:
+        before: settings of the last run.
+        config: the new ones.
+        ledger: of the folder.
+        is_dry: leave the ledger as it is.
+
+    Raises:
+        ConfigError: a setting was changed that judges nothing that is stored.
+        DataError: the folder does not say which models looked at it.
+    """
+    _check_settings(before, config)
+    infos = ledger.models()
+    if infos is None:
+        raise DataError(
+            f"{config.out} was written by an older version, which did not store its models beside "
+            "its verdicts; run `make curate` on it once"
+        )
+    judged = _judge_all(before, config, infos, ledger.sources())
+    changes = Changes(num_clips=ledger.num_clips())
+    for result in judged:
+        changes.turned += result.turned
+        changes.num_to_make += result.num_to_make
+        if result.is_open:
+            changes.to_make.append(result.source.name)
+    if not is_dry:
+        ledger.judge_again([(result.source, result.clips) for result in judged])
+    return changes
+
+
+def _judge_all(
+    before: CurateConfig, config: CurateConfig, infos: dict[str, Any], sources: list[SourceRow]
+) -> list[Judged]:
+    work = partial(_judge_some, before, config, infos)
+    workers = min(config.workers or cpu_count(), cpu_count())
+    if len(sources) < MIN_SOURCES or workers == 1:
+        return work(sources)
+    size = -(-len(sources) // workers)
+    parts = [sources[start : start + size] for start in range(0, len(sources), size)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        return [result for part in pool.map(work, parts) for result in part]
+
+
+def _judge_some(
+    before: CurateConfig, config: CurateConfig, infos: dict[str, Any], sources: Sequence[SourceRow]
+) -> list[Judged]:
+    """Sources next to each other in order of sha256."""
+    if not sources:
+        return []
+    judge = Judge(before, config, infos)
+    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+        clips = ledger.clips_by_source(sources[0].sha256, sources[-1].sha256)
+        return [
+            judge.judge(
+                source, clips.get(source.sha256, []), partial(ledger.made_of, source.sha256)
+            )
+            for source in sources
+        ]
+
+
+def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
+    if before.bench is not None or before.sources.layout != "videos":
+        what = before.bench or before.sources.layout
+        raise ConfigError(f"{config.out} holds {what}; thresholds are asked of videos only")
+    free = {*JUDGED_BY, "workers", "out"}
+    for name in (each.name for each in fields(config) if each.name not in free):
+        old, new = getattr(before, name), getattr(config, name)
+        if old != new:
+            told = f"{old!r} there and {new!r} here" if isinstance(new, str | bool) else "changed"
+            raise ConfigError(
+                f"{name} is {told}, and nothing that is stored is judged by it; apply it with "
+                f"`make curate`. Refilter takes keys of {', '.join(JUDGED_BY)}"
+            )
+
+
+def _print(
+    changes: Changes, config: CurateConfig, console: Console, seconds: float, *, is_dry: bool
+) -> None:
+    table = Table(title="Would turn" if is_dry else "Turned", title_justify="left")
+    for title in ("from", "to"):
+        table.add_column(title)
+    table.add_column("clips", justify="right")
+    for (old, new), count in changes.turned.most_common():
+        table.add_row(old, new, str(count))
+    if table.row_count:
+        console.print(table)
+    dry = "; nothing was written" if is_dry else ""
+    console.print(
+        f"{changes.num_clips} clips judged again in {seconds:.1f} s, no video opened{dry}",
+        highlight=False,
+    )
+    if changes.to_make:
+        names = changes.to_make
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        console.print(
+            f"{changes.num_to_make} clips pass and have no tracks; {len(names)} videos wait for "
+            f"`make curate CONFIG={Path(config.out) / 'config.yaml'} SRC={config.src} "
+            f"OUT={config.out}`: {', '.join(names[:MAX_NAMED])}{more}",
+            highlight=False,
+            soft_wrap=True,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,117 @@
+"""The scenes of a source and who is seen in each: what cuts and people decide, kept in the ledger.
+
+These two steps take most of the time of judging a source again, and most thresholds have no part
+in them. What they found is stored beside the source's facts under what decided it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from curation.signals import Signals
+from curation.stages.people import PeopleConfig, PeopleVerdicts, judge_samples
+from curation.stages.shots import Scene, ShotsConfig, find_scenes
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeenScene:
+    """A scene, its span without the frames next to cuts, and what its samples show."""
+
+    scene: Scene
+    span: tuple[float, float]
+    people: PeopleVerdicts  # read back from the ledger it names nobody beside the main people
+    num_people: int | None  # at most at one time; None: no sample
+    evidence: dict[str, Any]  # of ``people``
+
+
+def look_at_scenes(
+    signals: Signals, shots: ShotsConfig, people: PeopleConfig, trim_frames: int
+) -> list[SeenScene]:
+    """Scenes in order of time, with who is seen in them."""
+    assert signals.samples is not None, "the first pass ran the detector"
+    seen: list[SeenScene] = []
+    for scene in find_scenes(signals, shots):
+        span = _trim(scene, signals, trim_frames)
+        verdicts = judge_samples(
+            signals.samples, people, span=span, aspect=signals.width / signals.height
+        )
+        seen.append(
+            SeenScene(
+                scene=scene,
+                span=span,
+                people=verdicts,
+                num_people=int(verdicts.counts.max()) if len(verdicts.counts) else None,
+                evidence=verdicts.evidence(),
+            )
+        )
+    return seen
+
+
+def scenes_key(
+    signals_name: str, shots: ShotsConfig, people: PeopleConfig, trim_frames: int
+) -> str:
+    """Name of everything that decides what ``look_at_scenes`` finds."""
+    decided = [SCHEMA, signals_name, asdict(shots), asdict(people), trim_frames]
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def pack_scenes(seen: Sequence[SeenScene], key: str) -> dict[str, Any]:
+    """Scenes as plain values for the ledger."""
+    return {
+        "key": key,
+        "scenes": [
+            {
+                "scene": [s.scene.first, s.scene.last, s.scene.start_s, s.scene.end_s],
+                "span": list(s.span),
+                "times_s": s.people.times_s.tolist(),
+                "codes": s.people.codes.tolist(),
+                "counts": s.people.counts.tolist(),
+                "main_rows": s.people.main_rows.tolist(),
+                "owners": s.people.owners.tolist(),
+                "evidence": s.evidence,
+            }
+            for s in seen
+        ],
+    }
+
+
+def read_scenes(stored: Mapping[str, Any] | None, key: str) -> list[SeenScene] | None:
+    """The inverse of ``pack_scenes``; None where something else decided them."""
+    if stored is None or stored.get("key") != key:
+        return None
+    return [_read(entry) for entry in stored["scenes"]]
+
+
+def _read(entry: Mapping[str, Any]) -> SeenScene:
+    first, last, start_s, end_s = entry["scene"]
+    counts = np.array(entry["counts"], dtype=int)
+    return SeenScene(
+        scene=Scene(first=first, last=last, start_s=start_s, end_s=end_s),
+        span=(entry["span"][0], entry["span"][1]),
+        people=PeopleVerdicts(
+            times_s=np.array(entry["times_s"], dtype=np.float64),
+            codes=np.array(entry["codes"], dtype=int),
+            counts=counts,
+            main_rows=np.array(entry["main_rows"], dtype=int),
+            owners=np.array(entry["owners"], dtype=int),
+            others=[],
+            passed_over=[],
+        ),
+        num_people=int(counts.max()) if len(counts) else None,
+        evidence=entry["evidence"],
+    )
+
+
+def _trim(scene: Scene, signals: Signals, frames: int) -> tuple[float, float]:
+    """The scene without the frames next to a cut, which encoders and detectors blur into it."""
+    first = scene.first + frames if scene.first > 0 else scene.first
+    last = scene.last - frames if scene.last < signals.num_frames else scene.last
+    first = min(first, scene.last)
+    times = np.append(signals.times_s, signals.end_s)
+    return float(times[first]), float(times[max(last, first)])
