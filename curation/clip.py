@@ -50,6 +50,7 @@ class Clip:
         record = dict(vars(self))
         for name in ("scores", "shares", "verdicts"):
             record[name] = dict(record[name])
+        record["crop"] = None if self.crop is None else list(self.crop)  # as JSON gives it back
         return record
 
     def with_scores(self, **scores: float) -> "Clip":

@@ -16,6 +16,7 @@ from configs.command import run_command
 from configs.errors import ConfigError
 from curation.catalogue import CatalogueEntry, build_catalogue
 from curation.ledger import Ledger, SourceRow
+from curation.lock import only_run
 from curation.output import Output, find_source, flag, open_output, output_argument
 from curation.publish import Outcome, publish
 
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> None:
     root, names, settings = output_argument(argv, USAGE)
     if not names:
         raise ConfigError(f"no source is named, by name, path or sha256; usage: {USAGE}")
-    with open_output(root) as output:
+    with open_output(root) as output, only_run(root / "ledger.sqlite"):
         purge(output, names, with_copies=flag(settings, ("copies",))["copies"])
 
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from configs.errors import ConfigError, DataError
 from configs.loading import load_config, save_config
 from curation.judging import Judge, Judged
 from curation.ledger import Ledger, SourceRow
+from curation.lock import only_run
 from curation.output import open_output
 from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
@@ -57,7 +59,11 @@ def main(argv: list[str]) -> None:
     root, words = Path(argv[0]), [word for word in argv[1:] if not word.startswith("dry_run=")]
     is_dry = any(word in {"dry_run=true", "dry_run=1"} for word in argv[1:])
     started = time.monotonic()
-    with disk_errors_named(root), open_output(root) as output:
+    with ExitStack() as stack:
+        stack.enter_context(disk_errors_named(root))
+        output = stack.enter_context(open_output(root))
+        if not is_dry:
+            stack.enter_context(only_run(root / "ledger.sqlite"))
         config = replace(load_config(CurateConfig, root / "config.yaml", words), out=str(root))
         changes = refilter(output.config, config, output.ledger, is_dry=is_dry)
         _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)

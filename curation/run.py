@@ -23,6 +23,7 @@ from curation.benchmark import build_worker as build_bench_worker
 from curation.executor import Failure, Limit, Workers
 from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
+from curation.lock import only_run
 from curation.making import fingerprint
 from curation.members import read_picture
 from curation.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
@@ -71,7 +72,8 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
         return curate_pairs(config, look)
     out, part = Path(config.out), None if config.shard is None else parse_part(config.shard)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
-    with disk_errors_named(out), Ledger(ledger_path(out, part)) as ledger:
+    path = ledger_path(out, part)
+    with disk_errors_named(out), only_run(path), Ledger(path) as ledger:
         if part is None:
             take_over_parts(ledger, out)
         else:
@@ -107,7 +109,8 @@ def curate_pairs(config: CurateConfig, look: Look = chosen_perception) -> Outcom
     deciding = functools.partial(
         fingerprint, infos, config.stage_settings(), asdict(config.canonical)
     )
-    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+    path = ledger_path(Path(config.out), None)
+    with disk_errors_named(path.parent), only_run(path), Ledger(path) as ledger:
         jobs = pair_jobs(Path(str(config.src)), config.sources, deciding)
         gone = ledger.purged()
         jobs = [job for job in jobs if job.sha256 not in gone]
@@ -121,8 +124,8 @@ def curate_pairs(config: CurateConfig, look: Look = chosen_perception) -> Outcom
 def prepare_benchmark(config: CurateConfig) -> Outcome:
     """Make the tracks of ``config.bench`` once; its shards lie in its own folder."""
     config, jobs = prepare_jobs(config)
-    out = Path(config.out)
-    with disk_errors_named(out), Ledger(out / "ledger.sqlite") as ledger:
+    path = ledger_path(Path(config.out), None)
+    with disk_errors_named(path.parent), only_run(path), Ledger(path) as ledger:
         build = functools.partial(build_bench_worker, config)
         outcome = work_off(jobs, build, frames_row, config, ledger)
         publish(config, ledger, outcome, {job.sha256 for job in jobs})
