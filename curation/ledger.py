@@ -97,20 +97,24 @@ class Ledger:
 
     def hash_of(self, path: Path) -> str:
         """sha256 of a file or a folder of frames, remembered while size and time of change stay."""
-        stamp, name = stamp_of(path), _safe(str(path.resolve()))
-        known = self._one(
-            "SELECT sha256 FROM files WHERE path=? AND num_bytes=? AND mtime_ns=?",
-            (name, *stamp),
-        )
+        known = self.known_hash(path)
         if known is not None:
-            return str(known[0])
-        digest = sha256_of(path)
+            return known
+        stamp, digest = stamp_of(path), sha256_of(path)
         with self._database:
             self._database.execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                (name, *stamp, digest),
+                (_safe(str(path.resolve())), *stamp, digest),
             )
         return digest
+
+    def known_hash(self, path: Path) -> str | None:
+        """``hash_of`` where it is remembered; None: the file would have to be read."""
+        known = self._one(
+            "SELECT sha256 FROM files WHERE path=? AND num_bytes=? AND mtime_ns=?",
+            (_safe(str(path.resolve())), *stamp_of(path)),
+        )
+        return None if known is None else str(known[0])
 
     def fingerprint_of(self, sha256: str) -> str | None:
         """What decided about a source when it was last looked at; None: never."""

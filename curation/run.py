@@ -21,6 +21,7 @@ from curation.attempts import MACHINE_FAULTS, facts_of_failure, is_to_try_again
 from curation.benchmark import FramesJob, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
 from curation.executor import Failure, Limit, Workers
+from curation.forecast import forecast, known_or_new, ledger_copy, print_forecast
 from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
 from curation.lock import only_run
@@ -53,7 +54,11 @@ AnyJob = TypeVar("AnyJob", SourceJob, FramesJob)
 
 def main(argv: list[str]) -> int:
     """Entry of ``python -m curation.run``."""
-    config = load_config(CurateConfig, *split_arguments(argv, USAGE))
+    words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
+    config = load_config(CurateConfig, *split_arguments(words, USAGE))
+    if config.dry_run:
+        print_dry_run(config)
+        return 0
     outcome = curate(config) if config.bench is None else prepare_benchmark(config)
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
@@ -93,6 +98,27 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
         else:
             _print_part(config.shard, outcome)
     return outcome
+
+
+def print_dry_run(config: CurateConfig, look: Look = chosen_perception) -> None:
+    """What ``curate`` would do, and how long it would take; nothing is written.
+
+    Raises:
+        ConfigError, DataError: as ``curate``.
+    """
+    if config.src is None:
+        raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
+    check_folder(Path(config.src))
+    part = None if config.shard is None else parse_part(config.shard)
+    is_wanted = None if part is None else functools.partial(is_in_part, part=part)
+    with ledger_copy(Path(config.out)) as ledger:
+        src, hash_of = Path(config.src), known_or_new(ledger)
+        sources = _not_purged(find_sources(src, hash_of, is_wanted, config.sources), ledger)
+        perception = look(config)
+        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
+        pairs = [(job.source, job.fingerprint) for job in jobs]
+        expected, costs = forecast(config, ledger, pairs, infos_of(perception))
+        print_forecast(expected, costs, config, Console())
 
 
 def curate_pairs(config: CurateConfig, look: Look = chosen_perception) -> Outcome:

@@ -67,6 +67,7 @@ class CurateConfig:
     workers: int = 0  # 0: one a core (of the cluster)
     shard: str | None = None  # I/N: work off this part of the sources, and pack nothing
     strict: bool = False  # exit with 1 when anything was rejected
+    dry_run: bool = False  # say what would be done, and write nothing
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
@@ -95,6 +96,10 @@ class CurateConfig:
             parse_part(self.shard)
             if self.bench is not None:
                 raise ConfigError("shard=I/N and bench= are both given; a benchmark is one run")
+        if self.dry_run and (self.bench is not None or self.sources.layout != "videos"):
+            raise ConfigError(
+                f"dry_run=true is for videos; this run makes {self.bench or self.sources.layout}"
+            )
         if self.workers < 0:
             raise ConfigError(f"workers is {self.workers}; 0 (one a core) or more is accepted")
 

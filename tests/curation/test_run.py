@@ -1,6 +1,7 @@
 """Whole runs with the embedded models on rendered dancers: the way of a stranger's first folder."""
 
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -55,6 +56,42 @@ def curated(raw, tmp_path_factory):
     out = tmp_path_factory.mktemp("curated")
     assert run.main(arguments(raw, out)) == 0
     return out
+
+
+def stamps(out: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every file."""
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
+    raw, tmp_path, capsys
+):
+    assert run.main(arguments(raw, tmp_path / "out", "--dry-run")) == 0
+    assert not (tmp_path / "out").exists()
+    said = capsys.readouterr().out
+    assert re.search(r"a copy\.mp4 +│ to be decoded │ 256x192, 10 fps", said)
+    assert re.search(r"empty\.mkv +│ refused +│ empty_file", said)
+    assert "5 videos: 3 to be decoded, 2 refused. About" in said
+    assert "by typical numbers of the embedded models" in said
+
+
+@pytest.mark.timeout(300)
+def test_a_dry_run_of_a_curated_folder_judges_from_what_is_stored(raw, curated, capsys):
+    before = stamps(curated)
+    assert run.main(arguments(raw, curated, "dry_run=true")) == 0
+    said = capsys.readouterr().out
+    assert "4 videos: 4 as before." in said  # the copy is known by its content
+    assert "by what earlier runs took here" in said
+    assert run.main(arguments(raw, curated, "dry_run=true", "agnostic.max_area=0.01")) == 0
+    said = capsys.readouterr().out
+    assert said.count("1 -> 0 kept") == 2
+    assert run.main(arguments(raw, curated, "dry_run=true", "first_pass.sample_fps=5")) == 0
+    assert "2 to be decoded, 2 refused" in capsys.readouterr().out
+    assert stamps(curated) == before
 
 
 @pytest.mark.timeout(300)

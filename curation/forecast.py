@@ -1,0 +1,268 @@
+"""``dry_run=true``: what `make curate` would do, how long it would take and how much it would fill.
+
+Headers are read and stored measurements are judged by today's settings; nothing is decoded and
+nothing is written: the ledger is read from a copy. A file that the ledger does not know by path,
+size and time of change counts as new, unread.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from configs.loading import load_config
+from curation.attempts import MACHINE_FAULTS, is_to_try_again
+from curation.judging import TO_BE_MADE, Judge
+from curation.ledger import ClipRow, Ledger, SourceRow
+from curation.settings import CurateConfig
+from curation.sources import Source
+from curation.stages.probe import refuse_header
+from curation.timing import seconds_by_step
+from curation.video import Header, UnreadableVideoError, cpu_count, read_header
+
+PASS_STEPS = ("first pass", "people in samples")
+TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045
+"""Of one core with the embedded models (docs/performance.md), for folders without a past."""
+TYPICAL_CLIP_FRAME_S = 0.053
+TYPICAL_KEPT = 0.5  # frames of clips over frames of sources: 1284 of 2493, and 1716 of 3834
+CLIP_FRAME_BYTES = 27_000  # all tracks; they lie in clips/ and, a second time, in shards/
+STORED_FRAME_BYTES = 3_000  # signals/ and people/
+START_S = 10.0
+AS_BEFORE, AGAIN, NEW, REFUSED = "as before", "judged again", "to be decoded", "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What would become of one source."""
+
+    name: str
+    what: str  # AS_BEFORE, AGAIN, NEW or REFUSED
+    detail: str = ""
+    duration_s: float = 0.0
+    work_s: float = 0.0  # seconds of one worker
+    num_bytes: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What this machine takes, measured in earlier runs of the folder, or typical."""
+
+    pass_factor: float = 1.0  # against the typical numbers
+    clip_factor: float = 1.0
+    kept: float = TYPICAL_KEPT
+    is_measured: bool = False
+
+    def pass_s(self, header: Header, duration_s: float, sample_fps: float) -> float:
+        """Seconds of the cheap pass and of looking for people in its samples."""
+        return self.pass_factor * _typical_pass_s(
+            header, duration_s * (header.average_fps or 30.0), duration_s * sample_fps
+        )
+
+    def clip_s(self, num_frames: float) -> float:
+        """Seconds of decoding a clip and making its tracks."""
+        return self.clip_factor * TYPICAL_CLIP_FRAME_S * num_frames
+
+
+def measured_costs(sources: Sequence[SourceRow], clips: Sequence[ClipRow]) -> Costs:
+    """What earlier runs took, typical where there were none."""
+    measured = [s for s in sources if s.facts.get("seconds") and s.facts.get("header")]
+    made = [clip for clip in clips if clip.record.get("seconds")]
+    if not measured or not made:
+        return Costs()
+    spent = seconds_by_step(measured, made)
+    pass_s = sum(wall for step, (_, wall) in spent.items() if step in PASS_STEPS)
+    clip_s = sum(wall for step, (_, wall) in spent.items() if step not in PASS_STEPS)
+    typical_s = sum(
+        _typical_pass_s(
+            Header(**s.facts["header"]), s.facts["num_frames"], 2.5 * s.facts["duration_s"]
+        )
+        for s in measured
+    )
+    clip_frames = sum(clip.record.get("num_frames") or 0 for clip in made)
+    source_frames = sum(source.facts["num_frames"] for source in measured)
+    return Costs(
+        pass_factor=pass_s / max(typical_s, 1e-9),
+        clip_factor=clip_s / max(TYPICAL_CLIP_FRAME_S * clip_frames, 1e-9),
+        kept=clip_frames / max(source_frames, 1),
+        is_measured=True,
+    )
+
+
+def _typical_pass_s(header: Header, num_frames: float, num_samples: float) -> float:
+    megapixels = header.height * header.width / 1e6
+    frame_s = TYPICAL_FRAME_S + TYPICAL_MEGAPIXEL_S * megapixels
+    return frame_s * num_frames + TYPICAL_SAMPLE_S * num_samples
+
+
+@contextmanager
+def ledger_copy(out: Path) -> Iterator[Ledger]:
+    """All that the folder's ledger and those of its parts say, in a copy that may be written."""
+    with tempfile.TemporaryDirectory(prefix="curate-dry-") as name:
+        folder = Path(name)
+        for path in [*out.glob("ledger*.sqlite"), *out.glob("ledger*.sqlite-wal")]:
+            shutil.copyfile(path, folder / path.name)
+        with Ledger(folder / "ledger.sqlite") as ledger:
+            for path in sorted(folder.glob("ledger-*-of-*.sqlite")):
+                ledger.absorb(path, is_newer=True)
+            yield ledger
+
+
+def known_or_new(ledger: Ledger) -> Callable[[Path], str]:
+    """sha256 of files that the ledger knows as they are; a name of their path for the others."""
+
+    def hash_of(path: Path) -> str:
+        known = ledger.known_hash(path)
+        return known or f"new-{hashlib.sha256(str(path).encode('utf-8', 'replace')).hexdigest()}"
+
+    return hash_of
+
+
+def forecast(
+    config: CurateConfig, ledger: Ledger, jobs: Sequence[tuple[Source, str]], infos: dict[str, Any]
+) -> tuple[list[Expected], Costs]:
+    """What a run would do with each source.
+
+    Args:
+        config: of the run.
+        ledger: a copy that may be written (``ledger_copy``).
+        jobs: sources with the fingerprint of all that decides about them.
+        infos: role -> model of the run.
+    """
+    rows = {row.sha256: row for row in ledger.sources()}
+    clips = ledger.clips()
+    of_source: dict[str, list[ClipRow]] = {}
+    for clip in clips:
+        of_source.setdefault(clip.source_sha256, []).append(clip)
+    costs = measured_costs(list(rows.values()), clips)
+    stored = Path(config.out) / "config.yaml"
+    before = load_config(CurateConfig, stored) if stored.is_file() else config
+    judge = Judge(before, config, infos)
+    measured_alike = _measured_alike(before, config, ledger, infos)
+    expected: list[Expected] = []
+    for source, fingerprint in jobs:
+        row, mine = rows.get(source.sha256), of_source.get(source.sha256, [])
+        if row is not None and row.fingerprint == fingerprint:
+            if not is_to_try_again(row, config.limits):
+                kept = sum(clip.status == "kept" for clip in mine)
+                detail = row.code or f"{kept} kept"
+                expected.append(Expected(name=source.name, what=AS_BEFORE, detail=detail))
+                continue
+        elif row is not None and measured_alike and row.code not in MACHINE_FAULTS:
+            judged = judge.judge(row, mine, partial(ledger.made_of, row.sha256))
+            if judged.source.code is not None or judged.clips is not None or not judged.is_open:
+                expected.append(_judged_again(source.name, judged.clips, mine, row, costs))
+                continue
+        expected.append(_decoded(source, config, costs))
+    return expected, costs
+
+
+def _measured_alike(
+    before: CurateConfig, config: CurateConfig, ledger: Ledger, infos: dict[str, Any]
+) -> bool:
+    return before.first_pass == config.first_pass and ledger.models() == infos
+
+
+def _judged_again(
+    name: str,
+    judged: list[ClipRow] | None,
+    before: list[ClipRow],
+    row: SourceRow,
+    costs: Costs,
+) -> Expected:
+    after = before if judged is None else judged
+    old, new = (sum(clip.status == "kept" for clip in rows) for rows in (before, after))
+    to_make = [clip for clip in after if clip.code == TO_BE_MADE]
+    frames = sum(clip.record.get("num_frames") or 0 for clip in to_make)
+    detail = f"{old} -> {new} kept" + (f", {len(to_make)} to be made" if to_make else "")
+    return Expected(
+        name=name,
+        what=AGAIN,
+        detail=detail,
+        duration_s=float(row.facts.get("duration_s") or 0.0),
+        work_s=costs.clip_s(frames),
+        num_bytes=frames * 2.0 * CLIP_FRAME_BYTES,
+    )
+
+
+def _decoded(source: Source, config: CurateConfig, costs: Costs) -> Expected:
+    try:
+        header = read_header(source.path)
+    except UnreadableVideoError as error:
+        return Expected(name=source.name, what=REFUSED, detail=error.code)
+    refused = refuse_header(header, config.probe)
+    if refused is not None:
+        return Expected(name=source.name, what=REFUSED, detail=refused[0])
+    limit_s = config.first_pass.max_duration_s
+    duration_s = min(header.duration_s or limit_s, limit_s)
+    fps = header.average_fps or 30.0
+    clip_frames = costs.kept * duration_s * min(fps, config.canonical.max_fps)
+    return Expected(
+        name=source.name,
+        what=NEW,
+        detail=f"{header.height}x{header.width}, {fps:.4g} fps"
+        + ("" if header.duration_s else ", length unknown"),
+        duration_s=duration_s,
+        work_s=costs.pass_s(header, duration_s, config.first_pass.sample_fps)
+        + costs.clip_s(clip_frames),
+        num_bytes=clip_frames * 2.0 * CLIP_FRAME_BYTES + duration_s * fps * STORED_FRAME_BYTES,
+    )
+
+
+def print_forecast(
+    expected: Sequence[Expected], costs: Costs, config: CurateConfig, console: Console
+) -> None:
+    """The table by source, and the sums."""
+    table = Table(title="What a run would do", title_justify="left")
+    for title, kind in (("video", "left"), ("", "left"), ("", "left"), ("length", "right"),
+                        ("work", "right"), ("disk", "right")):  # fmt: skip
+        table.add_column(title, justify=kind, overflow="fold")  # pyright: ignore[reportArgumentType]
+    for one in expected:
+        table.add_row(
+            one.name, one.what, one.detail, *(_amounts(one) if one.work_s else ("", "", ""))
+        )
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    console.print(table)
+    counts = {what: sum(one.what == what for one in expected)
+              for what in (AS_BEFORE, AGAIN, NEW, REFUSED)}  # fmt: skip
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    total = Expected(
+        name="",
+        what="",
+        work_s=sum(one.work_s for one in expected),
+        num_bytes=sum(one.num_bytes for one in expected),
+    )
+    workers = min(config.workers or cpu_count(), max(counts[NEW] + counts[AGAIN], 1))
+    wall = replace(total, work_s=START_S + total.work_s / workers)
+    basis = (
+        f"by what earlier runs took here, where {costs.kept:.0%} of all frames went into clips"
+        if costs.is_measured
+        else f"by typical numbers of the embedded models, if {costs.kept:.0%} of all frames go "
+        "into clips; after a first run of a few videos it is by what was measured"
+    )
+    console.print(
+        f"{len(expected)} videos: {told}. About {_amounts(wall)[1]} on {workers} "
+        f"worker{'s' if workers > 1 else ''} and "
+        f"{_amounts(total)[2]} of disk, {basis}. Copies are not looked for; nothing was written.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _amounts(one: Expected) -> tuple[str, str, str]:
+    """Length, work and disk in words."""
+    return _time(one.duration_s), _time(one.work_s), f"{one.num_bytes / 1e6:.0f} MB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

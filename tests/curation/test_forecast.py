@@ -1,0 +1,55 @@
+"""How long a run would take: by what was measured, and typical where nothing was."""
+
+from dataclasses import asdict
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.loading import load_config
+from curation.forecast import Costs, measured_costs
+from curation.ledger import ClipRow, SourceRow
+from curation.settings import CurateConfig
+from curation.video import Header
+from tests.output_fixtures import CONFIG
+
+HEADER = Header(
+    container="mp4", codec="h264", pixel_format="yuv420p", height=1000, width=1000,
+    sample_aspect=1.0, average_fps=30.0, duration_s=10.0, transfer=None, num_bytes=1,
+)  # fmt: skip
+
+
+def source(seconds: float) -> SourceRow:
+    return SourceRow(
+        sha256="a" * 64, name="a", group="a", num_bytes=1, fingerprint="f",
+        facts={
+            "header": asdict(HEADER), "num_frames": 300, "duration_s": 10.0,
+            "seconds": {"first pass": [0.0, seconds]},
+        },
+    )  # fmt: skip
+
+
+def clip(num_frames: int, seconds: float) -> ClipRow:
+    return ClipRow(
+        clip_id="a", source_sha256="a" * 64, status="kept", code=None, evidence={}, folder=None,
+        record={"num_frames": num_frames, "seconds": {"people": [0.0, seconds]}},
+    )  # fmt: skip
+
+
+def test_the_same_video_again_is_expected_to_take_what_it_took():
+    costs = measured_costs([source(7.0)], [clip(150, 4.5)])
+    assert costs.is_measured
+    assert costs.kept == 0.5
+    assert costs.pass_s(HEADER, 10.0, 2.5) == pytest.approx(7.0)
+    assert costs.clip_s(150) == pytest.approx(4.5)
+
+
+def test_without_a_past_the_numbers_are_typical():
+    assert measured_costs([], []) == Costs()
+    assert measured_costs([source(7.0)], []) == Costs()
+    # 300 frames of a megapixel and 25 samples
+    assert Costs().pass_s(HEADER, 10.0, 2.5) == pytest.approx(300 * 4.6e-3 + 25 * 0.045)
+
+
+def test_a_dry_run_of_a_benchmark_is_refused():
+    with pytest.raises(ConfigError, match="dry_run=true is for videos; this run makes vvt"):
+        load_config(CurateConfig, CONFIG, ["bench=vvt", "dry_run=true"])
