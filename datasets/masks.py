@@ -75,13 +75,14 @@ PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
 class MaskSettings:
     """Widths as shares of the square root of the covered area, so that they fit any size."""
 
-    widening: float = 0.025  # of every outline
-    hem_band: float = 0.05  # along the garment where its neighbours are painted too
+    widening: float = 0.02  # of every outline
+    hull_reach: float = 0.045  # hulls fill hollows no further than this from what is covered
+    hem_band: float = 0.045  # along the garment where its neighbours are painted too
     closing_frames: int = 2  # on both sides: gaps in time that are filled
     lapse: float = 0.05  # a frame's mask that is smaller than those around it by this has a gap
 
     def __post_init__(self) -> None:
-        for name in ("widening", "hem_band", "closing_frames", "lapse"):
+        for name in ("widening", "hull_reach", "hem_band", "closing_frames", "lapse"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
 
@@ -166,11 +167,12 @@ def frame_mask(
         return np.zeros(labels.shape, np.uint8)
     nearest = nearest_part(parts, covered, wanted_parts)
     mask = covered.astype(np.uint8) * 255
+    unit = float(np.sqrt(np.count_nonzero(covered)))  # not the garment's: it would tell the sleeves
     for hull in rule.hulls:
         points = cv2.findNonZero((_among(nearest, hull) & covered).astype(np.uint8))
         if points is not None:
             cv2.fillConvexPoly(mask, cv2.convexHull(points), 255)
-    unit = float(np.sqrt(np.count_nonzero(covered)))  # not the garment's: it would tell the sleeves
+    mask &= _widened(covered.astype(np.uint8) * 255, settings.hull_reach * unit)
     mask = _widened(mask, settings.widening * unit)
     others = _among(labels, rule.others)
     band = _widened(garment.astype(np.uint8) * 255, settings.hem_band * unit)

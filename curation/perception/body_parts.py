@@ -53,7 +53,7 @@ LIMBS = (
 HANDS = ((BodyPart.HAND_LEFT, (15, 17, 19)), (BodyPart.HAND_RIGHT, (16, 18, 20)))
 FEET = ((BodyPart.FOOT_LEFT, (27, 29, 31)), (BodyPart.FOOT_RIGHT, (28, 30, 32)))
 HAND_RADIUS, FOOT_RADIUS, NECK_RADIUS = 0.135, 0.09, 0.11
-CHIN = 1.2  # of the mouth-derived depth: a beard or the shade below is rather face than neck
+CHIN = 1.35  # of the mouth-derived depth: a beard or the shade below is rather face than neck
 MAX_RADII = 3.0  # further away from every part, a pixel is no body (a ball, a bag)
 VISIBLE = 0.4
 

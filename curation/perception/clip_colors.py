@@ -44,6 +44,11 @@ def bin_colors(bins: np.ndarray) -> np.ndarray:
     return (np.stack([lightness, a, b], axis=-1) + 0.5).astype(np.float32) * steps
 
 
+def hues(lab: np.ndarray) -> np.ndarray:
+    """Angles (n,) in radians of colours (n, 3), Lab on OpenCV's 0..255 scales."""
+    return np.arctan2(lab[:, 2] - 128, lab[:, 1] - 128)
+
+
 def could_be_skin(frame: np.ndarray) -> np.ndarray:
     """The broad range of human skin, (height, width) bool; wood and sand fall in it too.
 
@@ -90,6 +95,12 @@ class ColorCounter:
     def forget(self, material: Material) -> None:
         """Start a material anew."""
         self._counts[material] = 0
+
+    def hue(self, material: Material) -> float:
+        """Of the mean of a material's colours, radians in Lab."""
+        lab = bin_colors(np.arange(NUM_BINS))
+        weights = self._counts[material]
+        return float(hues((weights @ lab / max(weights.sum(), 1))[None])[0])
 
     def colors(self) -> ClipColors:
         """Smoothed histograms."""

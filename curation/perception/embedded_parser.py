@@ -25,9 +25,12 @@ from curation.perception.clip_colors import (
     ClipColors,
     ColorCounter,
     Material,
+    bin_colors,
     color_bins,
     could_be_skin,
+    hues,
 )
+from curation.perception.hands import TRUNK_DISTANCE, hand_distance, refine_hands, skin_threshold
 from curation.perception.hems import NUM_BANDS, NUM_PLACES, Hem, band_of, find_hem, hem_priors
 from curation.perception.protocols import BackendInfo, Person
 from curation.perception.weights import POSE_LANDMARKS, WHEEL
@@ -36,7 +39,9 @@ from datasets.parts import ParseLabel
 GRID_STEP = 2  # body parts are looked up on every second pixel
 EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are alike: colours count less than if independent
 EVIDENCE_WINDOW = (5, 5)  # pixels
+EDGE_WINDOW = (3, 3)  # the same at the edges of hands: fingers are thin
 SHARPENING = 1.5  # of the clip's own statistics against the general ones
+LOWER_DOUBT = 3.0  # nats: a hand hangs before the trousers more often than they show in its place
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, teach colours and places
 
 # How likely each material is on a part before anything was seen: skin, hair, upper, lower.
@@ -103,6 +108,8 @@ BEHIND_PRIORS = {  # seen from behind, hair may hang down to the middle of the b
     BodyPart.UPPER_ARM_LEFT: (4, (0.20, 0.20, 0.60, 0.0)),
     BodyPart.UPPER_ARM_RIGHT: (4, (0.20, 0.20, 0.60, 0.0)),
 }
+FOREARMS = tuple(range(BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
+SAME_HUE = 0.2  # radians in Lab
 LOWER_BACK = 0.45  # along the torso: below this the back is cloth, with hair however long above
 
 
@@ -116,6 +123,7 @@ class _View:
     sampled_bins: np.ndarray  # (m,) colours of the looked-up pixels
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
     nearest_sample: np.ndarray  # (n,) int: the looked-up pixel that stands for each pixel
+    hand_distance: np.ndarray  # (m,) to the nearer hand, in its radii
     body: Body
     corner: tuple[int, int]  # top, left in the full frame
 
@@ -154,6 +162,7 @@ class LearnedParser:
 
     colors: ClipColors
     places: np.ndarray  # log-probabilities (parts, places, materials)
+    hand_threshold: float  # how much likelier skin than cloth a hand's pixel is, nats
     info: BackendInfo
 
     def parse(
@@ -171,7 +180,7 @@ class LearnedParser:
             view = views[i] if i in views else _look(frame, person)
             top, left = view.corner
             height, width = view.on_person.shape
-            labels = label_pixels(view, self.colors, self.places)
+            labels = label_pixels(view, self.colors, self.places, self.hand_threshold)
             maps[i][top : top + height, left : left + width] = labels
         return maps
 
@@ -182,7 +191,9 @@ def _learn(
     seen = [i for i, person in enumerate(people) if _is_usable(person)]
     chosen = seen[:: max(1, -(-len(seen) // LEARNING_FRAMES))]
     views = {i: _look(frames[i], people[i]) for i in chosen}
-    return LearnedParser(*learn_clip(list(views.values())), info), views
+    colors, places = learn_clip(list(views.values()))
+    threshold = _hand_threshold(list(views.values()), colors)
+    return LearnedParser(colors, places, threshold, info), views
 
 
 def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:
@@ -198,6 +209,9 @@ def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:
     cloth = counter.colors()
     for view in (view for view, is_behind in zip(views, from_behind, strict=True) if is_behind):
         _add_nape(counter, view, cloth)
+    skin_hue = counter.hue(Material.SKIN)
+    for view in views:
+        _add_arms(counter, view, cloth, skin_hue)
     colors = counter.colors()
     share = float(np.mean(from_behind)) if views else 0.0
     # hair in the colour of the cloth cannot be told from it: better paint hair than leave cloth
@@ -256,7 +270,8 @@ def _add_skin_and_hair(counter: ColorCounter, view: _View) -> None:
     skin_like = view.sampled_skin
     crown = (part == BodyPart.HEAD) & (along < 0.02) & (located.radii > 0.55)
     if _is_face_seen(view):
-        on_face = (part == BodyPart.HEAD) & (along > 0.5) & (located.radii < 0.75)
+        on_face = (part == BodyPart.HEAD) & (along > 0.45) & (along < 0.85)
+        on_face &= located.radii < 0.75
         counter.add(Material.SKIN, bins[on_face & skin_like])
     else:
         on_hand = np.isin(part, (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT))
@@ -272,6 +287,18 @@ def _add_nape(counter: ColorCounter, view: _View, cloth: ClipColors) -> None:
     if cloth.is_known[Material.UPPER]:
         bins = bins[cloth.log_likelihood[Material.UPPER, bins] < UNKNOWN]
     counter.add(Material.HAIR, bins)
+
+
+def _add_arms(counter: ColorCounter, view: _View, known: ClipColors, skin_hue: float) -> None:
+    """Hands and forearms lie in another light than the face, but have its hue."""
+    if not known.is_known[Material.UPPER]:
+        return
+    located = view.located
+    on_arm = np.isin(located.part, FOREARMS) & (located.radii < 0.6) & view.sampled_skin
+    bins = view.sampled_bins[on_arm]
+    likeliest = known.log_likelihood[[Material.UPPER, Material.LOWER]][:, bins].max(0)
+    is_skin = (likeliest < UNKNOWN) & (np.abs(hues(bin_colors(bins)) - skin_hue) < SAME_HUE)
+    counter.add(Material.SKIN, bins[is_skin])
 
 
 def _without(material: Material, bins: np.ndarray, colors: ClipColors, least: float) -> np.ndarray:
@@ -313,29 +340,75 @@ def learn_places(
     for right, left in LEFT_OF.items():
         seen[[left, right]] = seen[left] + seen[right]
     share = seen / seen.sum(-1, keepdims=True)
-    return (SHARPENING * np.log(share)).astype(np.float32), beliefs
+    places = SHARPENING * np.log(share)
+    # hands move over everything: what they showed elsewhere says nothing of here
+    hands = [BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT]
+    places[hands] = np.log(priors[hands] + 1e-4)
+    return places.astype(np.float32), beliefs
 
 
-def label_pixels(view: _View, colors: ClipColors, places: np.ndarray) -> np.ndarray:
+def label_pixels(
+    view: _View, colors: ClipColors, places: np.ndarray, hand_threshold: float
+) -> np.ndarray:
     """Labels of one person's crop, (h, w) uint8."""
     located, on_person = view.located, view.on_person
-    inside = on_person.astype(np.float32)
-    weight = np.maximum(cv2.blur(inside, EVIDENCE_WINDOW)[on_person], 1e-3)
     part = located.part.astype(int)
     prior = places[part, _places(located)]
     labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
     rows = view.nearest_sample
-    scores = np.stack(
-        [
-            cv2.blur(layer * inside, EVIDENCE_WINDOW)[on_person] / weight + prior[rows, material]
-            for material, layer in enumerate(colors.evidence(view.bins) * EVIDENCE_WEIGHT)
-        ]
-    )
+    evidence = _averaged(view, colors, EVIDENCE_WINDOW)
+    scores = EVIDENCE_WEIGHT * evidence + prior[rows].T
     image = np.zeros(on_person.shape, np.uint8)
     image[on_person] = labels[rows, scores.argmax(0)]
+    sharp_evidence = _averaged(view, colors, EDGE_WINDOW)
+    image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
     cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
     return _without_stray_hair(cleaned, view)
+
+
+def _averaged(view: _View, colors: ClipColors, window: tuple[int, int]) -> np.ndarray:
+    """Log-likelihoods, each averaged over the person's pixels in a window, (materials, n)."""
+    inside = view.on_person.astype(np.float32)
+    weight = np.maximum(cv2.blur(inside, window)[view.on_person], 1e-3)
+    layers = colors.evidence(view.bins)
+    return np.stack([cv2.blur(layer * inside, window)[view.on_person] / weight for layer in layers])
+
+
+def _hand_threshold(views: Sequence[_View], colors: ClipColors) -> float:
+    ratios = []
+    for view in views:
+        located = view.located
+        is_trunk = (located.part == BodyPart.TORSO) & (located.radii < 0.7)
+        is_trunk &= (located.along > 0.2) & (view.hand_distance > TRUNK_DISTANCE)
+        evidence = colors.evidence(view.sampled_bins[is_trunk])
+        ratios.append(evidence[Material.SKIN] - evidence[Material.UPPER])
+    return skin_threshold(np.concatenate([np.zeros(0, np.float32), *ratios]))
+
+
+def _with_hands(
+    labels: np.ndarray,
+    view: _View,
+    evidence: np.ndarray,
+    sharp_evidence: np.ndarray,
+    threshold: float,
+) -> np.ndarray:
+    """Hands by colour around the wrists; evidence is (materials, n), averaged over two windows."""
+    on_person, rows, located = view.on_person, view.nearest_sample, view.located
+    ratios = [np.full(labels.shape, -np.inf, np.float32) for _ in range(2)]
+    for ratio, materials in zip(ratios, (evidence, sharp_evidence), strict=True):
+        skin, _, upper, lower = materials
+        ratio[on_person] = skin - np.maximum(upper, lower - LOWER_DOUBT)
+    cloth = np.zeros(labels.shape, np.uint8)
+    is_lower = evidence[Material.LOWER] - LOWER_DOUBT > evidence[Material.UPPER]
+    cloth[on_person] = np.where(is_lower, ParseLabel.LOWER, ParseLabel.UPPER)
+    distance = np.full(labels.shape, np.inf, np.float32)
+    is_neckline = (located.part == BodyPart.NECK) | (
+        (located.part == BodyPart.TORSO) & (located.along < 0.2) & (np.abs(located.across) < 0.6)
+    )
+    is_neckline &= view.hand_distance > 1
+    distance[on_person] = np.where(is_neckline, np.inf, view.hand_distance)[rows]
+    return refine_hands(labels, *ratios, cloth, distance, threshold, view.body.scale)
 
 
 def _without_stray_hair(labels: np.ndarray, view: _View) -> np.ndarray:
@@ -381,6 +454,7 @@ def _look(frame: np.ndarray, person: Person | None) -> _View:
         sampled_bins=bins[first_y, first_x],
         sampled_skin=could_be_skin(crop)[first_y, first_x],
         nearest_sample=number[cells],
+        hand_distance=hand_distance(points, person.landmarks, body.scale),
         body=body,
         corner=(top, left),
     )

@@ -1,0 +1,122 @@
+"""Which pixels around the wrists show a hand: the pose says about where, colour says which.
+
+Landmarks of wrists and knuckles are off by a palm's width when a hand lies before the chest or
+behind the head; the label of the body part alone then keeps cloth, or paints a hand over.
+"""
+
+import cv2
+import numpy as np
+
+from curation.perception.body_parts import (
+    ELBOW_LEFT,
+    ELBOW_RIGHT,
+    HANDS,
+)
+from datasets.parts import ParseLabel
+
+HAND_LENGTH = 0.3  # of the body's scale, at least: a shorter one is the landmarks' error
+HAND_RADIUS = 0.135
+CUFF_STEEPNESS = 2.0  # towards the elbow, distance counts so many times
+REACH = 3.5  # radii around a hand in which skin before cloth is that hand
+TYPICAL_SHARE = 0.92  # of the trunk's pixels: what the garment's own colours reach
+MARGIN = 0.5  # above that, nats
+LEAST_LIKELY, MOST_LIKELY = -1.4, 0.5  # limits of the log ratio that a hand's pixel must exceed
+NEAR_LIKELY = 0.3  # least log ratio beside the place where a hand is expected
+TRUNK_DISTANCE = 2.0  # radii from the hands at which the trunk shows its garment
+FAR_MARGIN = 1.0  # nats more where no hand is expected
+MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: a crumb, and a print or a bare arm
+CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER), int(ParseLabel.OTHER))
+
+
+def hand_distance(points: np.ndarray, landmarks: np.ndarray, scale: float) -> np.ndarray:
+    """Distance of pixels to the nearer hand, in radii of a hand, (n,) float32.
+
+    Args:
+        points: (n, 2) x, y in pixels.
+        landmarks: (33, 5) BlazePose.
+        scale: of the body, in pixels.
+    """
+    places = landmarks[:, :2].astype(np.float32)
+    nearest = np.full(len(points), np.inf, np.float32)
+    for (_, (wrist, pinky, index)), elbow in zip(HANDS, (ELBOW_LEFT, ELBOW_RIGHT), strict=True):
+        way = 1.5 * (places[[pinky, index]].mean(0) - places[wrist])
+        tip, length = places[wrist] + way, float(np.hypot(*way))
+        if length < 0.1 * scale:  # seen end-on: it goes on as the forearm does
+            way = places[wrist] - places[elbow]
+        axis = way / max(float(np.hypot(*way)), 1e-3)
+        length = max(length, HAND_LENGTH * scale)
+        from_tip = tip - points
+        axial = from_tip @ axis
+        lateral = from_tip @ np.array([-axis[1], axis[0]])
+        beyond = axial - np.clip(axial, 0, length)
+        beyond = np.where(beyond > 0, CUFF_STEEPNESS * beyond, beyond)  # there the sleeve begins
+        nearest = np.minimum(nearest, np.hypot(lateral, beyond) / (HAND_RADIUS * scale))
+    return nearest
+
+
+def skin_threshold(log_ratios: np.ndarray) -> float:
+    """What the skin's log ratio of a hand's pixel must exceed, by how skin-like the garment is.
+
+    Args:
+        log_ratios: (n,) log-likelihood of skin less the garment's, of pixels in the middle of the
+            trunk and away from the hands, over a whole clip.
+    """
+    if not len(log_ratios):
+        return (LEAST_LIKELY + MOST_LIKELY) / 2
+    reached = float(np.quantile(log_ratios, TYPICAL_SHARE))
+    return float(np.clip(reached + MARGIN, LEAST_LIKELY, MOST_LIKELY))
+
+
+def refine_hands(
+    labels: np.ndarray,
+    log_ratio: np.ndarray,
+    sharp_ratio: np.ndarray,
+    cloth: np.ndarray,
+    distance: np.ndarray,
+    threshold: float,
+    scale: float,
+) -> np.ndarray:
+    """Label maps with hands where skin is seen: cloth is taken out, missed pieces are added.
+
+    Args:
+        labels: (h, w) uint8 ``ParseLabel``.
+        log_ratio: (h, w) log-likelihood of skin less the likeliest cloth's, averaged locally.
+        sharp_ratio: the same averaged over less, for the edges of fingers.
+        cloth: (h, w) uint8, the garment that a pixel shows if it shows one.
+        distance: (h, w) ``hand_distance``; infinite beside the person.
+        threshold: ``skin_threshold``.
+        scale: of the body, in pixels.
+    """
+    refined = labels.copy()
+    is_hand = labels == ParseLabel.HANDS
+    too_clothy = is_hand & (log_ratio < threshold)
+    refined[too_clothy] = cloth[too_clothy]
+    refined[(labels == ParseLabel.ARMS) & (distance < 1)] = ParseLabel.HANDS
+    doubt = float(np.clip((threshold - LEAST_LIKELY) / (MOST_LIKELY - LEAST_LIKELY), 0, 1))
+    reach = 1 + (1 - doubt) * (REACH - 1)  # a garment that is much like skin: no further
+    least = np.where(distance < 1, threshold, max(threshold, NEAR_LIKELY))
+    could_be = np.isin(labels, CLOTH) & (log_ratio >= least) & (distance < reach)
+    far = max(threshold, 0.0) + FAR_MARGIN
+    surely = could_be & ((distance < 1) | (log_ratio >= far))
+    unit = np.pi * (0.7 * HAND_RADIUS * scale) ** 2
+    _, pieces = cv2.connectedComponents(could_be.astype(np.uint8), connectivity=8)
+    pieces = np.asarray(pieces, np.int32)
+    sure_areas = np.bincount(pieces[surely], minlength=int(pieces.max()) + 1)
+    areas = np.bincount(pieces[could_be], minlength=len(sure_areas))
+    is_likely = (sure_areas >= MIN_AREA * unit) & (areas <= MAX_AREA * unit)
+    is_likely[0] = False
+    refined[is_likely[pieces]] = ParseLabel.HANDS
+    hands = (refined == ParseLabel.HANDS).astype(np.uint8)
+    whole = cv2.morphologyEx(hands, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
+    edge = cv2.dilate(hands, np.ones((5, 5), np.uint8)) > 0
+    could_be = np.isin(refined, (*CLOTH, ParseLabel.ARMS)) & np.isfinite(distance)
+    refined[could_be & (whole | (edge & (sharp_ratio >= max(threshold, 0.0) + 2 * doubt)))] = ParseLabel.HANDS
+    islands = np.isin(refined, CLOTH).astype(np.uint8)
+    _, pieces = cv2.connectedComponents(islands, connectivity=4)
+    pieces = np.asarray(pieces, np.int32)
+    areas = np.bincount(pieces.ravel())
+    near_areas = np.bincount(pieces[distance < 1], minlength=len(areas))
+    is_island = (areas < unit) & (near_areas > 0.5 * areas)  # a highlight on a palm
+    is_island[0] = False
+    refined[is_island[pieces]] = ParseLabel.HANDS
+    return refined
