@@ -44,9 +44,14 @@ def bin_colors(bins: np.ndarray) -> np.ndarray:
     return (np.stack([lightness, a, b], axis=-1) + 0.5).astype(np.float32) * steps
 
 
-def hues(lab: np.ndarray) -> np.ndarray:
-    """Angles (n,) in radians of colours (n, 3), Lab on OpenCV's 0..255 scales."""
-    return np.arctan2(lab[:, 2] - 128, lab[:, 1] - 128)
+def hue_and_saturation(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What shade leaves of colours (n, 3), Lab on OpenCV's 0..255 scales.
+
+    Returns:
+        Angles in radians and chroma over lightness, (n,) each.
+    """
+    a, b = lab[:, 1] - 128, lab[:, 2] - 128
+    return np.arctan2(b, a), np.hypot(a, b) / np.maximum(lab[:, 0], 16)
 
 
 def could_be_skin(frame: np.ndarray) -> np.ndarray:
@@ -96,11 +101,12 @@ class ColorCounter:
         """Start a material anew."""
         self._counts[material] = 0
 
-    def hue(self, material: Material) -> float:
-        """Of the mean of a material's colours, radians in Lab."""
-        lab = bin_colors(np.arange(NUM_BINS))
+    def tone(self, material: Material) -> tuple[float, float]:
+        """Hue and saturation of the mean of a material's colours; see ``hue_and_saturation``."""
         weights = self._counts[material]
-        return float(hues((weights @ lab / max(weights.sum(), 1))[None])[0])
+        mean = weights @ bin_colors(np.arange(NUM_BINS)) / max(weights.sum(), 1)
+        hue, saturation = hue_and_saturation(mean[None])
+        return float(hue[0]), float(saturation[0])
 
     def colors(self) -> ClipColors:
         """Smoothed histograms."""

@@ -28,7 +28,7 @@ from curation.perception.clip_colors import (
     bin_colors,
     color_bins,
     could_be_skin,
-    hues,
+    hue_and_saturation,
 )
 from curation.perception.hands import TRUNK_DISTANCE, hand_distance, refine_hands, skin_threshold
 from curation.perception.hems import NUM_BANDS, NUM_PLACES, Hem, band_of, find_hem, hem_priors
@@ -110,6 +110,7 @@ BEHIND_PRIORS = {  # seen from behind, hair may hang down to the middle of the b
 }
 FOREARMS = tuple(range(BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
 SAME_HUE = 0.2  # radians in Lab
+MAX_SATURATION = 1.5  # of the face's: cloth of the same hue is mostly more colourful
 LOWER_BACK = 0.45  # along the torso: below this the back is cloth, with hair however long above
 
 
@@ -209,9 +210,9 @@ def learn_clip(views: Sequence[_View]) -> tuple[ClipColors, np.ndarray]:
     cloth = counter.colors()
     for view in (view for view, is_behind in zip(views, from_behind, strict=True) if is_behind):
         _add_nape(counter, view, cloth)
-    skin_hue = counter.hue(Material.SKIN)
+    skin_tone = counter.tone(Material.SKIN)
     for view in views:
-        _add_arms(counter, view, cloth, skin_hue)
+        _add_arms(counter, view, cloth, skin_tone)
     colors = counter.colors()
     share = float(np.mean(from_behind)) if views else 0.0
     # hair in the colour of the cloth cannot be told from it: better paint hair than leave cloth
@@ -289,7 +290,9 @@ def _add_nape(counter: ColorCounter, view: _View, cloth: ClipColors) -> None:
     counter.add(Material.HAIR, bins)
 
 
-def _add_arms(counter: ColorCounter, view: _View, known: ClipColors, skin_hue: float) -> None:
+def _add_arms(
+    counter: ColorCounter, view: _View, known: ClipColors, skin_tone: tuple[float, float]
+) -> None:
     """Hands and forearms lie in another light than the face, but have its hue."""
     if not known.is_known[Material.UPPER]:
         return
@@ -297,7 +300,9 @@ def _add_arms(counter: ColorCounter, view: _View, known: ClipColors, skin_hue: f
     on_arm = np.isin(located.part, FOREARMS) & (located.radii < 0.6) & view.sampled_skin
     bins = view.sampled_bins[on_arm]
     likeliest = known.log_likelihood[[Material.UPPER, Material.LOWER]][:, bins].max(0)
-    is_skin = (likeliest < UNKNOWN) & (np.abs(hues(bin_colors(bins)) - skin_hue) < SAME_HUE)
+    hues, saturations = hue_and_saturation(bin_colors(bins))
+    is_skin = (likeliest < UNKNOWN) & (np.abs(hues - skin_tone[0]) < SAME_HUE)
+    is_skin &= saturations < MAX_SATURATION * skin_tone[1]
     counter.add(Material.SKIN, bins[is_skin])
 
 

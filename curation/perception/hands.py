@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from curation.perception.body_parts import (
+    VISIBLE,
     ELBOW_LEFT,
     ELBOW_RIGHT,
     HANDS,
@@ -29,7 +30,7 @@ CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER), int(ParseLabel.OTHER))
 
 
 def hand_distance(points: np.ndarray, landmarks: np.ndarray, scale: float) -> np.ndarray:
-    """Distance of pixels to the nearer hand, in radii of a hand, (n,) float32.
+    """Distance of pixels to the nearer hand in view, in radii of a hand, (n,) float32.
 
     Args:
         points: (n, 2) x, y in pixels.
@@ -39,6 +40,8 @@ def hand_distance(points: np.ndarray, landmarks: np.ndarray, scale: float) -> np
     places = landmarks[:, :2].astype(np.float32)
     nearest = np.full(len(points), np.inf, np.float32)
     for (_, (wrist, pinky, index)), elbow in zip(HANDS, (ELBOW_LEFT, ELBOW_RIGHT), strict=True):
+        if landmarks[wrist, 3] < VISIBLE:
+            continue
         way = 1.5 * (places[[pinky, index]].mean(0) - places[wrist])
         tip, length = places[wrist] + way, float(np.hypot(*way))
         if length < 0.1 * scale:  # seen end-on: it goes on as the forearm does
