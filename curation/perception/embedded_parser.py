@@ -111,6 +111,12 @@ BEHIND_PRIORS = {  # seen from behind, hair may hang down to the middle of the b
 FOREARMS = tuple(range(BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
 SAME_HUE = 0.2  # radians in Lab
 MAX_SATURATION = 1.5  # of the face's: cloth of the same hue is mostly more colourful
+HEM_DOUBT = 0.2
+HEM_PLACES = {
+    BodyPart.TORSO: slice(6, NUM_PLACES),
+    BodyPart.UPPER_LEG_LEFT: slice(0, 4),
+    BodyPart.UPPER_LEG_RIGHT: slice(0, 4),
+}
 LOWER_BACK = 0.45  # along the torso: below this the back is cloth, with hair however long above
 
 
@@ -345,11 +351,30 @@ def learn_places(
     for right, left in LEFT_OF.items():
         seen[[left, right]] = seen[left] + seen[right]
     share = seen / seen.sum(-1, keepdims=True)
-    places = SHARPENING * np.log(share)
+    places = SHARPENING * np.log(_with_doubt_at_hem(share, colors))
     # hands move over everything: what they showed elsewhere says nothing of here
     hands = [BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT]
     places[hands] = np.log(priors[hands] + 1e-4)
     return places.astype(np.float32), beliefs
+
+
+def _with_doubt_at_hem(share: np.ndarray, colors: ClipColors) -> np.ndarray:
+    """Around the hips two garments of different colours keep a chance: the body bends, the hem moves.
+
+    Args:
+        share: (parts, places, materials).
+        colors: of the clip.
+    """
+    if not (colors.is_known[Material.UPPER] and colors.is_known[Material.LOWER]):
+        return share
+    doubt = HEM_DOUBT * (1 - colors.overlap(Material.UPPER, Material.LOWER))
+    doubtful = share.copy()
+    for part, places in HEM_PLACES.items():
+        cloth = doubtful[part, places][:, [Material.UPPER, Material.LOWER]]
+        mixed = (1 - doubt) * cloth + doubt * cloth.mean(axis=1, keepdims=True)
+        doubtful[part, places, Material.UPPER] = mixed[:, 0]
+        doubtful[part, places, Material.LOWER] = mixed[:, 1]
+    return doubtful
 
 
 def label_pixels(

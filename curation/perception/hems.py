@@ -21,6 +21,9 @@ MIN_NEW_SHARE = 0.18
 """Of the pixels below a hem, how many must have colours that are rare above it. A badge or a print
 on the chest makes both sides differ, but brings nothing new below: the hoodies of asl_book and
 asl_learn 0.12-0.16, the dullest shirt over trousers (asl_bird) 0.21, most 0.3-0.9."""
+SAME_CLOTH = 0.75
+"""Of its colours that a band shares with those above a hem, to be above it too: the lowest band of
+the hoodie of asl_learn 0.79, the first one of trousers in eight other clips 0.1-0.66."""
 RARE = 2.5  # a colour is new below when it is so many times more frequent there than above
 HIGH_HEM_DOUBT = 0.1  # for each band that a hem lies above the hips: belts and badges are no hems
 LOW_HEM_DOUBT = 0.04  # for each band below mid-thigh: the end of shorts is no hem of a top
@@ -81,9 +84,21 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
     if ((gains >= MIN_DIVERGENCE) & (new_shares >= MIN_NEW_SHARE)).any():
         gains *= 1 - HIGH_HEM_DOUBT * np.maximum(0, 5 - splits)
         gains *= 1 - LOW_HEM_DOUBT * np.maximum(0, seen[splits] - MID_THIGH)
-        return Hem(first_lower_band=int(seen[splits[int(np.argmax(gains))]]))
+        split = _below_same_cloth(shares, int(splits[int(np.argmax(gains))]))
+        return Hem(first_lower_band=int(seen[split]))
     is_cut_off = in_frame[MID_THIGH] < max(MIN_PIXELS, CUT_OFF_SHARE * in_frame.max())
     return Hem(first_lower_band=NUM_BANDS if is_cut_off else None)
+
+
+def _below_same_cloth(shares: np.ndarray, split: int) -> int:
+    """A split moved down past bands that look like what is above it and not like the last ones."""
+    above, last = shares[:split].mean(0), shares[-2:].mean(0)
+    while split < len(shares) - 1:
+        like_above = float(np.minimum(shares[split], above).sum())
+        if like_above < max(SAME_CLOTH, float(np.minimum(shares[split], last).sum())):
+            break
+        split += 1
+    return split
 
 
 def unshaded(lab: np.ndarray) -> np.ndarray:
