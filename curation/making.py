@@ -348,5 +348,5 @@ def _row(
     )
 
 
-VERSION = 6
+VERSION = 7
 """Raised when the code of a stage changes what comes out: everything is then done again."""

@@ -76,7 +76,7 @@ class MaskSettings:
     """Widths as shares of the square root of the covered area, so that they fit any size."""
 
     widening: float = 0.02  # of every outline
-    hull_reach: float = 0.045  # hulls fill hollows no further than this from what is covered
+    hull_reach: float = 0.11  # hulls fill hollows no further than this from what is covered
     hem_band: float = 0.045  # along the garment where its neighbours are painted too
     closing_frames: int = 2  # on both sides: gaps in time that are filled
     lapse: float = 0.05  # a frame's mask that is smaller than those around it by this has a gap

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from curation.perception.body_parts import (
-    VISIBLE,
     ELBOW_LEFT,
     ELBOW_RIGHT,
     HANDS,
+    VISIBLE,
 )
 from datasets.parts import ParseLabel
 
@@ -113,7 +113,9 @@ def refine_hands(
     whole = cv2.morphologyEx(hands, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
     edge = cv2.dilate(hands, np.ones((5, 5), np.uint8)) > 0
     could_be = np.isin(refined, (*CLOTH, ParseLabel.ARMS)) & np.isfinite(distance)
-    refined[could_be & (whole | (edge & (sharp_ratio >= max(threshold, 0.0) + 2 * doubt)))] = ParseLabel.HANDS
+    refined[could_be & (whole | (edge & (sharp_ratio >= max(threshold, 0.0) + 2 * doubt)))] = (
+        ParseLabel.HANDS
+    )
     islands = np.isin(refined, CLOTH).astype(np.uint8)
     _, pieces = cv2.connectedComponents(islands, connectivity=4)
     pieces = np.asarray(pieces, np.int32)

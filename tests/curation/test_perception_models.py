@@ -24,6 +24,7 @@ from datasets.densepose import paste_iuv
 from datasets.masks import inpainting_mask
 from datasets.parts import ParseLabel
 from datasets.synthetic import RenderedClip, draw_clip, render_clip
+from tests.bench.masks import mask_of, render_dancer, score_mask
 from tests.perception_fixtures import media_file
 
 
@@ -76,6 +77,20 @@ def test_the_dancers_mask_covers_the_top_and_keeps_hands(
     assert (hands & ~mask).sum() / hands.sum() > 0.9
     arms = dancer.parse == ParseLabel.ARMS
     assert mask.sum() / (top | arms).sum() < 1.7
+
+
+@pytest.mark.perception
+@pytest.mark.parametrize("index", [4, 9, 10])  # hands at the head, before the chest; long sleeves
+def test_masks_of_rendered_dancers_hold_the_bars(index: int, embedded_models: Path) -> None:
+    """The bars with a little slack; ``python -m tests.bench.masks`` measures 24 dancers."""
+    clip = render_dancer(index, 6, fps=6.0)
+    score = score_mask(clip.parse, mask_of(clip, "upper"), "upper")
+    assert score.leak < 0.012
+    assert score.area < 1.65
+    assert score.face is not None
+    assert score.face > 0.94
+    assert score.hands is not None
+    assert score.hands > 0.94
 
 
 @pytest.mark.perception

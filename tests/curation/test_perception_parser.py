@@ -12,7 +12,14 @@ from curation.perception.clip_colors import (
     could_be_skin,
 )
 from curation.perception.embedded_parser import EmbeddedParser
-from curation.perception.hems import MID_THIGH, NUM_BANDS, band_of, find_hem, unshaded
+from curation.perception.hems import (
+    MID_THIGH,
+    NUM_BANDS,
+    _below_same_cloth,
+    band_of,
+    find_hem,
+    unshaded,
+)
 from curation.perception.protocols import Person
 from datasets.parts import ParseLabel as P
 
@@ -46,7 +53,7 @@ def share(labels: np.ndarray, rows: slice, columns: slice, label: P) -> float:
 
 
 def test_short_and_long_sleeves_are_told_apart(standing_person: Person) -> None:
-    forearm = slice(145, 168), slice(140, 160)  # down to where the hand begins
+    forearm = slice(140, 160), slice(140, 160)  # down to where the wrist begins
     for sleeve_end, label in ((0.45, P.ARMS), (0.95, P.UPPER)):
         frames = [painted(standing_person, sleeve_end)] * 3
         labels = EmbeddedParser().parse(frames, [standing_person] * 3)[1]
@@ -172,6 +179,14 @@ def test_the_hem_is_where_colours_change_and_nowhere_on_one_colour(
         across=located.across[cut_off], radii=located.radii[cut_off],
     )  # fmt: skip
     assert find_hem([(shown, one_color[cut_off])], nobody).first_lower_band == NUM_BANDS
+
+
+def test_a_band_of_the_same_cloth_is_above_the_hem() -> None:
+    shares = np.zeros((9, 4))
+    shares[:6, 0], shares[6, :2] = 1, (0.8, 0.2)
+    shares[7:] = (0.1, 0.1, 0.4, 0.4)
+    assert _below_same_cloth(shares, 6) == 7
+    assert _below_same_cloth(shares, 7) == 7
 
 
 def test_unseen_materials_take_what_nothing_known_explains() -> None:

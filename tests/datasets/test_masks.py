@@ -210,3 +210,17 @@ def test_an_unknown_category_and_a_negative_width_are_refused() -> None:
         inpainting_mask(labels, iuv, "hat")
     with pytest.raises(ValueError, match="widening is -1"):
         MaskSettings(widening=-1)
+
+
+def test_hulls_fill_hollows_no_further_than_their_reach() -> None:
+    labels, iuv = np.zeros((160, 120), np.uint8), np.zeros((160, 120, 3), np.uint8)
+    for rows, columns in ((slice(20, 140), slice(20, 30)), (slice(130, 140), slice(20, 100))):
+        labels[rows, columns], iuv[rows, columns, 0] = P.UPPER, D.TORSO_FRONT
+    mask = {
+        reach: inpainting_mask(labels[None], iuv[None], "upper", MaskSettings(hull_reach=reach))[0]
+        for reach in (0.0, 0.2, 9.0)
+    }
+    areas = [int((mask[reach] > 0).sum()) for reach in (0.0, 0.2, 9.0)]
+    assert areas[0] < areas[1] < areas[2]
+    assert mask[9.0][80, 50] == 255  # within the convex hull
+    assert mask[0.2][80, 50] == 0

@@ -1,0 +1,210 @@
+"""Colours and places of skin, hair and garments, learned from a clip's sure places."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from curation.perception.body_parts import NUM_PARTS, BodyPart
+from curation.perception.clip_colors import (
+    NUM_MATERIALS,
+    UNKNOWN,
+    ClipColors,
+    ColorCounter,
+    Material,
+    bin_colors,
+    hue_and_saturation,
+)
+from curation.perception.hands import TRUNK_DISTANCE, skin_threshold
+from curation.perception.hems import NUM_BANDS, NUM_PLACES, Hem, band_of, find_hem, hem_priors
+from curation.perception.part_priors import LEFT_OF, PRIORS, behind_priors
+from curation.perception.person_view import PersonView, places_of
+
+EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are alike: colours count less than if independent
+SHARPENING = 1.5  # of the clip's own statistics against the general ones
+FOREARMS = tuple(range(BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
+SAME_HUE = 0.2  # radians in Lab
+MAX_SATURATION = 1.5  # of the face's: cloth of the same hue is mostly more colourful
+HEM_DOUBT = 0.2
+HEM_PLACES = {
+    BodyPart.TORSO: slice(6, NUM_PLACES),
+    BodyPart.UPPER_LEG_LEFT: slice(0, 4),
+    BodyPart.UPPER_LEG_RIGHT: slice(0, 4),
+}
+LOWER_BACK = 0.45  # along the torso: below this the back is cloth, with hair however long above
+
+
+def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
+    """Colours and places of the materials of a clip: seeds, then one round of reconsidering."""
+    counter = ColorCounter()
+    from_behind = [not _is_face_seen(view) and not view.body.is_facing for view in views]
+    for view in views:
+        _add_skin_and_hair(counter, view)
+    skin = counter.colors()
+    hem = find_hem([(view.located, view.sampled_bins) for view in views], skin)
+    for view, is_behind in zip(views, from_behind, strict=True):
+        _add_cloth(counter, view, skin, hem, is_behind)
+    cloth = counter.colors()
+    for view in (view for view, is_behind in zip(views, from_behind, strict=True) if is_behind):
+        _add_nape(counter, view, cloth)
+    skin_tone = counter.tone(Material.SKIN)
+    for view in views:
+        _add_arms(counter, view, cloth, skin_tone)
+    colors = counter.colors()
+    share = float(np.mean(from_behind)) if views else 0.0
+    # hair in the colour of the cloth cannot be told from it: better paint hair than leave cloth
+    share *= float(np.clip((0.6 - colors.overlap(Material.HAIR, Material.UPPER)) / 0.2, 0, 1))
+    priors = hem_priors(behind_priors(PRIORS, share), hem)
+    _, beliefs = learn_places(views, colors, priors)
+    for material in (Material.UPPER, Material.LOWER):
+        counter.forget(material)
+        for view, belief in zip(views, beliefs, strict=True):
+            counter.add(material, view.sampled_bins, belief[:, material])
+    colors = counter.colors()
+    return colors, learn_places(views, colors, priors)[0]
+
+
+def _add_cloth(
+    counter: ColorCounter, view: PersonView, skin: ClipColors, hem: Hem, is_behind: bool
+) -> None:
+    located, bins, band = view.located, view.sampled_bins, band_of(view.located)
+    part, along, is_deep = located.part, located.along, located.radii < 0.7
+    top = LOWER_BACK if is_behind else 0.08
+    chest = (part == BodyPart.TORSO) & (along > top) & (along < 0.75) & is_deep
+    on_thigh = np.isin(part, (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)) & is_deep
+    on_shin = np.isin(part, (BodyPart.LOWER_LEG_LEFT, BodyPart.LOWER_LEG_RIGHT)) & is_deep
+    legs = (on_thigh & (along > 0.25)) | (on_shin & (along < 0.6))
+    if hem.first_lower_band is not None:
+        chest = (chest & (band < hem.first_lower_band)) | (
+            is_deep & (band >= 0) & (band < hem.first_lower_band)
+        )
+        legs &= (band < 0) | (band >= hem.first_lower_band)
+        legs |= is_deep & (band >= hem.first_lower_band)
+        if hem.first_lower_band == NUM_BANDS:
+            legs &= on_shin
+    # long hair over a garment of another colour is left out; dark hair over dark cloth cannot be
+    counter.add(Material.UPPER, _without(Material.HAIR, bins[chest], skin, least=0.4))
+    counter.add(Material.LOWER, _without(Material.SKIN, bins[legs], skin, least=0.2))
+
+
+def _is_face_seen(view: PersonView) -> bool:
+    located = view.located
+    on_face = (located.part == BodyPart.HEAD) & (located.along > 0.5) & (located.radii < 0.75)
+    return bool(view.body.is_facing and on_face.any() and view.sampled_skin[on_face].mean() > 0.3)
+
+
+def _add_skin_and_hair(counter: ColorCounter, view: PersonView) -> None:
+    located, bins = view.located, view.sampled_bins
+    part, along = located.part, located.along
+    skin_like = view.sampled_skin
+    crown = (part == BodyPart.HEAD) & (along < 0.02) & (located.radii > 0.55)
+    if _is_face_seen(view):
+        on_face = (part == BodyPart.HEAD) & (along > 0.45) & (along < 0.85)
+        on_face &= located.radii < 0.75
+        counter.add(Material.SKIN, bins[on_face & skin_like])
+    else:
+        on_hand = np.isin(part, (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT))
+        counter.add(Material.SKIN, bins[on_hand & skin_like & (located.radii < 0.5)])
+        crown = (part == BodyPart.HEAD) & (located.radii < 0.8)
+    counter.add(Material.HAIR, bins[crown])
+
+
+def _add_nape(counter: ColorCounter, view: PersonView, cloth: ClipColors) -> None:
+    """Seen from behind, what hides the neck and is no cloth is hair, of whatever colour."""
+    on_nape = (view.located.part == BodyPart.NECK) & (view.located.radii < 0.8)
+    bins = view.sampled_bins[on_nape]
+    if cloth.is_known[Material.UPPER]:
+        bins = bins[cloth.log_likelihood[Material.UPPER, bins] < UNKNOWN]
+    counter.add(Material.HAIR, bins)
+
+
+def _add_arms(
+    counter: ColorCounter, view: PersonView, known: ClipColors, skin_tone: tuple[float, float]
+) -> None:
+    """Hands and forearms lie in another light than the face, but have its hue."""
+    if not known.is_known[Material.UPPER]:
+        return
+    located = view.located
+    on_arm = np.isin(located.part, FOREARMS) & (located.radii < 0.6) & view.sampled_skin
+    bins = view.sampled_bins[on_arm]
+    likeliest = known.log_likelihood[[Material.UPPER, Material.LOWER]][:, bins].max(0)
+    hues, saturations = hue_and_saturation(bin_colors(bins))
+    is_skin = (likeliest < UNKNOWN) & (np.abs(hues - skin_tone[0]) < SAME_HUE)
+    is_skin &= saturations < MAX_SATURATION * skin_tone[1]
+    counter.add(Material.SKIN, bins[is_skin])
+
+
+def _without(material: Material, bins: np.ndarray, colors: ClipColors, least: float) -> np.ndarray:
+    """Seeds of cloth without those of a body material; all of them if less than a share stays."""
+    if not colors.is_known[material] or not len(bins):
+        return bins
+    is_cloth = colors.log_likelihood[material, bins] < UNKNOWN
+    return bins[is_cloth] if is_cloth.mean() >= least else bins
+
+
+def learn_places(
+    views: Sequence[PersonView], colors: ClipColors, priors: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """How often each material was seen at each place of each part.
+
+    Left and right share their statistics: garments are symmetric.
+
+    Returns:
+        Log-probabilities (parts, places, materials), and for each view the belief in each material
+        (m, materials), 0 for pixels beside the body.
+    """
+    seen = 6 * priors + 1e-3
+    beliefs = []
+    size = NUM_PARTS * NUM_PLACES
+    for view in views:
+        located = view.located
+        is_near = (located.part >= 0) & (located.radii < 1.0)
+        part, place = np.maximum(located.part.astype(int), 0), places_of(located)
+        evidence = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins)
+        scores = evidence.T + np.log(priors[part, place] + 1e-4)
+        belief = np.exp(scores - scores.max(1, keepdims=True))
+        belief *= is_near[:, None] / belief.sum(1, keepdims=True)
+        beliefs.append(belief)
+        cell = part * NUM_PLACES + place
+        count = np.maximum(np.bincount(cell[is_near], minlength=size), 1)
+        for material in range(NUM_MATERIALS):
+            mean = np.bincount(cell, weights=belief[:, material], minlength=size) / count
+            seen[..., material] += mean.reshape(NUM_PARTS, NUM_PLACES)
+    for right, left in LEFT_OF.items():
+        seen[[left, right]] = seen[left] + seen[right]
+    share = seen / seen.sum(-1, keepdims=True)
+    places = SHARPENING * np.log(_with_doubt_at_hem(share, colors))
+    # hands move over everything: what they showed elsewhere says nothing of here
+    hands = [BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT]
+    places[hands] = np.log(priors[hands] + 1e-4)
+    return places.astype(np.float32), beliefs
+
+
+def _with_doubt_at_hem(share: np.ndarray, colors: ClipColors) -> np.ndarray:
+    """Around the hips two garments of different colours keep a chance: hems move as bodies bend.
+
+    Args:
+        share: (parts, places, materials).
+        colors: of the clip.
+    """
+    if not (colors.is_known[Material.UPPER] and colors.is_known[Material.LOWER]):
+        return share
+    doubt = HEM_DOUBT * (1 - colors.overlap(Material.UPPER, Material.LOWER))
+    doubtful = share.copy()
+    for part, places in HEM_PLACES.items():
+        cloth = doubtful[part, places][:, [Material.UPPER, Material.LOWER]]
+        mixed = (1 - doubt) * cloth + doubt * cloth.mean(axis=1, keepdims=True)
+        doubtful[part, places, Material.UPPER] = mixed[:, 0]
+        doubtful[part, places, Material.LOWER] = mixed[:, 1]
+    return doubtful
+
+
+def hand_threshold(views: Sequence[PersonView], colors: ClipColors) -> float:
+    """``skin_threshold`` of a clip, from the middle of its trunks."""
+    ratios = []
+    for view in views:
+        located = view.located
+        is_trunk = (located.part == BodyPart.TORSO) & (located.radii < 0.7)
+        is_trunk &= (located.along > 0.2) & (view.hand_distance > TRUNK_DISTANCE)
+        evidence = colors.evidence(view.sampled_bins[is_trunk])
+        ratios.append(evidence[Material.SKIN] - evidence[Material.UPPER])
+    return skin_threshold(np.concatenate([np.zeros(0, np.float32), *ratios]))

@@ -1,0 +1,73 @@
+"""One frame's person as the embedded parser looks at it: pixels, colours, places on the body."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from curation.perception.body_parts import Body, PartPixels, build_body, locate_on_body
+from curation.perception.clip_colors import color_bins, could_be_skin
+from curation.perception.hands import hand_distance
+from curation.perception.hems import NUM_PLACES
+from curation.perception.protocols import Person
+
+GRID_STEP = 2  # body parts are looked up on every second pixel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PersonView:
+    """One frame's person: its n pixels, m of them looked up on the body, and their colours."""
+
+    on_person: np.ndarray  # (h, w) bool in a crop around the person, n True
+    bins: np.ndarray  # (h, w) int32 colours
+    located: PartPixels  # (m,)
+    sampled_bins: np.ndarray  # (m,) colours of the looked-up pixels
+    sampled_skin: np.ndarray  # (m,) bool: they could be skin
+    nearest_sample: np.ndarray  # (n,) int: the looked-up pixel that stands for each pixel
+    hand_distance: np.ndarray  # (m,) to the nearer hand, in its radii
+    body: Body
+    corner: tuple[int, int]  # top, left in the full frame
+
+
+def is_usable(person: Person | None) -> bool:
+    """Whether there are landmarks and a mask to look at."""
+    return person is not None and person.landmarks is not None and person.mask is not None
+
+
+def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
+    """A usable person of a frame (height, width, 3) uint8 RGB."""
+    assert person is not None
+    assert person.landmarks is not None
+    assert person.mask is not None
+    left, top, wide, high = cv2.boundingRect(person.mask)
+    wide, high = max(wide, 1), max(high, 1)
+    crop = np.ascontiguousarray(frame[top : top + high, left : left + wide])
+    on_person = person.mask[top : top + high, left : left + wide] > 127
+    # looked up: the corner of every GRID_STEP x GRID_STEP cell with a pixel of the person
+    y, x = np.nonzero(on_person)
+    cells = (y // GRID_STEP) * (wide // GRID_STEP + 1) + x // GRID_STEP
+    number = np.full((high // GRID_STEP + 1) * (wide // GRID_STEP + 1), -1)
+    number[cells] = 1
+    used = np.flatnonzero(number > 0)
+    number[used] = np.arange(len(used))
+    first_y = np.minimum(used // (wide // GRID_STEP + 1) * GRID_STEP, high - 1)
+    first_x = np.minimum(used % (wide // GRID_STEP + 1) * GRID_STEP, wide - 1)
+    body = build_body(person.landmarks)
+    points = np.stack([first_x + left + 1.0, first_y + top + 1.0], axis=-1)
+    bins = color_bins(crop)
+    return PersonView(
+        on_person=on_person,
+        bins=bins,
+        located=locate_on_body(points, body),
+        sampled_bins=bins[first_y, first_x],
+        sampled_skin=could_be_skin(crop)[first_y, first_x],
+        nearest_sample=number[cells],
+        hand_distance=hand_distance(points, person.landmarks, body.scale),
+        body=body,
+        corner=(top, left),
+    )
+
+
+def places_of(located: PartPixels) -> np.ndarray:
+    """Which of the NUM_PLACES along its part each pixel lies at, (n,) int."""
+    return np.minimum((located.along * NUM_PLACES).astype(int), NUM_PLACES - 1)

@@ -1,0 +1,83 @@
+import numpy as np
+
+from curation.perception.hands import (
+    HAND_RADIUS,
+    LEAST_LIKELY,
+    MOST_LIKELY,
+    hand_distance,
+    refine_hands,
+    skin_threshold,
+)
+from curation.perception.protocols import Person
+from datasets.parts import ParseLabel as P
+
+SCALE = 100.0
+YES, NO = 3.0, -5.0  # log ratios of skin and of cloth
+
+
+def chest(hand: P = P.HANDS) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A hand of 16x16 pixels before a chest, where the label map has it, or beside it."""
+    labels = np.full((120, 100), P.UPPER, np.uint8)
+    labels[50:66, 40:56] = hand
+    log_ratio = np.full(labels.shape, NO, np.float32)
+    log_ratio[50:66, 40:56] = YES
+    y, x = np.indices(labels.shape)
+    distance = np.hypot(x - 48, y - 58).astype(np.float32) / (HAND_RADIUS * SCALE)
+    return labels, log_ratio, np.full(labels.shape, P.UPPER, np.uint8), distance
+
+
+def refined(
+    labels: np.ndarray, log_ratio: np.ndarray, cloth: np.ndarray, distance: np.ndarray
+) -> np.ndarray:
+    return refine_hands(labels, log_ratio, log_ratio, cloth, distance, -1.0, SCALE)
+
+
+def test_distance_is_measured_from_wrist_to_fingertips_and_steeper_up_the_sleeve(
+    standing_person: Person,
+) -> None:
+    assert standing_person.landmarks is not None
+    landmarks = standing_person.landmarks.copy()
+    landmarks[[15, 16], :2] = (100, 100)
+    landmarks[[17, 18, 19, 20], :2] = (100, 120)  # both hands hang: fingertips at y = 130
+    points = np.array([[100, 115], [113.5, 115], [100, 143.5], [100, 86.5]], np.float32)
+    found = hand_distance(points, landmarks, SCALE)
+    np.testing.assert_allclose(found, [0, 1, 1, 2], atol=0.02)
+
+
+def test_a_hand_out_of_view_is_nowhere(standing_person: Person) -> None:
+    assert standing_person.landmarks is not None
+    landmarks = standing_person.landmarks.copy()
+    landmarks[[15, 16], 3] = 0.1
+    points = landmarks[[15, 16], :2].astype(np.float32)
+    assert np.isinf(hand_distance(points, landmarks, SCALE)).all()
+
+
+def test_cloth_under_the_label_of_a_hand_is_cloth_again() -> None:
+    labels, log_ratio, cloth, distance = chest()
+    labels[66:76, 40:56] = P.HANDS  # the landmarks reach too far: a stripe of the garment
+    result = refined(labels, log_ratio, cloth, distance)
+    assert (result[50:66, 40:56] == P.HANDS).all()
+    assert (result[68:76, 40:56] == P.UPPER).all()
+
+
+def test_a_hand_that_the_landmarks_miss_is_found_by_its_skin() -> None:
+    labels, log_ratio, cloth, distance = chest(hand=P.UPPER)
+    result = refined(labels, log_ratio, cloth, distance + 1.5)
+    assert (result[50:66, 40:56] == P.HANDS).all()
+    assert (result == P.HANDS).sum() < 20 * 20
+    crumbs = np.full_like(log_ratio, NO)
+    crumbs[50:53, 40:43] = YES
+    assert not (refined(labels, crumbs, cloth, distance + 1.5) == P.HANDS).any()
+
+
+def test_a_highlight_on_a_palm_belongs_to_the_hand() -> None:
+    labels, log_ratio, cloth, distance = chest()
+    log_ratio[54:60, 44:50] = NO
+    assert (refined(labels, log_ratio, cloth, distance)[50:66, 40:56] == P.HANDS).all()
+
+
+def test_the_more_a_garment_is_like_skin_the_surer_a_hand_must_be() -> None:
+    assert skin_threshold(np.full(100, -8.0)) == LEAST_LIKELY
+    assert skin_threshold(np.full(100, 2.0)) == MOST_LIKELY
+    assert LEAST_LIKELY < skin_threshold(np.full(100, -1.0)) < MOST_LIKELY
+    assert LEAST_LIKELY < skin_threshold(np.zeros(0)) < MOST_LIKELY
