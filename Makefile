@@ -23,6 +23,8 @@ GPU     ?=
 ENCODER ?=
 FETCH   ?=
 CHECKPOINT ?=
+bench   ?=
+dry_run ?=
 ARGS    ?=
 
 ##@ Begin
@@ -48,8 +50,8 @@ demo: setup ## Render dancers, curate, train every stage small, evaluate: one pa
 	@$(RUN) -m training.demo configs/demo/demo.yaml $(ARGS)
 
 ##@ Data
-curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance], or a benchmark once: BENCH=vvt|vivid_s
-	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),src='$(SRC)' out='$(or $(OUT),data/dance)') $(ARGS)
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50] [dry_run=1], or a benchmark once: BENCH=vvt|vivid_s
+	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),src='$(SRC)' out='$(or $(OUT),data/dance)' $(if $(bench),bench=$(bench)) $(if $(dry_run),dry_run=true)) $(ARGS)
 
 curate-explain: setup ## Why a clip or a video was kept or let go: OUT=data/dance CLIP=clip_id|video
 	@$(RUN) -m curation.explain '$(or $(OUT),data/dance)' '$(CLIP)'

@@ -3,7 +3,7 @@
 A pure function of the ledger and the settings; shards, manifest and report are made from it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ PRIVATE_FIELDS = (
     "num_bytes",
 )  # fmt: skip
 """Fields of a stored record that a sample's json does not carry, or carries elsewhere."""
+
+GARMENT = "garment.png"
+HELD_OUT = "held_out"
+"""Reject code of clips that would give a clip of the benchmark away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,7 @@ def build_catalogue(
     duplicates: DuplicatesConfig,
     shards: ShardsConfig,
     known_groups: Mapping[str, str] | None = None,
+    held_out: Collection[str] = (),
 ) -> list[CatalogueEntry]:
     """All candidate clips, in order of clip_id.
 
@@ -50,6 +55,7 @@ def build_catalogue(
         duplicates: when two clips are the same.
         shards: how splits are drawn.
         known_groups: own group -> group, as an earlier run named it (``Ledger.groups``).
+        held_out: clips that are scored on, by clip_id: of copies, they stay.
     """
     by_sha = {source.sha256: source for source in sources}
     clusters = _clusters(clips, duplicates) if duplicates.enabled else []
@@ -62,6 +68,8 @@ def build_catalogue(
     )
 
     def split_of_clip(clip_id: str, source: SourceRow) -> str:
+        if clip_id in held_out:
+            return "bench"
         return source.sidecar.get("split") or split_of(names[owner[clip_id]], shards)
 
     splits = {
@@ -98,12 +106,23 @@ def groups_of(entries: Sequence[CatalogueEntry]) -> dict[str, str]:
     return {
         entry.source.group: entry.group
         for entry in entries
-        if entry.is_kept or entry.clip.code == "near_duplicate"
+        if entry.is_kept or entry.clip.code in ("near_duplicate", HELD_OUT)
     }
 
 
-def packed_clips(entries: Sequence[CatalogueEntry], clips_root: Path) -> list[PackedClip]:
-    """Kept clips as they go into shards; the json gets what the sidecar says."""
+def packed_clips(
+    entries: Sequence[CatalogueEntry],
+    clips_root: Path,
+    targets: Mapping[str, str | None] | None = None,
+) -> list[PackedClip]:
+    """Kept clips as they go into shards; the json gets what the sidecar says.
+
+    Args:
+        entries: all candidate clips.
+        clips_root: where their folders lie.
+        targets: clip_id -> the clip whose garment a held-out one is to be shown in.
+    """
+    folders = {entry.clip.clip_id: entry.clip.folder for entry in entries if entry.is_kept}
     packed: list[PackedClip] = []
     for entry in entries:
         if not entry.is_kept:
@@ -119,12 +138,14 @@ def packed_clips(entries: Sequence[CatalogueEntry], clips_root: Path) -> list[Pa
             "group": entry.group,
             "split": entry.split,
         }
+        target = folders.get((targets or {}).get(entry.clip.clip_id) or "")
         packed.append(
             PackedClip(
                 key=entry.clip.clip_id,
                 split=entry.split,
                 folder=clips_root / entry.clip.folder,
                 record=record,
+                extra={} if target is None else {"target.png": clips_root / target / GARMENT},
                 known_bytes=entry.clip.record.get("num_bytes"),
             )
         )

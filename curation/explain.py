@@ -10,10 +10,11 @@ from rich.table import Table
 
 from configs.command import run_command
 from configs.errors import ConfigError
-from curation.catalogue import CatalogueEntry, build_catalogue
+from curation.catalogue import CatalogueEntry
 from curation.checks import Check, clip_checks, source_checks
 from curation.ledger import SourceRow
 from curation.output import Output, find_rows, open_output, output_argument
+from curation.publish import stored_catalogue
 from curation.report import MEANINGS
 from curation.signals import Signals, read_signals
 
@@ -42,7 +43,7 @@ def explain(output: Output, name: str, console: Console) -> None:
         console.width = max(console.width, MIN_WIDTH)
     sources, clips = output.ledger.sources(), output.ledger.clips()
     source, chosen = find_rows(name, output.ledger, sources, clips)
-    entries = build_catalogue(sources, clips, output.config.duplicates, output.config.shards)
+    entries = stored_catalogue(output.config, output.ledger, sources, clips)
     by_clip = {entry.clip.clip_id: entry for entry in entries}
     signals = _signals_of(output, source)
     _print_source(console, source, source_checks(source, output.config))

@@ -167,7 +167,7 @@ def forecast(
 def _measured_alike(
     before: CurateConfig, config: CurateConfig, ledger: Ledger, infos: dict[str, Any]
 ) -> bool:
-    return before.first_pass == config.first_pass and ledger.models() == infos
+    return before.first_pass == config.first_pass and ledger.recall("models") == infos
 
 
 def _judged_again(

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS made (request TEXT PRIMARY KEY, source_sha256 TEXT NO
     clip TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS groups (own TEXT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS packed (clip_id TEXT PRIMARY KEY, shard TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS looks (folder TEXT PRIMARY KEY, looks TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS purged (sha256 TEXT PRIMARY KEY);
 CREATE INDEX IF NOT EXISTS clips_by_source ON clips(source_sha256);
 """
@@ -294,16 +295,26 @@ class Ledger:
         assert row is not None
         return int(row[0])
 
-    def models(self) -> dict[str, Any] | None:
-        """Role -> model, of the last run; None: nobody said."""
-        row = self._one("SELECT value FROM meta WHERE key='models'")
+    def recall(self, key: str) -> Any:
+        """What was remembered under a key, such as the "models" of the last run; None: nothing."""
+        row = self._one("SELECT value FROM meta WHERE key=?", (key,))
         return None if row is None else json.loads(row[0])
 
-    def remember_models(self, infos: dict[str, Any]) -> None:
-        """Which models look at the people of this folder."""
+    def remember(self, key: str, value: Any) -> None:
+        """Keep something about the folder as a whole."""
         with self._database:
-            self._database.execute(
-                "INSERT OR REPLACE INTO meta VALUES ('models', ?)", (_json(infos),)
+            self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _json(value)))
+
+    def looks(self) -> dict[str, dict[str, Any]]:
+        """Folder of tracks -> what the clip looks like (``looks.Looks.pack``)."""
+        return {row[0]: json.loads(row[1]) for row in self._database.execute("SELECT * FROM looks")}
+
+    def record_looks(self, looks: dict[str, dict[str, Any]]) -> None:
+        """Keep looks that were measured."""
+        with self._database:
+            self._database.executemany(
+                "INSERT OR REPLACE INTO looks VALUES (?, ?)",
+                [(folder, _json(values)) for folder, values in looks.items()],
             )
 
     def groups(self) -> dict[str, str]:
@@ -341,6 +352,8 @@ class Ledger:
                 self._database.execute(f"DELETE FROM {table} WHERE source_sha256=?", (sha256,))
             for table in ("sources", "files"):
                 self._database.execute(f"DELETE FROM {table} WHERE sha256=?", (sha256,))
+            known = "SELECT folder FROM clips WHERE folder IS NOT NULL"
+            self._database.execute(f"DELETE FROM looks WHERE folder NOT IN ({known})")
             self._database.execute("INSERT OR IGNORE INTO purged VALUES (?)", (sha256,))
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.execute("VACUUM")  # deleted rows would stay readable in the file

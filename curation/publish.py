@@ -1,18 +1,22 @@
 """From the ledger to what others read: shards, manifest, report; what is up to date stays."""
 
+import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from curation.catalogue import build_catalogue, groups_of, packed_clips
-from curation.ledger import Ledger
+from curation.catalogue import CatalogueEntry, build_catalogue, groups_of, packed_clips
+from curation.held_out import HeldOut, choose_held_out, clip_looks, hold_out, left_out
+from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.manifest import manifest_rows, write_manifest
 from curation.rejected import write_rejected
 from curation.settings import CurateConfig
 from curation.shards import pack_shards, plan_shards
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -40,8 +44,9 @@ def publish(
     out = Path(config.out)
     sources = [row for row in ledger.sources() if only is None or row.sha256 in only]
     clips = [row for row in ledger.clips() if only is None or row.source_sha256 in only]
-    entries = build_catalogue(sources, clips, config.duplicates, config.shards, ledger.groups())
-    packed = packed_clips(entries, out / "clips")
+    entries, held = _held_out(config, ledger, sources, clips)
+    targets = {one.clip_id: one.target for one in held}
+    packed = packed_clips(entries, out / "clips", targets)
     shard_of = plan_shards(packed, config.shards, ledger.shards())
     ledger.record_places(groups_of(entries), shard_of)
     outcome.num_written = pack_shards(packed, out / "shards", shard_of)
@@ -54,6 +59,49 @@ def publish(
         from curation.report import write_report  # brings a page's worth of imports
 
         write_report(out / "report.html", entries, sources, config)
+
+
+def stored_catalogue(
+    config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
+) -> list[CatalogueEntry]:
+    """The folder as its last run left it."""
+    stored = ledger.recall("held_out") or {"held": [], "left": {}}
+    held = [HeldOut(**one) for one in stored["held"]]
+    entries = build_catalogue(
+        sources, clips, config.duplicates, config.shards, ledger.groups(),
+        {one.clip_id for one in held},
+    )  # fmt: skip
+    return hold_out(entries, held, stored["left"])
+
+
+def _held_out(
+    config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
+) -> tuple[list[CatalogueEntry], list[HeldOut]]:
+    """The folder with as many clips held out as are wanted, or were before."""
+    stored = ledger.recall("held_out") or {"held": []}
+    before = [HeldOut(**one) for one in stored["held"]]
+    entries = build_catalogue(
+        sources, clips, config.duplicates, config.shards, ledger.groups(),
+        {one.clip_id for one in before},
+    )  # fmt: skip
+    if not before and not config.num_held_out:
+        return entries, []
+    looks, new = clip_looks(entries, Path(config.out) / "clips", ledger.looks())
+    held = choose_held_out(entries, looks, before, config.num_held_out, config.held_out)
+    left = left_out(entries, looks, held, config.held_out)
+    _warn_of_trained(held[len(before) :], ledger.shards())
+    ledger.record_looks(new)
+    ledger.remember("held_out", {"held": [asdict(one) for one in held], "left": left})
+    return hold_out(entries, held, left), held
+
+
+def _warn_of_trained(held: list[HeldOut], shard_of: dict[str, str]) -> None:
+    trained = [one for one in held if shard_of.get(one.clip_id, "").startswith("train-")]
+    if trained:
+        logger.warning(
+            "%d of the clips that are held out now were in train shards before: models that were "
+            "trained on those have seen them", len(trained),
+        )  # fmt: skip
 
 
 def print_outcome(outcome: Outcome, out: Path) -> None:

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from configs.command import run_command
 from configs.errors import ConfigError
-from curation.catalogue import CatalogueEntry, build_catalogue
+from curation.catalogue import CatalogueEntry
 from curation.ledger import Ledger, SourceRow
 from curation.lock import only_run
 from curation.output import Output, find_source, flag, open_output, output_argument
-from curation.publish import Outcome, publish
+from curation.publish import Outcome, publish, stored_catalogue
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) ->
         )
     for source in chosen.values():
         ledger.purge(source.sha256)
+        _forget_held_out(ledger, source.sha256)
         console.print(f"purged {source.name} ({source.sha256[:16]})", highlight=False)
     num_removed = remove_orphans(output.root, ledger)
     outcome = Outcome(num_sources=len(sources) - len(chosen), num_decoded=len(names))
@@ -73,6 +74,23 @@ def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) ->
         f"{outcome.num_kept} clips are left",
         highlight=False,
     )
+
+
+def _forget_held_out(ledger: Ledger, sha256: str) -> None:
+    stored = ledger.recall("held_out")
+    if stored is None:
+        return
+    mark = sha256[:16]
+    held = [one for one in stored["held"] if not one["clip_id"].startswith(mark)]
+    for one in held:
+        if str(one["target"]).startswith(mark):
+            one["target"] = None  # the next best is found when shards are packed
+    left = {
+        name: evidence
+        for name, evidence in stored["left"].items()
+        if not any(str(value).startswith(mark) for value in (name, *evidence.values()))
+    }
+    ledger.remember("held_out", {"held": held, "left": left})
 
 
 def remove_orphans(root: Path, ledger: Ledger) -> int:
@@ -94,10 +112,8 @@ def remove_orphans(root: Path, ledger: Ledger) -> int:
 
 def _copies_of(chosen: set[str], output: Output, sources: Sequence[SourceRow]) -> list[SourceRow]:
     """Other sources with a clip in a cluster of copies that one of ``chosen`` has a clip in."""
-    config = output.config
-    entries = build_catalogue(
-        sources, output.ledger.clips(), config.duplicates, config.shards, output.ledger.groups()
-    )
+    clips = output.ledger.clips()
+    entries = stored_catalogue(output.config, output.ledger, list(sources), clips)
     winners = {_winner(entry) for entry in entries if entry.source.sha256 in chosen}
     found = {
         entry.source.sha256: entry.source

@@ -34,7 +34,7 @@ from curation.video import cpu_count
 USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
 JUDGED_BY = (
     "probe", "selection", "canonical", "densepose", "parsing", "agnostic", "garments",
-    "duplicates", "shards",
+    "duplicates", "held_out", "bench", "shards",
 )  # fmt: skip
 """Sections of the settings that decide about what is stored."""
 MIN_SOURCES = 400
@@ -90,7 +90,7 @@ def refilter(
         DataError: the folder does not say which models looked at it.
     """
     _check_settings(before, config)
-    infos = ledger.models()
+    infos = ledger.recall("models")
     if infos is None:
         raise DataError(
             f"{config.out} was written by an older version, which did not store its models beside "
@@ -140,8 +140,8 @@ def _judge_some(
 
 
 def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
-    if before.bench is not None or before.sources.layout != "videos":
-        what = before.bench or before.sources.layout
+    if before.benchmark is not None or before.sources.layout != "videos":
+        what = before.benchmark or before.sources.layout
         raise ConfigError(f"{config.out} holds {what}; thresholds are asked of videos only")
     free = {*JUDGED_BY, "workers", "out"}
     for name in (each.name for each in fields(config) if each.name not in free):

@@ -57,6 +57,7 @@ MEANINGS = {
     "garment_too_small": "the garment is hardly seen",
     "mask_failed": "the mask is empty, leaks, or covers nearly everything",
     "to_be_made": "it passes since thresholds were changed; the next curate makes its tracks",
+    "held_out": "it shows what a clip of the benchmark shows, so that it may not be trained on",
     "near_duplicate": "another clip shows the same thing, better",
 }
 """Reject codes in a reader's words."""

@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     if config.dry_run:
         print_dry_run(config)
         return 0
-    outcome = curate(config) if config.bench is None else prepare_benchmark(config)
+    outcome = curate(config) if config.benchmark is None else prepare_benchmark(config)
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
 
@@ -86,7 +86,7 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
         found = find_sources(Path(config.src), ledger.hash_of, is_wanted, config.sources)
         sources = _not_purged(found, ledger)
         perception = look(config)
-        ledger.remember_models(infos_of(perception))
+        ledger.remember("models", infos_of(perception))
         jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
         build = functools.partial(build_worker, config, look)
         build_first = functools.partial(build_measurer, config, look)

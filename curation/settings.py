@@ -7,6 +7,7 @@ from configs.errors import ConfigError
 from curation.candidates import SelectionConfig
 from curation.canonical import CanonicalConfig
 from curation.first_pass import FirstPassConfig
+from curation.looks import HeldOutConfig
 from curation.parts import parse_part
 from curation.perception.select import KINDS, PerceptionConfig
 from curation.shards import ShardsConfig
@@ -59,7 +60,7 @@ class CurateConfig:
 
     src: str | None = None
     out: str = "data/dance"
-    bench: str | None = None  # prepare a benchmark instead of a folder of videos: vvt, vivid_s
+    bench: str | None = None  # a number: clips to hold out; vvt, vivid_s: prepare that instead
     bench_root: str | None = None  # its folder; null: root of configs/eval/<bench>.yaml
     perception: str = "auto"
     weights: PerceptionConfig = field(default_factory=PerceptionConfig)
@@ -80,6 +81,7 @@ class CurateConfig:
     garments: GarmentConfig = field(default_factory=GarmentConfig)
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
+    held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
 
     def __post_init__(self) -> None:
@@ -94,14 +96,25 @@ class CurateConfig:
             raise ConfigError(f"executor is {self.executor!r}; {', '.join(EXECUTORS)} are accepted")
         if self.shard is not None:
             parse_part(self.shard)
-            if self.bench is not None:
+            if self.benchmark is not None:
                 raise ConfigError("shard=I/N and bench= are both given; a benchmark is one run")
-        if self.dry_run and (self.bench is not None or self.sources.layout != "videos"):
+        if self.dry_run and (self.benchmark is not None or self.sources.layout != "videos"):
             raise ConfigError(
-                f"dry_run=true is for videos; this run makes {self.bench or self.sources.layout}"
+                "dry_run=true is for videos; this run makes "
+                f"{self.benchmark or self.sources.layout}"
             )
         if self.workers < 0:
             raise ConfigError(f"workers is {self.workers}; 0 (one a core) or more is accepted")
+
+    @property
+    def num_held_out(self) -> int:
+        """How many clips are to be held out for `make eval`."""
+        return int(self.bench) if self.bench is not None and self.bench.isdecimal() else 0
+
+    @property
+    def benchmark(self) -> str | None:
+        """The published benchmark that is prepared in place of videos."""
+        return None if self.num_held_out else self.bench
 
     def time_limit_s(self, duration_s: float) -> float:
         """Seconds a source of this length may take."""

@@ -43,7 +43,7 @@ def write_judged(
     maker = build_maker(config, named_perception(INFOS))
     run = fingerprint(config.deciding(), INFOS)
     with Ledger(out / "ledger.sqlite") as ledger:
-        ledger.remember_models(INFOS)
+        ledger.remember("models", INFOS)
         for number in range(num_sources):
             ledger.record(*judged_source(config, maker, run, number, seconds, fps))
         publish(config, ledger, Outcome(num_sources=num_sources, num_decoded=num_sources))

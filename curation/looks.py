@@ -1,0 +1,149 @@
+"""What a clip looks like, in a few numbers: its garment, its background, its person's colours.
+
+By these, held-out clips are chosen so that they differ (``held_out.py``). They are measured once
+for each folder of tracks and kept in the ledger.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from configs.errors import ConfigError
+from datasets.parts import ParseLabel
+
+BINS = (4, 8, 8)
+"""Of lightness and the two colour axes of CIELAB; the axes in CHROMA around gray."""
+CHROMA = (88.0, 168.0)  # of OpenCV's 0..255; 128 is gray
+SAME_COLOUR = 60.0
+"""Distance in CIELAB at which two colours of hair or skin count as altogether different."""
+MIN_PIXELS = 30
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Looks:
+    """Histograms add up to 1; colours are CIELAB with L in 0..100."""
+
+    garment: np.ndarray  # (256,) float
+    background: np.ndarray  # (256,) float
+    person: np.ndarray  # (2, 3) float: hair and face; NaN where none is seen
+
+    def pack(self) -> dict[str, Any]:
+        """As plain values for the ledger."""
+        return {
+            "garment": np.round(self.garment, 4).tolist(),
+            "background": np.round(self.background, 4).tolist(),
+            "person": [None if np.isnan(row).any() else np.round(row, 1).tolist()
+                       for row in self.person],
+        }  # fmt: skip
+
+
+def read_looks(values: dict[str, Any]) -> Looks:
+    """The inverse of ``Looks.pack``."""
+    return Looks(
+        garment=np.array(values["garment"]),
+        background=np.array(values["background"]),
+        person=np.array([[np.nan] * 3 if row is None else row for row in values["person"]]),
+    )
+
+
+def measure_looks(folder: Path) -> Looks:
+    """Looks of a clip's tracks: its first frame, and its garment's picture."""
+    frame = _first_frame(folder / "mp4", "rgb24")
+    labels = _first_frame(folder / "parse.mp4", "gray")
+    garment = cv2.imread(str(folder / "garment.png"), cv2.IMREAD_COLOR)
+    mask = cv2.imread(str(folder / "garment_mask.png"), cv2.IMREAD_GRAYSCALE)
+    assert garment is not None, "encode_tracks wrote it"
+    assert mask is not None
+    lab = _lab(frame)
+    return Looks(
+        garment=_histogram(_lab(garment[..., ::-1])[mask > 127]),
+        background=_histogram(lab[labels == ParseLabel.BACKGROUND]),
+        person=np.stack([_colour(lab[labels == part])
+                         for part in (ParseLabel.HAIR, ParseLabel.FACE)]),
+    )  # fmt: skip
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """How much of two histograms lies apart, 0..1."""
+    return float(np.abs(one - other).sum() / 2)
+
+
+def people_apart(one: Looks, other: Looks) -> float:
+    """How different hair and skin are, 0..1; 0 where neither can be compared."""
+    ways = np.linalg.norm(one.person - other.person, axis=1) / SAME_COLOUR
+    known = ways[~np.isnan(ways)]
+    return float(min(known.max(), 1.0)) if len(known) else 0.0
+
+
+def _first_frame(path: Path, pixel_format: str) -> np.ndarray:
+    with av.open(str(path), "r") as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        return next(container.decode(stream)).to_ndarray(format=pixel_format)
+
+
+def _lab(image: np.ndarray) -> np.ndarray:
+    """CIELAB as OpenCV's bytes, (height, width, 3) float, of an RGB image."""
+    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float64)
+
+
+def _histogram(pixels: np.ndarray) -> np.ndarray:
+    """Of (n, 3) Lab bytes, each bin shared with its neighbours, so that light may change a bit."""
+    if not len(pixels):
+        return np.zeros(int(np.prod(BINS)))
+    ranges = [(0.0, 255.0), CHROMA, CHROMA]
+    inside = np.clip(pixels, [low for low, _ in ranges], [high for _, high in ranges])
+    counts, _ = np.histogramdd(inside, bins=BINS, range=ranges)
+    for axis in range(3):
+        padded = np.pad(counts, [(int(a == axis),) * 2 for a in range(3)], mode="edge")
+        size = counts.shape[axis]
+        parts = [np.take(padded, range(start, start + size), axis) for start in range(3)]
+        counts = (parts[0] + 2 * parts[1] + parts[2]) / 4
+    return counts.ravel() / counts.sum()
+
+
+def _colour(pixels: np.ndarray) -> np.ndarray:
+    if len(pixels) < MIN_PIXELS:
+        return np.full(3, np.nan)
+    return np.median(pixels, axis=0) * [100 / 255, 1, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutConfig:
+    """When two clips show other people, garments and places; configs/curate.yaml: how found."""
+
+    min_garment_apart: float = 0.15
+    min_background_apart: float = 0.4
+    min_person_apart: float = 0.05
+    same_person: float = 0.1  # below, in one place, a clip leaves train
+    same_garment: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name} is {value}; 0..1 is accepted")
+
+    def differ(self, one: Looks, other: Looks) -> bool:
+        """Whether both may be scored: person, garment and place are others."""
+        return (
+            apart(one.garment, other.garment) >= self.min_garment_apart
+            and apart(one.background, other.background) >= self.min_background_apart
+            and people_apart(one, other) >= self.min_person_apart
+        )
+
+    def is_seen_in(self, one: Looks, other: Looks) -> dict[str, float] | None:
+        """Why a clip gives a held-out one away: one place, and one person or garment."""
+        told = {
+            "background_apart": apart(one.background, other.background),
+            "person_apart": people_apart(one, other),
+            "garment_apart": apart(one.garment, other.garment),
+        }
+        is_same_place = told["background_apart"] < self.min_background_apart
+        is_same = told["person_apart"] < self.same_person
+        is_same |= told["garment_apart"] < self.same_garment
+        rounded = {name: round(value, 3) for name, value in told.items()}
+        return rounded if is_same_place and is_same else None
