@@ -22,6 +22,7 @@ PRED    ?=
 GPU     ?=
 ENCODER ?=
 FETCH   ?=
+WHAT    ?=
 CHECKPOINT ?=
 bench   ?=
 dry_run ?=
@@ -115,6 +116,9 @@ app: setup ## The fitting room: try-on in a browser, http://localhost:7860 [CONF
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
 	@$(RUN) -m training.evaluate configs/eval/$(or $(BENCH),synthetic).yaml $(if $(PRED),pred='$(PRED)') $(ARGS)
 
+ablate: setup ## Reproduce a claim in small on rendered dancers: WHAT=fusion|swapping|known|freeze|longvideo|data
+	@$(RUN) -m training.experiments.ablate 'configs/experiments/$(or $(WHAT),fusion).yaml' $(ARGS)
+
 ##@ Work on the code
 check: setup ## What CI checks besides the tests: lint, format, types
 	@$(VENV)/bin/ruff check .
@@ -142,4 +146,4 @@ clean: ## Remove caches and build files; data/, runs/ and .venv stay
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 .PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo weights caption latents plan pretrain \
-        train-stage1 train-stage2 train-stage3 export tryon app eval check test check-slow bench profile format clean
+        train-stage1 train-stage2 train-stage3 export tryon app eval ablate check test check-slow bench profile format clean

@@ -21,6 +21,7 @@ from models.stdit import BlockReuse, STDiT, STDiTConfig
 KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
 PARTS = ("garment", "control")
+FUSIONS = ("attention", "embedding", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +36,16 @@ class VitonDiTConfig:
             also by modulating it with timestep 0, its latents clean (as Open-Sora v1.1 does).
         null_mask: which caption mask the null caption uses: "full", all its tokens; "prompt", the
             mask of the caption that was dropped (Open-Sora v1.0's way, for its checkpoints).
+        fusion: what the blocks see of the garment, for ablations: "attention", every place of it;
+            "embedding", one vector a block, the mean over its places; "none", nothing. Weights and
+            their number are the same for all.
     """
 
     trunk: STDiTConfig = field(default_factory=STDiTConfig)
     control_depth: int | None = None
     known_frames: str = "control"
     null_mask: str = "full"
+    fusion: str = "attention"
 
     def __post_init__(self) -> None:
         if self.trunk.patch_size[0] != 1:
@@ -60,6 +65,8 @@ class VitonDiTConfig:
             )
         if self.null_mask not in NULL_MASKS:
             raise ValueError(f"null_mask must be one of {NULL_MASKS}, not {self.null_mask!r}")
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"fusion must be one of {FUSIONS}, not {self.fusion!r}")
 
     @property
     def modulates_known_frames(self) -> bool:
@@ -139,7 +146,13 @@ class VitonDiT(nn.Module):
         zeros = garment_latents.new_zeros((garment_latents.shape[0], 1), dtype=torch.float32)
         _, modulation = trunk.embed_timesteps(zeros)
         positions = trunk.grid_positions(garment_latents[:, :, None])
-        return self.garment(garment_latents, positions, caption.tokens, modulation, caption.mask)
+        features = self.garment(
+            garment_latents, positions, caption.tokens, modulation, caption.mask
+        )
+        if self.config.fusion == "attention":
+            return features
+        pooled = features.map(_mean_over_places)
+        return pooled if self.config.fusion == "embedding" else pooled.map(torch.zeros_like)
 
     def project(self, conditions: Conditions) -> Conditions:
         """Make every block's keys and values of caption and garment, for many steps to share.
@@ -317,6 +330,10 @@ class VitonDiT(nn.Module):
             mask = mask | drop[:, None]
         tokens = torch.where(drop[:, None, None], null.tokens, given.tokens)
         return CaptionFeatures(tokens=tokens, mask=mask)
+
+
+def _mean_over_places(hidden: Float[Tensor, "b s d"]) -> Float[Tensor, "b 1 d"]:
+    return hidden.mean(dim=1, keepdim=True)
 
 
 def _project_caption(blocks: nn.ModuleList, tokens: Tensor) -> list[KeysValues]:

@@ -16,6 +16,7 @@ from inference.web.settings import AppConfig
 from training.config import TrainConfig
 from training.demo import DemoConfig
 from training.evaluate import EvaluationConfig
+from training.experiments.ablation import AblationConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = {
@@ -27,6 +28,7 @@ SCHEMAS = {
     r"eval/.*\.yaml": EvaluationConfig,
     r"(base|pretrain|stage[123])\.yaml": TrainConfig,
     r"recipes/.*\.yaml": TrainConfig,
+    r"experiments/(fusion|swapping|longvideo|freeze|data|known)\.yaml": AblationConfig,
 }
 FILES = sorted((ROOT / "configs").rglob("*.yaml"))
 

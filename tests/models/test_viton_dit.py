@@ -49,6 +49,25 @@ def test_garment_control_caption_and_timestep_all_change_the_prediction(
         assert not torch.allclose(full, other, atol=1e-4), name
 
 
+@pytest.mark.parametrize(("fusion", "sees_colour"), [("embedding", True), ("none", False)])
+def test_lesser_fusions_see_a_garments_mean_or_nothing_of_it(tiny, noisy, fusion, sees_colour):
+    torch.manual_seed(0)
+    lesser = VitonDiT(replace(tiny.config, fusion=fusion))
+    lesser.load_state_dict(tiny.state_dict())
+    caption = tiny.encode_caption(lesser.denoiser.y_embedder.null_caption(1))
+    latents = torch.randn(1, tiny.config.trunk.in_channels, 8, 6)
+    whole = tiny.encode_garment(latents, caption)
+    seen, other = (lesser.encode_garment(x, caption) for x in (latents, -latents))
+    for before, hidden in zip(whole.hidden, seen.hidden, strict=True):
+        expected = before.mean(dim=1, keepdim=True) * float(sees_colour)
+        assert torch.equal(hidden, expected)
+    predictions = [
+        lesser(*noisy, lesser.project(Conditions(caption=caption, garment=features)))
+        for features in (seen, other)
+    ]
+    assert torch.equal(*predictions) != sees_colour
+
+
 def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, raw_caption, noisy):
     latents, timesteps = noisy
     conditions = make_conditions(tiny)

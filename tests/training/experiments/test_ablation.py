@@ -1,0 +1,177 @@
+"""Chains of commands, what is done only once, and the tables that are built from the JSONs."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from configs.command import run_command
+from configs.errors import ConfigError, UserError
+from configs.loading import load_config
+from training.experiments import ablation
+from training.experiments.ablate import main
+from training.experiments.ablation import AblationConfig, plan_chains, run_chains
+from training.experiments.tables import insert_table, read_results, table
+
+FUSION = Path("configs/experiments/fusion.yaml")
+
+
+@pytest.fixture
+def config(tmp_path) -> AblationConfig:
+    found = load_config(AblationConfig, FUSION)
+    return replace(
+        found, runs=str(tmp_path / "runs"), data=str(tmp_path / "data"),
+        results=str(tmp_path / "results"),
+    )  # fmt: skip
+
+
+def result(variant: str, right: int, seed: int = 0) -> dict:
+    """A JSON as ``judge`` writes it, of twelve clips of which so many are right."""
+    scores = [
+        {"clip": f"c{i}", "delta_e": 4.0 + i % 3 + seed if i < right else 30.0 + i % 5,
+         "ssim": 0.7 if i < right else 0.4, "said": "dots" if i < right else "plain",
+         "true": "dots"}
+        for i in range(12)
+    ]  # fmt: skip
+    methods = ("painted", "agnostic", "mean colour", "truth")
+    return {
+        "variant": variant, "seed": seed, "device": "cpu", "threads": 2,
+        "methods": {m: {"clips": 12, "scores": scores} for m in methods},
+        "classifier": {"by_clip": 0.97, "test_clips": 100}, "code": {"commit": "0123456789abcdef"},
+    }  # fmt: skip
+
+
+class FakeCommands:
+    """Stands in for the processes: a judge writes its JSON, the others do nothing."""
+
+    def __init__(self, monkeypatch):
+        self.words: list[list[str]] = []
+        self.fails_at = ""
+        monkeypatch.setattr(ablation.subprocess, "run", self.run)
+
+    def run(self, words, check):
+        assert words[:2] == [sys.executable, "-m"]
+        self.words.append(words[2:])
+        if self.fails_at and any(self.fails_at in word for word in words):
+            return type("Done", (), {"returncode": 2})()
+        if words[2] == "training.experiments.judge":
+            out = Path(next(w for w in words if w.startswith("out="))[4:])
+            out.parent.mkdir(parents=True, exist_ok=True)
+            variant = out.stem.rpartition("-s")[0]
+            right = {"attention": 12, "embedding": 6, "none": 0}[variant]
+            out.write_text(json.dumps(result(variant, right)))
+        return type("Done", (), {"returncode": 0})()
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    return FakeCommands(monkeypatch)
+
+
+def test_shared_stages_are_trained_once_a_seed_and_the_rest_once_a_variant(config, commands):
+    assert run_chains(plan_chains(config)) == 6
+    modules = [words[0] for words in commands.words]
+    assert modules.count("datasets.synthetic") == modules.count("curation.run") == 1
+    assert modules.count("training.experiments.judge") == 6
+    names = [w for words in commands.words for w in words if w.startswith("name=")]
+    assert len(names) == len(set(names)) == 2 * (1 + 3 * 2)
+    none = next(words for words in commands.words if "name=fusion-none-stage2-s1" in words)
+    assert "system.network.fusion=none" in none
+    assert "seed=1" in none
+    start = f"init_from={config.runs}/fusion-none-stage1-s1/checkpoints/last.ckpt"
+    assert start in none
+    shared = next(words for words in commands.words if "name=fusion-shared-pretrain-s0" in words)
+    assert not any("fusion=" in word for word in shared)
+
+
+def test_a_second_run_does_nothing_and_a_changed_one_what_changed(config, commands):
+    run_chains(plan_chains(config))
+    commands.words.clear()
+    assert run_chains(plan_chains(config)) == 0
+    assert commands.words == []
+    longer = [replace(v, judge=["max_clips=5"]) if v.name == "none" else v for v in config.variants]
+    assert run_chains(plan_chains(replace(config, variants=longer))) == 2
+    judged = [words for words in commands.words if words[0] == "training.experiments.judge"]
+    assert all("none" in " ".join(words) for words in judged)
+
+
+def test_a_changed_yaml_is_another_fingerprint(config, tmp_path):
+    stage = tmp_path / "stage.yaml"
+    stage.write_text("max_steps: 1\n")
+    stages = [replace(config.stages[0], config=str(stage)), *config.stages[1:]]
+    before = plan_chains(replace(config, stages=stages))[0].fingerprint()
+    stage.write_text("max_steps: 2\n")
+    assert plan_chains(replace(config, stages=stages))[0].fingerprint() != before
+
+
+def test_a_failed_command_stops_the_chain_in_one_sentence(config, commands):
+    commands.fails_at = "fusion-attention-stage1-s0"
+    with pytest.raises(UserError, match=r"stage1-s0.* ended with exit code 2"):
+        run_chains(plan_chains(config))
+    commands.fails_at = ""
+    assert run_chains(plan_chains(config)) == 6
+
+
+def test_results_carry_their_commands(config, commands):
+    run_chains(plan_chains(config))
+    content = json.loads(Path(config.results, "fusion", "none-s0.json").read_text())
+    assert content["variant"] == "none"
+    assert [c.split()[2] for c in content["commands"]][:2] == ["datasets.synthetic", "curation.run"]
+    assert content["commands"][-1].startswith("python -m training.experiments.judge checkpoint=")
+
+
+def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_path):
+    run_chains(plan_chains(config))
+    found = read_results(Path(config.results) / "fusion")
+    found["twin"] = [result("twin", 12), result("twin", 12, seed=1)]
+    text = table(found, "attention")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[1].startswith("| attention | 2 |")
+    assert "| twin | 2 |" in text
+    assert "right class +1.00 [+1.00, +1.00], better" in text
+    twin = next(line for line in text.splitlines() if "against twin" in line)
+    assert "right class +0.00 [+0.00, +0.00], undecided" in twin
+    assert "Delta E -0.50 [-0.50, -0.50], better" in twin
+    assert "right on 97% of 100 true ones; commit 0123456789ab" in text
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- fusion -->\nold\n<!-- end fusion -->\nb\n")
+    insert_table(page, "fusion", text)
+    assert page.read_text() == f"a\n<!-- fusion -->\n{text}<!-- end fusion -->\nb\n"
+    with pytest.raises(ValueError, match="no place for the table"):
+        insert_table(page, "known", text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variants": []}, "two variants"),
+        ({"seeds": []}, "one seed"),
+    ],
+)
+def test_an_ablation_that_compares_nothing_is_refused(config, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(config, **change)
+
+
+def test_shared_stages_come_first_and_are_not_changed_by_variants(config):
+    with pytest.raises(ValueError, match="shared stages come before"):
+        replace(config, stages=config.stages[::-1])
+    with pytest.raises(ValueError, match="all stages are shared"):
+        replace(config, stages=config.stages[:1])
+
+
+def test_an_ablation_that_does_not_exist_is_one_sentence(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_command(main, ["configs/experiments/colours.yaml"])
+    assert stop.value.code == 2
+    assert "colours.yaml does not exist; there are fusion" in capsys.readouterr().err
+
+
+def test_a_result_that_is_no_json_is_named(config, commands):
+    chains = plan_chains(config)
+    chains[0].result.parent.mkdir(parents=True)
+    chains[0].result.write_text("{")
+    with pytest.raises(ConfigError, match=r"attention-s0\.json is no JSON"):
+        run_chains(chains)

@@ -1,0 +1,103 @@
+"""Colour, class and structure against the truth; intervals; what needs no network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.experiments.judging import (
+    ClipScore,
+    fill_gray,
+    fill_mean_colour,
+    interval_apart,
+    judge_clip,
+    summarise,
+)
+from training.experiments.pattern_classifier import PatternClassifier, TrainedClassifier
+
+RED, BLUE = np.uint8([200, 40, 40]), np.uint8([40, 60, 200])
+
+
+class Stripes(TrainedClassifier):
+    """Calls everything stripes whose rows differ; everything else plain."""
+
+    def clip_class(self, crops):
+        if not len(crops):
+            return "unseen"
+        rows = crops[:, 10:-10, crops.shape[2] // 2, :3]
+        return "stripes" if rows.std(axis=1).max() > 20 else "plain"
+
+
+@pytest.fixture
+def classifier():
+    return Stripes(network=PatternClassifier(), accuracy={})
+
+
+@pytest.fixture
+def scene():
+    """Source, truth, garment and mask: a garment of red and white stripes on gray."""
+    truth = np.full((5, 64, 48, 3), 120, np.uint8)
+    garment = np.zeros(truth.shape[:3], bool)
+    garment[:, 16:48, 12:36] = True
+    truth[:, 16:48, 12:36] = RED
+    truth[:, 16:48:8, 12:36] = truth[:, 17:48:8, 12:36] = 255
+    mask = np.zeros_like(garment)
+    mask[:, 14:52, 10:40] = True
+    return np.where(garment[..., None], BLUE, truth), truth, garment, mask
+
+
+def score(scene, painted, classifier) -> ClipScore:
+    _, truth, garment, mask = scene
+    return judge_clip("a", painted, truth, garment, mask, "stripes", classifier)
+
+
+def test_the_truth_is_perfect_and_the_old_garment_is_not(scene, classifier):
+    source, truth, _, _ = scene
+    perfect, old = score(scene, truth, classifier), score(scene, source, classifier)
+    assert (perfect.delta_e, perfect.ssim) == (0.0, pytest.approx(1.0))
+    assert perfect.is_close
+    assert perfect.is_right
+    assert old.delta_e > 60
+    assert old.ssim < 0.7
+    assert not old.is_close
+    assert not old.is_right
+
+
+def test_the_mean_colour_is_close_in_colour_and_wrong_in_class(scene, classifier):
+    source, truth, garment, mask = scene
+    mean = truth[garment].mean(axis=0).astype(np.uint8)
+    flat = score(scene, fill_mean_colour(source, mask, mean), classifier)
+    gray = score(scene, fill_gray(source, mask), classifier)
+    assert flat.delta_e < 1.5
+    assert flat.is_close
+    assert flat.said == "plain"
+    assert gray.delta_e > 12
+    np.testing.assert_array_equal(fill_gray(source, mask)[~mask], source[~mask])
+
+
+def test_a_garment_that_nobody_sees_is_not_guessed(scene, classifier):
+    _, truth, garment, mask = scene
+    hidden = np.zeros_like(garment)
+    hidden[:, 20:22, 20:22] = True
+    found = judge_clip("a", truth, truth, hidden, mask, "stripes", classifier)
+    assert found.said == "unseen"
+    assert not found.is_right
+
+
+def test_means_come_with_intervals_over_clips_that_can_decide():
+    good = [
+        ClipScore(clip=str(i), delta_e=5.0 + i % 3, ssim=0.8 + 0.01 * (i % 4), said="dots",
+                  true="dots")
+        for i in range(12)
+    ]  # fmt: skip
+    bad = [replace(one, ssim=one.ssim - 0.3, said="plain") for one in good]
+    first, second = summarise(good), summarise(bad)
+    assert first["clips"] == 12
+    assert first["close_colour"] == {"mean": 1.0, "interval": (1.0, 1.0)}
+    assert (first["right_class"]["mean"], second["right_class"]["mean"]) == (1.0, 0.0)
+    low, high = first["ssim"]["interval"]
+    assert low <= first["ssim"]["mean"] <= high
+    assert interval_apart(first, second, "ssim")
+    assert not interval_apart(first, first, "ssim")
+    assert summarise(good[:1])["ssim"]["interval"] is None
+    assert not interval_apart(summarise(good[:1]), second, "ssim")

@@ -1,0 +1,43 @@
+"""Run an ablation and print its table.
+
+    python -m training.experiments.ablate configs/experiments/fusion.yaml [key=value ...]
+    make ablate WHAT=fusion
+
+``page=docs/experiments.md`` puts the table into the page as well.
+"""
+
+import sys
+from pathlib import Path
+
+from configs.command import run_command
+from configs.errors import ConfigError
+from configs.loading import load_config, split_arguments
+from training.experiments.ablation import AblationConfig, plan_chains, run_chains
+from training.experiments.tables import insert_table, read_results, table
+
+USAGE = "python -m training.experiments.ablate configs/experiments/WHAT.yaml [key=value ...]"
+
+
+def main(argv: list[str]) -> None:
+    """Do what is missing, then build the table from the JSONs."""
+    pages = [word.partition("=")[2] for word in argv if word.startswith("page=")]
+    path, words = split_arguments([w for w in argv if not w.startswith("page=")], USAGE)
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "render")
+        raise ConfigError(f"{path} does not exist; there are {', '.join(known) or 'none'}")
+    config = load_config(AblationConfig, path, words)
+    run_chains(plan_chains(config))
+    results = read_results(Path(config.results) / config.what)
+    named = {variant.name for variant in config.variants}
+    results = {name: found for name, found in results.items() if name in named}
+    text = table(results, config.variants[0].name)
+    sys.stdout.write(f"\n{config.question}\n\n{text}")
+    for page in pages:
+        try:
+            insert_table(Path(page), config.what, text)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,218 @@
+"""An ablation as a chain of ordinary commands: render, curate, train, judge; each done once.
+
+Stages that the variants share are trained once a seed, the others once a variant and seed. Every
+step resumes by itself; what a result depends on (commands and the files they read) is hashed into
+its JSON, so that a second run does only what is missing or changed.
+"""
+
+import hashlib
+import json
+import logging
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from configs.errors import ConfigError, UserError
+
+log = logging.getLogger(__name__)
+FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """One training stage of the chain."""
+
+    name: str = MISSING
+    config: str = MISSING  # its YAML
+    shared: bool = False  # trained once for all variants, which must not change it
+    words: list[str] = field(default_factory=list)  # key=value
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantConfig:
+    """What one row of the table does differently."""
+
+    name: str = MISSING
+    text: str = ""  # for the table
+    train: list[str] = field(default_factory=list)  # key=value, of the stages that are not shared
+    judge: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig:
+    """A question, and what is compared to answer it. The first variant is the reference."""
+
+    what: str = MISSING
+    question: str = MISSING
+    data: str = "data/benchmark"
+    runs: str = "runs/experiments"
+    results: str = "docs/experiments"  # JSON, committed: tables are built from it
+    render_config: str = "configs/experiments/render.yaml"
+    render: list[str] = field(default_factory=list)
+    curate_config: str = "configs/demo/curate.yaml"
+    stages: list[StageConfig] = field(default_factory=list)
+    variants: list[VariantConfig] = field(default_factory=list)
+    judge: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0])
+
+    def __post_init__(self) -> None:
+        if not self.stages or len(self.variants) < 2 or not self.seeds:
+            raise ValueError("at least one stage, two variants and one seed are expected")
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) < len(names):
+            raise ValueError(f"variants share a name: {', '.join(names)}")
+        shared = [stage.shared for stage in self.stages]
+        if shared != sorted(shared, reverse=True):
+            raise ValueError("shared stages come before those that the variants change")
+        if all(shared) and any(variant.train for variant in self.variants):
+            raise ValueError("variants change the training, but all stages are shared")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command, and the file that is there when it is done; None: the command knows itself."""
+
+    words: tuple[str, ...]  # behind ``python -m``
+    out: Path | None = None
+
+    @property
+    def shown(self) -> str:
+        """As somebody would type it."""
+        return f"python -m {shlex.join(self.words)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """All commands behind one result."""
+
+    variant: str
+    seed: int
+    steps: tuple[Step, ...]
+    result: Path
+
+    def fingerprint(self) -> str:
+        """Hash of the commands and of every YAML that they name."""
+        digest = hashlib.sha256()
+        for step in self.steps:
+            digest.update(step.shown.encode())
+            for word in step.words:
+                path = Path(word)
+                while path.suffix == ".yaml" and path.is_file():
+                    content = path.read_text(encoding="utf-8")
+                    digest.update(content.encode())
+                    path = _extended(path, content)
+        return digest.hexdigest()[:16]
+
+
+def plan_chains(config: AblationConfig) -> list[Chain]:
+    """Every result's commands, seed after seed, so that the first seed's table comes first."""
+    return [_chain(config, variant, seed) for seed in config.seeds for variant in config.variants]
+
+
+def run_chains(chains: list[Chain]) -> int:
+    """Do what is missing; returns how many results were made.
+
+    Raises:
+        UserError: a command failed; what it said stands above.
+    """
+    done: set[tuple[str, ...]] = set()
+    made = 0
+    for chain in chains:
+        fingerprint = chain.fingerprint()
+        if _is_there(chain.result, fingerprint):
+            log.info("%s: from before", chain.result)
+            continue
+        start = time.monotonic()
+        for step in chain.steps:
+            if step.words not in done:
+                _run(step)
+                done.add(step.words)
+        _stamp(chain, fingerprint, time.monotonic() - start)
+        made += 1
+    return made
+
+
+def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
+    raw = f"{config.data}/raw"
+    steps = [
+        Step(words=("datasets.synthetic", config.render_config, f"out={raw}", *config.render)),
+        Step(
+            words=(
+                "curation.run", config.curate_config, f"src={raw}/train", f"out={config.data}/dance"
+            )
+        ),
+    ]  # fmt: skip
+    before: str | None = None
+    for stage in config.stages:
+        whose = "shared" if stage.shared else variant.name
+        name = f"{config.what}-{whose}-{stage.name}-s{seed}"
+        start = [f"init_from={config.runs}/{before}/checkpoints/last.ckpt"] if before else []
+        further = [] if stage.shared else variant.train
+        steps.append(
+            Step(
+                words=(
+                    "training.fit", stage.config, f"name={name}", f"runs={config.runs}",
+                    f"seed={seed}", f"data.roots=[{config.data}/dance]", *start, *stage.words,
+                    *further,
+                )
+            )
+        )  # fmt: skip
+        before = name
+    result = Path(config.results) / config.what / f"{variant.name}-s{seed}.json"
+    steps.append(
+        Step(
+            words=(
+                "training.experiments.judge",
+                f"checkpoint={config.runs}/{before}/checkpoints/last.ckpt",
+                f"bench={raw}/bench", f"out={result}", f"work={config.runs}/judged",
+                f"classifier.cache={config.runs}/classifier", f"seed={seed}", *config.judge,
+                *variant.judge,
+            ),
+            out=result,
+        )
+    )  # fmt: skip
+    return Chain(variant=variant.name, seed=seed, steps=tuple(steps), result=result)
+
+
+def _extended(path: Path, content: str) -> Path:
+    """The file that a YAML starts from; the folder of nothing where there is none."""
+    for line in content.splitlines():
+        if line.startswith("extends:"):
+            return path.parent / line.split(":", 1)[1].split("#")[0].strip()
+    return Path()
+
+
+def _is_there(result: Path, fingerprint: str) -> bool:
+    if not result.is_file():
+        return False
+    try:
+        return json.loads(result.read_text(encoding="utf-8")).get(FINGERPRINT) == fingerprint
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{result} is no JSON ({error}); delete it") from error
+
+
+def _run(step: Step) -> None:
+    sys.stdout.write(f"\n{step.shown}\n")
+    sys.stdout.flush()
+    code = subprocess.run([sys.executable, "-m", *step.words], check=False).returncode
+    if code < 0 or code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(f"{step.shown} ended with exit code {code}; its message stands above")
+
+
+def _stamp(chain: Chain, fingerprint: str, seconds: float) -> None:
+    """Write into the result what it came from."""
+    content: dict[str, Any] = json.loads(chain.result.read_text(encoding="utf-8"))
+    content |= {
+        FINGERPRINT: fingerprint, "variant": chain.variant,
+        "commands": [step.shown for step in chain.steps],
+        "seconds_of_this_run": round(seconds, 1),
+    }  # fmt: skip
+    chain.result.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,214 @@
+"""Judge a checkpoint on rendered dancers, the way a user meets it: a video file in, a video out.
+
+    python -m training.experiments.judge checkpoint=runs/small/checkpoints/last.ckpt [key=value ...]
+
+Writes one JSON: the command, commit, device and time, and for the checkpoint, two methods that need
+no network, and the truth itself the numbers of ``judging.py``. What was painted is kept, so that a
+stopped command goes on; conditions are kept for all checkpoints.
+"""
+
+import hashlib
+import json
+import logging
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from omegaconf import MISSING
+
+from configs.command import run_command
+from configs.errors import DataError
+from configs.loading import load_config, to_plain
+from datasets.synthetic_garments import PATTERN_CLASSES
+from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
+from inference.long_video import LongVideoConfig
+from inference.pipeline import TryOnPipeline
+from inference.solvers import SamplerConfig
+from inference.tryon import build_pipeline
+from inference.tryon_config import TryOnConfig
+from training.experiments.judging import (
+    ClipScore,
+    fill_gray,
+    fill_mean_colour,
+    judge_clip,
+    summarise,
+)
+from training.experiments.pattern_classifier import ClassifierConfig, train_classifier
+from training.metrics.colour import garment_pixels
+from training.metrics.results import read_result
+from training.provenance import describe_code
+
+log = logging.getLogger(__name__)
+METHODS = ("painted", "agnostic", "mean colour", "truth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """What is judged."""
+
+    checkpoint: str = MISSING
+    bench: str = "data/benchmark/raw/bench"  # as datasets.synthetic writes it
+    out: str = "runs/experiments/judged.json"
+    work: str = "runs/experiments/judged"  # conditions and painted clips
+    max_clips: int | None = None  # the first so many; None: all
+    seed: int = 0
+    weights: str = "ema"
+    device: str = "auto"
+    perception: str = "embedded"
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrueClip:
+    """A rendered video to try a garment on, and its truth."""
+
+    name: str
+    video: Path
+    garment: Path
+    target: dict[str, Any]  # the garment's spec
+    pattern_class: str
+    source: np.ndarray  # (t, h, w, 3) uint8
+    truth: np.ndarray  # likewise
+    region: np.ndarray  # (t, h, w) bool, the garment in the truth
+
+
+def read_clips(bench: Path, most: int | None) -> list[Path]:
+    """The raw videos of a rendered benchmark.
+
+    Raises:
+        DataError: there are none.
+    """
+    videos = sorted((bench / "raw").glob("*.mp4"))[:most]
+    if not videos:
+        raise DataError(
+            f"{bench} holds no raw/*.mp4; `make render CONFIG=configs/experiments/render.yaml` "
+            "makes them"
+        )
+    return videos
+
+
+def read_clip(video: Path) -> TrueClip:
+    """One of them, with its truth."""
+    sidecar = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))
+    return TrueClip(
+        name=video.stem,
+        video=video,
+        garment=video.parent / sidecar["target_garment"],
+        target=sidecar["target"],
+        pattern_class=PATTERN_CLASSES[sidecar["target"]["pattern"]],
+        source=read_frames(video.read_bytes()),
+        truth=read_frames((video.parent / sidecar["truth"]).read_bytes()),
+        region=read_labels((video.parent / sidecar["truth_mask"]).read_bytes()) > 127,
+    )
+
+
+def judge(config: JudgeConfig) -> dict[str, Any]:
+    """Paint, compare, sum up."""
+    start = time.monotonic()
+    videos = read_clips(Path(config.bench), config.max_clips)
+    classifier = train_classifier(config.classifier)
+    pipeline = build_pipeline(
+        TryOnConfig(
+            checkpoint=config.checkpoint, device=config.device, weights=config.weights,
+            sampler=config.sampler, long_video=config.long_video, perception=config.perception,
+        )
+    )  # fmt: skip
+    scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
+    for number, video in enumerate(videos, start=1):
+        clip = read_clip(video)
+        painted, mask = _paint(pipeline, clip, config)
+        colour = _mean_colour(clip.garment)
+        results = {
+            "painted": painted,
+            "agnostic": fill_gray(clip.source, mask),
+            "mean colour": fill_mean_colour(clip.source, mask, colour),
+            "truth": clip.truth,
+        }
+        for method, frames in results.items():
+            scores[method].append(
+                judge_clip(
+                    clip.name, frames, clip.truth, clip.region, mask, clip.pattern_class, classifier
+                )
+            )
+        log.info("%d of %d: %s", number, len(videos), scores["painted"][-1])
+    report = pipeline.report
+    return {
+        "checkpoint": {key: report[key] for key in ("checkpoint", "step", "weights", "sha256")},
+        "settings": to_plain(config),
+        "classifier": classifier.accuracy,
+        "methods": {method: summarise(found) for method, found in scores.items()},
+        "seed": config.seed,
+        "device": str(pipeline.painter.device),
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.monotonic() - start, 1),
+        "code": describe_code(),
+    }
+
+
+def _paint(
+    pipeline: TryOnPipeline, clip: TrueClip, config: JudgeConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """The painted frames and where they were to be painted, both at the source's size."""
+    work = Path(config.work)
+    conditions = pipeline.prepare(clip.video, "upper", work=work / "conditions" / clip.name)
+    framing, blank = conditions.framing, np.zeros(clip.source.shape[1:3], np.uint8)
+    mask = np.stack([framing.put_back(blank, f.mask) > 127 for f in conditions.frames()])
+    settings = {
+        "system": pipeline.system_identity(), "conditions": conditions.identity,
+        "sampler": asdict(config.sampler), "long_video": asdict(config.long_video),
+        "seed": config.seed, "garment": clip.target,
+    }  # fmt: skip
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    path = work / "painted" / f"{clip.name}-{name}.mp4"
+    if path.is_file():
+        return read_result(path), mask
+    result = pipeline(conditions, clip.garment, garment_kind="product", seed=config.seed)
+    frames = np.stack(list(result.frames()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_bytes(encode_rgb_lossless(frames, conditions.source.fps))
+    partial.replace(path)
+    return frames, mask
+
+
+def _mean_colour(garment: Path) -> np.ndarray:
+    picture = cv2.imread(str(garment))
+    assert picture is not None
+    return garment_pixels(np.ascontiguousarray(picture[..., ::-1])).mean(axis=0).astype(np.uint8)
+
+
+def main(argv: list[str]) -> None:
+    """Judge and write."""
+    config = load_config(JudgeConfig, None, argv)
+    found = judge(config)
+    found["command"] = "python -m training.experiments.judge " + shlex.join(argv)
+    out = Path(config.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for method, row in found["methods"].items():
+        sys.stdout.write(f"{method:<12} {line_of(row)}\n")
+    sys.stdout.write(f"{out}\n")
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """One method's numbers, for people."""
+    return "  ".join(
+        f"{name} {row[name]['mean']:.2f} {_range(row[name]['interval'])}"
+        for name in ("delta_e", "close_colour", "right_class", "ssim")
+    )
+
+
+def _range(interval: list[float] | None) -> str:
+    return "" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+if __name__ == "__main__":
+    run_command(main)

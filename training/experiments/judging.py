@@ -1,0 +1,115 @@
+"""Is it the garment that was asked for? Colour, pattern class and structure against the truth.
+
+Rendered dancers have a true answer for unpaired try-on, frame by frame, and the true garment's
+pixels. A clip is judged by three numbers; intervals come from resampling clips.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from training.experiments.pattern_classifier import TrainedClassifier
+from training.experiments.pattern_crops import cut_garment
+from training.metrics.colour import delta_e_76, mean_lab
+from training.metrics.intervals import bootstrap_interval
+from training.metrics.ssim import ssim_per_frame
+
+CLOSE_COLOUR = 12.0  # Delta E (CIE76) at most, for a colour to count as right
+JUDGED_EVERY = 4  # frames, by the classifier
+GRAY = 128  # of the agnostic input
+
+Video = UInt8[np.ndarray, "t h w 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipScore:
+    """One clip of one method."""
+
+    clip: str
+    delta_e: float  # CIE76 between the mean colours of the garment's true pixels; 0: equal
+    ssim: float  # inside the mask that was painted; 1: equal
+    said: str  # class by the classifier
+    true: str
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the mean colour is right."""
+        return self.delta_e <= CLOSE_COLOUR
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the class is right."""
+        return self.said == self.true
+
+
+def judge_clip(
+    clip: str,
+    painted: Video,
+    truth: Video,
+    garment: Bool[np.ndarray, "t h w"],
+    mask: Bool[np.ndarray, "t h w"],
+    true_class: str,
+    classifier: TrainedClassifier,
+) -> ClipScore:
+    """Compare a clip with its truth.
+
+    Args:
+        clip: its name.
+        painted: what a method made.
+        truth: the same motion in the garment.
+        garment: True where the garment is in the truth.
+        mask: True where the method was to paint.
+        true_class: of ``datasets.synthetic_benchmark.CLASSES``.
+        classifier: judges the pattern on the garment's true pixels.
+    """
+    colours = [mean_lab(video[garment]) for video in (painted, truth)]
+    _, inside = ssim_per_frame(painted, truth, mask)
+    rows = range(0, len(painted), JUDGED_EVERY)
+    found = [cut_garment(painted[row], garment[row]) for row in rows]
+    crops = [crop for crop in found if crop is not None]
+    return ClipScore(
+        clip=clip,
+        delta_e=delta_e_76(*colours),
+        ssim=float(np.nanmean(inside)),
+        said=classifier.clip_class(np.stack(crops) if crops else np.zeros((0, 1, 1, 4), np.uint8)),
+        true=true_class,
+    )
+
+
+def fill_gray(source: Video, mask: Bool[np.ndarray, "t h w"]) -> Video:
+    """The agnostic input, as a result: what a method starts from."""
+    return np.where(mask[..., None], np.uint8(GRAY), source)
+
+
+def fill_mean_colour(
+    source: Video, mask: Bool[np.ndarray, "t h w"], colour: UInt8[np.ndarray, " 3"]
+) -> Video:
+    """The mask filled with one colour: what needs no network."""
+    return np.where(mask[..., None], colour, source)
+
+
+def summarise(scores: Sequence[ClipScore]) -> dict[str, Any]:
+    """Each number's mean over clips with its 95 % interval, and the clips themselves."""
+    columns = {
+        "delta_e": [score.delta_e for score in scores],
+        "close_colour": [float(score.is_close) for score in scores],
+        "right_class": [float(score.is_right) for score in scores],
+        "ssim": [score.ssim for score in scores],
+    }
+    return {
+        "clips": len(scores),
+        **{
+            name: {"mean": float(np.mean(values)), "interval": bootstrap_interval(values)}
+            for name, values in columns.items()
+        },
+        "scores": [asdict(score) for score in scores],
+    }
+
+
+def interval_apart(first: dict[str, Any], second: dict[str, Any], name: str) -> bool:
+    """Whether the first's interval of a number lies wholly above the second's."""
+    low, high = first[name]["interval"], second[name]["interval"]
+    return low is not None and high is not None and low[0] > high[1]
