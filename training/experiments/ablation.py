@@ -1,8 +1,9 @@
 """An ablation as a chain of ordinary commands: render, curate, train, judge; each done once.
 
-Stages that the variants share are trained once a seed, the others once a variant and seed. Every
-step resumes by itself; what a result depends on (commands and the files they read) is hashed into
-its JSON, so that a second run does only what is missing or changed.
+Stages that the variants share are trained once a seed (and once for all ablations that begin with
+the same ones), the others once a variant and seed. Every step resumes by itself; what a run or a
+result depends on (commands and the YAML files they name) is hashed into the run's name and the
+JSON, so that a second run does only what is missing or changed.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,16 +100,7 @@ class Chain:
 
     def fingerprint(self) -> str:
         """Hash of the commands and of every YAML that they name."""
-        digest = hashlib.sha256()
-        for step in self.steps:
-            digest.update(step.shown.encode())
-            for word in step.words:
-                path = Path(word)
-                while path.suffix == ".yaml" and path.is_file():
-                    content = path.read_text(encoding="utf-8")
-                    digest.update(content.encode())
-                    path = _extended(path, content)
-        return digest.hexdigest()[:16]
+        return _fingerprint([step.words for step in self.steps])
 
 
 def plan_chains(config: AblationConfig) -> list[Chain]:
@@ -150,20 +143,17 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     ]  # fmt: skip
     before: str | None = None
     for stage in config.stages:
-        whose = "shared" if stage.shared else variant.name
-        name = f"{config.what}-{whose}-{stage.name}-s{seed}"
+        whose = "shared" if stage.shared else f"{config.what}-{variant.name}"
         start = [f"init_from={config.runs}/{before}/checkpoints/last.ckpt"] if before else []
         further = [] if stage.shared else variant.train
-        steps.append(
-            Step(
-                words=(
-                    "training.fit", stage.config, f"name={name}", f"runs={config.runs}",
-                    f"seed={seed}", f"data.roots=[{config.data}/dance]", *start, *stage.words,
-                    *further,
-                )
-            )
+        words = (
+            "training.fit", stage.config, f"runs={config.runs}", f"seed={seed}",
+            f"data.roots=[{config.data}/dance]", *start, *stage.words, *further,
         )  # fmt: skip
-        before = name
+        # other settings are another run: none goes on from weights that it did not make
+        mark = _fingerprint([*(step.words for step in steps), words])[:8]
+        before = f"{whose}-{stage.name}-s{seed}-{mark}"
+        steps.append(Step(words=(*words, f"name={before}")))
     result = Path(config.results) / config.what / f"{variant.name}-s{seed}.json"
     steps.append(
         Step(
@@ -178,6 +168,20 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         )
     )  # fmt: skip
     return Chain(variant=variant.name, seed=seed, steps=tuple(steps), result=result)
+
+
+def _fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
+    """Hash of commands and of every YAML that they name, with what these extend."""
+    digest = hashlib.sha256()
+    for words in commands:
+        digest.update(shlex.join(words).encode())
+        for word in words:
+            path = Path(word)
+            while path.suffix == ".yaml" and path.is_file():
+                content = path.read_text(encoding="utf-8")
+                digest.update(content.encode())
+                path = _extended(path, content)
+    return digest.hexdigest()[:16]
 
 
 def _extended(path: Path, content: str) -> Path:

@@ -65,6 +65,11 @@ class FakeCommands:
         return type("Done", (), {"returncode": 0})()
 
 
+def trained(commands: FakeCommands, name: str) -> list[str]:
+    """The training command of the run whose name begins so."""
+    return next(words for words in commands.words if words[-1].startswith(f"name={name}-"))
+
+
 @pytest.fixture
 def commands(monkeypatch):
     return FakeCommands(monkeypatch)
@@ -77,12 +82,11 @@ def test_shared_stages_are_trained_once_a_seed_and_the_rest_once_a_variant(confi
     assert modules.count("training.experiments.judge") == 6
     names = [w for words in commands.words for w in words if w.startswith("name=")]
     assert len(names) == len(set(names)) == 2 * (1 + 3 * 2)
-    none = next(words for words in commands.words if "name=fusion-none-stage2-s1" in words)
+    none = trained(commands, "fusion-none-stage2-s1")
     assert "system.network.fusion=none" in none
     assert "seed=1" in none
-    start = f"init_from={config.runs}/fusion-none-stage1-s1/checkpoints/last.ckpt"
-    assert start in none
-    shared = next(words for words in commands.words if "name=fusion-shared-pretrain-s0" in words)
+    assert any("/fusion-none-stage1-s1-" in word for word in none if word.startswith("init_from="))
+    shared = trained(commands, "shared-pretrain-s0")
     assert not any("fusion=" in word for word in shared)
 
 
@@ -101,14 +105,20 @@ def test_a_changed_yaml_is_another_fingerprint(config, tmp_path):
     stage = tmp_path / "stage.yaml"
     stage.write_text("max_steps: 1\n")
     stages = [replace(config.stages[0], config=str(stage)), *config.stages[1:]]
-    before = plan_chains(replace(config, stages=stages))[0].fingerprint()
+    before = plan_chains(replace(config, stages=stages))[0]
     stage.write_text("max_steps: 2\n")
-    assert plan_chains(replace(config, stages=stages))[0].fingerprint() != before
+    after = plan_chains(replace(config, stages=stages))[0]
+    assert after.fingerprint() != before.fingerprint()
+    first, second = (
+        {s.words[-1] for s in chain.steps if s.words[0] == "training.fit"}
+        for chain in (before, after)
+    )
+    assert not first & second, "a run of other settings is another run"
 
 
 def test_a_failed_command_stops_the_chain_in_one_sentence(config, commands):
     commands.fails_at = "fusion-attention-stage1-s0"
-    with pytest.raises(UserError, match=r"stage1-s0.* ended with exit code 2"):
+    with pytest.raises(UserError, match=r"stage1-s0-.* ended with exit code 2"):
         run_chains(plan_chains(config))
     commands.fails_at = ""
     assert run_chains(plan_chains(config)) == 6
@@ -166,7 +176,7 @@ def test_an_ablation_that_does_not_exist_is_one_sentence(capsys):
     with pytest.raises(SystemExit) as stop:
         run_command(main, ["configs/experiments/colours.yaml"])
     assert stop.value.code == 2
-    assert "colours.yaml does not exist; there are fusion" in capsys.readouterr().err
+    assert "colours.yaml does not exist; there are freeze, fusion, " in capsys.readouterr().err
 
 
 def test_a_result_that_is_no_json_is_named(config, commands):
