@@ -202,7 +202,7 @@ def line_of(row: dict[str, Any]) -> str:
     """One method's numbers, for people."""
     return "  ".join(
         f"{name} {row[name]['mean']:.2f} {_range(row[name]['interval'])}"
-        for name in ("delta_e", "close_colour", "right_class", "ssim")
+        for name in ("delta_e", "close_colour", "right_class", "ssim", "last_ssim")
     )
 
 

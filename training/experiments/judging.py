@@ -31,6 +31,7 @@ class ClipScore:
     clip: str
     delta_e: float  # CIE76 between the mean colours of the garment's true pixels; 0: equal
     ssim: float  # inside the mask that was painted; 1: equal
+    last_ssim: float  # the same of the last quarter: what has gone wrong by then
     said: str  # class by the classifier
     true: str
 
@@ -74,6 +75,7 @@ def judge_clip(
         clip=clip,
         delta_e=delta_e_76(*colours),
         ssim=float(np.nanmean(inside)),
+        last_ssim=float(np.nanmean(inside[-max(len(inside) // 4, 1) :])),
         said=classifier.clip_class(np.stack(crops) if crops else np.zeros((0, 1, 1, 4), np.uint8)),
         true=true_class,
     )
@@ -98,6 +100,7 @@ def summarise(scores: Sequence[ClipScore]) -> dict[str, Any]:
         "close_colour": [float(score.is_close) for score in scores],
         "right_class": [float(score.is_right) for score in scores],
         "ssim": [score.ssim for score in scores],
+        "last_ssim": [score.last_ssim for score in scores],
     }
     return {
         "clips": len(scores),

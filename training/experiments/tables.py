@@ -17,10 +17,10 @@ import numpy as np
 from training.experiments.judging import CLOSE_COLOUR
 from training.metrics.intervals import bootstrap_interval
 
-COLUMNS = ("delta_e", "close_colour", "right_class", "ssim")
+COLUMNS = ("delta_e", "close_colour", "right_class", "ssim", "last_ssim")
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",
-    "ssim": "masked SSIM",
+    "ssim": "masked SSIM", "last_ssim": "last quarter's",
 }  # fmt: skip
 SMALLER_IS_BETTER = ("delta_e",)
 
@@ -44,6 +44,7 @@ def clips_of(results: Sequence[Mapping[str, Any]], method: str = "painted") -> C
         for score in result["methods"][method]["scores"]:
             row = {
                 "delta_e": score["delta_e"], "ssim": score["ssim"],
+                "last_ssim": score["last_ssim"],
                 "close_colour": float(score["delta_e"] <= CLOSE_COLOUR),
                 "right_class": float(score["said"] == score["true"]),
             }  # fmt: skip
@@ -94,8 +95,8 @@ def _decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> l
 def _verdict(column: str, differences: list[float]) -> str:
     mean, interval = float(np.mean(differences)), bootstrap_interval(differences)
     if interval is None:
-        return f"{mean:+.2f} (one clip decides nothing)"
-    shown = f"{mean:+.2f} [{interval[0]:+.2f}, {interval[1]:+.2f}]"
+        return f"{mean:+.3f} (one clip decides nothing)"
+    shown = f"{mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
     if interval[0] <= 0 <= interval[1]:
         return f"{shown}, undecided"
     is_better = (mean < 0) == (column in SMALLER_IS_BETTER)
@@ -121,9 +122,9 @@ def insert_table(page: Path, what: str, text: str) -> None:
     """Put a table between its two marks in a page.
 
     Raises:
-        ValueError: the page has no such marks.
+        ValueError: there is no such page, or it has no such marks.
     """
-    content = page.read_text(encoding="utf-8")
+    content = page.read_text(encoding="utf-8") if page.is_file() else ""
     start, end = f"<!-- {what} -->", f"<!-- end {what} -->"
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(content):

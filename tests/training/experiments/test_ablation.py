@@ -31,8 +31,8 @@ def result(variant: str, right: int, seed: int = 0) -> dict:
     """A JSON as ``judge`` writes it, of twelve clips of which so many are right."""
     scores = [
         {"clip": f"c{i}", "delta_e": 4.0 + i % 3 + seed if i < right else 30.0 + i % 5,
-         "ssim": 0.7 if i < right else 0.4, "said": "dots" if i < right else "plain",
-         "true": "dots"}
+         "ssim": 0.7 if i < right else 0.4, "last_ssim": 0.6,
+         "said": "dots" if i < right else "plain", "true": "dots"}
         for i in range(12)
     ]  # fmt: skip
     methods = ("painted", "agnostic", "mean colour", "truth")
@@ -140,10 +140,10 @@ def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_pa
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[1].startswith("| attention | 2 |")
     assert "| twin | 2 |" in text
-    assert "right class +1.00 [+1.00, +1.00], better" in text
+    assert "right class +1.000 [+1.000, +1.000], better" in text
     twin = next(line for line in text.splitlines() if "against twin" in line)
-    assert "right class +0.00 [+0.00, +0.00], undecided" in twin
-    assert "Delta E -0.50 [-0.50, -0.50], better" in twin
+    assert "right class +0.000 [+0.000, +0.000], undecided" in twin
+    assert "Delta E -0.500 [-0.500, -0.500], better" in twin
     assert "right on 97% of 100 true ones; commit 0123456789ab" in text
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- fusion -->\nold\n<!-- end fusion -->\nb\n")
@@ -151,6 +151,8 @@ def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_pa
     assert page.read_text() == f"a\n<!-- fusion -->\n{text}<!-- end fusion -->\nb\n"
     with pytest.raises(ValueError, match="no place for the table"):
         insert_table(page, "known", text)
+    with pytest.raises(ValueError, match="no place for the table"):
+        insert_table(tmp_path / "absent.md", "fusion", text)
 
 
 @pytest.mark.parametrize(

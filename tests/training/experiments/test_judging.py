@@ -75,6 +75,14 @@ def test_the_mean_colour_is_close_in_colour_and_wrong_in_class(scene, classifier
     np.testing.assert_array_equal(fill_gray(source, mask)[~mask], source[~mask])
 
 
+def test_what_goes_wrong_at_the_end_shows_in_the_last_quarter(scene, classifier):
+    source, truth, _, _ = scene
+    painted = truth.copy()
+    painted[-1] = source[-1]
+    found = score(scene, painted, classifier)
+    assert found.last_ssim < 0.7 < found.ssim
+
+
 def test_a_garment_that_nobody_sees_is_not_guessed(scene, classifier):
     _, truth, garment, mask = scene
     hidden = np.zeros_like(garment)
@@ -86,8 +94,8 @@ def test_a_garment_that_nobody_sees_is_not_guessed(scene, classifier):
 
 def test_means_come_with_intervals_over_clips_that_can_decide():
     good = [
-        ClipScore(clip=str(i), delta_e=5.0 + i % 3, ssim=0.8 + 0.01 * (i % 4), said="dots",
-                  true="dots")
+        ClipScore(clip=str(i), delta_e=5.0 + i % 3, ssim=0.8 + 0.01 * (i % 4), last_ssim=0.8,
+                  said="dots", true="dots")
         for i in range(12)
     ]  # fmt: skip
     bad = [replace(one, ssim=one.ssim - 0.3, said="plain") for one in good]
