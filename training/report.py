@@ -23,6 +23,13 @@ _SHOWN = (
     "time/step_s", "time/data_share", "memory/host_gb", "memory/device_peak_gb",
     "validation/ssim", "validation/lpips", "validation/vfid_i3d", "validation/vfid_resnext",
 )  # fmt: skip
+_NOISY = ("loss/", "gradient/", "time/")
+"""Drawn with their running mean; other curves are what they are."""
+_FROM_ZERO = ("time/", "memory/", "lr", "fusion_gate/")
+_CURVES = (
+    "Against optimizer steps. Losses, gradients and times: thin as they were logged, thick the mean"
+    " of the last 25 lines. What was zero all the time is left out."
+)
 
 
 def write_report(folder: Path, config: TrainConfig, learning: list[tuple[str, int, int]]) -> Path:
@@ -36,7 +43,10 @@ def write_report(folder: Path, config: TrainConfig, learning: list[tuple[str, in
     curves = read_scalars(folder)
     sections = [
         webpage.section("Headline", webpage.cards(_headline(config, curves))),
-        webpage.section("Curves", webpage.figure_image(_draw(curves), "curves of the run")),
+        webpage.section(
+            "Curves",
+            f"<p>{_CURVES}</p>" + webpage.figure_image(draw_curves(curves), "curves of the run"),
+        ),
         webpage.section("Samples", _samples(folder / "samples")),
         webpage.section("What learned", _learning(learning)),
         webpage.section("Settings", _settings(config)),
@@ -82,17 +92,24 @@ def _headline(config: TrainConfig, curves: dict[str, Curve]) -> list[tuple[str, 
                        ("validation/ssim", "SSIM of held-out samples")):  # fmt: skip
         if tag in curves:
             found.append((f"{smooth(curves[tag][1])[-1]:.3g}", label))
-    return found
+    bad = curves.get("data/bad_clips", ([], [0.0]))[1][-1]
+    return [*found, (f"{bad:.0f}", "clips that could not be read")] if bad else found
 
 
-def _draw(curves: dict[str, Curve]) -> Figure:
-    shown = [tag for tag in _SHOWN if tag in curves]
-    figure = Figure(figsize=(9, 2.4 * max(1, (len(shown) + 1) // 2)))
+def draw_curves(curves: dict[str, Curve]) -> Figure:
+    """One small diagram for each curve of interest that was ever anything but zero."""
+    shown = [tag for tag in _SHOWN if any(curves.get(tag, ([], []))[1])]
+    figure = Figure(figsize=(11, 2.4 * max(1, (len(shown) + 1) // 2)))
     for number, tag in enumerate(shown, start=1):
         axes = figure.add_subplot((len(shown) + 1) // 2, 2, number)
         steps, values = curves[tag]
-        axes.plot(steps, values, color="#b9c4d6", linewidth=0.8)
-        axes.plot(steps, smooth(values), color="#2f5fd0", linewidth=1.6)
+        marker = "o" if len(steps) < 5 else None
+        if tag.startswith(_NOISY):
+            axes.plot(steps, values, color="#b9c4d6", linewidth=0.8)
+            values = list(smooth(values))
+        axes.plot(steps, values, color="#2f5fd0", linewidth=1.6, marker=marker, markersize=4)
+        if tag.startswith(_FROM_ZERO):
+            axes.set_ylim(0, 1.1 * max(curves[tag][1]))
         axes.set_title(tag, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
@@ -130,7 +147,9 @@ def _read(file: Path) -> np.ndarray:
 
 
 def _learning(rows: list[tuple[str, int, int]]) -> str:
-    shown = [(group, describe(learn, total), learn, total) for group, learn, total in rows]
+    shown = [
+        (group, describe(learn, total), f"{learn:,}", f"{total:,}") for group, learn, total in rows
+    ]
     return webpage.table(["parameters", "", "learning", "in all"], shown)
 
 

@@ -31,7 +31,7 @@ from training.module import TryOnModule
 from training.plan import cache_ratio
 
 
-def write_vae(folder: Path, widths: list[int]) -> Path:
+def write_vae(folder: Path, widths: list[int], latent_channels: int) -> Path:
     """An AutoencoderKL with random weights."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
@@ -42,6 +42,7 @@ def write_vae(folder: Path, widths: list[int]) -> Path:
         down_block_types=("DownEncoderBlock2D",) * depth,
         up_block_types=("UpDecoderBlock2D",) * depth,
         block_out_channels=tuple(widths),
+        latent_channels=latent_channels,
         layers_per_block=2 if min(widths) >= 64 else 1,
         norm_num_groups=min(32, min(widths)),
         mid_block_add_attention=min(widths) >= 64,
@@ -82,7 +83,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         if options.random_vae:
             widths = [int(width) for width in options.random_vae.split(",")]
-            vae = write_vae(Path(folder) / "vae", widths)
+            channels = load_config(TrainConfig, options.config, words).system.codec.latent_channels
+            vae = write_vae(Path(folder) / "vae", widths, channels)
             words += ["system.codec.kind=kl", f"system.codec.path={vae}"]
         pixels = load_config(TrainConfig, options.config, words)
         cached = load_config(TrainConfig, options.config, [*words, f"data.latents={folder}/cache"])

@@ -25,6 +25,7 @@ from datasets.settings import DataConfig
 from datasets.windows import ClipDataset
 
 TRACKS = ("mp4", "mask.mp4", "iuv.mp4")
+LOOKS = 25
 
 
 def data_for(options: argparse.Namespace) -> TryOnData:
@@ -108,19 +109,27 @@ def children() -> list[int]:
 
 
 def watch_memory(data: TryOnData, count: int) -> list[tuple[int, float]]:
-    """Samples seen and resident MB, sixteen times on the way."""
+    """Samples seen and resident MB, sixteen times on the way.
+
+    Each is the median of LOOKS looks, one a sample: a single one would tell how far the workers are
+    with the window they are decoding, which is a tenth of all.
+    """
     seen: list[tuple[int, float]] = []
-    every = max(1, count // 16)
+    every = max(LOOKS, count // 16)
+    looks: list[float] = []
     for number, _ in enumerate(islice(iter(data.loader_from(0)), count), start=1):
+        if number % every >= every - LOOKS or number % every == 0:
+            looks.append(resident_mb())
         if number % every == 0:
-            seen.append((number, resident_mb()))
+            seen.append((number, statistics.median(looks)))
+            looks = []
     return seen
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root")
-    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=200, help="0: memory alone")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-samples", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2)
@@ -131,12 +140,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(argv)
     data = data_for(options)
     torch.set_num_threads(1)
+    found: dict[str, Any] = {}
     rounds = [
         (time_bare(data, options.samples, options.workers), time_loader(data, options.samples))
-        for _ in range(options.rounds)
+        for _ in range(options.rounds if options.samples else 0)
     ]
-    found: dict[str, Any] = {}
-    for index, name in enumerate(("wall", "cpu")):
+    for index, name in enumerate(("wall", "cpu") if rounds else ()):
         bare = statistics.median(bare[index] for bare, _ in rounds)
         ours = statistics.median(loader[index] for _, loader in rounds)
         found[f"{name}_share"] = bare / ours
@@ -146,10 +155,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         )
     if options.memory_samples:
         seen = watch_memory(data, options.memory_samples)
-        settled = [mb for number, mb in seen if number >= options.memory_samples // 8]
-        found["memory_growth"] = settled[-1] / settled[0] - 1
+        quarters = [statistics.median(mb for _, mb in part) for part in (seen[:4], seen[-4:])]
+        found["memory_growth"] = quarters[1] / quarters[0] - 1
         shown = ", ".join(f"{number}: {mb:.0f}" for number, mb in seen)
-        print(f"MB after so many samples: {shown}; {found['memory_growth']:+.1%}")
+        print(
+            f"MB after so many samples: {shown}; "
+            f"last quarter against the first {found['memory_growth']:+.1%}"
+        )
     return found
 
 
