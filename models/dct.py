@@ -73,19 +73,22 @@ def filters() -> tuple[Float[Tensor, "192 3 8 8"], Float[Tensor, " 192"]]:
 
 
 class DctCodec(nn.Module):
-    """Block DCT of opponent colours; channel i is the i-th filter's answer over its expected std.
+    """Block DCT of opponent colours; channel i is the i-th filter's answer over its expected scale.
 
     Gray (0 in [-1, 1]) is latent 0. It follows its input to its device.
 
     Args:
         latent_channels: how many coefficients are kept, 4 to 192.
+        whitening: 1 gives every channel the same expected variance: noise drowns all of them at
+            the same timestep. 0 keeps the pixels' own proportions: fine detail drowns first and
+            colours last, as in pixel diffusion. The mean variance over channels is 1 either way.
     """
 
     factor = BLOCK
     analysis: Tensor
     synthesis: Tensor
 
-    def __init__(self, latent_channels: int) -> None:
+    def __init__(self, latent_channels: int, whitening: float = 1.0) -> None:
         super().__init__()
         if not MIN_CHANNELS <= latent_channels <= MAX_CHANNELS:
             raise ValueError(
@@ -93,9 +96,11 @@ class DctCodec(nn.Module):
                 f" not {latent_channels}"
             )
         self.latent_channels = latent_channels
-        self.name = f"dct{latent_channels}"
+        self.name = f"dct{latent_channels}" + ("" if whitening == 1 else f"-w{whitening:g}")
         kernels, stds = filters()
         kernels, stds = kernels[:latent_channels], stds[:latent_channels, None, None, None]
+        left = stds ** (1 - whitening)  # root mean square that the channels keep, but for one factor
+        stds = stds**whitening * left.square().mean().sqrt()
         self.register_buffer("analysis", (kernels / stds).float(), persistent=False)
         self.register_buffer("synthesis", (kernels * stds).float(), persistent=False)
 

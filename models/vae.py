@@ -71,6 +71,7 @@ class CodecConfig:
         path: the folder of the autoencoder (config.json, diffusion_pytorch_model.safetensors);
             kind "kl" alone.
         latent_channels: 4 for Stable Diffusion's autoencoders; 4 to 192 for "dct" (see there).
+        whitening: of "dct" alone (see there), 0 to 1.
         frames_per_call: frames that the autoencoder sees at once: memory against speed.
         precision: the autoencoder computes in "float32" or "bfloat16"; weights and results are
             float32. Where bfloat16 overflows, the rest of the run computes in float32, and the log
@@ -83,6 +84,7 @@ class CodecConfig:
     kind: str = "kl"
     path: str | None = None
     latent_channels: int = 4
+    whitening: float = 1.0
     frames_per_call: int = 8
     precision: str = "float32"
     tiling: bool = False
@@ -98,6 +100,10 @@ class CodecConfig:
             raise ValueError(
                 f"latent_channels must lie between 1 and {MAX_CHANNELS}, not {self.latent_channels}"
             )
+        if not 0 <= self.whitening <= 1:
+            raise ValueError(f"whitening must lie between 0 and 1, not {self.whitening:g}")
+        if self.kind == "kl" and self.whitening != 1:
+            raise ValueError(f"whitening is for kind 'dct' alone: 1, not {self.whitening:g}")
         if self.kind == "dct" and self.path is not None:
             raise ValueError(f"kind 'dct' has no weights: path must be empty, not {self.path!r}")
         if self.kind == "dct" and self.tiling:
@@ -206,7 +212,7 @@ def build_codec(config: CodecConfig) -> Codec:
         ValueError: no folder, no autoencoder in it, or one with other latents than configured.
     """
     if config.kind == "dct":
-        return DctCodec(config.latent_channels)
+        return DctCodec(config.latent_channels, config.whitening)
     if config.path is None:
         raise ValueError(
             "codec.path must name the folder of a diffusers AutoencoderKL (or take codec.kind=dct,"
@@ -238,15 +244,15 @@ def build_codec(config: CodecConfig) -> Codec:
     return codec
 
 
-def codec_identity(config: CodecConfig) -> dict[str, str | int]:
+def codec_identity(config: CodecConfig) -> dict[str, str | float]:
     """What decides its latents: two codecs with the same identity encode alike.
 
     Raises:
         ValueError: the autoencoder's files are not there.
     """
-    known: dict[str, str | int] = {"kind": config.kind, "latent_channels": config.latent_channels}
+    known: dict[str, str | float] = {"kind": config.kind, "latent_channels": config.latent_channels}
     if config.kind == "dct":
-        return known
+        return {**known, "whitening": config.whitening}
     folder = Path(config.path or "")
     digest = hashlib.sha256()
     for name in CODEC_FILES:

@@ -78,9 +78,10 @@ class TryOnModule(LightningModule):
         prediction = self.network(noisy, draws.timesteps, conditions)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
         weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
-        objective = reduce_losses(self.config.objective, losses, batch.known, weights)
+        mask = encoded.control[:, -1:]
+        objective = reduce_losses(self.config.objective, losses, batch.known, weights, mask)
         self.losses.add(
-            objective, losses, draws.timesteps, encoded.control[:, -1:],
+            objective, losses, draws.timesteps, mask,
             counted_frames(self.config.objective, batch.known),
             self.system.diffusion.num_timesteps,
         )  # fmt: skip

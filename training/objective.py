@@ -26,6 +26,7 @@ class ObjectiveConfig:
 
     vlb_weight: float = 1.0
     known_frames: bool = False  # True: known frames take part in the loss
+    painted_weight: float = 1.0  # of the noise error where there is something to paint; else 1
     drop_probability: float = 0.1  # the trunk sees no caption and no garment: guidance's null side
     timesteps: str = "uniform"  # stratified: spread evenly over consecutive samples, less noise
     timestep_bias: float = 1.0  # above 1: noisy timesteps are drawn more often; they decide colours
@@ -34,6 +35,8 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         if self.vlb_weight < 0:
             raise ValueError(f"vlb_weight = {self.vlb_weight:g} must not be negative")
+        if self.painted_weight <= 0:
+            raise ValueError(f"painted_weight = {self.painted_weight:g} must be above 0")
         if not 0 <= self.drop_probability < 1:
             raise ValueError(f"drop_probability = {self.drop_probability:g} must lie in [0, 1)")
         if self.timestep_bias <= 0:
@@ -115,11 +118,28 @@ def reduce_losses(
     losses: DiffusionLosses,
     known: Bool[Tensor, "b t"],
     row_weights: Float[Tensor, " b"],
+    mask: Float[Tensor, "b 1 t h w"] | None = None,
 ) -> Objective:
-    """Mean over the frames that count, then over rows; ``row_weights`` scale the noise error."""
+    """Mean over the frames that count, then over rows.
+
+    Args:
+        config: weights of the terms.
+        losses: of every value.
+        known: frames that are given.
+        row_weights: scale the noise error.
+        mask: 1 = to be painted, on the latents' grid; read for a ``painted_weight`` that is not 1.
+            Weights are brought to a mean of 1 in every row, so that the loss keeps its scale.
+    """
     counts = counted_frames(config, known)
     weights = counts.to(losses.mse.dtype) / counts.sum(dim=1, keepdim=True).clamp(min=1)
-    mse = (reduce(losses.mse, "b c t h w -> b t", "mean") * weights).sum(dim=1)
+    errors = losses.mse
+    if config.painted_weight != 1 and mask is not None:
+        places = 1 + (config.painted_weight - 1) * mask
+        framed = weights[:, None, :, None, None]
+        size = mask[0, 0, 0].numel()
+        mean = (places * framed).sum(dim=(1, 2, 3, 4), keepdim=True) / size
+        errors = errors * places / mean.clamp(min=1e-6)
+    mse = (reduce(errors, "b c t h w -> b t", "mean") * weights).sum(dim=1)
     vlb = (reduce(losses.vlb, "b c t h w -> b t", "mean") * weights).sum(dim=1)
     rows = row_weights * mse + config.vlb_weight * vlb
     return Objective(

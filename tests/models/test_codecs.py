@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from models.dct import DctCodec, coefficient_std, filters
-from models.vae import Codec, CodecConfig, build_codec, mask_to_latents
+from models.vae import Codec, CodecConfig, build_codec, codec_identity, mask_to_latents
 
 
 @pytest.fixture
@@ -95,6 +95,28 @@ def test_what_no_dct_can_do_is_refused():
         DctCodec(3)
     with pytest.raises(ValueError, match=r"multiples of 8, not \(20, 16\)"):
         DctCodec(4).encode(torch.zeros(1, 1, 3, 20, 16))
+
+
+@pytest.mark.parametrize("whitening", [0.0, 0.5, 1.0])
+def test_whitening_moves_variance_between_channels_and_loses_nothing(picture, whitening):
+    codec = DctCodec(192, whitening)
+    latents = codec.encode(picture)
+    assert (codec.decode(latents) - picture).abs().max() < 1e-4
+    plain = DctCodec(192).encode(picture)
+    _, stds = filters()
+    expected = (stds ** (1 - whitening)).float()
+    expected = expected / expected.square().mean().sqrt()
+    assert torch.allclose(latents, plain * expected[:, None, None, None], rtol=1e-4, atol=1e-5)
+
+
+def test_whitening_is_part_of_what_a_codec_is_known_by():
+    half = CodecConfig(kind="dct", latent_channels=16, whitening=0.5)
+    assert build_codec(half).name == "dct16-w0.5"
+    assert codec_identity(half) != codec_identity(CodecConfig(kind="dct", latent_channels=16))
+    with pytest.raises(ValueError, match="between 0 and 1, not 2"):
+        CodecConfig(kind="dct", whitening=2.0)
+    with pytest.raises(ValueError, match="for kind 'dct' alone"):
+        CodecConfig(kind="kl", whitening=0.5)
 
 
 def test_a_latent_is_painted_if_any_of_its_pixels_is():

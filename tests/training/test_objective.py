@@ -52,6 +52,19 @@ def test_known_frames_can_be_counted() -> None:
     assert float(objective.mse) == pytest.approx(104 / 3)
 
 
+def test_painted_places_count_more_and_the_weights_have_a_mean_of_one() -> None:
+    values = torch.tensor([1.0, 5.0]).reshape(1, 1, 1, 1, 2)
+    both = DiffusionLosses(mse=values, vlb=torch.zeros_like(values))
+    mask = torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 1, 2)
+    known, rows = torch.zeros(1, 1, dtype=torch.bool), torch.ones(1)
+    weighed = reduce_losses(ObjectiveConfig(painted_weight=3.0), both, known, rows, mask)
+    assert float(weighed.mse) == pytest.approx((1 * 1 + 3 * 5) / 4)
+    plain = reduce_losses(ObjectiveConfig(), both, known, rows, mask)
+    assert float(plain.mse) == pytest.approx(3.0)
+    nothing = reduce_losses(ObjectiveConfig(painted_weight=3.0), both, known, rows, 0 * mask)
+    assert float(nothing.mse) == pytest.approx(3.0)
+
+
 def test_the_bound_is_weighed() -> None:
     objective = reduce_losses(
         ObjectiveConfig(vlb_weight=4.0),
