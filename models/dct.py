@@ -99,7 +99,7 @@ class DctCodec(nn.Module):
         self.name = f"dct{latent_channels}" + ("" if whitening == 1 else f"-w{whitening:g}")
         kernels, stds = filters()
         kernels, stds = kernels[:latent_channels], stds[:latent_channels, None, None, None]
-        left = stds ** (1 - whitening)  # root mean square that the channels keep, but for one factor
+        left = stds ** (1 - whitening)  # RMS that the channels keep, but for one factor
         stds = stds**whitening * left.square().mean().sqrt()
         self.register_buffer("analysis", (kernels / stds).float(), persistent=False)
         self.register_buffer("synthesis", (kernels * stds).float(), persistent=False)
