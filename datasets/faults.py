@@ -61,28 +61,28 @@ class Tally:
         Raises:
             DataError: too many clips are bad.
         """
-        for fault in faults:
-            self._count(fault)
-
-    def _count(self, fault: Fault) -> None:
-        self.counts[fault.name] += 1
-        if self.counts[fault.name] > 1:
-            return
+        new = [fault for fault in faults if self._is_new(fault)]
         bad = len(self.counts)
-        logger.warning(
-            "%s is skipped: %s (%d of %d clips are bad so far)",
-            fault.name, fault.reason, bad, self.num_clips,
-        )  # fmt: skip
-        if bad > self.max_share * self.num_clips:
+        if new and bad > self.max_share * self.num_clips:
             raise DataError(
                 f"{bad} of {self.num_clips} clips cannot be read, more than data.max_bad_share = "
-                f"{self.max_share:g} allows; the last one is {fault.name} ({fault.reason})"
+                f"{self.max_share:g} allows; the last one is {new[-1].name} ({new[-1].reason})"
             )
+
+    def _is_new(self, fault: Fault) -> bool:
+        self.counts[fault.name] += 1
+        if self.counts[fault.name] > 1:
+            return False
+        logger.warning(
+            "%s is skipped: %s (%d of %d clips are bad so far)",
+            fault.name, fault.reason, len(self.counts), self.num_clips,
+        )  # fmt: skip
+        return True
 
     def log_summary(self) -> None:
         """Name each bad sample with how often it was met; nothing when all is well."""
         if self.counts:
-            named = "; ".join(f"{name}, {count} times" for name, count in self.counts.items())
+            named = "; ".join(f"{name}, {_times(count)}" for name, count in self.counts.items())
             logger.warning("%d clips could not be read and were replaced: %s",
                            len(self.counts), named)  # fmt: skip
 
@@ -94,3 +94,7 @@ class Tally:
         """Go on counting from a checkpoint; what is found anew at the start counts once."""
         for name, count in state["counts"].items():
             self.counts[name] = max(self.counts[name], int(count))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -99,8 +99,7 @@ class TryOnData(LightningDataModule):
         self._table = ClipTable.of([samples for samples, _ in scanned], members)
         faults = [fault for _, found in scanned for fault in found]
         self.tally.num_clips = len(self._table) + len(faults)
-        for fault in faults:
-            self.tally.add([fault])
+        self.tally.add(faults)
         if not len(self._table):
             raise DataError(f"the train shards under {', '.join(self.config.roots)} hold no sample")
         sizes = self.config.sizes(self.height, self.width)

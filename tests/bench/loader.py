@@ -93,13 +93,14 @@ def time_loader(data: TryOnData, count: int) -> tuple[float, float]:
     return seconds, cpu_seconds() - cpu
 
 
-def resident_mb() -> float:
-    """Of this process and its children."""
+def used_mb() -> float:
+    """Of this process and its workers, swapped out or not; without pages of files, which the system
+    takes back when others need memory."""
     pids = [multiprocessing.current_process().pid, *children()]
     total = 0
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:", "SwapPss:")):
                 total += int(line.split()[1])
     return total / 1024
 
@@ -109,7 +110,7 @@ def children() -> list[int]:
 
 
 def watch_memory(data: TryOnData, count: int) -> list[tuple[int, float]]:
-    """Samples seen and resident MB, sixteen times on the way.
+    """Samples seen and MB in use, sixteen times on the way.
 
     Each is the median of LOOKS looks, one a sample: a single one would tell how far the workers are
     with the window they are decoding, which is a tenth of all.
@@ -119,7 +120,7 @@ def watch_memory(data: TryOnData, count: int) -> list[tuple[int, float]]:
     looks: list[float] = []
     for number, _ in enumerate(islice(iter(data.loader_from(0)), count), start=1):
         if number % every >= every - LOOKS or number % every == 0:
-            looks.append(resident_mb())
+            looks.append(used_mb())
         if number % every == 0:
             seen.append((number, statistics.median(looks)))
             looks = []

@@ -142,6 +142,17 @@ def test_more_bad_clips_than_allowed_stop_the_run_with_one_sentence(
         shown(data_for(tmp_path, max_bad_share=0.1), 6)
 
 
+def test_all_that_a_truncated_shard_lost_is_counted_before_the_run_is_stopped(
+    good: dict[str, Members], tmp_path: Path
+) -> None:
+    shard = tmp_path / "shards/train-000000.tar"
+    write_tar(shard, good)
+    write_index(shard, shard.stat().st_size)
+    os.truncate(shard, scan_shard(shard).samples[3].members["mp4"][0])
+    with pytest.raises(DataError, match=r"^3 of 6 clips cannot be read, more than"):
+        data_for(tmp_path, max_bad_share=0.1)
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_200_bad_samples_in_a_row_stop_the_run_with_one_sentence(
