@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.command import run_command
 from configs.errors import ConfigError
@@ -39,6 +38,7 @@ from curation.pipeline import (
     infos_of,
     source_row,
 )
+from curation.progress import ProgressLine
 from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
 from curation.sources import Source, check_folder, find_sources
@@ -206,7 +206,7 @@ def work_off(
         for job in jobs
         if job.sha256 in again or ledger.fingerprint_of(job.sha256) != job.fingerprint
     ]
-    with _Counter(len(missing)) as counter:
+    with ProgressLine(sum(map(_num_bytes, missing)), len(missing)) as progress:
         for job, result in _executed(missing, build, build_first, config):
             if isinstance(result, Failure):
                 logger.warning("%s: %s (%s)", job.name, result.code, result.detail)
@@ -217,7 +217,7 @@ def work_off(
                 result = SourceResult(row=row, clips=[], was_decoded=True)
             ledger.record(result.row, result.clips)
             outcome.num_decoded += result.was_decoded
-            counter.count(result)
+            progress.count(result.row, result.clips, _num_bytes(job))
     logger.info(
         "decoded %d sources; %d of %d were done before",
         outcome.num_decoded,
@@ -245,40 +245,9 @@ def _executed(
         yield from pool.run(jobs)
 
 
-class _Counter:
-    """The progress bar; lines of log where there is no terminal."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._kept, self._rejected = total, 0, 0, 0
-        console = Console(stderr=True)
-        self._is_shown = console.is_terminal
-        columns = (
-            TextColumn("curating"), BarColumn(), MofNCompleteColumn(), TextColumn("videos"),
-            TimeRemainingColumn(), TextColumn("[green]{task.fields[kept]} kept"),
-            TextColumn("[red]{task.fields[rejected]} rejected"),
-        )  # fmt: skip
-        self._bar = Progress(*columns, console=console, disable=not self._is_shown or not total)
-        self._task = self._bar.add_task("", total=total, kept=0, rejected=0)
-
-    def __enter__(self) -> "_Counter":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def count(self, result: SourceResult) -> None:
-        """One more source is done."""
-        self._done += 1
-        self._kept += sum(clip.status == "kept" for clip in result.clips)
-        self._rejected += sum(clip.status != "kept" for clip in result.clips)
-        self._rejected += result.row.code is not None
-        self._bar.update(self._task, advance=1, kept=self._kept, rejected=self._rejected)
-        if not self._is_shown and (self._done % 10 == 0 or self._done == self._total):
-            logger.info(
-                "%d/%d videos, %d kept, %d rejected",
-                self._done, self._total, self._kept, self._rejected,
-            )  # fmt: skip
+def _num_bytes(job: SourceJob | FramesJob) -> int:
+    """Of the video; of a benchmark's frames, their number stands for it."""
+    return job.source.num_bytes if isinstance(job, SourceJob) else job.num_frames
 
 
 def _print_part(shard: str | None, outcome: Outcome) -> None:

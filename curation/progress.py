@@ -1,0 +1,121 @@
+"""How far a run is: videos and bytes done, rate, time left, and counts by verdict.
+
+A bar where there is a terminal; elsewhere a line of log now and then, which says the same.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from curation.ledger import ClipRow, SourceRow
+
+logger = logging.getLogger(__name__)
+
+KEPT = "kept"
+MAX_CODES = 4
+"""Reasons that are named; the others are summed up."""
+LINE_EVERY_S = 60.0
+FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once
+
+
+class Tally:
+    """What became of the videos so far.
+
+    Args:
+        total_bytes: of all videos that are to be done: time goes by bytes, not by files.
+        num_videos: how many there are.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, total_bytes: int, num_videos: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.num_videos, self.num_done = num_videos, 0
+        self.verdicts: Counter[str] = Counter()
+        self._total, self._done = total_bytes, 0
+        self._video_s = 0.0
+        self._clock, self._started = clock, clock()
+
+    def add(self, source: SourceRow, clips: Sequence[ClipRow], num_bytes: int) -> None:
+        """One more video is done."""
+        self.num_done += 1
+        self._done += num_bytes
+        self._video_s += float(source.facts.get("duration_s") or 0.0)
+        self.verdicts.update(KEPT if c.status == KEPT else str(c.code) for c in clips)
+        if source.code is not None:
+            self.verdicts[source.code] += 1
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the bytes that are left; None: nothing was measured yet."""
+        if not self._done:
+            return None
+        return (self._clock() - self._started) / self._done * (self._total - self._done)
+
+    def rate(self) -> str:
+        """Videos a minute, and how many times real time."""
+        spent = max(self._clock() - self._started, 1e-3)
+        return (
+            f"{60 * self.num_done / spent:.1f} videos/min, {self._video_s / spent:.1f}x real time"
+        )
+
+    def left(self) -> str:
+        """Time left in words."""
+        seconds = self.seconds_left
+        if seconds is None:
+            return "time left unknown"
+        if seconds < 90:
+            return f"{seconds:.0f} s left"
+        if seconds < 5400:
+            return f"{seconds / 60:.0f} min left"
+        return f"{seconds / 3600:.1f} h left"
+
+    def counts(self) -> str:
+        """Kept clips, then the commonest reasons."""
+        rejected = [(c, n) for c, n in self.verdicts.most_common() if c != KEPT]
+        told = [f"{self.verdicts[KEPT]} kept"]
+        told += [f"{count} {code}" for code, count in rejected[:MAX_CODES]]
+        if rejected[MAX_CODES:]:
+            told.append(f"{sum(count for _, count in rejected[MAX_CODES:])} others")
+        return ", ".join(told)
+
+
+class ProgressLine:
+    """Shows a tally while a run works."""
+
+    def __init__(self, total_bytes: int, num_videos: int) -> None:
+        self.tally = Tally(total_bytes, num_videos)
+        console = Console(stderr=True)
+        self._is_shown = console.is_terminal
+        columns = (
+            TextColumn("curating"), BarColumn(bar_width=20), MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+        )  # fmt: skip
+        is_off = not self._is_shown or not num_videos
+        self._bar = Progress(*columns, console=console, disable=is_off)
+        self._task = self._bar.add_task("", total=num_videos, told="")
+        self._told_s = time.monotonic()
+
+    def __enter__(self) -> "ProgressLine":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def count(self, source: SourceRow, clips: Sequence[ClipRow], num_bytes: int) -> None:
+        """One more video is done."""
+        tally = self.tally
+        tally.add(source, clips, num_bytes)
+        told = f"{tally.rate()}, {tally.left()}: {tally.counts()}"
+        self._bar.update(self._task, advance=1, told=told)
+        if self._is_shown:
+            return
+        now, is_last = time.monotonic(), tally.num_done == tally.num_videos
+        if is_last or tally.num_done <= FIRST_LINES or now - self._told_s >= LINE_EVERY_S:
+            self._told_s = now
+            logger.info("%d/%d videos, %s", tally.num_done, tally.num_videos, told)

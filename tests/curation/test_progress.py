@@ -1,0 +1,56 @@
+"""What a run says while it works: rate, time left by bytes, counts by verdict."""
+
+import logging
+
+from curation.ledger import ClipRow, SourceRow
+from curation.progress import FIRST_LINES, ProgressLine, Tally
+
+
+def source(code: str | None = None, duration_s: float = 10.0) -> SourceRow:
+    return SourceRow(
+        sha256="a", name="a", group="a", num_bytes=1, fingerprint="f", code=code,
+        facts={} if code else {"duration_s": duration_s},
+    )  # fmt: skip
+
+
+def clip(code: str | None = None) -> ClipRow:
+    return ClipRow(
+        clip_id="a", source_sha256="a", status="rejected" if code else "kept", code=code,
+        evidence={}, record={}, folder=None,
+    )  # fmt: skip
+
+
+def test_time_left_goes_by_bytes_and_the_rate_by_videos():
+    now = [0.0]
+    tally = Tally(1000, 4, lambda: now[0])
+    assert tally.left() == "time left unknown"
+    now[0] = 5.0
+    tally.add(source(), [clip(), clip("blurred")], 100)
+    assert tally.seconds_left == 45.0
+    assert tally.left() == "45 s left"
+    assert tally.rate() == "12.0 videos/min, 2.0x real time"
+    now[0] = 500.0
+    assert tally.left() == "75 min left"
+    now[0] = 6000.0
+    assert tally.left() == "15.0 h left"
+
+
+def test_the_commonest_reasons_are_named_and_the_others_summed_up():
+    tally = Tally(10, 10, lambda: 1.0)
+    for code in ("dark", "dark", "dark", "blurred", "blurred", "frozen", "too_short", "a", "b"):
+        tally.add(source(), [clip(code)], 1)
+    tally.add(source("not_a_video"), [], 1)
+    tally.add(source(), [clip()], 1)
+    told = tally.counts()
+    assert told.startswith("1 kept, 3 dark, 2 blurred, ")
+    assert told.endswith("3 others")
+
+
+def test_without_a_terminal_the_log_says_it_at_first_now_and_then_and_at_the_end(caplog):
+    with caplog.at_level(logging.INFO), ProgressLine(20, 20) as progress:
+        for _ in range(20):
+            progress.count(source(), [clip()], 1)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == FIRST_LINES + 1
+    assert lines[-1].startswith("20/20 videos, ")
+    assert lines[-1].endswith("0 s left: 20 kept")
