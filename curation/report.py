@@ -12,6 +12,7 @@ import numpy as np
 from curation.catalogue import CatalogueEntry
 from curation.ledger import SourceRow
 from curation.report_charts import histograms
+from curation.report_evidence import evidence_text, nearly_turned
 from curation.report_pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
 from curation.signals import Signals, read_signals
@@ -61,7 +62,9 @@ MEANINGS = {
     "near_duplicate": "another clip shows the same thing, better",
 }
 """Reject codes in a reader's words."""
-MAX_KEPT, MAX_TRACKS, MAX_REJECTED, STRIP_FRAMES = 48, 12, 9, 4
+OCCASIONAL = (("to_be_made",), ("held_out",))
+"""Steps of the funnel that are left out where they let nothing go."""
+MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED, STRIP_FRAMES = 48, 12, 12, 9, 4
 
 
 def write_report(
@@ -74,12 +77,18 @@ def write_report(
     out = path.parent
     kept = [entry for entry in entries if entry.is_kept]
     rejected = [entry for entry in entries if not entry.is_kept]
+    names = {
+        entry.clip.clip_id: f"{entry.source.name} at {entry.clip.record['start_s']:.1f} s"
+        for entry in entries
+    }
+    near = _near_sheet(kept, config, out / "clips")
     sections = [
         section("What was let go, and where", _funnel(entries, sources)),
-        section("Reasons", _reasons(rejected, sources)),
+        section("Reasons", _reasons(rejected, sources, names)),
         section("Kept", _kept_sheet(kept, out / "clips")),
         section("Tracks", _tracks_sheet(kept, out / "clips")),
-        section("Rejected", _rejected_sheet(rejected, out / "signals")) if rejected else "",
+        section("Near a threshold", near) if near else "",
+        section("Rejected", _rejected_sheet(rejected, out / "signals", names)) if rejected else "",
         section("Where the thresholds lie", histograms(entries, config)),
         section("Sources", _source_table(entries, sources)),
         section("Models", _models(kept)),
@@ -119,8 +128,12 @@ def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> 
         ("sharp, lit, moving, long enough", picture),
         ("one person, body in view", people),
         ("all tracks made", tracks),
+        ("tracks there since thresholds changed", ("to_be_made",)),
         ("no near-duplicate", ("near_duplicate",)),
+        ("unlike the benchmark", ("held_out",)),
     ):
+        if not any(codes[code] for code in group) and group in OCCASIONAL:
+            continue
         left -= sum(codes[code] for code in group)
         steps.append((label, left))
     # videos are measured against all videos, stretches against all stretches
@@ -134,13 +147,16 @@ def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> 
 
 def _bar(share: float) -> str:
     return (
-        '<div style="background:var(--line,#ddd);border-radius:4px;min-width:10rem">'
+        '<div style="background:var(--line,#ddd);border-radius:4px;min-width:6rem;'
+        'margin-top:.35rem">'
         '<div style="background:var(--accent,#4477aa);border-radius:4px;height:.8rem;'
         f'width:{100 * share:.1f}%"></div></div>'
     )
 
 
-def _reasons(rejected: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
+def _reasons(
+    rejected: Sequence[CatalogueEntry], sources: Sequence[SourceRow], names: dict[str, str]
+) -> str:
     found: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for entry in rejected:
         found[str(entry.clip.code)].append((entry.source.name, entry.clip.evidence))
@@ -150,21 +166,23 @@ def _reasons(rejected: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -
     if not found:
         return "<p>Nothing was rejected.</p>"
     rows = [
-        (code, len(cases), MEANINGS.get(code, ""), cases[0][0], _evidence(cases[0][1]))
+        (code, len(cases), MEANINGS.get(code, ""), cases[0][0], evidence_text(cases[0][1], names))
         for code, cases in sorted(found.items(), key=lambda item: -len(item[1]))
     ]
     return table(("reason", "clips", "what it means", "for example", "its evidence"), rows)
 
 
-def _evidence(evidence: dict[str, Any]) -> str:
-    """The numbers in words; counts of nothing are left out."""
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value:.4g}"
-        if isinstance(value, float)
-        else f"{name.replace('_', ' ')} {value}"
-        for name, value in evidence.items()
-        if value != 0
-    )
+def _near_sheet(kept: Sequence[CatalogueEntry], config: CurateConfig, clips: Path) -> str:
+    near = nearly_turned(kept, config)
+    if not near:
+        return ""
+    figures: list[str] = []
+    for entry, told in near[:MAX_NEAR]:
+        assert entry.clip.folder is not None
+        strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
+        figures.append(captioned(strip, f"{entry.source.name}: {told}"))
+    lead = "<p>Kept, and let go if that threshold were a tenth stricter; the nearest first.</p>"
+    return lead + _how_many(len(figures), len(near)) + grid(figures, 360)
 
 
 def _kept_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
@@ -203,7 +221,7 @@ def _tracks_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
     return lead + _how_many(len(figures), len(kept)) + grid(figures, 560)
 
 
-def _rejected_sheet(rejected: Sequence[CatalogueEntry], folder: Path) -> str:
+def _rejected_sheet(rejected: Sequence[CatalogueEntry], folder: Path, names: dict[str, str]) -> str:
     by_code: dict[str, list[CatalogueEntry]] = defaultdict(list)
     for entry in rejected:
         by_code[str(entry.clip.code)].append(entry)
@@ -220,7 +238,7 @@ def _rejected_sheet(rejected: Sequence[CatalogueEntry], folder: Path) -> str:
                 continue
             caption = (
                 f"{entry.source.name}, {span[0]:.2f}-{span[1]:.2f} s: "
-                f"{_evidence(entry.clip.evidence)}"
+                f"{evidence_text(entry.clip.evidence, names)}"
             )
             figures.append(captioned(jpeg_image(strip, entry.source.name), caption))
         parts.append(f"<h3>{escape(code)}: {escape(MEANINGS.get(code, ''))}</h3>")
