@@ -44,6 +44,7 @@ class VariantConfig:
     text: str = ""  # for the table
     train: list[str] = field(default_factory=list)  # key=value, of the stages that are not shared
     judge: list[str] = field(default_factory=list)
+    render: list[str] = field(default_factory=list)  # its own training data; tests stay the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,8 @@ class AblationConfig:
             raise ValueError("shared stages come before those that the variants change")
         if all(shared) and any(variant.train for variant in self.variants):
             raise ValueError("variants change the training, but all stages are shared")
+        if any(shared) and any(variant.render for variant in self.variants):
+            raise ValueError("variants change the training data, so that no stage can be shared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,15 +135,14 @@ def run_chains(chains: list[Chain]) -> int:
 
 
 def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
-    raw = f"{config.data}/raw"
-    steps = [
-        Step(words=("datasets.synthetic", config.render_config, f"out={raw}", *config.render)),
-        Step(
-            words=(
-                "curation.run", config.curate_config, f"src={raw}/train", f"out={config.data}/dance"
-            )
-        ),
-    ]  # fmt: skip
+    raw, data = f"{config.data}/raw", config.data
+    steps = [Step(words=("datasets.synthetic", config.render_config, f"out={raw}", *config.render))]
+    if variant.render:
+        data = f"{config.data}-{config.what}-{variant.name}"
+        words = (f"out={data}/raw", *config.render, "num_bench=0", *variant.render)
+        steps.append(Step(words=("datasets.synthetic", config.render_config, *words)))
+    source = (f"src={data}/raw/train", f"out={data}/dance")
+    steps.append(Step(words=("curation.run", config.curate_config, *source)))
     before: str | None = None
     for stage in config.stages:
         whose = "shared" if stage.shared else f"{config.what}-{variant.name}"
@@ -148,7 +150,7 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         further = [] if stage.shared else variant.train
         words = (
             "training.fit", stage.config, f"runs={config.runs}", f"seed={seed}",
-            f"data.roots=[{config.data}/dance]", *start, *stage.words, *further,
+            f"data.roots=[{data}/dance]", *start, *stage.words, *further,
         )  # fmt: skip
         # other settings are another run: none goes on from weights that it did not make
         mark = _fingerprint([*(step.words for step in steps), words])[:8]

@@ -90,6 +90,26 @@ def test_shared_stages_are_trained_once_a_seed_and_the_rest_once_a_variant(confi
     assert not any("fusion=" in word for word in shared)
 
 
+def test_a_variant_with_data_of_its_own_is_judged_on_the_same_clips(config, commands):
+    sizes = [
+        replace(config.variants[0], name=name, render=[f"num_train={number}"])
+        for name, number in (("attention", 15), ("none", 60))
+    ]
+    stages = [replace(stage, shared=False) for stage in config.stages]
+    chains = plan_chains(replace(config, variants=sizes, stages=stages, seeds=[0]))
+    rendered, folders, benches = [], set(), set()
+    for chain in chains:
+        own = [s.words for s in chain.steps if s.words[0] == "datasets.synthetic"][1]
+        rendered.append(own[-2:])
+        folders |= {w for s in chain.steps for w in s.words if w.startswith("data.roots=")}
+        benches |= {w for s in chain.steps for w in s.words if w.startswith("bench=")}
+    assert rendered == [("num_bench=0", "num_train=15"), ("num_bench=0", "num_train=60")]
+    assert len(folders) == 2
+    assert len(benches) == 1
+    with pytest.raises(ValueError, match="no stage can be shared"):
+        replace(config, variants=sizes)
+
+
 def test_a_second_run_does_nothing_and_a_changed_one_what_changed(config, commands):
     run_chains(plan_chains(config))
     commands.words.clear()
@@ -178,7 +198,9 @@ def test_an_ablation_that_does_not_exist_is_one_sentence(capsys):
     with pytest.raises(SystemExit) as stop:
         run_command(main, ["configs/experiments/colours.yaml"])
     assert stop.value.code == 2
-    assert "colours.yaml does not exist; there are freeze, fusion, " in capsys.readouterr().err
+    assert (
+        "colours.yaml does not exist; there are data, freeze, fusion, " in capsys.readouterr().err
+    )
 
 
 def test_a_result_that_is_no_json_is_named(config, commands):
