@@ -11,6 +11,9 @@ from curation.canonical import CanonicalConfig
 from curation.image_pairs import pair_jobs
 from curation.sources import SourcesConfig
 from datasets.clips import decode_tracks
+from datasets.module import TryOnData
+from datasets.packing import PackedBatch
+from datasets.settings import DataConfig
 from datasets.shards import index_split
 from datasets.synthetic import SyntheticConfig, write_dancers
 from datasets.tracks import read_frames
@@ -103,5 +106,19 @@ def test_viton_hd_becomes_samples_that_stages_1_and_2_read(tmp_path):
     assert tracks.video.shape == (1, 256, 192, 3)
     assert (tracks.mask > 127).mean() > 0.03
     assert np.abs(tracks.garment[128, 96].astype(int) - (40, 90, 160)).max() < 30
+    data = TryOnData(
+        DataConfig(
+            roots=[str(out)], num_frames=1, strides=[1], batch_size=2, num_workers=0,
+            num_validation_clips=0,
+        ),
+        256, 192, seed=0,
+    )  # fmt: skip
+    data.setup()
+    packed = next(iter(data.loader_from(0)))
+    assert isinstance(packed, PackedBatch)
+    batch = packed.unpack()
+    assert batch.video.shape == (2, 1, 3, 256, 192)
+    assert batch.mask.shape == (2, 1, 1, 256, 192)
+    assert 0.03 < batch.mask.mean() < 0.9
     assert "target.png" in test.members
     assert "CC BY-NC" in sample.record["licence"]
