@@ -29,6 +29,9 @@ SAME_REGION_SHIFT = 0.15
 PAINTED_OVER_THRESHOLD = 0.55
 """Box score for a body behind painted-over people. On ../shared/media the ghosts of single clips
 reach 0.52 with a body in both the true and the painted frame; hidden second people 0.60-0.95."""
+MAX_TILT = 2.0
+"""Radians from upright beyond which a body is looked for anew instead of followed: seen from
+behind, the landmark model turns people upside down, and following keeps them so."""
 MAX_TRACKING_SHIFT = 0.25  # a region that moved further is looked at again
 
 
@@ -99,9 +102,10 @@ class EmbeddedDetector:
     def _bodies(self, frame: np.ndarray, previous: list[Pose], search: bool) -> list[Pose]:
         """Poses of this frame: followed from the last one, and searched for now and then."""
         bodies: list[Pose] = []
-        for body in previous:
+        upright = [body for body in previous if abs(body.next_region.angle) <= MAX_TILT]
+        for body in upright:
             self._add(bodies, self._place_twice(frame, body.next_region))
-        if bodies and not search:
+        if bodies and not search and len(upright) == len(previous):
             return bodies
         self._add_detections(frame, None, bodies)
         if not self.config.find_others:

@@ -1,6 +1,7 @@
 """The embedded models at work: on a rendered dancer, and on real people where the media are."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -103,6 +104,17 @@ def test_two_dancers_side_by_side_are_two_people(
     assert {person.track_id for person in found} == {0, 1}
     (alone,) = EmbeddedDetector(EmbeddedDetectorConfig(find_others=False)).detect([both])
     assert len(alone) == 1
+
+
+@pytest.mark.perception
+def test_a_body_that_was_followed_upside_down_is_looked_for_anew(
+    dancer: RenderedClip, embedded_models: Path
+) -> None:
+    detector, frame = EmbeddedDetector(), dancer.frames[0]
+    (body,) = detector._bodies(frame, [], search=True)
+    turned = replace(body, next_region=replace(body.next_region, angle=np.pi))
+    (found,) = detector._bodies(frame, [turned], search=False)
+    np.testing.assert_array_equal(found.landmarks, body.landmarks)
 
 
 @pytest.mark.perception
