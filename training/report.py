@@ -127,8 +127,11 @@ def _samples(folder: Path, most: int = 12) -> str:
         for file in last[:most]
     ]
     words = "<p>Rows: source, agnostic, result; the garment stands on the left.</p>"
-    films = [_film(file.with_suffix(".webp")) for file in last[:most]]
-    return words + webpage.grid(items, cell_px=320) + webpage.grid([f for f in films if f], 420)
+    films = [film for file in last[:most] if (film := _film(file.with_suffix(".webp")))]
+    page = words + webpage.grid(items, cell_px=320)
+    if films:
+        page += "<p>In motion: garment, source, agnostic, result.</p>" + webpage.grid(films, 420)
+    return page
 
 
 def _film(file: Path) -> str:
@@ -137,7 +140,7 @@ def _film(file: Path) -> str:
         return ""
     data = base64.b64encode(file.read_bytes()).decode("ascii")
     picture = f'<img class="tile" alt="{escape(file.stem)}" src="data:image/webp;base64,{data}">'
-    return webpage.captioned(picture, f"{file.stem}, in motion")
+    return webpage.captioned(picture, file.stem)
 
 
 def _read(file: Path) -> np.ndarray:
