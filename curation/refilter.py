@@ -143,7 +143,7 @@ def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
     if before.benchmark is not None or before.sources.layout != "videos":
         what = before.benchmark or before.sources.layout
         raise ConfigError(f"{config.out} holds {what}; thresholds are asked of videos only")
-    free = {*JUDGED_BY, "workers", "out"}
+    free = {*JUDGED_BY, "workers", "out", "send", "cache"}
     for name in (each.name for each in fields(config) if each.name not in free):
         old, new = getattr(before, name), getattr(config, name)
         if old != new:

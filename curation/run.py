@@ -40,6 +40,7 @@ from curation.pipeline import (
 )
 from curation.progress import ProgressLine
 from curation.publish import Outcome, print_outcome, publish
+from curation.remote import fetch, is_remote, send
 from curation.settings import CurateConfig
 from curation.sources import Source, check_folder, find_sources
 from curation.storage import disk_errors_named, sweep
@@ -60,6 +61,8 @@ def main(argv: list[str]) -> int:
         print_dry_run(config)
         return 0
     outcome = curate(config) if config.benchmark is None else prepare_benchmark(config)
+    if config.send is not None and config.shard is None:
+        send(Path(config.out), config.send)
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
 
@@ -72,18 +75,21 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
     """
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
-    check_folder(Path(config.src))
-    if config.sources.layout != "videos":
-        return curate_pairs(config, look)
     out, part = Path(config.out), None if config.shard is None else parse_part(config.shard)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
+    src = Path(config.src)
+    if is_remote(config.src):
+        src = fetch(config.src, Path(config.cache), is_wanted)
+    check_folder(src)
+    if config.sources.layout != "videos":
+        return curate_pairs(config, src, look)
     path = ledger_path(out, part)
     with disk_errors_named(out), only_run(path), Ledger(path) as ledger:
         if part is None:
             take_over_parts(ledger, out)
         else:
             begin_part(ledger, out)
-        found = find_sources(Path(config.src), ledger.hash_of, is_wanted, config.sources)
+        found = find_sources(src, ledger.hash_of, is_wanted, config.sources)
         sources = _not_purged(found, ledger)
         perception = look(config)
         ledger.remember("models", infos_of(perception))
@@ -121,7 +127,7 @@ def print_dry_run(config: CurateConfig, look: Look = chosen_perception) -> None:
         print_forecast(expected, costs, config, Console())
 
 
-def curate_pairs(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
+def curate_pairs(config: CurateConfig, src: Path, look: Look = chosen_perception) -> Outcome:
     """Photographs with products (``sources.layout``) as samples of one frame.
 
     Raises:
@@ -137,7 +143,7 @@ def curate_pairs(config: CurateConfig, look: Look = chosen_perception) -> Outcom
     )
     path = ledger_path(Path(config.out), None)
     with disk_errors_named(path.parent), only_run(path), Ledger(path) as ledger:
-        jobs = pair_jobs(Path(str(config.src)), config.sources, deciding)
+        jobs = pair_jobs(src, config.sources, deciding)
         gone = ledger.purged()
         jobs = [job for job in jobs if job.sha256 not in gone]
         build = functools.partial(build_bench_worker, config)

@@ -60,6 +60,8 @@ class CurateConfig:
 
     src: str | None = None
     out: str = "data/dance"
+    cache: str = ".cache/sources"  # where videos of an src that is a URL are kept
+    send: str | None = None  # URL or folder that finished shards are sent to
     bench: str | None = None  # a number: clips to hold out; vvt, vivid_s: prepare that instead
     bench_root: str | None = None  # its folder; null: root of configs/eval/<bench>.yaml
     perception: str = "auto"
@@ -98,6 +100,10 @@ class CurateConfig:
             parse_part(self.shard)
             if self.benchmark is not None:
                 raise ConfigError("shard=I/N and bench= are both given; a benchmark is one run")
+        if "://" in self.out:
+            raise ConfigError(f"out is {self.out}; give a local folder, and send={self.out}")
+        if self.dry_run and "://" in (self.src or ""):
+            raise ConfigError(f"dry_run=true needs local videos, and src is {self.src}")
         if self.dry_run and (self.benchmark is not None or self.sources.layout != "videos"):
             raise ConfigError(
                 "dry_run=true is for videos; this run makes "
