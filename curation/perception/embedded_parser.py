@@ -104,22 +104,22 @@ def label_pixels(
     prior = places[part, places_of(located)]
     labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
     rows = view.nearest_sample
-    evidence = _averaged(view, colors, EVIDENCE_WINDOW)
+    layers = colors.evidence(view.bins)
+    evidence = _averaged(view, layers, EVIDENCE_WINDOW)
     scores = EVIDENCE_WEIGHT * evidence + prior[rows].T
     image = np.zeros(on_person.shape, np.uint8)
     image[on_person] = labels[rows, scores.argmax(0)]
-    sharp_evidence = _averaged(view, colors, EDGE_WINDOW)
+    sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
     cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
     return _without_stray_hair(cleaned, view)
 
 
-def _averaged(view: PersonView, colors: ClipColors, window: tuple[int, int]) -> np.ndarray:
-    """Log-likelihoods, each averaged over the person's pixels in a window, (materials, n)."""
+def _averaged(view: PersonView, layers: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """Layers (materials, h, w) averaged over the person's pixels in a window, (materials, n)."""
     inside = view.on_person.astype(np.float32)
     weight = np.maximum(cv2.blur(inside, window)[view.on_person], 1e-3)
-    layers = colors.evidence(view.bins)
     return np.stack([cv2.blur(layer * inside, window)[view.on_person] / weight for layer in layers])
 
 
