@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
-from einops import rearrange
 from jaxtyping import Float, Float64, Int16, UInt8
-from torch import Tensor
 
 from datasets.parts import DensePosePart
 
@@ -140,28 +137,6 @@ def paste_iuv(
         pasted = iuv[index][rows[index, y]][:, columns[index, x]]
         frames[index, y[0] : y[-1] + 1, x[0] : x[-1] + 1] = pasted
     return frames
-
-
-def render_grids(
-    parts: UInt8[Tensor, "n g g"],
-    rows: Int16[Tensor, "n h"],
-    columns: Int16[Tensor, "n w"],
-) -> Float[Tensor, "n 3 h w"]:
-    """Paste and render on the tensors' device; equal to ``paste_iuv`` and ``render_densepose``.
-
-    Args:
-        parts: grids with one more row and column of background at their end.
-        rows: of ``grid_places``.
-        columns: of ``grid_places``.
-
-    Returns:
-        Pictures in [-1, 1].
-    """
-    side, height = parts.shape[-1], rows.shape[1]
-    tall = parts.gather(1, rows.long()[:, :, None].expand(-1, -1, side))
-    labels = tall.gather(2, columns.long()[:, None, :].expand(-1, height, -1))
-    colours = torch.from_numpy(VIRIDIS).to(parts.device).to(torch.float32) / 127.5 - 1.0
-    return rearrange(colours[labels.clamp(max=NUM_PARTS).long()], "n h w c -> n c h w").contiguous()
 
 
 def render_densepose(

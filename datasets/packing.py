@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from datasets.densepose import render_grids
+from datasets.densepose_batch import render_grids
 from datasets.faults import Fault
 from datasets.sample import NumberedBatch, PoseLookup, TryOnSample
 from datasets.swapping import swap_mask

@@ -81,3 +81,8 @@ def test_rendered_data_and_the_latent_path_need_neither_av_nor_decord() -> None:
         "import datasets.synthetic, datasets.swapping, models.system, inference.solvers\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_judging_again_by_other_thresholds_does_not_wait_for_torch() -> None:
+    code = "import sys\nimport curation.refilter\nassert 'torch' not in sys.modules\n"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

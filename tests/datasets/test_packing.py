@@ -42,7 +42,8 @@ def test_grids_rendered_on_the_device_equal_what_numpy_pastes_and_paints(stored)
 
 
 def test_boxes_that_reach_beyond_the_frame_are_cut_alike_on_both_ways() -> None:
-    from datasets.densepose import grid_places, render_grids
+    from datasets.densepose import grid_places
+    from datasets.densepose_batch import render_grids
 
     some = grids(np.random.default_rng(0))
     rows, columns = grid_places(some.boxes, 14, 50, 40)

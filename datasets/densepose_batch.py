@@ -1,0 +1,33 @@
+"""Stored DensePose grids -> pictures of a batch, by torch, where the batch lies.
+
+Apart from ``densepose.py``, so that curation's commands that only judge need not import torch.
+"""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int16, UInt8
+from torch import Tensor
+
+from datasets.densepose import NUM_PARTS, VIRIDIS
+
+
+def render_grids(
+    parts: UInt8[Tensor, "n g g"],
+    rows: Int16[Tensor, "n h"],
+    columns: Int16[Tensor, "n w"],
+) -> Float[Tensor, "n 3 h w"]:
+    """Paste and render on the tensors' device; equal to ``paste_iuv`` and ``render_densepose``.
+
+    Args:
+        parts: grids with one more row and column of background at their end.
+        rows: of ``grid_places``.
+        columns: of ``grid_places``.
+
+    Returns:
+        Pictures in [-1, 1].
+    """
+    side, height = parts.shape[-1], rows.shape[1]
+    tall = parts.gather(1, rows.long()[:, :, None].expand(-1, -1, side))
+    labels = tall.gather(2, columns.long()[:, None, :].expand(-1, height, -1))
+    colours = torch.from_numpy(VIRIDIS).to(parts.device).to(torch.float32) / 127.5 - 1.0
+    return rearrange(colours[labels.clamp(max=NUM_PARTS).long()], "n h w c -> n c h w").contiguous()
