@@ -152,12 +152,12 @@ def judge_samples(
     main_rows = np.full(len(times), -1)
     cast = find_cast(seen, config.memory_s, config.min_other_motion)
     for main in cast.mains:
-        for row in main.rows[seen.scores[main.rows] >= config.min_score]:
-            moment = seen.moments[row]
-            main_rows[moment] = rows[row]
-            is_seen = is_body_in_view(samples.keypoints[rows[row]], config)
-            codes[moment] = PASSES if is_seen else BODY_HIDDEN
-            counts[moment] = 1
+        sure = main.rows[seen.scores[main.rows] >= config.min_score]
+        moments = seen.moments[sure]
+        main_rows[moments] = rows[sure]
+        is_seen = bodies_in_view(samples.keypoints[rows[sure]], config)
+        codes[moments] = np.where(is_seen, PASSES, BODY_HIDDEN)
+        counts[moments] = 1
     least_s = config.min_other_s if min_other_s is None else min_other_s
     others = [track for track in cast.others if counts_as_other(track, config, least_s)]
     for track in others:
@@ -182,11 +182,13 @@ def counts_as_other(track: Track, config: PeopleConfig, min_other_s: float) -> b
     return is_alive and is_lasting and track.share >= config.min_other_share
 
 
-def is_body_in_view(keypoints: np.ndarray, config: PeopleConfig) -> bool:
-    """Whether the asked-for points of (17, 3) are visible and inside the frame."""
-    wanted = keypoints[[COCO_KEYPOINTS.index(name) for name in BODIES[config.visible_body]]]
-    inside = (wanted[:, :2] >= -config.frame_margin) & (wanted[:, :2] <= 1 + config.frame_margin)
-    return bool((inside.all(axis=1) & (wanted[:, 2] >= config.min_visibility)).all())
+def bodies_in_view(keypoints: np.ndarray, config: PeopleConfig) -> np.ndarray:
+    """Of which bodies (k, 17, 3) the asked-for points are visible and inside the frame: (k,)."""
+    names = BODIES[config.visible_body]
+    wanted = keypoints[:, [COCO_KEYPOINTS.index(name) for name in names]]
+    places, margin = wanted[..., :2], config.frame_margin
+    inside = ((places >= -margin) & (places <= 1 + margin)).all(axis=2)
+    return np.asarray((inside & (wanted[..., 2] >= config.min_visibility)).all(axis=1))
 
 
 def passing_runs(

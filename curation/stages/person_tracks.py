@@ -5,7 +5,9 @@ every detector is followed alike. A track counts beside the main person's when i
 it, seen for long enough, and moves: a poster, a picture on a shelf and a mannequin do not.
 """
 
+import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -103,19 +105,22 @@ def find_cast(seen: Sightings, memory_s: float, still_motion: float) -> Cast:
 def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
     """A number (p,) for every sighting, the same for one person; 0, 1, ... in order of arrival."""
     numbers = np.full(len(seen.moments), 0)
+    plain = _plain(seen)
     last_row: dict[int, int] = {}  # number -> its last sighting
-    for moment in np.unique(seen.moments):
-        rows = np.flatnonzero(seen.moments == moment).tolist()
+    moments, starts = np.unique(seen.moments, return_index=True)  # they come in order
+    for moment, start, end in zip(moments, starts, [*starts[1:], len(plain)], strict=True):
+        rows = range(start, end)
+        now_s = float(seen.times_s[moment])
         live = {
             number: row
             for number, row in last_row.items()
-            if seen.times_s[moment] - seen.times_s[seen.moments[row]] <= memory_s + 1e-6
+            if now_s - plain[row].time_s <= memory_s + 1e-6
         }
         pairs = [
             (closeness, row, number)
             for row in rows
             for number, last in live.items()
-            if (closeness := _closeness(seen, last, row)) is not None
+            if (closeness := _closeness(plain[last], plain[row])) is not None
         ]
         linked: dict[int, int] = {}
         for _, row, number in sorted(pairs, key=lambda pair: -pair[0]):
@@ -127,21 +132,39 @@ def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
     return numbers
 
 
-def _closeness(seen: Sightings, last: int, row: int) -> float | None:
+class _Sighting(NamedTuple):
+    """One of them as plain numbers: thousands of pairs are compared, too small for numpy."""
+
+    time_s: float
+    box: tuple[float, float, float, float]
+    area: float
+    track_id: int
+
+
+def _plain(seen: Sightings) -> list[_Sighting]:
+    times_s, boxes = seen.times_s[seen.moments].tolist(), map(tuple, seen.boxes.tolist())
+    rows = zip(times_s, boxes, seen.areas.tolist(), seen.track_ids.tolist(), strict=True)
+    return [_Sighting(*row) for row in rows]
+
+
+def _closeness(one: _Sighting, other: _Sighting) -> float | None:
     """How well a sighting continues a track; None: it cannot."""
-    one, other = seen.boxes[last], seen.boxes[row]
-    height = max(float(max(one[3] - one[1], other[3] - other[1])), 1e-6)
-    gap_s = seen.times_s[seen.moments[row]] - seen.times_s[seen.moments[last]]
-    apart = float(np.hypot(*((one[:2] + one[2:] - other[:2] - other[2:]) / 2))) / height
-    areas = np.maximum(seen.areas[[last, row]], 1e-9)
-    growth = float(areas.max() / areas.min())
-    if apart > REACH + REACH_PER_S * gap_s or growth > MAX_GROWTH:
+    left, top, right, bottom = one.box
+    new_left, new_top, new_right, new_bottom = other.box
+    height = max(bottom - top, new_bottom - new_top, 1e-6)
+    across = (left + right - new_left - new_right) / 2
+    down = (top + bottom - new_top - new_bottom) / 2
+    apart = math.hypot(across, down) / height
+    small, large = sorted((max(one.area, 1e-9), max(other.area, 1e-9)))
+    growth = large / small
+    if apart > REACH + REACH_PER_S * (other.time_s - one.time_s) or growth > MAX_GROWTH:
         return None
-    corner, end = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    both = float(np.clip(end - corner, 0, None).prod())
-    overlap = both / float(areas.sum() - both)
-    is_same_id = seen.track_ids[last] == seen.track_ids[row] >= 0
-    return overlap + 1 - apart - 0.2 * np.log(growth) + SAME_ID_BONUS * is_same_id
+    both_wide = min(right, new_right) - max(left, new_left)
+    both_high = min(bottom, new_bottom) - max(top, new_top)
+    both = max(both_wide, 0.0) * max(both_high, 0.0)
+    overlap = both / (small + large - both)
+    is_same_id = one.track_id == other.track_id >= 0
+    return overlap + 1 - apart - 0.2 * math.log(growth) + SAME_ID_BONUS * is_same_id
 
 
 def liveliness(keypoints: np.ndarray) -> float | None:
