@@ -115,13 +115,14 @@ def main(argv: list[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dancers", type=int, default=24)
+    parser.add_argument("--first", type=int, default=0, help="24: dancers that nothing was tuned on")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--category", choices=CATEGORIES, default="upper")
     arguments = parser.parse_args(argv)
     cv2.setNumThreads(1)
     groups: dict[str, list[MaskScore]] = {"short sleeves": [], "long sleeves": []}
     print(f"{'dancer':24s}" + "".join(f"{column:>12s}" for column in COLUMNS))
-    for index in range(arguments.dancers):
+    for index in range(arguments.first, arguments.first + arguments.dancers):
         clip = render_dancer(index, arguments.frames)
         score = score_mask(clip.parse, mask_of(clip, arguments.category), arguments.category)
         sleeves = "long sleeves" if clip.garment_spec["sleeves"] == "long" else "short sleeves"
