@@ -115,7 +115,7 @@ def main(argv: list[str]) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dancers", type=int, default=24)
-    parser.add_argument("--first", type=int, default=0, help="24: dancers that nothing was tuned on")
+    parser.add_argument("--first", type=int, default=0, help="24: nothing was tuned on them")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--category", choices=CATEGORIES, default="upper")
     arguments = parser.parse_args(argv)
