@@ -7,6 +7,7 @@ it, seen for long enough, and moves: a poster, a picture on a shelf and a manneq
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +109,8 @@ def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
     plain = _plain(seen)
     last_row: dict[int, int] = {}  # number -> its last sighting
     moments, starts = np.unique(seen.moments, return_index=True)  # they come in order
-    for moment, start, end in zip(moments, starts, [*starts[1:], len(plain)], strict=True):
+    borders = pairwise([*starts, len(plain)])
+    for moment, (start, end) in zip(moments, borders, strict=True):
         rows = range(start, end)
         now_s = float(seen.times_s[moment])
         live = {

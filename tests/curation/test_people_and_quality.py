@@ -79,6 +79,13 @@ def test_one_person_passes_two_or_none_do_not():
     assert verdicts_of(shown) == [PASSES] * 3 + [TWO_PEOPLE] * 2 + [NO_PERSON] * 2
 
 
+def test_a_scene_without_anybody_or_without_a_sample_has_no_people():
+    assert verdicts_of([[], []]) == [NO_PERSON, NO_PERSON]
+    samples = collect_samples([0.0, 0.4], [[person(20)], []], HEIGHT, WIDTH)
+    verdicts = judge_samples(samples, PeopleConfig(), span=(5.0, 6.0))
+    assert len(verdicts.codes) == 0
+
+
 def test_somebody_small_at_the_border_does_not_count():
     assert verdicts_of(together(dancing(3), dancing(3, 96, 4))) == [PASSES] * 3
     assert verdicts_of(together(dancing(3), dancing(3, 80, 10))) == [TWO_PEOPLE] * 3
