@@ -28,6 +28,7 @@ class Outcome:
     num_kept: int = 0
     num_written: int = 0  # shards
     reasons: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)  # of the clips in shards
 
 
 def publish(
@@ -47,6 +48,7 @@ def publish(
     entries, held = _held_out(config, ledger, sources, clips)
     targets = {one.clip_id: one.target for one in held}
     packed = packed_clips(entries, out / "clips", targets)
+    outcome.splits = Counter(clip.split for clip in packed)
     shard_of = plan_shards(packed, config.shards, ledger.shards())
     ledger.record_places(groups_of(entries), shard_of)
     outcome.num_written = pack_shards(packed, out / "shards", shard_of)
@@ -120,3 +122,10 @@ def print_outcome(outcome: Outcome, out: Path) -> None:
         f"{out / 'shards'}, {out / 'manifest.parquet'}, {out / 'report.html'}",
         soft_wrap=True,
     )
+    if outcome.splits["train"] and not outcome.splits["val"]:
+        console.print(
+            "No clip was drawn for val, which validation of a training run needs: ask for a larger "
+            f"shards.val_share (`make curate-refilter OUT={out} ARGS=shards.val_share=0.3`), or "
+            "write `split: val` into a sidecar",
+            soft_wrap=True,
+        )

@@ -141,7 +141,13 @@ class TryOnData(LightningDataModule):
 
     def _choose_validation(self) -> list[IndexedSample]:
         """The first held-out clips that are long enough and can be read."""
-        found = [sample for samples, _ in self._scan("val") for sample in samples]
+        try:
+            found = [sample for samples, _ in self._scan("val") for sample in samples]
+        except DataError as error:
+            raise DataError(
+                f"{error}; curate with a larger shards.val_share or with `split: val` in sidecars, "
+                "or take data.num_validation_clips=0, which does without validation"
+            ) from error
         needed = self.config.needed_frames
         chosen: list[IndexedSample] = []
         for clip in found:

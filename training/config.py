@@ -161,3 +161,8 @@ class TrainConfig:
                 f"data.num_frames = {self.data.num_frames} is more than system.num_frames = "
                 f"{self.system.num_frames}, which the system is made for"
             )
+
+    @property
+    def looks_at_val(self) -> bool:
+        """Whether held-out clips are painted now and then; without, no val shards are needed."""
+        return self.validation.every_steps > 0 and self.data.num_validation_clips > 0

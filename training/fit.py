@@ -7,6 +7,7 @@ first one alone writes.
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
@@ -84,9 +85,12 @@ def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> 
     folder = Path(config.runs) / config.name
     resume = find_resume(config, folder)
     start = None if resume else check_init_from(config, path)
+    settings = config.data
+    if not config.looks_at_val:
+        settings = replace(settings, num_validation_clips=0)  # nobody looks at val shards
     data = TryOnData(
-        config.data, config.system.height, config.system.width, config.seed,
-        config.trainer.accumulate, cache_key(config) if config.data.latents else None,
+        settings, config.system.height, config.system.width, config.seed,
+        config.trainer.accumulate, cache_key(config) if settings.latents else None,
     )  # fmt: skip
     data.setup()
     if config.trainer.num_threads:
@@ -163,7 +167,7 @@ def _train(
         checkpoints,
     ]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    interval = config.validation.every_steps
+    interval = config.validation.every_steps if config.looks_at_val else 0
     sharded = machine.strategy == "fsdp2"
     trainer = lightning.Trainer(
         accelerator=machine.accelerator,

@@ -125,7 +125,7 @@ def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
         ),
         replace(fixed, working=codec.encoding),
     ]
-    if config.validation.every_steps:
+    if config.looks_at_val:
         raw = on_device if config.ema.enabled else 0
         moments.append(
             replace(fixed, gradients=buckets, working=raw + codec.decoding, moment="validation")
@@ -329,7 +329,7 @@ def _codec(config: TrainConfig) -> CodecBytes:
     found = codec_bytes(system.codec, system.height, system.width, images)
     if not _has_cache(config):
         return found
-    weights = found.weights if config.validation.every_steps else 0
+    weights = found.weights if config.looks_at_val else 0
     return replace(found, weights=weights, encoding=0)
 
 

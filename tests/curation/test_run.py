@@ -80,6 +80,14 @@ def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
 
 
 @pytest.mark.timeout(300)
+def test_a_run_that_drew_nothing_for_val_says_what_to_do(raw, tmp_path, capsys):
+    assert run.main([*arguments(raw, tmp_path / "out"), "shards.val_share=0"]) == 0
+    said = capsys.readouterr().out
+    assert "No clip was drawn for val" in said
+    assert "shards.val_share=0.3" in said
+    assert "split: val" in said
+
+
 def test_a_dry_run_of_a_curated_folder_judges_from_what_is_stored(raw, curated, capsys):
     before = stamps(curated)
     assert run.main(arguments(raw, curated, "dry_run=true")) == 0

@@ -126,6 +126,18 @@ def test_validation_writes_pictures_and_ssim_and_leaves_the_weights_alone(
     assert curve(runs / "looked") == curve(runs / "plain")
 
 
+@pytest.mark.parametrize("words", [(), ("validation.every_steps=1", "data.num_validation_clips=0")])
+def test_a_folder_without_val_shards_trains_where_nothing_is_validated(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    root = write_shards(tmp_path / "dance", {"train": 2}, num_frames=8)
+    config = tiny(f"data.roots=[{root}]", "max_steps=2", *words)
+    assert fit(config, Path("tiny.yaml")).global_step == 2
+    asked = tiny(f"data.roots=[{root}]", "name=asked", "validation.every_steps=1")
+    with pytest.raises(DataError, match=r"holds no val-.*tar.*shards.val_share.*clips=0"):
+        fit(asked, Path("tiny.yaml"))
+
+
 def test_losses_that_are_not_finite_are_skipped_named_and_end_the_run_when_they_go_on(
     tiny: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
