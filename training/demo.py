@@ -7,21 +7,17 @@ the whole does. The page comes last (``demo_page.py``).
 """
 
 import json
-import logging
-import shlex
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from configs.command import run_command
-from configs.errors import UserError
 from configs.loading import load_config, split_arguments
+from training.chain import Step
 from training.demo_page import write_page
 
 USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +27,6 @@ class DemoConfig:
     data: str = "data/demo"
     runs: str = "runs"
     steps: int | None = None  # optimizer steps of every stage; None: as each stage's YAML says
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One command of the demo."""
-
-    title: str
-    command: list[str]  # what follows ``python -m``
-
-    @property
-    def shown(self) -> str:
-        """The command as a user would type it."""
-        return f"python -m {shlex.join(self.command)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,38 +43,38 @@ def demo_steps(config: DemoConfig) -> list[Step]:
     data, runs = config.data, config.runs
     limit = [] if config.steps is None else [f"max_steps={config.steps}"]
 
-    def fit(stage: str, before: str | None) -> list[str]:
+    def fit(stage: str, before: str | None) -> tuple[str, ...]:
         start = [f"init_from={runs}/demo-{before}/checkpoints/last.ckpt"] if before else []
-        return [
+        return (
             "training.fit", f"configs/demo/{stage}.yaml", f"data.roots=[{data}/dance]",
             f"runs={runs}", *start, *limit,
-        ]  # fmt: skip
+        )  # fmt: skip
 
-    curate = ["curation.run", "configs/demo/curate.yaml"]
+    curate = ("curation.run", "configs/demo/curate.yaml")
     return [
         Step(
             title="Render dancers",
-            command=["datasets.synthetic", "configs/demo/render.yaml", f"out={data}/raw"],
+            words=("datasets.synthetic", "configs/demo/render.yaml", f"out={data}/raw"),
         ),
         Step(
             title="Curate the training videos",
-            command=[*curate, f"src={data}/raw/train", f"out={data}/dance"],
+            words=(*curate, f"src={data}/raw/train", f"out={data}/dance"),
         ),
         Step(
             title="Curate the benchmark",
-            command=[*curate, f"src={data}/raw/bench/raw", f"out={data}/bench"],
+            words=(*curate, f"src={data}/raw/bench/raw", f"out={data}/bench"),
         ),
-        Step(title="Pre-train the trunk", command=fit("pretrain", None)),
-        Step(title="Stage 1: garment extractor", command=fit("stage1", "pretrain")),
-        Step(title="Stage 2: ID ControlNet", command=fit("stage2", "stage1")),
-        Step(title="Stage 3: video", command=fit("stage3", "stage2")),
+        Step(title="Pre-train the trunk", words=fit("pretrain", None)),
+        Step(title="Stage 1: garment extractor", words=fit("stage1", "pretrain")),
+        Step(title="Stage 2: ID ControlNet", words=fit("stage2", "stage1")),
+        Step(title="Stage 3: video", words=fit("stage3", "stage2")),
         Step(
             title="Evaluate",
-            command=[
+            words=(
                 "training.evaluate", "configs/eval/synthetic.yaml", "name=demo",
                 f"root={data}/bench", f"out={runs}/eval",
                 f"checkpoint={runs}/demo-stage3/checkpoints/last.ckpt",
-            ],
+            ),
         ),
     ]  # fmt: skip
 
@@ -101,27 +84,25 @@ def run_steps(steps: list[Step], times_file: Path) -> list[StepTime]:
 
     Raises:
         UserError: a step failed; its own message stands above.
+        KeyboardInterrupt: it was stopped.
     """
     earlier = {time.title: time for time in read_times(times_file)}
     times: list[StepTime] = []
     for number, step in enumerate(steps, start=1):
-        sys.stdout.write(f"\n\033[1m[{number}/{len(steps)}] {step.title}\033[0m\n{step.shown}\n")
-        sys.stdout.flush()
+        sys.stdout.write(f"\n\033[1m[{number}/{len(steps)}] {step.title}\033[0m")
         start = time.monotonic()
-        code = subprocess.run([sys.executable, "-m", *step.command], check=False).returncode
-        seconds = time.monotonic() - start
-        before = earlier.get(step.title)
-        if before is not None and before.command == step.shown:
-            seconds += before.seconds
-        times.append(StepTime(title=step.title, command=step.shown, seconds=seconds))
-        times_file.parent.mkdir(parents=True, exist_ok=True)
-        pending = [t for title, t in earlier.items() if title not in {done.title for done in times}]
-        times_file.write_text(json.dumps([asdict(t) for t in [*times, *pending]], indent=1))
-        if code != 0:
-            raise UserError(
-                f"step {number} of the demo ({step.title}) ended with exit code {code}; "
-                "its message stands above; `make demo` goes on from there"
-            )
+        try:
+            step.run()
+        finally:
+            seconds = time.monotonic() - start
+            before = earlier.get(step.title)
+            if before is not None and before.command == step.shown:
+                seconds += before.seconds
+            times.append(StepTime(title=step.title, command=step.shown, seconds=seconds))
+            done = {entry.title for entry in times}
+            pending = [entry for title, entry in earlier.items() if title not in done]
+            times_file.parent.mkdir(parents=True, exist_ok=True)
+            times_file.write_text(json.dumps([asdict(t) for t in [*times, *pending]], indent=1))
     return times
 
 

@@ -10,8 +10,6 @@ import hashlib
 import json
 import logging
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +18,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from configs.errors import ConfigError, UserError
+from configs.errors import ConfigError
+from training.chain import Step
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"
@@ -80,19 +79,6 @@ class AblationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """One command, and the file that is there when it is done; None: the command knows itself."""
-
-    words: tuple[str, ...]  # behind ``python -m``
-    out: Path | None = None
-
-    @property
-    def shown(self) -> str:
-        """As somebody would type it."""
-        return f"python -m {shlex.join(self.words)}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Chain:
     """All commands behind one result."""
 
@@ -116,6 +102,8 @@ def run_chains(chains: list[Chain]) -> int:
 
     Raises:
         UserError: a command failed; what it said stands above.
+        KeyboardInterrupt: one was stopped.
+        ConfigError: a result of before is no JSON.
     """
     done: set[tuple[str, ...]] = set()
     made = 0
@@ -127,7 +115,7 @@ def run_chains(chains: list[Chain]) -> int:
         start = time.monotonic()
         for step in chain.steps:
             if step.words not in done:
-                _run(step)
+                step.run()
                 done.add(step.words)
         _stamp(chain, fingerprint, time.monotonic() - start)
         made += 1
@@ -166,7 +154,6 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
                 f"classifier.cache={config.runs}/classifier", f"seed={seed}", *config.judge,
                 *variant.judge,
             ),
-            out=result,
         )
     )  # fmt: skip
     return Chain(variant=variant.name, seed=seed, steps=tuple(steps), result=result)
@@ -201,16 +188,6 @@ def _is_there(result: Path, fingerprint: str) -> bool:
         return json.loads(result.read_text(encoding="utf-8")).get(FINGERPRINT) == fingerprint
     except json.JSONDecodeError as error:
         raise ConfigError(f"{result} is no JSON ({error}); delete it") from error
-
-
-def _run(step: Step) -> None:
-    sys.stdout.write(f"\n{step.shown}\n")
-    sys.stdout.flush()
-    code = subprocess.run([sys.executable, "-m", *step.words], check=False).returncode
-    if code < 0 or code == 130:
-        raise KeyboardInterrupt
-    if code:
-        raise UserError(f"{step.shown} ended with exit code {code}; its message stands above")
 
 
 def _stamp(chain: Chain, fingerprint: str, seconds: float) -> None:

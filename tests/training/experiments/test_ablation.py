@@ -10,7 +10,6 @@ import pytest
 from configs.command import run_command
 from configs.errors import ConfigError, UserError
 from configs.loading import load_config
-from training.experiments import ablation
 from training.experiments.ablate import main
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
 from training.experiments.tables import insert_table, read_results, table
@@ -49,7 +48,7 @@ class FakeCommands:
     def __init__(self, monkeypatch):
         self.words: list[list[str]] = []
         self.fails_at = ""
-        monkeypatch.setattr(ablation.subprocess, "run", self.run)
+        monkeypatch.setattr("training.chain.subprocess.run", self.run)
 
     def run(self, words, check):
         assert words[:2] == [sys.executable, "-m"]
