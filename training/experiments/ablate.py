@@ -26,11 +26,11 @@ def main(argv: list[str]) -> None:
         known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "render")
         raise ConfigError(f"{path} does not exist; there are {', '.join(known) or 'none'}")
     config = load_config(AblationConfig, path, words)
-    run_chains(plan_chains(config))
-    results = read_results(Path(config.results) / config.what)
-    named = {variant.name for variant in config.variants}
-    results = {name: found for name, found in results.items() if name in named}
-    text = table(results, config.variants[0].name)
+    chains = plan_chains(config)
+    run_chains(chains)
+    results = read_results([chain.result for chain in chains])
+    texts = {variant.name: variant.text for variant in config.variants}
+    text = table(results, config.variants[0].name, texts)
     sys.stdout.write(f"\n{config.question}\n\n{text}")
     for page in pages:
         try:

@@ -33,9 +33,11 @@ from inference.solvers import SamplerConfig
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from training.experiments.judging import (
+    COLUMNS,
     ClipScore,
     fill_gray,
     fill_mean_colour,
+    interval_apart,
     judge_clip,
     summarise,
 )
@@ -64,6 +66,10 @@ class JudgeConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+
+    def __post_init__(self) -> None:
+        if self.max_clips is not None and self.max_clips < 1:
+            raise ValueError(f"max_clips={self.max_clips}; 1 or more, or null for all, is expected")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,11 +146,16 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
             )
         log.info("%d of %d: %s", number, len(videos), scores["painted"][-1])
     report = pipeline.report
+    methods = {method: summarise(found) for method, found in scores.items()}
     return {
         "checkpoint": {key: report[key] for key in ("checkpoint", "step", "weights", "sha256")},
         "settings": to_plain(config),
         "classifier": classifier.accuracy,
-        "methods": {method: summarise(found) for method, found in scores.items()},
+        "methods": methods,
+        "ssim_above": {
+            method: interval_apart(methods["painted"], methods[method], "ssim")
+            for method in ("agnostic", "mean colour")
+        },
         "seed": config.seed,
         "device": str(pipeline.painter.device),
         "threads": torch.get_num_threads(),
@@ -195,19 +206,21 @@ def main(argv: list[str]) -> None:
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for method, row in found["methods"].items():
         sys.stdout.write(f"{method:<12} {line_of(row)}\n")
+    for method, is_above in found["ssim_above"].items():
+        verdict = "above" if is_above else "not clearly above"
+        sys.stdout.write(f"painted's masked SSIM is {verdict} that of {method}\n")
     sys.stdout.write(f"{out}\n")
 
 
 def line_of(row: dict[str, Any]) -> str:
     """One method's numbers, for people."""
-    return "  ".join(
-        f"{name} {row[name]['mean']:.2f} {_range(row[name]['interval'])}"
-        for name in ("delta_e", "close_colour", "right_class", "ssim", "last_ssim")
-    )
+    return "  ".join(f"{name} {_shown(**row[name])}" for name in COLUMNS)
 
 
-def _range(interval: list[float] | None) -> str:
-    return "" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
+def _shown(mean: float | None, interval: list[float] | None) -> str:
+    if mean is None:
+        return "unknown"
+    return f"{mean:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from training.experiments.pattern_classifier import TrainedClassifier
 from training.experiments.pattern_crops import cut_garment
@@ -20,6 +20,7 @@ from training.metrics.ssim import ssim_per_frame
 CLOSE_COLOUR = 12.0  # Delta E (CIE76) at most, for a colour to count as right
 JUDGED_EVERY = 4  # frames, by the classifier
 GRAY = 128  # of the agnostic input
+COLUMNS = ("delta_e", "close_colour", "right_class", "ssim", "last_ssim")
 
 Video = UInt8[np.ndarray, "t h w 3"]
 
@@ -29,21 +30,21 @@ class ClipScore:
     """One clip of one method."""
 
     clip: str
-    delta_e: float  # CIE76 between the mean colours of the garment's true pixels; 0: equal
-    ssim: float  # inside the mask that was painted; 1: equal
-    last_ssim: float  # the same of the last quarter: what has gone wrong by then
+    delta_e: float | None  # CIE76 between the mean colours of the garment's true pixels; 0: equal
+    ssim: float | None  # inside the mask that was painted; 1: equal
+    last_ssim: float | None  # the same of the last quarter: what has gone wrong by then
     said: str  # class by the classifier
     true: str
 
     @property
-    def is_close(self) -> bool:
-        """Whether the mean colour is right."""
-        return self.delta_e <= CLOSE_COLOUR
-
-    @property
-    def is_right(self) -> bool:
-        """Whether the class is right."""
-        return self.said == self.true
+    def columns(self) -> dict[str, float | None]:
+        """``COLUMNS``; None where nothing was to be judged, which is neither good nor bad."""
+        is_close = None if self.delta_e is None else float(self.delta_e <= CLOSE_COLOUR)
+        return {
+            "delta_e": self.delta_e, "close_colour": is_close,
+            "right_class": float(self.said == self.true),
+            "ssim": self.ssim, "last_ssim": self.last_ssim,
+        }  # fmt: skip
 
 
 def judge_clip(
@@ -66,19 +67,25 @@ def judge_clip(
         true_class: of ``datasets.synthetic_benchmark.CLASSES``.
         classifier: judges the pattern on the garment's true pixels.
     """
-    colours = [mean_lab(video[garment]) for video in (painted, truth)]
+    colours = [mean_lab(video[garment]) for video in (painted, truth)] if garment.any() else None
     _, inside = ssim_per_frame(painted, truth, mask)
     rows = range(0, len(painted), JUDGED_EVERY)
     found = [cut_garment(painted[row], garment[row]) for row in rows]
     crops = [crop for crop in found if crop is not None]
     return ClipScore(
         clip=clip,
-        delta_e=delta_e_76(*colours),
-        ssim=float(np.nanmean(inside)),
-        last_ssim=float(np.nanmean(inside[-max(len(inside) // 4, 1) :])),
+        delta_e=None if colours is None else delta_e_76(*colours),
+        ssim=_mean_known(inside),
+        last_ssim=_mean_known(inside[-max(len(inside) // 4, 1) :]),
         said=classifier.clip_class(np.stack(crops) if crops else np.zeros((0, 1, 1, 4), np.uint8)),
         true=true_class,
     )
+
+
+def _mean_known(values: Float[np.ndarray, " t"]) -> float | None:
+    """The mean of what is not NaN; None where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def fill_gray(source: Video, mask: Bool[np.ndarray, "t h w"]) -> Video:
@@ -94,19 +101,20 @@ def fill_mean_colour(
 
 
 def summarise(scores: Sequence[ClipScore]) -> dict[str, Any]:
-    """Each number's mean over clips with its 95 % interval, and the clips themselves."""
-    columns = {
-        "delta_e": [score.delta_e for score in scores],
-        "close_colour": [float(score.is_close) for score in scores],
-        "right_class": [float(score.is_right) for score in scores],
-        "ssim": [score.ssim for score in scores],
-        "last_ssim": [score.last_ssim for score in scores],
-    }
+    """Each number's mean over clips with its 95 % interval, and the clips themselves.
+
+    Clips without a number are left out of its mean, which is None if there are no others.
+    """
+    columns = {name: [score.columns[name] for score in scores] for name in COLUMNS}
+    known = {name: [v for v in values if v is not None] for name, values in columns.items()}
     return {
         "clips": len(scores),
         **{
-            name: {"mean": float(np.mean(values)), "interval": bootstrap_interval(values)}
-            for name, values in columns.items()
+            name: {
+                "mean": float(np.mean(values)) if values else None,
+                "interval": bootstrap_interval(values),
+            }
+            for name, values in known.items()
         },
         "scores": [asdict(score) for score in scores],
     }

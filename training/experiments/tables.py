@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from training.experiments.judging import CLOSE_COLOUR
+from training.experiments.judging import COLUMNS, ClipScore
 from training.metrics.intervals import bootstrap_interval
 
-COLUMNS = ("delta_e", "close_colour", "right_class", "ssim", "last_ssim")
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",
     "ssim": "masked SSIM", "last_ssim": "last quarter's",
@@ -25,13 +24,16 @@ TITLES = {
 SMALLER_IS_BETTER = ("delta_e",)
 
 Clips = dict[str, dict[str, float]]
-"""column -> clip -> value, averaged over seeds."""
+"""column -> clip -> value, averaged over seeds; without clips that have none."""
 
 
-def read_results(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Variant -> its JSONs, one a seed."""
+def read_results(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Variant -> its JSONs, one a seed, in the order of the paths.
+
+    What else lies in their folder, of other seeds or settings, is not of this table.
+    """
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for path in sorted(folder.glob("*.json")):
+    for path in paths:
         content = json.loads(path.read_text(encoding="utf-8"))
         found[content["variant"]].append(content)
     return dict(found)
@@ -42,23 +44,23 @@ def clips_of(results: Sequence[Mapping[str, Any]], method: str = "painted") -> C
     values: dict[str, dict[str, list[float]]] = {c: defaultdict(list) for c in COLUMNS}
     for result in results:
         for score in result["methods"][method]["scores"]:
-            row = {
-                "delta_e": score["delta_e"], "ssim": score["ssim"],
-                "last_ssim": score["last_ssim"],
-                "close_colour": float(score["delta_e"] <= CLOSE_COLOUR),
-                "right_class": float(score["said"] == score["true"]),
-            }  # fmt: skip
-            for column, value in row.items():
-                values[column][score["clip"]].append(value)
+            for column, value in ClipScore(**score).columns.items():
+                if value is not None:
+                    values[column][score["clip"]].append(value)
     return {c: {clip: float(np.mean(v)) for clip, v in rows.items()} for c, rows in values.items()}
 
 
-def table(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
+def table(
+    results: Mapping[str, list[dict[str, Any]]],
+    reference: str,
+    texts: Mapping[str, str] | None = None,
+) -> str:
     """The table of an ablation.
 
     Args:
         results: of ``read_results``.
         reference: the variant that the others are compared with.
+        texts: what each variant is, in words.
     """
     first = results[reference]
     lines = [
@@ -71,7 +73,9 @@ def table(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
     rows = {reference: rows.pop(reference), **rows}
     for name, (seeds, clips) in rows.items():
         cells = [_cell(list(clips[column].values())) for column in COLUMNS]
-        lines.append(f"| {name} | {seeds} | {' | '.join(cells)} |")
+        text = (texts or {}).get(name)
+        shown = f"{name}: {text}" if text else name
+        lines.append(f"| {shown} | {seeds} | {' | '.join(cells)} |")
     lines += ["", *_decisions(results, reference), "", _origin(first[0])]
     return "\n".join(lines) + "\n"
 
@@ -93,6 +97,8 @@ def _decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> l
 
 
 def _verdict(column: str, differences: list[float]) -> str:
+    if not differences:
+        return "known of no clip"
     mean, interval = float(np.mean(differences)), bootstrap_interval(differences)
     if interval is None:
         return f"{mean:+.3f} (one clip decides nothing)"
@@ -104,6 +110,8 @@ def _verdict(column: str, differences: list[float]) -> str:
 
 
 def _cell(values: list[float]) -> str:
+    if not values:
+        return "unknown"
     interval = bootstrap_interval(values)
     shown = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
     return f"{np.mean(values):.2f}{shown}"

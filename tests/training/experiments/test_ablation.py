@@ -152,8 +152,9 @@ def test_results_carry_their_commands(config, commands):
 
 
 def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_path):
-    run_chains(plan_chains(config))
-    found = read_results(Path(config.results) / "fusion")
+    chains = plan_chains(config)
+    run_chains(chains)
+    found = read_results([chain.result for chain in chains])
     found["twin"] = [result("twin", 12), result("twin", 12, seed=1)]
     text = table(found, "attention")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -172,6 +173,34 @@ def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_pa
         insert_table(page, "known", text)
     with pytest.raises(ValueError, match="no place for the table"):
         insert_table(tmp_path / "absent.md", "fusion", text)
+
+
+def test_a_clip_without_a_number_decides_nothing_and_spoils_nothing():
+    """As where the dancer stands behind a board all the last quarter."""
+    found = {"on": [result("on", 12)], "off": [result("off", 12)]}
+    found["off"][0]["methods"]["painted"]["scores"][0] |= {"last_ssim": None, "delta_e": None}
+    text = table(found, "on")
+    assert "nan" not in text
+    assert "last quarter's +0.000 [+0.000, +0.000], undecided" in text
+    for method in found["off"][0]["methods"].values():
+        for score in method["scores"]:
+            score["last_ssim"] = None
+    text = table(found, "on")
+    assert "last quarter's known of no clip" in text
+    assert "| unknown |" in next(line for line in text.splitlines() if line.startswith("| off"))
+
+
+def test_the_table_is_of_the_asked_seeds_and_variants_in_words(config, commands, capsys):
+    words = [f"{key}={getattr(config, key)}" for key in ("runs", "data", "results")]
+    main([str(FUSION), *words])
+    capsys.readouterr()
+    main([str(FUSION), *words, "seeds=[1]"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:4]
+    assert [row.split(" | ")[:2] for row in rows] == [
+        ["| attention: every place of the garment (ours)", "1"],
+        ["| embedding: one vector", "1"],
+        ["| none: no garment", "1"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,12 @@ def test_the_truth_is_perfect_and_the_old_garment_is_not(scene, classifier):
     source, truth, _, _ = scene
     perfect, old = score(scene, truth, classifier), score(scene, source, classifier)
     assert (perfect.delta_e, perfect.ssim) == (0.0, pytest.approx(1.0))
-    assert perfect.is_close
-    assert perfect.is_right
+    assert perfect.columns["close_colour"] == 1
+    assert perfect.columns["right_class"] == 1
     assert old.delta_e > 60
     assert old.ssim < 0.7
-    assert not old.is_close
-    assert not old.is_right
+    assert old.columns["close_colour"] == 0
+    assert old.columns["right_class"] == 0
 
 
 def test_the_mean_colour_is_close_in_colour_and_wrong_in_class(scene, classifier):
@@ -69,7 +69,7 @@ def test_the_mean_colour_is_close_in_colour_and_wrong_in_class(scene, classifier
     flat = score(scene, fill_mean_colour(source, mask, mean), classifier)
     gray = score(scene, fill_gray(source, mask), classifier)
     assert flat.delta_e < 1.5
-    assert flat.is_close
+    assert flat.columns["close_colour"] == 1
     assert flat.said == "plain"
     assert gray.delta_e > 12
     np.testing.assert_array_equal(fill_gray(source, mask)[~mask], source[~mask])
@@ -89,7 +89,21 @@ def test_a_garment_that_nobody_sees_is_not_guessed(scene, classifier):
     hidden[:, 20:22, 20:22] = True
     found = judge_clip("a", truth, truth, hidden, mask, "stripes", classifier)
     assert found.said == "unseen"
-    assert not found.is_right
+    assert found.columns["right_class"] == 0
+
+
+def test_where_nothing_was_to_be_painted_there_is_no_number(scene, classifier):
+    source, truth, garment, mask = scene
+    gone = mask.copy()
+    gone[-1] = False
+    found = judge_clip("a", source, truth, garment, gone, "stripes", classifier)
+    assert found.last_ssim is None
+    assert found.ssim < 0.7
+    never = judge_clip("b", source, truth, garment & False, mask & False, "stripes", classifier)
+    assert (never.ssim, never.delta_e, never.columns["close_colour"]) == (None, None, None)
+    both = summarise([found, never])
+    assert both["ssim"]["mean"] == pytest.approx(found.ssim)
+    assert both["last_ssim"] == {"mean": None, "interval": None}
 
 
 def test_means_come_with_intervals_over_clips_that_can_decide():
