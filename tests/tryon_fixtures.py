@@ -1,4 +1,4 @@
-"""Videos drawn by hand and a perception that reads them by colour, for tests of try-on."""
+"""Videos drawn by hand, a perception that reads them by colour and a tiny system, for try-on."""
 
 from dataclasses import asdict
 
@@ -9,6 +9,11 @@ import torch
 
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from datasets.parts import DensePosePart, ParseLabel
+from models.stdit import STDiTConfig
+from models.system import System, SystemConfig, build_system
+from models.text import CaptionConfig
+from models.vae import CodecConfig
+from models.viton_dit import VitonDiTConfig
 
 SHIRT, SKIN, GROUND = (200, 30, 40), (225, 180, 150), (90, 120, 90)
 INFO = BackendInfo(name="colours", version="1", weights_sha256=None, is_approximate=True)
@@ -86,6 +91,35 @@ def write_garment(path):
     photo[15:65, 12:48] = (40, 80, 200)
     cv2.imwrite(str(path), photo[..., ::-1])
     return path
+
+
+def tiny_config(**settings) -> SystemConfig:
+    trunk = STDiTConfig(
+        in_channels=4, out_channels=8, dim=32, depth=2, num_heads=4, caption_dim=16,
+        caption_length=3,
+    )  # fmt: skip
+    defaults = {
+        "network": VitonDiTConfig(trunk=trunk),
+        "codec": CodecConfig(kind="dct", latent_channels=4),
+        "caption": CaptionConfig(),
+        "height": 32,
+        "width": 48,
+        "num_frames": 5,
+        "fps": 8.0,
+    }
+    return SystemConfig(**{**defaults, **settings})
+
+
+def build_tiny(**settings) -> System:
+    """Random weights everywhere, so that every path has an effect."""
+    torch.manual_seed(0)
+    system = build_system(tiny_config(**settings))
+    with torch.no_grad():
+        for name, parameter in system.network.named_parameters():
+            if not name.endswith("y_embedding"):
+                parameter.add_(0.15 * torch.randn(parameter.shape))
+    system.network.eval()
+    return system
 
 
 def write_checkpoint(path, system, ema=None, drop=()):

@@ -43,6 +43,7 @@ from training.experiments.judging import (
 )
 from training.experiments.pattern_classifier import ClassifierConfig, train_classifier
 from training.metrics.colour import garment_pixels
+from training.metrics.intervals import Interval
 from training.metrics.results import read_result
 from training.provenance import describe_code
 
@@ -217,7 +218,7 @@ def line_of(row: dict[str, Any]) -> str:
     return "  ".join(f"{name} {_shown(**row[name])}" for name in COLUMNS)
 
 
-def _shown(mean: float | None, interval: list[float] | None) -> str:
+def _shown(mean: float | None, interval: Interval | None) -> str:
     if mean is None:
         return "unknown"
     return f"{mean:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
