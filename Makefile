@@ -60,8 +60,8 @@ curate-explain: setup ## Why a clip or a video was kept or let go: OUT=data/danc
 curate-verify: setup ## Check every shard, track and label: OUT=data/dance [ARGS=quick=true]
 	@$(RUN) -m curation.verify '$(or $(OUT),data/dance)' $(ARGS)
 
-curate-refilter: setup ## Other thresholds, asked of what is stored: OUT=data/dance ARGS="selection.quality.min_sharpness=30 [dry_run=true]"
-	@$(RUN) -m curation.refilter '$(or $(OUT),data/dance)' $(ARGS)
+curate-refilter: setup ## Other thresholds, asked of what is stored: OUT=data/dance ARGS="selection.quality.min_sharpness=30" [dry_run=1]
+	@$(RUN) -m curation.refilter '$(or $(OUT),data/dance)' $(if $(dry_run),dry_run=true) $(ARGS)
 
 curate-purge: setup ## Take a video out of a curated folder for good: OUT=data/dance SRC=video
 	@$(RUN) -m curation.purge '$(or $(OUT),data/dance)' '$(SRC)' $(ARGS)

@@ -72,7 +72,7 @@ class Judge:
     Args:
         before: settings that the ledger's verdicts were reached by.
         config: today's.
-        infos: role -> model, of the last run (``Ledger.models``).
+        infos: role -> model, of the last run (``Ledger.recall("models")``).
     """
 
     def __init__(self, before: CurateConfig, config: CurateConfig, infos: dict[str, Any]) -> None:

@@ -32,6 +32,8 @@ from curation.storage import disk_errors_named
 from curation.video import cpu_count
 
 USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
+DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
+       "dry_run=false": False, "dry_run=0": False}  # fmt: skip
 JUDGED_BY = (
     "probe", "selection", "canonical", "densepose", "parsing", "agnostic", "garments",
     "duplicates", "held_out", "bench", "shards",
@@ -56,8 +58,7 @@ def main(argv: list[str]) -> None:
     """Entry of ``python -m curation.refilter``."""
     if not argv or "=" in argv[0] or argv[0] in {"-h", "--help"}:
         raise ConfigError(f"the folder of a `make curate` is missing; usage: {USAGE}")
-    root, words = Path(argv[0]), [word for word in argv[1:] if not word.startswith("dry_run=")]
-    is_dry = any(word in {"dry_run=true", "dry_run=1"} for word in argv[1:])
+    root, (words, is_dry) = Path(argv[0]), _without_dry_run(argv[1:])
     started = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(disk_errors_named(root))
@@ -72,6 +73,23 @@ def main(argv: list[str]) -> None:
             outcome = Outcome(num_sources=output.ledger.num_sources())
             publish(config, output.ledger, outcome)
             print_outcome(outcome, root)
+
+
+def _without_dry_run(words: Sequence[str]) -> tuple[list[str], bool]:
+    """The settings among words, and whether nothing is to be written.
+
+    Raises:
+        ConfigError: another word about it: better stop than write what was only to be tried.
+    """
+    settings, is_dry = [], False
+    for word in words:
+        if not word.startswith(("dry_run=", "--")):
+            settings.append(word)
+        elif word.lower() in DRY:
+            is_dry = DRY[word.lower()]
+        else:
+            raise ConfigError(f"{word!r} is not known; dry_run=true and dry_run=false are accepted")
+    return settings, is_dry
 
 
 def refilter(
@@ -143,6 +161,8 @@ def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
     if before.benchmark is not None or before.sources.layout != "videos":
         what = before.benchmark or before.sources.layout
         raise ConfigError(f"{config.out} holds {what}; thresholds are asked of videos only")
+    if config.benchmark is not None:
+        raise ConfigError(f"bench is {config.bench!r}; how many clips to hold out is accepted here")
     free = {*JUDGED_BY, "workers", "out", "send", "cache"}
     for name in (each.name for each in fields(config) if each.name not in free):
         old, new = getattr(before, name), getattr(config, name)

@@ -117,9 +117,11 @@ def test_thresholds_on_people_are_asked_of_who_was_seen_and_what_was_said_is_kep
 def test_a_dry_run_says_the_same_and_writes_nothing(output, capsys):
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
     words = ["selection.quality.min_sharpness=50"]
-    refilter.main([str(output), *words, "dry_run=true"])
-    said = capsys.readouterr().out
-    assert "nothing was written" in said
+    for asked in ("dry_run=true", "dry_run=True", "--dry-run"):
+        refilter.main([str(output), *words, asked])
+        assert "nothing was written" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="'dry_run=yes please' is not known"):
+        refilter.main([str(output), *words, "dry_run=yes please"])
     after = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
     assert {p: t for p, t in after.items() if "ledger" not in p.name} == {
         p: t for p, t in before.items() if "ledger" not in p.name
@@ -193,6 +195,8 @@ def test_settings_that_judge_nothing_stored_are_refused_in_one_sentence(output, 
         refilter.main([str(output), "first_pass.sample_fps=5"])
     with pytest.raises(ConfigError, match="perception is 'embedded' there and 'installed' here"):
         refilter.main([str(output), "perception=installed"])
+    with pytest.raises(ConfigError, match="bench is 'vvt'; how many clips"):
+        refilter.main([str(output), "bench=vvt"])
     with pytest.raises(ConfigError, match="the folder of a `make curate` is missing"):
         refilter.main(["selection.quality.min_sharpness=50"])
     older = tmp_path / "older"
