@@ -1,8 +1,8 @@
 """``python -m curation.purge OUT SOURCE ...``: take sources out for good, for a licence takedown.
 
 Everything of a source goes: ledger, tracks, measurements, samples, manifest, report. Only the
-shards that held it are written anew. The hash of its bytes stays, so that the same file is left
-out when its folder is curated again.
+shards that held it are written anew, here and where ``send`` sends them. The hash of its bytes
+stays, so that the same file is left out when its folder is curated again.
 """
 
 import logging
@@ -19,6 +19,8 @@ from curation.ledger import Ledger, SourceRow
 from curation.lock import only_run
 from curation.output import Output, find_source, flag, open_output, output_argument
 from curation.publish import Outcome, publish, stored_catalogue
+from curation.remote import send
+from curation.storage import disk_errors_named
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +32,14 @@ def main(argv: list[str]) -> None:
     root, names, settings = output_argument(argv, USAGE)
     if not names:
         raise ConfigError(f"no source is named, by name, path or sha256; usage: {USAGE}")
-    with open_output(root) as output, only_run(root / "ledger.sqlite"):
+    with (
+        disk_errors_named(root),  # SQLite rewrites the whole ledger and needs room for it
+        open_output(root) as output,
+        only_run(root / "ledger.sqlite"),
+    ):
         purge(output, names, with_copies=flag(settings, ("copies",))["copies"])
+        if output.config.send is not None:
+            send(root, output.config.send)
 
 
 def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) -> None:

@@ -27,6 +27,7 @@ from curation.ledger import Ledger, SourceRow
 from curation.lock import only_run
 from curation.output import open_output
 from curation.publish import Outcome, print_outcome, publish
+from curation.remote import send
 from curation.settings import CurateConfig
 from curation.storage import disk_errors_named
 from curation.video import cpu_count
@@ -73,6 +74,8 @@ def main(argv: list[str]) -> None:
             outcome = Outcome(num_sources=output.ledger.num_sources())
             publish(config, output.ledger, outcome)
             print_outcome(outcome, root)
+            if config.send is not None:
+                send(root, config.send)
 
 
 def _without_dry_run(words: Sequence[str]) -> tuple[list[str], bool]:

@@ -1,18 +1,20 @@
 """Sources and results at a URL: fetched once, sent whole, nothing done twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from configs.errors import ConfigError, DataError
-from configs.loading import load_config
-from curation import run
+from configs.loading import load_config, save_config
+from curation import purge, refilter, run
 from curation.ledger import Ledger
 from curation.remote import fetch, open_place, send
 from curation.settings import CurateConfig
 from datasets.shards import index_split
+from tests.judged_fixtures import write_judged
 from tests.output_fixtures import CONFIG, write_output
 
 
@@ -110,6 +112,24 @@ def test_a_run_reads_from_one_url_and_writes_to_another(bucket, tmp_path, monkey
     assert run.main(words) == 0
     assert bucket.exists("/done/manifest.parquet")
     assert bucket.exists("/done/ledger.sqlite")
+
+
+def test_what_is_purged_or_judged_otherwise_leaves_the_store_too(bucket, tmp_path):
+    out, judged = tmp_path / "out", tmp_path / "judged"
+    config = write_output(out, num_sources=4)
+    save_config(replace(config, send="memory://done"), out / "config.yaml")
+    send(out, "memory://done")
+    assert any(b"dancer 2.mp4" in bucket.cat(name) for name in bucket.find("/done/shards"))
+    purge.main([str(out), "dancer 2.mp4"])
+    for name in bucket.find("/done"):
+        assert b"dancer 2.mp4" not in bucket.cat(name), name
+    assert any(b"dancer 1.mp4" in bucket.cat(name) for name in bucket.find("/done/shards"))
+    write_judged(judged, 2, 4.0, "selection.quality.min_sharpness=10", fps=10.0)
+    words = [str(judged), "send=memory://judged", "selection.quality.min_sharpness=50"]
+    refilter.main([*words, "dry_run=true"])
+    assert not bucket.find("/judged")
+    refilter.main(words)
+    assert bucket.cat("/judged/manifest.parquet") == (judged / "manifest.parquet").read_bytes()
 
 
 def _nothing_to_do(jobs, *_):
