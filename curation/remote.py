@@ -10,6 +10,7 @@ import json
 import logging
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ SENT = "sent.json"
 FETCHED = ".fetched.json"
 WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 """Object stores: an object is there when its upload ended, never before."""
+STORE_ERRORS = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
+"""What s3fs lets through as it comes, such as missing credentials, beside OSErrors of its own."""
 RESULTS = ("manifest.parquet", "report.html", "config.yaml")
 
 
@@ -189,6 +192,12 @@ def remote_errors_named(url: str) -> Iterator[None]:
     """A store that says no is the user's to mend: one sentence."""
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, *_store_errors()) as error:
         reason = str(error) or type(error).__name__
         raise DataError(f"{url} cannot be reached as asked: {reason}") from error
+
+
+def _store_errors() -> list[type[Exception]]:
+    """Of the libraries that a store brought along; nobody else's can have been raised."""
+    loaded = [(sys.modules.get(module), name) for module, name in STORE_ERRORS]
+    return [getattr(module, name) for module, name in loaded if module is not None]

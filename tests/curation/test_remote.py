@@ -1,8 +1,10 @@
 """Sources and results at a URL: fetched once, sent whole, nothing done twice."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -136,6 +138,20 @@ def _nothing_to_do(jobs, *_):
     assert [job.name for job in jobs] == ["page.mp4"]
     assert jobs[0].source.path.read_bytes() == b"<html>"
     return run.Outcome(num_sources=1)
+
+
+def test_what_a_stores_own_library_says_is_one_sentence(bucket, tmp_path, monkeypatch):
+    class BotoCoreError(Exception):
+        pass
+
+    def refuse(*_, **__):
+        raise BotoCoreError("Unable to locate credentials")
+
+    library = SimpleNamespace(BotoCoreError=BotoCoreError)
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", library)
+    monkeypatch.setattr(type(bucket), "find", refuse)
+    with pytest.raises(DataError, match="memory://raw cannot be reached as asked: Unable to loc"):
+        fetch("memory://raw", tmp_path)
 
 
 def test_mistakes_are_one_sentence(bucket, tmp_path):
