@@ -2,7 +2,8 @@
 
 Work is done on local disks: videos are fetched into a cache folder, once each, before they are
 curated; finished shards, manifest, report and a copy of the ledger are sent after packing, by
-curate, refilter and purge alike. A file appears under its name only when it is whole, and what is there with the same content stays.
+curate, refilter and purge alike. A file appears under its name only when it is whole, and what is
+there with the same content stays.
 """
 
 import hashlib
