@@ -7,6 +7,7 @@ lists of pairs are read; parses and poses that such sets carry are made anew, by
 for videos. The product's photograph is the sample's garment; their own test sets become ``bench``.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from configs.errors import DataError
 from curation.benchmark import Fitting, FramesJob, sha256_of_files
 from curation.sources import SourcesConfig
 
+logger = logging.getLogger(__name__)
+
 STILL_FPS = 30.0
 """A photograph has no rate; the track of one frame needs one."""
 DRESSCODE = {"upper_body": "upper", "lower_body": "lower", "dresses": "overall"}
 
 
 def pair_jobs(root: Path, config: SourcesConfig, deciding: Callable[..., str]) -> list[FramesJob]:
-    """One job a photograph, in order of names.
+    """One job a photograph, each content once, in order of names.
 
     Args:
         root: the data set's folder.
@@ -31,12 +34,25 @@ def pair_jobs(root: Path, config: SourcesConfig, deciding: Callable[..., str]) -
         DataError: the folder has no such layout, or a list names a file that is not there.
     """
     read = _viton_hd if config.layout == "viton_hd" else _dresscode
-    jobs = [_job(root, item, config, deciding) for item in read(root)]
+    jobs = _each_once([_job(root, item, config, deciding) for item in read(root)])
     if not jobs:
         raise DataError(
             f"src={root} has no {config.layout} layout: no list of pairs names anything"
         )
     return sorted(jobs, key=lambda job: job.name)
+
+
+def _each_once(jobs: list[FramesJob]) -> list[FramesJob]:
+    """Photographs with the same bytes are one source; of test and train, test keeps it."""
+    ordered = sorted(jobs, key=lambda job: (job.sidecar["split"] != "bench", job.name))
+    kept: dict[str, FramesJob] = {}
+    again = [job.name for job in ordered if kept.setdefault(job.sha256, job) is not job]
+    if again:
+        logger.warning(
+            "left out are %d photographs that show what another one shows, or are listed twice, "
+            "such as %s", len(again), again[0],
+        )  # fmt: skip
+    return list(kept.values())
 
 
 class _Pair:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
-from curation.sources import Source, sha256_of, stamp_of
+from curation.sources import sha256_of, stamp_of
 from curation.storage import disk_errors_named
 
 SCHEMA_VERSION = 1
@@ -229,7 +229,7 @@ class Ledger:
         )
         return {request: ClipRow(**json.loads(clip)) for request, clip in rows}
 
-    def update_names(self, sources: Iterable[Source]) -> None:
+    def update_names(self, sources: Iterable[SourceRow]) -> None:
         """Take over what may change without new work: names, licence, url, group, split."""
         with self._database:
             self._database.executemany(
@@ -237,7 +237,7 @@ class Ledger:
                 [
                     (
                         _safe(source.name), _json(source.also_named),
-                        _json(asdict(source.sidecar)), _safe(source.group), source.sha256,
+                        _json(source.sidecar), _safe(source.group), source.sha256,
                     )
                     for source in sources
                 ],

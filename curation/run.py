@@ -97,7 +97,7 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
         build = functools.partial(build_worker, config, look)
         build_first = functools.partial(build_measurer, config, look)
         outcome = work_off(jobs, build, source_row, config, ledger, build_first)
-        ledger.update_names(sources)
+        ledger.update_names(source_row(job) for job in jobs)
         if part is None:
             publish(config, ledger, outcome)
             print_outcome(outcome, out)
@@ -148,6 +148,7 @@ def curate_pairs(config: CurateConfig, src: Path, look: Look = chosen_perception
         jobs = [job for job in jobs if job.sha256 not in gone]
         build = functools.partial(build_bench_worker, config)
         outcome = work_off(jobs, build, frames_row, config, ledger)
+        ledger.update_names(frames_row(job) for job in jobs)
         publish(config, ledger, outcome)
         print_outcome(outcome, Path(config.out))
     return outcome

@@ -51,6 +51,19 @@ def test_dresscode_pairs_have_the_category_of_their_folder(tmp_path):
     assert test.sidecar["licence"] == "ask"
 
 
+def test_a_test_photograph_that_train_lists_again_is_not_trained_on(tmp_path, caplog):
+    for split, worn in (("train", "b"), ("test", "a")):
+        touch(*(tmp_path / split / "cloth" / f"{n}.jpg" for n in "abc"))
+        touch(tmp_path / split / "image" / "c.jpg")
+        (tmp_path / split / "image" / f"{worn}.jpg").write_bytes(b"the same")
+        (tmp_path / f"{split}_pairs.txt").write_text(f"{worn}.jpg {worn}.jpg\nc.jpg c.jpg\n")
+    jobs = pair_jobs(tmp_path, SourcesConfig(layout="viton_hd"), deciding)
+    names = ["test/image/a.jpg", "test/image/c.jpg", "train/image/c.jpg"]
+    assert [job.name for job in jobs] == names
+    assert "1 photographs that show what another one shows" in caplog.text
+    assert "such as train/image/b.jpg" in caplog.text
+
+
 def test_a_list_that_names_nothing_or_too_little_is_one_sentence(tmp_path):
     config = SourcesConfig(layout="viton_hd")
     with pytest.raises(DataError, match="has no viton_hd layout"):
@@ -122,3 +135,7 @@ def test_viton_hd_becomes_samples_that_stages_1_and_2_read(tmp_path):
     assert 0.03 < batch.mask.mean() < 0.9
     assert "target.png" in test.members
     assert "CC BY-NC" in sample.record["licence"]
+    asked = ["shards.val_share=0.0", "sources.licence=asked for"]
+    assert run.main([str(preset), *words, *asked]) == 0  # nothing is made anew
+    assert index_split(out, "train")[0].record["licence"] == "asked for"
+    assert index_split(out, "train")[0].key == sample.key
