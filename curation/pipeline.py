@@ -17,7 +17,7 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.candidates import Candidate, find_candidates, key_of_scenes, look_at
-from curation.canonical import read_clip
+from curation.canonical import Framing, read_clip
 from curation.clip import Clip, Reject
 from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
@@ -28,7 +28,7 @@ from curation.perception.protocols import Perception, Person
 from curation.perception.select import choose_perception
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import Signals, pack_signals, read_signals
+from curation.signals import PersonSamples, Signals, pack_signals, read_signals
 from curation.sources import Source
 from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import MapSurface
@@ -158,7 +158,7 @@ class Curator:
             if isinstance(outcome, Reject):
                 rows.append(rejected_row(outcome))
                 continue
-            row, is_new = self._make_clip(job, outcome, header, signals)
+            row, is_new = self._make_clip(job, outcome, signals)
             was_decoded |= is_new
             rows.append(row)
         facts = {
@@ -227,7 +227,7 @@ class Curator:
             part.unlink(missing_ok=True)
         return signals, True
 
-    def _find_people(self, store: SampleStore) -> Any:
+    def _find_people(self, store: SampleStore) -> PersonSamples:
         people: list[list[Person]] = []
         height, width = 1, 1
         for batch in batches_of(store, list(range(len(store.times_s))), DETECTOR_BATCH):
@@ -236,7 +236,7 @@ class Curator:
         return collect_samples(store.times_s, people, height, width)
 
     def _make_clip(
-        self, job: SourceJob, candidate: Candidate, header: Header, signals: Signals
+        self, job: SourceJob, candidate: Candidate, signals: Signals
     ) -> tuple[ClipRow, bool]:
         """The clip's row, and whether anything was decoded for it."""
         is_bench = job.source.sidecar.split == "bench"
@@ -250,27 +250,12 @@ class Curator:
         extra = partial(self._bench_files, job.source, candidate, signals) if is_bench else None
         try:
             with watch.measure("decode clip"):
-                frames = self._read(job.source.path, candidate, header, signals)
+                frames = _cut_out(job.source.path, candidate.clip, candidate.framing, signals)
             row = self.maker.make(candidate, frames, request, watch, extra)
         except UnreadableVideoError as error:  # costs this clip; the source's others stay
             reject = Reject(clip=candidate.clip, code=error.code, evidence={"detail": error.detail})
             return rejected_row(reject), True
         return with_hashes(row, signals, self.config.duplicates.hash_fps), True
-
-    def _read(
-        self, path: Path, candidate: Candidate, header: Header, signals: Signals
-    ) -> np.ndarray:
-        clip = candidate.clip
-        assert clip.fps is not None
-        return read_clip(
-            path,
-            start_s=clip.start_s,
-            end_s=clip.end_s,
-            fps=clip.fps,
-            framing=candidate.framing,
-            upright=(signals.height, signals.width),
-            orientation=signals.orientation,
-        )
 
     def _bench_files(
         self, source: Source, candidate: Candidate, signals: Signals, clip: Clip
@@ -278,20 +263,11 @@ class Curator:
         """The garment to put on, and the same motion in it, cut exactly like the clip."""
         files: dict[str, bytes] = {}
         height, width = candidate.framing.height, candidate.framing.width
-        assert clip.fps is not None
         if source.target_path is not None:
             files["target.png"] = place_garment(source.target_path, height, width)
         if source.truth_path is not None:
             try:
-                frames = read_clip(
-                    source.truth_path,
-                    start_s=clip.start_s,
-                    end_s=clip.end_s,
-                    fps=clip.fps,
-                    framing=candidate.framing,
-                    upright=(signals.height, signals.width),
-                    orientation=signals.orientation,
-                )
+                frames = _cut_out(source.truth_path, clip, candidate.framing, signals)
             except UnreadableVideoError as error:
                 raise UnreadableVideoError(error.code, f"the truth: {error.detail}") from error
             if len(frames) != clip.num_frames:
@@ -299,6 +275,7 @@ class Curator:
                     f"{source.truth_path} gives {len(frames)} frames where {source.name} gives "
                     f"{clip.num_frames}; the truth must show the same motion, frame by frame"
                 )
+            assert clip.fps is not None
             files["truth.mp4"] = encode_video(frames, clip.fps)
         return files
 
@@ -311,6 +288,20 @@ class Curator:
     ) -> SourceResult:
         row = source_row(job, code=code, evidence=evidence, facts=facts or {})
         return SourceResult(row=row, clips=[], was_decoded=False)
+
+
+def _cut_out(path: Path, clip: Clip, framing: Framing, signals: Signals) -> np.ndarray:
+    """The clip's frames (t, height, width, 3) uint8 out of a video as large as its source."""
+    assert clip.fps is not None
+    return read_clip(
+        path,
+        start_s=clip.start_s,
+        end_s=clip.end_s,
+        fps=clip.fps,
+        framing=framing,
+        upright=(signals.height, signals.width),
+        orientation=signals.orientation,
+    )
 
 
 def source_row(
