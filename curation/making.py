@@ -160,7 +160,7 @@ class ClipMaker:
         video = (folder / "mp4").read_bytes()
         done, watch = set(names) - stale, Stopwatch()
         kept["seconds"] = watch.seconds
-        return self._run(clip_of(known.record), tracks, video, kept, done, watch, further)
+        return self._run(before(known, candidate), tracks, video, kept, done, watch, further)
 
     def judge(self, known: ClipRow, candidate: Candidate) -> ClipRow | ToMake:
         """Today's thresholds, asked of what is stored: no video is opened and no model runs."""

@@ -114,15 +114,11 @@ def made(out, frames, seer=None, parser=None):
     return maker.make(candidate(), frames, "request", Stopwatch())
 
 
-def test_who_was_seen_is_read_back_to_the_bit():
+def test_who_was_seen_is_read_back_to_the_bit_with_masks_and_landmarks(tmp_path):
     found = [[person_in(0), person_in(3)], [], [person_in(2)]]
     files = pack_people(found, [found[0][0], None, found[2][0]], 8.0)
     assert set(files) == {"take.npz", "chosen.npz", "person.mp4"}
-
-
-def test_people_come_back_with_masks_and_landmarks(tmp_path):
-    found = [[person_in(0), person_in(3)], [], [person_in(2)]]
-    for name, data in pack_people(found, [found[0][0], None, found[2][0]], 8.0).items():
+    for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     take = read_take(tmp_path)
     assert [len(frame) for frame in take] == [2, 0, 1]
@@ -172,12 +168,12 @@ def test_thresholds_on_people_are_asked_of_who_was_seen(tmp_path, frames):
 
 def test_another_cut_asks_for_the_raw_video(tmp_path, frames):
     row = made(tmp_path, frames)
-    # the last frames score 0.908 and 0.909 only from frame 8 on
-    longer = maker_of(
+    # the first two frames score 0.900 and 0.901: a second of eight frames is left
+    shorter = maker_of(
         tmp_path, Seer(), Parser(), people=PeopleConfig(min_score=0.902, max_missed_s=0.1)
     )
-    outcome = longer.judge(row, candidate())
-    assert isinstance(outcome, ToMake) or outcome.code == "no_person"
+    assert shorter.judge(row, candidate()) == ToMake(reason="it is cut to other frames")
+    assert shorter.again(row, candidate()) is None
 
 
 def test_a_new_parser_redoes_its_stage_and_what_depends_on_it_from_stored_tracks(tmp_path, frames):
@@ -185,8 +181,9 @@ def test_a_new_parser_redoes_its_stage_and_what_depends_on_it_from_stored_tracks
     row = made(tmp_path, frames, seer, parser)
     wider = Parser("wider", half=20)
     assert isinstance(maker_of(tmp_path, seer, wider).judge(row, candidate()), ToMake)
-    again = maker_of(tmp_path, seer, wider).again(row, candidate())
+    again = maker_of(tmp_path, seer, wider).again(row, candidate(scene_end_s=3))
     assert again is not None
+    assert again.record["scene_end_s"] == 3  # cuts were found elsewhere, too
     assert again.folder is not None
     assert row.folder is not None
     assert seer.asked == 1
