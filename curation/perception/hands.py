@@ -10,13 +10,13 @@ import numpy as np
 from curation.perception.body_parts import (
     ELBOW_LEFT,
     ELBOW_RIGHT,
+    HAND_RADIUS,
     HANDS,
     VISIBLE,
 )
 from datasets.parts import ParseLabel
 
 HAND_LENGTH = 0.3  # of the body's scale, at least: a shorter one is the landmarks' error
-HAND_RADIUS = 0.135
 CUFF_STEEPNESS = 2.0  # towards the elbow, distance counts so many times
 REACH = 3.5  # radii around a hand in which skin before cloth is that hand
 TYPICAL_SHARE = 0.92  # of the trunk's pixels: what the garment's own colours reach

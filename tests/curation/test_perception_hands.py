@@ -1,7 +1,7 @@
 import numpy as np
 
+from curation.perception.body_parts import HAND_RADIUS
 from curation.perception.hands import (
-    HAND_RADIUS,
     LEAST_LIKELY,
     MOST_LIKELY,
     hand_distance,
