@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -116,6 +117,9 @@ class Workers(Generic[Job, Result]):
                 yield job, outcome
 
     def _hand_out(self, waiting: list[Job]) -> None:
+        for worker in [w for w in self._workers if w.job is None and not w.process.is_alive()]:
+            _stop(worker)  # killed from outside between two jobs
+            self._workers.remove(worker)
         idle = [worker for worker in self._workers if worker.job is None]
         while waiting and (idle or len(self._workers) < self._num_workers):
             if not idle:
@@ -124,7 +128,8 @@ class Workers(Generic[Job, Result]):
             worker = idle.pop()
             worker.job = waiting.pop()
             worker.deadline_s = time.monotonic() + self._first_limit_s
-            worker.pipe.send(worker.job)
+            with suppress(BrokenPipeError):  # it has just died, which ``run`` hears of
+                worker.pipe.send(worker.job)
 
 
 def _listen(worker: _Worker[Any], is_ready: bool) -> Any:

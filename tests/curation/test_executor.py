@@ -74,3 +74,13 @@ def test_a_worker_that_takes_too_much_memory_is_killed_and_the_others_go_on():
     assert done["eat"].code == "out_of_memory"
     assert "its limit is 0.5" in done["eat"].detail
     assert resident_bytes(os.getpid()) > 1 << 24
+
+
+def test_a_worker_that_is_killed_between_two_jobs_costs_none():
+    with Workers(build, 1, 60.0) as pool:
+        run = pool.run(["a", "b"])
+        assert next(run) == ("a", "aa")
+        (worker,) = pool._workers
+        worker.process.kill()
+        worker.process.join()
+        assert list(run) == [("b", "bb")]
