@@ -27,10 +27,12 @@ from curation.stages.people import (
 )
 from curation.stages.quality import (
     QualityConfig,
+    filled_region,
     frame_rate,
     frozen_runs,
     lit_region,
     measure_span,
+    picture_region,
     refuse_measured,
     split_long,
     without,
@@ -83,8 +85,6 @@ def find_candidates(
     """
     base = replace(
         base,
-        source_height=signals.height,
-        source_width=signals.width,
         rotation=signals.orientation.degrees,
     )
     frozen = frozen_runs(signals, selection.quality)
@@ -96,14 +96,12 @@ def find_candidates(
 
 def look_at(signals: Signals, selection: SelectionConfig) -> list[SeenScene]:
     """The source's scenes and who is seen in them."""
-    trim_frames = selection.quality.trim_frames
-    return look_at_scenes(signals, selection.shots, selection.people, trim_frames)
+    return look_at_scenes(signals, selection.shots, selection.people, selection.quality)
 
 
 def key_of_scenes(signals_name: str, selection: SelectionConfig) -> str:
     """Name of everything that decides what ``look_at`` finds in a file of signals."""
-    trim_frames = selection.quality.trim_frames
-    return scenes_key(signals_name, selection.shots, selection.people, trim_frames)
+    return scenes_key(signals_name, selection.shots, selection.people, selection.quality)
 
 
 def _judge_scene(
@@ -116,8 +114,11 @@ def _judge_scene(
 ) -> list[Candidate | Reject]:
     quality = selection.quality
     span, people = seen.span, seen.people
+    height, width = signals.size_at(span[0])
     clip = replace(
         base,
+        source_height=height,
+        source_width=width,
         scene_start_s=seen.scene.start_s,
         scene_end_s=seen.scene.end_s,
         start_s=span[0],
@@ -180,18 +181,16 @@ def _judge_part(
     refused = refuse_measured(measured, signals, part, selection.quality)
     if refused is not None:
         return Reject(clip=clip, code=refused[0], evidence=refused[1])
-    person = _reach_of_person(signals, part, people)
+    height, width = signals.size_at(part[0])
+    left, top, right, bottom = _reach_of_person(signals, part, people)
+    person = left * width, top * height, right * width, bottom * height
     person_height = person[3] - person[1]
     if person_height < canonical.min_person_height:
         evidence = {"height": person_height, "min_person_height": canonical.min_person_height}
         return Reject(clip=clip, code="person_too_small", evidence=evidence)
-    top, left, bottom, right = lit_region(signals, part)
-    region = (
-        left * signals.width,
-        top * signals.height,
-        right * signals.width,
-        bottom * signals.height,
-    )
+    fill_likeness = selection.quality.min_fill_likeness
+    top, left, bottom, right = picture_region(signals, part, fill_likeness)
+    region = left * width, top * height, right * width, bottom * height
     framing = choose_framing(person, region, canonical)
     fps = clip_rate(signals.times_s[signals.between(*part)], canonical.max_fps)
     clip = replace(
@@ -201,7 +200,11 @@ def _judge_part(
         width=framing.width,
         fps=fps,
         num_frames=count_clip_frames(*part, fps),
-    ).with_scores(coverage=framing.coverage, letterbox=1.0 - (bottom - top) * (right - left))
+    ).with_scores(
+        coverage=framing.coverage,
+        letterbox=_share_outside(lit_region(signals, part)),
+        blurred_fill=_share_outside(filled_region(signals, part, fill_likeness)),
+    )
     return Candidate(clip=clip, framing=framing)
 
 
@@ -213,18 +216,19 @@ def _snap(signals: Signals, span: Span) -> Span:
 
 
 def _reach_of_person(signals: Signals, span: Span, people: PeopleVerdicts) -> Box:
-    """Left, top, right, bottom of the main person over a stretch, in source pixels."""
+    """Left, top, right, bottom of the main person over a stretch, in shares of the sides."""
     assert signals.samples is not None
     inside = (people.times_s >= span[0] - 1e-6) & (people.times_s <= span[1] + 1e-6)
     rows = people.main_rows[inside & (people.codes == PASSES)]
     boxes = np.clip(signals.samples.boxes[rows], 0.0, 1.0)
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    return (
-        float(low[0] * signals.width),
-        float(low[1] * signals.height),
-        float(high[0] * signals.width),
-        float(high[1] * signals.height),
-    )
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _share_outside(region: Box) -> float:
+    """Of the frame, outside (top, left, bottom, right)."""
+    top, left, bottom, right = region
+    return 1.0 - (bottom - top) * (right - left)
 
 
 def rejects_of(outcomes: Iterable[Candidate | Reject]) -> list[Reject]:

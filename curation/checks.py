@@ -14,10 +14,11 @@ from curation.candidates import SelectionConfig
 from curation.catalogue import CatalogueEntry
 from curation.clip import unpack_shares
 from curation.ledger import ClipRow, SourceRow
+from curation.scenes import people_in
 from curation.settings import CurateConfig
 from curation.signals import Signals
 from curation.stages.duplicates import distance, unpack_hashes
-from curation.stages.people import CODES, PASSES, judge_samples
+from curation.stages.people import CODES, PASSES
 from curation.stages.quality import frozen_runs, measure_span, without
 from curation.stages.shots import find_transitions
 
@@ -192,7 +193,7 @@ def _people_checks(
     """The detector's samples inside the stretch, judged with today's thresholds."""
     people, samples = config.selection.people, signals.samples
     assert samples is not None
-    verdicts = judge_samples(samples, people, span=span, aspect=signals.width / signals.height)
+    verdicts = people_in(signals, span, people, config.selection.quality)
     where = "selection.people."
     checks = [
         _told("people", "samples, of these pass",
@@ -207,7 +208,7 @@ def _people_checks(
     rows = verdicts.main_rows[verdicts.main_rows >= 0]
     if len(rows):
         boxes = np.clip(samples.boxes[rows], 0, 1)
-        heights = (boxes[:, 3] - boxes[:, 1]) * signals.height
+        heights = (boxes[:, 3] - boxes[:, 1]) * signals.size_at(span[0])[0]
         checks += [
             _check("people", "lowest score of the main person",
                    float(samples.scores[rows].min()), AT_LEAST, people.min_score,

@@ -16,6 +16,7 @@ from scenedetect.detectors import AdaptiveDetector, HistogramDetector
 from scenedetect.stats_manager import StatsManager
 
 from configs.errors import ConfigError
+from curation.inner_picture import blurred_fills, dark_bars
 from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Previews, Signals, join_previews
 from curation.storage import disk_errors_named, write_file
 from curation.timing import Stopwatch
@@ -34,8 +35,6 @@ from curation.video import (
 )
 
 NOMINAL_FPS = 30.0
-DARK_GRAY = 24
-"""Brightest gray of a letterbox bar, with room for compression noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +143,16 @@ class _Meter:
     def __post_init__(self) -> None:
         self.histogram._stats_manager = self.metric
 
+    def begin_again(self) -> None:
+        """What comes now has another size, and is compared with nothing before it."""
+        self.content, self.histogram = _Content(), HistogramDetector()
+        self.metric, self.previous = _LastMetric(), None
+        self.histogram._stats_manager = self.metric
+
     def add(self, proxy: np.ndarray) -> None:
         """Measure one BGR proxy (height, width, 3)."""
+        if self.previous is not None and self.previous.shape != proxy.shape[:2]:
+            self.begin_again()
         timecode = FrameTimecode(len(self.rows), fps=NOMINAL_FPS)  # PTS are kept by us
         self.content.process_frame(timecode, proxy)
         self.histogram.process_frame(timecode, proxy)
@@ -156,7 +163,7 @@ class _Meter:
         self.rows.append(
             (
                 self.content.score, self.metric.value, motion, float(spread[0, 0]) ** 2,
-                float(mean[0, 0]), float(deviation[0, 0]), *_dark_bars(gray),
+                float(mean[0, 0]), float(deviation[0, 0]), *dark_bars(gray),
             )
         )  # fmt: skip
         self.thumbs.append(
@@ -178,8 +185,9 @@ def measure_source(
     """
     meter, store, faults = _Meter(), SampleStore(), DecodeFaults()
     times: list[float] = []
-    resized: list[bool] = []
-    orientation, size, coded = Orientation(), (0, 0), (0, 0)
+    sizes: list[tuple[int, int]] = []
+    fills: list[tuple[float, ...]] = []
+    orientation = Orientation()
     next_sample_s = 0.0
     watch = Stopwatch()
     try:
@@ -189,16 +197,17 @@ def measure_source(
                     break
                 if not times:
                     orientation = orientation_of(frame)
-                    size = upright_size(frame, sample_aspect, orientation)
-                    coded = (frame.height, frame.width)
                     next_sample_s = time_s
-                resized.append(coded != (frame.height, frame.width))
-                coded = (frame.height, frame.width)
+                size = upright_size(frame, sample_aspect, orientation)
+                if sizes and size != sizes[-1]:
+                    next_sample_s = time_s  # another scene begins
+                sizes.append(size)
                 times.append(time_s)
                 meter.add(_proxy(frame, size, orientation, config.proxy_side))
                 if time_s >= next_sample_s:
                     sample = to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
                     store.add(time_s, sample, config.preview_side)
+                    fills.append(blurred_fills(sample))
                     next_sample_s = max(next_sample_s + 1.0 / config.sample_fps, time_s)
     except BaseException:
         store.close()
@@ -220,10 +229,10 @@ def measure_source(
         contrast=table[:, 5],
         bars=table[:, 6:10],
         thumbs=np.stack(meter.thumbs),
-        is_resized=np.asarray(resized),
+        sizes=np.asarray(sizes, dtype=np.int32),
+        fill_times_s=np.asarray(store.times_s),
+        fills=np.asarray(fills, dtype=np.float32),
         fault_times_s=np.asarray(faults.times_s, dtype=np.float64),
-        height=size[0],
-        width=size[1],
         orientation=orientation,
         previews=store.previews(),
         seconds=watch.seconds,
@@ -238,9 +247,19 @@ def fit_within(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def batches_of(store: SampleStore, indices: list[int], size: int) -> Iterator[list[np.ndarray]]:
-    """Frames of a store in lists of at most ``size``, so that few are in memory at once."""
-    for start in range(0, len(indices), size):
-        yield [store.read(index) for index in indices[start : start + size]]
+    """Frames of a store in lists of at most ``size``, so that few are in memory at once.
+
+    Those of a list have one height and width.
+    """
+    batch: list[np.ndarray] = []
+    for index in indices:
+        frame = store.read(index)
+        if batch and (len(batch) == size or batch[0].shape != frame.shape):
+            yield batch
+            batch = []
+        batch.append(frame)
+    if batch:
+        yield batch
 
 
 def _proxy(frame: Any, upright: tuple[int, int], orientation: Orientation, side: int) -> np.ndarray:
@@ -259,18 +278,3 @@ def _proxy(frame: Any, upright: tuple[int, int], orientation: Orientation, side:
 
 def _mean_change(gray: np.ndarray, previous: np.ndarray) -> float:
     return cv2.norm(gray, previous, cv2.NORM_L1) / gray.size
-
-
-def _dark_bars(gray: np.ndarray) -> tuple[float, float, float, float]:
-    """Shares of the side that are dark from the border inwards: top, bottom, left, right."""
-    lit_rows = np.flatnonzero(cv2.reduce(gray, 1, cv2.REDUCE_MAX).ravel() > DARK_GRAY)
-    lit_columns = np.flatnonzero(cv2.reduce(gray, 0, cv2.REDUCE_MAX).ravel() > DARK_GRAY)
-    if not len(lit_rows) or not len(lit_columns):
-        return 1.0, 1.0, 1.0, 1.0
-    height, width = gray.shape
-    return (
-        float(lit_rows[0]) / height,
-        float(height - 1 - lit_rows[-1]) / height,
-        float(lit_columns[0]) / width,
-        float(width - 1 - lit_columns[-1]) / width,
-    )

@@ -348,5 +348,5 @@ def _row(
     )
 
 
-VERSION = 7
+VERSION = 8
 """Raised when the code of a stage changes what comes out: everything is then done again."""

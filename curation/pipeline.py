@@ -24,11 +24,11 @@ from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
 from curation.making import ClipMaker, fingerprint, with_hashes
 from curation.members import place_garment
-from curation.perception.protocols import Perception, Person
+from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import PersonSamples, Signals, pack_signals, read_signals
+from curation.signals import PersonSamples, Signals, join_samples, pack_signals, read_signals
 from curation.sources import Source
 from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import MapSurface
@@ -228,12 +228,14 @@ class Curator:
         return signals, True
 
     def _find_people(self, store: SampleStore) -> PersonSamples:
-        people: list[list[Person]] = []
-        height, width = 1, 1
+        parts: list[PersonSamples] = []
+        done = 0
         for batch in batches_of(store, list(range(len(store.times_s))), DETECTOR_BATCH):
-            height, width = batch[0].shape[:2]
-            people += self.perception.detector.detect(batch)
-        return collect_samples(store.times_s, people, height, width)
+            people = self.perception.detector.detect(batch)
+            times_s = store.times_s[done : done + len(batch)]
+            parts.append(collect_samples(times_s, people, *batch[0].shape[:2]))
+            done += len(batch)
+        return join_samples(parts)
 
     def _make_clip(
         self, job: SourceJob, candidate: Candidate, signals: Signals
@@ -293,13 +295,15 @@ class Curator:
 def _cut_out(path: Path, clip: Clip, framing: Framing, signals: Signals) -> np.ndarray:
     """The clip's frames (t, height, width, 3) uint8 out of a video as large as its source."""
     assert clip.fps is not None
+    assert clip.source_height is not None
+    assert clip.source_width is not None
     return read_clip(
         path,
         start_s=clip.start_s,
         end_s=clip.end_s,
         fps=clip.fps,
         framing=framing,
-        upright=(signals.height, signals.width),
+        upright=(clip.source_height, clip.source_width),
         orientation=signals.orientation,
     )
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from curation.signals import Signals
 from curation.stages.people import PeopleConfig, PeopleVerdicts, judge_samples
+from curation.stages.quality import QualityConfig, picture_region
 from curation.stages.shots import Scene, ShotsConfig, find_scenes
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,16 +32,13 @@ class SeenScene:
 
 
 def look_at_scenes(
-    signals: Signals, shots: ShotsConfig, people: PeopleConfig, trim_frames: int
+    signals: Signals, shots: ShotsConfig, people: PeopleConfig, quality: QualityConfig
 ) -> list[SeenScene]:
     """Scenes in order of time, with who is seen in them."""
-    assert signals.samples is not None, "the first pass ran the detector"
     seen: list[SeenScene] = []
     for scene in find_scenes(signals, shots):
-        span = _trim(scene, signals, trim_frames)
-        verdicts = judge_samples(
-            signals.samples, people, span=span, aspect=signals.width / signals.height
-        )
+        span = _trim(scene, signals, quality.trim_frames)
+        verdicts = people_in(signals, span, people, quality)
         seen.append(
             SeenScene(
                 scene=scene,
@@ -53,11 +51,28 @@ def look_at_scenes(
     return seen
 
 
+def people_in(
+    signals: Signals, span: tuple[float, float], people: PeopleConfig, quality: QualityConfig
+) -> PeopleVerdicts:
+    """Whom the samples of a stretch of one scene show, in the picture proper."""
+    assert signals.samples is not None, "the first pass ran the detector"
+    height, width = signals.size_at(span[0])
+    top, left, bottom, right = picture_region(signals, span, quality.min_fill_likeness)
+    return judge_samples(
+        signals.samples,
+        people,
+        span=span,
+        aspect=width / height,
+        region=(left, top, right, bottom),
+    )
+
+
 def scenes_key(
-    signals_name: str, shots: ShotsConfig, people: PeopleConfig, trim_frames: int
+    signals_name: str, shots: ShotsConfig, people: PeopleConfig, quality: QualityConfig
 ) -> str:
     """Name of everything that decides what ``look_at_scenes`` finds."""
-    decided = [SCHEMA, signals_name, asdict(shots), asdict(people), trim_frames]
+    decided = [SCHEMA, signals_name, asdict(shots), asdict(people)]
+    decided += [quality.trim_frames, quality.min_fill_likeness]
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
 
 

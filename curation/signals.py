@@ -5,6 +5,7 @@ Every threshold is applied to these numbers, so a changed threshold needs no dec
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from curation.video import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
 """Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""
-SIGNALS_SCHEMA = 3
+SIGNALS_SCHEMA = 4
 ALIGNED = 16
 FLAT_GRAY = 4
 """Neighbours of a thumbnail that differ by no more are taken for equal."""
@@ -74,10 +75,10 @@ class Signals:
     contrast: np.ndarray  # (n,) float32: standard deviation of gray
     bars: np.ndarray  # (n, 4) float32: dark top, bottom, left, right as shares of the side
     thumbs: np.ndarray  # (n, 16, 17) uint8
-    is_resized: np.ndarray  # (n,) bool: the coded size differs from the frame before
+    sizes: np.ndarray  # (n, 2) int32: height and width, upright, square pixels
+    fill_times_s: np.ndarray  # (k,) float64: frames that were looked at for fills
+    fills: np.ndarray  # (k, 4) float32: what inner_picture.blurred_fills gave
     fault_times_s: np.ndarray  # (m,) float64: where decoding failed
-    height: int  # upright, square pixels
-    width: int
     orientation: Orientation
     seconds: dict[str, list[float]]  # what it cost: step -> CPU s, wall s
     samples: PersonSamples | None = None
@@ -87,6 +88,18 @@ class Signals:
     def num_frames(self) -> int:
         """Number of decoded frames."""
         return len(self.times_s)
+
+    @property
+    def is_resized(self) -> np.ndarray:
+        """(n,) bool: the frame has another size than the one before."""
+        changes = (self.sizes[1:] != self.sizes[:-1]).any(axis=1)
+        return np.concatenate(([False], changes))
+
+    def size_at(self, time_s: float) -> tuple[int, int]:
+        """Height and width of the frame that is shown at a time; it changes at cuts only."""
+        index = int(np.searchsorted(self.times_s, time_s + 1e-6, side="right")) - 1
+        height, width = self.sizes[max(index, 0)]
+        return int(height), int(width)
 
     @cached_property
     def frame_s(self) -> float:
@@ -102,6 +115,12 @@ class Signals:
         """Frames with start_s <= PTS < end_s."""
         first, last = np.searchsorted(self.times_s, [start_s - 1e-6, end_s - 1e-6])
         return slice(int(first), int(last))
+
+
+def join_samples(parts: Sequence[PersonSamples]) -> PersonSamples:
+    """Samples one after the other as one ``PersonSamples``."""
+    names = [field.name for field in fields(PersonSamples)]
+    return PersonSamples(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
 
 def gradients_of(thumbs: np.ndarray) -> np.ndarray:

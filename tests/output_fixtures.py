@@ -46,10 +46,10 @@ def standing_signals(seed: int, num_frames: int = 40, sharpness: float = 200.0) 
         contrast=np.full(num_frames, 50.0, np.float32),
         bars=np.zeros((num_frames, 4), np.float32),
         thumbs=thumbs,
-        is_resized=np.zeros(num_frames, bool),
+        sizes=np.tile(np.int32([720, 400]), (num_frames, 1)),
+        fill_times_s=times,
+        fills=np.zeros((num_frames, 4), np.float32),
         fault_times_s=np.zeros(0),
-        height=720,
-        width=400,
         orientation=Orientation(),
         seconds={"first pass": [0.4, 0.5]},
         samples=PersonSamples(

@@ -122,6 +122,7 @@ def judge_samples(
     *,
     span: tuple[float, float] = (-np.inf, np.inf),
     aspect: float = 1.0,
+    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
     min_other_s: float | None = None,
 ) -> PeopleVerdicts:
     """What the samples of one scene show.
@@ -131,13 +132,18 @@ def judge_samples(
         config: thresholds.
         span: of the scene, in seconds.
         aspect: width of the frame over its height, by which boxes are measured alike both ways.
+        region: left, top, right, bottom of the picture proper in shares of the frame: whoever is
+            outside, in a blurred fill, is not looked at.
         min_other_s: in place of the config's.
     """
     inside = np.flatnonzero(
         (samples.times_s >= span[0] - 1e-6) & (samples.times_s < span[1] - 1e-6)
     )
     owners = np.repeat(np.arange(len(samples.times_s)), samples.num_people)
-    rows = np.flatnonzero(np.isin(owners, inside))
+    corner, size = np.array(region[:2]), np.array(region[2:]) - region[:2]
+    centres = (samples.boxes[:, :2] + samples.boxes[:, 2:]) / 2
+    is_within = (np.abs(centres - corner - size / 2) <= size / 2).all(axis=1)
+    rows = np.flatnonzero(np.isin(owners, inside) & is_within)
     times = samples.times_s[inside]
     seen = Sightings(
         times_s=times,
@@ -155,7 +161,9 @@ def judge_samples(
         sure = main.rows[seen.scores[main.rows] >= config.min_score]
         moments = seen.moments[sure]
         main_rows[moments] = rows[sure]
-        is_seen = bodies_in_view(samples.keypoints[rows[sure]], config)
+        points = samples.keypoints[rows[sure]].copy()
+        points[..., :2] = (points[..., :2] - corner) / size
+        is_seen = bodies_in_view(points, config)
         codes[moments] = np.where(is_seen, PASSES, BODY_HIDDEN)
         counts[moments] = 1
     least_s = config.min_other_s if min_other_s is None else min_other_s

@@ -11,6 +11,7 @@ from curation.signals import Signals
 from curation.stages.shots import runs_of
 
 LETTERBOX_SHARE = 0.02  # thinner bars are compression noise at the border
+FILL_TOLERANCE = 0.006  # of the side: borders of a fill are found to two or three pixels of 640
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class QualityConfig:
     frozen_motion: float = 0.12  # gray levels
     frozen_s: float = 0.5
     max_duplicate_share: float = 0.5
+    min_fill_likeness: float = 0.7  # of a blurred fill to the picture that lies on it
 
     def __post_init__(self) -> None:
         if not 0 < self.min_duration_s <= self.max_duration_s:
@@ -35,6 +37,10 @@ class QualityConfig:
         if not 0 < self.max_duplicate_share <= 1:
             raise ConfigError(
                 f"max_duplicate_share is {self.max_duplicate_share}; 0..1 is accepted"
+            )
+        if not 0 < self.min_fill_likeness <= 1:
+            raise ConfigError(
+                f"min_fill_likeness is {self.min_fill_likeness}; 0..1 is accepted (1: never found)"
             )
 
 
@@ -139,3 +145,35 @@ def lit_region(signals: Signals, span: tuple[float, float]) -> tuple[float, floa
     if top + bottom > 0.8 or left + right > 0.8:
         return 0.0, 0.0, 1.0, 1.0  # a dark scene, no bars
     return top, left, 1.0 - bottom, 1.0 - right
+
+
+def filled_region(
+    signals: Signals, span: tuple[float, float], min_likeness: float
+) -> tuple[float, float, float, float]:
+    """(top, left, bottom, right) inside the blurred fill of a stretch, shares of the sides.
+
+    A fill stays where it is: half of the frames must show the same borders, and be alike.
+    """
+    times = signals.fill_times_s
+    looked_at = signals.fills[(times >= span[0] - 1e-6) & (times < span[1] - 1e-6)]
+    edges = []
+    for shares, likeness in (looked_at[:, :2].T, looked_at[:, 2:].T):
+        found = shares[shares > 0]
+        middle = float(np.median(found)) if len(found) else 0.0
+        is_same = (shares > 0) & (np.abs(shares - middle) <= FILL_TOLERANCE)
+        is_fill = is_same.sum() * 2 >= max(len(shares), 2)
+        is_alike = is_fill and float(np.median(likeness[is_same])) >= min_likeness
+        edges.append(middle + FILL_TOLERANCE / 2 if is_alike else 0.0)
+    across, beside = edges
+    return across, beside, 1.0 - across, 1.0 - beside
+
+
+def picture_region(
+    signals: Signals, span: tuple[float, float], min_likeness: float
+) -> tuple[float, float, float, float]:
+    """(top, left, bottom, right) of the picture proper, without bars and fills."""
+    lit = np.array(lit_region(signals, span))
+    inner = np.array(filled_region(signals, span, min_likeness))
+    top, left = np.maximum(lit, inner)[:2]
+    bottom, right = np.minimum(lit, inner)[2:]
+    return float(top), float(left), float(bottom), float(right)

@@ -25,6 +25,7 @@ class ShotsConfig:
     adaptive_window: int = 2  # frames on each side
     min_content: float = 15.0
     max_histogram_correlation: float = 0.8
+    min_jump: float = 2.5  # gray levels of the thumbnail
     flash_s: float = 0.2
     flash_share: float = 0.35
     dissolve_s: float = 0.5  # half the window a dissolve is looked for in
@@ -99,7 +100,7 @@ def find_cuts(signals: Signals, config: ShotsConfig) -> list[int]:
     histogram[:1] = False
     cuts: list[int] = []
     for index in np.flatnonzero(adaptive | histogram):
-        if is_flash(signals, int(index), config):
+        if not is_jump(signals, int(index), config) or is_flash(signals, int(index), config):
             continue
         if cuts and index - cuts[-1] <= config.adaptive_window:
             # neighbours tell of one cut: keep the stronger
@@ -127,6 +128,11 @@ def adaptive_cuts(content: np.ndarray, config: ShotsConfig) -> np.ndarray:
     hit = (ratio >= config.adaptive_ratio) & (target >= config.min_content)
     is_cut[window : len(content) - window] = hit
     return is_cut
+
+
+def is_jump(signals: Signals, index: int, config: ShotsConfig) -> bool:
+    """Whether the picture changes: a keyframe rolls the hue of gray grounds, and nothing else."""
+    return difference(signals.thumbs[index - 1], signals.thumbs[index]) >= config.min_jump
 
 
 def is_flash(signals: Signals, index: int, config: ShotsConfig) -> bool:

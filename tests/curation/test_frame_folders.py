@@ -53,7 +53,7 @@ def test_the_first_pass_measures_a_folder_like_a_file(tmp_path, moving):
     signals, store = measure_source(folder, FirstPassConfig(), 1.0)
     store.close()
     assert signals.num_frames == 20
-    assert (signals.height, signals.width) == (180, 320)
+    assert signals.size_at(0.0) == (180, 320)
     assert signals.motion[1:].min() > 1
 
 

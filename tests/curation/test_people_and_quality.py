@@ -22,6 +22,7 @@ from curation.stages.people import (
 from curation.stages.person_tracks import liveliness
 from curation.stages.quality import (
     QualityConfig,
+    filled_region,
     frozen_runs,
     lit_region,
     refuse_span,
@@ -119,6 +120,18 @@ def test_a_mirror_image_and_a_split_screen_count():
         for someone in dancing(4, 0)
     ]  # fmt: skip
     assert verdicts_of(together(dancing(4, 0), mirrored)) == [TWO_PEOPLE] * 4
+
+
+def test_whoever_lies_outside_the_picture_proper_is_not_looked_at():
+    shown = together(dancing(4, 20), dancing(4, 62, 36))
+    samples = collect_samples([0.4 * i for i in range(4)], shown, HEIGHT, WIDTH)
+
+    def codes(*region: float) -> list[int]:
+        return judge_samples(samples, PeopleConfig(), region=region).codes.tolist()
+
+    assert codes(0, 0, 1, 1) == [TWO_PEOPLE] * 4
+    assert codes(0, 0, 0.6, 1) == [PASSES] * 4
+    assert codes(0, 0, 0.6, 0.55) == [BODY_HIDDEN] * 4  # the hips lie below the picture
 
 
 def test_two_people_one_after_the_other_are_two_main_people():
@@ -235,11 +248,12 @@ def signals(count: int = 60, **changes: np.ndarray) -> Signals:
         "histogram": np.ones(count, np.float32),
         "bars": np.zeros((count, 4), np.float32),
         "thumbs": np.zeros((count, 16, 17), np.uint8),
-        "is_resized": np.zeros(count, bool),
+        "sizes": np.tile(np.int32([200, 100]), (count, 1)),
+        "fill_times_s": np.zeros(0),
+        "fills": np.zeros((0, 4), np.float32),
         "fault_times_s": np.zeros(0),
     }
-    return Signals(**{**values, **changes}, height=200, width=100, orientation=Orientation(),
-                   seconds={})  # fmt: skip
+    return Signals(**{**values, **changes}, orientation=Orientation(), seconds={})
 
 
 def test_quality_codes_name_what_is_wrong():
@@ -281,6 +295,21 @@ def test_letterbox_bars_are_outside_the_lit_region():
     bars = np.tile(np.float32([0.125, 0.125, 0.0, 0.01]), (60, 1))
     bars[7] = [0.3, 0.4, 0.2, 0.2]  # one dark frame hides nothing
     assert lit_region(signals(bars=bars), (0.0, 3.0)) == (0.125, 0.0, 0.875, 1.0)
+
+
+def test_a_blurred_fill_counts_where_its_borders_stay_and_it_is_alike():
+    fills = np.tile(np.float32([0, 0, 0.3, 0.95]), (5, 1))
+    fills[3] = [0.2, 0.99, 0.1, 0.99]  # one frame tells something else
+
+    def region(fills: np.ndarray) -> tuple[float, ...]:
+        shown = signals(fill_times_s=np.arange(5) / 2.5, fills=fills)
+        return filled_region(shown, (0.0, 3.0), 0.7)
+
+    whole = (0.0, 0.0, 1.0, 1.0)
+    assert region(fills) == pytest.approx((0.0, 0.303, 1.0, 0.697))
+    assert region(fills * np.float32([1, 1, 1, 0.6])) == whole
+    assert region(fills + np.float32([[0, 0, i / 20, 0] for i in range(5)])) == whole
+    assert region(np.zeros((5, 4), np.float32)) == whole
 
 
 def test_limits_that_contradict_each_other_are_refused():

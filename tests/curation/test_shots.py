@@ -91,9 +91,9 @@ def test_black_frames_between_two_takes_are_left_out(tmp_path, write_video, movi
 
 def test_a_change_of_size_is_a_cut(tmp_path, write_video, moving):
     signals = measure(write_video(tmp_path / "v.mp4", moving(0, 30)))
-    resized = signals.is_resized.copy()
-    resized[12] = True
-    assert kinds(replace(signals, is_resized=resized)) == [(12, 12, "resize")]
+    sizes = signals.sizes.copy()
+    sizes[12:] += 2
+    assert kinds(replace(signals, sizes=sizes)) == [(12, 12, "resize")]
 
 
 def test_signals_survive_storage_to_the_bit(tmp_path, write_video, moving):
@@ -115,7 +115,7 @@ def test_detector_frames_come_at_their_rate_and_stay_small(tmp_path, write_video
     assert all(0.36 <= b - a <= 0.44 for a, b in pairwise(store.times_s))
     assert store.read(3).shape == (288, 640, 3)
     store.close()
-    assert (signals.height, signals.width) == (360, 800)
+    assert signals.size_at(1.0) == (360, 800)
 
 
 def test_runs_of_truth():
