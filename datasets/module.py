@@ -30,6 +30,7 @@ from datasets.shards import (
     TRACK_MEMBERS,
     IndexedSample,
     find_shards,
+    list_shards,
     scan_shard,
 )
 from datasets.streams import build_streams
@@ -95,7 +96,7 @@ class TryOnData(LightningDataModule):
         members = LATENT_MEMBERS if cached else (*TRACK_MEMBERS, *GARMENT_REGION_MEMBERS)
         if not cached and self.config.latents is not None:
             self.config = replace(self.config, latents=None)  # auto, and none is there
-        scanned = self._scan("train", cached)
+        scanned = self._scan(cached)
         self._table = ClipTable.of([samples for samples, _ in scanned], members)
         faults = [fault for _, found in scanned for fault in found]
         self.tally.num_clips = len(self._table) + len(faults)
@@ -127,12 +128,12 @@ class TryOnData(LightningDataModule):
         return [shards for shards in found if shards is not None]
 
     def _scan(
-        self, split: str, cached: list[list[Any]] | None = None
+        self, cached: list[list[Any]] | None
     ) -> list[tuple[list[IndexedSample], list[Fault]]]:
-        """Samples and faults of each root."""
+        """Training samples and faults of each root."""
         scanned: list[tuple[list[IndexedSample], list[Fault]]] = []
         for index, root in enumerate(self.config.roots):
-            shards = cached[index] if cached else find_shards(root, split)
+            shards = cached[index] if cached else find_shards(root, "train")
             needed = LATENT_MEMBERS if cached else TRACK_MEMBERS
             scans = [scan_shard(shard, needed) for shard in shards]
             samples = [sample for scan in scans for sample in scan.samples]
@@ -140,14 +141,15 @@ class TryOnData(LightningDataModule):
         return scanned
 
     def _choose_validation(self) -> list[IndexedSample]:
-        """The first held-out clips that are long enough and can be read."""
-        try:
-            found = [sample for samples, _ in self._scan("val") for sample in samples]
-        except DataError as error:
+        """The first held-out clips that are long enough and can be read, of any root."""
+        shards = [shard for root in self.config.roots for shard in list_shards(root, "val")]
+        if not shards:
             raise DataError(
-                f"{error}; curate with a larger shards.val_share or with `split: val` in sidecars, "
-                "or take data.num_validation_clips=0, which does without validation"
-            ) from error
+                f"{', '.join(self.config.roots)}: no shards/val-*.tar, which validation needs; "
+                "curate with a larger shards.val_share or with `split: val` in sidecars, or take "
+                "data.num_validation_clips=0, which does without validation"
+            )
+        found = [sample for shard in shards for sample in scan_shard(shard).samples]
         needed = self.config.needed_frames
         chosen: list[IndexedSample] = []
         for clip in found:

@@ -80,20 +80,29 @@ class ShardScan:
     content: str  # changes when the content does
 
 
+def list_shards(root: str | Path, split: str) -> list[Path]:
+    """The shards of one split under a curated folder, in order; none where there are none.
+
+    Raises:
+        DataError: no such split.
+    """
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} does not exist; there are {', '.join(SPLITS)}")
+    return sorted((Path(root) / "shards").glob(f"{split}-*.tar"))
+
+
 def find_shards(root: str | Path, split: str) -> list[Path]:
-    """The shards of one split under a curated folder, in order.
+    """The shards of one split under a curated folder, in order: at least one.
 
     Raises:
         DataError: the folder, its ``shards`` or the split is not there.
     """
-    if split not in SPLITS:
-        raise DataError(f"split {split!r} does not exist; there are {', '.join(SPLITS)}")
     folder = Path(root) / "shards"
-    if not folder.is_dir():
+    shards = list_shards(root, split)
+    if not shards and not folder.is_dir():
         raise DataError(
             f"{folder} does not exist; make it with `make curate SRC=<raw videos> OUT={root}`"
         )
-    shards = sorted(folder.glob(f"{split}-*.tar"))
     if not shards:
         found = sorted(path.name for path in folder.glob("*.tar"))
         raise DataError(f"{folder} holds no {split}-*.tar; it holds {', '.join(found) or 'no tar'}")

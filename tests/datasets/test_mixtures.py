@@ -1,11 +1,13 @@
 """Several roots, several sizes, clips mixed with images."""
 
+import re
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from configs.errors import DataError
 from datasets.clips import choose_window
 from datasets.module import TryOnData
 from datasets.reading import nearest_size
@@ -54,6 +56,17 @@ def test_a_root_without_a_clip_long_enough_gives_none(
     data = data_for(roots, weights=[1.0, 1.0, 2.0])
     assert data.num_clips == 6
     assert f"{roots[2]} has no clips of 4 frames" in caplog.text
+
+
+def test_one_root_with_val_shards_is_enough_and_none_is_one_sentence_with_all_roots(
+    roots: list[str], tmp_path: Path
+) -> None:
+    held = str(write_shards(tmp_path / "held", {"train": 1, "val": 2}, num_frames=6))
+    data = data_for([*roots, held], num_validation_clips=2)
+    assert [batch.keys for batch in data.val_dataloader()] == [["val-000"], ["val-001"]]
+    named = f"{', '.join(map(re.escape, roots))}: no shards/val-"
+    with pytest.raises(DataError, match=named + r".*split: val.*num_validation_clips=0"):
+        data_for(roots, num_validation_clips=2)
 
 
 def test_clips_go_to_the_size_nearest_in_aspect_and_are_not_squashed(roots: list[str]) -> None:

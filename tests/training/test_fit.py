@@ -134,7 +134,7 @@ def test_a_folder_without_val_shards_trains_where_nothing_is_validated(
     config = tiny(f"data.roots=[{root}]", "max_steps=2", *words)
     assert fit(config, Path("tiny.yaml")).global_step == 2
     asked = tiny(f"data.roots=[{root}]", "name=asked", "validation.every_steps=1")
-    with pytest.raises(DataError, match=r"holds no val-.*tar.*shards.val_share.*clips=0"):
+    with pytest.raises(DataError, match=r"no shards/val-\*\.tar.*val_share.*split: val.*clips=0"):
         fit(asked, Path("tiny.yaml"))
 
 
