@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Int32, Int64
 
 from datasets.shards import IndexedSample
 
@@ -66,15 +66,6 @@ class ClipTable:
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    def select(self, rows: Int[np.ndarray, " k"]) -> "ClipTable":
-        """Some of the clips."""
-        return ClipTable(
-            members=self.members, shards=self.shards, keys=self.keys[rows],
-            shard=self.shard[rows], root=self.root[rows], num_frames=self.num_frames[rows],
-            height=self.height[rows], width=self.width[rows],
-            garment_frame=self.garment_frame[rows], places=self.places[rows],
-        )  # fmt: skip
 
     def sample(self, row: int) -> IndexedSample:
         """One clip, to be read."""
