@@ -54,10 +54,7 @@ def read_counted(
     track: bytes, indices: Sequence[int] | None = None
 ) -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
     """The same, and how many frames the whole track has."""
-    import torch  # noqa: F401  (decord must be imported after torch)
-    from decord import VideoReader
-
-    reader = VideoReader(io.BytesIO(track), num_threads=1)
+    reader = _open(track)
     wanted = list(range(len(reader))) if indices is None else list(indices)
     if wanted and max(wanted) >= len(reader):
         raise IndexError(f"frame {max(wanted)} of a track of {len(reader)} frames")
@@ -71,10 +68,15 @@ def read_labels(track: bytes, indices: Sequence[int] | None = None) -> np.ndarra
 
 def count_frames(track: bytes) -> int:
     """Number of frames of a track."""
-    import torch  # noqa: F401
+    return len(_open(track))
+
+
+def _open(track: bytes) -> Any:
+    """A reader of a track, decord's."""
+    import torch  # noqa: F401  (decord must be imported after torch)
     from decord import VideoReader
 
-    return len(VideoReader(io.BytesIO(track), num_threads=1))
+    return VideoReader(io.BytesIO(track), num_threads=1)
 
 
 def _encode(
