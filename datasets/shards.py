@@ -155,7 +155,7 @@ def scan_shard(shard: Path, needed: Iterable[str] = TRACK_MEMBERS) -> ShardScan:
             if missing:
                 faults.append(_fault(shard, key, f"has no {missing[0]}"))
             elif record is None:
-                faults.append(_fault(shard, key, "has a json that is none, or lacks num_frames"))
+                faults.append(_fault(shard, key, "has a json that is none, or without num_frames"))
             else:
                 samples.append(IndexedSample(key=key, shard=shard, members=members, record=record))
     lost = [key for key in index["members"] if key not in found] if index else []
@@ -209,4 +209,5 @@ def _parse(text: bytes) -> dict[str, Any] | None:
         record = json.loads(text)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and "num_frames" in record else None
+    frames = record.get("num_frames") if isinstance(record, dict) else None
+    return record if isinstance(frames, int) and frames > 0 else None

@@ -133,6 +133,26 @@ def test_a_shard_that_is_no_tar_is_named_beside_good_ones(
     assert "train-000001.tar is skipped: is not a whole, uncompressed tar" in caplog.text
 
 
+@pytest.mark.parametrize("num_frames", ["absent", None, "six", 0])
+def test_a_sample_whose_json_says_no_number_of_frames_is_named_and_the_others_are_used(
+    good: dict[str, Members],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    num_frames: object,
+) -> None:
+    record = {**json.loads(good["clip-02"]["json"]), "num_frames": num_frames}
+    if num_frames == "absent":
+        del record["num_frames"]
+    bad = {**good["clip-02"], "json": json.dumps(record).encode()}
+    write_tar(tmp_path / "shards/train-000000.tar", {**good, "clip-02": bad})
+    data = data_for(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert set(shown(data, 6).values()) == good.keys() - {"clip-02"}
+    assert "sample 'clip-02' is skipped: has a json that is none, or without" in caplog.text
+    with pytest.raises(DataError, match=r"1 of 6 clips cannot be read.*'clip-02'"):
+        data_for(tmp_path, max_bad_share=0.1)
+
+
 def test_more_bad_clips_than_allowed_stop_the_run_with_one_sentence(
     unequal: dict[str, Members], tmp_path: Path
 ) -> None:
