@@ -31,7 +31,7 @@ from rich.progress import (
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, split_arguments
-from datasets.faults import Tally
+from datasets.faults import Fault, Tally
 from datasets.latents import LATENT_MEMBERS, TRACKS, CacheKey, caches_of, note_path, read_note
 from datasets.shards import IndexedSample, find_shards, scan_shard
 from models.system import SystemConfig
@@ -88,24 +88,29 @@ def encode_all(config: TrainConfig, codec: Codec, key: CacheKey) -> list[Path]:
             "their caches would be one: use latents=auto"
         )
     jobs: list[Job] = []
+    faults: list[Fault] = []
+    num_shards = 0
     tally = Tally(0, data.max_bad_share)
     for root, folder in zip(data.roots, folders, strict=True):
         shards = find_shards(root, SPLIT)
         if rank == 0:
             _prepare(folder, key, [shard.name for shard in shards])
+        num_shards += len(shards)
         for shard in shards:
             scan = scan_shard(shard)
+            faults += scan.faults
             tally.num_clips += len(scan.samples) + len(scan.faults)
             job = Job(
                 source=shard, target=folder / shard.name, content=scan.content, clips=scan.samples
             )
             if not _is_done(job):
                 jobs.append(job)
+    tally.add(faults)
     own = jobs[rank::world_size]
     frames = sum(job.num_frames for job in own)
     if own:
         _check_room(folders[0], frames, frame_bytes(config.system, data.latent_dtype))
-    logger.info("%s: %d of %d shards to encode, %d frames", key.name, len(own), len(jobs), frames)
+    logger.info("%s: %d of %d shards to encode, %d frames", key.name, len(own), num_shards, frames)
     with _bar(frames) as bar:
         for job in own:
             _encode_shard(job, config, codec, tally, bar)

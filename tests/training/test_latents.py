@@ -1,6 +1,7 @@
 """The latent cache: the same training without the codec, whole or refused."""
 
 import json
+import logging
 import os
 import tarfile
 from collections.abc import Callable
@@ -266,6 +267,26 @@ def test_a_clip_that_cannot_be_encoded_is_named_there_and_in_training(
     assert keys[0] == keys[1]
     assert "train-001" not in keys[0]
     assert next(iter(cached.tally.counts)).endswith("sample 'train-001'")
+
+
+def test_what_a_truncated_shard_lost_is_named_and_counted_and_the_rest_is_encoded(
+    tiny: Tiny, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_shards(root, {"train": 4}, num_frames=8)
+    whole, shard = root / "shards/train-000000.tar", root / "shards/train-000001.tar"
+    shard.write_bytes(whole.read_bytes())
+    os.truncate(shard, scan_shard(shard).samples[2].members["mp4"][0] + 100)
+    words = [*CLIPS, f"data.roots=[{root}]"]
+    with pytest.raises(DataError, match=r"1 of 7 clips cannot be read.*'train-002'"):
+        encode(tiny(*words, "data.max_bad_share=0.1"))
+    with caplog.at_level(logging.INFO):
+        encode(tiny(*words, "data.max_bad_share=0.5"))
+        shard.unlink()
+        encode(tiny(*words))
+    assert "train-000001.tar: sample 'train-002' is skipped" in caplog.text
+    assert "2 of 2 shards to encode, 48 frames" in caplog.text
+    assert "train-000001.tar: 2 clips" in caplog.text
+    assert "0 of 1 shards to encode" in caplog.text
 
 
 def test_what_changes_pixels_is_refused_before_anything_is_encoded(tiny: Tiny, root: Path) -> None:
