@@ -12,7 +12,7 @@ from models.sharded_files import read_whole
 from models.viton_dit import VitonDiT
 from models.weight_files import SAFETENSORS
 from training.checkpoint_files import LAST, list_steps, newest_readable
-from training.config import TrainConfig, TrainerConfig
+from training.config import TrainConfig
 from training.freezing import PARTS
 from training.world import global_batch
 
@@ -155,11 +155,13 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
         )
     try:
         contents = read_whole(file, only=("config", "global_step"))
-        stored, step = contents["config"], int(contents["global_step"])
+        written, step = contents["config"], int(contents["global_step"])
     except (ValueError, KeyError) as error:
         raise DataError(
             f"{file} is not a whole training checkpoint; remove it ({error})"
         ) from error
+    defaults = to_plain(TrainConfig(name=config.name, stage=config.stage))
+    stored = _filled(written, defaults)  # of settings newer than the run, the run had the default
     changed = _first_difference(stored, to_plain(config)) or _other_batch(stored, config)
     if changed is not None:
         key, before, now = changed
@@ -170,11 +172,19 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
     return file, step
 
 
+def _filled(written: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Settings as they were written, and the defaults of all that was not."""
+    filled = {**defaults, **written}
+    for key, default in defaults.items():
+        if isinstance(default, dict) and isinstance(filled[key], dict):
+            filled[key] = _filled(filled[key], default)
+    return filled
+
+
 def _other_batch(stored: dict[str, Any], config: TrainConfig) -> tuple[str, Any, Any] | None:
     """Samples are numbered by global batches: a run can only go on with batches as large."""
-    machine = {**to_plain(TrainerConfig()), **stored["trainer"]}
     names = ("accumulate", "devices", "num_nodes")
-    before = prod([stored["data"]["batch_size"], *(machine[name] for name in names)])
+    before = prod([stored["data"]["batch_size"], *(stored["trainer"][name] for name in names)])
     now = global_batch(config)
     if before == now:
         return None
@@ -188,9 +198,7 @@ def _first_difference(
         name = f"{prefix}{key}"
         if name in _FREE_TO_CHANGE or name in _FREE_KEYS:
             continue
-        if key not in stored:  # newer than the run; its default is what the run did
-            continue
-        before = stored.get(key)
+        before = stored[key]
         if isinstance(value, dict) and isinstance(before, dict):
             nested = _first_difference(before, value, f"{name}.")
             if nested is not None:

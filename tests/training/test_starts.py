@@ -16,7 +16,13 @@ from models.system import build_system
 from models.viton_dit import VitonDiT
 from training.config import TrainConfig
 from training.fit import fit
-from training.starts import check_init_from, checkpoint_file, start_from, start_from_trunk
+from training.starts import (
+    check_init_from,
+    checkpoint_file,
+    find_resume,
+    start_from,
+    start_from_trunk,
+)
 
 PATH = Path("tiny.yaml")
 
@@ -100,6 +106,23 @@ def test_trunk_weights_that_are_absent_or_do_not_fit_are_one_sentence(
     torch.save(state, tmp_path / "renamed.pth")
     with pytest.raises(ConfigError, match=r"blocks\.1\.mlp\.fc1\.bias;.*blocks\.1\.mlp\.fc9\.bias"):
         start_from_trunk(fresh(tiny()), tmp_path / "renamed.pth")
+
+
+def test_a_run_from_before_a_setting_goes_on_with_its_default_and_with_no_other(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    fit(tiny(max_steps=1), PATH)
+    file = tmp_path / "runs" / "tiny" / "checkpoints" / "step-00000001.ckpt"
+    content = torch.load(file, weights_only=True)
+    del content["config"]["data"]["flip"], content["config"]["trainer"]["devices"]
+    del content["config"]["system"]["network"]["fusion"], content["config"]["validation"]
+    torch.save(content, file)
+    with pytest.raises(ConfigError, match=r"holds a run with data\.flip = 0\.0, now it is 0\.5"):
+        find_resume(tiny("data.flip=0.5"), file.parents[1])
+    with pytest.raises(ConfigError, match=r"system\.network\.fusion = attention, now it is none"):
+        find_resume(tiny("system.network.fusion=none"), file.parents[1])
+    assert find_resume(tiny(), file.parents[1]) == (file, 1)
+    assert fit(tiny(max_steps=2), PATH).global_step == 2
 
 
 def save_checkpoint(config: TrainConfig, parts: tuple[str, ...], path: Path) -> VitonDiT:
