@@ -61,7 +61,7 @@ def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
         raise DataError(f"checkpoint {path} does not exist; `make demo` trains a small one")
     try:
         content = read_checkpoint(path)
-        taken = content.ema if weights == "ema" and content.ema else content.network
+        taken, kind = content.choose(weights)
         parts = {name.partition(".")[0] for name in taken}
         absent = [part for part in ("garment", "control") if part not in parts]
         if absent:
@@ -79,7 +79,7 @@ def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
         system=system,
         checkpoint=str(path),
         step=content.step,
-        weights="ema" if taken is content.ema else "raw",
+        weights=kind,
         sha256=checkpoint_sha256(Path(path)),
     )
 

@@ -83,6 +83,15 @@ class CheckpointContents:
     ema: dict[str, Tensor] | None
     step: int
 
+    def choose(self, weights: str) -> tuple[dict[str, Tensor], str]:
+        """One of the two, and which it is: "ema" where that is asked for or nothing else is there.
+
+        Args:
+            weights: "ema", the average where there is one, or "raw".
+        """
+        taken = self.ema if weights == "ema" and self.ema else self.network
+        return taken, "ema" if taken is self.ema else "raw"
+
 
 def load_trunk(trunk: STDiT, path: str | Path, kind: str | None = None) -> LoadedTrunk:
     """Load public weights into a bare trunk or VitonDiT's denoiser, whichever model they are of.

@@ -232,12 +232,10 @@ def take_network(contents: CheckpointContents, weights: str | None, where: str) 
     """
     if weights == "ema" and contents.ema is None:
         raise ValueError(f"{where} holds no average; take --weights raw")
-    averaged = contents.ema is not None and weights != "raw"
-    state = contents.ema if averaged and contents.ema is not None else contents.network
+    state, name = contents.choose(weights or "ema")
     own, parameters = describe_network(VitonDiT, _network_config(contents, where))
     absent = [part for part in PARTS if not any(name.startswith(f"{part}.") for name in state)]
     check_network(state, own, where, [f"{part}." for part in absent])
-    name = "ema" if averaged else "raw"
     return Conversion(
         title=f"a training checkpoint of step {contents.step}, its {name} weights",
         kind="network",

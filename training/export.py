@@ -76,8 +76,7 @@ def export(config: ExportConfig) -> Path:
     try:
         content = read_checkpoint(source)
         notes = _read_notes(source)
-        is_ema = config.weights == "ema" and bool(content.ema)
-        taken = content.ema if is_ema and content.ema else content.network
+        taken, kind = content.choose(config.weights)
         _check_complete(content, taken, source)
     except DataError:
         raise
@@ -88,7 +87,9 @@ def export(config: ExportConfig) -> Path:
         name: value.to(dtype) if value.is_floating_point() else value
         for name, value in taken.items()
     }
-    kind = "ema" if is_ema else "raw"
+    if kind != config.weights:
+        logger.warning("%s holds no %s weights: those that are exported are %s", source,
+                       config.weights, kind)  # fmt: skip
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     aside.mkdir(parents=True)
     provenance = {"system": content.system, "step": content.step, "weights": kind}

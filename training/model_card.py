@@ -40,7 +40,7 @@ def write_card(path: Path, facts: Exported) -> None:
     rows = [
         ("run, stage", f"{facts.run}, {facts.stage}"),
         ("optimizer steps", f"{facts.step:,}{asked}"),
-        ("weights", f"{'running average' if facts.weights == 'ema' else 'as trained'}, "
+        ("weights", f"{'running average (ema)' if facts.weights == 'ema' else 'as trained (raw)'}, "
                     f"{facts.dtype}, {facts.num_parameters:,} numbers"),
         ("video", f"{system['height']} x {system['width']} (height x width), windows of "
                   f"{system['num_frames']} frames at {system['fps']:g} a second"),

@@ -76,8 +76,7 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
     """
     try:
         contents = read_checkpoint(file)
-        averaged = weights == "ema" and bool(contents.ema)
-        state = contents.ema if averaged and contents.ema else contents.network
+        state, kind = contents.choose(weights)
         # by what the run trained: averages of older versions also hold networks not in use yet
         absent = [
             part
@@ -90,7 +89,7 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
         network.initialise_from_trunk(absent)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    kind = "averaged" if averaged else "raw"
+    kind = "averaged" if kind == "ema" else "raw"
     fresh = f"; copied from its trunk: {', '.join(absent)}" if absent else ""
     logger.info("starts from the %s weights of %s, step %d%s", kind, file, contents.step, fresh)
 

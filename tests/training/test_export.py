@@ -33,11 +33,37 @@ def test_an_exported_folder_loads_as_the_average_of_the_run_and_holds_no_more(
     assert TryOnPipeline.from_checkpoint(out, device="cpu").report["step"] == 2
     card = (out / "README.md").read_text()
     assert "optimizer steps | 2 of 2" in card
+    assert "weights | running average (ema), float32" in card
     assert str(tmp_path) not in card
     assert json.loads((out / "config.json").read_text())["system"]["height"] == 32
     main([f"checkpoint={out}", f"out={tmp_path}/again", "dtype=bfloat16"])
     half = (tmp_path / "again" / "model.safetensors").stat().st_size
     assert half < 0.6 * (out / "model.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("averages", "asked", "kind", "words"),
+    [
+        (True, "raw", "raw", "as trained (raw), float32"),
+        (False, "ema", "raw", "as trained (raw), float32"),
+        (True, "ema", "ema", "running average (ema), float32"),
+    ],
+)
+def test_card_and_config_name_the_weights_that_are_in_the_folder_whatever_was_asked_for(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, averages: bool, asked: str, kind: str,
+    words: str, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    fit(tiny(*CLIPS, f"ema.enabled={averages}", max_steps=1), PATH)
+    run, out, again = (tmp_path / name for name in ("runs/tiny", "out", "again"))
+    main([f"checkpoint={run}", f"out={out}", f"weights={asked}"])
+    assert ("holds no ema weights: those that are exported are raw" in caplog.text) != averages
+    other = {"ema": "raw", "raw": "ema"}[kind]
+    main([f"checkpoint={out}", f"out={again}", f"weights={other}"])
+    assert f"holds no {other} weights: those that are exported are {kind}" in caplog.text
+    for folder in (out, again):
+        assert f"weights | {words}" in (folder / "README.md").read_text()
+        assert json.loads((folder / "config.json").read_text())["weights"] == kind
+        assert load_system(folder, other).weights == kind
 
 
 def test_what_cannot_be_exported_is_refused(
