@@ -148,18 +148,15 @@ class KlCodec(nn.Module):
         latents = self.encode_images(rearrange(video, "b t c h w -> (b t) c h w"))
         return rearrange(latents, "(b t) c h w -> b c t h w", b=video.shape[0])
 
-    @torch.no_grad()
     def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
         """The posterior's means."""
-        autoencoder = self._ready(images)
-        means = self._in_parts(lambda part: autoencoder.encode(part).latent_dist.mode(), images)
-        return (means - self.shift) * self.scale
+        return self.encode_moments(images)[0]
 
     @torch.no_grad()
     def encode_moments(
         self, images: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b c h/8 w/8"], Float[Tensor, "b c h/8 w/8"]]:
-        """The posterior's means, as ``encode_images`` gives them, and log-variances."""
+        """The posterior's means and log-variances, of the scaled latents."""
         autoencoder = self._ready(images)
 
         def moments(part: Tensor) -> Tensor:
