@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.perception.protocols import DensePose, HumanParser, Perception, Person
+from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
 from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
 from inference.framing import Framing
+from inference.picking import Picked
 
 _BOX_MARGIN = 0.2  # of the box's sides: arms move between two looks
 
@@ -26,6 +27,10 @@ class Looked:
     present: np.ndarray  # (t,) bool
     others: np.ndarray | None  # (t, h, w) bool: other people's pixels; None: nobody else is there
 
+    def spare_others(self, mask: np.ndarray) -> np.ndarray:
+        """A mask (t, h, w) uint8 without other people's pixels."""
+        return mask if self.others is None else np.where(self.others, np.uint8(0), mask)
+
     def __getitem__(self, rows: slice) -> "Looked":
         return Looked(
             labels=self.labels[rows], parts=self.parts[rows], present=self.present[rows],
@@ -35,46 +40,45 @@ class Looked:
 
 def look(
     frames: Sequence[np.ndarray],
-    people: Sequence[Person | None],
-    others: Sequence[Sequence[Person]],
+    picked: Sequence[Picked],
     perception: Perception,
     parser: HumanParser,
     framing: Framing,
-    expected: Sequence[np.ndarray | None] = (),
 ) -> Looked:
     """Labels and DensePose parts of one person in some frames.
 
     Args:
         frames: RGB (out_height, out_width, 3) uint8.
-        people: the person in each; None where they are not.
-        others: everyone else, whose pixels are not to be painted.
+        picked: who is who in each. Others' pixels are not to be painted, nor what is far from
+            the person, even if the person's mask runs over into others.
         perception: the models to look with.
         parser: that has learned the person's clothes.
         framing: gives the frames' size.
-        expected: where others are in the video, the box (4,) of the person in each frame, or None:
-            far from it nothing is painted, even if the person's mask runs over into others.
     """
     height, width = framing.out_height, framing.out_width
+    people = [one.person for one in picked]
     labels = np.stack(parser.parse(frames, people))
     poses = perception.densepose.estimate(frames, people)
     parts = _full_size(poses, height, width)
     taken: np.ndarray | None = None
-    if any(others):
-        taken = np.zeros(labels.shape, bool)
-        for row, (person, rest) in enumerate(zip(people, others, strict=True)):
-            for other in rest:
-                if other.mask is not None:
-                    taken[row] |= other.mask > 127
-            if person is not None and person.mask is not None:
-                taken[row] &= person.mask <= 127
-    if any(box is not None for box in expected):
-        taken = np.zeros(labels.shape, bool) if taken is None else taken
-        for row, box in enumerate(expected):
-            if box is not None:
-                taken[row] |= _far_from(box, height, width)
+    if any(one.others or one.paintable is not None for one in picked):
+        taken = np.stack([_taken(one, height, width) for one in picked])
     # a patch of person without a pose cannot be dressed: as if it were not seen
     present = np.array([pose is not None for pose in poses], bool)
     return Looked(labels=labels, parts=parts, present=present, others=taken)
+
+
+def _taken(picked: Picked, height: int, width: int) -> np.ndarray:
+    """Pixels of a frame that are not to be painted, whatever a mask says, (height, width) bool."""
+    taken = np.zeros((height, width), bool)
+    for other in picked.others:
+        if other.mask is not None:
+            taken |= other.mask > 127
+    if picked.person is not None and picked.person.mask is not None:
+        taken &= picked.person.mask <= 127
+    if picked.paintable is not None:
+        taken |= _far_from(picked.paintable, height, width)
+    return taken
 
 
 def _far_from(box: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -94,6 +98,12 @@ def draw_masks(looked: Looked, category: str) -> np.ndarray:
     for row in np.flatnonzero(looked.present):
         drawn[row] = frame_mask(looked.labels[row], looked.parts[row], rule, settings)
     return drawn
+
+
+def still_masks(looked: Looked, category: str) -> np.ndarray:
+    """The masks of frames that are apart in time, (t, h, w) uint8: nothing of their neighbours."""
+    drawn = draw_masks(looked, category)
+    return looked.spare_others(protect(drawn, drawn, looked.labels, category))
 
 
 def chunk_mask(
@@ -129,8 +139,7 @@ def chunk_mask(
     mask = protect(closed, drawn, labels, category)
     mask[~present] = 0
     _bridge(mask, present, longest)
-    mask = mask[start : start + len(now.present)]
-    return mask if now.others is None else np.where(now.others, np.uint8(0), mask)
+    return now.spare_others(mask[start : start + len(now.present)])
 
 
 def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:

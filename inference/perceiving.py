@@ -9,19 +9,17 @@ stopped job goes on where it was and gives the same.
 import hashlib
 import itertools
 import json
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.perception.protocols import ClipParser, HumanParser, Perception, Person
+from curation.perception.protocols import ClipParser, HumanParser, Perception
 from datasets.densepose import render_densepose
-from datasets.masks import MaskSettings, protect
+from datasets.masks import MaskSettings
 from datasets.parts import CATEGORIES
-from inference.appearance import appearance_of, bands_of, least_similarity, similarity
 from inference.conditions import (
     CHUNK,
     ConditionFrame,
@@ -34,10 +32,10 @@ from inference.conditions import (
     store_chunk,
 )
 from inference.errors import NoPerson
-from inference.following import box_overlap
 from inference.framing import Framing, frame_person
-from inference.looked_frames import Looked, chunk_mask, draw_masks, look
+from inference.looked_frames import Looked, chunk_mask, look, still_masks
 from inference.people import Cast, FoundPerson, find_people
+from inference.picking import Picked, Picker
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video_files import SourceVideo
 from inference.work_folder import WorkFolder, write_atomically
@@ -46,13 +44,7 @@ _WORK_HEIGHT = 512  # perception wants about this many rows, whatever the networ
 _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_SAME_PLACE = 0.2  # least overlap with where the person is expected, where several are
-_SAME_LOOKS = 0.7  # and least similarity with what they look like; see ``appearance.py``
-_MERGED = 1.6  # a box so many times as large as expected holds somebody else as well
-_NOWHERE = np.zeros(4)  # a box that nothing is inside of
 _FORMAT = 3  # of what lies in a work folder
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,15 +60,14 @@ class Study:
     frames: list[np.ndarray]  # (out_height, out_width, 3) uint8 each
     indices: list[int]
     times: list[float]
-    people: list[Person | None]
+    picked: list[Picked]
 
     def preview(self, perception: Perception, count: int = 6) -> list[ConditionFrame]:
         """Conditions of some frames; their masks know nothing of their neighbours in time."""
-        rows = evenly([i for i, person in enumerate(self.people) if person is not None], count)
-        frames, people = [self.frames[i] for i in rows], [self.people[i] for i in rows]
-        looked = look(frames, people, [[] for _ in rows], perception, self.parser, self.framing)
-        drawn = draw_masks(looked, self.category)
-        mask = protect(drawn, drawn, looked.labels, self.category)
+        rows = evenly([i for i, one in enumerate(self.picked) if one.person is not None], count)
+        frames, picked = [self.frames[i] for i in rows], [self.picked[i] for i in rows]
+        looked = look(frames, picked, perception, self.parser, self.framing)
+        mask = still_masks(looked, self.category)
         return [
             ConditionFrame(
                 index=self.indices[i], time=self.times[i], image=self.frames[i],
@@ -135,13 +126,13 @@ def study(
     scale = max(1, round(_WORK_HEIGHT / height))
     framing = frame_person(person.boxes, source.height, source.width, height * scale, width * scale)
     tracker.start(CONDITIONS, cast.num_frames)
-    usual = _usual_area(person, framing)
+    picker = Picker(cast, person, framing)
     wanted = iter([*evenly(person.times.tolist(), _LESSONS), None])
     next_time = next(wanted)
     frames: list[np.ndarray] = []
     indices: list[int] = []
     times: list[float] = []
-    people: list[Person | None] = []
+    picked: list[Picked] = []
     for index, frame in enumerate(source.frames()):
         if next_time is None:
             break
@@ -152,10 +143,10 @@ def study(
         frames.append(cut)
         indices.append(index)
         times.append(float(frame.time))
-        expected = _expected(person, times[-1], framing)
-        people.append(_pick(cut, found, person, cast, expected, usual))
+        picked.append(picker.pick(cut, found, times[-1]))
         next_time = next(wanted)
         tracker.tell(0)
+    people = [one.person for one in picked]
     if not any(seen is not None for seen in people):
         raise NoPerson(f"no person found in {source.path} when looked at closely")
     parser = perception.parser
@@ -163,7 +154,7 @@ def study(
         parser = parser.learned(frames, people)
     return Study(
         source=source, category=category, cast=cast, person=person, framing=framing, parser=parser,
-        frames=frames, indices=indices, times=times, people=people,
+        frames=frames, indices=indices, times=times, picked=picked,
     )  # fmt: skip
 
 
@@ -260,137 +251,21 @@ def _looked_chunks(
     studied: Study, perception: Perception, first: int, tracker: Tracker
 ) -> Iterator[Looked]:
     """Perception of chunk after chunk, from number ``first`` on."""
-    framing, person, cast = studied.framing, studied.person, studied.cast
-    usual = _usual_area(person, framing)
-    frames = itertools.islice(studied.source.frames(), first * CHUNK, cast.num_frames)
+    framing, total = studied.framing, studied.cast.num_frames
+    picker = Picker(studied.cast, studied.person, framing)
+    frames = itertools.islice(studied.source.frames(), first * CHUNK, total)
     cuts = ((float(frame.time), framing.take(frame.image)) for frame in frames)
     done = first * CHUNK
     while batch := list(itertools.islice(cuts, CHUNK)):
         images = [image for _, image in batch]
-        people: list[Person | None] = []
-        others: list[list[Person]] = []
-        boxes: list[np.ndarray | None] = []
-        for (time, image), found in zip(batch, perception.detector.detect(images), strict=True):
-            expected = _expected(person, time, framing)
-            picked = _pick(image, found, person, cast, expected, usual)
-            people.append(picked)
-            boxes.append(_paintable(found, picked, expected, cast, usual))
-            others.append(_others(image, found, picked, person, cast))
-        yield look(images, people, others, perception, studied.parser, framing, boxes)
+        found = perception.detector.detect(images)
+        picked = [
+            picker.pick(image, people, time)
+            for (time, image), people in zip(batch, found, strict=True)
+        ]
+        yield look(images, picked, perception, studied.parser, framing)
         done += len(batch)
-        tracker.tell(done, cast.num_frames)
-
-
-def _expected(person: FoundPerson, time: float, framing: Framing) -> np.ndarray | None:
-    """Where the first pass saw the person, in px of the cut frame."""
-    box = person.box_at(time)
-    if box is None:
-        return None
-    corner = np.tile([framing.left, framing.top], 2)
-    scale = np.tile([framing.out_width / framing.width, framing.out_height / framing.height], 2)
-    return (box - corner) * scale
-
-
-def _pick(
-    image: np.ndarray,
-    found: Sequence[Person],
-    followed: FoundPerson,
-    cast: Cast,
-    expected: np.ndarray | None,
-    usual_area: float,
-) -> Person | None:
-    """Which of the people in a frame is the one that the first pass followed."""
-    is_alone = len(cast.people) == 1
-    if is_alone and (expected is None or len(found) == 1):
-        return found[0] if found else None
-    if expected is None:
-        return None
-    best: Person | None = None
-    most = 0.0
-    for person in found:
-        near = box_overlap(person.box, expected)
-        alike = _band_similarity(image, person, followed)
-        if not is_alone and (
-            near < _SAME_PLACE
-            or _is_merged(person, expected, usual_area)
-            or not _looks_like(image, person, followed, cast)
-        ):
-            continue
-        has_body = person.landmarks is not None or float(person.keypoints[:, 2].max()) > 0
-        likeness = 1e-6 + near + 2 * (0.5 if alike is None else alike) + 0.3 * has_body
-        if likeness > most:
-            best, most = person, likeness
-    return best
-
-
-def _band_similarity(image: np.ndarray, person: Person, followed: FoundPerson) -> float | None:
-    """Of head, upper and lower clothes, the least: who hides the followed wears another head."""
-    if followed.bands is None:
-        return None
-    return least_similarity(followed.bands, bands_of(image, person))
-
-
-def _is_merged(person: Person, expected: np.ndarray, usual_area: float) -> bool:
-    """Whether a detector took two people who stand before each other for one."""
-    return float(_areas(person.box)) > _MERGED * max(float(_areas(expected)), usual_area)
-
-
-def _usual_area(person: FoundPerson, framing: Framing) -> float:
-    """The median of a person's boxes, in px of the cut frame."""
-    scale = framing.out_width / framing.width * framing.out_height / framing.height
-    return scale * float(np.median(_areas(person.boxes)))
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return np.asarray(np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1))
-
-
-def _paintable(
-    found: Sequence[Person],
-    picked: Person | None,
-    expected: np.ndarray | None,
-    cast: Cast,
-    usual_area: float,
-) -> np.ndarray | None:
-    """The box outside of which nothing is painted; None: anywhere, since nobody else is there.
-
-    Where others hide the followed, not even a gap is painted through: it would hit the others.
-    """
-    if len(cast.people) == 1:
-        return None
-    if picked is None and expected is not None:
-        near = (one for one in found if box_overlap(one.box, expected) >= _SAME_PLACE)
-        if any(_is_merged(one, expected, usual_area) for one in near):
-            return _NOWHERE
-    return expected
-
-
-def _looks_like(image: np.ndarray, person: Person, followed: FoundPerson, cast: Cast) -> bool:
-    """Whether someone looks like the followed, and not more like another of the cast."""
-    look = appearance_of(image, person)
-    alike = similarity(followed.appearance, look)
-    if alike is None:
-        return True
-    rivals = [similarity(other.appearance, look) or 0.0 for other in cast.people]
-    return alike >= _SAME_LOOKS and alike >= max(rivals) - 1e-6
-
-
-def _others(
-    image: np.ndarray,
-    found: Sequence[Person],
-    picked: Person | None,
-    followed: FoundPerson,
-    cast: Cast,
-) -> list[Person]:
-    """Everyone else in a frame; patches without a pose that look like the followed are theirs."""
-    if len(cast.people) == 1:
-        return []
-    return [
-        person
-        for person in found
-        if person is not picked
-        and (person.landmarks is not None or not _looks_like(image, person, followed, cast))
-    ]
+        tracker.tell(done, total)
 
 
 def _as_iuv(parts: np.ndarray) -> np.ndarray:
