@@ -88,7 +88,7 @@ class VideoConditions:
 
     def cuts(self) -> Iterator[tuple[int, list[np.ndarray], list[float], Tracks]]:
         """``CHUNK`` frames at a time: number of the first, cut frames, times in s, tracks."""
-        start, frames = 0, itertools.islice(self.source.frames(), self.num_frames)
+        start, frames = 0, self.source.counted_frames(self.num_frames)
         cut = ((float(frame.time), self.framing.take(frame.image)) for frame in frames)
         while batch := list(itertools.islice(cut, CHUNK)):
             tracks = self.tracks(start, start + len(batch))

@@ -253,7 +253,7 @@ def _looked_chunks(
     """Perception of chunk after chunk, from number ``first`` on."""
     framing, total = studied.framing, studied.cast.num_frames
     picker = Picker(studied.cast, studied.person, framing)
-    frames = itertools.islice(studied.source.frames(), first * CHUNK, total)
+    frames = itertools.islice(studied.source.counted_frames(total), first * CHUNK, None)
     cuts = ((float(frame.time), framing.take(frame.image)) for frame in frames)
     done = first * CHUNK
     while batch := list(itertools.islice(cuts, CHUNK)):

@@ -61,14 +61,14 @@ class TryOnResult:
 
     def _frames(self, tell: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
         tracks: Tracks | None = None
-        pictures = self._pictures()
-        for index, frame in zip(range(self.num_frames), self.source.frames(), strict=False):
+        frames = self.source.counted_frames(self.num_frames)
+        for index, (frame, picture) in enumerate(zip(frames, self._pictures(), strict=True)):
             row = index % CHUNK
             if row == 0:
                 stop = min(index + CHUNK, self.num_frames)
                 tracks = self.conditions.tracks(index, stop)
             assert tracks is not None
-            image = self._put_back(frame.image, next(pictures), tracks, row)
+            image = self._put_back(frame.image, picture, tracks, row)
             yield replace(frame, image=draw_label(image, self.label))
             if tell is not None:
                 tell(index + 1)

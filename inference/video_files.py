@@ -10,6 +10,7 @@ import av
 import av.error
 import numpy as np
 
+from configs.errors import DataError
 from curation.video import UnreadableVideoError
 from curation.video import open_video as open_container
 from inference.errors import VideoTooLong, VideoUnreadable
@@ -99,6 +100,25 @@ class SourceVideo:
                 _logger.warning("%s is damaged after frame %d: %s", self.path, count - 1, error)
         if not count:
             raise VideoUnreadable(f"video {self.path} holds no frame that can be decoded")
+
+    def counted_frames(self, count: int) -> Iterator[SourceFrame]:
+        """``frames``, which must be as many as were counted before.
+
+        Raises:
+            DataError: there are more or fewer; also as ``frames``.
+        """
+        found = 0
+        for frame in self.frames():
+            found += 1
+            if found > count:
+                break
+            yield frame
+        if found != count:
+            raise DataError(
+                f"video {self.path} had {count} frames when it was looked through and has "
+                f"{'more' if found > count else found} now; start again, and leave the file as it "
+                "is meanwhile"
+            )
 
 
 def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVideo:

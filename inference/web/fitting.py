@@ -3,7 +3,6 @@
 All that the room knows of ``TryOnPipeline`` is here.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -163,8 +162,9 @@ def _condition_panes(frames: Iterable[ConditionFrame], every_frame: bool) -> Ite
 
 
 def _result_panes(result: TryOnResult, saved: Path) -> Iterator[Panes]:
-    sources = itertools.islice(result.source.frames(), result.num_frames)
-    for before, after in zip(sources, open_video(saved).frames(), strict=False):
+    sources = result.source.counted_frames(result.num_frames)
+    results = open_video(saved).counted_frames(result.num_frames)
+    for before, after in zip(sources, results, strict=True):
         yield Panes(images=[before.image, after.image], time=before.time)
 
 

@@ -52,6 +52,19 @@ def test_a_job_stopped_anywhere_goes_on_to_the_same_bytes(
     assert told[-1].fraction < again[-1].fraction == 1.0
 
 
+def test_a_video_that_is_cut_between_painting_and_writing_gives_no_shorter_result(
+    tmp_path, pipeline, video, garment
+):
+    result = pipeline(video, garment)
+    write_video(video, people=[True] * 36)
+    for give in (lambda: list(result.frames()), lambda: result.save(tmp_path / "o.mp4")):
+        with pytest.raises(DataError, match=r"v\.mp4 had 40 frames .* and has 36 now"):
+            give()
+    with pytest.raises(DataError, match="had 40 frames"):
+        list(result.conditions.frames())
+    assert not (tmp_path / "o.mp4").exists()
+
+
 def test_another_garment_takes_nothing_of_the_one_before(tmp_path, pipeline, video, garment):
     first = pipeline(video, garment, out=tmp_path / "a.mp4", work=tmp_path / "work")
     red = tmp_path / "red.png"

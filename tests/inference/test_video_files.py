@@ -125,6 +125,16 @@ def test_files_that_are_no_videos_get_one_sentence(tmp_path):
         open_video(tmp_path / "empty.mp4")
 
 
+@pytest.mark.parametrize(("now", "told"), [(9, "has 9 now"), (14, "has more now")])
+def test_a_file_that_changed_since_its_frames_were_counted_is_one_sentence(tmp_path, now, told):
+    path = write_video(tmp_path / "v.mp4", num_frames=12)
+    source = open_video(path)
+    assert len(list(source.counted_frames(12))) == 12
+    write_video(path, num_frames=now)
+    with pytest.raises(DataError, match=rf"v\.mp4 had 12 frames .* and {told}; start again"):
+        list(source.counted_frames(12))
+
+
 def test_the_source_is_never_overwritten(tmp_path):
     source = open_video(write_video(tmp_path / "v.mp4"))
     with pytest.raises(DataError, match="is the source video itself"):
