@@ -142,21 +142,21 @@ def test_the_one_asked_for_is_dressed_and_the_other_is_not_touched(
     assert result.report["person"] == number
 
 
-def test_a_preview_paints_nobody_elses_pixels(tmp_path, two_people, pipeline):
+def test_a_preview_paints_nobody_elses_pixels(tmp_path, two_people, pipeline, monkeypatch):
+    monkeypatch.setattr("inference.people.LOOK_EVERY_S", 0.1)
     path = write_pair(tmp_path / "v.mp4", 24)
     dressing = TryOnPipeline(pipeline.painter, two_people, {"model": "x"})
     frames = dressing.preview(path, person=1, count=24)
     crowded = 0
     for frame in frames:
-        assert frame.mask.any()
         people = two_people.detector.detect([frame.image])[0]
         red = [is_red(frame.image, person) for person in people]
         if sorted(red) == [False, True]:
             other = people[red.index(False)].mask > people[red.index(True)].mask
             assert not frame.mask[other].any()
-            near = cv2.dilate(other.astype(np.uint8), np.ones((9, 9))) > 0
-            crowded += bool(frame.mask[near].any())
-    assert crowded  # in some frames the mask comes up to the other
+            beside = cv2.dilate(other.astype(np.uint8), np.ones((3, 3))) > 0
+            crowded += bool(frame.mask[beside].any())
+    assert crowded > 2  # the mask comes up to the other
 
 
 def is_red(image, person):
