@@ -18,7 +18,7 @@ from jaxtyping import Bool, UInt8
 from configs.errors import DataError
 from datasets.clips import decode_image, decode_tracks, fit_frames, fit_garment
 from datasets.parts import GARMENT_LABELS
-from datasets.shards import IndexedSample, index_split
+from datasets.shards import IndexedSample, index_shard, list_shards
 from datasets.tracks import read_frames, read_labels
 from datasets.vivid import clip_frames, read_vivid
 from datasets.vvt import FRAMES_FOLDER, frames_of, read_vvt
@@ -75,9 +75,10 @@ class Benchmark:
         Raises:
             DataError: the folder is missing, incomplete or not prepared.
         """
-        _check_prepared(root, name)
         self.root, self.name = root, name
-        samples = index_split(root, "bench")
+        samples = [s for shard in list_shards(root, "bench") for s in index_shard(shard)]
+        if not samples:
+            raise _not_prepared(root, name)
         self._pairings = {
             "paired": _named_by_source(samples),
             "unpaired": _named_by_pair([s for s in samples if _has_another_garment(s)]),
@@ -215,29 +216,38 @@ def _read_rejected(root: Path) -> dict[str, list[RejectedItem]]:
         raise DataError(f"{path} is not what curation writes ({error}); make it anew") from error
 
 
-def _check_prepared(root: Path, name: str) -> None:
-    if any((root / "shards").glob("bench-*.tar")):
-        return
+def _not_prepared(root: Path, name: str) -> DataError:
+    """Why there is no sample under ``root``, and what to run."""
     commands = {
         "vvt": "`make curate BENCH=vvt`",
         "vivid_s": "`make curate BENCH=vivid_s`",
-        "synthetic": f"`make render` and `make curate SRC=data/demo/raw/bench/raw OUT={root}`",
+        "synthetic": "`make render` and `make curate CONFIG=configs/demo/curate.yaml "
+        f"SRC=data/demo/raw/bench/raw OUT={root}`, or with all of `make demo`",
     }
-    filmed = f'`make curate SRC=<videos whose sidecars say "split": "bench"> OUT={root}`'
+    filmed = (
+        f"`make curate SRC=<videos> OUT={root} bench=50`, or from videos whose sidecars say "
+        '"split": "bench"'
+    )
     prepare = f"prepare it once with {commands.get(name, filmed)}"
     lost = [item for items in _read_rejected(root).values() for item in items]
     if lost:
-        raise DataError(
+        return DataError(
             f"{root} holds no item: all were refused when it was prepared, the first, "
             f"{lost[0].id!r}, with {lost[0].code} ({root / 'shards' / 'rejected.json'})"
         )
+    if not root.is_dir():
+        lay = "lay it as docs/evaluation.md shows and " if name in ("vvt", "vivid_s") else ""
+        return DataError(
+            f"benchmark folder {root} does not exist; give root=FOLDER or set DATA_ROOT, or "
+            f"{lay}{prepare}"
+        )
+    if list_shards(root, "bench"):
+        return DataError(f"{root}: shards/bench-*.tar hold no sample; {prepare}")
     if name in ("vvt", "vivid_s"):
         kind, items = ("VVT", read_vvt(root)) if name == "vvt" else ("ViViD-S", read_vivid(root))
         units = "pairs" if name == "vvt" else "clips"
-        raise DataError(
+        return DataError(
             f"{root} is a whole {kind} folder of {len(items)} {units}, but has no masks and "
             f"DensePose yet; {prepare}"
         )
-    if not root.is_dir():
-        raise DataError(f"benchmark folder {root} does not exist; give root=FOLDER, or {prepare}")
-    raise DataError(f"{root} holds no shards/bench-*.tar; {prepare}")
+    return DataError(f"{root} holds no shards/bench-*.tar; {prepare}")

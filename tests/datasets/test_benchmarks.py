@@ -130,6 +130,31 @@ def test_a_whole_vvt_folder_without_masks_says_how_to_prepare_it(tmp_path: Path)
         Benchmark(tmp_path / "nowhere", "vvt")
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("synthetic", "`make render` and `make curate CONFIG=configs/demo/curate.yaml SRC="),
+        ("dance", "`make curate SRC=<videos> OUT={root} bench=50`"),
+        ("vvt", "`make curate BENCH=vvt`"),
+        ("vivid_s", "`make curate BENCH=vivid_s`"),
+    ],
+)
+def test_a_benchmark_that_is_absent_or_empty_says_what_to_run(
+    tmp_path: Path, name: str, command: str
+) -> None:
+    absent, empty = tmp_path / "absent", tmp_path / "empty"
+    (empty / "shards").mkdir(parents=True)
+    tarfile.open(empty / "shards" / "bench-000000.tar", "w").close()
+    for root, what in ((absent, "does not exist"), (empty, "hold no sample")):
+        with pytest.raises(DataError) as caught:
+            Benchmark(root, name)
+        told = str(caught.value)
+        assert str(root) in told
+        assert what in told
+        assert command.format(root=root) in told
+        assert "\n" not in told
+
+
 def test_vvt_is_measured_on_its_own_frames_not_on_the_shards_h264(tmp_path: Path) -> None:
     root = write_vvt(tmp_path)
     person = "an121d0dh-q11"
