@@ -241,7 +241,8 @@ def print_forecast(
         num_bytes=sum(one.num_bytes for one in expected),
     )
     workers = min(config.workers or cpu_count(), max(counts[NEW] + counts[AGAIN], 1))
-    wall = replace(total, work_s=START_S + total.work_s / workers)
+    start_s = START_S if counts[NEW] + counts[AGAIN] else 0.0  # models are loaded where they work
+    wall = replace(total, work_s=start_s + total.work_s / workers)
     basis = (
         f"by what earlier runs took here, where {costs.kept:.0%} of all frames went into clips"
         if costs.is_measured

@@ -1,12 +1,22 @@
 """How long a run would take: by what was measured, and typical where nothing was."""
 
+import io
 from dataclasses import asdict
 
 import pytest
+from rich.console import Console
 
 from configs.errors import ConfigError
 from configs.loading import load_config
-from curation.forecast import Costs, measured_costs
+from curation.forecast import (
+    AS_BEFORE,
+    NEW,
+    REFUSED,
+    Costs,
+    Expected,
+    measured_costs,
+    print_forecast,
+)
 from curation.ledger import ClipRow, SourceRow
 from curation.settings import CurateConfig
 from curation.video import Header
@@ -48,6 +58,17 @@ def test_without_a_past_the_numbers_are_typical():
     assert measured_costs([source(7.0)], []) == Costs()
     # 300 frames of a megapixel and 25 samples
     assert Costs().pass_s(HEADER, 10.0, 2.5) == pytest.approx(300 * 4.6e-3 + 25 * 0.045)
+
+
+@pytest.mark.parametrize(
+    ("whats", "told"),
+    [([AS_BEFORE, REFUSED], "About 0 s on 1 worker"), ([AS_BEFORE, NEW], "About 15 s on 1 worker")],
+)
+def test_a_run_with_nothing_to_do_takes_no_time_and_another_also_its_start(whats, told):
+    expected = [Expected(name=what, what=what, work_s=5.0 * (what == NEW)) for what in whats]
+    console = Console(file=io.StringIO())
+    print_forecast(expected, Costs(), load_config(CurateConfig, CONFIG), console)
+    assert told in console.file.getvalue()
 
 
 def test_a_dry_run_of_a_benchmark_is_refused():
