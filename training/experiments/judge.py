@@ -121,6 +121,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     """Paint, compare, sum up."""
     start = time.monotonic()
     videos = read_clips(Path(config.bench), config.max_clips)
+    log.info("crops and the classifier of patterns: made, or read from %s", config.classifier.cache)
     classifier = train_classifier(config.classifier)
     pipeline = build_pipeline(
         TryOnConfig(
@@ -131,6 +132,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
     for number, video in enumerate(videos, start=1):
         clip = read_clip(video)
+        log.info("%d of %d: perceiving and painting %s", number, len(videos), clip.name)
         painted, mask = _paint(pipeline, clip, config)
         colour = _mean_colour(clip.garment)
         results = {
