@@ -51,11 +51,12 @@ demo: setup ## Render dancers, curate, train every stage small, evaluate: one pa
 	@$(RUN) -m training.demo configs/demo/demo.yaml $(ARGS)
 
 ##@ Data
-curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50] [dry_run=1], or a benchmark once: BENCH=vvt|vivid_s
-	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),src='$(SRC)' out='$(or $(OUT),data/dance)' $(if $(bench),bench=$(bench)) $(if $(dry_run),dry_run=true)) $(ARGS)
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips held out of them] [dry_run=1] [CONFIG=configs/curate.yaml]; or, once, a published benchmark: BENCH=vvt|vivid_s
+	@test -z "$(and $(BENCH),$(SRC)$(bench))" || { echo "error: BENCH=$(BENCH) prepares a published benchmark; SRC= and bench=, how many clips are held out of your own videos, do not go with it" >&2; exit 2; }
+	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),$(if $(SRC),src='$(SRC)') $(if $(OUT),out='$(OUT)') $(if $(bench),bench=$(bench))) $(if $(dry_run),dry_run=true) $(ARGS)
 
 curate-explain: setup ## Why a clip or a video was kept or let go: OUT=data/dance CLIP=clip_id|video
-	@$(RUN) -m curation.explain '$(or $(OUT),data/dance)' '$(CLIP)'
+	@$(RUN) -m curation.explain '$(or $(OUT),data/dance)' $(if $(CLIP),'$(CLIP)')
 
 curate-verify: setup ## Check every shard, track and label: OUT=data/dance [ARGS=quick=true]
 	@$(RUN) -m curation.verify '$(or $(OUT),data/dance)' $(ARGS)
@@ -64,9 +65,9 @@ curate-refilter: setup ## Other thresholds, asked of what is stored: OUT=data/da
 	@$(RUN) -m curation.refilter '$(or $(OUT),data/dance)' $(if $(dry_run),dry_run=true) $(ARGS)
 
 curate-purge: setup ## Take a video out of a curated folder for good: OUT=data/dance SRC=video
-	@$(RUN) -m curation.purge '$(or $(OUT),data/dance)' '$(SRC)' $(ARGS)
+	@$(RUN) -m curation.purge '$(or $(OUT),data/dance)' $(if $(SRC),'$(SRC)') $(ARGS)
 
-render: setup ## Rendered dancers as raw videos, with a true answer for unpaired try-on
+render: setup ## Rendered dancers as raw videos, with a true answer for unpaired try-on [CONFIG=configs/demo/render.yaml]
 	@$(RUN) -m datasets.synthetic $(or $(CONFIG),configs/demo/render.yaml) $(ARGS)
 
 setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/curation.md)
@@ -80,7 +81,7 @@ setup-yolo: setup ## Install ultralytics (AGPL-3.0) for finding and tracking peo
 weights: setup ## Public weights: what there is, what is here; FETCH=i3d,resnext|metrics|training|all gets them
 	@$(RUN) -m training.weights $(if $(FETCH),fetch='$(FETCH)') $(ARGS)
 
-caption: setup ## The prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl
+caption: setup ## The prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl [OUT=weights/caption_dancing_person.safetensors]
 	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[text]'
 	@$(RUN) -m models.text 'a dancing person' '$(or $(OUT),weights/caption_dancing_person.safetensors)' --encoder '$(ENCODER)' $(ARGS)
 
@@ -107,7 +108,7 @@ export: setup ## What inference needs of a run, with a model card: CHECKPOINT=ru
 	@$(RUN) -m training.export $(if $(CHECKPOINT),checkpoint='$(CHECKPOINT)') $(if $(OUT),out='$(OUT)') $(ARGS)
 
 ##@ Use and score
-tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; a list: JOBS=jobs.csv OUT=folder
+tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; a list: JOBS=jobs.csv OUT=folder [CONFIG=configs/tryon.yaml]
 	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(JOBS),jobs='$(JOBS)') $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
 
 app: setup ## The fitting room: try-on in a browser, http://localhost:7860 [CONFIG=configs/demo/app.yaml]
