@@ -66,10 +66,23 @@ def split_arguments(argv: Sequence[str], usage: str) -> tuple[Path, list[str]]:
     """Split ``CONFIG.yaml key=value ...`` into the file and the overrides."""
     if not argv or argv[0] in {"-h", "--help"} or "=" in argv[0]:
         raise ConfigError(f"a configuration file is missing; usage: {usage}")
-    for word in argv[1:]:
+    return Path(argv[0]), _overrides(argv[1:], usage)
+
+
+def split_optional(argv: Sequence[str], usage: str, default: Path) -> tuple[Path | None, list[str]]:
+    """Split ``[CONFIG.yaml] key=value ...``; without a file ``default``, where it exists."""
+    if argv and "=" not in argv[0]:
+        if argv[0] in {"-h", "--help"}:
+            raise ConfigError(f"usage: {usage}")
+        return Path(argv[0]), _overrides(argv[1:], usage)
+    return default if default.is_file() else None, _overrides(argv, usage)
+
+
+def _overrides(words: Sequence[str], usage: str) -> list[str]:
+    for word in words:
         if "=" not in word:
             raise ConfigError(f"{word!r} is not key=value; usage: {usage}")
-    return Path(argv[0]), list(argv[1:])
+    return list(words)
 
 
 def _extends_chain(path: Path) -> list[Path]:

@@ -8,16 +8,16 @@ import logging
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 
 from configs.command import run_command
-from configs.errors import ConfigError, DataError
-from configs.loading import load_config
-from curation.perception.select import choose_perception
-from inference.pipeline import TryOnPipeline
+from configs.errors import DataError
+from configs.loading import load_config, split_optional
+from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig, find_checkpoint
 from inference.web.fitting import Fitting
 from inference.web.guards import is_loopback, own_names
@@ -41,10 +41,11 @@ def main(argv: list[str]) -> int | None:
     config = read_config(argv)
     tryon = load_config(TryOnConfig, config.tryon)
     checkpoint = find_checkpoint(config.checkpoint or tryon.checkpoint, Path(tryon.runs))
+    tryon = replace(tryon, checkpoint=str(checkpoint), max_seconds=None)  # the room has limits
     _check_free(config.host, config.port)
     store = Store(config.folder, config.limits)
     try:
-        room = Room(store, config.limits, Fitting(_pipeline(tryon, checkpoint)))
+        room = Room(store, config.limits, Fitting(build_pipeline(tryon)))
         for sentence in room.add_samples(config.samples):
             _logger.info("%s", sentence)
         if not is_loopback(config.host):
@@ -67,16 +68,7 @@ def read_config(argv: list[str]) -> AppConfig:
     Raises:
         ConfigError: a word that is neither, or a setting that does not exist.
     """
-    words = list(argv)
-    path = DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
-    if words and "=" not in words[0]:
-        path = Path(words.pop(0))
-        if str(path) in {"-h", "--help"}:
-            raise ConfigError(f"usage: {USAGE}")
-    for word in words:
-        if "=" not in word:
-            raise ConfigError(f"{word!r} is not key=value; usage: {USAGE}")
-    return load_config(AppConfig, path, words)
+    return load_config(AppConfig, *split_optional(argv, USAGE, DEFAULT_CONFIG))
 
 
 def serve(room: Room, config: AppConfig) -> None:
@@ -95,19 +87,6 @@ def server_config(app: Starlette, host: str, port: int) -> uvicorn.Config:
         app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, timeout_graceful_shutdown=5, limit_concurrency=200,
     )  # fmt: skip
-
-
-def _pipeline(tryon: TryOnConfig, checkpoint: Path) -> TryOnPipeline:
-    return TryOnPipeline.from_checkpoint(
-        checkpoint,
-        device=tryon.device,
-        weights=tryon.weights,
-        sampler=tryon.sampler,
-        long_video=tryon.long_video,
-        precision=tryon.precision,
-        compile=tryon.compile,
-        perception=choose_perception(tryon.perception),
-    )
 
 
 def _check_free(host: str, port: int) -> None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from configs.errors import ConfigError, DataError
-from configs.loading import load_config
+from configs.errors import DataError
+from configs.loading import load_config, split_optional
 from inference.given_conditions import GivenConditions
 from inference.long_video import LongVideoConfig
 from inference.solvers import SamplerConfig
@@ -95,18 +95,11 @@ def read_job(argv: list[str]) -> TryOnConfig:
     Raises:
         ConfigError: a word that is neither, or a setting that does not exist.
     """
-    words = list(argv)
-    path = DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
-    if words and "=" not in words[0]:
-        path = Path(words.pop(0))
-        if str(path) in {"-h", "--help"}:
-            raise ConfigError(f"usage: {USAGE}")
+    path, words = split_optional(argv, USAGE, DEFAULT_CONFIG)
     overrides: list[str] = []
     paths: dict[str, str] = {}
     for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise ConfigError(f"{word!r} is not key=value; usage: {USAGE}")
+        key, _, value = word.partition("=")
         if key in _PATHS:
             paths[key] = value  # a file's name is no YAML: it may hold ": " or "#"
         else:

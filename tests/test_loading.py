@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from configs.loading import from_plain, load_config, save_config, split_arguments, to_plain
+from configs.loading import (
+    from_plain,
+    load_config,
+    save_config,
+    split_arguments,
+    split_optional,
+    to_plain,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +109,18 @@ def test_arguments_are_a_file_and_overrides() -> None:
     for wrong in ([], ["x=1"], ["a.yaml", "x"]):
         with pytest.raises(ConfigError):
             split_arguments(wrong, "u")
+
+
+def test_a_file_that_may_be_left_out_is_the_default_where_that_exists(tmp_path: Path) -> None:
+    default = tmp_path / "default.yaml"
+    assert split_optional(["x=1"], "u", default) == (None, ["x=1"])
+    default.touch()
+    assert split_optional(["x=1"], "u", default) == (default, ["x=1"])
+    assert split_optional([], "u", default) == (default, [])
+    assert split_optional(["a.yaml", "x=1"], "u", default) == (Path("a.yaml"), ["x=1"])
+    for wrong, told in ((["--help"], "usage: u"), (["x=1", "a.yaml"], "'a.yaml' is not key=value")):
+        with pytest.raises(ConfigError, match=told):
+            split_optional(wrong, "u", default)
 
 
 def test_a_user_error_ends_with_one_line_and_code_2() -> None:
