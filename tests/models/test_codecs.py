@@ -6,6 +6,7 @@ from torch import Tensor
 
 from models.dct import DctCodec, coefficient_std, filters
 from models.vae import Codec, CodecConfig, build_codec, codec_identity, mask_to_latents
+from tests.codec_fixtures import write_tiny_vae
 
 
 @pytest.fixture
@@ -129,17 +130,7 @@ def test_a_latent_is_painted_if_any_of_its_pixels_is():
 
 @pytest.fixture
 def autoencoder_folder(tmp_path):
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    torch.manual_seed(0)
-    AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        norm_num_groups=4,
-        mid_block_add_attention=False,
-    ).save_pretrained(tmp_path / "tiny-vae")
-    return tmp_path / "tiny-vae"
+    return write_tiny_vae(tmp_path / "tiny-vae")
 
 
 def test_an_autoencoder_from_a_folder_encodes_scaled_means_and_decodes(autoencoder_folder, picture):

@@ -19,6 +19,7 @@ from datasets.packing import PackedBatch
 from datasets.shards import scan_shard
 from models.system import System, build_system
 from models.vae import build_codec
+from tests.codec_fixtures import write_tiny_vae
 from tests.shard_fixtures import write_shards
 from training.config import TrainConfig
 from training.encoding import EncodedBatch, cache_key, encode_batch
@@ -32,19 +33,7 @@ CLIPS = ["stage=stage3", "data.num_frames=4", "data.strides=[1,2]", "data.cache_
 
 @pytest.fixture(scope="session")
 def tiny_vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """diffusers' AutoencoderKL, tiny, with random weights."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("vae") / "tiny-vae"
-    AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 8, 8, 8),
-        norm_num_groups=4,
-        mid_block_add_attention=False,
-    ).save_pretrained(folder)
-    return folder
+    return write_tiny_vae(tmp_path_factory.mktemp("vae") / "tiny-vae")
 
 
 @pytest.fixture
