@@ -30,7 +30,15 @@ _LEAST_CONTRAST = 0.45  # sum over the channels, between a pattern's base and it
 
 
 def draw_benchmark_clip(
-    seed: int, split: str, index: int, *, height: int, width: int, num_frames: int, fps: float
+    seed: int,
+    split: str,
+    index: int,
+    *,
+    height: int,
+    width: int,
+    num_frames: int,
+    fps: float,
+    framing: str = "whole",
 ) -> ClipSpec:
     """Draw clip ``index`` of a split; arguments as of ``synthetic_cast.draw_clip``."""
     key = (seed, SPLITS.index(split), index, 1)
@@ -38,7 +46,7 @@ def draw_benchmark_clip(
     dancer = draw_dancer(rng)
     garment = draw_benchmark_garment(rng)
     dancer = replace(dancer, figure=replace(dancer.figure, garment=garment))
-    camera = draw_camera(rng, height, width, dancer.figure.body.height)
+    camera = draw_camera(rng, height, width, dancer.figure.body.height, framing=framing)
     return ClipSpec(
         seed=key,
         height=height,

@@ -15,6 +15,9 @@ from datasets.synthetic_motion import Body, Liveliness
 SPLITS = ("train", "val", "bench", "bad")
 """Splits never share an identity or a garment: the split is part of every seed."""
 
+FRAMINGS = ("whole", "upper")
+"""What a camera shows: mostly the whole dancer, or from above the head to the thighs."""
+
 _SKINS = ("#f3d9c8", "#f0cfb8", "#eac3a6", "#d9ab88", "#c39068", "#a1714e", "#7c5238", "#5e402d")
 _FIRST_DARK = 4
 _HAIRS = ("#1b1512", "#2f211a", "#4b3022", "#7a4a28", "#a9743c", "#d0a760", "#8c3a22", "#59554f")
@@ -77,7 +80,15 @@ class ClipSpec:
 
 
 def draw_clip(
-    seed: int, split: str, index: int, *, height: int, width: int, num_frames: int, fps: float
+    seed: int,
+    split: str,
+    index: int,
+    *,
+    height: int,
+    width: int,
+    num_frames: int,
+    fps: float,
+    framing: str = "whole",
 ) -> ClipSpec:
     """Draw clip ``index`` of a split: identity, garment, dance, camera and light."""
     key = (seed, SPLITS.index(split), index)
@@ -90,7 +101,7 @@ def draw_clip(
         num_frames=num_frames,
         fps=fps,
         dancers=(dancer,),
-        camera=draw_camera(rng, height, width, dancer.figure.body.height),
+        camera=draw_camera(rng, height, width, dancer.figure.body.height, framing=framing),
         light=draw_light(rng),
         pan_m=(float(rng.uniform(-0.06, 0.06)), float(rng.uniform(-0.03, 0.03))),
         zoom=float(rng.uniform(-0.04, 0.07)),
@@ -148,13 +159,23 @@ def draw_dancer(rng: np.random.Generator) -> Dancer:
 
 
 def draw_camera(
-    rng: np.random.Generator, height: int, width: int, stature_m: float, room: float = 1.0
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    stature_m: float,
+    room: float = 1.0,
+    framing: str = "whole",
 ) -> Camera:
-    """A camera that mostly shows the whole dancer with room for raised arms."""
+    """A camera that mostly shows the whole dancer with room for raised arms, or the upper body."""
     whole = rng.random() < 0.72
-    filled = rng.uniform(0.70, 0.78) if whole else rng.uniform(0.88, 1.02)
+    if framing == "upper":
+        filled = rng.uniform(1.50, 1.66)  # of the height, by the whole dancer
+        feet = filled + 0.10
+    else:
+        filled = rng.uniform(0.70, 0.78) if whole else rng.uniform(0.88, 1.02)
+        feet = 0.93 if whole else filled + 0.19
     scale = filled * height / stature_m / room
-    eye, feet = float(rng.uniform(1.0, 1.25)), (0.93 if whole else filled + 0.19)
+    eye = float(rng.uniform(1.0, 1.25))
     return Camera(
         pixels_per_m=float(scale),
         center=(feet * height - eye * scale, 0.5 * width),

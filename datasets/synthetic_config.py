@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from datasets.synthetic_benchmark import draw_benchmark_clip, draw_benchmark_target
-from datasets.synthetic_cast import ClipSpec, draw_clip, draw_target_garment
+from datasets.synthetic_cast import FRAMINGS, ClipSpec, draw_clip, draw_target_garment
 from datasets.synthetic_garments import GarmentSpec
 from datasets.synthetic_rejects import REJECTS
 
@@ -32,6 +32,7 @@ class SyntheticConfig:
     workers: int = 0
     dancers: str = "demo"
     bench_duration_s: float | None = None  # of the clips to try garments on; None: as the others
+    framing: str = "whole"  # or upper: from above the head to the thighs, garments twice as large
 
     def __post_init__(self) -> None:
         for name in ("num_train", "num_val", "num_bench", "num_bad", "workers", "seed"):
@@ -42,6 +43,10 @@ class SyntheticConfig:
         if self.dancers not in DANCERS:
             raise ValueError(
                 f"dancers is {self.dancers!r}; one of {', '.join(DANCERS)} is accepted"
+            )
+        if self.framing not in FRAMINGS:
+            raise ValueError(
+                f"framing is {self.framing!r}; one of {', '.join(FRAMINGS)} is accepted"
             )
         for name in ("duration_s", "bench_duration_s"):
             value = getattr(self, name)
@@ -70,6 +75,7 @@ class SyntheticConfig:
             width=self.width,
             num_frames=self.num_frames(split),
             fps=self.fps,
+            framing=self.framing,
         )
 
     def target(self, spec: ClipSpec) -> GarmentSpec:

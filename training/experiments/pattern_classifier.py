@@ -36,7 +36,7 @@ class ClassifierConfig:
 
     cache: str = "runs/experiments/classifier"
     train: CropSetConfig = field(
-        default_factory=lambda: CropSetConfig(split="train", num_clips=300)
+        default_factory=lambda: CropSetConfig(split="train", num_clips=400)
     )
     test: CropSetConfig = field(default_factory=lambda: CropSetConfig(split="bench", num_clips=100))
     width: int = 24

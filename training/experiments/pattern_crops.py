@@ -22,6 +22,7 @@ from torch import Tensor
 
 from datasets.parts import ParseLabel
 from datasets.synthetic_benchmark import CLASSES, draw_benchmark_clip
+from datasets.synthetic_cast import FRAMINGS
 from datasets.synthetic_clips import render_frames
 
 SIDE = 96
@@ -30,7 +31,7 @@ MIN_PIXELS = 500  # a garment seen in fewer cannot be judged, at 256x192
 
 @dataclass(frozen=True, kw_only=True)
 class CropSetConfig:
-    """Which true renders to cut crops from; moments of a dance are far apart."""
+    """Which true renders to cut crops from: moments far apart, both framings in turn."""
 
     split: str
     num_clips: int
@@ -127,6 +128,7 @@ def _clip_crops(config: CropSetConfig, index: int) -> tuple[np.ndarray, int]:
     spec = draw_benchmark_clip(
         config.seed, config.split, index, height=config.height, width=config.width,
         num_frames=config.num_frames, fps=1 / config.moment_s,
+        framing=FRAMINGS[index % len(FRAMINGS)],
     )  # fmt: skip
     found = [cut_garment(frame, parse == ParseLabel.UPPER) for frame, parse in render_frames(spec)]
     crops = [crop for crop in found if crop is not None]
