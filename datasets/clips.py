@@ -169,7 +169,9 @@ def with_garment_region(
     height, width = tracks.video.shape[1:3]
     labels = GARMENT_LABELS[sample.record.get("category", "upper")]
     parse = read_labels(sample.files["parse.mp4"], indices)
-    worn = np.where(np.isin(parse, labels), 255, 0).astype(np.uint8)
+    is_worn = np.zeros(256, np.uint8)
+    is_worn[list(labels)] = 255
+    worn = is_worn[parse]
     picture = np.repeat(decode_image(sample.files["garment_mask.png"])[..., :1], 3, axis=-1)
     if mirror:
         worn, picture = worn[:, :, ::-1], picture[:, ::-1]

@@ -75,18 +75,21 @@ class CrossAttention(nn.Module):
         self,
         x: Float[Tensor, "b n d"],
         context: Attended,
-        keep_mask: Bool[Tensor, "#b l"] | None = None,
+        keep_mask: Bool[Tensor, "#b l"] | Bool[Tensor, "#b n l"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         """Attend.
 
         Args:
             x: the tokens that ask.
             context: tokens, or what ``keys_values`` made of them; a batch of one serves every row.
-            keep_mask: True where a context token exists; None when all do.
+            keep_mask: True where a context token exists, or where a token may look; None
+                everywhere.
         """
         q = rearrange(self.q_linear(x), "b n (h d) -> b h n d", h=self.num_heads)
         pair = self.keys_values(context) if isinstance(context, Tensor) else context
         k, v = (side.expand(x.shape[0], -1, -1, -1) for side in pair)
-        mask = None if keep_mask is None else keep_mask[:, None, None, :]
+        mask = keep_mask
+        if mask is not None:
+            mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.proj(rearrange(mixed, "b h n d -> b n (h d)"))

@@ -30,6 +30,22 @@ def modulate(
     return torch.addcmul(shift, normalise(x), 1 + scale)
 
 
+def same_places(x: Float[Tensor, "b t s d"], garment: Attended) -> Bool[Tensor, "1 n l"]:
+    """Which of a garment's places each token of a window may see: the one at its own place.
+
+    Raises:
+        ValueError: the garment's grid is not the frames'.
+    """
+    num_frames, num_places = x.shape[1:3]
+    known = garment.shape[1] if isinstance(garment, Tensor) else garment[0].shape[2]
+    if known != num_places:
+        raise ValueError(
+            f"a garment of {known} places cannot be concatenated to frames of {num_places};"
+            " both must have the same grid"
+        )
+    return torch.eye(num_places, dtype=torch.bool, device=x.device).repeat(num_frames, 1)[None]
+
+
 class STBlock(nn.Module):
     """Spatial attention -> temporal attention -> caption attention -> feed forward.
 
@@ -40,10 +56,19 @@ class STBlock(nn.Module):
         temporal: False leaves the temporal attention out (the garment extractor: one image).
         fusion: True adds the attention to a garment. Its output joins that of the spatial
             attention before the gate: gate1 * (SSA(h) + SCA(h, garment)).
+        aligned: each place sees the same place of the garment alone: what concatenating its
+            features to the frame's would give. For ablations.
     """
 
     def __init__(
-        self, dim: int, num_heads: int, mlp_ratio: float, *, temporal: bool, fusion: bool
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float,
+        *,
+        temporal: bool,
+        fusion: bool,
+        aligned: bool = False,
     ) -> None:
         super().__init__()
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
@@ -52,6 +77,7 @@ class STBlock(nn.Module):
         self.cross_attn = CrossAttention(dim, num_heads)
         self.mlp = FeedForward(dim, int(dim * mlp_ratio), dim)
         self.fusion = CrossAttention(dim, num_heads) if fusion else None
+        self.aligned = aligned
 
     def forward(
         self,
@@ -82,7 +108,9 @@ class STBlock(nn.Module):
         spatial = self.attn.within_frames(h)
         if self.fusion is not None and garment is not None:
             queries = rearrange(h, "b t s d -> b (t s) d")
-            fused = rearrange(self.fusion(queries, garment), "b (t s) d -> b t s d", t=num_frames)
+            places = same_places(x, garment) if self.aligned else None
+            fused = self.fusion(queries, garment, places)
+            fused = rearrange(fused, "b (t s) d -> b t s d", t=num_frames)
             if garment_keep is not None:
                 fused = fused * garment_keep.to(fused.dtype)[:, None, None, None]
             spatial = spatial + fused

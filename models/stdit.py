@@ -96,9 +96,10 @@ class STDiT(nn.Module):
     Args:
         config: the sizes.
         fusion: True gives every block its attention to a garment (VitonDiT's denoiser).
+        aligned: see ``STBlock``.
     """
 
-    def __init__(self, config: STDiTConfig, *, fusion: bool = False) -> None:
+    def __init__(self, config: STDiTConfig, *, fusion: bool = False, aligned: bool = False) -> None:
         super().__init__()
         self.config = config
         dim = config.dim
@@ -108,7 +109,14 @@ class STDiT(nn.Module):
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.y_embedder = CaptionEmbedding(config.caption_dim, config.caption_length, dim)
         self.blocks = nn.ModuleList(
-            STBlock(dim, config.num_heads, config.mlp_ratio, temporal=True, fusion=fusion)
+            STBlock(
+                dim,
+                config.num_heads,
+                config.mlp_ratio,
+                temporal=True,
+                fusion=fusion,
+                aligned=aligned,
+            )
             for _ in range(config.depth)
         )
         self.final_layer = FinalLayer(dim, time * height * width, config.out_channels)

@@ -21,7 +21,7 @@ from models.stdit import BlockReuse, STDiT, STDiTConfig
 KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
 PARTS = ("garment", "control")
-FUSIONS = ("attention", "embedding", "none")
+FUSIONS = ("attention", "concatenation", "embedding", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class VitonDiTConfig:
         null_mask: which caption mask the null caption uses: "full", all its tokens; "prompt", the
             mask of the caption that was dropped (Open-Sora v1.0's way, for its checkpoints).
         fusion: what the blocks see of the garment, for ablations: "attention", every place of it;
+            "concatenation", each place the same place of the garment's picture alone;
             "embedding", one vector a block, the mean over its places; "none", nothing. Weights and
             their number are the same for all.
     """
@@ -115,9 +116,10 @@ class VitonDiT(nn.Module):
     def __init__(self, config: VitonDiTConfig) -> None:
         super().__init__()
         self.config = config
-        self.denoiser = STDiT(config.trunk, fusion=True)
+        aligned = config.fusion == "concatenation"
+        self.denoiser = STDiT(config.trunk, fusion=True, aligned=aligned)
         self.garment = GarmentExtractor(config.trunk)
-        self.control = ControlNet(config.trunk, config.num_control_blocks)
+        self.control = ControlNet(config.trunk, config.num_control_blocks, aligned=aligned)
 
     def encode_caption(
         self,
@@ -149,7 +151,7 @@ class VitonDiT(nn.Module):
         features = self.garment(
             garment_latents, positions, caption.tokens, modulation, caption.mask
         )
-        if self.config.fusion == "attention":
+        if self.config.fusion in ("attention", "concatenation"):
             return features
         pooled = features.map(_mean_over_places)
         return pooled if self.config.fusion == "embedding" else pooled.map(torch.zeros_like)

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from einops import rearrange
 
+from models.blocks import same_places
 from models.stdit import STDiTConfig
 from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
 
@@ -44,6 +46,31 @@ def test_lesser_fusions_see_a_garments_mean_or_nothing_of_it(tiny, noisy, fusion
         for features in (seen, other)
     ]
     assert torch.equal(*predictions) != sees_colour
+
+
+def test_concatenation_adds_to_each_place_the_garments_same_place_alone(tiny):
+    torch.manual_seed(0)
+    aligned = VitonDiT(replace(tiny.config, fusion="concatenation"))
+    aligned.load_state_dict(tiny.state_dict())
+    fusion, dim = aligned.denoiser.blocks[0].fusion, tiny.config.trunk.dim
+    queries, garment = torch.randn(1, 2, 12, dim), torch.randn(1, 12, dim)
+    added = fusion(queries.flatten(1, 2), garment, same_places(queries, garment))
+    values = rearrange(fusion.keys_values(garment)[1], "b h l d -> b l (h d)")
+    assert torch.allclose(added, fusion.proj(values).repeat(1, 2, 1), atol=1e-6)
+
+
+def test_concatenation_reaches_every_block_of_denoiser_and_control(tiny, make_conditions, noisy):
+    aligned = VitonDiT(replace(tiny.config, fusion="concatenation"))
+    aligned.load_state_dict(tiny.state_dict())
+    blocks = [*aligned.denoiser.blocks, *aligned.control.blocks]
+    assert all(block.aligned for block in blocks)
+    assert not any(block.aligned for block in [*tiny.denoiser.blocks, *tiny.control.blocks])
+    conditions = make_conditions(tiny)
+    with pytest.raises(ValueError, match="6 places cannot be concatenated to frames of 12"):
+        aligned(*noisy, conditions)
+    grid = torch.randn(2, tiny.config.trunk.in_channels, *noisy[0].shape[3:])
+    same = replace(conditions, garment=tiny.encode_garment(grid, conditions.caption))
+    assert not torch.allclose(aligned(*noisy, same), tiny(*noisy, same), atol=1e-4)
 
 
 def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, raw_caption, noisy):
