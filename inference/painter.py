@@ -44,12 +44,14 @@ class LoadedSystem:
     sha256: str  # of the checkpoint's file
 
 
-def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
+def load_system(path: str | Path, weights: str = "ema", any_stage: bool = False) -> LoadedSystem:
     """Load a training checkpoint of stage 2 or 3.
 
     Args:
         path: ``runs/<name>/checkpoints/last.ckpt``, or a folder that ``make export`` made.
         weights: ema (their running average, where there is one) or raw.
+        any_stage: earlier stages too, to be compared with: networks that they do not have yet add
+            nothing, as they do when their own stage begins.
 
     Raises:
         ConfigError: weights of another name, a system that does not fit this version.
@@ -64,13 +66,13 @@ def load_system(path: str | Path, weights: str = "ema") -> LoadedSystem:
         taken, kind = content.choose(weights)
         parts = {name.partition(".")[0] for name in taken}
         absent = [part for part in ("garment", "control") if part not in parts]
-        if absent:
+        if absent and not any_stage:
             raise DataError(
                 f"checkpoint {path} has no {' and no '.join(absent)} network; "
                 "try-on needs one of stage 2 or 3"
             )
         system = build_system(from_plain(SystemConfig, content.system, where=str(path)))
-        load_network(system.network, taken, str(path))
+        load_network(system.network, taken, str(path), [f"{part}." for part in absent])
     except (DataError, ConfigError):
         raise
     except ValueError as error:

@@ -79,6 +79,7 @@ class TryOnPipeline:
         compile: bool = False,
         perception: Perception | None = None,
         limits: VideoLimits | None = None,
+        any_stage: bool = False,
     ) -> "TryOnPipeline":
         """Load a training checkpoint of stage 2 or 3.
 
@@ -92,12 +93,13 @@ class TryOnPipeline:
             compile: compile the blocks at first use; see ``Painter``.
             perception: makes the conditions; None chooses at first use.
             limits: which videos are refused; None refuses none.
+            any_stage: see ``load_system``.
 
         Raises:
             ConfigError: settings that do not exist.
             DataError: no checkpoint, or one that cannot be used for try-on.
         """
-        loaded = load_system(path, weights)
+        loaded = load_system(path, weights, any_stage)
         return cls(
             Painter(loaded.system, device, sampler, long_video, precision, compile),
             perception=perception,

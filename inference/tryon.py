@@ -57,8 +57,12 @@ def main(argv: list[str]) -> int | None:
     return None
 
 
-def build_pipeline(config: TryOnConfig) -> TryOnPipeline:
+def build_pipeline(config: TryOnConfig, any_stage: bool = False) -> TryOnPipeline:
     """Load the checkpoint that a configuration names, and choose the perception.
+
+    Args:
+        config: of a job.
+        any_stage: see ``painter.load_system``.
 
     Raises:
         DataError: there is no checkpoint, or a model of perception is missing.
@@ -76,6 +80,7 @@ def build_pipeline(config: TryOnConfig) -> TryOnPipeline:
         compile=config.compile,
         perception=choose_perception(config.perception),
         limits=VideoLimits(max_seconds=config.max_seconds),
+        any_stage=any_stage,
     )
 
 

@@ -132,6 +132,19 @@ def test_a_checkpoint_is_loaded_whole_and_the_average_is_preferred(tmp_path, tin
     assert load_system(bare, "ema").weights == "raw"
 
 
+def test_an_earlier_stage_can_be_loaded_to_be_compared_with_and_paints_without_control(
+    tmp_path, tiny_system
+):
+    early = write_checkpoint(tmp_path / "stage1.ckpt", tiny_system, drop=["control."])
+    network = load_system(early, any_stage=True).system.network
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("control."):
+            assert torch.equal(tensor, tiny_system.network.state_dict()[name])
+    for layer in network.control.output_projections:
+        assert not layer.weight.any()
+        assert not layer.bias.any()
+
+
 def test_a_checkpoint_that_cannot_be_used_gets_one_sentence(tmp_path, tiny_system):
     with pytest.raises(DataError, match="does not exist; `make demo`"):
         load_system(tmp_path / "none.ckpt")

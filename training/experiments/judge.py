@@ -14,6 +14,7 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from configs.errors import DataError
 from configs.loading import load_config, to_plain
 from datasets.synthetic_garments import PATTERN_CLASSES
 from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
-from inference.long_video import LongVideoConfig
+from inference.long_video import LongVideoConfig, plan_windows
 from inference.pipeline import TryOnPipeline
 from inference.solvers import SamplerConfig
 from inference.tryon import build_pipeline
@@ -45,6 +46,7 @@ from training.experiments.pattern_classifier import ClassifierConfig, train_clas
 from training.metrics.colour import garment_pixels
 from training.metrics.intervals import Interval
 from training.metrics.results import read_result
+from training.metrics.seams import borders_of
 from training.provenance import describe_code
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class JudgeConfig:
     seed: int = 0
     weights: str = "ema"
     device: str = "auto"
+    any_stage: bool = False  # earlier stages too: what they lack adds nothing
     perception: str = "embedded"
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
@@ -123,30 +126,31 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     videos = read_clips(Path(config.bench), config.max_clips)
     log.info("crops and the classifier of patterns: made, or read from %s", config.classifier.cache)
     classifier = train_classifier(config.classifier)
-    pipeline = build_pipeline(
-        TryOnConfig(
-            checkpoint=config.checkpoint, device=config.device, weights=config.weights,
-            sampler=config.sampler, long_video=config.long_video, perception=config.perception,
-        )
+    settings = TryOnConfig(
+        checkpoint=config.checkpoint, device=config.device, weights=config.weights,
+        sampler=config.sampler, long_video=config.long_video, perception=config.perception,
     )  # fmt: skip
+    pipeline = build_pipeline(settings, any_stage=config.any_stage)
+    window = config.long_video.window or pipeline.painter.system.config.num_frames
     scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
     for number, video in enumerate(videos, start=1):
         clip = read_clip(video)
         log.info("%d of %d: perceiving and painting %s", number, len(videos), clip.name)
         painted, mask = _paint(pipeline, clip, config)
         colour = _mean_colour(clip.garment)
+        borders = borders_of(plan_windows(len(painted), window, config.long_video))
         results = {
             "painted": painted,
             "agnostic": fill_gray(clip.source, mask),
             "mean colour": fill_mean_colour(clip.source, mask, colour),
             "truth": clip.truth,
         }
+        compare = partial(
+            judge_clip, clip.name, truth=clip.truth, garment=clip.region, mask=mask,
+            true_class=clip.pattern_class, classifier=classifier, borders=borders,
+        )  # fmt: skip
         for method, frames in results.items():
-            scores[method].append(
-                judge_clip(
-                    clip.name, frames, clip.truth, clip.region, mask, clip.pattern_class, classifier
-                )
-            )
+            scores[method].append(compare(frames))
         log.info("%d of %d: %s", number, len(videos), scores["painted"][-1])
     report = pipeline.report
     methods = {method: summarise(found) for method, found in scores.items()}

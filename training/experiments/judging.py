@@ -15,12 +15,13 @@ from training.experiments.pattern_classifier import TrainedClassifier
 from training.experiments.pattern_crops import cut_garment
 from training.metrics.colour import delta_e_76, mean_lab
 from training.metrics.intervals import bootstrap_interval
+from training.metrics.seams import seam_score
 from training.metrics.ssim import ssim_per_frame
 
 CLOSE_COLOUR = 12.0  # Delta E (CIE76) at most, for a colour to count as right
 JUDGED_EVERY = 4  # frames, by the classifier
 GRAY = 128  # of the agnostic input
-COLUMNS = ("delta_e", "close_colour", "right_class", "ssim", "last_ssim")
+COLUMNS = ("delta_e", "close_colour", "right_class", "ssim", "last_ssim", "seam")
 
 Video = UInt8[np.ndarray, "t h w 3"]
 
@@ -35,6 +36,7 @@ class ClipScore:
     last_ssim: float | None  # the same of the last quarter: what has gone wrong by then
     said: str  # class by the classifier
     true: str
+    seam: float | None = None  # change where windows meet / change elsewhere; 1: no seam
 
     @property
     def columns(self) -> dict[str, float | None]:
@@ -43,7 +45,7 @@ class ClipScore:
         return {
             "delta_e": self.delta_e, "close_colour": is_close,
             "right_class": float(self.said == self.true),
-            "ssim": self.ssim, "last_ssim": self.last_ssim,
+            "ssim": self.ssim, "last_ssim": self.last_ssim, "seam": self.seam,
         }  # fmt: skip
 
 
@@ -55,6 +57,7 @@ def judge_clip(
     mask: Bool[np.ndarray, "t h w"],
     true_class: str,
     classifier: TrainedClassifier,
+    borders: Sequence[int] = (),
 ) -> ClipScore:
     """Compare a clip with its truth.
 
@@ -66,6 +69,7 @@ def judge_clip(
         mask: True where the method was to paint.
         true_class: of ``datasets.synthetic_benchmark.CLASSES``.
         classifier: judges the pattern on the garment's true pixels.
+        borders: frames that another window painted than the frame before them.
     """
     colours = [mean_lab(video[garment]) for video in (painted, truth)] if garment.any() else None
     _, inside = ssim_per_frame(painted, truth, mask)
@@ -79,6 +83,7 @@ def judge_clip(
         last_ssim=_mean_known(inside[-max(len(inside) // 4, 1) :]),
         said=classifier.clip_class(np.stack(crops) if crops else np.zeros((0, 1, 1, 4), np.uint8)),
         true=true_class,
+        seam=_mean_known(seam_score(painted, mask, borders)),
     )
 
 

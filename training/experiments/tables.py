@@ -19,9 +19,9 @@ from training.metrics.intervals import bootstrap_interval
 
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",
-    "ssim": "masked SSIM", "last_ssim": "last quarter's",
+    "ssim": "masked SSIM", "last_ssim": "last quarter's", "seam": "seam",
 }  # fmt: skip
-SMALLER_IS_BETTER = ("delta_e",)
+SMALLER_IS_BETTER = ("delta_e", "seam")
 
 Clips = dict[str, dict[str, float]]
 """column -> clip -> value, averaged over seeds; without clips that have none."""

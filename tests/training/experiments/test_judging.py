@@ -106,6 +106,17 @@ def test_where_nothing_was_to_be_painted_there_is_no_number(scene, classifier):
     assert both["last_ssim"] == {"mean": None, "interval": None}
 
 
+def test_a_jump_where_windows_meet_is_a_seam(scene, classifier):
+    _, truth, garment, mask = scene
+    shaken = np.stack([np.roll(frame, index, axis=1) for index, frame in enumerate(truth)])
+    settings = (truth, garment, mask, "stripes", classifier)
+    smooth = judge_clip("a", shaken, *settings, borders=[3])
+    shaken[3:] = 255 - shaken[3:]
+    jumping = judge_clip("a", shaken, *settings, borders=[3])
+    assert smooth.seam < 1.2 < 2 < jumping.seam
+    assert judge_clip("a", shaken, *settings).seam is None
+
+
 def test_means_come_with_intervals_over_clips_that_can_decide():
     good = [
         ClipScore(clip=str(i), delta_e=5.0 + i % 3, ssim=0.8 + 0.01 * (i % 4), last_ssim=0.8,
