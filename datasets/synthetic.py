@@ -163,8 +163,11 @@ def _run_job(config: SyntheticConfig, job: _Job) -> None:
         sidecar["group"] = f"{job.kind}-{config.seed}-{job.index:03d}"
         if job.kind == "bench":
             sidecar |= _write_bench_truth(config, spec, job, out)
-        frames = (frame for frame, _ in render_frames(spec))
-        _write(out / job.files()[-2], encode_video(frames, spec.fps))
+        if config.has_cut(job.kind, job.index):
+            content, sidecar["note"] = render_reject("hard_cut", spec)
+        else:
+            content = encode_video((frame for frame, _ in render_frames(spec)), spec.fps)
+        _write(out / job.files()[-2], content)
         sidecar["garment"] = spec.dancers[0].figure.garment.to_plain()
     _write(out / job.files()[-1], json.dumps(sidecar, indent=1).encode())
 

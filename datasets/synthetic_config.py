@@ -32,6 +32,7 @@ class SyntheticConfig:
     workers: int = 0
     dancers: str = "demo"
     bench_duration_s: float | None = None  # of the clips to try garments on; None: as the others
+    cut_share: float = 0.0  # of the training videos: a cut in the middle, then another dancer
     framing: str = "whole"  # or upper: from above the head to the thighs, garments twice as large
 
     def __post_init__(self) -> None:
@@ -44,6 +45,8 @@ class SyntheticConfig:
             raise ValueError(
                 f"dancers is {self.dancers!r}; one of {', '.join(DANCERS)} is accepted"
             )
+        if not 0 <= self.cut_share <= 1:
+            raise ValueError(f"cut_share is {self.cut_share}; 0 to 1 is accepted")
         if self.framing not in FRAMINGS:
             raise ValueError(
                 f"framing is {self.framing!r}; one of {', '.join(FRAMINGS)} is accepted"
@@ -58,6 +61,11 @@ class SyntheticConfig:
             raise ValueError(
                 f"height x width is {self.height}x{self.width}; even numbers from 64 are accepted"
             )
+
+    def has_cut(self, split: str, index: int) -> bool:
+        """Whether clip ``index`` shows another dancer behind a cut; spread evenly, by the index."""
+        share = self.cut_share if split == "train" else 0.0
+        return int((index + 1) * share + 1e-9) > int(index * share + 1e-9)
 
     def num_frames(self, split: str) -> int:
         """Frames of a clip of a split."""

@@ -10,7 +10,9 @@ import pytest
 
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
+from datasets.parts import ParseLabel
 from datasets.synthetic import LICENCE, SyntheticConfig, main, write_dancers
+from datasets.synthetic_clips import render_frames
 from datasets.synthetic_rejects import REJECTS, render_reject
 from datasets.tracks import read_frames, read_labels
 
@@ -93,6 +95,29 @@ def test_unusable_videos_are_unusable_in_the_way_they_are_named(tmp_path: Path):
     assert len(frames["hard_cut"]) == 2 * len(frames["two_dancers"])
     steps = np.abs(np.diff(frames["hard_cut"], axis=0)).mean(axis=(1, 2, 3))
     assert int(steps.argmax()) == len(frames["two_dancers"]) - 1
+
+
+def test_a_share_of_the_training_videos_holds_a_cut_whatever_their_number(tmp_path: Path):
+    config = _config(tmp_path, "num_train=4", "num_val=0", "num_bench=0", "cut_share=0.5")
+    cut = [config.has_cut("train", index) for index in range(8)]
+    assert cut == [False, True] * 4
+    assert not any(config.has_cut("bench", index) for index in range(8))
+    assert sum(_config(tmp_path, "cut_share=0.3").has_cut("train", i) for i in range(10)) == 3
+    write_dancers(config)
+    frames = [read_frames((tmp_path / f"train/dancer_00{i}.mp4").read_bytes()) for i in range(2)]
+    assert [len(video) for video in frames] == [4, 8]
+    change = np.abs(np.diff(frames[1].astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert change.argmax() == 3
+
+
+def test_the_upper_framing_shows_garments_about_twice_as_large(tmp_path: Path):
+    size = ("height=256", "width=192", "num_bench=0")
+    areas = []
+    for framing in ("whole", "upper"):
+        spec = _config(tmp_path, *size, f"framing={framing}", "dancers=benchmark").clip("train", 0)
+        _, parse = next(iter(render_frames(spec)))
+        areas.append((parse == ParseLabel.UPPER).mean())
+    assert 3 < areas[1] / areas[0] < 6
 
 
 def test_rendering_needs_neither_av_nor_decord_nor_torch():

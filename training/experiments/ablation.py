@@ -44,6 +44,13 @@ class VariantConfig:
     train: list[str] = field(default_factory=list)  # key=value, of the stages that are not shared
     judge: list[str] = field(default_factory=list)
     render: list[str] = field(default_factory=list)  # its own training data; tests stay the same
+    curate: list[str] = field(default_factory=list)  # likewise
+    until: str | None = None  # the last stage that it goes through; None: all
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether it trains on other clips than the rest."""
+        return bool(self.render or self.curate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +81,15 @@ class AblationConfig:
             raise ValueError("shared stages come before those that the variants change")
         if all(shared) and any(variant.train for variant in self.variants):
             raise ValueError("variants change the training, but all stages are shared")
-        if any(shared) and any(variant.render for variant in self.variants):
+        if any(shared) and any(variant.has_own_data for variant in self.variants):
             raise ValueError("variants change the training data, so that no stage can be shared")
+        known = [stage.name for stage in self.stages]
+        for variant in self.variants:
+            if variant.until is not None and variant.until not in known:
+                raise ValueError(
+                    f"variant {variant.name} ends with {variant.until!r}; stages are "
+                    f"{', '.join(known)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,15 +138,20 @@ def run_chains(chains: list[Chain]) -> int:
 
 def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     raw, data = f"{config.data}/raw", config.data
+    bench = f"{raw}/bench"
     steps = [Step(words=("datasets.synthetic", config.render_config, f"out={raw}", *config.render))]
     if variant.render:
+        words = ("datasets.synthetic", config.render_config, *config.render, "num_bench=0",
+                 *variant.render)  # fmt: skip
+        data = f"{config.data}-{_fingerprint([words])[:8]}"  # variants may share it
+        raw = f"{data}/raw"
+        steps.append(Step(words=(*words, f"out={raw}")))
+    if variant.curate:
         data = f"{config.data}-{config.what}-{variant.name}"
-        words = (f"out={data}/raw", *config.render, "num_bench=0", *variant.render)
-        steps.append(Step(words=("datasets.synthetic", config.render_config, *words)))
-    source = (f"src={data}/raw/train", f"out={data}/dance")
+    source = (f"src={raw}/train", f"out={data}/dance", *variant.curate)
     steps.append(Step(words=("curation.run", config.curate_config, *source)))
     before: str | None = None
-    for stage in config.stages:
+    for stage in _until(config.stages, variant.until):
         whose = "shared" if stage.shared else f"{config.what}-{variant.name}"
         start = [f"init_from={config.runs}/{before}/checkpoints/last.ckpt"] if before else []
         further = [] if stage.shared else variant.train
@@ -150,13 +169,19 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
             words=(
                 "training.experiments.judge",
                 f"checkpoint={config.runs}/{before}/checkpoints/last.ckpt",
-                f"bench={raw}/bench", f"out={result}", f"work={config.runs}/judged",
+                f"bench={bench}", f"out={result}", f"work={config.runs}/judged",
                 f"classifier.cache={config.runs}/classifier", f"seed={seed}", *config.judge,
                 *variant.judge,
             ),
         )
     )  # fmt: skip
     return Chain(variant=variant.name, seed=seed, steps=tuple(steps), result=result)
+
+
+def _until(stages: Sequence[StageConfig], last: str | None) -> Sequence[StageConfig]:
+    """The stages up to the one of this name, and with it."""
+    names = [stage.name for stage in stages]
+    return stages if last is None else stages[: names.index(last) + 1]
 
 
 def _fingerprint(commands: Sequence[tuple[str, ...]]) -> str:

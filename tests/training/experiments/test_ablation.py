@@ -99,7 +99,7 @@ def test_a_variant_with_data_of_its_own_is_judged_on_the_same_clips(config, comm
     rendered, folders, benches = [], set(), set()
     for chain in chains:
         own = [s.words for s in chain.steps if s.words[0] == "datasets.synthetic"][1]
-        rendered.append(own[-2:])
+        rendered.append(own[-3:-1])
         folders |= {w for s in chain.steps for w in s.words if w.startswith("data.roots=")}
         benches |= {w for s in chain.steps for w in s.words if w.startswith("bench=")}
     assert rendered == [("num_bench=0", "num_train=15"), ("num_bench=0", "num_train=60")]
@@ -107,6 +107,35 @@ def test_a_variant_with_data_of_its_own_is_judged_on_the_same_clips(config, comm
     assert len(benches) == 1
     with pytest.raises(ValueError, match="no stage can be shared"):
         replace(config, variants=sizes)
+
+
+def test_variants_of_the_same_videos_share_them_and_are_curated_each_in_its_own_way(
+    config, commands
+):
+    spoilt = [
+        replace(config.variants[0], name=name, render=["cut_share=0.5"], curate=words)
+        for name, words in (("cleaned", []), ("noisy", ["selection.enabled=false"]))
+    ]
+    stages = [replace(stage, shared=False) for stage in config.stages]
+    chains = plan_chains(replace(config, variants=spoilt, stages=stages, seeds=[0]))
+    curated = [next(s.words for s in c.steps if s.words[0] == "curation.run") for c in chains]
+    sources = [next(w for w in words if w.startswith("src=")) for words in curated]
+    folders = [next(w for w in words if w.startswith("out=")) for words in curated]
+    assert len(set(sources)) == 1
+    assert len(set(folders)) == 2
+    assert curated[1][-1] == "selection.enabled=false"
+
+
+def test_a_variant_may_end_with_an_earlier_stage(config, commands):
+    early = replace(config.variants[0], name="early", until="stage1")
+    chain = plan_chains(replace(config, variants=[early, config.variants[1]]))[0]
+    trains = [step.words for step in chain.steps if step.words[0] == "training.fit"]
+    assert len(trains) == 2
+    judge = chain.steps[-1].words
+    name = trains[-1][-1].partition("=")[2]
+    assert any(word == f"checkpoint={config.runs}/{name}/checkpoints/last.ckpt" for word in judge)
+    with pytest.raises(ValueError, match="ends with 'stage9'; stages are pretrain, stage1, stage2"):
+        replace(config, variants=[replace(early, until="stage9"), config.variants[1]])
 
 
 def test_a_second_run_does_nothing_and_a_changed_one_what_changed(config, commands):
