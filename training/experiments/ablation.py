@@ -64,6 +64,7 @@ class AblationConfig:
     results: str = "docs/experiments"  # JSON, committed: tables are built from it
     render_config: str = "configs/experiments/render.yaml"
     render: list[str] = field(default_factory=list)
+    bench: list[str] = field(default_factory=list)  # of test videos of its own; empty: the common
     curate_config: str = "configs/demo/curate.yaml"
     stages: list[StageConfig] = field(default_factory=list)
     variants: list[VariantConfig] = field(default_factory=list)
@@ -140,6 +141,13 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     raw, data = f"{config.data}/raw", config.data
     bench = f"{raw}/bench"
     steps = [Step(words=("datasets.synthetic", config.render_config, f"out={raw}", *config.render))]
+    tests: list[Step] = []  # no part of what was trained: other ablations train the same
+    if config.bench:
+        words = ("datasets.synthetic", config.render_config, *config.render, "num_train=0",
+                 "num_val=0", *config.bench)  # fmt: skip
+        folder = f"{config.data}-{_fingerprint([words])[:8]}/raw"
+        bench = f"{folder}/bench"
+        tests = [Step(words=(*words, f"out={folder}"))]
     if variant.render:
         words = ("datasets.synthetic", config.render_config, *config.render, "num_bench=0",
                  *variant.render)  # fmt: skip
@@ -152,7 +160,8 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     steps.append(Step(words=("curation.run", config.curate_config, *source)))
     before: str | None = None
     for stage in _until(config.stages, variant.until):
-        whose = "shared" if stage.shared else f"{config.what}-{variant.name}"
+        is_common = stage.shared or not variant.train  # the same run in every ablation
+        whose = "shared" if is_common else f"{config.what}-{variant.name}"
         start = [f"init_from={config.runs}/{before}/checkpoints/last.ckpt"] if before else []
         further = [] if stage.shared else variant.train
         words = (
@@ -164,6 +173,7 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         before = f"{whose}-{stage.name}-s{seed}-{mark}"
         steps.append(Step(words=(*words, f"name={before}")))
     result = Path(config.results) / config.what / f"{variant.name}-s{seed}.json"
+    steps += tests
     steps.append(
         Step(
             words=(

@@ -109,6 +109,21 @@ def test_a_variant_with_data_of_its_own_is_judged_on_the_same_clips(config, comm
         replace(config, variants=sizes)
 
 
+def test_test_videos_of_its_own_change_nothing_that_is_trained(config, commands):
+    own = plan_chains(replace(config, bench=["bench_duration_s=20", "num_bench=3"]))
+    for chain, common in zip(own, plan_chains(config), strict=True):
+        trained = [
+            [step.words for step in steps if step.words[0] == "training.fit"]
+            for steps in (chain.steps, common.steps)
+        ]
+        assert trained[0] == trained[1]
+        rendered = chain.steps[-2].words
+        assert {"num_train=0", "num_val=0", "num_bench=3"} < set(rendered)
+        folder = rendered[-1].partition("=")[2]
+        assert f"bench={folder}/bench" in chain.steps[-1].words
+        assert chain.result == common.result
+
+
 def test_variants_of_the_same_videos_share_them_and_are_curated_each_in_its_own_way(
     config, commands
 ):
