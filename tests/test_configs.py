@@ -28,7 +28,7 @@ SCHEMAS = {
     r"eval/.*\.yaml": EvaluationConfig,
     r"(base|pretrain|stage[123])\.yaml": TrainConfig,
     r"recipes/.*\.yaml": TrainConfig,
-    r"experiments/(fusion|swapping|longvideo|freeze|data|known)\.yaml": AblationConfig,
+    r"experiments/(fusion|swapping|longvideo|stages|freeze|data|known)\.yaml": AblationConfig,
 }
 FILES = sorted((ROOT / "configs").rglob("*.yaml"))
 

@@ -20,8 +20,9 @@ FUSION = Path("configs/experiments/fusion.yaml")
 @pytest.fixture
 def config(tmp_path) -> AblationConfig:
     found = load_config(AblationConfig, FUSION)
+    three = [variant for variant in found.variants if variant.name != "concatenation"]
     return replace(
-        found, runs=str(tmp_path / "runs"), data=str(tmp_path / "data"),
+        found, variants=three, runs=str(tmp_path / "runs"), data=str(tmp_path / "data"),
         results=str(tmp_path / "results"),
     )  # fmt: skip
 
@@ -59,7 +60,7 @@ class FakeCommands:
             out = Path(next(w for w in words if w.startswith("out="))[4:])
             out.parent.mkdir(parents=True, exist_ok=True)
             variant = out.stem.rpartition("-s")[0]
-            right = {"attention": 12, "embedding": 6, "none": 0}[variant]
+            right = {"attention": 12, "concatenation": 9, "embedding": 6, "none": 0}[variant]
             out.write_text(json.dumps(result(variant, right)))
         return type("Done", (), {"returncode": 0})()
 
@@ -180,11 +181,11 @@ def test_a_changed_yaml_is_another_fingerprint(config, tmp_path):
 
 
 def test_a_failed_command_stops_the_chain_in_one_sentence(config, commands):
-    commands.fails_at = "fusion-attention-stage1-s0"
+    commands.fails_at = "fusion-embedding-stage1-s0"
     with pytest.raises(UserError, match=r"stage1-s0-.* ended with exit code 2"):
         run_chains(plan_chains(config))
     commands.fails_at = ""
-    assert run_chains(plan_chains(config)) == 6
+    assert run_chains(plan_chains(config)) == 5
 
 
 def test_results_carry_their_commands(config, commands):
@@ -239,9 +240,10 @@ def test_the_table_is_of_the_asked_seeds_and_variants_in_words(config, commands,
     main([str(FUSION), *words])
     capsys.readouterr()
     main([str(FUSION), *words, "seeds=[1]"])
-    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:4]
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:5]
     assert [row.split(" | ")[:2] for row in rows] == [
         ["| attention: every place of the garment (ours)", "1"],
+        ["| concatenation: the garment's same place", "1"],
         ["| embedding: one vector", "1"],
         ["| none: no garment", "1"],
     ]
