@@ -3,9 +3,11 @@
     python -m training.experiments.ablate configs/experiments/fusion.yaml [key=value ...]
     make ablate WHAT=fusion
 
-``page=docs/experiments.md`` puts the table into the page as well.
+``page=docs/experiments.md`` puts table and plot into the page as well. Films of every variant
+beside the truth: ``runs/experiments/WHAT.html``.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, split_arguments
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
+from training.experiments.page import write_page
+from training.experiments.plots import plot_intervals, save_svg
 from training.experiments.tables import insert_table, read_results, table
 
 USAGE = "python -m training.experiments.ablate configs/experiments/WHAT.yaml [key=value ...]"
@@ -32,9 +36,17 @@ def main(argv: list[str]) -> None:
     texts = {variant.name: variant.text for variant in config.variants}
     text = table(results, config.variants[0].name, texts)
     sys.stdout.write(f"\n{config.question}\n\n{text}")
+    plot = Path(config.results) / f"{config.what}.svg"
+    save_svg(plot_intervals(results, config.variants[0].name), plot)
+    report = write_page(
+        Path(config.runs) / f"{config.what}.html", config.question, results,
+        config.variants[0].name, texts,
+    )  # fmt: skip
+    sys.stdout.write(f"\nThe page with films: {report.resolve().as_uri()}\n")
     for page in pages:
+        picture = os.path.relpath(plot, Path(page).parent)
         try:
-            insert_table(Path(page), config.what, text)
+            insert_table(Path(page), config.what, f"{text}\n![{config.what}]({picture})\n")
         except ValueError as error:
             raise ConfigError(str(error)) from error
 

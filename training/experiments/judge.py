@@ -132,11 +132,12 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     )  # fmt: skip
     pipeline = build_pipeline(settings, any_stage=config.any_stage)
     window = config.long_video.window or pipeline.painter.system.config.num_frames
+    films: dict[str, str] = {}
     scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
     for number, video in enumerate(videos, start=1):
         clip = read_clip(video)
         log.info("%d of %d: perceiving and painting %s", number, len(videos), clip.name)
-        painted, mask = _paint(pipeline, clip, config)
+        painted, mask, films[clip.name] = _paint(pipeline, clip, config)
         colour = _mean_colour(clip.garment)
         borders = borders_of(plan_windows(len(painted), window, config.long_video))
         results = {
@@ -159,6 +160,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         "settings": to_plain(config),
         "classifier": classifier.accuracy,
         "methods": methods,
+        "films": films,
         "ssim_above": {
             method: interval_apart(methods["painted"], methods[method], "ssim")
             for method in ("agnostic", "mean colour")
@@ -173,8 +175,8 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
 
 def _paint(
     pipeline: TryOnPipeline, clip: TrueClip, config: JudgeConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """The painted frames and where they were to be painted, both at the source's size."""
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """The painted frames, where they were to be painted, and the painted film's file."""
     work = Path(config.work)
     conditions = pipeline.prepare(clip.video, "upper", work=work / "conditions" / clip.name)
     framing, blank = conditions.framing, np.zeros(clip.source.shape[1:3], np.uint8)
@@ -187,14 +189,14 @@ def _paint(
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     path = work / "painted" / f"{clip.name}-{name}.mp4"
     if path.is_file():
-        return read_result(path), mask
+        return read_result(path), mask, str(path)
     result = pipeline(conditions, clip.garment, garment_kind="product", seed=config.seed)
     frames = np.stack(list(result.frames()))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     partial.write_bytes(encode_rgb_lossless(frames, conditions.source.fps))
     partial.replace(path)
-    return frames, mask
+    return frames, mask, str(path)
 
 
 def _mean_colour(garment: Path) -> np.ndarray:

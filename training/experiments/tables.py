@@ -72,15 +72,15 @@ def table(
         rows[f"*{method}*"] = ("", clips_of(first[:1], method))
     rows = {reference: rows.pop(reference), **rows}
     for name, (seeds, clips) in rows.items():
-        cells = [_cell(list(clips[column].values())) for column in COLUMNS]
+        cells = [cell_of(list(clips[column].values())) for column in COLUMNS]
         text = (texts or {}).get(name)
         shown = f"{name}: {text}" if text else name
         lines.append(f"| {shown} | {seeds} | {' | '.join(cells)} |")
-    lines += ["", *_decisions(results, reference), "", _origin(first[0])]
+    lines += ["", *decisions(results, reference), "", _origin(first[0])]
     return "\n".join(lines) + "\n"
 
 
-def _decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
+def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
     """For each other variant, whether its difference from the reference excludes zero."""
     base = clips_of(results[reference])
     lines = []
@@ -109,7 +109,8 @@ def _verdict(column: str, differences: list[float]) -> str:
     return f"{shown}, {'better' if is_better else 'worse'}"
 
 
-def _cell(values: list[float]) -> str:
+def cell_of(values: Sequence[float]) -> str:
+    """Mean and interval, for people."""
     if not values:
         return "unknown"
     interval = bootstrap_interval(values)

@@ -38,6 +38,7 @@ def result(variant: str, right: int, seed: int = 0) -> dict:
     methods = ("painted", "agnostic", "mean colour", "truth")
     return {
         "variant": variant, "seed": seed, "device": "cpu", "threads": 2,
+        "settings": {"bench": "nowhere"},
         "methods": {m: {"clips": 12, "scores": scores} for m in methods},
         "classifier": {"by_clip": 0.97, "test_clips": 100}, "code": {"commit": "0123456789abcdef"},
     }  # fmt: skip
@@ -237,7 +238,12 @@ def test_a_clip_without_a_number_decides_nothing_and_spoils_nothing():
 
 def test_the_table_is_of_the_asked_seeds_and_variants_in_words(config, commands, capsys):
     words = [f"{key}={getattr(config, key)}" for key in ("runs", "data", "results")]
-    main([str(FUSION), *words])
+    page = Path(config.results).parent / "page.md"
+    page.write_text("<!-- fusion --><!-- end fusion -->")
+    main([str(FUSION), *words, f"page={page}"])
+    assert "![fusion](results/fusion.svg)" in page.read_text()
+    assert "embedding" in Path(config.results, "fusion.svg").read_text()
+    assert "no longer under nowhere/raw" in Path(config.runs, "fusion.html").read_text()
     capsys.readouterr()
     main([str(FUSION), *words, "seeds=[1]"])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:5]

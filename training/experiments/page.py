@@ -1,0 +1,110 @@
+"""The page of an ablation: its table, its plot, and films of every variant beside the truth."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets import webpage
+from inference.garment import read_image
+from inference.video_files import open_video
+from training.experiments.judging import COLUMNS
+from training.experiments.plots import plot_intervals
+from training.experiments.tables import TITLES, cell_of, clips_of, decisions
+from training.metrics.results import read_result
+
+CLIPS_SHOWN = 6
+_WIDTH = 192  # pixels of a film on the page
+
+
+def write_page(
+    path: Path,
+    question: str,
+    results: Mapping[str, list[dict[str, Any]]],
+    reference: str,
+    texts: Mapping[str, str],
+) -> Path:
+    """Write one self-contained HTML file.
+
+    Args:
+        path: of the page.
+        question: what the ablation asks.
+        results: of ``tables.read_results``.
+        reference: the variant that the others are compared with.
+        texts: what each variant is, in words.
+    """
+    sections = [
+        webpage.section("Numbers", _numbers(results, reference, texts)),
+        webpage.section("Decided or not", _decided(results, reference)),
+        webpage.section("Films", _films(results, reference)),
+    ]
+    lead = escape(question)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(webpage.page("An ablation on rendered dancers", lead, sections), "utf-8")
+    return path
+
+
+def _numbers(
+    results: Mapping[str, list[dict[str, Any]]], reference: str, texts: Mapping[str, str]
+) -> str:
+    rows: list[list[object]] = []
+    for name, found in results.items():
+        clips = clips_of(found)
+        label = f"{name}: {texts[name]}" if texts.get(name) else name
+        rows.append([label, len(found), *(cell_of(list(clips[c].values())) for c in COLUMNS)])
+    for method in ("agnostic", "mean colour", "truth"):
+        clips = clips_of(results[reference][:1], method)
+        rows.append([method, "", *(cell_of(list(clips[c].values())) for c in COLUMNS)])
+    header = ["", "seeds", *(TITLES[column] for column in COLUMNS)]
+    plot = webpage.figure_image(plot_intervals(results, reference), "means with their intervals")
+    note = (
+        '<p class="note">Means over held-out clips with 95% intervals. Dashed: the agnostic input '
+        "(gray) and the mask filled with the garment's mean colour (brown).</p>"
+    )
+    return webpage.table(header, rows) + plot + note
+
+
+def _decided(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
+    lines = [escape(line.removeprefix("- ")) for line in decisions(results, reference)]
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
+def _films(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
+    """The clips of the reference from its best to its worst structure, evenly chosen."""
+    first = results[reference][0]
+    values = clips_of([first])["ssim"]
+    ordered = sorted(values, key=lambda clip: -values[clip])
+    places = np.linspace(0, len(ordered) - 1, min(CLIPS_SHOWN, len(ordered))).round().astype(int)
+    raw = Path(first["settings"]["bench"]) / "raw"
+    if not raw.is_dir():
+        return f'<p class="note">The test videos are no longer under {escape(str(raw))}.</p>'
+    parts = []
+    for clip in (ordered[place] for place in dict.fromkeys(places.tolist())):
+        sidecar = json.loads((raw / f"{clip}.json").read_text(encoding="utf-8"))
+        films = [
+            ("source", read_result(raw / f"{clip}.mp4")),
+            *_painted(results, clip),
+            ("the true answer", read_result(raw / sidecar["truth"])),
+        ]
+        fps = open_video(raw / f"{clip}.mp4").fps
+        cells = [webpage.captioned(webpage.video_player(f, fps), name) for name, f in films]
+        picture = webpage.jpeg_image(read_image(raw / sidecar["target_garment"])[0], "garment")
+        cells.insert(1, webpage.captioned(picture, "garment"))
+        heading = f"<h3>{escape(clip)}: masked SSIM of {escape(reference)} {values[clip]:.2f}</h3>"
+        parts.append(heading + webpage.synchronised(cells, cell_px=_WIDTH))
+    return "".join(parts)
+
+
+def _painted(
+    results: Mapping[str, Sequence[Mapping[str, Any]]], clip: str
+) -> list[tuple[str, np.ndarray]]:
+    """Each variant's film of its first seed; none where the files are gone."""
+    films: list[tuple[str, np.ndarray]] = []
+    for name, found in results.items():
+        file = Path(found[0].get("films", {}).get(clip, ""))
+        if file.is_file():
+            films.append((name, read_result(file)))
+    return films

@@ -1,0 +1,77 @@
+"""A table of an ablation as a picture: a panel a number, a line a variant, its interval."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.experiments.judging import COLUMNS
+from training.experiments.tables import SMALLER_IS_BETTER, TITLES, clips_of
+from training.metrics.intervals import bootstrap_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BASELINES = {"agnostic": "#999999", "mean colour": "#c07a00"}
+_INK, _SEED = "#1f5fa8", "#8fb4dd"
+
+
+def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) -> "Figure":
+    """Means over clips with 95% intervals; single seeds as pale dots, baselines as lines.
+
+    Args:
+        results: of ``tables.read_results``.
+        reference: the variant that stands first.
+    """
+    from matplotlib.figure import Figure
+
+    names = [reference, *(name for name in results if name != reference)]
+    columns = [column for column in COLUMNS if _is_known(results[reference], column)]
+    figure = Figure(figsize=(2.3 * len(columns), 0.6 + 0.36 * len(names)), layout="constrained")
+    axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for axis, column in zip(axes, columns, strict=True):
+        for row, name in enumerate(names):
+            _draw_variant(axis, row, results[name], column)
+        for method, colour in BASELINES.items():
+            values = list(clips_of(results[reference][:1], method)[column].values())
+            if values and column != "seam":
+                axis.axvline(np.mean(values), color=colour, linewidth=1, linestyle="--")
+        less = ", less is better" if column in SMALLER_IS_BETTER else ""
+        axis.set_title(f"{TITLES[column]}{less}", fontsize=8)
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+        axis.set_ylim(len(names) - 0.5, -0.5)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def save_svg(figure: "Figure", path: Path) -> None:
+    """Write a figure; the same figure gives the same bytes."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "viton-dit", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _draw_variant(axis: "Axes", row: int, found: Sequence[Mapping[str, Any]], column: str) -> None:
+    values = list(clips_of(found)[column].values())
+    if not values:
+        return
+    interval = bootstrap_interval(values)
+    if interval is not None:
+        axis.plot(interval, [row, row], color=_INK, linewidth=1.5)
+    if len(found) > 1:
+        for one in found:
+            axis.plot(np.mean(list(clips_of([one])[column].values())), row, "o", color=_SEED, ms=3)
+    axis.plot(np.mean(values), row, "o", color=_INK, ms=5)
+
+
+def _is_known(found: Sequence[Mapping[str, Any]], column: str) -> bool:
+    return bool(clips_of(found)[column])
