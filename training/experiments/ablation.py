@@ -45,6 +45,7 @@ class VariantConfig:
     judge: list[str] = field(default_factory=list)
     render: list[str] = field(default_factory=list)  # its own training data; tests stay the same
     curate: list[str] = field(default_factory=list)  # likewise
+    seeds: list[int] | None = None  # its own; None: all
     until: str | None = None  # the last stage that it goes through; None: all
 
     @property
@@ -109,7 +110,12 @@ class Chain:
 
 def plan_chains(config: AblationConfig) -> list[Chain]:
     """Every result's commands, seed after seed, so that the first seed's table comes first."""
-    return [_chain(config, variant, seed) for seed in config.seeds for variant in config.variants]
+    return [
+        _chain(config, variant, seed)
+        for seed in config.seeds
+        for variant in config.variants
+        if variant.seeds is None or seed in variant.seeds
+    ]
 
 
 def run_chains(chains: list[Chain]) -> int:

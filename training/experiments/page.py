@@ -68,7 +68,9 @@ def _numbers(
 
 
 def _decided(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
-    lines = [escape(line.removeprefix("- ")) for line in decisions(results, reference)]
+    lines = [
+        escape(line.removeprefix("- ").replace("*", "")) for line in decisions(results, reference)
+    ]
     return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 

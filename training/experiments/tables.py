@@ -81,13 +81,14 @@ def table(
 
 
 def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
-    """For each other variant, whether its difference from the reference excludes zero."""
+    """For each other variant, and for what needs no network: does the difference exclude zero?"""
     base = clips_of(results[reference])
-    lines = []
-    for name, found in results.items():
-        if name == reference:
-            continue
-        other, parts = clips_of(found), []
+    others = {name: clips_of(found) for name, found in results.items() if name != reference}
+    for method in ("agnostic", "mean colour"):
+        others[f"*{method}*"] = clips_of(results[reference][:1], method)
+    lines: list[str] = []
+    for name, other in others.items():
+        parts: list[str] = []
         for column in COLUMNS:
             common = sorted(base[column].keys() & other[column].keys())
             differences = [base[column][clip] - other[column][clip] for clip in common]

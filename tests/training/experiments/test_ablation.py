@@ -20,7 +20,7 @@ FUSION = Path("configs/experiments/fusion.yaml")
 @pytest.fixture
 def config(tmp_path) -> AblationConfig:
     found = load_config(AblationConfig, FUSION)
-    three = [variant for variant in found.variants if variant.name != "concatenation"]
+    three = [replace(v, seeds=None) for v in found.variants if v.name != "concatenation"]
     return replace(
         found, variants=three, runs=str(tmp_path / "runs"), data=str(tmp_path / "data"),
         results=str(tmp_path / "results"),
@@ -141,6 +141,13 @@ def test_variants_of_the_same_videos_share_them_and_are_curated_each_in_its_own_
     assert len(set(sources)) == 1
     assert len(set(folders)) == 2
     assert curated[1][-1] == "selection.enabled=false"
+
+
+def test_a_variant_may_have_fewer_seeds_than_the_others(config):
+    variants = [config.variants[0], replace(config.variants[1], seeds=[1])]
+    chains = plan_chains(replace(config, variants=variants, seeds=[0, 1]))
+    found = [(chain.variant, chain.seed) for chain in chains]
+    assert found == [("attention", 0), ("attention", 1), ("embedding", 1)]
 
 
 def test_a_variant_may_end_with_an_earlier_stage(config, commands):
