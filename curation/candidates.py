@@ -37,7 +37,7 @@ from curation.stages.quality import (
     split_long,
     without,
 )
-from curation.stages.shots import ShotsConfig
+from curation.stages.shots import Scene, ShotsConfig
 
 Span = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -94,9 +94,11 @@ def find_candidates(
     return outcomes
 
 
-def look_at(signals: Signals, selection: SelectionConfig) -> list[SeenScene]:
-    """The source's scenes and who is seen in them."""
-    return look_at_scenes(signals, selection.shots, selection.people, selection.quality)
+def look_at(
+    signals: Signals, selection: SelectionConfig, scenes: Sequence[Scene] | None = None
+) -> list[SeenScene]:
+    """The source's scenes, looked for unless they are known, and who is seen in them."""
+    return look_at_scenes(signals, selection.shots, selection.people, selection.quality, scenes)
 
 
 def key_of_scenes(signals_name: str, selection: SelectionConfig) -> str:

@@ -229,6 +229,8 @@ def _people_checks(
             _told("people", f"that person is seen for, s (counts from {people.min_other_s:g})",
                   other.seen_s),
             _told("people", f"moves by (counts from {people.min_other_motion:g})", other.motion),
+            _told("people", "its pixels change in 0.4 s by, gray levels (counts from "
+                  f"{people.min_other_change:g})", other.change),
         ]  # fmt: skip
     return checks
 

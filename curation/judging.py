@@ -18,7 +18,7 @@ from curation.ledger import ClipRow, SourceRow
 from curation.making import ClipMaker, ToMake, fingerprint, with_hashes
 from curation.perception.protocols import BackendInfo, Perception
 from curation.pipeline import build_maker, rejected_row
-from curation.scenes import pack_scenes, read_scenes
+from curation.scenes import pack_scenes, read_cuts, read_scenes
 from curation.settings import CurateConfig
 from curation.signals import Signals, read_signals
 from curation.stages.duplicates import HASH_CHARACTERS
@@ -149,7 +149,7 @@ class Judge:
         key = key_of_scenes(source.facts["signals"], selection)
         seen = read_scenes(source.facts.get("seen"), key)
         if seen is None:
-            seen = look_at(signals, selection)
+            seen = look_at(signals, selection, read_cuts(source.facts.get("seen"), key))
             source.facts["seen"] = pack_scenes(seen, key)
         known = {str(clip.record["request"]): clip for clip in clips if clip.record.get("request")}
         asked_with, _, is_bench = _suffix(source).partition("-")

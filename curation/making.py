@@ -27,7 +27,7 @@ from curation.signals import Signals
 from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.stages.people import FollowPerson
 from curation.storage import store_folder
-from curation.stored_people import Recorder, Remembered, pack_people, read_chosen, read_take
+from curation.stored_people import pack_people, read_chosen, read_seen
 from curation.timing import Stopwatch
 from datasets.tracks import encode_video
 
@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 DEPENDS = {"agnostic": ("densepose", "parsing"), "garments": ("parsing",)}
 """Stage -> stages whose tracks it reads; all read the canonical clip and its people."""
-NO_TRACKS = Tracks(frames=np.empty((0, 0, 0, 3), np.uint8))
 NO_FRAMING = Framing(top=0, left=0, crop_height=0, crop_width=0, height=0, width=0, coverage=0.0)
 CLIP_FIELDS = {field.name for field in fields(Clip)}
 
@@ -100,18 +99,17 @@ class ClipMaker:
             watch: gets the time of every step.
             extra: makes further members once it is known which frames stay.
         """
-        recorder = Recorder(detector=self.follow.detector)
-        follow = replace(self.follow, detector=recorder)
-        with watch.measure(follow.name):
-            outcome = follow.process(candidate.clip, Tracks(frames=frames))
         fps = candidate.clip.fps or 1.0
+        with watch.measure(self.follow.name):
+            found = self.follow.look(frames, fps)
+            outcome = self.follow.choose(candidate.clip, Tracks(frames=frames), found)
         if isinstance(outcome, Reject):
-            people = store_folder(self.out / "people", pack_people(recorder.found, None, fps))
+            people = store_folder(self.out / "people", pack_people(found, None, fps))
             return _row(outcome.clip, outcome, self._beginning(request, people, watch))
         clip, tracks = outcome
         assert tracks.people is not None
         with watch.measure("encode tracks"):
-            packed = pack_people(recorder.found, tracks.people, fps)
+            packed = pack_people(found, tracks.people, fps)
             video = encode_video(tracks.frames, fps)
             tracks = replace(tracks, frames=read_rgb(video))
         with watch.measure("write tracks"):
@@ -171,10 +169,10 @@ class ClipMaker:
     def judge_record(self, known: ClipRow) -> ClipRow | ToMake:
         """``judge`` where the stretch and the rules on people are those that it was made with."""
         clip = clip_of(known.record)
-        return self._ask(known, Candidate(clip=clip, framing=NO_FRAMING), (clip, NO_TRACKS))
+        return self._ask(known, Candidate(clip=clip, framing=NO_FRAMING), clip)
 
     def _ask(
-        self, known: ClipRow, candidate: Candidate, outcome: "tuple[Clip, Tracks] | Reject"
+        self, known: ClipRow, candidate: Candidate, outcome: Clip | Reject
     ) -> ClipRow | ToMake:
         if isinstance(outcome, Reject):
             if known.record["made"]:
@@ -184,7 +182,7 @@ class ClipMaker:
             return _row(outcome.clip, outcome, record, known.folder)
         if not known.record["made"] or not self._is_same_stretch(known, outcome):
             return ToMake(reason="it is cut to other frames")
-        clip = outcome[0]
+        clip = outcome
         for stage in self.stages:
             made = known.record["made"].get(stage.name)
             if made is None:
@@ -255,23 +253,22 @@ class ClipMaker:
         folder = None if known.folder is None else self.out / "clips" / known.folder
         return folder if folder is not None and folder.is_dir() else None
 
-    def _follow_again(self, known: ClipRow, candidate: Candidate) -> "tuple[Clip, Tracks] | Reject":
+    def _follow_again(self, known: ClipRow, candidate: Candidate) -> Clip | Reject:
         now = candidate.clip
         if self.is_followed_alike(known):
             if known.record["made"]:
-                return before(known, candidate), NO_TRACKS
+                return before(known, candidate)
             return Reject(
                 clip=before(known, candidate), code=str(known.code), evidence=known.evidence
             )
-        take = read_take(self.out / "people" / known.record["people"])
-        frames = np.broadcast_to(
-            np.zeros(1, np.uint8), (len(take), now.height or 1, now.width or 1, 3)
-        )
-        remembered = Remembered(found=take, info=self.follow.detector.info)
-        outcome = replace(self.follow, detector=remembered).process(now, Tracks(frames=frames))
-        if isinstance(outcome, Reject) or not self._is_same_stretch(known, outcome):
+        height, width = now.height or 1, now.width or 1
+        folder = self.out / "people" / known.record["people"]
+        seen = read_seen(folder, now.fps or 1.0, height, width)
+        outcome = self.follow.follow(now, seen, width / height)
+        if isinstance(outcome, Reject):
             return outcome
-        return before(known, candidate), outcome[1]
+        is_same = self._is_same_stretch(known, outcome.clip)
+        return before(known, candidate) if is_same else outcome.clip
 
     def is_followed_alike(self, known: ClipRow) -> bool:
         """Whether today's rules on people give the very frames, or the very verdict, of before."""
@@ -283,8 +280,8 @@ class ClipMaker:
             return known.record["num_frames"] >= shortest_s * known.record["fps"] - 0.5
         return float(asked_s) == shortest_s
 
-    def _is_same_stretch(self, known: ClipRow, outcome: "tuple[Clip, Tracks]") -> bool:
-        clip, record = outcome[0], known.record
+    def _is_same_stretch(self, known: ClipRow, clip: Clip) -> bool:
+        record = known.record
         return (clip.start_s, clip.end_s, clip.num_frames) == (
             record["start_s"], record["end_s"], record["num_frames"],
         )  # fmt: skip
@@ -348,5 +345,5 @@ def _row(
     )
 
 
-VERSION = 8
+VERSION = 9
 """Raised when the code of a stage changes what comes out: everything is then done again."""

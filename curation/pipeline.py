@@ -36,6 +36,7 @@ from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson, collect_samples
 from curation.stages.probe import refuse_header
+from curation.stages.stillness import with_changes
 from curation.storage import write_file
 from curation.timing import Stopwatch
 from curation.video import Header, UnreadableVideoError, read_header
@@ -229,9 +230,11 @@ class Curator:
 
     def _find_people(self, store: SampleStore) -> PersonSamples:
         parts: list[PersonSamples] = []
-        done = 0
+        done, last = 0, []
         for batch in batches_of(store, list(range(len(store.times_s))), DETECTOR_BATCH):
             people = self.perception.detector.detect(batch)
+            people = with_changes([*last, *batch], [[] for _ in last] + people, 1)[len(last) :]
+            last = batch[-1:]
             times_s = store.times_s[done : done + len(batch)]
             parts.append(collect_samples(times_s, people, *batch[0].shape[:2]))
             done += len(batch)

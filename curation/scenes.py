@@ -32,11 +32,15 @@ class SeenScene:
 
 
 def look_at_scenes(
-    signals: Signals, shots: ShotsConfig, people: PeopleConfig, quality: QualityConfig
+    signals: Signals,
+    shots: ShotsConfig,
+    people: PeopleConfig,
+    quality: QualityConfig,
+    scenes: Sequence[Scene] | None = None,
 ) -> list[SeenScene]:
-    """Scenes in order of time, with who is seen in them."""
+    """Scenes in order of time, with who is seen in them; ``scenes`` if they are known already."""
     seen: list[SeenScene] = []
-    for scene in find_scenes(signals, shots):
+    for scene in find_scenes(signals, shots) if scenes is None else scenes:
         span = _trim(scene, signals, quality.trim_frames)
         verdicts = people_in(signals, span, people, quality)
         seen.append(
@@ -70,9 +74,13 @@ def people_in(
 def scenes_key(
     signals_name: str, shots: ShotsConfig, people: PeopleConfig, quality: QualityConfig
 ) -> str:
-    """Name of everything that decides what ``look_at_scenes`` finds."""
-    decided = [SCHEMA, signals_name, asdict(shots), asdict(people)]
-    decided += [quality.trim_frames, quality.min_fill_likeness]
+    """Name of everything that decides what ``look_at_scenes`` finds: of its cuts, and of all."""
+    cuts = [SCHEMA, signals_name, asdict(shots)]
+    seen = [asdict(people), quality.trim_frames, quality.min_fill_likeness]
+    return f"{_digest(cuts)}-{_digest([*cuts, *seen])}"
+
+
+def _digest(decided: list[Any]) -> str:
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -103,11 +111,22 @@ def read_scenes(stored: Mapping[str, Any] | None, key: str) -> list[SeenScene] |
     return [_read(entry) for entry in stored["scenes"]]
 
 
-def _read(entry: Mapping[str, Any]) -> SeenScene:
+def read_cuts(stored: Mapping[str, Any] | None, key: str) -> list[Scene] | None:
+    """Where scenes begin and end; None where something else decided that."""
+    if stored is None or stored["key"].partition("-")[0] != key.partition("-")[0]:
+        return None
+    return [_scene(entry) for entry in stored["scenes"]]
+
+
+def _scene(entry: Mapping[str, Any]) -> Scene:
     first, last, start_s, end_s = entry["scene"]
+    return Scene(first=first, last=last, start_s=start_s, end_s=end_s)
+
+
+def _read(entry: Mapping[str, Any]) -> SeenScene:
     counts = np.array(entry["counts"], dtype=int)
     return SeenScene(
-        scene=Scene(first=first, last=last, start_s=start_s, end_s=end_s),
+        scene=_scene(entry),
         span=(entry["span"][0], entry["span"][1]),
         people=PeopleVerdicts(
             times_s=np.array(entry["times_s"], dtype=np.float64),

@@ -16,7 +16,7 @@ from curation.video import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
 """Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""
-SIGNALS_SCHEMA = 4
+SIGNALS_SCHEMA = 5
 ALIGNED = 16
 FLAT_GRAY = 4
 """Neighbours of a thumbnail that differ by no more are taken for equal."""
@@ -32,6 +32,7 @@ class PersonSamples:
     scores: np.ndarray  # (p,) float32
     keypoints: np.ndarray  # (p, 17, 3) float32: x and y as shares, visibility
     track_ids: np.ndarray  # (p,) int32; -1 stands for "not tracked" in the file only
+    changes: np.ndarray  # (p,) float32: Person.change; NaN stands for "unknown" in the file only
 
     def people_of(self, index: int) -> slice:
         """Rows of the people of one sample, best score first."""

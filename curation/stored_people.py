@@ -7,44 +7,14 @@ the clips, not in shards: other thresholds are asked of them, other models start
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curation.perception.protocols import BackendInfo, Person, PersonDetector
+from curation.perception.protocols import Person
+from curation.signals import PersonSamples
 from datasets.tracks import encode_labels
-
-
-@dataclass(kw_only=True, eq=False)
-class Recorder:
-    """A detector that remembers what it found last."""
-
-    detector: PersonDetector
-    found: list[list[Person]] = field(default_factory=list)
-
-    @property
-    def info(self) -> BackendInfo:
-        """The detector's."""
-        return self.detector.info
-
-    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
-        """See ``PersonDetector``."""
-        self.found = self.detector.detect(frames)
-        return self.found
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Remembered:
-    """A detector that finds what was found before."""
-
-    found: list[list[Person]]
-    info: BackendInfo
-
-    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
-        """See ``PersonDetector``; ``frames`` are not looked at."""
-        return self.found[: len(frames)]
 
 
 def pack_people(
@@ -65,6 +35,7 @@ def pack_people(
             scores=np.array([p.score for p in flat], np.float64),
             keypoints=np.array([p.keypoints for p in flat], np.float32).reshape(-1, 17, 3),
             track_ids=np.array([-1 if p.track_id is None else p.track_id for p in flat], np.int32),
+            changes=np.array([np.nan if p.change is None else p.change for p in flat], np.float32),
         )
     }
     if chosen is None:
@@ -97,12 +68,37 @@ def read_take(folder: Path) -> list[list[Person]]:
             score=float(arrays["scores"][row]),
             keypoints=arrays["keypoints"][row],
             track_id=None if arrays["track_ids"][row] < 0 else int(arrays["track_ids"][row]),
+            change=None if np.isnan(arrays["changes"][row]) else float(arrays["changes"][row]),
         )
         for row in range(int(ends[-1]) if len(ends) else 0)
     ]
     return [
         people[end - count : end] for end, count in zip(ends, arrays["num_people"], strict=True)
     ]
+
+
+def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSamples:
+    """``collect_samples`` of ``read_take``, without building a person for each detection.
+
+    Args:
+        folder: of a clip's people.
+        fps: of the clip.
+        height: of its frames.
+        width: of its frames.
+    """
+    arrays = _read(folder / "take.npz")
+    scale = np.array([width, height], dtype=np.float32)
+    keypoints = arrays["keypoints"]
+    keypoints[..., :2] /= scale
+    return PersonSamples(
+        times_s=np.arange(len(arrays["num_people"])) / fps,
+        num_people=arrays["num_people"],
+        boxes=arrays["boxes"] / np.tile(scale, 2),
+        scores=arrays["scores"].astype(np.float32),
+        keypoints=keypoints,
+        track_ids=arrays["track_ids"],
+        changes=arrays["changes"],
+    )
 
 
 def read_chosen(folder: Path) -> list[Person | None]:

@@ -105,7 +105,7 @@ def take_signals(number: int, seconds: float, fps: float) -> Signals:
     kept = PersonSamples(
         times_s=times[some], num_people=samples.num_people[some], boxes=samples.boxes[some],
         scores=samples.scores[some], keypoints=samples.keypoints[some],
-        track_ids=samples.track_ids[some],
+        track_ids=samples.track_ids[some], changes=samples.changes[some],
     )  # fmt: skip
     thumbs = signals.thumbs.copy()
     thumbs[:, :8] = np.random.default_rng(number).integers(96, 160, (count, 8, 17), dtype=np.uint8)

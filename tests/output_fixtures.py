@@ -59,6 +59,7 @@ def standing_signals(seed: int, num_frames: int = 40, sharpness: float = 200.0) 
             scores=np.full(num_frames, 0.95, np.float32),
             keypoints=keypoints,
             track_ids=np.full(num_frames, -1, np.int32),
+            changes=np.full(num_frames, np.nan, np.float32),
         ),
     )
 

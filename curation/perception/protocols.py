@@ -39,6 +39,7 @@ class Person:
     mask: np.ndarray | None = None  # (height, width) uint8, 255 = this person; None: not estimated
     landmarks: np.ndarray | None = None  # (33, 5) BlazePose: x, y, z px, visibility, presence
     track_id: int | None = None  # the same number in every frame of a clip; None: not tracked
+    change: float | None = None  # gray levels since a look before (stages/stillness.py); not asked
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -15,8 +15,9 @@ from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
 from curation.perception.protocols import COCO_KEYPOINTS, Person, PersonDetector
 from curation.signals import PersonSamples
-from curation.stages.person_tracks import Sightings, Track, find_cast
+from curation.stages.person_tracks import Liveliness, Sightings, Track, find_cast
 from curation.stages.shots import runs_of
+from curation.stages.stillness import LOOK_S, with_changes
 
 BODIES = {
     "upper": ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),
@@ -39,11 +40,22 @@ class PeopleConfig:
     min_other_share: float = 0.12  # of the main person's box, median over the other's track
     min_other_s: float = 0.5  # in samples: a track that is shorter is the detector's error
     min_other_motion: float = 0.02  # liveliness; whoever moves less is a picture of a person
+    sure_other_motion: float = 0.06  # whoever moves more is none
+    min_other_change: float = 5.0  # gray levels in 0.4 s; in between, who changes less is one
     memory_s: float = 2.0  # whoever is unseen for longer is somebody new
     frame_margin: float = 0.02  # a point may lie outside the frame by this share of its side
     max_missed_s: float = 0.9  # a main person unseen for less than this is still there
     others_margin_s: float = 2.0  # so long before and after he is seen, another person is near
     min_others_s: float = 0.1  # the same as min_other_s in a finished clip, where all is seen
+
+    @property
+    def alive(self) -> Liveliness:
+        """What tells somebody else from a picture of him."""
+        return Liveliness(
+            min_motion=self.min_other_motion,
+            sure_motion=self.sure_other_motion,
+            min_change=self.min_other_change,
+        )
 
     def __post_init__(self) -> None:
         if self.visible_body not in BODIES:
@@ -77,6 +89,7 @@ def collect_samples(
         track_ids=np.array(
             [-1 if p.track_id is None else p.track_id for p in flat], dtype=np.int32
         ),
+        changes=np.array([np.nan if p.change is None else p.change for p in flat], np.float32),
     )
 
 
@@ -113,6 +126,8 @@ class PeopleVerdicts:
             told |= {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
             if other.motion is not None:
                 told["other_motion"] = round(other.motion, 3)
+            if other.change is not None:
+                told["other_change"] = round(other.change, 1)
         return told
 
 
@@ -152,11 +167,12 @@ def judge_samples(
         scores=samples.scores[rows],
         keypoints=samples.keypoints[rows] * [aspect, 1, 1],
         track_ids=samples.track_ids[rows],
+        changes=samples.changes[rows],
     )
     codes = np.full(len(times), NO_PERSON)
     counts = np.zeros(len(times), dtype=int)
     main_rows = np.full(len(times), -1)
-    cast = find_cast(seen, config.memory_s, config.min_other_motion)
+    cast = find_cast(seen, config.memory_s, config.alive)
     for main in cast.mains:
         sure = main.rows[seen.scores[main.rows] >= config.min_score]
         moments = seen.moments[sure]
@@ -186,7 +202,7 @@ def judge_samples(
 def counts_as_other(track: Track, config: PeopleConfig, min_other_s: float) -> bool:
     """Whether somebody beside a main person is large, lasting and alive enough to matter."""
     is_lasting = len(track.rows) >= 2 and track.seen_s >= min_other_s
-    is_alive = track.is_alive(config.min_other_motion)
+    is_alive = track.is_alive(config.alive)
     return is_alive and is_lasting and track.share >= config.min_other_share
 
 
@@ -231,6 +247,15 @@ def passing_runs(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Followed:
+    """The longest stretch of a clip that passes."""
+
+    clip: Clip  # shortened to it
+    frames: slice  # of the clip as it came
+    rows: np.ndarray  # (t,) of the samples' people, who is seen in each frame; below 0: nobody
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FollowPerson:
     """Finds the one person in every frame of a canonical clip; cuts off frames with others."""
 
@@ -241,12 +266,36 @@ class FollowPerson:
 
     def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
         """Fill ``people``; shorten the clip to its longest stretch that passes."""
+        return self.choose(clip, tracks, self.look(tracks.frames, clip.fps or 1.0))
+
+    def look(self, frames: np.ndarray, fps: float) -> list[list[Person]]:
+        """Everybody in every frame (t, height, width, 3)."""
+        shown = list(frames)
+        return with_changes(shown, self.detector.detect(shown), max(1, round(LOOK_S * fps)))
+
+    def choose(
+        self, clip: Clip, tracks: Tracks, people: list[list[Person]]
+    ) -> "tuple[Clip, Tracks] | Reject":
+        """``process`` of frames that were looked at."""
         height, width = tracks.frames.shape[1:3]
-        people = self.detector.detect(list(tracks.frames))
         fps = clip.fps or 1.0
         samples = collect_samples([i / fps for i in range(len(people))], people, height, width)
+        outcome = self.follow(clip, samples, width / height)
+        if isinstance(outcome, Reject):
+            return outcome
+        everyone = [person for sample in people for person in sample]
+        chosen = [None if row < 0 else everyone[row] for row in outcome.rows]
+        shorter = outcome.clip.with_scores(
+            seen_share=float(np.mean([person is not None for person in chosen])),
+            person_score=float(np.mean([p.score for p in chosen if p is not None] or [0.0])),
+        )
+        return shorter, replace(tracks, frames=tracks.frames[outcome.frames], people=chosen)
+
+    def follow(self, clip: Clip, samples: PersonSamples, aspect: float) -> Followed | Reject:
+        """The same from what was seen in every frame, when no pixels are at hand."""
+        fps = clip.fps or 1.0
         verdicts = judge_samples(
-            samples, self.config, aspect=width / height, min_other_s=self.config.min_others_s
+            samples, self.config, aspect=aspect, min_other_s=self.config.min_others_s
         )
         codes = verdicts.codes
         is_bad = codes == TWO_PEOPLE
@@ -258,8 +307,6 @@ class FollowPerson:
             worst = max(CODES, key=lambda code: int((codes == code).sum()))
             evidence = {**verdicts.evidence(), "longest_stretch": good.stop - good.start}
             return Reject(clip=clip, code=CODES[worst], evidence=evidence)
-        everyone = [person for sample in people for person in sample]
-        chosen = [None if row < 0 else everyone[row] for row in verdicts.main_rows]
         shorter = replace(
             clip,
             start_s=clip.start_s + good.start / fps,
@@ -267,11 +314,8 @@ class FollowPerson:
             num_frames=good.stop - good.start,
             num_people=1,
             verdicts={**clip.verdicts, self.name: "one person"},
-        ).with_scores(
-            seen_share=float(np.mean([person is not None for person in chosen[good]])),
-            person_score=float(np.mean([p.score for p in chosen[good] if p is not None] or [0.0])),
         )
-        return shorter, replace(tracks, frames=tracks.frames[good], people=chosen[good])
+        return Followed(clip=shorter, frames=good, rows=verdicts.main_rows[good])
 
     def making(self) -> dict[str, Any]:
         """The detector and every setting: they decide which frames the clip has."""

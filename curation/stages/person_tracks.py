@@ -35,6 +35,7 @@ class Sightings:
     scores: np.ndarray  # (p,)
     keypoints: np.ndarray  # (p, 17, 3) x and y in the same unit, visibility
     track_ids: np.ndarray  # (p,) int of the detector; below 0: not tracked
+    changes: np.ndarray  # (p,) gray levels between two looks (stillness.py); NaN: unknown
 
     @property
     def areas(self) -> np.ndarray:
@@ -52,15 +53,29 @@ class Track:
     seen_s: float  # from the first to the last sighting, and a moment's length
     weight: float  # area times score, summed over the sightings
     motion: float | None  # see ``liveliness``; None: no keypoints to tell by
+    change: float | None  # median over the sightings; None: unknown
     share: float = 1.0  # of somebody beside a main person: median area over that person's
 
     def covers(self, times_s: np.ndarray) -> np.ndarray:
         """Which moments (n,) lie between the first and the last sighting."""
         return (times_s >= self.first_s - 1e-6) & (times_s <= self.last_s + 1e-6)
 
-    def is_alive(self, still_motion: float) -> bool:
-        """Whether it moves; one of whom only an outline is known is taken to do so."""
-        return self.motion is None or self.motion >= still_motion
+    def is_alive(self, bounds: "Liveliness") -> bool:
+        """Whether it moves; one of whom nothing is known but an outline is taken to do so."""
+        if self.motion is not None and self.motion >= bounds.sure_motion:
+            return True
+        if self.change is not None and self.change < bounds.min_change:
+            return False
+        return self.motion is None or self.motion >= bounds.min_motion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Liveliness:
+    """What tells a person from a picture of one: points that move, and pixels that change."""
+
+    min_motion: float  # of the points; below, it is a picture
+    sure_motion: float  # from here on it is none, whatever the pixels say
+    min_change: float  # of the pixels in between; below, the detector trembles
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +87,7 @@ class Cast:
     owners: np.ndarray  # (n,) int: whose moment it is, an index of ``mains``; below 0: nobody's
 
 
-def find_cast(seen: Sightings, memory_s: float, still_motion: float) -> Cast:
+def find_cast(seen: Sightings, memory_s: float, alive: Liveliness) -> Cast:
     """Follow everybody through a scene.
 
     The main person of a time is who fills most of the picture for longest; who does not move at
@@ -81,14 +96,14 @@ def find_cast(seen: Sightings, memory_s: float, still_motion: float) -> Cast:
     Args:
         seen: of one scene.
         memory_s: a person unseen for longer is somebody new.
-        still_motion: liveliness below which a person is a picture of one.
+        alive: what tells a person from a picture of one.
     """
     numbers = link_sightings(seen, memory_s)
     count = int(numbers.max(initial=-1)) + 1
     tracks = [_track(seen, np.flatnonzero(numbers == number)) for number in range(count)]
 
     def prominence(track: Track) -> tuple[bool, float]:
-        return track.motion is not None and track.is_alive(still_motion), track.weight
+        return track.motion is not None and track.is_alive(alive), track.weight
 
     mains: list[Track] = []
     others: list[Track] = []
@@ -106,6 +121,8 @@ def find_cast(seen: Sightings, memory_s: float, still_motion: float) -> Cast:
 def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
     """A number (p,) for every sighting, the same for one person; 0, 1, ... in order of arrival."""
     numbers = np.full(len(seen.moments), 0)
+    if _is_one_throughout(seen, memory_s):
+        return numbers
     plain = _plain(seen)
     last_row: dict[int, int] = {}  # number -> its last sighting
     moments, starts = np.unique(seen.moments, return_index=True)  # they come in order
@@ -132,6 +149,24 @@ def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
             numbers[row] = linked[row] if row in linked else len(last_row)
             last_row[int(numbers[row])] = row
     return numbers
+
+
+def _is_one_throughout(seen: Sightings, memory_s: float) -> bool:
+    """Whether there is one sighting at a time and each continues the one before, as most do.
+
+    Asks what ``_closeness`` asks, of all at once.
+    """
+    if not (np.diff(seen.moments) > 0).all():
+        return False
+    passed_s = np.diff(seen.times_s[seen.moments])
+    corners, areas = seen.boxes.astype(np.float64), np.maximum(seen.areas.astype(np.float64), 1e-9)
+    heights = corners[:, 3] - corners[:, 1]
+    heights = np.maximum(np.maximum(heights[1:], heights[:-1]), 1e-6)
+    ways = np.diff(corners[:, :2] + corners[:, 2:], axis=0) / 2
+    apart = np.hypot(ways[:, 0], ways[:, 1]) / heights
+    growth = np.maximum(areas[1:], areas[:-1]) / np.minimum(areas[1:], areas[:-1])
+    is_continued = (apart <= REACH + REACH_PER_S * passed_s) & (growth <= MAX_GROWTH)
+    return bool((is_continued & (passed_s <= memory_s + 1e-6)).all())
 
 
 class _Sighting(NamedTuple):
@@ -205,7 +240,13 @@ def _track(seen: Sightings, rows: np.ndarray) -> Track:
         seen_s=float(times[-1] - times[0]) + step_s,
         weight=float((seen.areas[rows] * seen.scores[rows]).sum()),
         motion=liveliness(seen.keypoints[rows]),
+        change=_known_median(seen.changes[rows]),
     )
+
+
+def _known_median(values: np.ndarray) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else None
 
 
 def _beside(seen: Sightings, track: Track, mains: list[Track]) -> Track:

@@ -16,8 +16,8 @@ from curation.stages.agnostic import AgnosticConfig, MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.garments import CutGarment, GarmentConfig
 from curation.stages.parsing import ParseClothes, ParsingConfig
-from curation.stages.people import FollowPerson, PeopleConfig
-from curation.stored_people import pack_people, read_chosen, read_take
+from curation.stages.people import FollowPerson, PeopleConfig, collect_samples
+from curation.stored_people import pack_people, read_chosen, read_seen, read_take
 from curation.timing import Stopwatch
 from datasets.parts import DensePosePart, ParseLabel
 from datasets.tracks import read_labels
@@ -124,6 +124,13 @@ def test_who_was_seen_is_read_back_to_the_bit_with_masks_and_landmarks(tmp_path)
     assert [len(frame) for frame in take] == [2, 0, 1]
     assert take[0][1].score == found[0][1].score
     np.testing.assert_array_equal(take[2][0].keypoints, found[2][0].keypoints)
+    seen, wanted = (
+        read_seen(tmp_path, 8.0, 64, 48),
+        collect_samples([0, 1 / 8, 2 / 8], take, 64, 48),
+    )
+    for name, values in vars(wanted).items():
+        np.testing.assert_array_equal(getattr(seen, name), values, err_msg=name)
+        assert getattr(seen, name).dtype == values.dtype
     first, nobody, last = read_chosen(tmp_path)
     assert nobody is None
     for read, wanted in ((first, found[0][0]), (last, found[2][0])):

@@ -19,7 +19,7 @@ from curation.stages.people import (
     judge_samples,
     passing_runs,
 )
-from curation.stages.person_tracks import liveliness
+from curation.stages.person_tracks import Sightings, link_sightings, liveliness
 from curation.stages.quality import (
     QualityConfig,
     filled_region,
@@ -156,6 +156,32 @@ def test_a_shaky_camera_moves_no_poster_but_a_walk_is_motion():
     config = PeopleConfig()
     assert liveliness(shaken) < config.min_other_motion < liveliness(walked)
     assert liveliness(np.zeros((5, 17, 3), np.float32)) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_seen_alone_is_followed_as_one_among_others(seed):
+    """The quick way for one at a time gives the numbers of the way for many."""
+    rng = np.random.default_rng(seed)
+    count = 12
+    left = 20 + rng.normal(0, [4.0, 60.0][seed % 2], count).cumsum()
+    wide = 40 * np.exp(rng.normal(0, [0.1, 0.6][seed // 2 % 2], count))
+    boxes = np.stack([left, np.full(count, 20.0), left + wide, np.full(count, 180.0)], axis=1)
+    times = np.cumsum(rng.choice([0.4, 0.4, 0.4, 2.4], count))
+
+    def numbers(boxes: np.ndarray, moments: np.ndarray) -> list[int]:
+        size = len(boxes)
+        seen = Sightings(
+            times_s=times, moments=moments, boxes=boxes.astype(np.float32), scores=np.ones(size),
+            keypoints=np.zeros((size, 17, 3)), track_ids=np.full(size, -1),
+            changes=np.full(size, np.nan),
+        )  # fmt: skip
+        return link_sightings(seen, 2.0).tolist()
+
+    alone = numbers(boxes, np.arange(count))
+    somebody_else = [[9000.0, 20, 9040, 180]]  # at the first moment only, out of everybody's reach
+    among = numbers(np.vstack([boxes[:1], somebody_else, boxes[1:]]), np.r_[0, np.arange(count)])
+    del among[1]
+    assert alone == [number - (number > 0) for number in among]
 
 
 def test_full_body_also_asks_for_the_knees():

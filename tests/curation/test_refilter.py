@@ -17,7 +17,7 @@ from curation import refilter
 from curation.candidates import find_candidates, key_of_scenes
 from curation.clip import Clip
 from curation.ledger import Ledger
-from curation.scenes import read_scenes
+from curation.scenes import read_cuts, read_scenes
 from curation.settings import CurateConfig
 from curation.signals import read_signals
 from curation.video import Header
@@ -222,5 +222,13 @@ def test_stored_scenes_give_the_same_verdicts_as_looking_again(whole):
             )  # fmt: skip
             arguments = (base, signals, selection, config.canonical)
             assert find_candidates(*arguments, seen) == find_candidates(*arguments)
+            people = replace(selection.people, min_score=0.6)
+            other = key_of_scenes(name, replace(selection, people=people))
+            assert read_scenes(source.facts["seen"], other) is None
+            # whom they show is asked anew, where they are is not
+            assert read_cuts(source.facts["seen"], other) == [each.scene for each in seen]
+            shots = replace(selection.shots, min_content=16.0)
+            elsewhere = key_of_scenes(name, replace(selection, shots=shots))
+            assert read_cuts(source.facts["seen"], elsewhere) is None
             assert read_scenes(source.facts["seen"], "another") is None
             assert np.all(seen[0].people.codes == 0)

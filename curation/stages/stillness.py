@@ -1,0 +1,127 @@
+"""How much the pixels of somebody change between two looks: nothing on a poster, whatever shakes.
+
+A detector's points tremble on a picture of a person as much as on one who stands still. Pixels do
+not: the picture, moved to where it lay before, is the same; a face or a hand is not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from curation.perception.protocols import Person
+
+LOOK_S = 0.4
+"""Time between the two looks."""
+SIDE = 64
+"""Pixels of a box's longer side: finer change is compression."""
+REACH = 0.06
+"""How far the camera may have moved it, as a share of the box's height."""
+EDGE_SHARE = 0.5
+"""Of the contrast around a pixel that is no change: half a pixel of misplacement."""
+CELL = 6
+"""Pixels of the patch whose mean change counts: the most changed cell of a body tells."""
+NUM_CELLS = 10
+"""So many cells must change as much: one alone is noise."""
+MOVING = 5.0
+"""Gray levels from which somebody moves beyond doubt, and hides what is behind him."""
+MIN_SEEN = 0.3
+"""Share of a box that must not be hidden so that it tells anything."""
+SAME_PLACE = 0.3
+
+
+def with_changes(
+    frames: Sequence[np.ndarray], people: Sequence[Sequence[Person]], lag: int
+) -> list[list[Person]]:
+    """People with ``change`` filled where several are seen at once; for one alone nobody asks.
+
+    Args:
+        frames: (height, width, 3) uint8 RGB each, in order of time.
+        people: of each frame.
+        lag: frames between two looks, LOOK_S apart.
+    """
+    if all(len(seen) < 2 for seen in people):
+        return [list(seen) for seen in people]
+    filled: list[list[Person]] = []
+    for index, seen in enumerate(people):
+        if len(seen) < 2 or index < lag or frames[index].shape != frames[index - lag].shape:
+            filled.append(list(seen))
+            continue
+        now, before = (cv2.cvtColor(frames[i], cv2.COLOR_RGB2GRAY) for i in (index, index - lag))
+        earlier = [person.box for person in people[index - lag]]
+        filled.append(_changed(now, before, list(seen), earlier))
+    return filled
+
+
+def _changed(
+    now: np.ndarray, before: np.ndarray, seen: list[Person], earlier: list[np.ndarray]
+) -> list[Person]:
+    """``seen`` with the change of each, without that of people who move in front of it."""
+    boxes = [person.box for person in seen]
+    alone = [change_of(now, before, box, ()) for box in boxes]
+    moving = [b for b, change in zip(boxes, alone, strict=True) if change and change >= MOVING]
+    gone = [box for box in earlier if any(_overlap(box, b) > SAME_PLACE for b in moving)]
+    changes: list[float | None] = []
+    for box, change in zip(boxes, alone, strict=True):
+        hiding = [b for b in moving if b is not box]
+        hiding += [b for b in gone if _overlap(b, box) <= SAME_PLACE]
+        is_sure = change is None or change < MOVING or not any(_overlap(b, box) for b in hiding)
+        changes.append(change if is_sure else change_of(now, before, box, hiding))
+    return [replace(p, change=c) for p, c in zip(seen, changes, strict=True)]
+
+
+def change_of(
+    now: np.ndarray, before: np.ndarray, box: np.ndarray, hiding: Sequence[np.ndarray]
+) -> float | None:
+    """Gray levels by which the most changed part of a box differs from the best place before.
+
+    Args:
+        now: (height, width) uint8 gray.
+        before: the same, a look earlier.
+        box: left, top, right, bottom in pixels.
+        hiding: boxes that are left out.
+
+    Returns:
+        None where too little of the box is seen.
+    """
+    height, width = now.shape
+    limits = np.array([width, height, width, height])
+    left, top, right, bottom = np.clip(np.rint(box), 0, limits).astype(int).tolist()
+    if min(right - left, bottom - top) < 8:
+        return None
+    reach = max(2, round(REACH * (bottom - top)))
+    around = before[max(top - reach, 0) : bottom + reach, max(left - reach, 0) : right + reach]
+    scale = min(1.0, SIDE / max(right - left, bottom - top))
+    patch, around = _smaller(now[top:bottom, left:right], scale), _smaller(around, scale)
+    if (np.array(around.shape) < patch.shape).any():
+        return None
+    is_seen = np.ones(patch.shape, np.float32)
+    for other in hiding:
+        x, y, x_end, y_end = (
+            max(int(value), 0) for value in (other - [left, top, left, top]) * scale
+        )
+        is_seen[y : y_end + 1, x : x_end + 1] = 0
+    if is_seen.mean() < MIN_SEEN:
+        return None
+    misfit = cv2.matchTemplate(around, patch, cv2.TM_SQDIFF, mask=is_seen)
+    x, y = cv2.minMaxLoc(misfit)[2]
+    found = around[y : y + patch.shape[0], x : x + patch.shape[1]]
+    contrast = cv2.morphologyEx(patch, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    change = np.maximum(np.abs(found - patch) - EDGE_SHARE * contrast, 0) * is_seen
+    share = np.maximum(cv2.blur(is_seen, (CELL, CELL)), 0.5)
+    cells = cv2.blur(change, (CELL, CELL)) / share * is_seen
+    return float(np.sort(cells, axis=None)[-NUM_CELLS])
+
+
+def _smaller(gray: np.ndarray, scale: float) -> np.ndarray:
+    size = max(round(gray.shape[1] * scale), 4), max(round(gray.shape[0] * scale), 4)
+    return cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection of two boxes over their union."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    both = float(np.clip(sides, 0, None).prod())
+    areas = [float((box[2:] - box[:2]).prod()) for box in (one, other)]
+    return both / max(sum(areas) - both, 1e-9)
