@@ -236,9 +236,11 @@ def _stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> 
         # a benchmark keeps every frame, so the filters of training clips are wide open
         agnostic = replace(agnostic, min_coverage=0.0, max_area=1.0)
         surface = DensePoseConfig(min_mapped_share=0.0)
-        parsing = ParsingConfig(min_garment_share=0.0)
+        parsing = ParsingConfig(min_garment_share=0.0, max_outfit_change=1.0)
     elif job.category == "lower":
-        parsing = ParsingConfig(min_garment_share=0.0)  # it asks for an upper garment
+        parsing = ParsingConfig(
+            min_garment_share=0.0, max_outfit_change=1.0
+        )  # it asks for an upper garment
     return (
         MapSurface(estimator=perception.densepose, config=surface),
         ParseClothes(parser=perception.parser, config=parsing),

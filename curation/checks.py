@@ -242,6 +242,8 @@ def _track_checks(measured: dict[str, Any], config: CurateConfig) -> list[Check]
          "densepose.min_mapped_share"),
         ("parsing", ("share_of_frames",), AT_LEAST, parsing.min_garment_share,
          "parsing.min_garment_share"),
+        ("parsing", ("outfit_change",), AT_MOST, parsing.max_outfit_change,
+         "parsing.max_outfit_change"),
         ("garment", ("garment_largest_area",), AT_LEAST, config.garments.min_area,
          "garments.min_area"),
         ("mask", ("mask_coverage",), AT_LEAST, agnostic.min_coverage, "agnostic.min_coverage"),

@@ -58,10 +58,10 @@ def measure_looks(folder: Path) -> Looks:
     mask = cv2.imread(str(folder / "garment_mask.png"), cv2.IMREAD_GRAYSCALE)
     assert garment is not None, "encode_tracks wrote it"
     assert mask is not None
-    lab = _lab(frame)
+    lab = lab_of(frame)
     return Looks(
-        garment=_histogram(_lab(garment[..., ::-1])[mask > 127]),
-        background=_histogram(lab[labels == ParseLabel.BACKGROUND]),
+        garment=lab_histogram(lab_of(garment[..., ::-1])[mask > 127]),
+        background=lab_histogram(lab[labels == ParseLabel.BACKGROUND]),
         person=np.stack([_colour(lab[labels == part])
                          for part in (ParseLabel.HAIR, ParseLabel.FACE)]),
     )  # fmt: skip
@@ -86,12 +86,12 @@ def _first_frame(path: Path, pixel_format: str) -> np.ndarray:
         return next(container.decode(stream)).to_ndarray(format=pixel_format)
 
 
-def _lab(image: np.ndarray) -> np.ndarray:
+def lab_of(image: np.ndarray) -> np.ndarray:
     """CIELAB as OpenCV's bytes, (height, width, 3) float, of an RGB image."""
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float64)
 
 
-def _histogram(pixels: np.ndarray) -> np.ndarray:
+def lab_histogram(pixels: np.ndarray) -> np.ndarray:
     """Of (n, 3) Lab bytes, each bin shared with its neighbours, so that light may change a bit."""
     if not len(pixels):
         return np.zeros(int(np.prod(BINS)))

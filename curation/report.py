@@ -56,6 +56,7 @@ MEANINGS = {
     "person_too_small": "the person is too small in the picture",
     "densepose_failed": "the body could not be mapped",
     "garment_too_small": "the garment is hardly seen",
+    "outfit_change": "the garment is another one from a moment on",
     "mask_failed": "the mask is empty, leaks, or covers nearly everything",
     "to_be_made": "it passes since thresholds were changed; the next curate makes its tracks",
     "held_out": "it shows what a clip of the benchmark shows, so that it may not be trained on",
@@ -120,7 +121,7 @@ def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> 
     codes = Counter(entry.clip.code for entry in entries if not entry.is_kept)
     picture = ("too_short", "dark", "blurred", "frozen", "duplicate_frames", "corrupt_frames")
     people = ("no_person", "two_people", "body_hidden", "person_too_small")
-    tracks = ("densepose_failed", "garment_too_small", "mask_failed")
+    tracks = ("densepose_failed", "garment_too_small", "outfit_change", "mask_failed")
     steps: list[tuple[str, int]] = [("videos", len(sources)), ("readable videos", len(readable))]
     left = len(entries)
     steps.append(("scenes and stretches", left))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.errors import DataError
 from curation.video import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
@@ -173,7 +174,9 @@ def read_signals(path: Path) -> Signals:
     except (ValueError, KeyError, TypeError):
         is_known, head = False, {}
     if not is_known:
-        raise ValueError(f"{path} was written by another version of the first pass")
+        raise DataError(
+            f"{path} was written by another version of curation; run `make curate` on its folder"
+        )
     start = end + 1 + -(end + 1) % ALIGNED
     plain = head["plain"]
     plain["orientation"] = Orientation(**plain["orientation"])
