@@ -105,6 +105,13 @@ def test_what_was_painted_is_kept_for_the_same_settings_alone(words, tmp_path, m
     assert len(list((tmp_path / "work/painted").glob("bench_000-*.mp4"))) == 2
 
 
+def test_benchmarks_that_call_their_clips_alike_keep_their_conditions_apart(words, tmp_path):
+    write_bench(tmp_path / "other", names=("bench_000",))
+    for bench in ("bench", "other"):
+        judge.main([*words, "max_clips=1", f"bench={tmp_path / bench}"])
+    assert len(list((tmp_path / "work/conditions").glob("bench_000-*"))) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
