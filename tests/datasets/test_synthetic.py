@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path):
 def test_the_demo_settings_load_and_the_command_reports(
     capsys: pytest.CaptureFixture, rendered: Path
 ):
-    words = [*TINY, "num_bad=0", "workers=1", f"out={rendered}"]
+    words = [*TINY, "num_bad=0", "workers=1", "dancers=demo", "framing=whole", f"out={rendered}"]
     assert main(["configs/demo/render.yaml", *words]) == 0
     assert "0 rendered, 3 there before" in capsys.readouterr().out
 
