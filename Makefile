@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(RUN) -m curation.perception.weights
 	@touch $(STAMP)
 
-demo: setup ## Render dancers, curate, train every stage small, evaluate: one page (10 to 25 min on 2 cores)
+demo: setup ## Render dancers, curate, train every stage small, evaluate: one page (about 15 min on 2 cores)
 	@$(RUN) -m training.demo configs/demo/demo.yaml $(ARGS)
 
 ##@ Data
