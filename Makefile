@@ -117,7 +117,7 @@ app: setup ## The fitting room: try-on in a browser, http://localhost:7860 [CONF
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
 	@$(RUN) -m training.evaluate configs/eval/$(or $(BENCH),synthetic).yaml $(if $(PRED),pred='$(PRED)') $(ARGS)
 
-ablate: setup ## Reproduce a claim in small on rendered dancers: WHAT=fusion|known|swapping|freeze|longvideo|data
+ablate: setup ## Reproduce a claim in small on rendered dancers: WHAT=fusion|stages|data|swapping|longvideo|known|freeze
 	@$(RUN) -m training.experiments.ablate 'configs/experiments/$(or $(WHAT),fusion).yaml' $(ARGS)
 
 ##@ Work on the code

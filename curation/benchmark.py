@@ -232,15 +232,12 @@ def prepare_video(
 def _stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> tuple[Stage, ...]:
     agnostic = replace(config.agnostic, category=job.category)
     surface, parsing = config.densepose, config.parsing
+    if not job.is_filtered or job.category == "lower":  # parsing asks for an upper garment
+        parsing = ParsingConfig(min_garment_share=0.0, max_outfit_change=1.0)
     if not job.is_filtered:
         # a benchmark keeps every frame, so the filters of training clips are wide open
         agnostic = replace(agnostic, min_coverage=0.0, max_area=1.0)
         surface = DensePoseConfig(min_mapped_share=0.0)
-        parsing = ParsingConfig(min_garment_share=0.0, max_outfit_change=1.0)
-    elif job.category == "lower":
-        parsing = ParsingConfig(
-            min_garment_share=0.0, max_outfit_change=1.0
-        )  # it asks for an upper garment
     return (
         MapSurface(estimator=perception.densepose, config=surface),
         ParseClothes(parser=perception.parser, config=parsing),

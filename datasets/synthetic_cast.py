@@ -52,7 +52,7 @@ class ClipSpec:
     """A clip before it is rendered; the same spec always renders to the same bytes.
 
     ``seed`` is (run, split, index, part); dance, scenery and grain draw from it. ``energy`` near 0
-    makes the dancer stand still; ``shifts_m`` moves the dancers sideways. The last three fields are
+    makes the dancer stand still; ``shifts_m`` moves each dancer sideways. The last three fields are
     what the benchmark adds (synthetic_benchmark.py).
     """
 

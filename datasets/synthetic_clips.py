@@ -96,10 +96,10 @@ def render_frames(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
         parse = np.zeros((spec.height, spec.width), np.uint8)
-        poses = [_aside(poses[frame], x) for poses, x in zip(dances, spec.shifts_m, strict=False)]
+        poses = [_aside(poses[frame], x) for poses, x in zip(dances, spec.shifts_m, strict=True)]
         for pose in poses:
             _cast_shadow(image, pose, camera, spec.light)
-        for dancer, wardrobe, pose in zip(spec.dancers, wardrobes, poses, strict=False):
+        for dancer, wardrobe, pose in zip(spec.dancers, wardrobes, poses, strict=True):
             region = _region(pose, camera, spec)
             layer = _draw(dancer.figure, wardrobe, pose, camera, spec.light, region)
             image[region] = image[region] * (1.0 - layer.alpha[..., None]) + layer.colour

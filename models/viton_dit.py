@@ -293,13 +293,14 @@ class VitonDiT(nn.Module):
         trunk = self.denoiser
         if "garment" in parts:
             self.garment.x_embedder.load_state_dict(trunk.x_embedder.state_dict())
-            for source, block in zip(trunk.blocks, self.garment.blocks, strict=False):
+            for source, block in zip(trunk.blocks[:-1], self.garment.blocks, strict=True):
                 _copy_matching(source, block)
             for block in trunk.blocks:
                 assert isinstance(block, STBlock)
                 _start_fusion(block)
         if "control" in parts:
-            for source, block in zip(trunk.blocks, self.control.blocks, strict=False):
+            first = trunk.blocks[: len(self.control.blocks)]
+            for source, block in zip(first, self.control.blocks, strict=True):
                 _copy_matching(source, block)
             for layer in (self.control.input_projection, *self.control.output_projections):
                 for parameter in layer.parameters():
@@ -346,7 +347,7 @@ def _project_caption(blocks: nn.ModuleList, tokens: Tensor) -> list[KeysValues]:
 def _project_garment(blocks: nn.ModuleList, features: GarmentFeatures) -> list[KeysValues]:
     """Keys and values of a garment's first ``len(blocks)`` taps."""
     pairs: list[KeysValues] = []
-    for block, hidden in zip(_st_blocks(blocks), features.hidden, strict=False):
+    for block, hidden in zip(_st_blocks(blocks), features.hidden[: len(blocks)], strict=True):
         assert block.fusion is not None
         pairs.append(block.fusion.keys_values(hidden))
     return pairs

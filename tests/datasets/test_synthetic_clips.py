@@ -120,7 +120,7 @@ def test_the_product_picture_shows_the_garment_alone_on_a_light_ground():
 
 
 def test_an_empty_room_has_nobody_in_it():
-    clip_frames, parse = zip(*render_frames(replace(_spec(), dancers=())), strict=True)
+    clip_frames, parse = zip(*render_frames(replace(_spec(), dancers=(), shifts_m=())), strict=True)
     assert not np.stack(parse).any()
     assert np.stack(clip_frames).std() > 5
 
