@@ -345,5 +345,5 @@ def _row(
     )
 
 
-VERSION = 10
+VERSION = 11
 """Raised when the code of a stage changes what comes out: everything is then done again."""

@@ -24,7 +24,7 @@ from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
 from curation.making import ClipMaker, fingerprint, with_hashes
 from curation.members import place_garment
-from curation.perception.protocols import Perception
+from curation.perception.protocols import Perception, PersonDetector
 from curation.perception.select import choose_perception
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
@@ -219,7 +219,7 @@ class Curator:
         signals, store = self._measured(source, header)
         watch = Stopwatch()
         with closing(store), watch.measure("people in samples"):
-            signals = replace(signals, samples=self._find_people(store))
+            signals = replace(signals, samples=find_people(store, self.perception.detector))
         signals = replace(signals, seconds={**signals.seconds, **watch.seconds})
         data = pack_signals(signals)
         write_file(path, lambda file: file.write(data))
@@ -227,18 +227,6 @@ class Curator:
         for part in (pass_path, pass_path.with_suffix(".samples.npz")):
             part.unlink(missing_ok=True)
         return signals, True
-
-    def _find_people(self, store: SampleStore) -> PersonSamples:
-        parts: list[PersonSamples] = []
-        done, last = 0, []
-        for batch in batches_of(store, list(range(len(store.times_s))), DETECTOR_BATCH):
-            people = self.perception.detector.detect(batch)
-            people = with_changes([*last, *batch], [[] for _ in last] + people, 1)[len(last) :]
-            last = batch[-1:]
-            times_s = store.times_s[done : done + len(batch)]
-            parts.append(collect_samples(times_s, people, *batch[0].shape[:2]))
-            done += len(batch)
-        return join_samples(parts)
 
     def _make_clip(
         self, job: SourceJob, candidate: Candidate, signals: Signals
@@ -293,6 +281,20 @@ class Curator:
     ) -> SourceResult:
         row = source_row(job, code=code, evidence=evidence, facts=facts or {})
         return SourceResult(row=row, clips=[], was_decoded=False)
+
+
+def find_people(store: SampleStore, detector: PersonDetector) -> PersonSamples:
+    """Whom the samples of one source show, and how much their pixels change."""
+    parts: list[PersonSamples] = []
+    done, last = 0, []
+    for batch in batches_of(store, list(range(len(store.times_s))), DETECTOR_BATCH):
+        people = detector.detect(batch)
+        people = with_changes([*last, *batch], [[] for _ in last] + people, 1)[len(last) :]
+        last = batch[-1:]
+        times_s = store.times_s[done : done + len(batch)]
+        parts.append(collect_samples(times_s, people, *batch[0].shape[:2]))
+        done += len(batch)
+    return join_samples(parts)
 
 
 def _cut_out(path: Path, clip: Clip, framing: Framing, signals: Signals) -> np.ndarray:

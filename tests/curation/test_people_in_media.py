@@ -10,17 +10,15 @@ from curation.canonical import CanonicalConfig
 from curation.clip import Clip, Reject
 from curation.first_pass import FirstPassConfig, measure_source
 from curation.perception.blazepose import EmbeddedDetector
-from curation.stages.people import collect_samples
+from curation.pipeline import find_people
 from curation.video import read_header
 from tests.perception_fixtures import media_file
 
 
 def verdicts(path: Path) -> list[Candidate | Reject]:
     signals, store = measure_source(path, FirstPassConfig(), read_header(path).sample_aspect)
-    frames = [store.read(index) for index in range(len(store.times_s))]
+    samples = find_people(store, EmbeddedDetector())
     store.close()
-    people = EmbeddedDetector().detect(frames)
-    samples = collect_samples(store.times_s, people, *frames[0].shape[:2])
     end_s = signals.end_s
     clip = Clip(
         source=path.name, source_sha256="0" * 64, scene_start_s=0.0, scene_end_s=end_s,

@@ -51,6 +51,17 @@ def test_somebody_who_walks_past_a_picture_does_not_move_it():
     assert any(change is not None for change in poster)
 
 
+def test_nobody_asks_the_pixels_of_somebody_small():
+    frames = [h.draw(h.draw(ROOM, x, 80, TOP), 300, 80, TOP) for x in (20, 60)]
+    wide = h.figure(80)[1].shape[1]
+
+    def small_at(x: int) -> Person:
+        return replace(person_at(x), box=np.array([x, TOP, x + wide, TOP + 80], np.float32))
+
+    filled = with_changes(frames, [[small_at(x), small_at(300)] for x in (20, 60)], 1)
+    assert [person.change for person in filled[1]] == [None, None]
+
+
 def test_nobody_asks_for_the_change_of_one_alone():
     frames = [h.draw(ROOM, x, TALL, TOP) for x in (20, 60)]
     assert changes(frames, [20, 60]) == [[None, None]]
