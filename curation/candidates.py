@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from curation.canonical import (
     count_clip_frames,
 )
 from curation.clip import Clip, Reject
-from curation.scenes import SeenScene, look_at_scenes, scenes_key
+from curation.scenes import SceneRules, SeenScene
 from curation.signals import Signals
 from curation.stages.people import (
     CODES,
@@ -37,7 +38,7 @@ from curation.stages.quality import (
     split_long,
     without,
 )
-from curation.stages.shots import Scene, ShotsConfig
+from curation.stages.shots import ShotsConfig
 
 Span = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -57,6 +58,11 @@ class SelectionConfig:
     def __post_init__(self) -> None:
         if self.stretches not in {"longest", "all"}:
             raise ConfigError(f"stretches is {self.stretches!r}; 'longest' and 'all' are accepted")
+
+    @cached_property
+    def scenes(self) -> SceneRules:
+        """What of it decides scenes and who is seen in them."""
+        return SceneRules(shots=self.shots, people=self.people, quality=self.quality)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ def find_candidates(
         signals: of the whole source, with samples of people.
         selection: thresholds.
         canonical: size and rate of the clips to be made.
-        seen: what ``look_at`` found by the same settings; None: it is looked for now.
+        seen: what ``selection.scenes`` finds in it; None: it is looked for now.
     """
     base = replace(
         base,
@@ -89,21 +95,9 @@ def find_candidates(
     )
     frozen = frozen_runs(signals, selection.quality)
     outcomes: list[Candidate | Reject] = []
-    for scene in look_at(signals, selection) if seen is None else seen:
+    for scene in selection.scenes.look_at(signals) if seen is None else seen:
         outcomes += _judge_scene(base, scene, signals, frozen, selection, canonical)
     return outcomes
-
-
-def look_at(
-    signals: Signals, selection: SelectionConfig, scenes: Sequence[Scene] | None = None
-) -> list[SeenScene]:
-    """The source's scenes, looked for unless they are known, and who is seen in them."""
-    return look_at_scenes(signals, selection.shots, selection.people, selection.quality, scenes)
-
-
-def key_of_scenes(signals_name: str, selection: SelectionConfig) -> str:
-    """Name of everything that decides what ``look_at`` finds in a file of signals."""
-    return scenes_key(signals_name, selection.shots, selection.people, selection.quality)
 
 
 def _judge_scene(

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from curation.candidates import find_candidates, key_of_scenes, look_at
+from curation.candidates import find_candidates
 from curation.clip import Clip, Reject
 from curation.ledger import ClipRow, SourceRow
 from curation.making import ClipMaker, ToMake, fingerprint, with_hashes
 from curation.perception.protocols import BackendInfo, Perception
 from curation.pipeline import build_maker, rejected_row
-from curation.scenes import pack_scenes, read_cuts, read_scenes
+from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import Signals, read_signals
 from curation.stages.duplicates import HASH_CHARACTERS
@@ -146,10 +146,9 @@ class Judge:
             source=source.name, source_sha256=source.sha256, scene_start_s=0.0,
             scene_end_s=signals.end_s, start_s=0.0, end_s=signals.end_s,
         )  # fmt: skip
-        key = key_of_scenes(source.facts["signals"], selection)
-        seen = read_scenes(source.facts.get("seen"), key)
-        if seen is None:
-            seen = look_at(signals, selection, read_cuts(source.facts.get("seen"), key))
+        key, stored = selection.scenes.key(source.facts["signals"]), source.facts.get("seen")
+        seen = selection.scenes.look_at(signals, stored, key)
+        if stored is None or stored.get("key") != key:
             source.facts["seen"] = pack_scenes(seen, key)
         known = {str(clip.record["request"]): clip for clip in clips if clip.record.get("request")}
         asked_with, _, is_bench = _suffix(source).partition("-")

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
-from curation.candidates import Candidate, find_candidates, key_of_scenes, look_at
+from curation.candidates import Candidate, find_candidates
 from curation.canonical import Framing, read_clip
 from curation.clip import Clip, Reject
 from curation.executor import Limit
@@ -152,7 +152,7 @@ class Curator:
             end_s=signals.end_s,
         )
         selection = self.config.selection
-        seen = look_at(signals, selection)
+        seen = selection.scenes.look_at(signals)
         outcomes = find_candidates(base, signals, selection, self.config.canonical, seen)
         rows: list[ClipRow] = []
         for outcome in outcomes:
@@ -165,7 +165,7 @@ class Curator:
         facts = {
             "header": asdict(header),
             "signals": self._signals_path(source).name,
-            "seen": pack_scenes(seen, key_of_scenes(self._signals_path(source).name, selection)),
+            "seen": pack_scenes(seen, selection.scenes.key(self._signals_path(source).name)),
             "num_frames": signals.num_frames,
             "duration_s": signals.end_s,
             "seconds": signals.seconds,

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from curation.stages.people import PeopleConfig, PeopleVerdicts, judge_samples
 from curation.stages.quality import QualityConfig, picture_region
 from curation.stages.shots import Scene, ShotsConfig, find_scenes
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,28 +32,58 @@ class SeenScene:
     evidence: dict[str, Any]  # of ``people``
 
 
-def look_at_scenes(
-    signals: Signals,
-    shots: ShotsConfig,
-    people: PeopleConfig,
-    quality: QualityConfig,
-    scenes: Sequence[Scene] | None = None,
-) -> list[SeenScene]:
-    """Scenes in order of time, with who is seen in them; ``scenes`` if they are known already."""
-    seen: list[SeenScene] = []
-    for scene in find_scenes(signals, shots) if scenes is None else scenes:
-        span = _trim(scene, signals, quality.trim_frames)
-        verdicts = people_in(signals, span, people, quality)
-        seen.append(
-            SeenScene(
-                scene=scene,
-                span=span,
-                people=verdicts,
-                num_people=int(verdicts.counts.max()) if len(verdicts.counts) else None,
-                evidence=verdicts.evidence(),
-            )
+@dataclass(frozen=True, kw_only=True)
+class SceneRules:
+    """What decides scenes and who is seen in them; one for all sources of a run."""
+
+    shots: ShotsConfig
+    people: PeopleConfig
+    quality: QualityConfig
+
+    def key(self, signals_name: str) -> str:
+        """Name of everything that decides what a file of signals shows: of its cuts, of people."""
+        return f"{_digest(signals_name, self._cuts)}-{_digest(signals_name, self._people)}"
+
+    @cached_property
+    def _cuts(self) -> str:
+        return json.dumps([SCHEMA, asdict(self.shots)], sort_keys=True)
+
+    @cached_property
+    def _people(self) -> str:
+        quality = self.quality
+        decided = [SCHEMA, asdict(self.people), quality.trim_frames, quality.min_fill_likeness]
+        return json.dumps(decided, sort_keys=True)
+
+    def look_at(
+        self, signals: Signals, stored: Mapping[str, Any] | None = None, key: str = ""
+    ) -> list[SeenScene]:
+        """Scenes in order of time, with who is seen in them.
+
+        Args:
+            signals: of a source.
+            stored: what ``pack_scenes`` gave before; as far as it was decided alike, it is taken.
+            key: of today.
+        """
+        old_cuts, _, old_people = str((stored or {}).get("key")).partition("-")
+        cuts, _, people = key.partition("-")
+        known = [_read(entry) for entry in stored["scenes"]] if stored else []
+        scenes = [each.scene for each in known] if cuts == old_cuts else None
+        by_scene = {each.scene: each for each in known} if people == old_people else {}
+        return [
+            by_scene.get(scene) or self._look(scene, signals)
+            for scene in (find_scenes(signals, self.shots) if scenes is None else scenes)
+        ]
+
+    def _look(self, scene: Scene, signals: Signals) -> SeenScene:
+        span = _trim(scene, signals, self.quality.trim_frames)
+        verdicts = people_in(signals, span, self.people, self.quality)
+        return SeenScene(
+            scene=scene,
+            span=span,
+            people=verdicts,
+            num_people=int(verdicts.counts.max()) if len(verdicts.counts) else None,
+            evidence=verdicts.evidence(),
         )
-    return seen
 
 
 def people_in(
@@ -71,17 +102,8 @@ def people_in(
     )
 
 
-def scenes_key(
-    signals_name: str, shots: ShotsConfig, people: PeopleConfig, quality: QualityConfig
-) -> str:
-    """Name of everything that decides what ``look_at_scenes`` finds: of its cuts, and of all."""
-    cuts = [SCHEMA, signals_name, asdict(shots)]
-    seen = [asdict(people), quality.trim_frames, quality.min_fill_likeness]
-    return f"{_digest(cuts)}-{_digest([*cuts, *seen])}"
-
-
-def _digest(decided: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+def _digest(*decided: str) -> str:
+    return hashlib.sha256("\0".join(decided).encode()).hexdigest()[:16]
 
 
 def pack_scenes(seen: Sequence[SeenScene], key: str) -> dict[str, Any]:
@@ -104,29 +126,11 @@ def pack_scenes(seen: Sequence[SeenScene], key: str) -> dict[str, Any]:
     }
 
 
-def read_scenes(stored: Mapping[str, Any] | None, key: str) -> list[SeenScene] | None:
-    """The inverse of ``pack_scenes``; None where something else decided them."""
-    if stored is None or stored.get("key") != key:
-        return None
-    return [_read(entry) for entry in stored["scenes"]]
-
-
-def read_cuts(stored: Mapping[str, Any] | None, key: str) -> list[Scene] | None:
-    """Where scenes begin and end; None where something else decided that."""
-    if stored is None or stored["key"].partition("-")[0] != key.partition("-")[0]:
-        return None
-    return [_scene(entry) for entry in stored["scenes"]]
-
-
-def _scene(entry: Mapping[str, Any]) -> Scene:
-    first, last, start_s, end_s = entry["scene"]
-    return Scene(first=first, last=last, start_s=start_s, end_s=end_s)
-
-
 def _read(entry: Mapping[str, Any]) -> SeenScene:
+    first, last, start_s, end_s = entry["scene"]
     counts = np.array(entry["counts"], dtype=int)
     return SeenScene(
-        scene=_scene(entry),
+        scene=Scene(first=first, last=last, start_s=start_s, end_s=end_s),
         span=(entry["span"][0], entry["span"][1]),
         people=PeopleVerdicts(
             times_s=np.array(entry["times_s"], dtype=np.float64),

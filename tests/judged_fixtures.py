@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from configs.loading import save_config
-from curation.candidates import Candidate, find_candidates, key_of_scenes, look_at
+from curation.candidates import Candidate, find_candidates
 from curation.clip import Clip, Reject
 from curation.judging import named_perception
 from curation.ledger import ClipRow, Ledger, SourceRow
@@ -73,7 +73,7 @@ def judged_source(
         source=f"take {number:05d}.mp4", source_sha256=sha, scene_start_s=0.0,
         scene_end_s=signals.end_s, start_s=0.0, end_s=signals.end_s,
     )  # fmt: skip
-    seen = look_at(signals, config.selection)
+    seen = config.selection.scenes.look_at(signals)
     rows: list[ClipRow] = []
     for outcome in find_candidates(base, signals, config.selection, config.canonical, seen):
         if isinstance(outcome, Reject):
@@ -84,7 +84,7 @@ def judged_source(
     source = SourceRow(
         sha256=sha, name=base.source, group=sha, num_bytes=1000, fingerprint=f"{run}--False",
         facts={
-            "signals": name, "seen": pack_scenes(seen, key_of_scenes(name, config.selection)),
+            "signals": name, "seen": pack_scenes(seen, config.selection.scenes.key(name)),
             "num_frames": signals.num_frames, "duration_s": signals.end_s,
         },
     )  # fmt: skip

@@ -151,23 +151,22 @@ def judge_samples(
             outside, in a blurred fill, is not looked at.
         min_other_s: in place of the config's.
     """
-    inside = np.flatnonzero(
-        (samples.times_s >= span[0] - 1e-6) & (samples.times_s < span[1] - 1e-6)
-    )
+    is_inside = (samples.times_s >= span[0] - 1e-6) & (samples.times_s < span[1] - 1e-6)
     owners = np.repeat(np.arange(len(samples.times_s)), samples.num_people)
     corner, size = np.array(region[:2]), np.array(region[2:]) - region[:2]
     centres = (samples.boxes[:, :2] + samples.boxes[:, 2:]) / 2
     is_within = (np.abs(centres - corner - size / 2) <= size / 2).all(axis=1)
-    rows = np.flatnonzero(np.isin(owners, inside) & is_within)
-    times = samples.times_s[inside]
+    rows = np.flatnonzero(is_inside[owners] & is_within)
+    times = samples.times_s[is_inside]
     seen = Sightings(
         times_s=times,
-        moments=np.searchsorted(inside, owners[rows]),
+        moments=(np.cumsum(is_inside) - 1)[owners[rows]],
         boxes=np.clip(samples.boxes[rows], 0, 1) * [aspect, 1, aspect, 1],
         scores=samples.scores[rows],
-        keypoints=samples.keypoints[rows] * [aspect, 1, 1],
+        keypoints=samples.keypoints[rows],
         track_ids=samples.track_ids[rows],
         changes=samples.changes[rows],
+        aspect=aspect,
     )
     codes = np.full(len(times), NO_PERSON)
     counts = np.zeros(len(times), dtype=int)
@@ -177,9 +176,7 @@ def judge_samples(
         sure = main.rows[seen.scores[main.rows] >= config.min_score]
         moments = seen.moments[sure]
         main_rows[moments] = rows[sure]
-        points = samples.keypoints[rows[sure]].copy()
-        points[..., :2] = (points[..., :2] - corner) / size
-        is_seen = bodies_in_view(points, config)
+        is_seen = bodies_in_view(seen.keypoints[sure], config, corner, size)
         codes[moments] = np.where(is_seen, PASSES, BODY_HIDDEN)
         counts[moments] = 1
     least_s = config.min_other_s if min_other_s is None else min_other_s
@@ -206,11 +203,20 @@ def counts_as_other(track: Track, config: PeopleConfig, min_other_s: float) -> b
     return is_alive and is_lasting and track.share >= config.min_other_share
 
 
-def bodies_in_view(keypoints: np.ndarray, config: PeopleConfig) -> np.ndarray:
-    """Of which bodies (k, 17, 3) the asked-for points are visible and inside the frame: (k,)."""
+def bodies_in_view(
+    keypoints: np.ndarray, config: PeopleConfig, corner: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """Of which bodies (k, 17, 3) the asked-for points are visible and inside the picture: (k,).
+
+    Args:
+        keypoints: x and y as shares of the frame's sides, visibility.
+        config: which points, and how sure they must be.
+        corner: left and top of the picture proper, shares of the sides.
+        size: its width and height.
+    """
     names = BODIES[config.visible_body]
     wanted = keypoints[:, [COCO_KEYPOINTS.index(name) for name in names]]
-    places, margin = wanted[..., :2], config.frame_margin
+    places, margin = ((wanted[..., :2] - corner) / size).astype(wanted.dtype), config.frame_margin
     inside = ((places >= -margin) & (places <= 1 + margin)).all(axis=2)
     return np.asarray((inside & (wanted[..., 2] >= config.min_visibility)).all(axis=1))
 

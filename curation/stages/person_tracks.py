@@ -6,7 +6,8 @@ it, seen for long enough, and moves: a poster, a picture on a shelf and a manneq
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -33,28 +34,61 @@ class Sightings:
         np.ndarray
     )  # (p, 4) left, top, right, bottom, in one unit for both axes, inside the frame
     scores: np.ndarray  # (p,)
-    keypoints: np.ndarray  # (p, 17, 3) x and y in the same unit, visibility
+    keypoints: np.ndarray  # (p, 17, 3) x and y as shares of the frame's sides, visibility
     track_ids: np.ndarray  # (p,) int of the detector; below 0: not tracked
     changes: np.ndarray  # (p,) gray levels between two looks (stillness.py); NaN: unknown
+    aspect: float = 1.0  # of the frame, which brings keypoints into the unit of the boxes
 
-    @property
+    @cached_property
     def areas(self) -> np.ndarray:
         """Of the boxes, (p,)."""
         return np.clip(self.boxes[:, 2:] - self.boxes[:, :2], 0, None).prod(axis=1)
 
+    @cached_property
+    def step_s(self) -> float:
+        """Typical time between two moments."""
+        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.0
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(kw_only=True, eq=False)
 class Track:
-    """One person over time."""
+    """One person over time; measured when asked, since of most, who are alone, nobody asks."""
 
+    seen: Sightings
     rows: np.ndarray  # (k,) of the sightings, in order of time
-    first_s: float
-    last_s: float
-    seen_s: float  # from the first to the last sighting, and a moment's length
-    weight: float  # area times score, summed over the sightings
-    motion: float | None  # see ``liveliness``; None: no keypoints to tell by
-    change: float | None  # median over the sightings; None: unknown
     share: float = 1.0  # of somebody beside a main person: median area over that person's
+
+    @cached_property
+    def first_s(self) -> float:
+        """When the person is first seen."""
+        return float(self.seen.times_s[self.seen.moments[self.rows[0]]])
+
+    @cached_property
+    def last_s(self) -> float:
+        """When the person is last seen."""
+        return float(self.seen.times_s[self.seen.moments[self.rows[-1]]])
+
+    @property
+    def seen_s(self) -> float:
+        """From the first to the last sighting, and a moment's length."""
+        return self.last_s - self.first_s + self.seen.step_s
+
+    @cached_property
+    def weight(self) -> float:
+        """Area times score, summed over the sightings."""
+        return float((self.seen.areas[self.rows] * self.seen.scores[self.rows]).sum())
+
+    @cached_property
+    def motion(self) -> float | None:
+        """See ``liveliness``; None: no keypoints to tell by."""
+        return liveliness(self.seen.keypoints[self.rows] * [self.seen.aspect, 1, 1])
+
+    @cached_property
+    def change(self) -> float | None:
+        """Median over the sightings; None: unknown."""
+        changes = self.seen.changes[self.rows]
+        known = changes[~np.isnan(changes)]
+        return float(np.median(known)) if len(known) else None
 
     def covers(self, times_s: np.ndarray) -> np.ndarray:
         """Which moments (n,) lie between the first and the last sighting."""
@@ -100,7 +134,7 @@ def find_cast(seen: Sightings, memory_s: float, alive: Liveliness) -> Cast:
     """
     numbers = link_sightings(seen, memory_s)
     count = int(numbers.max(initial=-1)) + 1
-    tracks = [_track(seen, np.flatnonzero(numbers == number)) for number in range(count)]
+    tracks = [Track(seen=seen, rows=np.flatnonzero(numbers == n)) for n in range(count)]
 
     def prominence(track: Track) -> tuple[bool, float]:
         return track.motion is not None and track.is_alive(alive), track.weight
@@ -108,14 +142,18 @@ def find_cast(seen: Sightings, memory_s: float, alive: Liveliness) -> Cast:
     mains: list[Track] = []
     others: list[Track] = []
     owners = np.full(len(seen.times_s), -1)
-    for track in sorted(tracks, key=prominence, reverse=True):
+    if len(tracks) > 1:
+        tracks.sort(key=prominence, reverse=True)
+    for track in tracks:
         time = track.covers(seen.times_s)
         if (owners[time] >= 0).any() or (mains and not prominence(track)[0]):
             others.append(track)
             continue
         owners[time] = len(mains)
         mains.append(track)
-    return Cast(mains=mains, others=[_beside(seen, t, mains) for t in others], owners=owners)
+    for track in others:
+        track.share = _share_beside(seen, track, mains)
+    return Cast(mains=mains, others=others, owners=owners)
 
 
 def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
@@ -230,27 +268,8 @@ def liveliness(keypoints: np.ndarray) -> float | None:
     return float(max(articulation, WANDERING * wandered))
 
 
-def _track(seen: Sightings, rows: np.ndarray) -> Track:
-    times = seen.times_s[seen.moments[rows]]
-    step_s = float(np.median(np.diff(seen.times_s))) if len(seen.times_s) > 1 else 0.0
-    return Track(
-        rows=rows,
-        first_s=float(times[0]),
-        last_s=float(times[-1]),
-        seen_s=float(times[-1] - times[0]) + step_s,
-        weight=float((seen.areas[rows] * seen.scores[rows]).sum()),
-        motion=liveliness(seen.keypoints[rows]),
-        change=_known_median(seen.changes[rows]),
-    )
-
-
-def _known_median(values: np.ndarray) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else None
-
-
-def _beside(seen: Sightings, track: Track, mains: list[Track]) -> Track:
-    """The track with its area measured against the main people it is beside, or was nearest to."""
+def _share_beside(seen: Sightings, track: Track, mains: list[Track]) -> float:
+    """A track's area against that of the main people it is beside, or was nearest to."""
     rows = np.concatenate([main.rows for main in mains])
     rows = rows[np.argsort(seen.moments[rows])]
     main_areas = np.interp(
@@ -258,5 +277,4 @@ def _beside(seen: Sightings, track: Track, mains: list[Track]) -> Track:
         seen.times_s[seen.moments[rows]],
         seen.areas[rows],
     )
-    share = float(np.median(seen.areas[track.rows] / np.maximum(main_areas, 1e-9)))
-    return replace(track, share=share)
+    return float(np.median(seen.areas[track.rows] / np.maximum(main_areas, 1e-9)))
