@@ -27,7 +27,10 @@ the hoodie of asl_learn 0.79, the first one of trousers in eight other clips 0.1
 RARE = 2.5  # a colour is new below when it is so many times more frequent there than above
 HIGH_HEM_DOUBT = 0.1  # for each band that a hem lies above the hips: belts and badges are no hems
 LOW_HEM_DOUBT = 0.04  # for each band below mid-thigh: the end of shorts is no hem of a top
-MID_THIGH = len(WAIST_PLACES) + 5  # band; what ends further up than this is cut off by the frame
+MID_THIGH = len(WAIST_PLACES) + 5  # band
+ABOVE_KNEE = NUM_BANDS - 2
+"""Band; a frame that ends further up and shows no hem is taken to cut the garment off. Trousers of
+the shirt's colours are then painted too: better that than a tunic's lower half left to be seen."""
 SATURATED, SHADE_LIGHTNESS = 20, 128.0  # chroma and lightness on OpenCV's scales
 COARSE = (8, 32, 32)  # bins of lightness, a and b: coarser than the clip's, shading matters less
 
@@ -86,7 +89,7 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
         gains *= 1 - LOW_HEM_DOUBT * np.maximum(0, seen[splits] - MID_THIGH)
         split = _below_same_cloth(shares, int(splits[int(np.argmax(gains))]))
         return Hem(first_lower_band=int(seen[split]))
-    is_cut_off = in_frame[MID_THIGH] < max(MIN_PIXELS, CUT_OFF_SHARE * in_frame.max())
+    is_cut_off = in_frame[ABOVE_KNEE] < max(MIN_PIXELS, CUT_OFF_SHARE * in_frame.max())
     return Hem(first_lower_band=NUM_BANDS if is_cut_off else None)
 
 
@@ -123,7 +126,7 @@ def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
         return priors
     adapted = priors.copy()
     for band in range(NUM_BANDS):
-        distance = band - hem.first_lower_band + 0.5  # below 0: above the hem
+        distance = band - hem.first_lower_band  # the hem's own band is undecided: hems move
         lower = float(np.clip(0.5 + 0.3 * distance, 0.04, 0.96))
         on_torso = band < len(WAIST_PLACES)
         parts = (

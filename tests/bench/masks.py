@@ -2,6 +2,7 @@
 
     python -m tests.bench.masks                  # 24 dancers, 16 frames each
     python -m tests.bench.masks --dancers 8 --frames 8 --category lower
+    python -m tests.bench.masks --dancers 12 --frames 12 --fps 6 --framing upper  # the benchmark's
 
 A row a dancer: what of the old garment lies outside the mask (in all frames, and in the worst one),
 the mask's area over the bare garment's, and how much of face, hair and hands is kept. Dancers that
@@ -23,6 +24,7 @@ from datasets.densepose import paste_iuv
 from datasets.masks import inpainting_mask
 from datasets.parts import CATEGORIES, ParseLabel
 from datasets.synthetic import RenderedClip, draw_clip, render_clip
+from datasets.synthetic_benchmark import draw_benchmark_clip
 
 P = ParseLabel
 GARMENTS = {"upper": (P.UPPER,), "lower": (P.LOWER,), "overall": (P.UPPER, P.LOWER)}
@@ -42,10 +44,14 @@ class MaskScore:
     feet: float | None
 
 
-def render_dancer(index: int, num_frames: int, fps: float = 12.0) -> RenderedClip:
-    """Dancer ``index`` of the training split, 512x384."""
-    spec = draw_clip(0, "train", index, height=512, width=384, num_frames=num_frames, fps=fps)
-    return render_clip(spec)
+def render_dancer(
+    index: int, num_frames: int, fps: float = 12.0, framing: str = "whole"
+) -> RenderedClip:
+    """Dancer ``index`` of the training split, 512x384; from the thighs up: of the benchmark."""
+    size: dict[str, Any] = {"height": 512, "width": 384, "num_frames": num_frames, "fps": fps}
+    if framing == "whole":
+        return render_clip(draw_clip(0, "train", index, **size))
+    return render_clip(draw_benchmark_clip(0, "train", index, **size, framing=framing))
 
 
 def mask_of(clip: RenderedClip, category: str) -> np.ndarray:
@@ -117,13 +123,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--dancers", type=int, default=24)
     parser.add_argument("--first", type=int, default=0, help="24: nothing was tuned on them")
     parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--fps", type=float, default=12.0)
+    parser.add_argument("--framing", choices=("whole", "upper"), default="whole")
     parser.add_argument("--category", choices=CATEGORIES, default="upper")
     arguments = parser.parse_args(argv)
     cv2.setNumThreads(1)
     groups: dict[str, list[MaskScore]] = {"short sleeves": [], "long sleeves": []}
     print(f"{'dancer':24s}" + "".join(f"{column:>12s}" for column in COLUMNS))
     for index in range(arguments.first, arguments.first + arguments.dancers):
-        clip = render_dancer(index, arguments.frames)
+        clip = render_dancer(index, arguments.frames, arguments.fps, arguments.framing)
         score = score_mask(clip.parse, mask_of(clip, arguments.category), arguments.category)
         sleeves = "long sleeves" if clip.garment_spec["sleeves"] == "long" else "short sleeves"
         groups[sleeves].append(score)

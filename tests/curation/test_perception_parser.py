@@ -13,7 +13,7 @@ from curation.perception.clip_colors import (
 )
 from curation.perception.embedded_parser import EmbeddedParser
 from curation.perception.hems import (
-    MID_THIGH,
+    ABOVE_KNEE,
     NUM_BANDS,
     _below_same_cloth,
     band_of,
@@ -173,7 +173,7 @@ def test_the_hem_is_where_colours_change_and_nowhere_on_one_colour(
     assert abs(rows_below.mean() - 195) < 25
     one_color = np.full_like(bins, bins[0])
     assert find_hem([(located, one_color)], nobody).first_lower_band is None
-    cut_off = band_of(located) < MID_THIGH
+    cut_off = band_of(located) < ABOVE_KNEE
     shown = replace(
         located, part=located.part[cut_off], along=located.along[cut_off],
         across=located.across[cut_off], radii=located.radii[cut_off],
