@@ -53,8 +53,8 @@ def pairs_to_compare(hashes: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
 
 CLIP_BITS = 24
 CLIP_MASK = (1 << CLIP_BITS) - 1
-_REVERSED = np.array([int(f"{value:016b}"[::-1], 2) for value in range(1 << 16)], dtype=np.uint64)
-_POPCOUNT = np.array([value.bit_count() for value in range(1 << 16)], dtype=np.uint8)
+_BITS = np.arange(1 << 16)[:, None] >> np.arange(16) & 1  # of every row, the lowest first
+_REVERSED = (_BITS << np.arange(16)[::-1]).sum(axis=1).astype(np.uint64)
 
 
 def _rows_of(hashes: np.ndarray, owners: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def _rows_of(hashes: np.ndarray, owners: np.ndarray) -> np.ndarray:
         np.packbits(plane, axis=-1).view(">u2")[..., 0].astype(np.uint64)
         for plane in (signs > 0, signs < 0)
     )
-    says_enough = _POPCOUNT[brighter | darker] >= MIN_SAID
+    says_enough = np.bitwise_count(brighter | darker) >= MIN_SAID
     # what stands still says the same again and again
     is_same = (brighter[ROWS:] == brighter[:-ROWS]) & (darker[ROWS:] == darker[:-ROWS])
     says_enough[ROWS:] &= ~(is_same & (owners[ROWS:] == owners[:-ROWS]))

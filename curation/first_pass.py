@@ -1,23 +1,20 @@
 """The one cheap pass: every frame of a source decoded once at proxy size, all signals from that.
 
-Costs about 1.5x a bare decode. PySceneDetect's detectors are fed from these frames.
+Costs about 1.5x a bare decode; ``meter.py`` measures.
 """
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import cv2
 import numpy as np
-from scenedetect import FrameTimecode
-from scenedetect.detectors import AdaptiveDetector, HistogramDetector
-from scenedetect.stats_manager import StatsManager
 
 from configs.errors import ConfigError
-from curation.inner_picture import blurred_fills, dark_bars
-from curation.signals import THUMB_HEIGHT, THUMB_WIDTH, Previews, Signals, join_previews
+from curation.inner_picture import blurred_fills
+from curation.signals import Previews, Signals, join_previews
 from curation.storage import disk_errors_named, write_file
 from curation.timing import Stopwatch
 from curation.video import (
@@ -33,8 +30,6 @@ from curation.video import (
     to_rgb,
     upright_size,
 )
-
-NOMINAL_FPS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,68 +105,6 @@ class SampleStore:
         self._file.close()
 
 
-class _Content(AdaptiveDetector):
-    """AdaptiveDetector whose score of the last frame can be read (a StatsManager costs edges)."""
-
-    @property
-    def score(self) -> float:
-        return float(self._frame_score or 0.0)
-
-
-class _LastMetric(StatsManager):
-    """Keeps only the newest value of a detector's metric."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.value = 1.0
-
-    def set_metrics(self, timecode: Any, metric_kv_dict: dict[str, Any]) -> None:
-        self.value = float(next(iter(metric_kv_dict.values())))
-
-
-@dataclass(kw_only=True)
-class _Meter:
-    """Measures proxies one by one."""
-
-    content: _Content = field(default_factory=_Content)
-    histogram: HistogramDetector = field(default_factory=HistogramDetector)
-    metric: _LastMetric = field(default_factory=_LastMetric)
-    rows: list[tuple[float, ...]] = field(default_factory=list)
-    thumbs: list[np.ndarray] = field(default_factory=list)
-    previous: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        self.histogram._stats_manager = self.metric
-
-    def begin_again(self) -> None:
-        """What comes now has another size, and is compared with nothing before it."""
-        self.content, self.histogram = _Content(), HistogramDetector()
-        self.metric, self.previous = _LastMetric(), None
-        self.histogram._stats_manager = self.metric
-
-    def add(self, proxy: np.ndarray) -> None:
-        """Measure one BGR proxy (height, width, 3)."""
-        if self.previous is not None and self.previous.shape != proxy.shape[:2]:
-            self.begin_again()
-        timecode = FrameTimecode(len(self.rows), fps=NOMINAL_FPS)  # PTS are kept by us
-        self.content.process_frame(timecode, proxy)
-        self.histogram.process_frame(timecode, proxy)
-        gray = cv2.cvtColor(proxy, cv2.COLOR_BGR2GRAY)
-        motion = 0.0 if self.previous is None else _mean_change(gray, self.previous)
-        mean, deviation = cv2.meanStdDev(gray)
-        _, spread = cv2.meanStdDev(cv2.Laplacian(gray, cv2.CV_16S))
-        self.rows.append(
-            (
-                self.content.score, self.metric.value, motion, float(spread[0, 0]) ** 2,
-                float(mean[0, 0]), float(deviation[0, 0]), *dark_bars(gray),
-            )
-        )  # fmt: skip
-        self.thumbs.append(
-            cv2.resize(gray, (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA)
-        )
-        self.previous = gray
-
-
 def measure_source(
     path: Path, config: FirstPassConfig, sample_aspect: float
 ) -> tuple[Signals, SampleStore]:
@@ -183,7 +116,9 @@ def measure_source(
     Raises:
         UnreadableVideoError: no frame could be decoded ("truncated", or the codes of open_video).
     """
-    meter, store, faults = _Meter(), SampleStore(), DecodeFaults()
+    from curation.meter import Meter  # brings PySceneDetect, which judging again does without
+
+    meter, store, faults = Meter(), SampleStore(), DecodeFaults()
     times: list[float] = []
     sizes: list[tuple[int, int]] = []
     fills: list[tuple[float, ...]] = []
@@ -274,7 +209,3 @@ def _proxy(frame: Any, upright: tuple[int, int], orientation: Orientation, side:
             width=width, height=height, format="bgr24", interpolation="AREA"
         ).to_ndarray()
     return orientation.apply(small) if orientation != Orientation() else small
-
-
-def _mean_change(gray: np.ndarray, previous: np.ndarray) -> float:
-    return cv2.norm(gray, previous, cv2.NORM_L1) / gray.size

@@ -15,9 +15,15 @@ import numpy as np
 from curation.candidates import find_candidates
 from curation.clip import Clip, Reject
 from curation.ledger import ClipRow, SourceRow
-from curation.making import ClipMaker, ToMake, fingerprint, with_hashes
+from curation.making import (
+    ClipMaker,
+    ToMake,
+    build_maker,
+    fingerprint,
+    rejected_row,
+    with_hashes,
+)
 from curation.perception.protocols import BackendInfo, Perception
-from curation.pipeline import build_maker, rejected_row
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import Signals, read_signals

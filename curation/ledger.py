@@ -243,11 +243,17 @@ class Ledger:
                 ],
             )  # fmt: skip
 
-    def sources(self) -> list[SourceRow]:
-        """All sources, in order of sha256."""
+    def digests(self) -> list[str]:
+        """sha256 of all sources, in order."""
+        rows = self._database.execute("SELECT sha256 FROM sources ORDER BY sha256")
+        return [row[0] for row in rows]
+
+    def sources(self, first: str = "", last: str = "~") -> list[SourceRow]:
+        """All sources from one sha256 to another, in order of sha256."""
         rows = self._database.execute(
             "SELECT sha256, name, also_named, sidecar, grouping, num_bytes, fingerprint, code, "
-            "evidence, facts FROM sources ORDER BY sha256"
+            "evidence, facts FROM sources WHERE sha256 BETWEEN ? AND ? ORDER BY sha256",
+            (first, last),
         )
         return [
             SourceRow(
@@ -281,19 +287,6 @@ class Ledger:
                 clip_id=row[0], source_sha256=row[1], status=row[2], code=row[3],
                 evidence=json.loads(row[4]), record=json.loads(row[5]), folder=row[6],
             )  # fmt: skip
-
-    def num_clips(self) -> int:
-        """How many candidate clips are known."""
-        return self._count("clips")
-
-    def num_sources(self) -> int:
-        """How many sources are known."""
-        return self._count("sources")
-
-    def _count(self, table: str) -> int:
-        row = self._one(f"SELECT COUNT(*) FROM {table}")
-        assert row is not None
-        return int(row[0])
 
     def recall(self, key: str) -> Any:
         """What was remembered under a key, such as the "models" of the last run; None: nothing."""

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,14 @@ from curation.canonical import Framing
 from curation.clip import Clip, Reject, Stage, Tracks
 from curation.ledger import ClipRow
 from curation.members import encode_tracks, read_rgb, read_tracks
+from curation.perception.protocols import Perception
+from curation.settings import CurateConfig
 from curation.signals import Signals
+from curation.stages.agnostic import MaskGarment
+from curation.stages.densepose import MapSurface
 from curation.stages.duplicates import pack_hashes, sample_hashes
+from curation.stages.garments import CutGarment
+from curation.stages.parsing import ParseClothes
 from curation.stages.people import FollowPerson
 from curation.storage import store_folder
 from curation.stored_people import pack_people, read_chosen, read_seen
@@ -293,6 +299,31 @@ class ClipMaker:
         return not isinstance(outcome, Reject) and self._is_same_stretch(known, outcome)
 
 
+def infos_of(perception: Perception) -> dict[str, Any]:
+    """Role -> name, version, weights of the model that plays it."""
+    return {role: asdict(info) for role, info in perception.infos().items()}
+
+
+def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
+    """The stages on the canonical clip, in order; models load at first use."""
+    return ClipMaker(
+        out=Path(config.out),
+        follow=FollowPerson(
+            detector=perception.detector,
+            config=config.selection.people,
+            min_duration_s=config.selection.quality.min_duration_s,
+        ),
+        stages=(
+            MapSurface(estimator=perception.densepose, config=config.densepose),
+            ParseClothes(parser=perception.parser, config=config.parsing),
+            MaskGarment(config=config.agnostic),
+            CutGarment(config=config.garments),
+        ),
+        infos=infos_of(perception),
+        category=config.agnostic.category,
+    )
+
+
 Extra = Callable[[Clip], dict[str, bytes]]
 """Further members of a clip: of benchmarks, the garment to put on and the true answer."""
 
@@ -328,6 +359,11 @@ def with_hashes(row: ClipRow, signals: Signals, hash_fps: float) -> ClipRow:
 def fingerprint(*parts: Any) -> str:
     """sha256 of settings and names: another one means that work has to be done again."""
     return hashlib.sha256(json.dumps([VERSION, *parts], sort_keys=True).encode()).hexdigest()
+
+
+def rejected_row(reject: Reject) -> ClipRow:
+    """The ledger's row of a clip of which nothing was made."""
+    return _row(reject.clip, reject, {})
 
 
 def _row(

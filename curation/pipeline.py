@@ -22,7 +22,7 @@ from curation.clip import Clip, Reject
 from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
-from curation.making import ClipMaker, fingerprint, with_hashes
+from curation.making import build_maker, fingerprint, infos_of, rejected_row, with_hashes
 from curation.members import place_garment
 from curation.perception.protocols import Perception, PersonDetector
 from curation.perception.select import choose_perception
@@ -30,11 +30,7 @@ from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import PersonSamples, Signals, join_samples, pack_signals, read_signals
 from curation.sources import Source
-from curation.stages.agnostic import MaskGarment
-from curation.stages.densepose import MapSurface
-from curation.stages.garments import CutGarment
-from curation.stages.parsing import ParseClothes
-from curation.stages.people import FollowPerson, collect_samples
+from curation.stages.people import collect_samples
 from curation.stages.probe import refuse_header
 from curation.stages.stillness import with_changes
 from curation.storage import write_file
@@ -93,31 +89,6 @@ def build_measurer(
 def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
     """Of all settings and models that decide what becomes of a source."""
     return fingerprint(config.deciding(), infos_of(perception))
-
-
-def infos_of(perception: Perception) -> dict[str, Any]:
-    """Role -> name, version, weights of the model that plays it."""
-    return {role: asdict(info) for role, info in perception.infos().items()}
-
-
-def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
-    """The stages on the canonical clip, in order; models load at first use."""
-    return ClipMaker(
-        out=Path(config.out),
-        follow=FollowPerson(
-            detector=perception.detector,
-            config=config.selection.people,
-            min_duration_s=config.selection.quality.min_duration_s,
-        ),
-        stages=(
-            MapSurface(estimator=perception.densepose, config=config.densepose),
-            ParseClothes(parser=perception.parser, config=config.parsing),
-            MaskGarment(config=config.agnostic),
-            CutGarment(config=config.garments),
-        ),
-        infos=infos_of(perception),
-        category=config.agnostic.category,
-    )
 
 
 class Curator:
@@ -333,19 +304,6 @@ def source_row(
         code=code,
         evidence=evidence or {},
         facts=facts or {},
-    )
-
-
-def rejected_row(reject: Reject) -> ClipRow:
-    """The ledger's row of a clip of which nothing was made."""
-    return ClipRow(
-        clip_id=reject.clip.clip_id,
-        source_sha256=reject.clip.source_sha256,
-        status="rejected",
-        code=reject.code,
-        evidence=reject.evidence,
-        record=reject.clip.as_record(),
-        folder=None,
     )
 
 

@@ -8,29 +8,25 @@ let go as ``to_be_made`` until `make curate` made them. ``dry_run=true`` only sa
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
-from configs.loading import load_config, save_config
-from curation.judging import Judge, Judged
-from curation.ledger import Ledger, SourceRow
+from curation.judging import Judge
+from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.lock import only_run
-from curation.output import open_output
-from curation.publish import Outcome, print_outcome, publish
-from curation.remote import send
 from curation.settings import CurateConfig
 from curation.storage import disk_errors_named
 from curation.video import cpu_count
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
 DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
@@ -54,11 +50,28 @@ class Changes:
     to_make: list[str] = field(default_factory=list)  # names of the videos
     turned: Counter[tuple[str, str]] = field(default_factory=Counter)  # before, after -> clips
 
+    def add(self, other: "Changes") -> None:
+        """Take over what was found in other sources."""
+        self.num_clips += other.num_clips
+        self.num_to_make += other.num_to_make
+        self.to_make += other.to_make
+        self.turned += other.turned
+
+
+Rows = list[tuple[SourceRow, list[ClipRow] | None]]
+"""What ``Ledger.judge_again`` takes."""
+
 
 def main(argv: list[str]) -> None:
     """Entry of ``python -m curation.refilter``."""
     if not argv or "=" in argv[0] or argv[0] in {"-h", "--help"}:
         raise ConfigError(f"the folder of a `make curate` is missing; usage: {USAGE}")
+    # here, since this file is what every worker process begins with
+    from rich.console import Console
+
+    from configs.loading import load_config, save_config
+    from curation.output import open_output
+
     root, (words, is_dry) = Path(argv[0]), _without_dry_run(argv[1:])
     started = time.monotonic()
     with ExitStack() as stack:
@@ -70,8 +83,11 @@ def main(argv: list[str]) -> None:
         changes = refilter(output.config, config, output.ledger, is_dry=is_dry)
         _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)
         if not is_dry:
+            from curation.publish import Outcome, print_outcome, publish
+            from curation.remote import send
+
             save_config(config, root / "config.yaml")
-            outcome = Outcome(num_sources=output.ledger.num_sources())
+            outcome = Outcome(num_sources=len(output.ledger.digests()))
             publish(config, output.ledger, outcome)
             print_outcome(outcome, root)
             if config.send is not None:
@@ -117,47 +133,55 @@ def refilter(
             f"{config.out} was written by an older version, which did not store its models beside "
             "its verdicts; run `make curate` on it once"
         )
-    judged = _judge_all(before, config, infos, ledger.sources())
-    changes = Changes(num_clips=ledger.num_clips())
-    for result in judged:
-        changes.turned += result.turned
-        changes.num_to_make += result.num_to_make
-        if result.is_open:
-            changes.to_make.append(result.source.name)
+    changes, rows = Changes(), []
+    work = partial(_judge_some, before, config, infos, is_dry)
+    for some, judged in _judge_all(work, ledger.digests(), config.workers):
+        changes.add(some)
+        rows += judged
     if not is_dry:
-        ledger.judge_again([(result.source, result.clips) for result in judged])
+        ledger.judge_again(rows)
     return changes
 
 
 def _judge_all(
-    before: CurateConfig, config: CurateConfig, infos: dict[str, Any], sources: list[SourceRow]
-) -> list[Judged]:
-    work = partial(_judge_some, before, config, infos)
-    workers = min(config.workers or cpu_count(), cpu_count())
-    if len(sources) < MIN_SOURCES or workers == 1:
-        return work(sources)
-    size = -(-len(sources) // workers)
-    parts = [sources[start : start + size] for start in range(0, len(sources), size)]
+    work: Callable[[str, str], tuple[Changes, Rows]], digests: Sequence[str], workers: int
+) -> list[tuple[Changes, Rows]]:
+    """Sources by sha256, in as many parts as there are processes."""
+    is_few = len(digests) < MIN_SOURCES
+    workers = 1 if is_few else min(workers or cpu_count(), cpu_count())
+    size = max(1, -(-len(digests) // workers))
+    parts = [digests[start : start + size] for start in range(0, len(digests), size)]
+    firsts, lasts = [part[0] for part in parts], [part[-1] for part in parts]
+    if workers == 1:
+        return list(map(work, firsts, lasts))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        return [result for part in pool.map(work, parts) for result in part]
+        return list(pool.map(work, firsts, lasts))
 
 
 def _judge_some(
-    before: CurateConfig, config: CurateConfig, infos: dict[str, Any], sources: Sequence[SourceRow]
-) -> list[Judged]:
-    """Sources next to each other in order of sha256."""
-    if not sources:
-        return []
-    judge = Judge(before, config, infos)
+    before: CurateConfig,
+    config: CurateConfig,
+    infos: dict[str, Any],
+    is_dry: bool,
+    first: str,
+    last: str,
+) -> tuple[Changes, Rows]:
+    """The sources from one sha256 to another; no rows where nobody writes them."""
+    judge, changes, rows = Judge(before, config, infos), Changes(), []
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
-        clips = ledger.clips_by_source(sources[0].sha256, sources[-1].sha256)
-        return [
-            judge.judge(
-                source, clips.get(source.sha256, []), partial(ledger.made_of, source.sha256)
-            )
-            for source in sources
-        ]
+        clips = ledger.clips_by_source(first, last)
+        for source in ledger.sources(first, last):
+            known = clips.get(source.sha256, [])
+            result = judge.judge(source, known, partial(ledger.made_of, source.sha256))
+            changes.num_clips += len(known)
+            changes.turned += result.turned
+            changes.num_to_make += result.num_to_make
+            if result.is_open:
+                changes.to_make.append(source.name)
+            if not is_dry:
+                rows.append((result.source, result.clips))
+    return changes, rows
 
 
 def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
@@ -178,8 +202,10 @@ def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
 
 
 def _print(
-    changes: Changes, config: CurateConfig, console: Console, seconds: float, *, is_dry: bool
+    changes: Changes, config: CurateConfig, console: "Console", seconds: float, *, is_dry: bool
 ) -> None:
+    from rich.table import Table
+
     table = Table(title="Would turn" if is_dry else "Turned", title_justify="left")
     for title in ("from", "to"):
         table.add_column(title)

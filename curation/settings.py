@@ -9,7 +9,7 @@ from curation.canonical import CanonicalConfig
 from curation.first_pass import FirstPassConfig
 from curation.looks import HeldOutConfig
 from curation.parts import parse_part
-from curation.perception.select import KINDS, PerceptionConfig
+from curation.perception.kinds import KINDS, PerceptionConfig
 from curation.shards import ShardsConfig
 from curation.sources import SourcesConfig
 from curation.stages.agnostic import AgnosticConfig

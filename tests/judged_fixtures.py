@@ -16,9 +16,8 @@ from curation.candidates import Candidate, find_candidates
 from curation.clip import Clip, Reject
 from curation.judging import named_perception
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.making import ClipMaker, fingerprint, with_hashes
+from curation.making import ClipMaker, build_maker, fingerprint, rejected_row, with_hashes
 from curation.perception.protocols import Person
-from curation.pipeline import build_maker, rejected_row
 from curation.publish import Outcome, publish
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig

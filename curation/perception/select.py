@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from curation.perception.embedded_densepose import EmbeddedDensePose
 from curation.perception.embedded_parser import EmbeddedParser
 from curation.perception.human_parser import INSTALL_COMMAND as INSTALL_TRANSFORMERS
 from curation.perception.human_parser import FileHumanParser, HumanParserConfig
+from curation.perception.kinds import KINDS, PerceptionConfig
 from curation.perception.protocols import (
     BackendInfo,
     DensePoseEstimator,
@@ -32,21 +32,6 @@ from curation.perception.ultralytics_people import UltralyticsConfig, Ultralytic
 from curation.perception.weights import fetch_models
 
 logger = logging.getLogger(__name__)
-
-KINDS = ("auto", "embedded", "installed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerceptionConfig:
-    """Where models that are not embedded lie; relative paths count from the working folder."""
-
-    yolo_weights: str = "weights/yolo11m-pose.pt"
-    densepose_config: str = "weights/densepose/densepose_rcnn_R_50_FPN_s1x.yaml"
-    densepose_weights: str = "weights/densepose/model_final_162be9.pkl"
-    parser_path: str = "weights/parser"  # a TorchScript file or a transformers folder
-    parser_labels: str = "atr"
-    parser_channel_order: str = "rgb"
-    device: str = "cpu"
 
 
 def choose_perception(kind: str = "auto", config: PerceptionConfig | None = None) -> Perception:

@@ -22,8 +22,9 @@ from curation.perception.human_parser import (
     HumanParserConfig,
     name_hands,
 )
+from curation.perception.kinds import PerceptionConfig
 from curation.perception.protocols import BackendInfo, Person
-from curation.perception.select import PerceptionConfig, choose_perception, missing_parts
+from curation.perception.select import choose_perception, missing_parts
 from curation.perception.ultralytics_people import (
     UltralyticsConfig,
     UltralyticsDetector,

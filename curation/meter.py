@@ -1,0 +1,81 @@
+"""What is measured of each small frame of the first pass, PySceneDetect's scores among it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from scenedetect import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector, HistogramDetector
+from scenedetect.stats_manager import StatsManager
+
+from curation.inner_picture import dark_bars
+from curation.signals import THUMB_HEIGHT, THUMB_WIDTH
+
+NOMINAL_FPS = 30.0
+
+
+class _Content(AdaptiveDetector):
+    """AdaptiveDetector whose score of the last frame can be read (a StatsManager costs edges)."""
+
+    @property
+    def score(self) -> float:
+        return float(self._frame_score or 0.0)
+
+
+class _LastMetric(StatsManager):
+    """Keeps only the newest value of a detector's metric."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = 1.0
+
+    def set_metrics(self, timecode: Any, metric_kv_dict: dict[str, Any]) -> None:
+        self.value = float(next(iter(metric_kv_dict.values())))
+
+
+@dataclass(kw_only=True)
+class Meter:
+    """Measures proxies one by one."""
+
+    content: _Content = field(default_factory=_Content)
+    histogram: HistogramDetector = field(default_factory=HistogramDetector)
+    metric: _LastMetric = field(default_factory=_LastMetric)
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    thumbs: list[np.ndarray] = field(default_factory=list)
+    previous: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.histogram._stats_manager = self.metric
+
+    def begin_again(self) -> None:
+        """What comes now has another size, and is compared with nothing before it."""
+        self.content, self.histogram = _Content(), HistogramDetector()
+        self.metric, self.previous = _LastMetric(), None
+        self.histogram._stats_manager = self.metric
+
+    def add(self, proxy: np.ndarray) -> None:
+        """Measure one BGR proxy (height, width, 3)."""
+        if self.previous is not None and self.previous.shape != proxy.shape[:2]:
+            self.begin_again()
+        timecode = FrameTimecode(len(self.rows), fps=NOMINAL_FPS)  # PTS are kept by us
+        self.content.process_frame(timecode, proxy)
+        self.histogram.process_frame(timecode, proxy)
+        gray = cv2.cvtColor(proxy, cv2.COLOR_BGR2GRAY)
+        motion = 0.0 if self.previous is None else _mean_change(gray, self.previous)
+        mean, deviation = cv2.meanStdDev(gray)
+        _, spread = cv2.meanStdDev(cv2.Laplacian(gray, cv2.CV_16S))
+        self.rows.append(
+            (
+                self.content.score, self.metric.value, motion, float(spread[0, 0]) ** 2,
+                float(mean[0, 0]), float(deviation[0, 0]), *dark_bars(gray),
+            )
+        )  # fmt: skip
+        self.thumbs.append(
+            cv2.resize(gray, (THUMB_WIDTH, THUMB_HEIGHT), interpolation=cv2.INTER_AREA)
+        )
+        self.previous = gray
+
+
+def _mean_change(gray: np.ndarray, previous: np.ndarray) -> float:
+    return cv2.norm(gray, previous, cv2.NORM_L1) / gray.size

@@ -1,0 +1,18 @@
+"""Which models are asked for and where they lie; ``select.py`` chooses, and brings them along."""
+
+from dataclasses import dataclass
+
+KINDS = ("auto", "embedded", "installed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptionConfig:
+    """Where models that are not embedded lie; relative paths count from the working folder."""
+
+    yolo_weights: str = "weights/yolo11m-pose.pt"
+    densepose_config: str = "weights/densepose/densepose_rcnn_R_50_FPN_s1x.yaml"
+    densepose_weights: str = "weights/densepose/model_final_162be9.pkl"
+    parser_path: str = "weights/parser"  # a TorchScript file or a transformers folder
+    parser_labels: str = "atr"
+    parser_channel_order: str = "rgb"
+    device: str = "cpu"
