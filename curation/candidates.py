@@ -1,6 +1,6 @@
 """From a source's stored signals to the stretches worth a second decoding: no video is opened."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -33,9 +33,9 @@ from curation.stages.quality import (
     frozen_runs,
     lit_region,
     measure_span,
-    picture_region,
     refuse_measured,
     split_long,
+    within_both,
     without,
 )
 from curation.stages.shots import ShotsConfig
@@ -143,7 +143,10 @@ def _judge_scene(
         return [_refuse_people(clip, seen, stretches, quality)]
     chosen = long_enough[:1] if selection.stretches == "longest" else sorted(long_enough)
     parts = [part for stretch in chosen for part in split_long(stretch, quality)]
-    return [_judge_part(clip, part, signals, people, selection, canonical) for part in parts]
+    return [
+        _judge_part(clip, part, signals, people, selection, canonical, {span: measured})
+        for part in parts
+    ]
 
 
 def _refuse_people(
@@ -170,10 +173,14 @@ def _judge_part(
     people: PeopleVerdicts,
     selection: SelectionConfig,
     canonical: CanonicalConfig,
+    known: Mapping[Span, dict[str, float]],
 ) -> Candidate | Reject:
+    """``known``: what ``measure_span`` gave before; a part is often the whole scene."""
     part = _snap(signals, part)
-    measured = measure_span(signals, part)
-    clip = replace(clip, start_s=part[0], end_s=part[1], num_people=1).with_scores(**measured)
+    measured = known.get(part) or measure_span(signals, part)
+    clip = replace(
+        clip, start_s=part[0], end_s=part[1], num_people=1, scores={**clip.scores, **measured}
+    )
     refused = refuse_measured(measured, signals, part, selection.quality)
     if refused is not None:
         return Reject(clip=clip, code=refused[0], evidence=refused[1])
@@ -185,21 +192,24 @@ def _judge_part(
         evidence = {"height": person_height, "min_person_height": canonical.min_person_height}
         return Reject(clip=clip, code="person_too_small", evidence=evidence)
     fill_likeness = selection.quality.min_fill_likeness
-    top, left, bottom, right = picture_region(signals, part, fill_likeness)
+    lit, inner = lit_region(signals, part), filled_region(signals, part, fill_likeness)
+    top, left, bottom, right = within_both(lit, inner)
     region = left * width, top * height, right * width, bottom * height
     framing = choose_framing(person, region, canonical)
     fps = clip_rate(signals.times_s[signals.between(*part)], canonical.max_fps)
+    scores = {
+        "coverage": framing.coverage,
+        "letterbox": _share_outside(lit),
+        "blurred_fill": _share_outside(inner),
+    }
     clip = replace(
         clip,
+        scores={**clip.scores, **scores},
         crop=framing.crop,
         height=framing.height,
         width=framing.width,
         fps=fps,
         num_frames=count_clip_frames(*part, fps),
-    ).with_scores(
-        coverage=framing.coverage,
-        letterbox=_share_outside(lit_region(signals, part)),
-        blurred_fill=_share_outside(filled_region(signals, part, fill_likeness)),
     )
     return Candidate(clip=clip, framing=framing)
 

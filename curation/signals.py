@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import DataError
+from curation.medians import median
 from curation.video import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
@@ -106,7 +107,7 @@ class Signals:
     @cached_property
     def frame_s(self) -> float:
         """Typical time between two frames, the median of the differences."""
-        return float(np.median(np.diff(self.times_s))) if self.num_frames > 1 else 0.0
+        return median(np.diff(self.times_s)) if self.num_frames > 1 else 0.0
 
     @property
     def end_s(self) -> float:

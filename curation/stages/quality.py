@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
+from curation.medians import median
 from curation.signals import Signals
 from curation.stages.shots import runs_of
 
@@ -90,9 +91,9 @@ def measure_span(signals: Signals, span: tuple[float, float]) -> dict[str, float
     return {
         "duration_s": span[1] - span[0],
         "frames": float(frames.stop - frames.start),
-        "sharpness": float(np.median(signals.sharpness[frames])),
-        "brightness": float(np.median(signals.brightness[frames])),
-        "motion": float(np.median(motion)) if len(motion) else 0.0,
+        "sharpness": median(signals.sharpness[frames]),
+        "brightness": median(signals.brightness[frames]),
+        "motion": median(motion) if len(motion) else 0.0,
         "duplicate_share": float(np.mean(motion < 1e-3)) if len(motion) else 0.0,
     }
 
@@ -159,10 +160,10 @@ def filled_region(
     edges = []
     for shares, likeness in (looked_at[:, :2].T, looked_at[:, 2:].T):
         found = shares[shares > 0]
-        middle = float(np.median(found)) if len(found) else 0.0
+        middle = median(found) if len(found) else 0.0
         is_same = (shares > 0) & (np.abs(shares - middle) <= FILL_TOLERANCE)
         is_fill = is_same.sum() * 2 >= max(len(shares), 2)
-        is_alike = is_fill and float(np.median(likeness[is_same])) >= min_likeness
+        is_alike = is_fill and median(likeness[is_same]) >= min_likeness
         edges.append(middle + FILL_TOLERANCE / 2 if is_alike else 0.0)
     across, beside = edges
     return across, beside, 1.0 - across, 1.0 - beside
@@ -172,8 +173,16 @@ def picture_region(
     signals: Signals, span: tuple[float, float], min_likeness: float
 ) -> tuple[float, float, float, float]:
     """(top, left, bottom, right) of the picture proper, without bars and fills."""
-    lit = np.array(lit_region(signals, span))
-    inner = np.array(filled_region(signals, span, min_likeness))
-    top, left = np.maximum(lit, inner)[:2]
-    bottom, right = np.minimum(lit, inner)[2:]
-    return float(top), float(left), float(bottom), float(right)
+    return within_both(lit_region(signals, span), filled_region(signals, span, min_likeness))
+
+
+def within_both(
+    lit: tuple[float, float, float, float], inner: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    """Where two regions (top, left, bottom, right) overlap."""
+    return (
+        max(lit[0], inner[0]),
+        max(lit[1], inner[1]),
+        min(lit[2], inner[2]),
+        min(lit[3], inner[3]),
+    )
