@@ -96,7 +96,8 @@ def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSample
     arrays = _read_arrays(folder)
     scale = np.array([width, height, width, height], dtype=np.float32)
     keypoints = arrays["keypoints"].copy()
-    keypoints[..., :2] /= scale[:2]
+    keypoints[..., 0] /= scale[0]
+    keypoints[..., 1] /= scale[1]
     return PersonSamples(
         times_s=np.arange(len(arrays["num_people"])) / fps,
         num_people=arrays["num_people"],

@@ -154,14 +154,20 @@ def judge_samples(
     is_inside = (samples.times_s >= span[0] - 1e-6) & (samples.times_s < span[1] - 1e-6)
     owners = np.repeat(np.arange(len(samples.times_s)), samples.num_people)
     corner, size = np.array(region[:2]), np.array(region[2:]) - region[:2]
-    centres = (samples.boxes[:, :2] + samples.boxes[:, 2:]) / 2
-    is_within = (np.abs(centres - corner - size / 2) <= size / 2).all(axis=1)
-    rows = np.flatnonzero(is_inside[owners] & is_within)
+    left, top, right, bottom = samples.boxes.T
+    is_taken = is_inside[owners]
+    for centre, start, side in zip(
+        ((left + right) / 2, (top + bottom) / 2), corner, size, strict=True
+    ):
+        is_taken &= np.abs(centre - start - side / 2) <= side / 2
+    rows = np.flatnonzero(is_taken)
     times = samples.times_s[is_inside]
+    boxes = np.clip(samples.boxes[rows], 0, 1).astype(np.float64)
+    boxes[:, 0::2] *= aspect
     seen = Sightings(
         times_s=times,
         moments=(np.cumsum(is_inside) - 1)[owners[rows]],
-        boxes=np.clip(samples.boxes[rows], 0, 1) * [aspect, 1, aspect, 1],
+        boxes=boxes,
         scores=samples.scores[rows],
         keypoints=samples.keypoints[rows],
         track_ids=samples.track_ids[rows],
@@ -216,9 +222,11 @@ def bodies_in_view(
     """
     names = BODIES[config.visible_body]
     wanted = keypoints[:, [COCO_KEYPOINTS.index(name) for name in names]]
-    places, margin = ((wanted[..., :2] - corner) / size).astype(wanted.dtype), config.frame_margin
-    inside = ((places >= -margin) & (places <= 1 + margin)).all(axis=2)
-    return np.asarray((inside & (wanted[..., 2] >= config.min_visibility)).all(axis=1))
+    is_seen = wanted[..., 2] >= config.min_visibility
+    for axis in (0, 1):
+        places = ((wanted[..., axis] - corner[axis]) / size[axis]).astype(wanted.dtype)
+        is_seen &= (places >= -config.frame_margin) & (places <= 1 + config.frame_margin)
+    return np.asarray(is_seen.all(axis=1))
 
 
 def passing_runs(

@@ -42,7 +42,8 @@ class Sightings:
     @cached_property
     def areas(self) -> np.ndarray:
         """Of the boxes, (p,)."""
-        return np.clip(self.boxes[:, 2:] - self.boxes[:, :2], 0, None).prod(axis=1)
+        left, top, right, bottom = self.boxes.T
+        return np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
 
     @cached_property
     def step_s(self) -> float:
@@ -194,14 +195,16 @@ def _is_one_throughout(seen: Sightings, memory_s: float) -> bool:
 
     Asks what ``_closeness`` asks, of all at once.
     """
-    if not (np.diff(seen.moments) > 0).all():
+    moments = seen.moments
+    if not (moments[1:] > moments[:-1]).all():
         return False
-    passed_s = np.diff(seen.times_s[seen.moments])
-    corners, areas = seen.boxes.astype(np.float64), np.maximum(seen.areas.astype(np.float64), 1e-9)
-    heights = corners[:, 3] - corners[:, 1]
-    heights = np.maximum(np.maximum(heights[1:], heights[:-1]), 1e-6)
-    ways = np.diff(corners[:, :2] + corners[:, 2:], axis=0) / 2
-    apart = np.hypot(ways[:, 0], ways[:, 1]) / heights
+    times_s, areas = seen.times_s[moments], np.maximum(seen.areas.astype(np.float64), 1e-9)
+    passed_s = times_s[1:] - times_s[:-1]
+    left, top, right, bottom = seen.boxes.astype(np.float64).T
+    heights = np.maximum(np.maximum(bottom[1:] - top[1:], bottom[:-1] - top[:-1]), 1e-6)
+    across, down = left + right, top + bottom
+    ways = (across[1:] - across[:-1]) / 2, (down[1:] - down[:-1]) / 2
+    apart = np.hypot(*ways) / heights
     growth = np.maximum(areas[1:], areas[:-1]) / np.minimum(areas[1:], areas[:-1])
     is_continued = (apart <= REACH + REACH_PER_S * passed_s) & (growth <= MAX_GROWTH)
     return bool((is_continued & (passed_s <= memory_s + 1e-6)).all())
