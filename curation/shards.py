@@ -6,9 +6,9 @@ content is left alone.
 """
 
 import hashlib
+import io
 import json
 import logging
-import math
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -162,23 +162,17 @@ def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
     digest = hashlib.sha256()
 
     def fill(file: IO[bytes]) -> None:
-        from webdataset.writer import TarWriter  # brings torch, which workers do without
-
-        # The same bytes on any day and for any user. The file under its final name is ours to
-        # write (``write_file``): webdataset's ShardWriter would fill it from the first byte.
+        # what webdataset's TarWriter writes, without the torch that it brings
         hashing: Any = _HashingFile(file, digest)
-        owner = {"user": "viton-dit", "group": "viton-dit", "mode": 0o644, "mtime": 0}
-        with TarWriter(hashing, encoder=False, **owner) as writer:
+        with tarfile.open(fileobj=hashing, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
             for clip in clips:
-                content = dict(_members(clip))
                 members: dict[str, list[int]] = {}
-                offset = int(writer.tarstream.offset)
-                for member in sorted(content):  # the order in which TarWriter writes them
-                    size = len(content[member])
-                    members[member] = [offset + tarfile.BLOCKSIZE, size]
-                    offset += tarfile.BLOCKSIZE * (1 + math.ceil(size / tarfile.BLOCKSIZE))
-                writer.write({"__key__": clip.key, **content})
-                assert offset == int(writer.tarstream.offset)
+                for member, data in sorted(_members(clip)):
+                    entry = tarfile.TarInfo(f"{clip.key}.{member}")
+                    entry.size, entry.mode = len(data), 0o644
+                    entry.uname = entry.gname = "viton-dit"  # the same for any user, on any day
+                    members[member] = [tar.offset + tarfile.BLOCKSIZE, len(data)]
+                    tar.addfile(entry, io.BytesIO(data))
                 samples.append({"key": clip.key, "members": members})
 
     write_file(path, fill)

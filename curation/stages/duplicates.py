@@ -6,6 +6,7 @@ the best clip is kept, and its members share one split group.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -17,6 +18,8 @@ HASH_BITS = 256
 HASH_CHARACTERS = 2 * HASH_BITS // 4
 """Of one hash in a record: two bits a place, four a character."""
 ONE_SIDED = 0.25
+MIDDLE = 8
+"""Samples before and after a clip's middle that tell most pairs apart (``are_alike``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,11 @@ class Fingerprint:
     hashes: np.ndarray  # (n, 256) int8 of -1, 0, 1
     pixels: int
     duration_s: float
+
+    @cached_property
+    def said(self) -> np.ndarray:
+        """Of how many bits each hash says something, (n,)."""
+        return np.count_nonzero(self.hashes, axis=1)
 
 
 def sample_hashes(
@@ -82,8 +90,7 @@ def distance(one: np.ndarray, other: np.ndarray, min_overlap: int) -> float:
     ONE_SIDED of those that only one has. Each shift overlaps at least ``min_overlap`` samples and
     half of the shorter clip.
     """
-    shorter = min(len(one), len(other))
-    least = min(max(min_overlap, -(-shorter // 2)), shorter)
+    least = _least_overlap(min(len(one), len(other)), min_overlap)
     best = 1.0
     for candidate in (other, mirror_hashes(other)):
         a, b = one.astype(np.float32), candidate.astype(np.float32)
@@ -98,11 +105,44 @@ def distance(one: np.ndarray, other: np.ndarray, min_overlap: int) -> float:
     return best
 
 
+def are_alike(one: Fingerprint, other: Fingerprint, min_overlap: int, limit: float) -> bool:
+    """Whether their ``distance`` is at most ``limit``.
+
+    Every overlap that counts holds samples around the middle of the shorter clip. Where these alone
+    differ by more than would be allowed if all that could overlap said something, the rest is
+    not looked at: so it is with all but copies.
+    """
+    shorter, longer = sorted((one, other), key=lambda clip: len(clip.hashes))
+    count, start = len(shorter.hashes), max(len(shorter.hashes) // 2 - MIDDLE, 0)
+    some = slice(start, count // 2 + MIDDLE)
+    said, middle = shorter.said[some, None] + longer.said, shorter.hashes[some]
+    least = _least_overlap(count, min_overlap)
+    corner = start + len(middle) - 1  # shift 0 of the clips is this diagonal
+    shifts = slice(least - count + corner, len(longer.hashes) - least + corner + 1)
+    allowed = limit * (shorter.said.sum() + count * longer.said.max())
+    hashes = longer.hashes.astype(np.float32).T
+    for candidate in (middle, mirror_hashes(middle)):
+        differing = ONE_SIDED * said - candidate.astype(np.float32) @ hashes / 2
+        if _diagonal_sums(differing)[shifts].min() <= allowed:
+            return distance(one.hashes, other.hashes, min_overlap) <= limit
+    return False
+
+
+def _least_overlap(shorter: int, min_overlap: int) -> int:
+    """Samples that two clips must share; ``shorter``: of how many the shorter one has."""
+    return min(max(min_overlap, -(-shorter // 2)), shorter)
+
+
 def _diagonal_sums(table: np.ndarray) -> np.ndarray:
     """Sums of all diagonals of (n, m), from the one in the lower left corner on, (n + m - 1,)."""
-    rows, columns = np.arange(len(table))[:, None], np.arange(table.shape[1])
-    shifts = (columns - rows + len(table) - 1).ravel()
-    return np.bincount(shifts, weights=table.ravel(), minlength=sum(table.shape) - 1)
+    diagonals = _diagonals(*table.shape)
+    return np.bincount(diagonals, weights=table.ravel(), minlength=sum(table.shape) - 1)
+
+
+@lru_cache(64)
+def _diagonals(rows: int, columns: int) -> np.ndarray:
+    """Number of the diagonal that each entry of a table lies on, (rows * columns,)."""
+    return (np.arange(columns) - np.arange(rows)[:, None] + rows - 1).ravel()
 
 
 def find_clusters(
@@ -121,8 +161,7 @@ def find_clusters(
     for first, second in pairs_to_compare([item.hashes for item in fingerprints]):
         if root(first) == root(second):
             continue
-        one, other = fingerprints[first].hashes, fingerprints[second].hashes
-        if distance(one, other, overlap) <= config.max_distance:
+        if are_alike(fingerprints[first], fingerprints[second], overlap, config.max_distance):
             parents[root(second)] = root(first)
     clusters: dict[int, list[Fingerprint]] = {}
     for index, item in enumerate(fingerprints):

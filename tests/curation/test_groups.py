@@ -3,13 +3,21 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from curation.catalogue import build_catalogue, groups_of
 from curation.copies import pairs_to_compare
 from curation.groups import name_groups
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.shards import ShardsConfig, split_of
-from curation.stages.duplicates import DuplicatesConfig, distance, mirror_hashes, pack_hashes
+from curation.stages.duplicates import (
+    DuplicatesConfig,
+    Fingerprint,
+    are_alike,
+    distance,
+    mirror_hashes,
+    pack_hashes,
+)
 
 HALF = ShardsConfig(val_share=0.5)
 
@@ -125,6 +133,25 @@ def test_only_clips_that_share_something_are_compared_and_all_copies_are_among_t
     assert {(index, 300 + index) for index in range(100)} <= pairs
     assert len(pairs) < 150  # of 79,800
     assert distance(originals[0], copies[0], 4) < 0.025
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_few_samples_of_the_middle_decide_as_all_of_them_would(seed):
+    """Copies that are cut, mirrored and noisy, and strangers, at limits around their distance."""
+    rng = np.random.default_rng(seed)
+    counts, begins = rng.integers(1, 50, 2), rng.integers(0, 30, 2)
+    told = rng.choice([-1, 0, 1], (80, 256)).astype(np.int8)
+    one, other = (told[start : start + n] for start, n in zip(begins, counts, strict=True))
+    if seed % 5 == 0:
+        other = rng.choice([-1, 0, 1], other.shape).astype(np.int8)
+    noise = rng.random(other.shape) < rng.choice([0.0, 0.01, 0.1])
+    other = np.where(noise, 0, mirror_hashes(other) if seed % 2 else other).astype(np.int8)
+    apart = distance(one, other, 4)
+    clips = [
+        Fingerprint(clip_id="", hashes=hashes, pixels=1, duration_s=1.0) for hashes in (one, other)
+    ]
+    for limit in (0.0, 0.025, apart - 1e-9, apart, apart + 1e-9):
+        assert are_alike(*clips, 4, limit) == (apart <= limit)
 
 
 def test_a_thousand_copies_of_one_clip_hang_together_without_all_pairs():
