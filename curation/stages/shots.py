@@ -153,16 +153,18 @@ def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
     """Gradual changes: stretches whose frames are linear blends of their two ends."""
     if signals.num_frames < 8 or signals.frame_s <= 0:
         return []
-    thumbs = signals.thumbs.astype(np.float32)
+    thumbs = signals.thumbs
     found: list[tuple[float, Transition]] = []
     for half in sorted(
         {_frames(config.dissolve_s / 2, signals), _frames(config.dissolve_s, signals)}
     ):
         if 2 * half >= len(thumbs):
             continue
-        change = np.abs(thumbs[2 * half :] - thumbs[: -2 * half]).mean(axis=(1, 2))
+        ends = [part.reshape(len(part), -1) for part in (thumbs[: -2 * half], thumbs[2 * half :])]
+        change = (np.maximum(*ends) - np.minimum(*ends)).sum(axis=1, dtype=np.uint32)
+        change = change / ends[0].shape[1]
         for start in np.flatnonzero(change >= config.min_dissolve_change):
-            window = thumbs[start : start + 2 * half + 1]
+            window = thumbs[start : start + 2 * half + 1].astype(np.float32)
             span = _blend_span(window, config.max_blend_error)
             if span is not None:
                 leave, enter = int(start) + span[0], int(start) + span[1]
