@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -189,6 +191,15 @@ def test_many_sources_are_judged_in_several_processes_alike(output, monkeypatch)
     refilter.main([str(output), *words, "workers=2"])
     assert reasons(output) == reasons(single)
     assert _samples(output) == _samples(single)
+
+
+def test_a_process_that_judges_imports_neither_models_nor_what_only_writes():
+    """Every worker process begins with this import: it is a third of a second, not one."""
+    heavy = {"torch", "scenedetect", "pyarrow", "matplotlib", "omegaconf", "rich", "PIL"}
+    code = "import sys, curation.refilter; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "curation.judging" in done.stdout.split()
+    assert not heavy & set(done.stdout.split())
 
 
 def test_settings_that_judge_nothing_stored_are_refused_in_one_sentence(output, tmp_path):
