@@ -52,7 +52,7 @@ demo: setup ## Render dancers, curate, train every stage small, evaluate: one pa
 
 ##@ Data
 curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips held out of them] [dry_run=1] [CONFIG=configs/curate.yaml]; or, once, a published benchmark: BENCH=vvt|vivid_s
-	@test -z "$(and $(BENCH),$(SRC)$(bench))" || { echo "error: BENCH=$(BENCH) prepares a published benchmark; SRC= and bench=, how many clips are held out of your own videos, do not go with it" >&2; exit 2; }
+	@test -z "$(and $(BENCH),$(SRC)$(OUT)$(bench))" || { echo "error: BENCH=$(BENCH) prepares a published benchmark where it lies; SRC=, OUT= and bench=, how many clips are held out of your own videos, do not go with it" >&2; exit 2; }
 	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),$(if $(SRC),src='$(SRC)') $(if $(OUT),out='$(OUT)') $(if $(bench),bench=$(bench))) $(if $(dry_run),dry_run=true) $(ARGS)
 
 curate-explain: setup ## Why a clip or a video was kept or let go: OUT=data/dance CLIP=clip_id|video

@@ -1,6 +1,6 @@
 """From a source's stored signals to the stretches worth a second decoding: no video is opened."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,7 @@ from curation.stages.quality import (
     frozen_runs,
     lit_region,
     measure_span,
-    refuse_measured,
+    refuse_span,
     split_long,
     within_both,
     without,
@@ -123,7 +123,7 @@ def _judge_scene(
         num_people=seen.num_people,
     )
     measured = measure_span(signals, span)
-    refused = refuse_measured(measured, signals, span, quality)
+    refused = refuse_span(measured, signals, span, quality)
     if refused is not None and refused[0] in WHOLE_SCENE_CODES:
         return [Reject(clip=clip, code=refused[0], evidence=refused[1])]
     pieces = without(span, frozen)
@@ -181,7 +181,7 @@ def _judge_part(
     clip = replace(
         clip, start_s=part[0], end_s=part[1], num_people=1, scores={**clip.scores, **measured}
     )
-    refused = refuse_measured(measured, signals, part, selection.quality)
+    refused = refuse_span(measured, signals, part, selection.quality)
     if refused is not None:
         return Reject(clip=clip, code=refused[0], evidence=refused[1])
     height, width = signals.size_at(part[0])
@@ -235,8 +235,3 @@ def _share_outside(region: Box) -> float:
     """Of the frame, outside (top, left, bottom, right)."""
     top, left, bottom, right = region
     return 1.0 - (bottom - top) * (right - left)
-
-
-def rejects_of(outcomes: Iterable[Candidate | Reject]) -> list[Reject]:
-    """The rejects among outcomes."""
-    return [outcome for outcome in outcomes if isinstance(outcome, Reject)]

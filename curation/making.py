@@ -381,5 +381,5 @@ def _row(
     )
 
 
-VERSION = 11
+VERSION = 12
 """Raised when the code of a stage changes what comes out: everything is then done again."""

@@ -24,7 +24,7 @@ from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
 from curation.making import build_maker, fingerprint, infos_of, rejected_row, with_hashes
 from curation.members import place_garment
-from curation.perception.protocols import Perception, PersonDetector
+from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.select import choose_perception
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
@@ -32,7 +32,7 @@ from curation.signals import PersonSamples, Signals, join_samples, pack_signals,
 from curation.sources import Source
 from curation.stages.people import collect_samples
 from curation.stages.probe import refuse_header
-from curation.stages.stillness import with_changes
+from curation.stages.stillness import looks_apart, with_changes
 from curation.storage import write_file
 from curation.timing import Stopwatch
 from curation.video import Header, UnreadableVideoError, read_header
@@ -257,13 +257,18 @@ class Curator:
 def find_people(store: SampleStore, detector: PersonDetector) -> PersonSamples:
     """Whom the samples of one source show, and how much their pixels change."""
     parts: list[PersonSamples] = []
-    done, last = 0, []
+    lag = looks_apart(store.times_s)
+    frames: list[np.ndarray] = []
+    people: list[list[Person]] = []  # of the last ``lag`` frames, and of the batch
+    done = 0
     for batch in batches_of(store, list(range(len(store.times_s))), DETECTOR_BATCH):
-        people = detector.detect(batch)
-        people = with_changes([*last, *batch], [[] for _ in last] + people, 1)[len(last) :]
-        last = batch[-1:]
+        earlier = len(frames)
+        frames = [*frames, *batch]
+        people = [*people, *detector.detect(batch)]
+        changed = with_changes(frames, people, lag)[earlier:]
         times_s = store.times_s[done : done + len(batch)]
-        parts.append(collect_samples(times_s, people, *batch[0].shape[:2]))
+        parts.append(collect_samples(times_s, changed, *batch[0].shape[:2]))
+        frames, people = frames[-lag:], people[-lag:]
         done += len(batch)
     return join_samples(parts)
 

@@ -18,7 +18,7 @@ from curation.video import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
 """Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""
-SIGNALS_SCHEMA = 6
+SIGNALS_SCHEMA = 7
 ALIGNED = 16
 FLAT_GRAY = 4
 """Neighbours of a thumbnail that differ by no more are taken for equal."""

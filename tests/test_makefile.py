@@ -36,6 +36,7 @@ def test_help_names_every_variable_that_a_target_reads_and_no_other(
         (["curate"], "src=DIR is missing: the folder with raw videos"),
         (["curate", "BENCH=vvt", "bench=50"], "BENCH=vvt prepares a published benchmark"),
         (["curate", "BENCH=vvt", "SRC=raw"], "BENCH=vvt prepares a published benchmark"),
+        (["curate", "BENCH=vvt", "OUT=data/x"], "BENCH=vvt prepares a published benchmark"),
         (["curate", "BENCH=vvt", "dry_run=1"], "dry_run=true is for videos; this run makes vvt"),
         (["curate-explain", "OUT=data/none"], "give one clip_id, or one source"),
         (["curate-purge", "OUT=data/none"], "no source is named"),

@@ -52,7 +52,6 @@ def band_of(located: PartPixels) -> np.ndarray:
     on_thigh = (located.part == BodyPart.UPPER_LEG_LEFT) | (
         located.part == BodyPart.UPPER_LEG_RIGHT
     )
-    on_thigh &= place < len(THIGH_PLACES)
     band[on_thigh] = place[on_thigh] + len(WAIST_PLACES)
     return band
 
@@ -125,6 +124,7 @@ def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
     if hem.first_lower_band is None:
         return priors
     adapted = priors.copy()
+    hangs_out = hem.first_lower_band == NUM_BANDS
     for band in range(NUM_BANDS):
         distance = band - hem.first_lower_band  # the hem's own band is undecided: hems move
         lower = float(np.clip(0.5 + 0.3 * distance, 0.04, 0.96))
@@ -133,15 +133,12 @@ def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
             (BodyPart.TORSO,) if on_torso else (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)
         )
         place = band + WAIST_PLACES[0] if on_torso else band - len(WAIST_PLACES)
+        if hangs_out and not on_torso:
+            lower = 0.1  # trousers may still be seen beside it
         for part in parts:
             cloth = adapted[part, place, Material.UPPER] + adapted[part, place, Material.LOWER]
             adapted[part, place, Material.UPPER] = cloth * (1 - lower)
             adapted[part, place, Material.LOWER] = cloth * lower
-    if hem.first_lower_band == NUM_BANDS:  # what else is seen of the thighs belongs to it too
-        for part in (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT):
-            cloth = adapted[part, :, Material.UPPER] + adapted[part, :, Material.LOWER]
-            adapted[part, :, Material.UPPER] = 0.9 * cloth
-            adapted[part, :, Material.LOWER] = 0.1 * cloth
     return adapted
 
 

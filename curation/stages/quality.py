@@ -99,19 +99,19 @@ def measure_span(signals: Signals, span: tuple[float, float]) -> dict[str, float
 
 
 def refuse_span(
-    signals: Signals, span: tuple[float, float], config: QualityConfig
-) -> tuple[str, dict[str, Any]] | None:
-    """A reject code with its evidence, or None when the stretch is good."""
-    return refuse_measured(measure_span(signals, span), signals, span, config)
-
-
-def refuse_measured(
     measured: dict[str, float],
     signals: Signals,
     span: tuple[float, float],
     config: QualityConfig,
 ) -> tuple[str, dict[str, Any]] | None:
-    """``refuse_span`` where ``measure_span`` was asked already."""
+    """A reject code with its evidence, or None when the stretch is good.
+
+    Args:
+        measured: by ``measure_span``.
+        signals: of the source.
+        span: start and end in s.
+        config: the thresholds.
+    """
     faults = signals.fault_times_s
     if len(faults) and ((faults >= span[0]) & (faults < span[1])).any():
         return "corrupt_frames", {**measured, "faults": len(faults)}

@@ -25,6 +25,7 @@ from curation.stages.quality import (
     filled_region,
     frozen_runs,
     lit_region,
+    measure_span,
     refuse_span,
     split_long,
     without,
@@ -284,7 +285,11 @@ def signals(count: int = 60, **changes: np.ndarray) -> Signals:
 
 def test_quality_codes_name_what_is_wrong():
     config, span = QualityConfig(), (0.0, 3.0)
-    assert refuse_span(signals(), span, config) is None
+
+    def refused_as(signals: Signals, span: tuple[float, float]) -> tuple[str, dict] | None:
+        return refuse_span(measure_span(signals, span), signals, span, config)
+
+    assert refused_as(signals(), span) is None
     cases = {
         "dark": {"brightness": np.full(60, 5.0, np.float32)},
         "blurred": {"sharpness": np.full(60, 7.0, np.float32)},
@@ -292,10 +297,10 @@ def test_quality_codes_name_what_is_wrong():
         "corrupt_frames": {"fault_times_s": np.array([1.0])},
     }
     for code, change in cases.items():
-        refused = refuse_span(signals(**change), span, config)
+        refused = refused_as(signals(**change), span)
         assert refused is not None
         assert refused[0] == code
-    short = refuse_span(signals(), (0.0, 1.0), config)
+    short = refused_as(signals(), (0.0, 1.0))
     assert short is not None
     assert short[0] == "too_short"
     assert short[1]["min_duration_s"] == 1.2

@@ -1,14 +1,18 @@
 """Pictures of people and people, by what their pixels do."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from curation import pipeline
+from curation.first_pass import FirstPassConfig, measure_source
 from curation.perception.protocols import Perception, Person
-from curation.pipeline import Curator
+from curation.pipeline import Curator, find_people
 from curation.settings import CurateConfig
-from curation.stages.stillness import MOVING, with_changes
+from curation.stages.stillness import MOVING, looks_apart, with_changes
+from curation.video import read_header
 from tests.curation import hostile as h
 
 ROOM = h.ground(1, 256, 448)
@@ -101,3 +105,29 @@ def test_a_poster_whose_points_tremble_costs_no_clip(min_change, code, tmp_path)
     (job,) = h.jobs_in(tmp_path / "in")
     (clip,) = Curator(config, perception).curate(job, lambda limit: None).clips
     assert clip.code == code
+
+
+@pytest.mark.parametrize("sample_fps", [2.5, 10.0])
+def test_how_many_samples_a_detector_sees_at_once_changes_nothing(
+    sample_fps, tmp_path, monkeypatch
+):
+    wide = h.ground(0, h.HEIGHT, 2 * h.WIDTH)
+    frames = [h.draw(wide, h.WIDTH + 40 + 2 * number, 150, 40) for number in range(40)]
+    for image, dancer in zip(frames, h.dance(40), strict=True):
+        image[:, : h.WIDTH] = dancer
+    path = h.write(tmp_path / "two.mp4", frames)
+    config = FirstPassConfig(sample_fps=sample_fps)
+    _, store = measure_source(path, config, read_header(path).sample_aspect)
+    found = []
+    with closing(store):
+        for size in (64, 3):
+            monkeypatch.setattr(pipeline, "DETECTOR_BATCH", size)
+            found.append(find_people(store, h.ColourModels()).changes)
+    np.testing.assert_array_equal(*found)
+    assert np.isfinite(found[0]).sum() > 4
+
+
+@pytest.mark.parametrize("fps", [2.5, 10.0, 25.0])
+def test_pixels_are_compared_over_the_same_time_at_any_rate_of_samples(fps):
+    times_s = np.arange(0, 4, 1 / fps)
+    assert looks_apart(list(times_s)) == round(0.4 * fps)
