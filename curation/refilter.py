@@ -38,6 +38,8 @@ JUDGED_BY = (
 """Sections of the settings that decide about what is stored."""
 MIN_SOURCES = 400
 """From so many on, sources are judged in one process a core."""
+PART = 500
+"""Sources that are read and judged at a time; processes take one part after the other."""
 MAX_NAMED = 8
 
 
@@ -146,10 +148,10 @@ def refilter(
 def _judge_all(
     work: Callable[[str, str], tuple[Changes, Rows]], digests: Sequence[str], workers: int
 ) -> list[tuple[Changes, Rows]]:
-    """Sources by sha256, in as many parts as there are processes."""
+    """Sources by sha256, part by part, in as many processes as that is worth."""
     is_few = len(digests) < MIN_SOURCES
     workers = 1 if is_few else min(workers or cpu_count(), cpu_count())
-    size = max(1, -(-len(digests) // workers))
+    size = max(1, min(-(-len(digests) // workers), PART))
     parts = [digests[start : start + size] for start in range(0, len(digests), size)]
     firsts, lasts = [part[0] for part in parts], [part[-1] for part in parts]
     if workers == 1:
