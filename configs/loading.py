@@ -44,6 +44,14 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     return _build(config, where=str(path) if path is not None else "the command line")
 
 
+def read_plain(path: Path) -> dict[str, Any]:
+    """What a YAML file and those that it extends say, as written: no schema, nothing resolved."""
+    merged = OmegaConf.merge(*(_read_yaml(file) for file in reversed(_extends_chain(path))))
+    plain = OmegaConf.to_container(merged)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
 def to_plain(config: Any) -> dict[str, Any]:
     """A config as nested dicts, lists and scalars, fit for YAML and for a checkpoint."""
     return dataclasses.asdict(config)

@@ -42,7 +42,10 @@ logger = logging.getLogger(__name__)
 LICENCE = "CC0-1.0 (rendered)"
 MANIFEST = "render.json"
 
-__all__ = ["RenderedClip", "SyntheticConfig", "draw_clip", "main", "render_clip", "write_dancers"]
+__all__ = [
+    "RenderedClip", "SyntheticConfig", "draw_clip", "main", "render_clip", "renderer_sources",
+    "write_dancers",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +148,15 @@ def _identity(config: SyntheticConfig) -> str:
     for name in ("out", "workers", "num_train", "num_val", "num_bench", "num_bad"):
         settings.pop(name)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    folder = Path(__file__).parent
-    for source in sorted([*folder.glob("rendering*.py"), *folder.glob("synthetic*.py")]):
+    for source in renderer_sources():
         digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+def renderer_sources() -> list[Path]:
+    """The files that a rendered pixel depends on."""
+    folder = Path(__file__).parent
+    return sorted([*folder.glob("rendering*.py"), *folder.glob("synthetic*.py")])
 
 
 def _run_job(config: SyntheticConfig, job: _Job) -> None:

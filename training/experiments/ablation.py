@@ -2,14 +2,13 @@
 
 Stages that the variants share are trained once a seed (and once for all ablations that begin with
 the same ones), the others once a variant and seed. Every step resumes by itself; what a run or a
-result depends on (commands and the YAML files they name) is hashed into the run's name and the
-JSON, so that a second run does only what is missing or changed.
+result depends on (commands, the YAML files they name, renderer and curation) is hashed into the
+names of curated folders and runs and into the JSON: a second run does only what is missing or
+changed, and nothing is trained on what it was not meant for.
 """
 
-import hashlib
 import json
 import logging
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from omegaconf import MISSING
 
 from configs.errors import ConfigError
 from training.chain import Step
+from training.marks import fingerprint
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"
@@ -104,8 +104,8 @@ class Chain:
     result: Path
 
     def fingerprint(self) -> str:
-        """Hash of the commands and of every YAML that they name."""
-        return _fingerprint([step.words for step in self.steps])
+        """Of all commands, with what they read (``marks.py``)."""
+        return fingerprint([step.words for step in self.steps])
 
 
 def plan_chains(config: AblationConfig) -> list[Chain]:
@@ -129,8 +129,8 @@ def run_chains(chains: list[Chain]) -> int:
     done: set[tuple[str, ...]] = set()
     made = 0
     for chain in chains:
-        fingerprint = chain.fingerprint()
-        if _is_there(chain.result, fingerprint):
+        mark = chain.fingerprint()
+        if _is_there(chain.result, mark):
             log.info("%s: from before", chain.result)
             continue
         start = time.monotonic()
@@ -138,7 +138,7 @@ def run_chains(chains: list[Chain]) -> int:
             if step.words not in done:
                 step.run()
                 done.add(step.words)
-        _stamp(chain, fingerprint, time.monotonic() - start)
+        _stamp(chain, mark, time.monotonic() - start)
         made += 1
     return made
 
@@ -151,19 +151,19 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     if config.bench:
         words = ("datasets.synthetic", config.render_config, *config.render, "num_train=0",
                  "num_val=0", *config.bench)  # fmt: skip
-        folder = f"{config.data}-{_fingerprint([words])[:8]}/raw"
+        folder = f"{config.data}-{fingerprint([words])[:8]}/raw"
         bench = f"{folder}/bench"
         tests = [Step(words=(*words, f"out={folder}"))]
     if variant.render:
         words = ("datasets.synthetic", config.render_config, *config.render, "num_bench=0",
                  *variant.render)  # fmt: skip
-        data = f"{config.data}-{_fingerprint([words])[:8]}"  # variants may share it
+        data = f"{config.data}-{fingerprint([words])[:8]}"  # variants may share it
         raw = f"{data}/raw"
         steps.append(Step(words=(*words, f"out={raw}")))
-    if variant.curate:
-        data = f"{config.data}-{config.what}-{variant.name}"
-    source = (f"src={raw}/train", f"out={data}/dance", *variant.curate)
-    steps.append(Step(words=("curation.run", config.curate_config, *source)))
+    curate = ("curation.run", config.curate_config, f"src={raw}/train", *variant.curate)
+    # a curated folder keeps what left its source: other renders are curated into another one
+    dance = f"{data}/dance-{fingerprint([*(step.words for step in steps), curate])[:8]}"
+    steps.append(Step(words=(*curate, f"out={dance}")))
     before: str | None = None
     for stage in _until(config.stages, variant.until):
         is_common = stage.shared or not variant.train  # the same run in every ablation
@@ -172,10 +172,10 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         further = [] if stage.shared else variant.train
         words = (
             "training.fit", stage.config, f"runs={config.runs}", f"seed={seed}",
-            f"data.roots=[{data}/dance]", *start, *stage.words, *further,
+            f"data.roots=[{dance}]", *start, *stage.words, *further,
         )  # fmt: skip
         # other settings are another run: none goes on from weights that it did not make
-        mark = _fingerprint([*(step.words for step in steps), words])[:8]
+        mark = fingerprint([*(step.words for step in steps), words])[:8]
         before = f"{whose}-{stage.name}-s{seed}-{mark}"
         steps.append(Step(words=(*words, f"name={before}")))
     result = Path(config.results) / config.what / f"{variant.name}-s{seed}.json"
@@ -200,42 +200,20 @@ def _until(stages: Sequence[StageConfig], last: str | None) -> Sequence[StageCon
     return stages if last is None else stages[: names.index(last) + 1]
 
 
-def _fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
-    """Hash of commands and of every YAML that they name, with what these extend."""
-    digest = hashlib.sha256()
-    for words in commands:
-        digest.update(shlex.join(words).encode())
-        for word in words:
-            path = Path(word)
-            while path.suffix == ".yaml" and path.is_file():
-                content = path.read_text(encoding="utf-8")
-                digest.update(content.encode())
-                path = _extended(path, content)
-    return digest.hexdigest()[:16]
-
-
-def _extended(path: Path, content: str) -> Path:
-    """The file that a YAML starts from; the folder of nothing where there is none."""
-    for line in content.splitlines():
-        if line.startswith("extends:"):
-            return path.parent / line.split(":", 1)[1].split("#")[0].strip()
-    return Path()
-
-
-def _is_there(result: Path, fingerprint: str) -> bool:
+def _is_there(result: Path, mark: str) -> bool:
     if not result.is_file():
         return False
     try:
-        return json.loads(result.read_text(encoding="utf-8")).get(FINGERPRINT) == fingerprint
+        return json.loads(result.read_text(encoding="utf-8")).get(FINGERPRINT) == mark
     except json.JSONDecodeError as error:
         raise ConfigError(f"{result} is no JSON ({error}); delete it") from error
 
 
-def _stamp(chain: Chain, fingerprint: str, seconds: float) -> None:
+def _stamp(chain: Chain, mark: str, seconds: float) -> None:
     """Write into the result what it came from."""
     content: dict[str, Any] = json.loads(chain.result.read_text(encoding="utf-8"))
     content |= {
-        FINGERPRINT: fingerprint, "variant": chain.variant,
+        FINGERPRINT: mark, "variant": chain.variant,
         "commands": [step.shown for step in chain.steps],
         "seconds_of_this_run": round(seconds, 1),
     }  # fmt: skip

@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from datasets.parts import ParseLabel
+from datasets.synthetic import renderer_sources
 from datasets.synthetic_benchmark import CLASSES, draw_benchmark_clip
 from datasets.synthetic_cast import FRAMINGS
 from datasets.synthetic_clips import render_frames
@@ -138,8 +139,7 @@ def _clip_crops(config: CropSetConfig, index: int) -> tuple[np.ndarray, int]:
 
 def _fingerprint(config: CropSetConfig) -> str:
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
-    folder = Path(__file__).parents[2] / "datasets"
-    for source in sorted([*folder.glob("rendering*.py"), *folder.glob("synthetic*.py")]):
+    for source in renderer_sources():
         digest.update(source.read_bytes())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()[:16]

@@ -140,7 +140,7 @@ def test_variants_of_the_same_videos_share_them_and_are_curated_each_in_its_own_
     folders = [next(w for w in words if w.startswith("out=")) for words in curated]
     assert len(set(sources)) == 1
     assert len(set(folders)) == 2
-    assert curated[1][-1] == "selection.enabled=false"
+    assert "selection.enabled=false" in curated[1]
 
 
 def test_a_variant_may_have_fewer_seeds_than_the_others(config):
@@ -186,6 +186,32 @@ def test_a_changed_yaml_is_another_fingerprint(config, tmp_path):
         for chain in (before, after)
     )
     assert not first & second, "a run of other settings is another run"
+
+
+@pytest.mark.parametrize("changed", ["renderer_sources", "_MAKING"])
+def test_another_renderer_or_curation_trains_on_clips_of_its_own(
+    config, changed, tmp_path, monkeypatch
+):
+    """A curated folder keeps the clips of renders that are gone: it must not be gone on with."""
+    code = tmp_path / "making.py"
+    source = code if changed == "_MAKING" else lambda: [code]
+    monkeypatch.setattr(f"training.marks.{changed}", source)
+    found = []
+    for version in (1, 2):
+        code.write_text(f"VERSION = {version}\n")
+        chain = plan_chains(config)[0]
+        folders = {
+            word.partition("=")[2].strip("[]")
+            for step in chain.steps
+            for word in step.words
+            if word.startswith("data.roots=")
+            or (step.words[0] == "curation.run" and word.startswith("out="))
+        }
+        assert len(folders) == 1, "what is curated is what is trained on"
+        runs = {word for step in chain.steps for word in step.words if word.startswith("name=")}
+        found.append((folders | runs, chain.fingerprint()))
+    assert not found[0][0] & found[1][0]
+    assert found[0][1] != found[1][1]
 
 
 def test_a_failed_command_stops_the_chain_in_one_sentence(config, commands):

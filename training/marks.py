@@ -1,0 +1,77 @@
+"""What a chain's step was made from, as a mark: commands, settings, and the code that makes data.
+
+An ablation puts marks into names, so that nothing goes on from what other settings or another
+renderer made. The demo's names stay the same: its marks lie in the folders.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.loading import read_plain
+from datasets.synthetic import renderer_sources
+
+logger = logging.getLogger(__name__)
+
+MARK = ".made_from"
+_MAKING = Path(__file__).parents[1] / "curation" / "making.py"
+
+
+def fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
+    """Hash of commands, of every YAML that they name, and of the code that makes their data.
+
+    That is the renderer's source, and curation's version. Networks and training are not hashed:
+    every commit would train all anew. Comments in a YAML change nothing.
+
+    Args:
+        commands: words behind ``python -m``, in their order.
+    """
+    digest = hashlib.sha256()
+    for words in commands:
+        digest.update(shlex.join(words).encode())
+        for word in words:
+            path = Path(word)
+            if path.suffix == ".yaml" and path.is_file():
+                digest.update(json.dumps(read_plain(path), sort_keys=True).encode())
+        if words[0] == "datasets.synthetic":
+            for source in renderer_sources():
+                digest.update(source.read_bytes())
+        if words[0] == "curation.run":
+            digest.update(curation_version().encode())
+    return digest.hexdigest()[:16]
+
+
+def curation_version() -> str:
+    """``VERSION`` of curation/making.py; read, since training imports nothing of curation."""
+    found = re.search(r"^VERSION = (\d+)$", _MAKING.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
+def claim(folder: Path, mark: str) -> bool:
+    """Keep a folder for what has this mark; one that has not is moved aside, in one sentence.
+
+    Returns:
+        Whether it is there from before, to go on with.
+    """
+    file = folder / MARK
+    if file.is_file() and file.read_text(encoding="utf-8") == mark:
+        return True
+    if folder.exists():
+        aside = next(
+            place
+            for number in range(1, 10_000)
+            if not (place := folder.with_name(f"{folder.name}-before-{number}")).exists()
+        )
+        folder.rename(aside)
+        logger.warning(
+            "%s was not made by these settings and this code: it lies in %s now and is made anew",
+            folder, aside,
+        )  # fmt: skip
+    folder.mkdir(parents=True)
+    file.write_text(mark, encoding="utf-8")
+    return False
