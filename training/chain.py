@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from configs.errors import UserError
 
@@ -17,6 +18,7 @@ class Step:
 
     words: tuple[str, ...]  # behind ``python -m``
     title: str = ""  # for people
+    makes: Path | None = None  # the folder, for those who mark what was made from what
 
     @property
     def shown(self) -> str:

@@ -1,7 +1,8 @@
 """``make demo``: raw video -> shards -> pretrain and three stages -> scores, in small, on 2 cores.
 
 Each step is one of the commands a user would type, run as a process of its own; each resumes, so
-the whole does. The page comes last (``demo_page.py``).
+the whole does. What other settings, another renderer or another curation made is moved aside first
+(``marks.py``): clips and runs are never of two kinds. The page comes last (``demo_page.py``).
 
     python -m training.demo configs/demo/demo.yaml [key=value ...]
 """
@@ -16,6 +17,7 @@ from configs.command import run_command
 from configs.loading import load_config, split_arguments
 from training.chain import Step
 from training.demo_page import write_page
+from training.marks import claim, fingerprint
 
 USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
 
@@ -27,6 +29,16 @@ class DemoConfig:
     data: str = "data/demo"
     runs: str = "runs"
     steps: int | None = None  # optimizer steps of every stage; None: as each stage's YAML says
+
+    @property
+    def suffix(self) -> str:
+        """Behind the names of runs: those of fewer steps are others, which nothing goes on from."""
+        return "" if self.steps is None else f"-{self.steps}"
+
+    @property
+    def folder(self) -> Path:
+        """Of the page."""
+        return Path(self.runs) / f"demo{self.suffix}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,47 +52,59 @@ class StepTime:
 
 def demo_steps(config: DemoConfig) -> list[Step]:
     """The way of the data, one command after the other."""
-    data, runs = config.data, config.runs
+    data, runs, suffix = config.data, config.runs, config.suffix
     limit = [] if config.steps is None else [f"max_steps={config.steps}"]
 
-    def fit(stage: str, before: str | None) -> tuple[str, ...]:
-        start = [f"init_from={runs}/demo-{before}/checkpoints/last.ckpt"] if before else []
-        return (
+    def fit(title: str, stage: str, before: str | None) -> Step:
+        start = [f"init_from={run_of(before)}/checkpoints/last.ckpt"] if before else []
+        named = [f"name=demo-{stage}{suffix}"] if suffix else []
+        words = (
             "training.fit", f"configs/demo/{stage}.yaml", f"data.roots=[{data}/dance]",
-            f"runs={runs}", *start, *limit,
+            f"runs={runs}", *start, *limit, *named,
         )  # fmt: skip
+        return Step(title=title, words=words, makes=Path(run_of(stage)))
+
+    def run_of(stage: str) -> str:
+        return f"{runs}/demo-{stage}{suffix}"
 
     curate = ("curation.run", "configs/demo/curate.yaml")
     return [
         Step(
             title="Render dancers",
             words=("datasets.synthetic", "configs/demo/render.yaml", f"out={data}/raw"),
+            makes=Path(f"{data}/raw"),
         ),
         Step(
             title="Curate the training videos",
             words=(*curate, f"src={data}/raw/train", f"out={data}/dance"),
+            makes=Path(f"{data}/dance"),
         ),
         Step(
             title="Curate the benchmark",
             words=(*curate, f"src={data}/raw/bench/raw", f"out={data}/bench"),
+            makes=Path(f"{data}/bench"),
         ),
-        Step(title="Pre-train the trunk", words=fit("pretrain", None)),
-        Step(title="Stage 1: garment extractor", words=fit("stage1", "pretrain")),
-        Step(title="Stage 2: ID ControlNet", words=fit("stage2", "stage1")),
-        Step(title="Stage 3: video", words=fit("stage3", "stage2")),
+        fit("Pre-train the trunk", "pretrain", None),
+        fit("Stage 1: garment extractor", "stage1", "pretrain"),
+        fit("Stage 2: ID ControlNet", "stage2", "stage1"),
+        fit("Stage 3: video", "stage3", "stage2"),
         Step(
             title="Evaluate",
             words=(
-                "training.evaluate", "configs/eval/synthetic.yaml", "name=demo",
+                "training.evaluate", "configs/eval/synthetic.yaml", f"name=demo{suffix}",
                 f"root={data}/bench", f"out={runs}/eval",
-                f"checkpoint={runs}/demo-stage3/checkpoints/last.ckpt",
+                f"checkpoint={run_of('stage3')}/checkpoints/last.ckpt",
             ),
+            makes=Path(f"{runs}/eval/synthetic-demo{suffix}"),
         ),
     ]  # fmt: skip
 
 
 def run_steps(steps: list[Step], times_file: Path) -> list[StepTime]:
     """Run the steps in order and keep their times beside the page.
+
+    A step goes on only with what it made itself, behind the very same steps; the time of what is
+    gone is not counted.
 
     Raises:
         UserError: a step failed; its own message stands above.
@@ -90,13 +114,15 @@ def run_steps(steps: list[Step], times_file: Path) -> list[StepTime]:
     times: list[StepTime] = []
     for number, step in enumerate(steps, start=1):
         sys.stdout.write(f"\n\033[1m[{number}/{len(steps)}] {step.title}\033[0m")
+        mark = fingerprint([before.words for before in steps[:number]])
+        is_going_on = step.makes is None or claim(step.makes, mark)
         start = time.monotonic()
         try:
             step.run()
         finally:
             seconds = time.monotonic() - start
             before = earlier.get(step.title)
-            if before is not None and before.command == step.shown:
+            if is_going_on and before is not None and before.command == step.shown:
                 seconds += before.seconds
             times.append(StepTime(title=step.title, command=step.shown, seconds=seconds))
             done = {entry.title for entry in times}
@@ -117,12 +143,12 @@ def main(argv: list[str]) -> int:
     """Run every step, write the page and name it."""
     path, overrides = split_arguments(argv, USAGE)
     config = load_config(DemoConfig, path, overrides)
-    folder = Path(config.runs) / "demo"
-    times = run_steps(demo_steps(config), folder / "steps.json")
+    times = run_steps(demo_steps(config), config.folder / "steps.json")
     report = write_page(
-        folder / "report.html",
+        config.folder / "report.html",
         data=Path(config.data),
         runs=Path(config.runs),
+        suffix=config.suffix,
         times=[(entry.title, entry.command, entry.seconds) for entry in times],
     )
     sys.stdout.write(f"\nThe page: {report.resolve().as_uri()}\n")

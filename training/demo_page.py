@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.parquet as pq
 
+from configs.loading import read_plain
 from datasets import webpage
 from datasets.benchmarks import Benchmark
 from datasets.clips import decode_image
@@ -44,7 +45,7 @@ assert len(LABEL_COLOURS) == len(ParseLabel)
 
 
 def write_page(
-    path: Path, *, data: Path, runs: Path, times: Sequence[tuple[str, str, float]]
+    path: Path, *, data: Path, runs: Path, suffix: str, times: Sequence[tuple[str, str, float]]
 ) -> Path:
     """Write the demo's page.
 
@@ -52,9 +53,11 @@ def write_page(
         path: the HTML file.
         data: the demo's data folder, with ``dance`` and ``bench`` below it.
         runs: the folder of run folders.
+        suffix: behind the runs' names (``DemoConfig.suffix``).
         times: (title, command, seconds) of each step.
     """
     manifest = pq.read_table(data / "dance" / "manifest.parquet").to_pylist()
+    stages = {title: runs / f"demo-{stage}{suffix}" for stage, title in STAGES.items()}
     minutes = sum(seconds for _, _, seconds in times) / 60
     num_kept = sum(row["status"] == "kept" for row in manifest)
     lead = (
@@ -66,17 +69,18 @@ def write_page(
         [
             (f"{minutes:.1f} min", "from nothing to this page"),
             (f"{num_kept} of {len(manifest)}", "candidate clips kept by curation"),
-            (f"{_total_steps(runs)}", "optimizer steps in four runs"),
+            (f"{_total_steps(stages)}", "optimizer steps in four runs"),
         ]
     )
-    evaluation = runs / "eval" / "synthetic-demo"
+    curation = _funnel(manifest, data / "dance" / "report.html")
+    evaluation = runs / "eval" / f"synthetic-demo{suffix}"
     sections = [
         webpage.section("In short", headline),
         webpage.section("Try-on of dancers that were never seen", _results(data, evaluation)),
         webpage.section("Scores", _scores(evaluation)),
-        webpage.section("What curation kept and why", _funnel(manifest)),
+        webpage.section("What curation kept and why", curation),
         webpage.section("What a training sample holds", _tracks(data / "dance")),
-        webpage.section("Learning", _losses(runs)),
+        webpage.section("Learning", _losses(stages)),
         webpage.section("The steps", _steps(times)),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +133,7 @@ def _scores(evaluation: Path) -> str:
     )
 
 
-def _funnel(manifest: list[dict[str, Any]]) -> str:
+def _funnel(manifest: list[dict[str, Any]], report: Path) -> str:
     reasons = Counter(row["reason"] for row in manifest if row["status"] == "rejected")
     examples = {
         row["reason"]: row["source"] for row in reversed(manifest) if row["status"] == "rejected"
@@ -143,7 +147,7 @@ def _funnel(manifest: list[dict[str, Any]]) -> str:
         f"<p>{sources} raw videos gave {len(manifest)} candidate clips; {kept} were kept, each "
         "with exactly one person in view. Some videos were rendered to be refused: two dancers, an "
         "empty room, a torn file. The full report, with every reason and its numbers, lies beside "
-        "the shards: <code>data/demo/dance/report.html</code>.</p>"
+        f"the shards: <code>{escape(str(report))}</code>.</p>"
     )
     return text + webpage.table(["reason", "clips", "for example"], rows)
 
@@ -188,10 +192,10 @@ def _smaller(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
 
 
-def _losses(runs: Path) -> str:
-    figure, axes = plt.subplots(1, len(STAGES), figsize=(3.6 * len(STAGES), 2.8), squeeze=False)
-    for axis, (stage, title) in zip(axes[0], STAGES.items(), strict=True):
-        steps, values = read_scalars(runs / f"demo-{stage}").get("loss/mse", ([], []))
+def _losses(stages: Mapping[str, Path]) -> str:
+    figure, axes = plt.subplots(1, len(stages), figsize=(3.6 * len(stages), 2.8), squeeze=False)
+    for axis, (title, run) in zip(axes[0], stages.items(), strict=True):
+        steps, values = read_scalars(run).get("loss/mse", ([], []))
         axis.plot(steps, values, color=ACCENT, alpha=0.25, linewidth=0.8)
         axis.plot(steps, smooth(values), color=ACCENT, linewidth=1.8)
         axis.set_title(title, fontsize=10)
@@ -200,15 +204,21 @@ def _losses(runs: Path) -> str:
         if values:
             low, high = np.percentile(values, [1, 99])
             axis.set_ylim(0.95 * low, 1.05 * high)
-    axes[0, 0].set_ylabel("mean squared error of the noise")
+    axes[0, 0].set_ylabel(f"mean squared error of the {_predicted(stages)}")
     figure.tight_layout()
     image = webpage.figure_image(figure, "training loss of the four runs")
     plt.close(figure)
     return image
 
 
-def _total_steps(runs: Path) -> int:
-    curves = (read_scalars(runs / f"demo-{stage}").get("loss/train") for stage in STAGES)
+def _predicted(stages: Mapping[str, Path]) -> str:
+    """What the networks predict, as the first run says: noise or velocity."""
+    config = read_plain(next(iter(stages.values())) / "config.yaml")
+    return config["system"]["diffusion"]["prediction"]
+
+
+def _total_steps(stages: Mapping[str, Path]) -> int:
+    curves = (read_scalars(run).get("loss/train") for run in stages.values())
     return sum(curve[0][-1] for curve in curves if curve is not None)
 
 

@@ -1,12 +1,9 @@
-"""A command of a chain: failed, killed and stopped are told apart; the demo keeps its times."""
-
-import json
+"""A command of a chain: failed, killed and stopped are told apart."""
 
 import pytest
 
 from configs.errors import UserError
 from training.chain import Step
-from training.demo import run_steps
 
 
 @pytest.fixture
@@ -38,16 +35,3 @@ def test_a_command_is_shown_as_it_is_typed_and_gets_its_words(step, capfd):
 def test_failed_killed_and_stopped_are_told_apart(step, body, expected, message):
     with pytest.raises(expected, match=message):
         step(body).run()
-
-
-def test_the_demos_times_survive_a_failed_step_and_add_up(step, tmp_path):
-    times = tmp_path / "demo" / "steps.json"
-    first, second = step("pass"), step("sys.exit(2)", "Two")
-    with pytest.raises(UserError, match="exit code 2"):
-        run_steps([first, second], times)
-    before = json.loads(times.read_text())
-    assert [entry["title"] for entry in before] == ["One", "Two"]
-    step("pass", "Two")
-    after = run_steps([first, second], times)
-    assert [entry.command for entry in after] == [first.shown, second.shown]
-    assert all(a.seconds > b["seconds"] > 0 for a, b in zip(after, before, strict=True))

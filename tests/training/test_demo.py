@@ -1,0 +1,80 @@
+"""The demo goes on only with what it made itself, and its times are of what is there."""
+
+import itertools
+import json
+import shutil
+
+import pytest
+
+from configs.errors import UserError
+from training.chain import Step
+from training.demo import DemoConfig, demo_steps, run_steps
+
+
+@pytest.fixture
+def step(tmp_path, monkeypatch):
+    """Makes a step that adds a line to ``made`` in its folder, or does what it is given."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def make(title, *words, body="pass"):
+        makes = tmp_path / "data" / title
+        adds = f"open({str(makes / 'made')!r}, 'a').write('x')"
+        (tmp_path / f"{title.lower()}.py").write_text(f"import sys\n{adds}\n{body}\n")
+        return Step(words=(title.lower(), *words), title=title, makes=makes)
+
+    return make
+
+
+def made(step):
+    """How often a step has worked on what is in its folder."""
+    return len((step.makes / "made").read_text())
+
+
+def test_times_survive_a_failed_step_and_add_up(step, tmp_path):
+    times = tmp_path / "demo" / "steps.json"
+    first, second = step("One", "a=b c"), step("Two", body="sys.exit(2)")
+    with pytest.raises(UserError, match="exit code 2"):
+        run_steps([first, second], times)
+    before = json.loads(times.read_text())
+    assert [entry["title"] for entry in before] == ["One", "Two"]
+    step("Two")
+    after = run_steps([first, second], times)
+    assert [entry.command for entry in after] == [first.shown, second.shown]
+    assert all(a.seconds > b["seconds"] > 0 for a, b in zip(after, before, strict=True))
+    assert (made(first), made(second)) == (2, 2)
+
+
+def test_the_time_of_what_is_gone_is_not_counted(step, tmp_path):
+    times = tmp_path / "demo" / "steps.json"
+    steps = [step("One"), step("Two")]
+    run_steps(steps, times)
+    entries = json.loads(times.read_text())
+    times.write_text(json.dumps([entry | {"seconds": 1000.0} for entry in entries]))
+    shutil.rmtree(steps[1].makes)
+    first, second = run_steps(steps, times)
+    assert first.seconds > 1000 > 100 > second.seconds
+
+
+def test_a_changed_step_begins_anew_and_so_does_all_behind_it(step, tmp_path):
+    times = tmp_path / "demo" / "steps.json"
+    run_steps([step("One"), step("Two", "size=1"), step("Three")], times)
+    steps = [step("One"), step("Two", "size=2"), step("Three")]
+    run_steps(steps, times)
+    assert [made(step) for step in steps] == [2, 1, 1]
+    aside = sorted(path.name for path in (tmp_path / "data").glob("*-before-*"))
+    assert aside == ["Three-before-1", "Two-before-1"]
+
+
+def test_runs_of_other_lengths_are_other_runs_that_start_from_each_other(tmp_path):
+    chains = [
+        demo_steps(DemoConfig(data="d", runs=str(tmp_path), steps=steps)) for steps in (None, 5)
+    ]
+    folders = [{step.makes for step in steps if tmp_path in step.makes.parents} for steps in chains]
+    assert len(folders[0]) == len(folders[1]) == 5
+    assert not folders[0] & folders[1]
+    for steps in chains:
+        trained = [step for step in steps if step.words[0] == "training.fit"]
+        for before, after in itertools.pairwise(trained):
+            assert f"init_from={before.makes}/checkpoints/last.ckpt" in after.words
+        assert f"checkpoint={trained[-1].makes}/checkpoints/last.ckpt" in steps[-1].words
+    assert DemoConfig(steps=5).folder != DemoConfig().folder
