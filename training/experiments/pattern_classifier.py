@@ -25,6 +25,7 @@ from torch.nn import functional
 from configs.command import run_command
 from configs.loading import load_config
 from datasets.synthetic_benchmark import CLASSES
+from training.experiments import pattern_crops
 from training.experiments.pattern_crops import SIDE, CropSet, CropSetConfig, make_crops, to_input
 
 log = logging.getLogger(__name__)
@@ -187,7 +188,8 @@ def _fingerprint(config: ClassifierConfig, crops: CropSet) -> str:
         settings.pop(name)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(crops.pictures.tobytes())
-    digest.update(Path(__file__).read_bytes())
+    for source in (Path(__file__), Path(pattern_crops.__file__)):  # what is learned, and from what
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 

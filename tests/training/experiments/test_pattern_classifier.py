@@ -85,6 +85,17 @@ def test_it_learns_goes_on_where_it_was_stopped_and_is_kept(config, monkeypatch)
     monkeypatch.undo()
 
 
+def test_other_code_that_prepares_crops_trains_anew(config, tmp_path, monkeypatch):
+    train_classifier(config)
+    changed = tmp_path / "pattern_crops.py"
+    changed.write_text("def to_input(crops): ...")
+    monkeypatch.setattr(
+        "training.experiments.pattern_classifier.pattern_crops.__file__", str(changed)
+    )
+    train_classifier(config)
+    assert len(list(tmp_path.glob("*/state.pt"))) == 2
+
+
 def test_a_stopped_training_ends_with_the_same_weights(config, tmp_path, monkeypatch):
     whole = train_classifier(config)
     module = "training.experiments.pattern_classifier"
