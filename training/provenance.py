@@ -25,6 +25,11 @@ def describe_code() -> dict[str, str]:
     }
 
 
+def short_commit(commit: str) -> str:
+    """A commit in 12 digits; the plus of uncommitted changes stays."""
+    return commit[:12] + ("+" if len(commit) > 12 and commit.endswith("+") else "")
+
+
 def random_states() -> list[dict[str, Any]]:
     """The generators of every rank, as tensors and plain containers.
 

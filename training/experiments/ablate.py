@@ -17,7 +17,7 @@ from configs.loading import load_config, split_arguments
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
 from training.experiments.page import write_page
 from training.experiments.plots import plot_intervals, save_svg
-from training.experiments.tables import insert_table, read_results, table
+from training.experiments.tables import find_place, insert_table, read_results, table
 
 USAGE = "python -m training.experiments.ablate configs/experiments/WHAT.yaml [key=value ...]"
 
@@ -30,6 +30,8 @@ def main(argv: list[str]) -> None:
         known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "render")
         raise ConfigError(f"{path} does not exist; there are {', '.join(known) or 'none'}")
     config = load_config(AblationConfig, path, words)
+    for page in pages:
+        find_place(Path(page), config.what)  # better said now than after hours
     chains = plan_chains(config)
     run_chains(chains)
     results = read_results([chain.result for chain in chains])
@@ -45,10 +47,7 @@ def main(argv: list[str]) -> None:
     sys.stdout.write(f"\nThe page with films: {report.resolve().as_uri()}\n")
     for page in pages:
         picture = os.path.relpath(plot, Path(page).parent)
-        try:
-            insert_table(Path(page), config.what, f"{text}\n![{config.what}]({picture})\n")
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        insert_table(Path(page), config.what, f"{text}\n![{config.what}]({picture})\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from omegaconf import MISSING
 from configs.errors import ConfigError
 from training.chain import Step
 from training.marks import fingerprint
+from training.provenance import describe_code, short_commit
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"
@@ -127,11 +128,18 @@ def run_chains(chains: list[Chain]) -> int:
         ConfigError: a result of before is no JSON.
     """
     done: set[tuple[str, ...]] = set()
-    made = 0
+    made, code = 0, short_commit(describe_code()["commit"])
     for chain in chains:
         mark = chain.fingerprint()
-        if _is_there(chain.result, mark):
+        there = _read_result(chain.result)
+        if there is not None and there.get(FINGERPRINT) == mark:
             log.info("%s: from before", chain.result)
+            commit = short_commit(there["code"]["commit"])
+            if commit != code:
+                log.warning(
+                    "%s is of commit %s, the code is %s now; delete it to have it judged anew",
+                    chain.result, commit, code,
+                )  # fmt: skip
             continue
         start = time.monotonic()
         for step in chain.steps:
@@ -200,11 +208,11 @@ def _until(stages: Sequence[StageConfig], last: str | None) -> Sequence[StageCon
     return stages if last is None else stages[: names.index(last) + 1]
 
 
-def _is_there(result: Path, mark: str) -> bool:
+def _read_result(result: Path) -> dict[str, Any] | None:
     if not result.is_file():
-        return False
+        return None
     try:
-        return json.loads(result.read_text(encoding="utf-8")).get(FINGERPRINT) == mark
+        return json.loads(result.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ConfigError(f"{result} is no JSON ({error}); delete it") from error
 

@@ -1,7 +1,7 @@
 """Is it the garment that was asked for? Colour, pattern class and structure against the truth.
 
 Rendered dancers have a true answer for unpaired try-on, frame by frame, and the true garment's
-pixels. A clip is judged by three numbers; intervals come from resampling clips.
+pixels. A clip is judged by six numbers (``COLUMNS``); intervals come from resampling clips.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,6 @@ intervals beside each other.
 """
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from configs.errors import ConfigError
 from training.experiments.judging import COLUMNS, ClipScore
 from training.metrics.intervals import bootstrap_interval
+from training.provenance import short_commit
 
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",
     "ssim": "masked SSIM", "last_ssim": "last quarter's", "seam": "seam",
 }  # fmt: skip
-SMALLER_IS_BETTER = ("delta_e", "seam")
+SMALLER_IS_BETTER = ("delta_e",)
+NO_SEAM = 1.0  # a seam's best value: neither more nor less change than elsewhere
+_DIGITS = 3
+_COMPARED = {"seam": "seam's distance from 1"}
 
 Clips = dict[str, dict[str, float]]
 """column -> clip -> value, averaged over seeds; without clips that have none."""
@@ -39,13 +43,22 @@ def read_results(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
     return dict(found)
 
 
-def clips_of(results: Sequence[Mapping[str, Any]], method: str = "painted") -> Clips:
-    """Each column's values by clip, averaged over the results' seeds."""
+def clips_of(
+    results: Sequence[Mapping[str, Any]], method: str = "painted", *, seam_error: bool = False
+) -> Clips:
+    """Each column's values by clip, averaged over the results' seeds.
+
+    Args:
+        results: of one variant.
+        method: of ``judge.METHODS``.
+        seam_error: put each seam's distance from 1 in its place, which can be compared.
+    """
     values: dict[str, dict[str, list[float]]] = {c: defaultdict(list) for c in COLUMNS}
     for result in results:
         for score in result["methods"][method]["scores"]:
             for column, value in ClipScore(**score).columns.items():
                 if value is not None:
+                    value = abs(value - NO_SEAM) if seam_error and column == "seam" else value
                     values[column][score["clip"]].append(value)
     return {c: {clip: float(np.mean(v)) for clip, v in rows.items()} for c, rows in values.items()}
 
@@ -76,23 +89,28 @@ def table(
         text = (texts or {}).get(name)
         shown = f"{name}: {text}" if text else name
         lines.append(f"| {shown} | {seeds} | {' | '.join(cells)} |")
-    lines += ["", *decisions(results, reference), "", _origin(first[0])]
+    lines += ["", *decisions(results, reference), "", _origin(list(results.values()))]
     return "\n".join(lines) + "\n"
 
 
 def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
     """For each other variant, and for what needs no network: does the difference exclude zero?"""
-    base = clips_of(results[reference])
-    others = {name: clips_of(found) for name, found in results.items() if name != reference}
+    first = results[reference]
+    base = clips_of(first, seam_error=True)
+    others = {
+        name: clips_of(found, seam_error=True)
+        for name, found in results.items()
+        if name != reference
+    }
     for method in ("agnostic", "mean colour"):
-        others[f"*{method}*"] = clips_of(results[reference][:1], method)
+        others[f"*{method}*"] = clips_of(first[:1], method, seam_error=True)
     lines: list[str] = []
     for name, other in others.items():
         parts: list[str] = []
         for column in COLUMNS:
             common = sorted(base[column].keys() & other[column].keys())
             differences = [base[column][clip] - other[column][clip] for clip in common]
-            parts.append(f"{TITLES[column]} {_verdict(column, differences)}")
+            parts.append(f"{_COMPARED.get(column, TITLES[column])} {_verdict(column, differences)}")
         lines.append(f"- {reference} against {name}: {'; '.join(parts)}.")
     return lines
 
@@ -103,11 +121,19 @@ def _verdict(column: str, differences: list[float]) -> str:
     mean, interval = float(np.mean(differences)), bootstrap_interval(differences)
     if interval is None:
         return f"{mean:+.3f} (one clip decides nothing)"
-    shown = f"{mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
-    if interval[0] <= 0 <= interval[1]:
+    low, high = interval
+    is_decided = not low <= 0 <= high
+    digits = _digits(min(abs(low), abs(high))) if is_decided else _DIGITS
+    shown = f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    if not is_decided:
         return f"{shown}, undecided"
-    is_better = (mean < 0) == (column in SMALLER_IS_BETTER)
-    return f"{shown}, {'better' if is_better else 'worse'}"
+    smaller_is_better = column == "seam" or column in SMALLER_IS_BETTER
+    return f"{shown}, {'better' if (mean < 0) == smaller_is_better else 'worse'}"
+
+
+def _digits(bound: float) -> int:
+    """As many as show that a bound is not zero."""
+    return next((n for n in range(_DIGITS, 9) if round(bound, n) > 0), 9)
 
 
 def cell_of(values: Sequence[float]) -> str:
@@ -119,24 +145,43 @@ def cell_of(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2f}{shown}"
 
 
-def _origin(result: Mapping[str, Any]) -> str:
-    accuracy = result["classifier"]
+def _origin(found: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """What all results of a table come from; the classifier and clips are those of the first."""
+    results = [result for seeds in found for result in seeds]
+    first = results[0]
+    accuracy = first["classifier"]
+    commits = list(dict.fromkeys(short_commit(result["code"]["commit"]) for result in results))
+    devices = list(dict.fromkeys(str(result["device"]) for result in results))
+    threads = list(dict.fromkeys(str(result["threads"]) for result in results))
+    changed = " (+: with uncommitted changes)" if any(c.endswith("+") for c in commits) else ""
     return (
-        f"{result['methods']['painted']['clips']} held-out clips; the classifier is right on "
-        f"{accuracy['by_clip']:.0%} of {accuracy['test_clips']} true ones; commit "
-        f"{result['code']['commit'][:12]}, {result['device']}, {result['threads']} threads."
+        f"{first['methods']['painted']['clips']} held-out clips; the classifier is right on "
+        f"{accuracy['by_clip']:.0%} of {accuracy['test_clips']} true ones; "
+        f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}{changed}; "
+        f"{', '.join(devices)}; {', '.join(threads)} {'thread' if threads == ['1'] else 'threads'}."
     )
+
+
+def find_place(page: Path, what: str) -> tuple[str, str, str]:
+    """A page in three parts: to a table's first mark, between its two marks, and from the second.
+
+    Raises:
+        ConfigError: there is no such page, or it has no such marks.
+    """
+    content = page.read_text(encoding="utf-8") if page.is_file() else ""
+    start, end = f"<!-- {what} -->", f"<!-- end {what} -->"
+    before, first, rest = content.partition(start)
+    between, last, after = rest.partition(end)
+    if not first or not last:
+        raise ConfigError(f"{page} has no place for the table: {start} ... {end}")
+    return before + start, between, end + after
 
 
 def insert_table(page: Path, what: str, text: str) -> None:
     """Put a table between its two marks in a page.
 
     Raises:
-        ValueError: there is no such page, or it has no such marks.
+        ConfigError: of ``find_place``.
     """
-    content = page.read_text(encoding="utf-8") if page.is_file() else ""
-    start, end = f"<!-- {what} -->", f"<!-- end {what} -->"
-    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
-    if not pattern.search(content):
-        raise ValueError(f"{page} has no place for the table: {start} ... {end}")
-    page.write_text(pattern.sub(lambda _: f"{start}\n{text}{end}", content), encoding="utf-8")
+    before, _, after = find_place(page, what)
+    page.write_text(f"{before}\n{text}{after}", encoding="utf-8")

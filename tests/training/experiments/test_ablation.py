@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,7 @@ from configs.errors import ConfigError, UserError
 from configs.loading import load_config
 from training.experiments.ablate import main
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
-from training.experiments.tables import insert_table, read_results, table
+from training.experiments.tables import find_place, insert_table, read_results, table
 
 FUSION = Path("configs/experiments/fusion.yaml")
 
@@ -50,7 +51,7 @@ class FakeCommands:
     def __init__(self, monkeypatch):
         self.words: list[list[str]] = []
         self.fails_at = ""
-        monkeypatch.setattr("training.chain.subprocess.run", self.run)
+        monkeypatch.setattr("training.chain.subprocess", SimpleNamespace(run=self.run))
 
     def run(self, words, check):
         assert words[:2] == [sys.executable, "-m"]
@@ -243,7 +244,7 @@ def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_pa
     twin = next(line for line in text.splitlines() if "against twin" in line)
     assert "right class +0.000 [+0.000, +0.000], undecided" in twin
     assert "Delta E -0.500 [-0.500, -0.500], better" in twin
-    assert "right on 97% of 100 true ones; commit 0123456789ab" in text
+    assert "right on 97% of 100 true ones; commit 0123456789ab; cpu; 2 threads." in text
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- fusion -->\nold\n<!-- end fusion -->\nb\n")
     insert_table(page, "fusion", text)
@@ -252,6 +253,37 @@ def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_pa
         insert_table(page, "known", text)
     with pytest.raises(ValueError, match="no place for the table"):
         insert_table(tmp_path / "absent.md", "fusion", text)
+
+
+def test_the_table_names_every_commit_device_and_number_of_threads():
+    found = {"on": [result("on", 12), result("on", 12, seed=1)], "off": [result("off", 6)]}
+    found["on"][1]["code"] = {"commit": "fedcba98765432100000+"}
+    found["off"][0] |= {"device": "cuda:0", "threads": 1}
+    origin = table(found, "on").splitlines()[-1]
+    assert origin.endswith(
+        "; commits 0123456789ab, fedcba987654+ (+: with uncommitted changes); cpu, cuda:0; "
+        "2, 1 threads."
+    )
+
+
+def test_a_seam_is_worse_the_further_it_is_from_1_on_either_side():
+    found = {name: [result(name, 12)] for name in ("even", "jumping", "frozen")}
+    for name, seam in (("even", 1.0), ("jumping", 1.2), ("frozen", 0.7)):
+        for score in found[name][0]["methods"]["painted"]["scores"]:
+            score["seam"] = seam
+    text = table(found, "even")
+    assert "distance from 1 -0.200 [-0.200, -0.200], better" in text
+    assert "distance from 1 -0.300 [-0.300, -0.300], better" in text
+    assert "| 0.70 [0.70, 0.70] |" in text, "the table shows the seam itself"
+
+
+def test_a_difference_that_decides_is_shown_with_the_digits_that_it_takes():
+    found = {name: [result(name, 12)] for name in ("on", "off")}
+    for score in found["off"][0]["methods"]["painted"]["scores"]:
+        score |= {"ssim": 0.70004, "last_ssim": 0.6}
+    text = table(found, "on")
+    assert "masked SSIM -0.00004 [-0.00004, -0.00004], worse" in text
+    assert "last quarter's +0.000 [+0.000, +0.000], undecided" in text
 
 
 def test_a_clip_without_a_number_decides_nothing_and_spoils_nothing():
@@ -286,6 +318,29 @@ def test_the_table_is_of_the_asked_seeds_and_variants_in_words(config, commands,
         ["| embedding: one vector", "1"],
         ["| none: no garment", "1"],
     ]
+
+
+def test_a_page_without_a_place_is_said_before_anything_is_trained(config, commands, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- fusion -->")
+    words = [f"{key}={getattr(config, key)}" for key in ("runs", "data", "results")]
+    with pytest.raises(ConfigError, match="no place for the table: <!-- fusion -->"):
+        main([str(FUSION), *words, f"page={page}"])
+    assert commands.words == []
+
+
+@pytest.mark.parametrize("what", sorted(p.stem for p in FUSION.parent.glob("*.yaml")))
+def test_the_page_of_experiments_has_a_place_for_every_table(what):
+    if what != "render":
+        find_place(Path("docs/experiments.md"), what)
+
+
+def test_a_result_of_another_commit_is_said_to_be_so(config, commands, caplog):
+    chains = plan_chains(config)
+    run_chains(chains)
+    assert "is of commit" not in caplog.text
+    run_chains(chains)
+    assert caplog.text.count("is of commit 0123456789ab, the code is ") == len(chains)
 
 
 @pytest.mark.parametrize(
