@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -47,9 +47,8 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
 def read_plain(path: Path) -> dict[str, Any]:
     """What a YAML file and those that it extends say, as written: no schema, nothing resolved."""
     merged = OmegaConf.merge(*(_read_yaml(file) for file in reversed(_extends_chain(path))))
-    plain = OmegaConf.to_container(merged)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    assert isinstance(merged, DictConfig)
+    return cast(dict[str, Any], OmegaConf.to_container(merged))
 
 
 def to_plain(config: Any) -> dict[str, Any]:
