@@ -25,7 +25,7 @@ from curation.clip import Clip, Reject, Stage, Tracks
 from curation.executor import Limit
 from curation.ledger import ClipRow, SourceRow
 from curation.making import fingerprint
-from curation.members import encode_tracks, place_garment, read_picture
+from curation.members import encode_png, encode_tracks, lay_out_product, read_picture
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
 from curation.pipeline import SourceResult
@@ -34,7 +34,6 @@ from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.storage import store_folder
-from curation.video import decode_jpeg
 from datasets.vivid import VividClip, clip_frames, frame_rate, read_vivid
 from datasets.vvt import VvtItem, read_vvt
 
@@ -277,10 +276,10 @@ def _sample(
     tracks: Tracks,
 ) -> ClipRow:
     height, width = tracks.frames.shape[1:3]
-    worn = decode_jpeg(place_garment(fitting.own_garment, height, width))
-    files = encode_tracks(clip, replace(tracks, garment=worn, garment_mask=product_mask(worn)))
+    worn, worn_mask = lay_out_product(fitting.own_garment, height, width)
+    files = encode_tracks(clip, replace(tracks, garment=worn, garment_mask=worn_mask))
     if fitting.target is not None:
-        files["target.png"] = place_garment(fitting.target, height, width)
+        files["target.png"] = encode_png(lay_out_product(fitting.target, height, width)[0])
     record = {
         **clip.as_record(),
         "backends": {role: asdict(info) for role, info in perception.infos().items()},
@@ -297,25 +296,6 @@ def _sample(
         record=record,
         folder=store_folder(Path(config.out) / "clips", files),
     )
-
-
-def product_mask(image: np.ndarray) -> np.ndarray:
-    """Where a product photograph shows the garment: what differs from its border's colour.
-
-    Args:
-        image: (height, width, 3) uint8 on a plain ground.
-
-    Returns:
-        (height, width) uint8, 255 = garment, holes filled.
-    """
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    ground = np.median(border, axis=0)
-    differs = np.abs(image.astype(np.float32) - ground).max(axis=-1) > 12
-    closed = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    mask = np.zeros(image.shape[:2], np.uint8)
-    cv2.drawContours(mask, outlines, -1, 255, cv2.FILLED)
-    return mask
 
 
 def _frames_of(job: FramesJob, canonical: CanonicalConfig) -> np.ndarray:

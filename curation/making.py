@@ -381,5 +381,5 @@ def _row(
     )
 
 
-VERSION = 12
+VERSION = 13
 """Raised when the code of a stage changes what comes out: everything is then done again."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.clip import Clip, Tracks
+from curation.product_photo import centre_on_ground, cut_out
 from curation.stages.agnostic import agnostic_frames
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
@@ -102,37 +103,34 @@ def encode_png(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """A picture file, (height, width, 3) uint8 BGR.
+def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """A picture file, (height, width, 3) uint8 BGR; as it is stored with ``IMREAD_UNCHANGED``.
 
     Raises:
         DataError: the file is no picture.
     """
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    image = cv2.imdecode(data, flags) if len(data) else None
     if image is None:
         raise DataError(f"{path} is not a picture that can be read; PNG and JPEG are accepted")
     return image
 
 
-def place_garment(path: Path, height: int, width: int) -> bytes:
-    """A garment's picture as PNG of (height, width), centred, nothing squashed.
+def lay_out_product(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A product photo as the ``garments`` stage lays out what is worn: see ``product_photo``.
+
+    Transparency is the garment's outline where there is some; else it is looked for.
+
+    Returns:
+        RGB (height, width, 3) uint8 on a plain ground, and mask (height, width) uint8.
 
     Raises:
         DataError: the file is no picture.
     """
-    image = read_picture(path)
-    scale = min(height / image.shape[0], width / image.shape[1])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    small = cv2.resize(image, size, interpolation=method)
-    placed = np.full((height, width, 3), _border_colour(small), dtype=np.uint8)
-    top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    placed[top : top + size[1], left : left + size[0]] = small
-    return encode_png(cv2.cvtColor(placed, cv2.COLOR_BGR2RGB))
-
-
-def _border_colour(image: np.ndarray) -> np.ndarray:
-    """The ground of a product picture goes on around it: the median of its border."""
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    return np.median(border, axis=0).astype(np.uint8)
+    image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
+    stored = read_picture(path, cv2.IMREAD_UNCHANGED)
+    if stored.ndim == 3 and stored.shape[2] == 4:
+        outline = np.where(stored[..., 3] > 127, np.uint8(255), np.uint8(0))
+        if outline.any() and not outline.all():
+            return centre_on_ground(image, outline, height, width)
+    return centre_on_ground(image, cut_out(image), height, width)

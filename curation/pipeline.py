@@ -23,7 +23,7 @@ from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
 from curation.making import build_maker, fingerprint, infos_of, rejected_row, with_hashes
-from curation.members import place_garment
+from curation.members import encode_png, lay_out_product
 from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.select import choose_perception
 from curation.scenes import pack_scenes
@@ -228,7 +228,7 @@ class Curator:
         files: dict[str, bytes] = {}
         height, width = candidate.framing.height, candidate.framing.width
         if source.target_path is not None:
-            files["target.png"] = place_garment(source.target_path, height, width)
+            files["target.png"] = encode_png(lay_out_product(source.target_path, height, width)[0])
         if source.truth_path is not None:
             try:
                 frames = _cut_out(source.truth_path, clip, candidate.framing, signals)

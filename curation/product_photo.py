@@ -1,0 +1,156 @@
+"""Product photos: the garment cut out of its ground and centred on the plain light one.
+
+The network learns from garments that the ``garments`` stage cut out of frames and laid on a plain
+ground; a product photo has to look like that wherever one is shown to it: in training on image
+pairs, in benchmarks, and at try-on.
+"""
+
+import logging
+
+import cv2
+import numpy as np
+
+from curation.stages.garments import GROUND, GarmentConfig
+
+_WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
+_BORDER_SHARE = 0.03  # width of the frame whose colours stand for the ground
+_NUM_GROUND_COLOURS = 4  # clusters of the border: cloth, its shadow, floor, wall
+_GRABCUT_STEPS = 4
+_AREA_RANGE = (0.04, 0.97)  # share of the photo that a garment can cover; outside: not cut out
+
+_logger = logging.getLogger(__name__)
+
+
+def cut_out(image: np.ndarray) -> np.ndarray:
+    """Segment one garment lying or hanging on a ground that fills the photo's border.
+
+    Colours far from those of the border seed GrabCut (Rother et al. 2004), which then finds the
+    outline. Where that leaves next to nothing or everything, the whole photo counts as garment.
+
+    Args:
+        image: RGB (height, width, 3) uint8.
+
+    Returns:
+        (height, width) uint8, 255 = garment.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, _WORK_SIZE / max(height, width))
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    mask = _refine(small, _seed(small))
+    share = float(mask.mean()) / 255
+    if not _AREA_RANGE[0] <= share <= _AREA_RANGE[1]:
+        _logger.warning(
+            "no garment stands out from its ground (%.0f%% of the photo); it is used whole",
+            100 * share,
+        )
+        return np.full((height, width), 255, np.uint8)
+    grown = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(grown > 127, 255, 0).astype(np.uint8)
+
+
+def centre_on_ground(
+    image: np.ndarray, mask: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale the garment to fit, its proportions kept, and put it in the middle of a plain ground.
+
+    Args:
+        image: RGB (height, width, 3) uint8.
+        mask: (height, width) uint8, 255 = garment; not empty.
+        height: of the result, px.
+        width: of the result, px.
+
+    Returns:
+        RGB (height, width, 3) uint8 on gray level ``GROUND``, and mask (height, width) uint8.
+    """
+    top, left, bottom, right = _bounds(mask)
+    crop, alpha = image[top:bottom, left:right], mask[top:bottom, left:right]
+    room = 1 - 2 * GarmentConfig().margin  # as in the training clips' pictures
+    scale = min(room * height / crop.shape[0], room * width / crop.shape[1])
+    size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    crop = cv2.resize(crop, size, interpolation=interpolation).astype(np.float32)
+    weight = cv2.resize(
+        alpha, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+    weight = weight.astype(np.float32)[..., None] / 255
+    y, x = (height - size[1]) // 2, (width - size[0]) // 2
+    canvas = np.full((height, width, 3), GROUND, np.uint8)
+    placed = np.zeros((height, width), np.uint8)
+    blended = crop * weight + GROUND * (1 - weight)
+    canvas[y : y + size[1], x : x + size[0]] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+    placed[y : y + size[1], x : x + size[0]] = np.where(weight[..., 0] > 0.5, 255, 0)
+    return canvas, placed
+
+
+def _seed(small: np.ndarray) -> np.ndarray:
+    """GrabCut's first guess from the distance to the colours of the border."""
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32)
+    height, width = small.shape[:2]
+    band = max(2, round(_BORDER_SHARE * max(height, width)))
+    border = np.ones((height, width), bool)
+    border[band:-band, band:-band] = False
+    colours = _border_colours(lab[border])
+    weights = np.array([0.5, 1.0, 1.0], np.float32)  # shadows change L more than a and b
+    distance = np.linalg.norm((lab[:, :, None] - colours) * weights, axis=-1).min(-1)
+    level, _ = cv2.threshold(
+        np.clip(distance * 4, 0, 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU
+    )
+    far = cv2.morphologyEx((distance * 4 > level).astype(np.uint8), cv2.MORPH_OPEN, _disc(3))
+    guess = np.where(far > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    core = cv2.erode(far, _disc(9))
+    guess[core > 0] = cv2.GC_FGD
+    guess[border & (far == 0)] = cv2.GC_BGD
+    return guess
+
+
+def _border_colours(pixels: np.ndarray) -> np.ndarray:
+    """Colours of the border's larger clusters: a garment that touches the border is a small one."""
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
+    cv2.setRNGSeed(0)
+    start = np.linspace(0, _NUM_GROUND_COLOURS - 1e-3, len(pixels)).astype(np.int32)[:, None]
+    _, labels, centres = cv2.kmeans(
+        np.ascontiguousarray(pixels),
+        _NUM_GROUND_COLOURS,
+        start,
+        criteria,
+        1,
+        cv2.KMEANS_USE_INITIAL_LABELS,
+    )
+    shares = np.bincount(labels[:, 0], minlength=_NUM_GROUND_COLOURS) / len(pixels)
+    return centres[shares >= min(0.15, shares.max())]
+
+
+def _refine(small: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    """GrabCut, then one piece without holes, (height, width) uint8."""
+    if not np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():
+        return np.zeros(small.shape[:2], np.uint8)
+    cv2.setRNGSeed(0)
+    model = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small, guess, (0, 0, 1, 1), *model, _GRABCUT_STEPS, cv2.GC_INIT_WITH_MASK)
+    mask = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    mask = _without_border_pieces(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(5)))
+    united = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(17))  # wider than a stripe
+    contours, _ = cv2.findContours(united, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros_like(mask)
+    if contours:
+        cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 255, cv2.FILLED)
+    return filled
+
+
+def _without_border_pieces(mask: np.ndarray) -> np.ndarray:
+    """Drop pieces at the photo's border (furniture, shadows), unless one is the largest."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()) if len(stats) > 1 else 0
+    dropped = np.setdiff1d(edge, [largest])
+    return np.where(np.isin(labels, dropped), 0, mask).astype(np.uint8)
+
+
+def _disc(size: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

@@ -1,0 +1,52 @@
+"""Product photos, laid out like the garments that are cut out of frames."""
+
+import cv2
+import numpy as np
+import pytest
+
+from curation.members import lay_out_product
+from curation.product_photo import centre_on_ground, cut_out
+from curation.stages.garments import GROUND, GarmentConfig, lay_out
+from tests.product_fixtures import product_photo, save
+
+
+def test_a_garment_is_cut_out_of_a_crumpled_ground():
+    photo, truth = product_photo()
+    mask = cut_out(photo)
+    both, either = ((mask > 0) & (truth > 0)).sum(), ((mask > 0) | (truth > 0)).sum()
+    assert both / either > 0.93
+
+
+def test_cutting_out_twice_gives_the_same_mask():
+    photo, _ = product_photo(seed=3)
+    assert np.array_equal(cut_out(photo), cut_out(photo))
+
+
+def test_a_photo_without_a_garment_is_used_whole(caplog):
+    plain = np.full((80, 60, 3), 128, np.uint8)
+    assert (cut_out(plain) == 255).all()
+    assert "used whole" in caplog.text
+
+
+def test_proportions_are_kept():
+    image = np.full((100, 40, 3), (10, 200, 30), np.uint8)
+    placed, mask = centre_on_ground(image, np.full((100, 40), 255, np.uint8), 64, 64)
+    shown = (placed != GROUND).any(-1)
+    height, width = shown.any(1).sum(), shown.any(0).sum()
+    assert height / width == pytest.approx(2.5, rel=0.06)
+    np.testing.assert_array_equal(mask > 0, shown)
+
+
+@pytest.mark.parametrize("is_transparent", [False, True])
+def test_a_product_lies_where_the_same_garment_cut_out_of_a_frame_does(is_transparent, tmp_path):
+    photo, truth = product_photo()
+    stored = np.dstack([photo[..., ::-1], truth]) if is_transparent else photo
+    path = save(tmp_path / "shirt.png", stored)
+    picture, mask = lay_out_product(path, 256, 192)
+    worn, worn_mask = lay_out(
+        cv2.resize(photo, (192, 256)), cv2.resize(truth, (192, 256)) > 127, GarmentConfig().margin
+    )
+    both, either = ((mask > 0) & (worn_mask > 0)).sum(), ((mask > 0) | (worn_mask > 0)).sum()
+    assert both / either > 0.9
+    assert (picture[:8] == GROUND).all()
+    assert (worn[:8] == GROUND).all()
