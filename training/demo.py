@@ -113,9 +113,9 @@ def run_steps(steps: list[Step], times_file: Path) -> list[StepTime]:
     earlier = {time.title: time for time in read_times(times_file)}
     times: list[StepTime] = []
     for number, step in enumerate(steps, start=1):
-        sys.stdout.write(f"\n\033[1m[{number}/{len(steps)}] {step.title}\033[0m")
         mark = fingerprint([before.words for before in steps[:number]])
         is_going_on = step.makes is None or claim(step.makes, mark)
+        sys.stdout.write(f"\n\033[1m[{number}/{len(steps)}] {step.title}\033[0m")
         start = time.monotonic()
         try:
             step.run()

@@ -21,6 +21,7 @@ from configs.errors import ConfigError
 from training.chain import Step
 from training.marks import fingerprint
 from training.provenance import describe_code, short_commit
+from training.taking_turns import one_at_a_time
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"
@@ -103,6 +104,7 @@ class Chain:
     seed: int
     steps: tuple[Step, ...]
     result: Path
+    locks: Path  # a folder: two ablations side by side take turns where they make the same
 
     def fingerprint(self) -> str:
         """Of all commands, with what they read (``marks.py``)."""
@@ -144,7 +146,8 @@ def run_chains(chains: list[Chain]) -> int:
         start = time.monotonic()
         for step in chain.steps:
             if step.words not in done:
-                step.run()
+                with one_at_a_time(chain.locks / f"{_made_by(step)}.lock", step.shown):
+                    step.run()
                 done.add(step.words)
         _stamp(chain, mark, time.monotonic() - start)
         made += 1
@@ -199,7 +202,14 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
             ),
         )
     )  # fmt: skip
-    return Chain(variant=variant.name, seed=seed, steps=tuple(steps), result=result)
+    locks = Path(config.runs) / ".locks"
+    return Chain(variant=variant.name, seed=seed, steps=tuple(steps), result=result, locks=locks)
+
+
+def _made_by(step: Step) -> str:
+    """What a step writes, as a name: its run, or the path behind out=."""
+    written = next(word for word in step.words if word.startswith(("name=", "out=")))
+    return written.partition("=")[2].replace("/", "_")
 
 
 def _until(stages: Sequence[StageConfig], last: str | None) -> Sequence[StageConfig]:

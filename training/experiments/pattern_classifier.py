@@ -27,6 +27,7 @@ from configs.loading import load_config
 from datasets.synthetic_benchmark import CLASSES
 from training.experiments import pattern_crops
 from training.experiments.pattern_crops import SIDE, CropSet, CropSetConfig, make_crops, to_input
+from training.taking_turns import one_at_a_time
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,11 @@ class TrainedClassifier:
 
 def train_classifier(config: ClassifierConfig) -> TrainedClassifier:
     """Train, or go on, or take what is there: the files are named by what they depend on."""
-    cache = Path(config.cache)
+    with one_at_a_time(Path(config.cache) / ".lock", "the classifier of patterns"):
+        return _train_classifier(config, Path(config.cache))
+
+
+def _train_classifier(config: ClassifierConfig, cache: Path) -> TrainedClassifier:
     train = make_crops(config.train, cache, config.workers)
     test = make_crops(config.test, cache, config.workers)
     folder = cache / _fingerprint(config, train)

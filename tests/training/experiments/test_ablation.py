@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from configs.loading import load_config
 from training.experiments.ablate import main
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
 from training.experiments.tables import find_place, insert_table, read_results, table
+from training.taking_turns import one_at_a_time
 
 FUSION = Path("configs/experiments/fusion.yaml")
 
@@ -213,6 +216,21 @@ def test_another_renderer_or_curation_trains_on_clips_of_its_own(
         found.append((folders | runs, chain.fingerprint()))
     assert not found[0][0] & found[1][0]
     assert found[0][1] != found[1][1]
+
+
+def test_two_ablations_side_by_side_take_turns_where_they_make_the_same(config, commands, caplog):
+    caplog.set_level("INFO")
+    chains = plan_chains(config)[:1]
+    shared = next(s for s in chains[0].steps if s.words[-1].startswith("name=shared-pretrain"))
+    lock = Path(config.runs, ".locks", f"{shared.words[-1].partition('=')[2]}.lock")
+    with ThreadPoolExecutor(1) as pool:
+        with one_at_a_time(lock, "the other ablation's"):
+            other = pool.submit(run_chains, chains)
+            while "waiting: another process makes python -m training.fit" not in caplog.text:
+                assert not other.done()
+                time.sleep(0.01)
+            assert [words[0] for words in commands.words] == ["datasets.synthetic", "curation.run"]
+        assert other.result(timeout=60) == 1
 
 
 def test_a_failed_command_stops_the_chain_in_one_sentence(config, commands):
