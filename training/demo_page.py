@@ -12,6 +12,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.parquet as pq
+from matplotlib.figure import Figure
 
 from configs.loading import read_plain
 from datasets import webpage
@@ -193,6 +194,18 @@ def _smaller(frames: np.ndarray) -> np.ndarray:
 
 
 def _losses(stages: Mapping[str, Path]) -> str:
+    figure = draw_losses(stages)
+    image = webpage.figure_image(figure, "training loss of the four runs")
+    plt.close(figure)
+    return image
+
+
+def draw_losses(stages: Mapping[str, Path]) -> Figure:
+    """A panel a run: its squared errors, and their running mean.
+
+    Args:
+        stages: title -> run folder.
+    """
     figure, axes = plt.subplots(1, len(stages), figsize=(3.6 * len(stages), 2.8), squeeze=False)
     for axis, (title, run) in zip(axes[0], stages.items(), strict=True):
         steps, values = read_scalars(run).get("loss/mse", ([], []))
@@ -206,9 +219,7 @@ def _losses(stages: Mapping[str, Path]) -> str:
             axis.set_ylim(0.95 * low, 1.05 * high)
     axes[0, 0].set_ylabel(f"mean squared error of the {_predicted(stages)}")
     figure.tight_layout()
-    image = webpage.figure_image(figure, "training loss of the four runs")
-    plt.close(figure)
-    return image
+    return figure
 
 
 def _predicted(stages: Mapping[str, Path]) -> str:

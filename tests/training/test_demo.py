@@ -3,12 +3,17 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import pytest
 
 from configs.errors import UserError
+from configs.loading import load_config, save_config
 from training.chain import Step
+from training.config import TrainConfig
 from training.demo import DemoConfig, demo_steps, run_steps
+from training.demo_page import draw_losses
 
 
 @pytest.fixture
@@ -78,3 +83,14 @@ def test_runs_of_other_lengths_are_other_runs_that_start_from_each_other(tmp_pat
             assert f"init_from={before.makes}/checkpoints/last.ckpt" in after.words
         assert f"checkpoint={trained[-1].makes}/checkpoints/last.ckpt" in steps[-1].words
     assert DemoConfig(steps=5).folder != DemoConfig().folder
+
+
+def test_the_page_names_what_the_networks_predict(tmp_path):
+    config = load_config(TrainConfig, "configs/demo/pretrain.yaml")
+    for predicted in ("velocity", "noise"):
+        diffusion = replace(config.system.diffusion, prediction=predicted)
+        system = replace(config.system, diffusion=diffusion)
+        save_config(replace(config, system=system), tmp_path / predicted / "config.yaml")
+        figure = draw_losses({"Pre-training": tmp_path / predicted})
+        assert figure.axes[0].get_ylabel() == f"mean squared error of the {predicted}"
+        plt.close(figure)
