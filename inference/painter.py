@@ -29,7 +29,9 @@ from models.viton_dit import Conditions
 
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
-_FEATHER = 0.02  # width of the seam of paste-back, a share of the frame's shorter side
+_FEATHER = 0.006
+"""Width of the seam of paste-back, a share of the frame's shorter side: narrower than masks reach
+beyond a garment (MaskSettings.widening), or its edge would shine through."""
 CODEC_FRAMES = 16  # frames encoded or decoded at once
 
 

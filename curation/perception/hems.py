@@ -83,9 +83,11 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
     splits = np.arange(2, len(seen))
     gains = np.array([_divergence(shares, int(split)) for split in splits])
     new_shares = np.array([_new_share(shares, int(split)) for split in splits])
-    if ((gains >= MIN_DIVERGENCE) & (new_shares >= MIN_NEW_SHARE)).any():
+    is_hem = (gains >= MIN_DIVERGENCE) & (new_shares >= MIN_NEW_SHARE)
+    if is_hem.any():
         gains *= 1 - HIGH_HEM_DOUBT * np.maximum(0, 5 - splits)
         gains *= 1 - LOW_HEM_DOUBT * np.maximum(0, seen[splits] - MID_THIGH)
+        gains[~is_hem] = -np.inf
         split = _below_same_cloth(shares, int(splits[int(np.argmax(gains))]))
         return Hem(first_lower_band=int(seen[split]))
     is_cut_off = in_frame[ABOVE_KNEE] < max(MIN_PIXELS, CUT_OFF_SHARE * in_frame.max())

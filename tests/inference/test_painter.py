@@ -6,6 +6,8 @@ import torch
 from tryon_fixtures import write_checkpoint
 
 from configs.errors import ConfigError, DataError
+from datasets.masks import inpainting_mask
+from datasets.parts import ParseLabel
 from inference.long_video import LongVideoConfig
 from inference.painter import Painter, load_system, paste
 from inference.solvers import SamplerConfig
@@ -167,3 +169,15 @@ def test_settings_of_the_machine_are_checked(tiny_system):
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="device=cuda"):
             Painter(tiny_system, "cuda")
+
+
+def test_the_old_garment_does_not_shine_through_where_the_mask_reaches_beyond_it():
+    labels = np.zeros((1, 480, 360), np.uint8)
+    labels[:, 120:400, 100:260] = int(ParseLabel.UPPER)
+    mask = inpainting_mask(labels, np.zeros((1, 480, 360, 3), np.uint8), "upper")[0]
+    source = np.where(labels[0, ..., None] > 0, np.uint8(200), np.uint8(90)) * np.ones(3, np.uint8)
+    painted = np.full_like(source, 20)
+    pasted = paste(source, painted, mask)
+    inner = labels[0] > 0
+    assert (pasted[inner] < 60).all()  # a quarter of the way to the old garment, at most
+    assert (pasted[mask == 0] == 90).all()
