@@ -141,6 +141,20 @@ def test_a_badge_on_the_chest_makes_no_hem_of_the_cloth_below_it(standing_person
     assert hem.first_lower_band is None
 
 
+def test_beside_a_badge_the_hem_is_still_where_new_colours_begin(standing_person: Person) -> None:
+    assert standing_person.landmarks is not None
+    assert standing_person.mask is not None
+    frame = painted(standing_person, 0.95, hem_y=245)
+    frame[130:160, 80:120] = np.random.default_rng(2).integers(0, 256, frame[130:160, 80:120].shape)
+    y, x = np.nonzero(standing_person.mask)
+    points = np.stack([x, y], -1).astype(np.float32)
+    located = locate_on_body(points, build_body(standing_person.landmarks))
+    hem = find_hem([(located, color_bins(frame)[y, x])], ColorCounter().colors())
+    assert hem.first_lower_band is not None
+    rows = y[band_of(located) == hem.first_lower_band]
+    assert abs(rows.mean() - 245) < 20
+
+
 def test_shade_is_taken_out_of_saturated_colours_and_grays_keep_their_lightness() -> None:
     lab = np.array([[160, 150, 190], [80, 139, 159], [160, 128, 130], [80, 128, 130]], np.float32)
     flat = unshaded(lab)
