@@ -14,7 +14,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.inner_picture import blurred_fills
-from curation.signals import Previews, Signals, join_previews
+from curation.signals import Previews, Signals
 from curation.storage import disk_errors_named, write_file
 from curation.timing import Stopwatch
 from curation.video import (
@@ -52,20 +52,22 @@ class FirstPassConfig:
 
 
 class SampleStore:
-    """Frames for the detector, as JPEG in a temporary file: memory does not grow with length."""
+    """Frames for the detector, as JPEG in a temporary file, and small pictures for the report."""
 
     def __init__(self) -> None:
         self.times_s: list[float] = []
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         self._spans: list[tuple[int, int]] = []
-        self._previews: list[bytes] = []
+        self._previews = bytearray()
+        self._preview_ends: list[int] = []
 
     def add(self, time_s: float, image: np.ndarray, preview_side: int) -> None:
         """Keep one RGB frame, and a small picture of it for the report."""
         data = encode_jpeg(image)
         height, width = fit_within(image.shape[0], image.shape[1], preview_side)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        self._previews.append(encode_jpeg(small, quality=80))
+        self._previews += encode_jpeg(small, quality=80)
+        self._preview_ends.append(len(self._previews))
         with disk_errors_named(Path(tempfile.gettempdir())):
             start = self._file.seek(0, 2)
             self._file.write(data)
@@ -98,7 +100,11 @@ class SampleStore:
 
     def previews(self) -> Previews:
         """The small pictures of all frames."""
-        return join_previews(self.times_s, self._previews)
+        return Previews(
+            times_s=np.asarray(self.times_s, dtype=np.float64),
+            ends=np.asarray(self._preview_ends, dtype=np.int64),
+            jpeg=np.frombuffer(bytes(self._previews), dtype=np.uint8),
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -153,7 +159,7 @@ def measure_source(
             "truncated" if faults.num_errors else "no_frames",
             f"no frame could be decoded, {faults.num_errors} errors",
         )
-    table = np.asarray(meter.rows, dtype=np.float32)
+    table = meter.rows.whole()
     signals = Signals(
         times_s=np.asarray(times),
         content=table[:, 0],
@@ -163,7 +169,7 @@ def measure_source(
         brightness=table[:, 4],
         contrast=table[:, 5],
         bars=table[:, 6:10],
-        thumbs=np.stack(meter.thumbs),
+        thumbs=meter.thumbs.whole(),
         sizes=np.asarray(sizes, dtype=np.int32),
         fill_times_s=np.asarray(store.times_s),
         fills=np.asarray(fills, dtype=np.float32),

@@ -13,6 +13,8 @@ from curation.inner_picture import dark_bars
 from curation.signals import THUMB_HEIGHT, THUMB_WIDTH
 
 NOMINAL_FPS = 30.0
+NUM_NUMBERS = 10  # of each frame: see Meter.add
+BLOCK = 4096  # rows
 
 
 class _Content(AdaptiveDetector):
@@ -34,6 +36,31 @@ class _LastMetric(StatsManager):
         self.value = float(next(iter(metric_kv_dict.values())))
 
 
+class Table:
+    """Arrays of one shape, gathered in blocks: small ones between frames would scatter the heap."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
+        self._shape, self._dtype = shape, dtype
+        self._blocks: list[np.ndarray] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: Any) -> None:
+        """Copy one."""
+        place = self._count % BLOCK
+        if place == 0:
+            self._blocks.append(np.empty((BLOCK, *self._shape), self._dtype))
+        self._blocks[-1][place] = row
+        self._count += 1
+
+    def whole(self) -> np.ndarray:
+        """All of them, (n, *shape)."""
+        blocks = self._blocks or [np.empty((0, *self._shape), self._dtype)]
+        return np.concatenate(blocks)[: self._count]
+
+
 @dataclass(kw_only=True)
 class Meter:
     """Measures proxies one by one."""
@@ -41,8 +68,8 @@ class Meter:
     content: _Content = field(default_factory=_Content)
     histogram: HistogramDetector = field(default_factory=HistogramDetector)
     metric: _LastMetric = field(default_factory=_LastMetric)
-    rows: list[tuple[float, ...]] = field(default_factory=list)
-    thumbs: list[np.ndarray] = field(default_factory=list)
+    rows: "Table" = field(default_factory=lambda: Table((NUM_NUMBERS,), np.float32))
+    thumbs: "Table" = field(default_factory=lambda: Table((THUMB_HEIGHT, THUMB_WIDTH), np.uint8))
     previous: np.ndarray | None = None
 
     def __post_init__(self) -> None:

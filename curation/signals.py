@@ -56,15 +56,6 @@ class Previews:
         return self.jpeg[start : int(self.ends[index])].tobytes()
 
 
-def join_previews(times_s: list[float], pictures: list[bytes]) -> Previews:
-    """JPEG files in order of time as one ``Previews``."""
-    return Previews(
-        times_s=np.asarray(times_s, dtype=np.float64),
-        ends=np.cumsum([len(picture) for picture in pictures], dtype=np.int64),
-        jpeg=np.frombuffer(b"".join(pictures), dtype=np.uint8),
-    )
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Signals:
     """Per-frame measurements of one source; n frames. Times are PTS in seconds."""
