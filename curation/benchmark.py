@@ -25,10 +25,11 @@ from curation.clip import Clip, Reject, Stage, Tracks
 from curation.executor import Limit
 from curation.ledger import ClipRow, SourceRow
 from curation.making import fingerprint
-from curation.members import encode_png, encode_tracks, lay_out_product, read_picture
+from curation.members import encode_png, encode_tracks, read_picture
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
 from curation.pipeline import SourceResult
+from curation.product_photo import lay_out_product
 from curation.settings import CurateConfig
 from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface

@@ -14,6 +14,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.inner_picture import blurred_fills
+from curation.medians import median
 from curation.signals import Previews, Signals
 from curation.storage import disk_errors_named, write_file
 from curation.timing import Stopwatch
@@ -60,6 +61,12 @@ class SampleStore:
         self._spans: list[tuple[int, int]] = []
         self._previews = bytearray()
         self._preview_ends: list[int] = []
+
+    @property
+    def fps(self) -> float:
+        """Typical rate of the frames that are kept; 0 of a single one."""
+        steps = np.diff(self.times_s)
+        return 1 / max(median(steps), 1e-6) if len(steps) else 0.0
 
     def add(self, time_s: float, image: np.ndarray, preview_side: int) -> None:
         """Keep one RGB frame, and a small picture of it for the report."""

@@ -35,6 +35,7 @@ from curation.stages.people import FollowPerson
 from curation.storage import store_folder
 from curation.stored_people import pack_people, read_chosen, read_seen
 from curation.timing import Stopwatch
+from curation.versions import VERSION
 from datasets.tracks import encode_video
 
 logger = logging.getLogger(__name__)
@@ -379,7 +380,3 @@ def _row(
         record={**record, **clip.as_record()},
         folder=folder,
     )
-
-
-VERSION = 13
-"""Raised when the code of a stage changes what comes out: everything is then done again."""

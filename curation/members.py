@@ -9,7 +9,6 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.clip import Clip, Tracks
-from curation.product_photo import centre_on_ground, cut_out
 from curation.stages.agnostic import agnostic_frames
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
@@ -103,34 +102,14 @@ def encode_png(image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """A picture file, (height, width, 3) uint8 BGR; as it is stored with ``IMREAD_UNCHANGED``.
+def read_picture(path: Path) -> np.ndarray:
+    """A picture file, (height, width, 3) uint8 BGR.
 
     Raises:
         DataError: the file is no picture.
     """
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, flags) if len(data) else None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
         raise DataError(f"{path} is not a picture that can be read; PNG and JPEG are accepted")
     return image
-
-
-def lay_out_product(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A product photo as the ``garments`` stage lays out what is worn: see ``product_photo``.
-
-    Transparency is the garment's outline where there is some; else it is looked for.
-
-    Returns:
-        RGB (height, width, 3) uint8 on a plain ground, and mask (height, width) uint8.
-
-    Raises:
-        DataError: the file is no picture.
-    """
-    image = cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
-    stored = read_picture(path, cv2.IMREAD_UNCHANGED)
-    if stored.ndim == 3 and stored.shape[2] == 4:
-        outline = np.where(stored[..., 3] > 127, np.uint8(255), np.uint8(0))
-        if outline.any() and not outline.all():
-            return centre_on_ground(image, outline, height, width)
-    return centre_on_ground(image, cut_out(image), height, width)

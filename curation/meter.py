@@ -68,8 +68,8 @@ class Meter:
     content: _Content = field(default_factory=_Content)
     histogram: HistogramDetector = field(default_factory=HistogramDetector)
     metric: _LastMetric = field(default_factory=_LastMetric)
-    rows: "Table" = field(default_factory=lambda: Table((NUM_NUMBERS,), np.float32))
-    thumbs: "Table" = field(default_factory=lambda: Table((THUMB_HEIGHT, THUMB_WIDTH), np.uint8))
+    rows: Table = field(default_factory=lambda: Table((NUM_NUMBERS,), np.float32))
+    thumbs: Table = field(default_factory=lambda: Table((THUMB_HEIGHT, THUMB_WIDTH), np.uint8))
     previous: np.ndarray | None = None
 
     def __post_init__(self) -> None:

@@ -23,9 +23,10 @@ from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
 from curation.ledger import ClipRow, SourceRow
 from curation.making import build_maker, fingerprint, infos_of, rejected_row, with_hashes
-from curation.members import encode_png, lay_out_product
+from curation.members import encode_png
 from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.select import choose_perception
+from curation.product_photo import lay_out_product
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import PersonSamples, Signals, join_samples, pack_signals, read_signals
@@ -257,7 +258,7 @@ class Curator:
 def find_people(store: SampleStore, detector: PersonDetector) -> PersonSamples:
     """Whom the samples of one source show, and how much their pixels change."""
     parts: list[PersonSamples] = []
-    lag = looks_apart(store.times_s)
+    lag = looks_apart(store.fps)
     frames: list[np.ndarray] = []
     people: list[list[Person]] = []  # of the last ``lag`` frames, and of the batch
     done = 0

@@ -6,19 +6,68 @@ pairs, in benchmarks, and at try-on.
 """
 
 import logging
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig
 
 _WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
 _BORDER_SHARE = 0.03  # width of the frame whose colours stand for the ground
 _NUM_GROUND_COLOURS = 4  # clusters of the border: cloth, its shadow, floor, wall
 _GRABCUT_STEPS = 4
+OPAQUE = 250  # alpha: what is above everywhere is no transparency
 _AREA_RANGE = (0.04, 0.97)  # share of the photo that a garment can cover; outside: not cut out
 
 _logger = logging.getLogger(__name__)
+
+
+def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read an image file, turned upright as its EXIF data says.
+
+    Returns:
+        RGB (height, width, 3) uint8, ``GROUND`` where it is transparent, and the outline (height,
+        width) uint8 that transparency gives, 255 = garment; None if nothing is transparent.
+
+    Raises:
+        DataError: the file is missing or is no image.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give an image file (png, jpg, webp)")
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file)
+            has_alpha = "A" in upright.getbands() or "transparency" in upright.info
+            pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path} is no image that can be read; give a png, jpg or webp file"
+        ) from error
+    image = np.ascontiguousarray(pixels[..., :3])
+    if not has_alpha or pixels[..., 3].min() > OPAQUE:
+        return image, None
+    outline = np.where(pixels[..., 3] > 127, np.uint8(255), np.uint8(0))
+    return np.where(outline[..., None] > 0, image, np.uint8(GROUND)), outline
+
+
+def lay_out_product(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A product photo as the ``garments`` stage lays out what is worn.
+
+    Returns:
+        As ``centre_on_ground``.
+
+    Raises:
+        DataError: of ``read_photo``, or nothing of it is to be seen.
+    """
+    image, outline = read_photo(path)
+    if outline is not None and not outline.any():
+        raise DataError(f"{path} is transparent everywhere; nothing is left to put on")
+    mask = cut_out(image) if outline is None else outline
+    return centre_on_ground(image, mask, height, width)
 
 
 def cut_out(image: np.ndarray) -> np.ndarray:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, DataError
 from curation.perception.protocols import Perception
-from curation.product_photo import centre_on_ground, cut_out
-from curation.stages.garments import GROUND
+from curation.product_photo import centre_on_ground, cut_out, read_photo
 from inference.errors import GarmentUnreadable
 from inference.worn_garment import GarmentSource, worn_in_photo, worn_in_video
 
@@ -16,33 +15,15 @@ KINDS = ("auto", "product", "worn")
 
 
 def read_image(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read an image file, turned upright as its EXIF data says.
-
-    Returns:
-        RGB (height, width, 3) uint8, and alpha (height, width) uint8 or None if there is none.
+    """``read_photo`` of a user's garment.
 
     Raises:
         GarmentUnreadable: the file is missing or is no image.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if not Path(path).is_file():
-        raise GarmentUnreadable(
-            f"garment {path} does not exist; give an image file (png, jpg, webp)"
-        )
     try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            has_alpha = "A" in upright.getbands() or "transparency" in upright.info
-            pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise GarmentUnreadable(
-            f"garment {path} is no image that can be read; give a png, jpg or webp file"
-        ) from error
-    alpha = pixels[..., 3] if has_alpha else None
-    if alpha is not None and alpha.min() > 250:
-        alpha = None
-    return np.ascontiguousarray(pixels[..., :3]), alpha
+        return read_photo(Path(path))
+    except DataError as error:
+        raise GarmentUnreadable(f"garment {error}") from error
 
 
 def prepare_garment(
@@ -66,7 +47,7 @@ def prepare_garment(
             for a product's.
 
     Returns:
-        RGB (height, width, 3) uint8 on a plain ground of gray level ``GROUND``.
+        RGB (height, width, 3) uint8 on the plain ground of training's garments.
 
     Raises:
         ConfigError: no such kind.
@@ -81,16 +62,12 @@ def prepare_garment(
             raise ConfigError(f"garment {garment}: a video's garment needs perception")
         worn = worn_in_video(source, category, perception())
         return centre_on_ground(*worn, height, width)[0]
-    image, alpha = read_image(source.path)
-    outline = None
-    if alpha is not None:
-        outline = np.where(alpha > 127, 255, 0).astype(np.uint8)
-        if not outline.any():
-            raise GarmentUnreadable(
-                f"garment {garment} is transparent everywhere; nothing is left to put on",
-                plain="This garment picture is transparent everywhere; nothing is left to put on.",
-            )
-        image = np.where(outline[..., None] > 0, image, np.uint8(GROUND))
+    image, outline = read_image(source.path)
+    if outline is not None and not outline.any():
+        raise GarmentUnreadable(
+            f"garment {garment} is transparent everywhere; nothing is left to put on",
+            plain="This garment picture is transparent everywhere; nothing is left to put on.",
+        )
     worn = None
     if kind != "product" and perception is not None:
         worn = worn_in_photo(image, category, perception())

@@ -94,9 +94,7 @@ def _garment_picture(garment: str) -> np.ndarray:
     """What was given as the garment, small."""
     source = GarmentSource.read(garment)
     if source.time is None:
-        image, alpha = read_image(source.path)
-        if alpha is not None:
-            image = np.where(alpha[..., None] > 127, image, np.uint8(255))
+        image, _ = read_image(source.path)
     else:
         frames = open_video(source.path).frames()
         late = (frame.image for frame in frames if float(frame.time) >= source.time)

@@ -16,6 +16,7 @@ from torch import Tensor
 from configs.errors import ConfigError, DataError
 from configs.loading import from_plain
 from datasets.clips import fit_garment
+from datasets.masks import MaskSettings
 from datasets.sample import compose_agnostic
 from inference.framing import Framing, frame_everything
 from inference.latent_video import Journal, Latents, paint_latents, paint_video
@@ -29,9 +30,9 @@ from models.viton_dit import Conditions
 
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
-_FEATHER = 0.006
-"""Width of the seam of paste-back, a share of the frame's shorter side: narrower than masks reach
-beyond a garment (MaskSettings.widening), or its edge would shine through."""
+_FEATHER = 0.75 * MaskSettings().widening
+"""Width of the seam of paste-back, a share of the square root of the painted area: narrower than
+masks reach beyond a garment, or its edge would shine through."""
 CODEC_FRAMES = 16  # frames encoded or decoded at once
 
 
@@ -255,7 +256,7 @@ def paste(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarr
     inside = (mask > 127).astype(np.uint8)
     if not inside.any():
         return source.copy()
-    feather = max(1.0, _FEATHER * min(inside.shape))
+    feather = max(1.0, _FEATHER * float(np.sqrt(np.count_nonzero(inside))))
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     alpha = np.clip(depth / feather, 0, 1)[..., None]
     mixed = source + alpha * (painted.astype(np.float32) - source)

@@ -7,7 +7,6 @@ renderer made. The demo's names stay the same: its marks lie in the folders.
 import hashlib
 import json
 import logging
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +17,14 @@ from datasets.synthetic import renderer_sources
 logger = logging.getLogger(__name__)
 
 MARK = ".made_from"
-_MAKING = Path(__file__).parents[1] / "curation" / "making.py"
+CURATION = Path(__file__).parents[1] / "curation" / "versions.py"
+"""Read as text: training imports nothing of curation."""
 
 
 def fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
     """Hash of commands, of every YAML that they name, and of the code that makes their data.
 
-    That is the renderer's source, and curation's version. Networks and training are not hashed:
+    That is the renderer's source, and curation's versions. Networks and training are not hashed:
     every commit would train all anew. Comments in a YAML change nothing.
 
     Args:
@@ -41,15 +41,8 @@ def fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
             for source in renderer_sources():
                 digest.update(source.read_bytes())
         if words[0] == "curation.run":
-            digest.update(curation_version().encode())
+            digest.update(CURATION.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def curation_version() -> str:
-    """``VERSION`` of curation/making.py; read, since training imports nothing of curation."""
-    found = re.search(r"^VERSION = (\d+)$", _MAKING.read_text(encoding="utf-8"), re.MULTILINE)
-    assert found is not None
-    return found.group(1)
 
 
 def claim(folder: Path, mark: str) -> bool:

@@ -19,13 +19,12 @@ from curation.perception.part_priors import LABELS
 from curation.perception.person_view import PersonView, is_usable, look_at, places_of
 from curation.perception.protocols import BackendInfo, Person
 from curation.perception.weights import POSE_LANDMARKS, WHEEL
+from curation.versions import EMBEDDED_PARSER
 from datasets.parts import ParseLabel
 
 EVIDENCE_WINDOW = (5, 5)  # pixels
 EDGE_WINDOW = (3, 3)  # the same at the edges of hands: fingers are thin
 LOWER_DOUBT = 3.0  # nats: a hand hangs before the trousers more often than they show in its place
-REVISION = 3
-"""Raised when labels come out otherwise: stored label maps and masks are then made anew."""
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, teach colours and places
 
 
@@ -37,7 +36,7 @@ class EmbeddedParser:
         """Stored in every record."""
         return BackendInfo(
             name="embedded-parser",
-            version=f"{WHEEL}, revision {REVISION}",
+            version=f"{WHEEL}, revision {EMBEDDED_PARSER}",
             weights_sha256=POSE_LANDMARKS.sha256,
             is_approximate=True,
             note="no clothes network: upper and lower by body part and colour, no dresses",

@@ -17,7 +17,7 @@ from curation.perception.protocols import COCO_KEYPOINTS, Person, PersonDetector
 from curation.signals import PersonSamples
 from curation.stages.person_tracks import Liveliness, Sightings, Track, find_cast
 from curation.stages.shots import runs_of
-from curation.stages.stillness import LOOK_S, with_changes
+from curation.stages.stillness import looks_apart, with_changes
 
 BODIES = {
     "upper": ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),
@@ -285,7 +285,7 @@ class FollowPerson:
     def look(self, frames: np.ndarray, fps: float) -> list[list[Person]]:
         """Everybody in every frame (t, height, width, 3)."""
         shown = list(frames)
-        return with_changes(shown, self.detector.detect(shown), max(1, round(LOOK_S * fps)))
+        return with_changes(shown, self.detector.detect(shown), looks_apart(fps))
 
     def choose(
         self, clip: Clip, tracks: Tracks, people: list[list[Person]]

@@ -34,10 +34,9 @@ MIN_SEEN = 0.3
 SAME_PLACE = 0.3
 
 
-def looks_apart(times_s: Sequence[float]) -> int:
-    """How many samples, at these times, lie LOOK_S apart; at least 1."""
-    step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else LOOK_S
-    return max(1, round(LOOK_S / max(step_s, 1e-6)))
+def looks_apart(fps: float) -> int:
+    """How many frames, at this rate, lie LOOK_S apart; at least 1."""
+    return max(1, round(LOOK_S * fps))
 
 
 def with_changes(

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from curation.members import lay_out_product
-from curation.product_photo import centre_on_ground, cut_out
+from configs.errors import DataError
+from curation.product_photo import centre_on_ground, cut_out, lay_out_product
 from curation.stages.garments import GROUND, GarmentConfig, lay_out
 from tests.product_fixtures import product_photo, save
 
@@ -50,3 +50,9 @@ def test_a_product_lies_where_the_same_garment_cut_out_of_a_frame_does(is_transp
     assert both / either > 0.9
     assert (picture[:8] == GROUND).all()
     assert (worn[:8] == GROUND).all()
+
+
+def test_a_product_that_is_transparent_everywhere_gets_one_sentence(tmp_path):
+    path = save(tmp_path / "g.png", np.zeros((20, 20, 4), np.uint8))
+    with pytest.raises(DataError, match=r"g\.png is transparent everywhere"):
+        lay_out_product(path, 64, 48)

@@ -171,10 +171,11 @@ def test_settings_of_the_machine_are_checked(tiny_system):
             Painter(tiny_system, "cuda")
 
 
-def test_the_old_garment_does_not_shine_through_where_the_mask_reaches_beyond_it():
-    labels = np.zeros((1, 480, 360), np.uint8)
+@pytest.mark.parametrize(("height", "width"), [(480, 360), (1080, 1920)])
+def test_the_old_garment_does_not_shine_through_where_the_mask_reaches_beyond_it(height, width):
+    labels = np.zeros((1, height, width), np.uint8)
     labels[:, 120:400, 100:260] = int(ParseLabel.UPPER)
-    mask = inpainting_mask(labels, np.zeros((1, 480, 360, 3), np.uint8), "upper")[0]
+    mask = inpainting_mask(labels, np.zeros((1, height, width, 3), np.uint8), "upper")[0]
     source = np.where(labels[0, ..., None] > 0, np.uint8(200), np.uint8(90)) * np.ones(3, np.uint8)
     painted = np.full_like(source, 20)
     pasted = paste(source, painted, mask)

@@ -1,13 +1,15 @@
 """Marks tell what was made from what; a folder of another mark is moved aside, never mixed."""
 
+from pathlib import Path
+
 import pytest
 
-from curation.making import VERSION
-from training.marks import claim, curation_version, fingerprint
+import curation.versions
+from training.marks import CURATION, claim, fingerprint
 
 
-def test_curations_version_is_read_where_it_is_written():
-    assert curation_version() == str(VERSION)
+def test_curations_versions_are_read_where_they_are_written():
+    assert Path(curation.versions.__file__) == CURATION
 
 
 def test_a_mark_is_of_words_settings_and_code_and_not_of_comments(tmp_path):

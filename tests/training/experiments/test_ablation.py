@@ -192,13 +192,13 @@ def test_a_changed_yaml_is_another_fingerprint(config, tmp_path):
     assert not first & second, "a run of other settings is another run"
 
 
-@pytest.mark.parametrize("changed", ["renderer_sources", "_MAKING"])
+@pytest.mark.parametrize("changed", ["renderer_sources", "CURATION"])
 def test_another_renderer_or_curation_trains_on_clips_of_its_own(
     config, changed, tmp_path, monkeypatch
 ):
     """A curated folder keeps the clips of renders that are gone: it must not be gone on with."""
-    code = tmp_path / "making.py"
-    source = code if changed == "_MAKING" else lambda: [code]
+    code = tmp_path / "versions.py"
+    source = code if changed == "CURATION" else lambda: [code]
     monkeypatch.setattr(f"training.marks.{changed}", source)
     found = []
     for version in (1, 2):

@@ -1,0 +1,9 @@
+"""Numbers that are raised when code changes what comes out: what is stored is then made anew.
+
+``training/marks.py`` reads this file, too: ablations and the demo train anew.
+"""
+
+VERSION = 13
+"""Of the stages: everything of a source is done again."""
+EMBEDDED_PARSER = 3
+"""Of the embedded parser's labels: label maps and what follows from them."""
