@@ -53,13 +53,13 @@ class FirstPassConfig:
 
 
 class SampleStore:
-    """Frames for the detector, as JPEG in a temporary file, and small pictures for the report."""
+    """Frames for the detector and small pictures for the report, as JPEG in temporary files."""
 
     def __init__(self) -> None:
         self.times_s: list[float] = []
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         self._spans: list[tuple[int, int]] = []
-        self._previews = bytearray()
+        self._previews: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (likewise)
         self._preview_ends: list[int] = []
 
     @property
@@ -73,9 +73,9 @@ class SampleStore:
         data = encode_jpeg(image)
         height, width = fit_within(image.shape[0], image.shape[1], preview_side)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        self._previews += encode_jpeg(small, quality=80)
-        self._preview_ends.append(len(self._previews))
         with disk_errors_named(Path(tempfile.gettempdir())):
+            self._previews.write(encode_jpeg(small, quality=80))
+            self._preview_ends.append(self._previews.tell())
             start = self._file.seek(0, 2)
             self._file.write(data)
         self.times_s.append(time_s)
@@ -106,16 +106,22 @@ class SampleStore:
         return store
 
     def previews(self) -> Previews:
-        """The small pictures of all frames."""
+        """The small pictures of all frames, which stay in their file: those of an hour are 36 MB.
+
+        They outlive ``close``.
+        """
+        with disk_errors_named(Path(tempfile.gettempdir())):
+            self._previews.flush()
         return Previews(
             times_s=np.asarray(self.times_s, dtype=np.float64),
             ends=np.asarray(self._preview_ends, dtype=np.int64),
-            jpeg=np.frombuffer(bytes(self._previews), dtype=np.uint8),
+            jpeg=np.memmap(self._previews, dtype=np.uint8, mode="r"),
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the files."""
         self._file.close()
+        self._previews.close()
 
 
 def measure_source(
@@ -129,11 +135,14 @@ def measure_source(
     Raises:
         UnreadableVideoError: no frame could be decoded ("truncated", or the codes of open_video).
     """
-    from curation.meter import Meter  # brings PySceneDetect, which judging again does without
+    from curation.meter import (  # brings PySceneDetect, which judging again does without
+        Meter,
+        Table,
+    )
 
     meter, store, faults = Meter(), SampleStore(), DecodeFaults()
-    times: list[float] = []
-    sizes: list[tuple[int, int]] = []
+    times, sizes = Table((), np.float64), Table((2,), np.int32)
+    first_s, last_size = 0.0, (0, 0)
     fills: list[tuple[float, ...]] = []
     orientation = Orientation()
     next_sample_s = 0.0
@@ -141,14 +150,14 @@ def measure_source(
     try:
         with watch.measure("first pass"):
             for time_s, frame in decode(path, faults):
-                if times and time_s - times[0] > config.max_duration_s:
-                    break
                 if not times:
-                    orientation = orientation_of(frame)
-                    next_sample_s = time_s
+                    orientation, first_s = orientation_of(frame), time_s
+                if time_s - first_s > config.max_duration_s:
+                    break
                 size = upright_size(frame, sample_aspect, orientation)
-                if sizes and size != sizes[-1]:
-                    next_sample_s = time_s  # another scene begins
+                if size != last_size:
+                    next_sample_s = time_s  # the first scene begins, or another one
+                last_size = size
                 sizes.append(size)
                 times.append(time_s)
                 meter.add(_proxy(frame, size, orientation, config.proxy_side))
@@ -168,7 +177,7 @@ def measure_source(
         )
     table = meter.rows.whole()
     signals = Signals(
-        times_s=np.asarray(times),
+        times_s=times.whole(),
         content=table[:, 0],
         histogram=table[:, 1],
         motion=table[:, 2],
@@ -177,7 +186,7 @@ def measure_source(
         contrast=table[:, 5],
         bars=table[:, 6:10],
         thumbs=meter.thumbs.whole(),
-        sizes=np.asarray(sizes, dtype=np.int32),
+        sizes=sizes.whole(),
         fill_times_s=np.asarray(store.times_s),
         fills=np.asarray(fills, dtype=np.float32),
         fault_times_s=np.asarray(faults.times_s, dtype=np.float64),

@@ -14,7 +14,7 @@ from curation.signals import THUMB_HEIGHT, THUMB_WIDTH
 
 NOMINAL_FPS = 30.0
 NUM_NUMBERS = 10  # of each frame: see Meter.add
-BLOCK = 4096  # rows
+RESERVED = 2**18  # rows: an hour at 72 frames a second
 
 
 class _Content(AdaptiveDetector):
@@ -37,11 +37,14 @@ class _LastMetric(StatsManager):
 
 
 class Table:
-    """Arrays of one shape, gathered in blocks: small ones between frames would scatter the heap."""
+    """Arrays of one shape, gathered in one that is reserved at once: what is filled takes memory.
+
+    Small arrays of their own, between frames, would scatter the heap; blocks that are joined in the
+    end would be held twice.
+    """
 
     def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
-        self._shape, self._dtype = shape, dtype
-        self._blocks: list[np.ndarray] = []
+        self._rows = np.empty((RESERVED, *shape), dtype)
         self._count = 0
 
     def __len__(self) -> int:
@@ -49,16 +52,14 @@ class Table:
 
     def append(self, row: Any) -> None:
         """Copy one."""
-        place = self._count % BLOCK
-        if place == 0:
-            self._blocks.append(np.empty((BLOCK, *self._shape), self._dtype))
-        self._blocks[-1][place] = row
+        if self._count == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        self._rows[self._count] = row
         self._count += 1
 
     def whole(self) -> np.ndarray:
-        """All of them, (n, *shape)."""
-        blocks = self._blocks or [np.empty((0, *self._shape), self._dtype)]
-        return np.concatenate(blocks)[: self._count]
+        """All of them, (n, *shape); a view."""
+        return self._rows[: self._count]
 
 
 @dataclass(kw_only=True)

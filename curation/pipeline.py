@@ -29,7 +29,7 @@ from curation.perception.select import choose_perception
 from curation.product_photo import lay_out_product
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import PersonSamples, Signals, join_samples, pack_signals, read_signals
+from curation.signals import PersonSamples, Signals, join_samples, read_signals, write_signals
 from curation.sources import Source
 from curation.stages.people import collect_samples
 from curation.stages.probe import refuse_header
@@ -162,8 +162,7 @@ class Curator:
         with closing(store):
             path = self._pass_path(source)
             store.save(path.with_suffix(".samples.npz"))
-            data = pack_signals(signals)
-            write_file(path, lambda file: file.write(data))
+            write_file(path, partial(write_signals, signals))
 
     def _set_limit(self, header: Header, set_limit: Callable[[Limit], None]) -> None:
         seconds = header.duration_s or self.config.first_pass.max_duration_s
@@ -193,8 +192,7 @@ class Curator:
         with closing(store), watch.measure("people in samples"):
             signals = replace(signals, samples=find_people(store, self.perception.detector))
         signals = replace(signals, seconds={**signals.seconds, **watch.seconds})
-        data = pack_signals(signals)
-        write_file(path, lambda file: file.write(data))
+        write_file(path, partial(write_signals, signals))
         pass_path = self._pass_path(source)
         for part in (pass_path, pass_path.with_suffix(".samples.npz")):
             part.unlink(missing_ok=True)

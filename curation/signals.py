@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -127,10 +128,11 @@ def gradients_of(thumbs: np.ndarray) -> np.ndarray:
     return (change > FLAT_GRAY).astype(np.int8) - (change < -FLAT_GRAY).astype(np.int8)
 
 
-def pack_signals(signals: Signals) -> bytes:
+def write_signals(signals: Signals, file: IO[bytes]) -> None:
     """The signals as one file: a line of JSON that says where each array lies, then the arrays.
 
     Not compressed: a folder of 10,000 is judged again in seconds because each is read at once.
+    Array after array: those of an hour are not held twice.
     """
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, object] = {}
@@ -145,19 +147,19 @@ def pack_signals(signals: Signals) -> bytes:
         elif value is not None:
             plain[field.name] = value
     layout: dict[str, tuple[str, tuple[int, ...], int]] = {}
-    parts: list[bytes] = []
     offset = 0
     for name, array in arrays.items():
-        data = np.ascontiguousarray(array).tobytes()
         layout[name] = (array.dtype.str, array.shape, offset)
-        parts += [data, bytes(-len(data) % ALIGNED)]
-        offset += len(data) + len(parts[-1])
-    head = json.dumps({"schema": SIGNALS_SCHEMA, "plain": plain, "arrays": layout}).encode()
-    return b"".join([head, b"\n", bytes(-(len(head) + 1) % ALIGNED), *parts])
+        offset += array.nbytes + -array.nbytes % ALIGNED
+    head = json.dumps({"schema": SIGNALS_SCHEMA, "plain": plain, "arrays": layout}).encode() + b"\n"
+    file.write(head + bytes(-len(head) % ALIGNED))
+    for array in arrays.values():
+        file.write(np.ascontiguousarray(array).data)
+        file.write(bytes(-array.nbytes % ALIGNED))
 
 
 def read_signals(path: Path) -> Signals:
-    """The inverse of ``pack_signals`` from a file; the arrays are views of its bytes."""
+    """The inverse of ``write_signals``; the arrays are views of its bytes."""
     data = path.read_bytes()
     end = data.find(b"\n")
     try:

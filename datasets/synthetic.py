@@ -32,7 +32,13 @@ from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
 from datasets.parts import ParseLabel
 from datasets.synthetic_cast import ClipSpec, draw_clip
-from datasets.synthetic_clips import RenderedClip, render_clip, render_frames, render_garment
+from datasets.synthetic_clips import (
+    RenderedClip,
+    render_clip,
+    render_frames,
+    render_garment,
+    render_occlusion,
+)
 from datasets.synthetic_config import SyntheticConfig
 from datasets.synthetic_rejects import REJECTS, render_reject
 from datasets.tracks import encode_labels, encode_video
@@ -188,7 +194,7 @@ def _write_bench_truth(
     picture = render_garment(target, spec.height, spec.width)
     _, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
     _write(out / f"bench/garments/{job.name}.png", png.tobytes())
-    frames, parse = zip(*render_frames(spec.wearing(target)), strict=True)
+    frames, parse, hidden = zip(*render_occlusion(spec.wearing(target)), strict=True)
     masks = [np.where(labels == ParseLabel.UPPER, 255, 0).astype(np.uint8) for labels in parse]
     _write(out / f"bench/truth/{job.name}.mp4", encode_video(frames, spec.fps))
     _write(out / f"bench/truth_masks/{job.name}.mp4", encode_labels(masks, spec.fps))
@@ -197,6 +203,8 @@ def _write_bench_truth(
         "truth_mask": f"../truth_masks/{job.name}.mp4",
         "target_garment": f"../garments/{job.name}.png",
         "target": target.to_plain(),
+        "fps": spec.fps,
+        "hidden": [round(share, 3) for share in hidden],  # of the garment, in every frame
     }
 
 

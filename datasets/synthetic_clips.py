@@ -62,6 +62,12 @@ def render_clip(spec: ClipSpec) -> RenderedClip:
 
 def render_frames(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Frames one by one: RGB (h, w, 3) uint8 and its parse labels (h, w) uint8."""
+    for image, parse, _ in render_occlusion(spec):
+        yield image, parse
+
+
+def render_occlusion(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """As ``render_frames``, with the share of the garments that things in front of them hide."""
     margin = 0.10
     wide = replace(
         spec.camera,
@@ -104,10 +110,12 @@ def render_frames(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             layer = _draw(dancer.figure, wardrobe, pose, camera, spec.light, region)
             image[region] = image[region] * (1.0 - layer.alpha[..., None]) + layer.colour
             parse[region] = np.where(layer.alpha > 0.5, layer.parse, parse[region])
+        whole = int((parse == ParseLabel.UPPER).sum())
         for prop in spec.props:
             draw_prop(image, parse, prop, camera, share)
+        hidden = 1.0 - int((parse == ParseLabel.UPPER).sum()) / whole if whole else 0.0
         image = np.sqrt(np.clip(image, 0.0, 1.0)) * 255.0 + grain[frame % 4] + 0.5
-        yield np.clip(image, 0, 255).astype(np.uint8), parse
+        yield np.clip(image, 0, 255).astype(np.uint8), parse, hidden
 
 
 def render_garment(garment: GarmentSpec, height: int, width: int) -> np.ndarray:

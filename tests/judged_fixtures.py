@@ -21,8 +21,8 @@ from curation.perception.protocols import Person
 from curation.publish import Outcome, publish
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import PersonSamples, Signals, pack_signals
-from curation.storage import store_folder
+from curation.signals import PersonSamples, Signals, write_signals
+from curation.storage import store_folder, write_file
 from curation.stored_people import pack_people
 from tests.output_fixtures import config_of, standing_signals
 from tests.shard_fixtures import sample_members
@@ -67,7 +67,7 @@ def judged_source(
     sha = f"{number * 2654435761 % (1 << 64):016x}" * 4
     name = f"{sha[:32]}-{'0' * 12}.signals"
     (out / "signals").mkdir(exist_ok=True)
-    (out / "signals" / name).write_bytes(pack_signals(signals))
+    write_file(out / "signals" / name, functools.partial(write_signals, signals))
     base = Clip(
         source=f"take {number:05d}.mp4", source_sha256=sha, scene_start_s=0.0,
         scene_end_s=signals.end_s, start_s=0.0, end_s=signals.end_s,

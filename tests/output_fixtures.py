@@ -4,6 +4,7 @@ Tracks are written by the real encoders, measurements are those of a person who 
 middle of a textured, moving picture; verdicts are the real ones.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from configs.loading import load_config, save_config
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
-from curation.signals import PersonSamples, Signals, pack_signals
+from curation.signals import PersonSamples, Signals, write_signals
 from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.storage import store_folder, write_file
 from curation.video import Orientation
@@ -94,7 +95,7 @@ def stored_source(
     sha = f"{number:02x}" * 32
     signals = standing_signals(seed)
     name = f"{sha[:32]}-{'0' * 12}.signals"
-    write_file(out / "signals" / name, lambda file: file.write(pack_signals(signals)))
+    write_file(out / "signals" / name, partial(write_signals, signals))
     source = SourceRow(
         sha256=sha, name=f"dancer {number}.mp4", group=sha, num_bytes=1000, fingerprint="x",
         sidecar={"licence": "CC0"}, facts={"signals": name, "num_frames": 40, "duration_s": 5.0},

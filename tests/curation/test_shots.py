@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from scenedetect.detectors import AdaptiveDetector
 
 from configs.errors import ConfigError
 from curation.first_pass import FirstPassConfig, measure_source
-from curation.signals import pack_signals, read_signals
+from curation.signals import read_signals, write_signals
 from curation.stages.shots import (
     ShotsConfig,
     adaptive_cuts,
@@ -18,6 +19,7 @@ from curation.stages.shots import (
     find_transitions,
     runs_of,
 )
+from curation.storage import write_file
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 
@@ -98,7 +100,7 @@ def test_a_change_of_size_is_a_cut(tmp_path, write_video, moving):
 
 def test_signals_survive_storage_to_the_bit(tmp_path, write_video, moving):
     signals = measure(write_video(tmp_path / "v.mp4", moving(0, 30)))
-    (tmp_path / "s.npz").write_bytes(pack_signals(signals))
+    write_file(tmp_path / "s.npz", partial(write_signals, signals))
     again = read_signals(tmp_path / "s.npz")
     for name in ("times_s", "content", "histogram", "motion", "thumbs", "bars"):
         assert (getattr(signals, name) == getattr(again, name)).all()

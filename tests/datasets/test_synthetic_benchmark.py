@@ -11,7 +11,7 @@ from datasets.parts import ParseLabel
 from datasets.rendering_props import PROP_KINDS, Prop
 from datasets.synthetic_benchmark import CLASSES, draw_benchmark_clip, draw_benchmark_target
 from datasets.synthetic_cast import ClipSpec
-from datasets.synthetic_clips import render_clip
+from datasets.synthetic_clips import render_clip, render_occlusion
 from datasets.synthetic_config import SyntheticConfig
 from datasets.synthetic_garments import SLEEVES
 from datasets.synthetic_motion import Liveliness, dance
@@ -102,6 +102,10 @@ def test_a_prop_hides_what_is_behind_it_and_is_no_part_of_the_person(kind: str):
     assert (changed | ~gone).all()
     green = hidden.frames[1][gone].astype(int)
     assert (green[:, 1] > green[:, 0]).mean() > 0.9
+    shares = [share for *_, share in render_occlusion(replace(spec, props=(prop,)))]
+    seen = bare.garment_mask[1] == 255, hidden.garment_mask[1] == 255
+    assert shares == [0.0, pytest.approx(1 - seen[1].sum() / seen[0].sum()), 0.0]
+    assert 0.05 < shares[1] < 1
 
 
 def test_sleeves_leave_bare_what_they_promise():

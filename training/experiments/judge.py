@@ -36,6 +36,7 @@ from inference.tryon_config import TryOnConfig
 from training.experiments.judging import (
     COLUMNS,
     ClipScore,
+    behind_things,
     fill_gray,
     fill_mean_colour,
     interval_apart,
@@ -88,6 +89,8 @@ class TrueClip:
     source: np.ndarray  # (t, h, w, 3) uint8
     truth: np.ndarray  # likewise
     region: np.ndarray  # (t, h, w) bool, the garment in the truth
+    hidden: np.ndarray  # (t,) float, share of it that something in front hides
+    fps: float
 
 
 def read_clips(bench: Path, most: int | None) -> list[Path]:
@@ -106,8 +109,17 @@ def read_clips(bench: Path, most: int | None) -> list[Path]:
 
 
 def read_clip(video: Path) -> TrueClip:
-    """One of them, with its truth."""
+    """One of them, with its truth.
+
+    Raises:
+        DataError: an earlier renderer made it.
+    """
     sidecar = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))
+    if "hidden" not in sidecar:
+        raise DataError(
+            f"{video.with_suffix('.json')} does not say how much of the garment is hidden: an "
+            "earlier version rendered it; `make render` with the same settings makes it anew"
+        )
     return TrueClip(
         name=video.stem,
         video=video,
@@ -117,6 +129,8 @@ def read_clip(video: Path) -> TrueClip:
         source=read_frames(video.read_bytes()),
         truth=read_frames((video.parent / sidecar["truth"]).read_bytes()),
         region=read_labels((video.parent / sidecar["truth_mask"]).read_bytes()) > 127,
+        hidden=np.asarray(sidecar["hidden"], dtype=np.float64),
+        fps=float(sidecar["fps"]),
     )
 
 
@@ -149,6 +163,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         compare = partial(
             judge_clip, clip.name, truth=clip.truth, garment=clip.region, mask=mask,
             true_class=clip.pattern_class, classifier=classifier, borders=borders,
+            behind=behind_things(clip.hidden, clip.fps),
         )  # fmt: skip
         for method, frames in results.items():
             scores[method].append(compare(frames))

@@ -1,7 +1,7 @@
 """Is it the garment that was asked for? Colour, pattern class and structure against the truth.
 
 Rendered dancers have a true answer for unpaired try-on, frame by frame, and the true garment's
-pixels. A clip is judged by six numbers (``COLUMNS``); intervals come from resampling clips.
+pixels. A clip is judged by eight numbers (``COLUMNS``); intervals come from resampling clips.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,12 @@ from training.metrics.ssim import ssim_per_frame
 CLOSE_COLOUR = 12.0  # Delta E (CIE76) at most, for a colour to count as right
 JUDGED_EVERY = 4  # frames, by the classifier
 GRAY = 128  # of the agnostic input
-COLUMNS = ("delta_e", "close_colour", "right_class", "ssim", "last_ssim", "seam")
+HIDDEN = 0.05  # share of the garment, from which on something counts as in front of it
+AFTERWARDS_S = 1.0  # how long what it has hidden is looked at
+COLUMNS = (
+    "delta_e", "close_colour", "right_class", "ssim", "last_ssim", "seam",
+    "occluded_delta_e", "occluded_ssim",
+)  # fmt: skip
 
 Video = UInt8[np.ndarray, "t h w 3"]
 
@@ -37,6 +42,8 @@ class ClipScore:
     said: str  # class by the classifier
     true: str
     seam: float | None = None  # change where windows meet / change elsewhere; 1: no seam
+    occluded_delta_e: float | None = None  # of the frames in which something passes, and behind
+    occluded_ssim: float | None = None
 
     @property
     def columns(self) -> dict[str, float | None]:
@@ -46,6 +53,7 @@ class ClipScore:
             "delta_e": self.delta_e, "close_colour": is_close,
             "right_class": float(self.said == self.true),
             "ssim": self.ssim, "last_ssim": self.last_ssim, "seam": self.seam,
+            "occluded_delta_e": self.occluded_delta_e, "occluded_ssim": self.occluded_ssim,
         }  # fmt: skip
 
 
@@ -58,6 +66,7 @@ def judge_clip(
     true_class: str,
     classifier: TrainedClassifier,
     borders: Sequence[int] = (),
+    behind: Bool[np.ndarray, " t"] | None = None,
 ) -> ClipScore:
     """Compare a clip with its truth.
 
@@ -70,21 +79,45 @@ def judge_clip(
         true_class: of ``datasets.synthetic_benchmark.CLASSES``.
         classifier: judges the pattern on the garment's true pixels.
         borders: frames that another window painted than the frame before them.
+        behind: of ``behind_things``; None where nothing is known of things in front.
     """
-    colours = [mean_lab(video[garment]) for video in (painted, truth)] if garment.any() else None
+    behind = np.zeros(len(painted), bool) if behind is None else behind
     _, inside = ssim_per_frame(painted, truth, mask)
     rows = range(0, len(painted), JUDGED_EVERY)
     found = [cut_garment(painted[row], garment[row]) for row in rows]
     crops = [crop for crop in found if crop is not None]
     return ClipScore(
         clip=clip,
-        delta_e=None if colours is None else delta_e_76(*colours),
+        delta_e=_colour_error(painted, truth, garment),
         ssim=_mean_known(inside),
         last_ssim=_mean_known(inside[-max(len(inside) // 4, 1) :]),
         said=classifier.clip_class(np.stack(crops) if crops else np.zeros((0, 1, 1, 4), np.uint8)),
         true=true_class,
         seam=_mean_known(seam_score(painted, mask, borders)),
+        occluded_delta_e=_colour_error(painted[behind], truth[behind], garment[behind]),
+        occluded_ssim=_mean_known(inside[behind]),
     )
+
+
+def behind_things(hidden: Float[np.ndarray, " t"], fps: float) -> Bool[np.ndarray, " t"]:
+    """Frames in which something hides the garment, and those of ``AFTERWARDS_S`` behind it.
+
+    Args:
+        hidden: share of the garment that is hidden, of each frame.
+        fps: of the clip.
+    """
+    rows = np.flatnonzero(hidden >= HIDDEN)
+    found = np.zeros(len(hidden), bool)
+    for row in rows:
+        found[row : row + 1 + round(AFTERWARDS_S * fps)] = True
+    return found
+
+
+def _colour_error(painted: Video, truth: Video, garment: Bool[np.ndarray, "t h w"]) -> float | None:
+    """Delta E between the mean colours of the garment's pixels; None where there are none."""
+    if not garment.any():
+        return None
+    return delta_e_76(mean_lab(painted[garment]), mean_lab(truth[garment]))
 
 
 def _mean_known(values: Float[np.ndarray, " t"]) -> float | None:

@@ -11,9 +11,8 @@ import numpy as np
 from datasets import webpage
 from inference.garment import read_image
 from inference.video_files import open_video
-from training.experiments.judging import COLUMNS
 from training.experiments.plots import plot_intervals
-from training.experiments.tables import TITLES, cell_of, clips_of, decisions
+from training.experiments.tables import TITLES, cell_of, clips_of, decisions, known_columns
 from training.metrics.results import read_result
 
 CLIPS_SHOWN = 6
@@ -50,15 +49,16 @@ def write_page(
 def _numbers(
     results: Mapping[str, list[dict[str, Any]]], reference: str, texts: Mapping[str, str]
 ) -> str:
+    columns = known_columns(results[reference])
     rows: list[list[object]] = []
     for name, found in results.items():
         clips = clips_of(found)
         label = f"{name}: {texts[name]}" if texts.get(name) else name
-        rows.append([label, len(found), *(cell_of(list(clips[c].values())) for c in COLUMNS)])
+        rows.append([label, len(found), *(cell_of(list(clips[c].values())) for c in columns)])
     for method in ("agnostic", "mean colour", "truth"):
         clips = clips_of(results[reference][:1], method)
-        rows.append([method, "", *(cell_of(list(clips[c].values())) for c in COLUMNS)])
-    header = ["", "seeds", *(TITLES[column] for column in COLUMNS)]
+        rows.append([method, "", *(cell_of(list(clips[c].values())) for c in columns)])
+    header = ["", "seeds", *(TITLES[column] for column in columns)]
     plot = webpage.figure_image(plot_intervals(results, reference), "means with their intervals")
     note = (
         '<p class="note">Means over held-out clips with 95% intervals. Dashed: the agnostic input '

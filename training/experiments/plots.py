@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.experiments.judging import COLUMNS
-from training.experiments.tables import SMALLER_IS_BETTER, TITLES, clips_of
+from training.experiments.tables import SMALLER_IS_BETTER, TITLES, clips_of, known_columns
 from training.metrics.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) 
     from matplotlib.figure import Figure
 
     names = [reference, *(name for name in results if name != reference)]
-    columns = [column for column in COLUMNS if _is_known(results[reference], column)]
+    columns = known_columns(results[reference])
     figure = Figure(figsize=(2.3 * len(columns), 0.6 + 0.36 * len(names)), layout="constrained")
     axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axis, column in zip(axes, columns, strict=True):
@@ -71,7 +70,3 @@ def _draw_variant(axis: "Axes", row: int, found: Sequence[Mapping[str, Any]], co
         for one in found:
             axis.plot(np.mean(list(clips_of([one])[column].values())), row, "o", color=_SEED, ms=3)
     axis.plot(np.mean(values), row, "o", color=_INK, ms=5)
-
-
-def _is_known(found: Sequence[Mapping[str, Any]], column: str) -> bool:
-    return bool(clips_of(found)[column])

@@ -21,8 +21,9 @@ from training.provenance import short_commit
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",
     "ssim": "masked SSIM", "last_ssim": "last quarter's", "seam": "seam",
+    "occluded_delta_e": "Delta E behind things", "occluded_ssim": "masked SSIM behind things",
 }  # fmt: skip
-SMALLER_IS_BETTER = ("delta_e",)
+SMALLER_IS_BETTER = ("delta_e", "occluded_delta_e")
 NO_SEAM = 1.0  # a seam's best value: neither more nor less change than elsewhere
 _DIGITS = 3
 _COMPARED = {"seam": "seam's distance from 1"}
@@ -63,6 +64,12 @@ def clips_of(
     return {c: {clip: float(np.mean(v)) for clip, v in rows.items()} for c, rows in values.items()}
 
 
+def known_columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of ``COLUMNS`` that some clip of a variant has a value of."""
+    clips = clips_of(found)
+    return [column for column in COLUMNS if clips[column]]
+
+
 def table(
     results: Mapping[str, list[dict[str, Any]]],
     reference: str,
@@ -76,16 +83,17 @@ def table(
         texts: what each variant is, in words.
     """
     first = results[reference]
+    columns = known_columns(first)
     lines = [
-        f"| | seeds | {' | '.join(TITLES[c] for c in COLUMNS)} |",
-        f"|---|---|{'---|' * len(COLUMNS)}",
+        f"| | seeds | {' | '.join(TITLES[c] for c in columns)} |",
+        f"|---|---|{'---|' * len(columns)}",
     ]
     rows = {name: (str(len(found)), clips_of(found)) for name, found in results.items()}
     for method in ("agnostic", "mean colour", "truth"):
         rows[f"*{method}*"] = ("", clips_of(first[:1], method))
     rows = {reference: rows.pop(reference), **rows}
     for name, (seeds, clips) in rows.items():
-        cells = [cell_of(list(clips[column].values())) for column in COLUMNS]
+        cells = [cell_of(list(clips[column].values())) for column in columns]
         text = (texts or {}).get(name)
         shown = f"{name}: {text}" if text else name
         lines.append(f"| {shown} | {seeds} | {' | '.join(cells)} |")
@@ -107,7 +115,7 @@ def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> li
     lines: list[str] = []
     for name, other in others.items():
         parts: list[str] = []
-        for column in COLUMNS:
+        for column in known_columns(first):
             common = sorted(base[column].keys() & other[column].keys())
             differences = [base[column][clip] - other[column][clip] for clip in common]
             parts.append(f"{_COMPARED.get(column, TITLES[column])} {_verdict(column, differences)}")

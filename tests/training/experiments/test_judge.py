@@ -41,6 +41,7 @@ def write_bench(folder: Path, names=("bench_000", "bench_001")) -> None:
         sidecar = {
             "truth": f"../truth/{name}.mp4", "truth_mask": f"../truth_masks/{name}.mp4",
             "target_garment": f"../garments/{name}.png", "target": {"pattern": "plain"},
+            "fps": 10.0, "hidden": [0.0, 0.2, *[0.0] * (FRAMES - 2)],
         }  # fmt: skip
         (folder / f"raw/{name}.json").write_text(json.dumps(sidecar))
 
@@ -74,6 +75,8 @@ def test_a_checkpoint_is_judged_beside_the_truth_and_what_needs_no_network(words
     assert [score["clip"] for score in rows["painted"]["scores"]] == ["bench_000", "bench_001"]
     assert rows["truth"]["delta_e"]["mean"] == 0
     assert rows["truth"]["ssim"]["mean"] == pytest.approx(1)
+    assert rows["truth"]["occluded_delta_e"]["mean"] == 0
+    assert rows["agnostic"]["occluded_delta_e"]["mean"] > 12
     assert rows["mean colour"]["delta_e"]["mean"] < 3
     assert rows["agnostic"]["delta_e"]["mean"] > 12
     assert 0.1 < rows["mean colour"]["ssim"]["mean"] < 1
@@ -110,6 +113,16 @@ def test_benchmarks_that_call_their_clips_alike_keep_their_conditions_apart(word
     for bench in ("bench", "other"):
         judge.main([*words, "max_clips=1", f"bench={tmp_path / bench}"])
     assert len(list((tmp_path / "work/conditions").glob("bench_000-*"))) == 2
+
+
+def test_videos_of_an_earlier_renderer_are_refused(words, tmp_path, capsys):
+    sidecar = tmp_path / "bench/raw/bench_000.json"
+    earlier = {k: v for k, v in json.loads(sidecar.read_text()).items() if k != "hidden"}
+    sidecar.write_text(json.dumps(earlier))
+    with pytest.raises(SystemExit) as stopped:
+        run_command(judge.main, words)
+    assert stopped.value.code == 2
+    assert "does not say how much of the garment is hidden" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from training.experiments.judging import (
     ClipScore,
+    behind_things,
     fill_gray,
     fill_mean_colour,
     interval_apart,
@@ -104,6 +105,28 @@ def test_where_nothing_was_to_be_painted_there_is_no_number(scene, classifier):
     both = summarise([found, never])
     assert both["ssim"]["mean"] == pytest.approx(found.ssim)
     assert both["last_ssim"] == {"mean": None, "interval": None}
+
+
+def test_behind_things_begins_with_what_hides_the_garment_and_ends_a_second_later():
+    hidden = np.zeros(14)
+    hidden[[3, 4]], hidden[0] = 0.3, 0.01  # the first is a shadow of a leaf
+    assert np.flatnonzero(behind_things(hidden, fps=4.0)).tolist() == [3, 4, 5, 6, 7, 8]
+    assert not behind_things(np.zeros(5), fps=4.0).any()
+
+
+def test_what_goes_wrong_behind_things_is_judged_apart(scene, classifier):
+    source, truth, garment, mask = scene
+    painted = truth.copy()
+    painted[1] = source[1]
+    behind = np.array([False, True, False, False, False])
+    settings = (truth, garment, mask, "stripes", classifier)
+    found = judge_clip("a", painted, *settings, behind=behind)
+    elsewhere = judge_clip("a", painted, *settings, behind=np.roll(behind, 2))
+    nothing = judge_clip("a", painted, *settings, behind=np.zeros(5, bool))
+    assert found.occluded_delta_e > 60 > 0 == elsewhere.occluded_delta_e
+    assert found.occluded_ssim < 0.7 < elsewhere.occluded_ssim == pytest.approx(1.0)
+    assert nothing.columns["occluded_delta_e"] is nothing.columns["occluded_ssim"] is None
+    assert found.delta_e == elsewhere.delta_e
 
 
 def test_a_jump_where_windows_meet_is_a_seam(scene, classifier):
