@@ -47,8 +47,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(RUN) -m curation.perception.weights
 	@touch $(STAMP)
 
-demo: setup ## Render dancers, curate, train every stage small, evaluate: one page (about 15 min on 2 cores)
-	@$(RUN) -m training.demo configs/demo/demo.yaml $(ARGS)
+demo: setup ## Render dancers, curate, train every stage small, evaluate: one page (15 min on 2 cores) [CONFIG=configs/small/small.yaml: for a GPU]
+	@$(RUN) -m training.demo $(or $(CONFIG),configs/demo/demo.yaml) $(ARGS)
 
 ##@ Data
 curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips held out of them] [dry_run=1] [CONFIG=configs/curate.yaml]; or, once, a published benchmark: BENCH=vvt|vivid_s

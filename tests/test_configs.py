@@ -24,7 +24,7 @@ SCHEMAS = {
     r"render\.yaml": SyntheticConfig,
     r"tryon\.yaml": TryOnConfig,
     r"app\.yaml": AppConfig,
-    r"demo/demo\.yaml": DemoConfig,
+    r"(demo/demo|small/small)\.yaml": DemoConfig,
     r"eval/.*\.yaml": EvaluationConfig,
     r"(base|pretrain|stage[123])\.yaml": TrainConfig,
     r"recipes/.*\.yaml": TrainConfig,

@@ -1,11 +1,17 @@
-"""One command of a chain (``make demo``, ``make ablate``), run as a user would type it."""
+"""One command of a chain (``make demo``, ``make ablate``), run as a user would type it.
+
+A chain that is told to stop (SIGTERM, as ``timeout`` and cluster schedulers send it) hands this on
+and waits: a training run then still writes its checkpoint.
+"""
 
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from configs.errors import UserError
 
@@ -29,12 +35,15 @@ class Step:
         """Show the command and run it to its end.
 
         Raises:
-            UserError: it failed, or was killed; what it said stands above.
+            UserError: it failed, was killed, or the chain was told to stop; what it said stands
+                above.
             KeyboardInterrupt: it was stopped, as by Ctrl-C.
         """
         sys.stdout.write(f"\n{self.shown}\n")
         sys.stdout.flush()
-        code = subprocess.run([sys.executable, "-m", *self.words], check=False).returncode
+        code, told = _run([sys.executable, "-m", *self.words])
+        if told:
+            raise UserError(f"told to stop in {self.shown}; the same command goes on from there")
         if code in _STOPPED:
             raise KeyboardInterrupt
         if code < 0:
@@ -47,3 +56,24 @@ class Step:
                 f"{self.shown} ended with exit code {code}; its message stands above; the same "
                 "command goes on from there"
             )
+
+
+def _run(command: list[str]) -> tuple[int, bool]:
+    """The exit code, and whether this process was told to stop meanwhile."""
+    told: list[int] = []
+    process = subprocess.Popen(command)
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        process.send_signal(number)
+
+    listens = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, hand_on) if listens else None
+    try:
+        return process.wait(), bool(told)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        if listens:
+            signal.signal(signal.SIGTERM, before)

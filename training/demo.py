@@ -1,22 +1,23 @@
-"""``make demo``: raw video -> shards -> pretrain and three stages -> scores, in small, on 2 cores.
+"""``make demo``: raw video -> shards -> pretrain and three stages -> scores, all in one command.
 
 Each step is one of the commands a user would type, run as a process of its own; each resumes, so
 the whole does. What other settings, another renderer or another curation made is moved aside first
 (``marks.py``): clips and runs are never of two kinds. The page comes last (``demo_page.py``).
 
-    python -m training.demo configs/demo/demo.yaml [key=value ...]
+    python -m training.demo configs/demo/demo.yaml [key=value ...]      # two cores
+    python -m training.demo configs/small/small.yaml [key=value ...]    # one GPU
 """
 
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from configs.command import run_command
-from configs.loading import load_config, split_arguments
+from configs.loading import load_config, read_plain, split_arguments
 from training.chain import Step
-from training.demo_page import write_page
+from training.demo_page import STAGES, write_page
 from training.marks import claim, fingerprint
 
 USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
@@ -24,11 +25,23 @@ USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """Where the demo puts its data and its page."""
+    """Whose YAML files the steps read, and where data, runs and page go."""
 
+    settings: str = "configs/demo"  # render, curate, pretrain, stage1 to stage3; its name is theirs
+    render: list[str] = field(default_factory=list)  # words more: [num_train=8]
+    evaluate: list[str] = field(default_factory=list)  # [painting.sampler.num_steps=20]
     data: str = "data/demo"
     runs: str = "runs"
     steps: int | None = None  # optimizer steps of every stage; None: as each stage's YAML says
+
+    def __post_init__(self) -> None:
+        if not Path(self.settings).name:
+            raise ValueError(f"settings is {self.settings!r}; a folder with a name is expected")
+
+    @property
+    def name(self) -> str:
+        """In front of the names of runs, and of the page's folder."""
+        return Path(self.settings).name
 
     @property
     def suffix(self) -> str:
@@ -38,7 +51,16 @@ class DemoConfig:
     @property
     def folder(self) -> Path:
         """Of the page."""
-        return Path(self.runs) / f"demo{self.suffix}"
+        return Path(self.runs) / f"{self.name}{self.suffix}"
+
+    @property
+    def evaluated(self) -> Path:
+        """Where the scores go."""
+        return Path(self.runs) / "eval" / f"synthetic-{self.name}{self.suffix}"
+
+    def run_of(self, stage: str) -> Path:
+        """The run's folder of a stage."""
+        return Path(self.runs) / f"{self.name}-{stage}{self.suffix}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,26 +74,29 @@ class StepTime:
 
 def demo_steps(config: DemoConfig) -> list[Step]:
     """The way of the data, one command after the other."""
-    data, runs, suffix = config.data, config.runs, config.suffix
+    data, settings = config.data, config.settings
     limit = [] if config.steps is None else [f"max_steps={config.steps}"]
 
     def fit(title: str, stage: str, before: str | None) -> Step:
-        start = [f"init_from={run_of(before)}/checkpoints/last.ckpt"] if before else []
-        named = [f"name=demo-{stage}{suffix}"] if suffix else []
+        run, file = config.run_of(stage), f"{settings}/{stage}.yaml"
+        start = [f"init_from={last_of(before)}"] if before else []
+        named = [] if read_plain(Path(file)).get("name") == run.name else [f"name={run.name}"]
         words = (
-            "training.fit", f"configs/demo/{stage}.yaml", f"data.roots=[{data}/dance]",
-            f"runs={runs}", *start, *limit, *named,
+            "training.fit", file, f"data.roots=[{data}/dance]", f"runs={config.runs}",
+            *start, *limit, *named,
         )  # fmt: skip
-        return Step(title=title, words=words, makes=Path(run_of(stage)))
+        return Step(title=title, words=words, makes=run)
 
-    def run_of(stage: str) -> str:
-        return f"{runs}/demo-{stage}{suffix}"
+    def last_of(stage: str) -> str:
+        return f"{config.run_of(stage)}/checkpoints/last.ckpt"
 
-    curate = ("curation.run", "configs/demo/curate.yaml")
+    curate = ("curation.run", f"{settings}/curate.yaml")
     return [
         Step(
             title="Render dancers",
-            words=("datasets.synthetic", "configs/demo/render.yaml", f"out={data}/raw"),
+            words=(
+                "datasets.synthetic", f"{settings}/render.yaml", f"out={data}/raw", *config.render
+            ),
             makes=Path(f"{data}/raw"),
         ),
         Step(
@@ -91,11 +116,11 @@ def demo_steps(config: DemoConfig) -> list[Step]:
         Step(
             title="Evaluate",
             words=(
-                "training.evaluate", "configs/eval/synthetic.yaml", f"name=demo{suffix}",
-                f"root={data}/bench", f"out={runs}/eval",
-                f"checkpoint={run_of('stage3')}/checkpoints/last.ckpt",
+                "training.evaluate", "configs/eval/synthetic.yaml",
+                f"name={config.name}{config.suffix}", f"root={data}/bench",
+                f"out={config.runs}/eval", f"checkpoint={last_of('stage3')}", *config.evaluate,
             ),
-            makes=Path(f"{runs}/eval/synthetic-demo{suffix}"),
+            makes=config.evaluated,
         ),
     ]  # fmt: skip
 
@@ -147,8 +172,8 @@ def main(argv: list[str]) -> int:
     report = write_page(
         config.folder / "report.html",
         data=Path(config.data),
-        runs=Path(config.runs),
-        suffix=config.suffix,
+        runs={stage: config.run_of(stage) for stage in STAGES},
+        evaluation=config.evaluated,
         times=[(entry.title, entry.command, entry.seconds) for entry in times],
     )
     sys.stdout.write(f"\nThe page: {report.resolve().as_uri()}\n")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,9 +13,10 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 from matplotlib.figure import Figure
 
-from configs.loading import read_plain
+from configs.loading import load_config, read_plain
 from datasets import webpage
 from datasets.benchmarks import Benchmark
 from datasets.clips import decode_image
@@ -22,7 +24,9 @@ from datasets.densepose import paste_iuv, render_densepose
 from datasets.parts import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
+from training.config import TrainConfig
 from training.evaluation_report_tables import score_table
+from training.machine import count_parameters
 from training.metrics.results import find_result, read_result
 from training.report import read_scalars, smooth
 
@@ -46,25 +50,32 @@ assert len(LABEL_COLOURS) == len(ParseLabel)
 
 
 def write_page(
-    path: Path, *, data: Path, runs: Path, suffix: str, times: Sequence[tuple[str, str, float]]
+    path: Path,
+    *,
+    data: Path,
+    runs: Mapping[str, Path],
+    evaluation: Path,
+    times: Sequence[tuple[str, str, float]],
 ) -> Path:
     """Write the demo's page.
 
     Args:
         path: the HTML file.
         data: the demo's data folder, with ``dance`` and ``bench`` below it.
-        runs: the folder of run folders.
-        suffix: behind the runs' names (``DemoConfig.suffix``).
+        runs: the run's folder of each of ``STAGES``.
+        evaluation: the folder of scores and painted videos.
         times: (title, command, seconds) of each step.
     """
     manifest = pq.read_table(data / "dance" / "manifest.parquet").to_pylist()
-    stages = {title: runs / f"demo-{stage}{suffix}" for stage, title in STAGES.items()}
+    stages = {title: runs[stage] for stage, title in STAGES.items()}
     minutes = sum(seconds for _, _, seconds in times) / 60
     num_kept = sum(row["status"] == "kept" for row in manifest)
+    system = load_config(TrainConfig, runs["stage3"] / "config.yaml")
     lead = (
-        "Dancers were rendered, curated like any raw video by the embedded perception, and a tiny "
-        "system was trained on them in four runs, with no weights and no network. The picture "
-        "quality is that of minutes on a small CPU; the way is the one a full-size run takes."
+        "Dancers were rendered, curated like any raw video by the embedded perception, and a "
+        f"system of {count_parameters(system)[0] / 1e6:.1f} million parameters was trained on them "
+        f"in four runs on {_machine()}, with no weights and no network. The picture quality is "
+        "that of minutes there; the way is the one a full-size run takes."
     )
     headline = webpage.cards(
         [
@@ -74,7 +85,6 @@ def write_page(
         ]
     )
     curation = _funnel(manifest, data / "dance" / "report.html")
-    evaluation = runs / "eval" / f"synthetic-demo{suffix}"
     sections = [
         webpage.section("In short", headline),
         webpage.section("Try-on of dancers that were never seen", _results(data, evaluation)),
@@ -87,6 +97,12 @@ def write_page(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(webpage.page("VITON-DiT, the whole way in small", lead, sections), "utf-8")
     return path
+
+
+def _machine() -> str:
+    """What the networks ran on here."""
+    cores = f"{os.cpu_count()} cores"
+    return f"{torch.cuda.get_device_name()} and {cores}" if torch.cuda.is_available() else cores
 
 
 def _results(data: Path, evaluation: Path) -> str:

@@ -162,5 +162,5 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 
 def test_the_settings_that_come_with_the_project_load():
-    for path in ("tryon.yaml", "demo/tryon.yaml"):
+    for path in ("tryon.yaml", "demo/tryon.yaml", "small/tryon.yaml"):
         assert read_job([str(CONFIGS / path)]).sampler.solver == "dpm++"

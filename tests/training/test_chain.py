@@ -1,5 +1,9 @@
 """A command of a chain: failed, killed and stopped are told apart."""
 
+import os
+import signal
+import threading
+
 import pytest
 
 from configs.errors import UserError
@@ -35,3 +39,30 @@ def test_a_command_is_shown_as_it_is_typed_and_gets_its_words(step, capfd):
 def test_failed_killed_and_stopped_are_told_apart(step, body, expected, message):
     with pytest.raises(expected, match=message):
         step(body).run()
+
+
+def test_a_chain_that_is_told_to_stop_waits_for_what_its_command_still_writes(step, tmp_path):
+    written = tmp_path / "checkpoint"
+    slow = step(
+        "import time\n"
+        "told = []\n"
+        "signal.signal(15, lambda *_: told.append(1))\n"
+        f"open({str(tmp_path / 'listens')!r}, 'w').close()\n"
+        "while not told: time.sleep(0.01)\n"
+        "time.sleep(0.3)\n"
+        f"open({str(written)!r}, 'w').close()"
+    )
+
+    def tell():
+        while not (tmp_path / "listens").exists():
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    teller = threading.Thread(target=tell)
+    teller.start()
+    with pytest.raises(UserError, match="told to stop in python -m one"):
+        slow.run()
+    teller.join()
+    assert written.exists()
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -8,12 +8,23 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import pytest
 
-from configs.errors import UserError
+from configs.errors import ConfigError, UserError
 from configs.loading import load_config, save_config
+from curation.settings import CurateConfig
+from datasets.synthetic import SyntheticConfig
 from training.chain import Step
 from training.config import TrainConfig
 from training.demo import DemoConfig, demo_steps, run_steps
-from training.demo_page import draw_losses
+from training.demo_page import STAGES, draw_losses
+from training.evaluation_config import EvaluationConfig
+
+RECIPES = {"demo": "configs/demo/demo.yaml", "small": "configs/small/small.yaml"}
+SCHEMAS = {
+    "datasets.synthetic": SyntheticConfig,
+    "curation.run": CurateConfig,
+    "training.fit": TrainConfig,
+    "training.evaluate": EvaluationConfig,
+}
 
 
 @pytest.fixture
@@ -83,6 +94,64 @@ def test_runs_of_other_lengths_are_other_runs_that_start_from_each_other(tmp_pat
             assert f"init_from={before.makes}/checkpoints/last.ckpt" in after.words
         assert f"checkpoint={trained[-1].makes}/checkpoints/last.ckpt" in steps[-1].words
     assert DemoConfig(steps=5).folder != DemoConfig().folder
+
+
+def test_the_demos_words_are_those_that_earlier_demos_were_marked_with():
+    steps = demo_steps(load_config(DemoConfig, RECIPES["demo"]))
+    assert [" ".join(step.words) for step in steps] == [
+        "datasets.synthetic configs/demo/render.yaml out=data/demo/raw",
+        "curation.run configs/demo/curate.yaml src=data/demo/raw/train out=data/demo/dance",
+        "curation.run configs/demo/curate.yaml src=data/demo/raw/bench/raw out=data/demo/bench",
+        "training.fit configs/demo/pretrain.yaml data.roots=[data/demo/dance] runs=runs",
+        "training.fit configs/demo/stage1.yaml data.roots=[data/demo/dance] runs=runs "
+        "init_from=runs/demo-pretrain/checkpoints/last.ckpt",
+        "training.fit configs/demo/stage2.yaml data.roots=[data/demo/dance] runs=runs "
+        "init_from=runs/demo-stage1/checkpoints/last.ckpt",
+        "training.fit configs/demo/stage3.yaml data.roots=[data/demo/dance] runs=runs "
+        "init_from=runs/demo-stage2/checkpoints/last.ckpt",
+        "training.evaluate configs/eval/synthetic.yaml name=demo root=data/demo/bench "
+        "out=runs/eval checkpoint=runs/demo-stage3/checkpoints/last.ckpt",
+    ]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("steps", [None, 3])
+def test_every_step_of_a_recipe_is_accepted_and_makes_what_the_next_one_takes(name, steps):
+    config = load_config(DemoConfig, RECIPES[name], [] if steps is None else [f"steps={steps}"])
+    suffix = "" if steps is None else f"-{steps}"
+    assert config.folder.as_posix() == f"runs/{name}{suffix}"
+    loaded = []
+    for step in demo_steps(config):
+        module, path, *overrides = step.words
+        assert path.startswith(f"configs/{name}/") or path == "configs/eval/synthetic.yaml"
+        loaded.append(load_config(SCHEMAS[module], path, overrides))
+    render, train, bench, *runs, evaluation = loaded
+    assert render.out == f"data/{name}/raw"
+    assert (train.src, train.out) == (f"data/{name}/raw/train", f"data/{name}/dance")
+    assert (bench.src, bench.out) == (f"data/{name}/raw/bench/raw", f"data/{name}/bench")
+    assert [run.name for run in runs] == [f"{name}-{stage}{suffix}" for stage in STAGES]
+    assert [run.stage for run in runs] == list(STAGES)
+    assert [run.runs + "/" + run.name for run in runs] == [
+        config.run_of(stage).as_posix() for stage in STAGES
+    ]
+    for before, after in itertools.pairwise(runs):
+        assert after.init_from == f"runs/{before.name}/checkpoints/last.ckpt"
+    assert all(run.data.roots == [f"data/{name}/dance"] for run in runs)
+    assert steps is None or all(run.max_steps == steps for run in runs)
+    assert evaluation.root == f"data/{name}/bench"
+    assert evaluation.checkpoint == f"runs/{runs[-1].name}/checkpoints/last.ckpt"
+    assert evaluation.folder == config.evaluated
+
+
+def test_the_recipe_for_one_gpu_paints_with_all_sampling_steps_and_guidance():
+    *_, step = demo_steps(load_config(DemoConfig, RECIPES["small"]))
+    sampler = load_config(EvaluationConfig, step.words[1], step.words[2:]).painting.sampler
+    assert (sampler.num_steps, sampler.guidance_scale) == (20, 2.0)
+
+
+def test_settings_of_a_folder_that_is_not_there_are_one_sentence():
+    with pytest.raises(ConfigError, match=r"file configs/none/pretrain.yaml does not exist"):
+        demo_steps(DemoConfig(settings="configs/none"))
 
 
 def test_the_page_names_what_the_networks_predict(tmp_path):
