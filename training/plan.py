@@ -198,11 +198,17 @@ def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]
     seconds = operations / (settings.mfu * settings.peak_tflops * 1e12)
     samples = config.data.batch_size * machine.accumulate * machine.devices * machine.num_nodes
     return (
-        f"An optimizer step: {operations / 1e12:,.0f} TFLOP a device, {seconds:.2f} s if "
+        f"An optimizer step: {operations / 1e12:,.1f} TFLOP a device, {seconds:.3f} s if "
         f"{settings.mfu:.0%} of {settings.peak_tflops:g} TFLOP/s are reached (assumed, not "
         f"measured); {samples} samples a step, {86400 / seconds * samples:,.0f} a day; "
-        f"{config.max_steps:,} steps: {config.max_steps * seconds / 86400:.1f} days."
+        f"{config.max_steps:,} steps: {_duration(config.max_steps * seconds)}."
     )
+
+
+def _duration(seconds: float) -> str:
+    """In days, or in minutes where that is below a day."""
+    days = seconds / 86400
+    return f"{days:.1f} days" if days >= 1 else f"{seconds / 60:,.1f} minutes"
 
 
 def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:

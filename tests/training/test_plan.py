@@ -11,6 +11,7 @@ from rich.console import Console
 
 from configs.errors import ConfigError
 from configs.loading import load_config
+from models.flops import Flops
 from training.advice import find_fit, with_changes, words
 from training.config import TrainConfig
 from training.memory import estimate_memory
@@ -22,6 +23,7 @@ from training.plan import (
     parameter_table,
     print_plan,
     step_flops,
+    time_line,
     verdict,
 )
 
@@ -63,6 +65,16 @@ def test_the_plan_shows_every_table_without_weights_or_gpu() -> None:
     for title in ("Parameters", "One micro-batch", "An optimizer step", "A sampled window",
                   "Memory of each device", "trainer.strategy=fsdp2", "fits: needs"):  # fmt: skip
         assert title in text, title
+
+
+def test_a_run_of_minutes_is_planned_in_minutes() -> None:
+    config = load_config(TrainConfig, ROOT / "configs" / "small" / "stage2.yaml")
+    flops = step_flops(config)
+    seconds = sum(flops.values(), Flops()).total / (0.11 * 989e12)
+    line = time_line(config, PlanConfig(mfu=0.11), flops)
+    assert f"{config.max_steps:,} steps: {config.max_steps * seconds / 60:.1f} minutes." in line
+    full = load_config(TrainConfig, STAGE3)
+    assert time_line(full, PlanConfig(), step_flops(full)).endswith(" days.")
 
 
 def test_the_full_model_has_the_parameters_that_the_design_counts() -> None:
