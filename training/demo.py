@@ -25,14 +25,25 @@ USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """Whose YAML files the steps read, and where data, runs and page go."""
+    """Whose YAML files the steps read, and where data, runs and page go.
 
-    settings: str = "configs/demo"  # render, curate, pretrain, stage1 to stage3; its name is theirs
-    render: list[str] = field(default_factory=list)  # words more: [num_train=8]
-    evaluate: list[str] = field(default_factory=list)  # [painting.sampler.num_steps=20]
+    Attributes:
+        settings: the folder of render, curate, pretrain and stage1 to stage3; its name goes in
+            front of the runs' names.
+        render: more words for the renderer, such as num_train=8; best with ``data`` and ``runs`` of
+            their own, since what was made by other words is moved aside.
+        evaluate: more words for the evaluation, such as painting.sampler.num_steps=20.
+        data: raw videos, training clips and benchmark.
+        runs: runs, scores and page.
+        steps: optimizer steps of every stage; None: as each stage's YAML says.
+    """
+
+    settings: str = "configs/demo"
+    render: list[str] = field(default_factory=list)
+    evaluate: list[str] = field(default_factory=list)
     data: str = "data/demo"
     runs: str = "runs"
-    steps: int | None = None  # optimizer steps of every stage; None: as each stage's YAML says
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if not Path(self.settings).name:

@@ -27,7 +27,7 @@ from datasets.tracks import read_frames, read_labels
 from training.config import TrainConfig
 from training.evaluation_report_tables import score_table
 from training.machine import count_parameters
-from training.metrics.results import find_result, read_result
+from training.metrics.results import read_result
 from training.report import read_scalars, smooth
 
 STAGES = {
@@ -109,11 +109,13 @@ def _results(data: Path, evaluation: Path) -> str:
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     size = metrics["resolution"]
     bench = Benchmark(data / "bench", "synthetic")
-    pairing = "unpaired" if bench.ids("unpaired") else "paired"
+    pairing = "unpaired" if "unpaired" in metrics["pairings"] else "paired"
+    painted = evaluation / "predictions" / pairing
+    shown = [identity for identity in bench.ids(pairing) if (painted / f"{identity}.mp4").is_file()]
     rows = []
-    for identity in bench.ids(pairing)[:RESULTS_SHOWN]:
+    for identity in shown[:RESULTS_SHOWN]:
         item = bench.load(identity, size["height"], size["width"])
-        result = read_result(find_result(evaluation / "predictions" / pairing, identity))
+        result = read_result(painted / f"{identity}.mp4")
         players = [
             webpage.captioned(webpage.video_player(item.video, item.fps), "source"),
             webpage.captioned(webpage.jpeg_image(item.garment(pairing), "garment"), "garment"),
