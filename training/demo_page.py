@@ -87,7 +87,7 @@ def write_page(
     curation = _funnel(manifest, data / "dance" / "report.html")
     sections = [
         webpage.section("In short", headline),
-        webpage.section("Try-on of dancers that were never seen", _results(data, evaluation)),
+        webpage.section("Try-on of dancers that were never seen", show_results(data, evaluation)),
         webpage.section("Scores", _scores(evaluation)),
         webpage.section("What curation kept and why", curation),
         webpage.section("What a training sample holds", _tracks(data / "dance")),
@@ -105,7 +105,13 @@ def _machine() -> str:
     return f"{torch.cuda.get_device_name()} and {cores}" if torch.cuda.is_available() else cores
 
 
-def _results(data: Path, evaluation: Path) -> str:
+def show_results(data: Path, evaluation: Path) -> str:
+    """Source, garment, result and true answer of the first painted videos, unpaired if there are.
+
+    Args:
+        data: holds ``bench``.
+        evaluation: holds metrics.json and ``predictions``, perhaps of a part of the benchmark.
+    """
     metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
     size = metrics["resolution"]
     bench = Benchmark(data / "bench", "synthetic")

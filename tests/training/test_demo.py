@@ -12,10 +12,11 @@ from configs.errors import ConfigError, UserError
 from configs.loading import load_config, save_config
 from curation.settings import CurateConfig
 from datasets.synthetic import SyntheticConfig
+from tests.benchmark_fixtures import HEIGHT, WIDTH, write_bench, write_results
 from training.chain import Step
 from training.config import TrainConfig
 from training.demo import DemoConfig, demo_steps, run_steps
-from training.demo_page import STAGES, draw_losses
+from training.demo_page import STAGES, draw_losses, show_results
 from training.evaluation_config import EvaluationConfig
 
 RECIPES = {"demo": "configs/demo/demo.yaml", "small": "configs/small/small.yaml"}
@@ -163,3 +164,15 @@ def test_the_page_names_what_the_networks_predict(tmp_path):
         figure = draw_losses({"Pre-training": tmp_path / predicted})
         assert figure.axes[0].get_ylabel() == f"mean squared error of the {predicted}"
         plt.close(figure)
+
+
+@pytest.mark.parametrize("pairing", ["paired", "unpaired"])
+def test_the_page_shows_what_was_painted_where_a_part_was_asked_for(tmp_path, pairing):
+    root, evaluation = write_bench(tmp_path / "bench"), tmp_path / "eval"
+    painted = write_results(root, evaluation / "predictions" / pairing, pairing)
+    (painted / "a.mp4").unlink()  # c and d stay, and b as a folder, which no checkpoint writes
+    metrics = {"resolution": {"height": HEIGHT, "width": WIDTH}, "pairings": {pairing: {}}}
+    (evaluation / "metrics.json").write_text(json.dumps(metrics))
+    shown = show_results(tmp_path, evaluation)
+    assert shown.count('class="sync"') == 2
+    assert shown.count("the true answer") == 2
