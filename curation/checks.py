@@ -17,6 +17,7 @@ from curation.ledger import ClipRow, SourceRow
 from curation.scenes import people_in
 from curation.settings import CurateConfig
 from curation.signals import Signals
+from curation.stages.doubts import answers_in
 from curation.stages.duplicates import distance, unpack_hashes
 from curation.stages.people import CODES, PASSES
 from curation.stages.quality import frozen_runs, measure_span, without
@@ -158,7 +159,23 @@ def _cut_checks(
                    shots.max_histogram_correlation,
                    "selection.shots.max_histogram_correlation"),
         ]  # fmt: skip
+    if signals.cut_probability is not None:
+        said = signals.cut_probability[inside.start : inside.stop - 1]  # the last is next to a cut
+        said = said[~np.isnan(said)]
+        checks.append(
+            _check("cuts", "arbiter: likeliest transition inside",
+                   float(said.max()) if len(said) else None, LESS, shots.min_cut_probability,
+                   "selection.shots.min_cut_probability")
+        )  # fmt: skip
     return checks
+
+
+def arbiter_checks(signals: Signals, selection: SelectionConfig) -> list[Check]:
+    """What the arbiter was asked about a source, and what it said."""
+    return [
+        _told("arbiter", f"asked of {answer.start_s:.3f}-{answer.end_s:.3f} s", answer.in_words)
+        for answer in answers_in(signals, selection.shots)
+    ]
 
 
 def _quality_checks(measured: dict[str, Any], config: CurateConfig) -> list[Check]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from configs.command import run_command
 from configs.errors import ConfigError
 from curation.catalogue import CatalogueEntry
-from curation.checks import Check, clip_checks, source_checks
+from curation.checks import Check, arbiter_checks, clip_checks, source_checks
 from curation.ledger import SourceRow
 from curation.output import Output, find_rows, open_output, output_argument
 from curation.publish import stored_catalogue
@@ -46,7 +46,10 @@ def explain(output: Output, name: str, console: Console) -> None:
     entries = stored_catalogue(output.config, output.ledger, sources, clips)
     by_clip = {entry.clip.clip_id: entry for entry in entries}
     signals = _signals_of(output, source)
-    _print_source(console, source, source_checks(source, output.config))
+    checks = source_checks(source, output.config)
+    if signals is not None:
+        checks += arbiter_checks(signals, output.config.selection)
+    _print_source(console, source, checks)
     if signals is None and source.code is None:
         console.print("its signals are gone: only what the ledger holds is shown")
     kept = [clip for clip in clips if clip.status == "kept"]

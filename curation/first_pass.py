@@ -1,11 +1,13 @@
 """The one cheap pass: every frame of a source decoded once at proxy size, all signals from that.
 
-Costs about 1.5x a bare decode; ``meter.py`` measures.
+Costs about 1.5x a bare decode; ``meter.py`` measures. An arbiter, if there is one, reads small
+copies of the frames once the signals show where it should be asked.
 """
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +17,10 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.inner_picture import blurred_fills
 from curation.medians import median
+from curation.perception.protocols import CutArbiter
 from curation.signals import Previews, Signals
+from curation.small_frames import SmallFrames, ask_arbiter
+from curation.stages.doubts import find_doubts
 from curation.storage import disk_errors_named, write_file
 from curation.timing import Stopwatch
 from curation.video import (
@@ -32,6 +37,8 @@ from curation.video import (
     upright_size,
 )
 
+ARBITERS = ("none", "transnet")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FirstPassConfig:
@@ -42,8 +49,11 @@ class FirstPassConfig:
     sample_side: int = 640  # longest side of those
     preview_side: int = 192  # longest side of the pictures that the report shows
     max_duration_s: float = 3600.0  # what lies beyond is not read
+    arbiter: str = "none"  # of doubtful cuts; "transnet": TransNet V2
 
     def __post_init__(self) -> None:
+        if self.arbiter not in ARBITERS:
+            raise ConfigError(f"arbiter is {self.arbiter!r}; {' and '.join(ARBITERS)} are accepted")
         if not 64 <= self.proxy_side <= 1024:
             raise ConfigError(f"proxy_side is {self.proxy_side}; 64..1024 pixels are accepted")
         if not 0.2 <= self.sample_fps <= 60:
@@ -125,9 +135,18 @@ class SampleStore:
 
 
 def measure_source(
-    path: Path, config: FirstPassConfig, sample_aspect: float
+    path: Path,
+    config: FirstPassConfig,
+    sample_aspect: float,
+    arbiter: CutArbiter | None = None,
 ) -> tuple[Signals, SampleStore]:
     """Decode a source once.
+
+    Args:
+        path: of the source.
+        config: what is measured.
+        sample_aspect: width of a pixel over its height.
+        arbiter: asked of doubtful cuts once all frames were read; None: nobody is.
 
     Returns:
         Its signals (without people) and the frames kept for the detector, which the caller closes.
@@ -135,6 +154,24 @@ def measure_source(
     Raises:
         UnreadableVideoError: no frame could be decoded ("truncated", or the codes of open_video).
     """
+    if arbiter is None:
+        return _read_source(path, config, sample_aspect, None)
+    with closing(SmallFrames()) as small, ExitStack() as undo:
+        signals, store = _read_source(path, config, sample_aspect, small)
+        undo.callback(store.close)
+        watch = Stopwatch()
+        with watch.measure("arbiter"):
+            said = ask_arbiter(arbiter, small, find_doubts(signals))
+        undo.pop_all()
+    return replace(
+        signals, cut_probability=said, seconds={**signals.seconds, **watch.seconds}
+    ), store
+
+
+def _read_source(
+    path: Path, config: FirstPassConfig, sample_aspect: float, small: SmallFrames | None
+) -> tuple[Signals, SampleStore]:
+    """``measure_source`` but for the arbiter's answers; ``small`` gets the frames for it."""
     from curation.meter import (  # brings PySceneDetect, which judging again does without
         Meter,
         Table,
@@ -160,7 +197,10 @@ def measure_source(
                 last_size = size
                 sizes.append(size)
                 times.append(time_s)
-                meter.add(_proxy(frame, size, orientation, config.proxy_side))
+                proxy = _proxy(frame, size, orientation, config.proxy_side)
+                meter.add(proxy)
+                if small is not None:
+                    small.add(proxy)
                 if time_s >= next_sample_s:
                     sample = to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
                     store.add(time_s, sample, config.preview_side)

@@ -28,7 +28,7 @@ from curation.stages.probe import refuse_header
 from curation.timing import seconds_by_step
 from curation.video import Header, UnreadableVideoError, cpu_count, read_header
 
-PASS_STEPS = ("first pass", "people in samples")
+PASS_STEPS = ("first pass", "arbiter", "people in samples")
 TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045
 """Of one core with the embedded models (docs/performance.md), for folders without a past."""
 TYPICAL_CLIP_FRAME_S = 0.053

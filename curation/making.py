@@ -202,6 +202,7 @@ class ClipMaker:
         if self._folder_of(known) is None:
             return ToMake(reason="its tracks are not stored")
         record = {**known.record, **clip.as_record(), "followed": self.followed}
+        record["backends"] = dict(self.infos)  # who said where its scene ends may be another one
         return replace(
             known, status="kept", code=None, evidence={}, clip_id=clip.clip_id, record=record
         )

@@ -26,6 +26,7 @@ from curation.making import build_maker, fingerprint, infos_of, rejected_row, wi
 from curation.members import encode_png
 from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.select import choose_perception
+from curation.perception.transnet_arbiter import choose_arbiter
 from curation.product_photo import lay_out_product
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
@@ -70,7 +71,8 @@ Look = Callable[[CurateConfig], Perception]
 
 def chosen_perception(config: CurateConfig) -> Perception:
     """What the settings ask for."""
-    return choose_perception(config.perception, config.weights)
+    arbiter = choose_arbiter(config.first_pass.arbiter)
+    return replace(choose_perception(config.perception, config.weights), arbiter=arbiter)
 
 
 def build_worker(
@@ -154,9 +156,7 @@ class Curator:
             if refuse_header(header, self.config.probe) or self._signals_path(source).is_file():
                 return
             self._set_limit(header, set_limit)
-            signals, store = measure_source(
-                source.path, self.config.first_pass, header.sample_aspect
-            )
+            signals, store = self._measure(source, header)
         except UnreadableVideoError:
             return  # ``curate`` finds it, too, and says so
         with closing(store):
@@ -177,10 +177,17 @@ class Curator:
         path = self._pass_path(source)
         if path.is_file():
             return read_signals(path), SampleStore.load(path.with_suffix(".samples.npz"))
-        return measure_source(source.path, self.config.first_pass, header.sample_aspect)
+        return self._measure(source, header)
+
+    def _measure(self, source: Source, header: Header) -> tuple[Signals, SampleStore]:
+        first_pass, arbiter = self.config.first_pass, self.perception.arbiter
+        return measure_source(source.path, first_pass, header.sample_aspect, arbiter)
 
     def _signals_path(self, source: Source) -> Path:
-        settings = fingerprint(asdict(self.config.first_pass), self._infos["detector"])
+        # who the arbiter is says more than its setting, and nothing where there is none
+        asked = {k: v for k, v in asdict(self.config.first_pass).items() if k != "arbiter"}
+        models = [self._infos[role] for role in ("detector", "arbiter") if role in self._infos]
+        settings = fingerprint(asked, *models)
         return self.out / "signals" / f"{source.sha256[:32]}-{settings[:12]}.signals"
 
     def _signals(self, source: Source, header: Header) -> tuple[Signals, bool]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from curation.catalogue import CatalogueEntry
 from curation.ledger import SourceRow
+from curation.report_arbiter import arbiter_sheet
 from curation.report_charts import histograms
 from curation.report_evidence import evidence_text, nearly_turned
 from curation.report_pictures import clip_strip, preview_strip, track_strip
@@ -83,6 +84,7 @@ def write_report(
         for entry in entries
     }
     near = _near_sheet(kept, config, out / "clips")
+    asked = arbiter_sheet(sources, config, out / "signals")
     sections = [
         section("What was let go, and where", _funnel(entries, sources)),
         section("Reasons", _reasons(rejected, sources, names)),
@@ -90,6 +92,7 @@ def write_report(
         section("Tracks", _tracks_sheet(kept, out / "clips")),
         section("Near a threshold", near) if near else "",
         section("Rejected", _rejected_sheet(rejected, out / "signals", names)) if rejected else "",
+        section("Asked of the arbiter of cuts", asked) if asked else "",
         section("Where the thresholds lie", histograms(entries, config)),
         section("Sources", _source_table(entries, sources)),
         section("Models", _models(kept)),

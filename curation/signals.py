@@ -78,6 +78,7 @@ class Signals:
     seconds: dict[str, list[float]]  # what it cost: step -> CPU s, wall s
     samples: PersonSamples | None = None
     previews: Previews | None = None
+    cut_probability: np.ndarray | None = None  # (n,) float32, the arbiter's; NaN: not asked
 
     @property
     def num_frames(self) -> int:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from curation.ledger import ClipRow, SourceRow
 
 STEPS = (
-    "first pass", "people in samples", "decode clip", "people", "densepose", "parsing", "agnostic",
-    "garments", "encode tracks", "write tracks",
+    "first pass", "arbiter", "people in samples", "decode clip", "people", "densepose", "parsing",
+    "agnostic", "garments", "encode tracks", "write tracks",
 )  # fmt: skip
 """In order of work; a stage that is not named here comes last."""
 

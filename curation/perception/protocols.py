@@ -17,6 +17,9 @@ COCO_KEYPOINTS = (
 )  # fmt: skip
 """Order of the 17 rows of ``Person.keypoints``; left and right are the person's own."""
 
+ARBITER_HEIGHT, ARBITER_WIDTH, ARBITER_WINDOW = 27, 48, 100
+"""What a ``CutArbiter`` looks at: size of a frame, frames in a window."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackendInfo:
@@ -106,18 +109,39 @@ class ClipParser(HumanParser, Protocol):
         ...
 
 
+@runtime_checkable
+class CutArbiter(Protocol):
+    """Tells cuts and dissolves from what only looks like one."""
+
+    @property
+    def info(self) -> BackendInfo: ...
+
+    def judge(self, frames: np.ndarray) -> np.ndarray:
+        """How likely each frame is the last before a cut, or a blend of two shots.
+
+        Args:
+            frames: (100, 27, 48, 3) uint8 RGB, one after the other.
+
+        Returns:
+            (100,) float32 in 0..1; only the middle half is to be believed.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Perception:
-    """The three models a run works with, chosen once at its start (``select.py``)."""
+    """The models a run works with, chosen once at its start (``select.py``)."""
 
     detector: PersonDetector
     densepose: DensePoseEstimator
     parser: HumanParser
+    arbiter: CutArbiter | None = None  # of doubtful cuts; None: rules decide alone
 
     def infos(self) -> dict[str, BackendInfo]:
         """Role -> which model plays it."""
-        return {
+        infos = {
             "detector": self.detector.info,
             "densepose": self.densepose.info,
             "parser": self.parser.info,
         }
+        return infos if self.arbiter is None else {**infos, "arbiter": self.arbiter.info}

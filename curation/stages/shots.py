@@ -2,7 +2,8 @@
 
 Hard cuts: PySceneDetect's AdaptiveDetector rule united with its HistogramDetector rule, applied to
 the scores that these detectors gave in the first pass. Flashes are vetoed. Dissolves are found in
-the thumbnails: frames that are linear blends of what was before and what comes after.
+the thumbnails: frames that are linear blends of what was before and what comes after. Where an
+arbiter was asked (``doubts.py``), what it takes for a transition is one, too.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from curation.signals import Signals
 MAX_RATIO = 255.0
 CLEAR_STEP = 0.5
 """A blend that jumps by more than this share between two frames is a hard cut, not a dissolve."""
+
+BLOCK = 4096
+"""Thumbnails that are compared at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,7 @@ class ShotsConfig:
     min_dissolve_change: float = 12.0  # gray levels
     max_blend_error: float = 0.12
     max_blank_contrast: float = 6.0
+    min_cut_probability: float = 0.5  # by the arbiter, where one was asked
 
     def __post_init__(self) -> None:
         if self.adaptive_window < 1:
@@ -39,6 +44,11 @@ class ShotsConfig:
         for name in ("flash_share", "max_blend_error", "max_histogram_correlation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; 0..1 is accepted")
+        if not 0 < self.min_cut_probability <= 1:
+            raise ConfigError(
+                f"min_cut_probability is {self.min_cut_probability}; above 0 and at most 1 is "
+                "accepted"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +91,7 @@ def find_transitions(signals: Signals, config: ShotsConfig) -> list[Transition]:
     found = [Transition(i, i, "cut") for i in find_cuts(signals, config)]
     found += [Transition(int(i), int(i), "resize") for i in np.flatnonzero(signals.is_resized)]
     found += find_dissolves(signals, config)
+    found += judged_transitions(signals, config)
     for run in runs_of(signals.contrast <= config.max_blank_contrast):
         found.append(Transition(run.start, run.stop, "blank"))
     merged: list[Transition] = []
@@ -160,9 +171,7 @@ def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
     ):
         if 2 * half >= len(thumbs):
             continue
-        ends = [part.reshape(len(part), -1) for part in (thumbs[: -2 * half], thumbs[2 * half :])]
-        change = (np.maximum(*ends) - np.minimum(*ends)).sum(axis=1, dtype=np.uint32)
-        change = change / ends[0].shape[1]
+        change = thumb_changes(thumbs, 2 * half)
         for start in np.flatnonzero(change >= config.min_dissolve_change):
             window = thumbs[start : start + 2 * half + 1].astype(np.float32)
             span = _blend_span(window, config.max_blend_error)
@@ -175,6 +184,21 @@ def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
         if all(transition.enter <= c.leave or transition.leave >= c.enter for c in chosen):
             chosen.append(transition)
     return sorted(chosen)
+
+
+def judged_transitions(signals: Signals, config: ShotsConfig) -> list[Transition]:
+    """What the arbiter takes for transitions, of what it was asked."""
+    said = signals.cut_probability
+    if said is None:
+        return []
+    # it marks the last frame before a cut, or all frames that are a blend, and that last one
+    found = [(run.start + 1, run.stop) for run in runs_of(is_transition(said, config))]
+    return [Transition(*span, "cut" if span[0] == span[1] else "dissolve") for span in found]
+
+
+def is_transition(said: np.ndarray, config: ShotsConfig) -> np.ndarray:
+    """Where an arbiter's probabilities (n,) say so, (n,) bool; not where it was not asked."""
+    return said >= config.min_cut_probability  # NaN is not
 
 
 def _blend_span(window: np.ndarray, max_error: float) -> tuple[int, int] | None:
@@ -200,6 +224,18 @@ def _frames(duration_s: float, signals: Signals) -> int:
 def difference(one: np.ndarray, other: np.ndarray) -> float:
     """Mean absolute difference of two uint8 images."""
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def thumb_changes(thumbs: np.ndarray, lag: int) -> np.ndarray:
+    """Mean absolute difference of thumbnails (n, h, w) ``lag`` frames apart, (n - lag,)."""
+    flat = thumbs.reshape(len(thumbs), -1)
+    changes = np.empty(max(len(flat) - lag, 0))
+    for start in range(0, len(changes), BLOCK):  # an hour of thumbnails is 30 MB, three times that
+        stop = min(start + BLOCK, len(changes))
+        one, other = flat[start:stop], flat[start + lag : stop + lag]
+        change = np.maximum(one, other) - np.minimum(one, other)
+        changes[start:stop] = change.sum(axis=1, dtype=np.uint32) / flat.shape[1]
+    return changes
 
 
 def runs_of(flags: np.ndarray) -> list[slice]:
