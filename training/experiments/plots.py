@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BASELINES = {"agnostic": "#999999", "mean colour": "#c07a00"}
+_PANELS = 4  # beside each other: more cannot be read on a page
 _INK, _SEED = "#1f5fa8", "#8fb4dd"
 
 
@@ -29,9 +30,16 @@ def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) 
 
     names = [reference, *(name for name in results if name != reference)]
     columns = known_columns(results[reference])
-    figure = Figure(figsize=(2.3 * len(columns), 0.6 + 0.36 * len(names)), layout="constrained")
-    axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for axis, column in zip(axes, columns, strict=True):
+    lines = -(-len(columns) // _PANELS)
+    figure = Figure(
+        figsize=(2.3 * min(_PANELS, len(columns)), lines * (0.6 + 0.36 * len(names))),
+        layout="constrained",
+    )
+    grid = figure.subplots(lines, min(_PANELS, len(columns)), sharey=True, squeeze=False)
+    axes = list(grid.flat)
+    for axis in axes[len(columns) :]:
+        axis.remove()
+    for axis, column in zip(axes, columns, strict=False):
         for row, name in enumerate(names):
             _draw_variant(axis, row, results[name], column)
         for method, colour in BASELINES.items():
