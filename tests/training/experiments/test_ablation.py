@@ -6,7 +6,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -54,20 +53,20 @@ class FakeCommands:
     def __init__(self, monkeypatch):
         self.words: list[list[str]] = []
         self.fails_at = ""
-        monkeypatch.setattr("training.chain.subprocess", SimpleNamespace(run=self.run))
+        monkeypatch.setattr("training.chain._run", self.run)
 
-    def run(self, words, check):
+    def run(self, words):
         assert words[:2] == [sys.executable, "-m"]
         self.words.append(words[2:])
         if self.fails_at and any(self.fails_at in word for word in words):
-            return type("Done", (), {"returncode": 2})()
+            return 2, False
         if words[2] == "training.experiments.judge":
             out = Path(next(w for w in words if w.startswith("out="))[4:])
             out.parent.mkdir(parents=True, exist_ok=True)
             variant = out.stem.rpartition("-s")[0]
             right = {"attention": 12, "concatenation": 9, "embedding": 6, "none": 0}[variant]
             out.write_text(json.dumps(result(variant, right)))
-        return type("Done", (), {"returncode": 0})()
+        return 0, False
 
 
 def trained(commands: FakeCommands, name: str) -> list[str]:
