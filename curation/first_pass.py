@@ -172,10 +172,8 @@ def _read_source(
     path: Path, config: FirstPassConfig, sample_aspect: float, small: SmallFrames | None
 ) -> tuple[Signals, SampleStore]:
     """``measure_source`` but for the arbiter's answers; ``small`` gets the frames for it."""
-    from curation.meter import (  # brings PySceneDetect, which judging again does without
-        Meter,
-        Table,
-    )
+    # brings PySceneDetect, which judging again does without
+    from curation.meter import Meter, Table
 
     meter, store, faults = Meter(), SampleStore(), DecodeFaults()
     times, sizes = Table((), np.float64), Table((2,), np.int32)

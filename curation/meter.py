@@ -53,7 +53,9 @@ class Table:
     def append(self, row: Any) -> None:
         """Copy one."""
         if self._count == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+            grown = np.empty((2 * len(self._rows), *self._rows.shape[1:]), self._rows.dtype)
+            grown[: self._count] = self._rows
+            self._rows = grown
         self._rows[self._count] = row
         self._count += 1
 

@@ -11,6 +11,7 @@ from scenedetect.detectors import AdaptiveDetector
 
 from configs.errors import ConfigError
 from curation.first_pass import FirstPassConfig, measure_source
+from curation.meter import Table
 from curation.signals import read_signals, write_signals
 from curation.stages.shots import (
     ShotsConfig,
@@ -146,3 +147,12 @@ def test_the_cuts_of_known_videos_are_found_on_their_frames(name, cuts):
 @pytest.mark.parametrize("name", ["asl_no.mkv", "juggle.mp4", "pose_squats.mp4"])
 def test_single_takes_stay_whole(name):
     assert kinds(measure(MEDIA / "single" / name)) == []
+
+
+def test_a_table_outgrows_what_was_reserved_and_keeps_every_row(monkeypatch):
+    monkeypatch.setattr("curation.meter.RESERVED", 3)
+    table = Table((2,), np.int32)
+    for row in range(8):
+        table.append((row, -row))
+    assert len(table) == 8
+    np.testing.assert_array_equal(table.whole(), [(row, -row) for row in range(8)])

@@ -39,7 +39,7 @@ def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) 
     axes = list(grid.flat)
     for axis in axes[len(columns) :]:
         axis.remove()
-    for axis, column in zip(axes, columns, strict=False):
+    for axis, column in zip(axes[: len(columns)], columns, strict=True):
         for row, name in enumerate(names):
             _draw_variant(axis, row, results[name], column)
         for method, colour in BASELINES.items():
