@@ -12,7 +12,7 @@ import json
 import logging
 import platform
 import sys
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ from training.metrics.timing import Stopwatch
 from training.predictions import GivenResults
 
 USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
-PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "opencv-python", "av")
+PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "cv2", "av")
+"""Their versions stand beside the numbers; by the name of import, since wheels have several."""
 logger = logging.getLogger(__name__)
 
 
@@ -87,7 +88,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         "weights": suite.weights_record(),
         "made_by": made_by,
         "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in PACKAGES},
+        | {package: import_module(package).__version__ for package in PACKAGES},
         "metrics": [metric.to_plain() for metric in METRICS],
         "seconds": {name: round(spent, 3) for name, spent in sorted(watch.seconds.items())},
         "pairings": pairings,
