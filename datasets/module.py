@@ -21,7 +21,6 @@ from datasets.clip_table import ClipTable
 from datasets.faults import Fault, Tally
 from datasets.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
 from datasets.packing import PackedBatch
-from datasets.reading import settle_worker
 from datasets.sample import NumberedBatch
 from datasets.schedule import CLIPS, IMAGES, RankBatches, Schedule, Stream
 from datasets.settings import DataConfig
@@ -35,6 +34,7 @@ from datasets.shards import (
 )
 from datasets.streams import build_streams
 from datasets.windows import ClipDataset, HeldOutWindows, Spoilt, collate_drawn
+from datasets.workers import settle_worker
 
 __all__ = ["DataConfig", "NumberedBatch", "TryOnData"]
 

@@ -9,14 +9,6 @@ from datasets.shards import GARMENT_REGION_MEMBERS, TRACK_MEMBERS, IndexedSample
 from datasets.watchdog import Watchdog
 
 
-def settle_worker(_: int = 0) -> None:
-    """One thread for OpenCV in a loader's worker: the threads of its pool do not live after a fork.
-
-    PyTorch does the same for its own. Given to loaders as ``worker_init_fn``.
-    """
-    cv2.setNumThreads(0)
-
-
 class ClipReader:
     """Decodes windows; keeps whole decoded clips while its memory lasts.
 

@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.clips import to_sample
 from datasets.faults import Fault, UnreadableClipError
 from datasets.packing import PackedBatch, pack
-from datasets.reading import ClipReader, nearest_size, settle_worker
+from datasets.reading import ClipReader, nearest_size
 from datasets.shards import IndexedSample
+from datasets.workers import settle_worker
 from models.vae import Codec, mask_to_latents
 from training.config import TrainConfig
 

@@ -1,5 +1,6 @@
 """Runs that are told to stop by a signal."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -50,12 +51,27 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint_that_goes_on_exa
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
+class GroupSignalled(StepProgress):
+    """Sends this process and its workers a signal in step 3, as `timeout` and Slurm do."""
+
+    def on_step(self, trainer: Any, pl_module: Any) -> None:
+        super().on_step(trainer, pl_module)
+        if trainer.global_step == 3:
+            os.killpg(os.getpgrp(), signal.SIGTERM)
+            for worker in multiprocessing.active_children():
+                assert worker.pid is not None
+                os.kill(worker.pid, signal.SIGTERM)
+                os.kill(worker.pid, signal.SIGUSR1)
+                worker.join(0.5)  # a dead one would be noticed here
+                assert worker.is_alive()
+
+
 COMMAND = """
 import os, signal, sys
-from tests.training.test_stopping import Signalled
+from tests.training.test_stopping import CALLBACK
 import training.fit as program
 from configs.command import run_command
-program.StepProgress = Signalled
+program.StepProgress = CALLBACK
 run_command(program.main)
 """
 
@@ -74,13 +90,30 @@ def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
     words = [str(tmp_path / "tiny.yaml"), f"data.roots=[{clips_root}]", f"runs={tmp_path}/runs",
              *CLIPS, "max_steps=6"]  # fmt: skip
     run = subprocess.run(
-        [sys.executable, "-c", COMMAND, *words], capture_output=True, text=True, check=False,
+        [sys.executable, "-c", COMMAND.replace("CALLBACK", "Signalled"), *words],
+        capture_output=True, text=True, check=False,
         env={**os.environ, **slurm, "PATH": f"{scontrol.parent}:{os.environ['PATH']}",
              "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert run.returncode == EXIT_STOPPED, run.stderr[-2000:]
     assert (tmp_path / "asked").read_text() == "requeue 77\n"
+    assert "stopped at step 3 of 6" in run.stderr
+
+
+def test_a_signal_to_all_processes_lets_the_workers_serve_until_the_checkpoint_is_written(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path
+) -> None:
+    tiny()
+    words = [str(tmp_path / "tiny.yaml"), f"data.roots=[{clips_root}]", f"runs={tmp_path}/runs",
+             *CLIPS, "max_steps=6", "data.num_workers=2"]  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", COMMAND.replace("CALLBACK", "GroupSignalled"), *words],
+        capture_output=True, text=True, check=False, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert run.returncode == EXIT_STOPPED, run.stderr[-2000:]
     assert "stopped at step 3 of 6" in run.stderr
 
 
