@@ -1,7 +1,8 @@
 """One command of a chain (``make demo``, ``make ablate``), run as a user would type it.
 
 A chain that is told to stop (SIGTERM, as ``timeout`` and cluster schedulers send it) hands this on
-and waits: a training run then still writes its checkpoint.
+and waits: a training run then still writes its checkpoint. Ctrl-C reaches the command by itself,
+since a terminal tells all programs in it; the chain waits for it just so.
 """
 
 import shlex
@@ -16,6 +17,8 @@ from types import FrameType
 from configs.errors import UserError
 
 _STOPPED = (130, -signal.SIGINT)  # Ctrl-C: as ``run_command`` says it, or before it could
+PATIENCE_S = 10
+"""For a command that was told twice to stop at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +74,23 @@ def _run(command: list[str]) -> tuple[int, bool]:
     before = signal.signal(signal.SIGTERM, hand_on) if listens else None
     try:
         return process.wait(), bool(told)
+    except KeyboardInterrupt:
+        _let_it_end(process)
+        raise
     except BaseException:
         process.kill()
         raise
     finally:
         if listens:
             signal.signal(signal.SIGTERM, before)
+
+
+def _let_it_end(process: subprocess.Popen[bytes]) -> None:
+    """A command that heard Ctrl-C ends by itself; after a second one it has ``PATIENCE_S``."""
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        try:
+            process.wait(PATIENCE_S)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()

@@ -55,7 +55,7 @@ USAGE = "python -m training.fit CONFIG.yaml [key=value ...]"
 
 
 def main(argv: list[str]) -> int:
-    """Read the settings and train; 75 where the run was told to stop before its end."""
+    """Read the settings and train; 75 or 130 where the run was told to stop before its end."""
     path, overrides = split_arguments(argv, USAGE)
     signals = StopSignals()
     module = fit(load_config(TrainConfig, path, overrides), path, signals)
@@ -63,9 +63,9 @@ def main(argv: list[str]) -> int:
         return 0
     logger.warning("stopped at step %d of %d, told so by a signal; the same command goes on",
                    module.trainer.global_step, module.config.max_steps)  # fmt: skip
-    if is_slurm():
+    if is_slurm() and signals.exit_code == EXIT_STOPPED:
         requeue()
-    return EXIT_STOPPED
+    return signals.exit_code
 
 
 def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> TryOnModule:
@@ -197,7 +197,10 @@ def _train(
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning against torch 2.14
         # of the prediction, which nothing writes into
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except SystemExit as leaving:  # Lightning's answer to Ctrl-C, without a word
+            raise (KeyboardInterrupt if trainer.interrupted else leaving) from None
 
 
 def _loggers(config: TrainConfig) -> list[Logger]:

@@ -1,4 +1,4 @@
-"""Told to stop: SIGUSR1 from Slurm before a time limit, SIGTERM from a preempted node.
+"""Told to stop: SIGUSR1 from Slurm before a time limit, SIGTERM from a preempted node, Ctrl-C.
 
 The step at hand is finished, a checkpoint written, and the process leaves with a code of its own,
 so that a chain of commands does not take the run for finished. Under Slurm the job is put back into
@@ -19,7 +19,13 @@ logger = logging.getLogger(__name__)
 
 EXIT_STOPPED = 75
 """EX_TEMPFAIL of sysexits.h: not done, worth another try."""
-SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+EXIT_INTERRUPTED = 130
+"""Ctrl-C, as ``run_command`` and shells say it."""
+SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+
+_FIRST_INTERRUPT = (
+    b"\nstopping after this step, with a checkpoint; Ctrl-C again: at once, without\n"
+)
 
 
 class StopSignals:
@@ -41,7 +47,16 @@ class StopSignals:
             signal.signal(number, handler)
         self._before = {}
 
+    @property
+    def exit_code(self) -> int:
+        """What the process leaves with once its checkpoint is written."""
+        return EXIT_INTERRUPTED if self.received is signal.SIGINT else EXIT_STOPPED
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.received is signal.SIGINT:
+                raise KeyboardInterrupt
+            os.write(2, _FIRST_INTERRUPT)  # a print may have been interrupted, and cannot be twice
         self.received = signal.Signals(number)
 
 

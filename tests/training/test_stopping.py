@@ -18,7 +18,7 @@ from training.checkpoint_files import list_steps
 from training.config import TrainConfig
 from training.fit import fit
 from training.progress import StepProgress
-from training.stopping import EXIT_STOPPED, StopSignals, requeue
+from training.stopping import EXIT_INTERRUPTED, EXIT_STOPPED, StopSignals, requeue
 
 
 class Signalled(StepProgress):
@@ -66,6 +66,24 @@ class GroupSignalled(StepProgress):
                 assert worker.is_alive()
 
 
+class Interrupted(StepProgress):
+    """Ctrl-C in step 3."""
+
+    times = 1
+
+    def on_step(self, trainer: Any, pl_module: Any) -> None:
+        super().on_step(trainer, pl_module)
+        if trainer.global_step == 3:
+            for _ in range(self.times):
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+class InterruptedTwice(Interrupted):
+    """Ctrl-C and again."""
+
+    times = 2
+
+
 COMMAND = """
 import os, signal, sys
 from tests.training.test_stopping import CALLBACK
@@ -101,20 +119,31 @@ def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
     assert "stopped at step 3 of 6" in run.stderr
 
 
-def test_a_signal_to_all_processes_lets_the_workers_serve_until_the_checkpoint_is_written(
-    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path
-) -> None:
-    tiny()
+@pytest.mark.parametrize(
+    ("callback", "code", "said", "steps"),
+    [
+        ("GroupSignalled", EXIT_STOPPED, "stopped at step 3 of 6", [3]),
+        ("Interrupted", EXIT_INTERRUPTED, "stopped at step 3 of 6", [3]),
+        ("InterruptedTwice", EXIT_INTERRUPTED, "stopped; the same command goes on", []),
+    ],
+)
+def test_workers_serve_until_the_checkpoint_is_written_and_ctrl_c_means_that_too(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path,
+    callback: str, code: int, said: str, steps: list[int],
+) -> None:  # fmt: skip
+    tiny("name=told")
     words = [str(tmp_path / "tiny.yaml"), f"data.roots=[{clips_root}]", f"runs={tmp_path}/runs",
-             *CLIPS, "max_steps=6", "data.num_workers=2"]  # fmt: skip
+             *CLIPS, "name=told", "max_steps=6", "data.num_workers=2"]  # fmt: skip
     run = subprocess.run(
-        [sys.executable, "-c", COMMAND.replace("CALLBACK", "GroupSignalled"), *words],
+        [sys.executable, "-c", COMMAND.replace("CALLBACK", callback), *words],
         capture_output=True, text=True, check=False, start_new_session=True,
         env={**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
-    assert run.returncode == EXIT_STOPPED, run.stderr[-2000:]
-    assert "stopped at step 3 of 6" in run.stderr
+    assert run.returncode == code, run.stderr[-2000:]
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+    assert list(list_steps(tmp_path / "runs" / "told" / "checkpoints")) == steps
 
 
 def test_outside_slurm_nothing_is_put_back() -> None:
