@@ -5,8 +5,9 @@
 The same frames are encoded as ``datasets.tracks`` does (a key frame every 8), with one every 4, the
 same with one every 250, and by x264's own defaults (every 250, B frames, deblocking): the clip as
 it comes. Each track is opened anew for every window, as in training, by decord, which training
-uses, and by PyAV, which gives the same pixels. CPU time of this process; opening alone is printed
-beside it. The bar: the first row costs at most a sixth of the last one.
+uses, and by PyAV and (where it imports) torchcodec, which give the same pixels. CPU time of this
+process; opening alone is printed beside it. The bar: the first row costs at most a sixth of the
+last one.
 """
 
 import io
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch  # noqa: F401  (decord must be imported after torch)
+import torch  # decord must be imported after it
 
 from datasets.synthetic import draw_clip, render_clip
 from datasets.tracks import GOP_FRAMES, VIDEO_OPTIONS, encode_video
@@ -90,6 +91,14 @@ def read_by_pyav(track: bytes, start: int | None) -> np.ndarray | None:
     return np.stack(frames)
 
 
+def read_by_torchcodec(track: bytes, start: int | None) -> np.ndarray | None:
+    """The same by torchcodec, in one thread."""
+    from torchcodec.decoders import VideoDecoder
+
+    reader = VideoDecoder(track, num_ffmpeg_threads=1, dimension_order="NHWC")
+    return None if start is None else reader.get_frames_in_range(start, start + WINDOW).data.numpy()
+
+
 READERS = {"decord": read_by_decord, "PyAV": read_by_pyav}
 
 
@@ -106,6 +115,13 @@ def cpu_ms(reader: str, track: bytes, starts: np.ndarray, *, is_read: bool = Tru
 
 def main(argv: list[str]) -> None:
     """Print the costs of each encoding and reader, and how often ours goes into them."""
+    torch.set_num_threads(1)
+    try:
+        import torchcodec.decoders  # noqa: F401  (no dependency of ours: it needs FFmpeg's libraries)
+    except (ImportError, OSError, RuntimeError):
+        print("torchcodec does not import here")
+    else:
+        READERS["torchcodec"] = read_by_torchcodec
     if argv:
         frames = read_video(Path(argv[0]))
     else:
