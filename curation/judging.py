@@ -7,6 +7,7 @@ stored cannot be kept before `make curate` has made them. It is let go as ``to_b
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import Signals, read_signals
 from curation.stages.duplicates import HASH_CHARACTERS
+from curation.stages.people import SEEING
 from curation.stages.probe import refuse_header
 from curation.video import Header
 
@@ -85,7 +87,9 @@ class Judge:
         self.config = config
         self._run_before = fingerprint(before.deciding(), infos)
         self._run = fingerprint(config.deciding(), infos)
-        self._has_same_stretches = _selecting(before) == _selecting(config)
+        self._scenes_before = before.selection.scenes
+        self._has_same_rules = _selecting(before) == _selecting(config)
+        self._has_same_stretches = _stretching(before) == _stretching(config)
         self._maker: ClipMaker = build_maker(config, named_perception(infos))
         self._signals_root = Path(config.out) / "signals"
 
@@ -111,22 +115,23 @@ class Judge:
         if not is_measured:
             return Judged(source=source, clips=None)  # a photograph, or a prepared benchmark's
         source = replace(source, code=None, evidence={}, facts=dict(source.facts))
-        rows = self._ask_records(source, clips, path)
+        read = cache(partial(read_signals, path))
+        rows = self._ask_records(source, clips, read)
         if rows is None:
-            rows = self._judge_signals(source, clips, made_of, read_signals(path))
+            rows = self._judge_signals(source, clips, made_of, read())
         if any(row.code == TO_BE_MADE for row in rows):
             return _compared(self._open(source), clips, rows)
         return self._settled(source, clips, rows)
 
     def _ask_records(
-        self, source: SourceRow, clips: Sequence[ClipRow], path: Path
+        self, source: SourceRow, clips: Sequence[ClipRow], read: Callable[[], Signals]
     ) -> list[ClipRow] | None:
         """Verdicts from the records alone; None: stretches or people have to be judged, too."""
         is_current = source.fingerprint.startswith(f"{self._run_before}-")
-        if not (is_current and self._has_same_stretches):
+        if not (is_current and (self._has_same_rules or self._shows_the_same(source, read))):
             return None
-        made = [clip for clip in clips if clip.record.get("made")]
-        if not all(self._maker.is_followed_alike(clip) for clip in made):
+        looked_at = [clip for clip in clips if "made" in clip.record]
+        if not all(self._maker.keeps_its_frames(clip) for clip in looked_at):
             return None
         rows: list[ClipRow] = []
         for clip in clips:
@@ -137,8 +142,20 @@ class Judge:
             rows.append(row)
         if all(self._has_hashes(row) for row in rows):
             return rows
-        signals = read_signals(path)
-        return [self._hashed(row, signals) for row in rows]
+        return [self._hashed(row, read()) for row in rows]
+
+    def _shows_the_same(self, source: SourceRow, read: Callable[[], Signals]) -> bool:
+        """Whether today's cuts and people leave scenes and who is seen in them as they were.
+
+        Where nothing else decides otherwise, the stretches are those of before, too. What is seen
+        today is noted in the source's facts.
+        """
+        rules, name = self.config.selection.scenes, source.facts["signals"]
+        key, stored = rules.key(name), source.facts.get("seen") or {}
+        if not self._has_same_stretches or stored.get("key") != self._scenes_before.key(name):
+            return False
+        source.facts["seen"] = pack_scenes(rules.look_at(read(), stored, key), key)
+        return source.facts["seen"]["scenes"] == stored["scenes"]
 
     def _judge_signals(
         self,
@@ -230,3 +247,10 @@ def _word(clip: ClipRow | None) -> str:
 
 def _selecting(config: CurateConfig) -> list[Mapping[str, Any]]:
     return [asdict(part) for part in (config.probe, config.selection, config.canonical)]
+
+
+def _stretching(config: CurateConfig) -> list[Mapping[str, Any]]:
+    """What decides which stretches pass, where scenes and who is seen in them are known."""
+    probe, selection, canonical = _selecting(config)
+    people = {k: v for k, v in selection["people"].items() if k not in SEEING}
+    return [probe, {**selection, "shots": None, "people": people}, canonical]

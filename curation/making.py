@@ -288,6 +288,22 @@ class ClipMaker:
             return known.record["num_frames"] >= shortest_s * known.record["fps"] - 0.5
         return float(asked_s) == shortest_s
 
+    def keeps_its_frames(self, known: ClipRow) -> bool:
+        """``is_followed_alike``, or asked of the frames themselves, in a stretch like that before.
+
+        Only of a clip that is the whole of its stretch: where nothing was cut off, and nothing is
+        now, first and last frame are the very same.
+        """
+        if self.is_followed_alike(known):
+            return True
+        record = known.record
+        if not (record["made"] and self._has_people(known)):
+            return False
+        fps, height, width = record["fps"] or 1.0, record["height"] or 1, record["width"] or 1
+        seen = read_seen(self.out / "people" / record["people"], fps, height, width)
+        is_whole = len(seen.times_s) == record["num_frames"]
+        return is_whole and self.follow.keeps_all(seen, fps, width / height)
+
     def _is_same_stretch(self, known: ClipRow, clip: Clip) -> bool:
         record = known.record
         return (clip.start_s, clip.end_s, clip.num_frames) == (

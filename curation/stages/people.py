@@ -28,6 +28,12 @@ BODIES = {
 """Keypoints that must be in view."""
 PASSES, NO_PERSON, TWO_PEOPLE, BODY_HIDDEN = 0, 1, 2, 3
 CODES = {NO_PERSON: "no_person", TWO_PEOPLE: "two_people", BODY_HIDDEN: "body_hidden"}
+SEEING = (
+    "visible_body", "min_score", "min_visibility", "min_other_share", "min_other_s",
+    "min_other_motion", "sure_other_motion", "min_other_change", "memory_s", "frame_margin",
+    "min_others_s",
+)  # fmt: skip
+"""Fields of ``PeopleConfig`` that decide what a sample shows, and nothing once that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,16 +314,9 @@ class FollowPerson:
     def follow(self, clip: Clip, samples: PersonSamples, aspect: float) -> Followed | Reject:
         """The same from what was seen in every frame, when no pixels are at hand."""
         fps = clip.fps or 1.0
-        verdicts = judge_samples(
-            samples, self.config, aspect=aspect, min_other_s=self.config.min_others_s
-        )
-        codes = verdicts.codes
-        is_bad = codes == TWO_PEOPLE
-        for code in (NO_PERSON, BODY_HIDDEN):
-            for run in runs_of(codes == code):
-                is_bad[run] |= run.stop - run.start > self.config.max_missed_s * fps
-        good = _longest_of_one(~is_bad, verdicts.owners)
+        verdicts, good = self._longest(samples, fps, aspect)
         if good.stop - good.start < self.min_duration_s * fps - 0.5:
+            codes = verdicts.codes
             worst = max(CODES, key=lambda code: int((codes == code).sum()))
             evidence = {**verdicts.evidence(), "longest_stretch": good.stop - good.start}
             return Reject(clip=clip, code=CODES[worst], evidence=evidence)
@@ -330,6 +329,25 @@ class FollowPerson:
             verdicts={**clip.verdicts, self.name: "one person"},
         )
         return Followed(clip=shorter, frames=good, rows=verdicts.main_rows[good])
+
+    def keeps_all(self, samples: PersonSamples, fps: float, aspect: float) -> bool:
+        """Whether ``follow`` shortens such a clip by nothing."""
+        count = len(samples.times_s)
+        is_long = count >= self.min_duration_s * fps - 0.5
+        return is_long and self._longest(samples, fps, aspect)[1] == slice(0, count)
+
+    def _longest(
+        self, samples: PersonSamples, fps: float, aspect: float
+    ) -> tuple[PeopleVerdicts, slice]:
+        """What every frame shows, and the longest stretch of them that passes."""
+        verdicts = judge_samples(
+            samples, self.config, aspect=aspect, min_other_s=self.config.min_others_s
+        )
+        is_bad = verdicts.codes == TWO_PEOPLE
+        for code in (NO_PERSON, BODY_HIDDEN):
+            for run in runs_of(verdicts.codes == code):
+                is_bad[run] |= run.stop - run.start > self.config.max_missed_s * fps
+        return verdicts, _longest_of_one(~is_bad, verdicts.owners)
 
     def making(self) -> dict[str, Any]:
         """The detector and every setting: they decide which frames the clip has."""
