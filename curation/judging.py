@@ -150,9 +150,11 @@ class Judge:
         Where nothing else decides otherwise, the stretches are those of before, too. What is seen
         today is noted in the source's facts.
         """
+        if not self._has_same_stretches:
+            return False
         rules, name = self.config.selection.scenes, source.facts["signals"]
         key, stored = rules.key(name), source.facts.get("seen") or {}
-        if not self._has_same_stretches or stored.get("key") != self._scenes_before.key(name):
+        if stored.get("key") != self._scenes_before.key(name):
             return False
         source.facts["seen"] = pack_scenes(rules.look_at(read(), stored, key), key)
         return source.facts["seen"]["scenes"] == stored["scenes"]

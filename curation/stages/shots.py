@@ -8,6 +8,7 @@ arbiter was asked (``doubts.py``), what it takes for a transition is one, too.
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from configs.errors import ConfigError
@@ -16,6 +17,12 @@ from curation.signals import Signals
 MAX_RATIO = 255.0
 CLEAR_STEP = 0.5
 """A blend that jumps by more than this share between two frames is a hard cut, not a dissolve."""
+BACK_STEP = -0.05
+"""Noise moves a blend back by so much; what moves back further is none."""
+STEP_MARGIN = 0.01
+"""More than rounding does to a step."""
+WINDOWS = 64
+"""Windows that are looked at together; two seconds of thumbnails are 16 kB."""
 
 BLOCK = 4096
 """Thumbnails that are compared at a time."""
@@ -131,13 +138,16 @@ def adaptive_cuts(content: np.ndarray, config: ShotsConfig) -> np.ndarray:
     is_cut = np.zeros(len(content), dtype=bool)
     if len(content) < 2 * window + 1:
         return is_cut
-    around = np.lib.stride_tricks.sliding_window_view(content.astype(np.float64), 2 * window + 1)
+    content = content.astype(np.float64)
+    large = np.flatnonzero(content[window : len(content) - window] >= config.min_content)
+    if not len(large):
+        return is_cut
+    around = np.lib.stride_tricks.sliding_window_view(content, 2 * window + 1)[large]
     target = around[:, window]
     mean = (around.sum(axis=1) - target) / (2 * window)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(mean < 1e-5, MAX_RATIO, np.minimum(target / mean, MAX_RATIO))
-    hit = (ratio >= config.adaptive_ratio) & (target >= config.min_content)
-    is_cut[window : len(content) - window] = hit
+    is_cut[window + large[ratio >= config.adaptive_ratio]] = True
     return is_cut
 
 
@@ -172,7 +182,8 @@ def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
         if 2 * half >= len(thumbs):
             continue
         change = thumb_changes(thumbs, 2 * half)
-        for start in np.flatnonzero(change >= config.min_dissolve_change):
+        starts = np.flatnonzero(change >= config.min_dissolve_change)
+        for start in starts[_may_blend(thumbs, starts, 2 * half)]:
             window = thumbs[start : start + 2 * half + 1].astype(np.float32)
             span = _blend_span(window, config.max_blend_error)
             if span is not None:
@@ -201,13 +212,32 @@ def is_transition(said: np.ndarray, config: ShotsConfig) -> np.ndarray:
     return said >= config.min_cut_probability  # NaN is not
 
 
+def _may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
+    """Of which windows, ``lag`` frames long from each start, the steps allow a blend: (k,) bool.
+
+    ``_blend_span`` asks the same; with the margin, nothing is left out that it would find. Many
+    windows are asked at once, as whatever moves is asked for a dissolve.
+    """
+    may = np.empty(len(starts), dtype=bool)
+    for first in range(0, len(starts), WINDOWS):
+        some = starts[first : first + WINDOWS]
+        frames = thumbs.reshape(len(thumbs), -1)[some[:, None] + np.arange(lag + 1)]
+        frames = frames.astype(np.float32)
+        direction = frames[:, -1] - frames[:, 0]
+        along = (frames @ direction[:, :, None])[:, :, 0]
+        steps = np.diff(along, axis=1) / (direction**2).sum(axis=1, keepdims=True)
+        is_slow = steps.max(axis=1) <= CLEAR_STEP + STEP_MARGIN
+        may[first : first + WINDOWS] = is_slow & (steps.min(axis=1) >= BACK_STEP - STEP_MARGIN)
+    return may
+
+
 def _blend_span(window: np.ndarray, max_error: float) -> tuple[int, int] | None:
     """Where a window (n, h, w) moves from its first to its last frame, if it does so linearly."""
     first, last = window[0], window[-1]
     direction = (last - first).ravel()
     shares = (window - first).reshape(len(window), -1) @ direction / (direction @ direction)
     steps = np.diff(shares)
-    if steps.max() > CLEAR_STEP or steps.min() < -0.05:
+    if steps.max() > CLEAR_STEP or steps.min() < BACK_STEP:
         return None
     blends = first + shares[:, None, None] * (last - first)
     error = np.abs(window - blends).mean(axis=(1, 2)).max() / np.abs(last - first).mean()
@@ -232,9 +262,9 @@ def thumb_changes(thumbs: np.ndarray, lag: int) -> np.ndarray:
     changes = np.empty(max(len(flat) - lag, 0))
     for start in range(0, len(changes), BLOCK):  # an hour of thumbnails is 30 MB, three times that
         stop = min(start + BLOCK, len(changes))
-        one, other = flat[start:stop], flat[start + lag : stop + lag]
-        change = np.maximum(one, other) - np.minimum(one, other)
-        changes[start:stop] = change.sum(axis=1, dtype=np.uint32) / flat.shape[1]
+        change = cv2.absdiff(flat[start:stop], flat[start + lag : stop + lag])
+        sums = cv2.reduce(change, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+        changes[start:stop] = sums[:, 0] / flat.shape[1]
     return changes
 
 
