@@ -38,7 +38,7 @@ JUDGED_BY = (
 """Sections of the settings that decide about what is stored."""
 MIN_SOURCES = 400
 """From so many on, sources are judged in one process a core."""
-PART = 500
+PART = 100
 """Sources that are read and judged at a time; processes take one part after the other."""
 MAX_NAMED = 8
 
@@ -157,8 +157,11 @@ def _judge_all(
     if workers == 1:
         return list(map(work, firsts, lasts))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        return list(pool.map(work, firsts, lasts))
+    with ProcessPoolExecutor(workers - 1, mp_context=context) as pool:
+        tasks = [pool.submit(work, *part) for part in zip(firsts, lasts, strict=True)]
+        # this process has all imports: it begins at the other end, and takes what nobody began
+        own = {n: work(firsts[n], lasts[n]) for n in reversed(range(len(tasks))) if tasks[n].cancel()}
+        return [own[n] if n in own else task.result() for n, task in enumerate(tasks)]
 
 
 def _judge_some(

@@ -6,7 +6,9 @@ the clips, not in shards: other thresholds are asked of them, other models start
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -142,13 +144,28 @@ def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
     Thousands are read when other rules on people are asked.
     """
     arrays: dict[str, np.ndarray] = {}
-    with zipfile.ZipFile(io.BytesIO((folder / "take.npz").read_bytes())) as stored:
+    data = (folder / "take.npz").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as stored:
         for name, (kind, one) in TAKE.items():
-            member = stored.read(f"{name}.npy")
+            member = _inflated(data, stored.getinfo(f"{name}.npy"))
             start = 10 + int.from_bytes(member[8:10], "little")
             assert f"'{kind}'".encode() in member[:start], f"{folder}: {name} is of another kind"
             arrays[name] = np.frombuffer(member, kind, offset=start).reshape(-1, *one)
     return arrays
+
+
+def _inflated(data: bytes, member: zipfile.ZipInfo) -> bytes:
+    """What ``ZipFile.read`` gives of a member that savez_compressed wrote, in a quarter of its time.
+
+    Raises:
+        BadZipFile: the file is damaged.
+    """
+    lengths = struct.unpack_from("<HH", data, member.header_offset + 26)  # of name, of extra field
+    start = member.header_offset + 30 + sum(lengths)
+    inflated = zlib.decompress(data[start : start + member.compress_size], -15, member.file_size)
+    if zlib.crc32(inflated) != member.CRC:
+        raise zipfile.BadZipFile(f"{member.filename} is damaged")
+    return inflated
 
 
 def _npz(**arrays: np.ndarray) -> bytes:

@@ -167,17 +167,18 @@ def judge_samples(
     ):
         is_taken &= np.abs(centre - start - side / 2) <= side / 2
     rows = np.flatnonzero(is_taken)
+    taken = rows if len(rows) < len(owners) else slice(None)  # most often all: nothing is copied
     times = samples.times_s[is_inside]
-    boxes = np.clip(samples.boxes[rows], 0, 1).astype(np.float64)
+    boxes = np.minimum(np.maximum(samples.boxes[taken], 0), 1).astype(np.float64)
     boxes[:, 0::2] *= aspect
     seen = Sightings(
         times_s=times,
-        moments=(np.cumsum(is_inside) - 1)[owners[rows]],
+        moments=(np.cumsum(is_inside) - 1)[owners[taken]],
         boxes=boxes,
-        scores=samples.scores[rows],
-        keypoints=samples.keypoints[rows],
-        track_ids=samples.track_ids[rows],
-        changes=samples.changes[rows],
+        scores=samples.scores[taken],
+        keypoints=samples.keypoints[taken],
+        track_ids=samples.track_ids[taken],
+        changes=samples.changes[taken],
         aspect=aspect,
     )
     codes = np.full(len(times), NO_PERSON)
@@ -370,7 +371,9 @@ def _longest_of_one(is_good: np.ndarray, owners: np.ndarray) -> slice:
     known = np.flatnonzero(owners >= 0)
     if not len(known):
         return slice(0, 0)
-    last = np.clip(np.searchsorted(known, np.arange(len(owners)), side="right") - 1, 0, None)
-    nearest = owners[known[last]]
+    nearest = owners
+    if len(known) < len(owners):
+        last = np.clip(np.searchsorted(known, np.arange(len(owners)), side="right") - 1, 0, None)
+        nearest = owners[known[last]]
     runs = [run for owner in set(nearest.tolist()) for run in runs_of(is_good & (nearest == owner))]
     return max(runs, key=lambda run: (run.stop - run.start, -run.start), default=slice(0, 0))

@@ -7,6 +7,7 @@ arbiter was asked (``doubts.py``), what it takes for a transition is one, too.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -270,5 +271,8 @@ def thumb_changes(thumbs: np.ndarray, lag: int) -> np.ndarray:
 
 def runs_of(flags: np.ndarray) -> list[slice]:
     """Maximal runs of True in (n,) bool, as slices."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    if not len(flags):
+        return []
+    edges = [0, *(np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist(), len(flags)]
+    runs = [slice(start, stop) for start, stop in pairwise(edges)]
+    return runs[::2] if flags[0] else runs[1::2]
