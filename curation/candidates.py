@@ -89,10 +89,6 @@ def find_candidates(
         canonical: size and rate of the clips to be made.
         seen: what ``selection.scenes`` finds in it; None: it is looked for now.
     """
-    base = replace(
-        base,
-        rotation=signals.orientation.degrees,
-    )
     frozen = frozen_runs(signals, selection.quality)
     outcomes: list[Candidate | Reject] = []
     for scene in selection.scenes.look_at(signals) if seen is None else seen:
@@ -113,6 +109,7 @@ def _judge_scene(
     height, width = signals.size_at(span[0])
     clip = replace(
         base,
+        rotation=signals.orientation.degrees,
         source_height=height,
         source_width=width,
         scene_start_s=seen.scene.start_s,
@@ -178,19 +175,22 @@ def _judge_part(
     """``known``: what ``measure_span`` gave before; a part is often the whole scene."""
     part = _snap(signals, part)
     measured = known.get(part) or measure_span(signals, part)
-    clip = replace(
-        clip, start_s=part[0], end_s=part[1], num_people=1, scores={**clip.scores, **measured}
-    )
+
+    def known_of(**further: Any) -> Clip:
+        scores = {**clip.scores, **measured, **further.pop("scores", {})}
+        times = {"start_s": part[0], "end_s": part[1]}
+        return replace(clip, **times, num_people=1, scores=scores, **further)
+
     refused = refuse_span(measured, signals, part, selection.quality)
     if refused is not None:
-        return Reject(clip=clip, code=refused[0], evidence=refused[1])
+        return Reject(clip=known_of(), code=refused[0], evidence=refused[1])
     height, width = signals.size_at(part[0])
     left, top, right, bottom = _reach_of_person(signals, part, people)
     person = left * width, top * height, right * width, bottom * height
     person_height = person[3] - person[1]
     if person_height < canonical.min_person_height:
         evidence = {"height": person_height, "min_person_height": canonical.min_person_height}
-        return Reject(clip=clip, code="person_too_small", evidence=evidence)
+        return Reject(clip=known_of(), code="person_too_small", evidence=evidence)
     fill_likeness = selection.quality.min_fill_likeness
     lit, inner = lit_region(signals, part), filled_region(signals, part, fill_likeness)
     top, left, bottom, right = within_both(lit, inner)
@@ -202,16 +202,15 @@ def _judge_part(
         "letterbox": _share_outside(lit),
         "blurred_fill": _share_outside(inner),
     }
-    clip = replace(
-        clip,
-        scores={**clip.scores, **scores},
+    found = known_of(
+        scores=scores,
         crop=framing.crop,
         height=framing.height,
         width=framing.width,
         fps=fps,
         num_frames=count_clip_frames(*part, fps),
     )
-    return Candidate(clip=clip, framing=framing)
+    return Candidate(clip=found, framing=framing)
 
 
 def _snap(signals: Signals, span: Span) -> Span:

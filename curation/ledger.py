@@ -269,11 +269,15 @@ class Ledger:
         return list(self._clips("ORDER BY clip_id"))
 
     def clips_by_source(self, first: str, last: str) -> dict[str, list[ClipRow]]:
-        """Candidate clips of the sources from ``first`` to ``last``, by sha256."""
-        where = "WHERE source_sha256 BETWEEN ? AND ? ORDER BY clip_id"
+        """Candidate clips of the sources from ``first`` to ``last``, by sha256.
+
+        Those of one source are sorted here: SQLite would carry all long records about.
+        """
         found: dict[str, list[ClipRow]] = {}
-        for clip in self._clips(where, (first, last)):
+        for clip in self._clips("WHERE source_sha256 BETWEEN ? AND ?", (first, last)):
             found.setdefault(clip.source_sha256, []).append(clip)
+        for clips in found.values():
+            clips.sort(key=lambda clip: clip.clip_id)
         return found
 
     def _clips(self, chosen: str, values: tuple[Any, ...] = ()) -> Iterator[ClipRow]:

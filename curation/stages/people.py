@@ -184,13 +184,13 @@ def judge_samples(
     codes = np.full(len(times), NO_PERSON)
     counts = np.zeros(len(times), dtype=int)
     main_rows = np.full(len(times), -1)
+    is_in_view = bodies_in_view(seen.keypoints, config, corner, size)
     cast = find_cast(seen, config.memory_s, config.alive)
     for main in cast.mains:
         sure = main.rows[seen.scores[main.rows] >= config.min_score]
         moments = seen.moments[sure]
         main_rows[moments] = rows[sure]
-        is_seen = bodies_in_view(seen.keypoints[sure], config, corner, size)
-        codes[moments] = np.where(is_seen, PASSES, BODY_HIDDEN)
+        codes[moments] = np.where(is_in_view[sure], PASSES, BODY_HIDDEN)
         counts[moments] = 1
     least_s = config.min_other_s if min_other_s is None else min_other_s
     others = [track for track in cast.others if counts_as_other(track, config, least_s)]
