@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from curation.bounds import decide_alike
 from curation.candidates import find_candidates
 from curation.clip import Clip, Reject
 from curation.ledger import ClipRow, SourceRow
@@ -31,6 +32,7 @@ from curation.signals import Signals, read_signals
 from curation.stages.duplicates import HASH_CHARACTERS
 from curation.stages.people import SEEING
 from curation.stages.probe import refuse_header
+from curation.stored_people import read_values
 from curation.video import Header
 
 TO_BE_MADE = "to_be_made"
@@ -87,10 +89,11 @@ class Judge:
         self.config = config
         self._run_before = fingerprint(before.deciding(), infos)
         self._run = fingerprint(config.deciding(), infos)
-        self._scenes_before = before.selection.scenes
+        self._before = before
         self._has_same_rules = _selecting(before) == _selecting(config)
         self._has_same_stretches = _stretching(before) == _stretching(config)
         self._maker: ClipMaker = build_maker(config, named_perception(infos))
+        self._maker_before: ClipMaker = build_maker(before, named_perception(infos))
         self._signals_root = Path(config.out) / "signals"
 
     def judge(self, source: SourceRow, clips: Sequence[ClipRow], made_of: MadeOf) -> Judged:
@@ -131,7 +134,7 @@ class Judge:
         if not (is_current and (self._has_same_rules or self._shows_the_same(source, read))):
             return None
         looked_at = [clip for clip in clips if "made" in clip.record]
-        if not all(self._maker.keeps_its_frames(clip) for clip in looked_at):
+        if not all(self._keeps_its_frames(clip) for clip in looked_at):
             return None
         rows: list[ClipRow] = []
         for clip in clips:
@@ -152,12 +155,30 @@ class Judge:
         """
         if not self._has_same_stretches:
             return False
-        rules, name = self.config.selection.scenes, source.facts["signals"]
-        key, stored = rules.key(name), source.facts.get("seen") or {}
-        if stored.get("key") != self._scenes_before.key(name):
+        rules, before = self.config.selection.scenes, self._before.selection.scenes
+        name, stored = source.facts["signals"], source.facts.get("seen") or {}
+        if stored.get("key") != before.key(name):
             return False
-        source.facts["seen"] = pack_scenes(rules.look_at(read(), stored, key), key)
+        key, signals = rules.key(name), read()
+        has_same_cuts = rules.shots == before.shots
+        if has_same_cuts and decide_alike(
+            partial(getattr, signals.samples), before.people, rules.people
+        ):
+            source.facts["seen"] = {**stored, "key": key}
+            return True
+        source.facts["seen"] = pack_scenes(rules.look_at(signals, stored, key), key)
         return source.facts["seen"]["scenes"] == stored["scenes"]
+
+    def _keeps_its_frames(self, clip: ClipRow) -> bool:
+        """Whether today's rules on people give the frames of before, in a stretch as before."""
+        if self._maker.is_followed_alike(clip):
+            return True
+        if clip.record["made"] and self._maker_before.is_followed_alike(clip):
+            folder = Path(self.config.out) / "people" / clip.record["people"]
+            people = self._before.selection.people, self.config.selection.people
+            if folder.is_dir() and decide_alike(partial(read_values, folder), *people):
+                return True
+        return self._maker.keeps_all(clip)
 
     def _judge_signals(
         self,

@@ -288,14 +288,11 @@ class ClipMaker:
             return known.record["num_frames"] >= shortest_s * known.record["fps"] - 0.5
         return float(asked_s) == shortest_s
 
-    def keeps_its_frames(self, known: ClipRow) -> bool:
-        """``is_followed_alike``, or asked of the frames themselves, in a stretch like that before.
+    def keeps_all(self, known: ClipRow) -> bool:
+        """Whether nothing was cut off its stretch, and nothing is by today's rules on people.
 
-        Only of a clip that is the whole of its stretch: where nothing was cut off, and nothing is
-        now, first and last frame are the very same.
+        Where the stretch is as before, it has the very same frames, then.
         """
-        if self.is_followed_alike(known):
-            return True
         record = known.record
         if not (record["made"] and self._has_people(known)):
             return False

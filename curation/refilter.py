@@ -160,7 +160,9 @@ def _judge_all(
     with ProcessPoolExecutor(workers - 1, mp_context=context) as pool:
         tasks = [pool.submit(work, *part) for part in zip(firsts, lasts, strict=True)]
         # this process has all imports: it begins at the other end, and takes what nobody began
-        own = {n: work(firsts[n], lasts[n]) for n in reversed(range(len(tasks))) if tasks[n].cancel()}
+        own = {
+            n: work(firsts[n], lasts[n]) for n in reversed(range(len(tasks))) if tasks[n].cancel()
+        }
         return [own[n] if n in own else task.result() for n, task in enumerate(tasks)]
 
 

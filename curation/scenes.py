@@ -66,12 +66,13 @@ class SceneRules:
         """
         old_cuts, _, old_people = str((stored or {}).get("key")).partition("-")
         cuts, _, people = key.partition("-")
-        known = [_read(entry) for entry in stored["scenes"]] if stored else []
-        scenes = [each.scene for each in known] if cuts == old_cuts else None
-        by_scene = {each.scene: each for each in known} if people == old_people else {}
+        known = {_scene_of(entry): entry for entry in stored["scenes"]} if stored else {}
+        scenes = list(known) if cuts == old_cuts else find_scenes(signals, self.shots)
         return [
-            by_scene.get(scene) or self._look(scene, signals)
-            for scene in (find_scenes(signals, self.shots) if scenes is None else scenes)
+            _read(known[scene])
+            if people == old_people and scene in known
+            else self._look(scene, signals)
+            for scene in scenes
         ]
 
     def _look(self, scene: Scene, signals: Signals) -> SeenScene:
@@ -126,11 +127,15 @@ def pack_scenes(seen: Sequence[SeenScene], key: str) -> dict[str, Any]:
     }
 
 
-def _read(entry: Mapping[str, Any]) -> SeenScene:
+def _scene_of(entry: Mapping[str, Any]) -> Scene:
     first, last, start_s, end_s = entry["scene"]
+    return Scene(first=first, last=last, start_s=start_s, end_s=end_s)
+
+
+def _read(entry: Mapping[str, Any]) -> SeenScene:
     counts = np.array(entry["counts"], dtype=int)
     return SeenScene(
-        scene=Scene(first=first, last=last, start_s=start_s, end_s=end_s),
+        scene=_scene_of(entry),
         span=(entry["span"][0], entry["span"][1]),
         people=PeopleVerdicts(
             times_s=np.array(entry["times_s"], dtype=np.float64),

@@ -9,7 +9,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,12 @@ def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSample
     )
 
 
+def read_values(folder: Path, name: str) -> np.ndarray:
+    """``scores`` of ``read_seen``, or ``keypoints`` with x and y in pixels."""
+    array = _read_arrays(folder, [name])[name]
+    return array.astype(np.float32) if name == "scores" else array
+
+
 def read_chosen(folder: Path) -> list[Person | None]:
     """The one person of every frame of the clip, with all that was known."""
     from curation.members import read_gray
@@ -138,7 +144,7 @@ def read_chosen(folder: Path) -> list[Person | None]:
     return chosen
 
 
-def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
+def _read_arrays(folder: Path, names: Iterable[str] = TAKE) -> dict[str, np.ndarray]:
     """Those of ``take.npz``: np.load parses six headers that say what is known, in twice the time.
 
     Thousands are read when other rules on people are asked.
@@ -146,7 +152,8 @@ def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     data = (folder / "take.npz").read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as stored:
-        for name, (kind, one) in TAKE.items():
+        for name in names:
+            kind, one = TAKE[name]
             member = _inflated(data, stored.getinfo(f"{name}.npy"))
             start = 10 + int.from_bytes(member[8:10], "little")
             assert f"'{kind}'".encode() in member[:start], f"{folder}: {name} is of another kind"
@@ -155,7 +162,7 @@ def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _inflated(data: bytes, member: zipfile.ZipInfo) -> bytes:
-    """What ``ZipFile.read`` gives of a member that savez_compressed wrote, in a quarter of its time.
+    """What ``ZipFile.read`` gives of a member of savez_compressed, in a quarter of its time.
 
     Raises:
         BadZipFile: the file is damaged.

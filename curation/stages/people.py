@@ -167,30 +167,29 @@ def judge_samples(
     ):
         is_taken &= np.abs(centre - start - side / 2) <= side / 2
     rows = np.flatnonzero(is_taken)
-    taken = rows if len(rows) < len(owners) else slice(None)  # most often all: nothing is copied
     times = samples.times_s[is_inside]
-    boxes = np.minimum(np.maximum(samples.boxes[taken], 0), 1).astype(np.float64)
+    boxes = np.clip(samples.boxes[rows], 0, 1).astype(np.float64)
     boxes[:, 0::2] *= aspect
     seen = Sightings(
         times_s=times,
-        moments=(np.cumsum(is_inside) - 1)[owners[taken]],
+        moments=(np.cumsum(is_inside) - 1)[owners[rows]],
         boxes=boxes,
-        scores=samples.scores[taken],
-        keypoints=samples.keypoints[taken],
-        track_ids=samples.track_ids[taken],
-        changes=samples.changes[taken],
+        scores=samples.scores[rows],
+        keypoints=samples.keypoints[rows],
+        track_ids=samples.track_ids[rows],
+        changes=samples.changes[rows],
         aspect=aspect,
     )
     codes = np.full(len(times), NO_PERSON)
     counts = np.zeros(len(times), dtype=int)
     main_rows = np.full(len(times), -1)
-    is_in_view = bodies_in_view(seen.keypoints, config, corner, size)
     cast = find_cast(seen, config.memory_s, config.alive)
     for main in cast.mains:
         sure = main.rows[seen.scores[main.rows] >= config.min_score]
         moments = seen.moments[sure]
         main_rows[moments] = rows[sure]
-        codes[moments] = np.where(is_in_view[sure], PASSES, BODY_HIDDEN)
+        is_seen = bodies_in_view(seen.keypoints[sure], config, corner, size)
+        codes[moments] = np.where(is_seen, PASSES, BODY_HIDDEN)
         counts[moments] = 1
     least_s = config.min_other_s if min_other_s is None else min_other_s
     others = [track for track in cast.others if counts_as_other(track, config, least_s)]
