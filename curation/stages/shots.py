@@ -184,9 +184,9 @@ def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
             continue
         change = thumb_changes(thumbs, 2 * half)
         starts = np.flatnonzero(change >= config.min_dissolve_change)
-        for start in starts[_may_blend(thumbs, starts, 2 * half)]:
+        for start in starts[may_blend(thumbs, starts, 2 * half)]:
             window = thumbs[start : start + 2 * half + 1].astype(np.float32)
-            span = _blend_span(window, config.max_blend_error)
+            span = blend_span(window, config.max_blend_error)
             if span is not None:
                 leave, enter = int(start) + span[0], int(start) + span[1]
                 found.append((float(change[start]), Transition(leave, enter, "dissolve")))
@@ -213,10 +213,10 @@ def is_transition(said: np.ndarray, config: ShotsConfig) -> np.ndarray:
     return said >= config.min_cut_probability  # NaN is not
 
 
-def _may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
+def may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
     """Of which windows, ``lag`` frames long from each start, the steps allow a blend: (k,) bool.
 
-    ``_blend_span`` asks the same; with the margin, nothing is left out that it would find. Many
+    ``blend_span`` asks the same; with the margin, nothing is left out that it would find. Many
     windows are asked at once, as whatever moves is asked for a dissolve.
     """
     may = np.empty(len(starts), dtype=bool)
@@ -232,7 +232,7 @@ def _may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
     return may
 
 
-def _blend_span(window: np.ndarray, max_error: float) -> tuple[int, int] | None:
+def blend_span(window: np.ndarray, max_error: float) -> tuple[int, int] | None:
     """Where a window (n, h, w) moves from its first to its last frame, if it does so linearly."""
     first, last = window[0], window[-1]
     direction = (last - first).ravel()

@@ -1,5 +1,7 @@
 """What was made is made once: thresholds are asked of records, models redo their own stage."""
 
+import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,7 +19,7 @@ from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.garments import CutGarment, GarmentConfig
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.people import FollowPerson, PeopleConfig, collect_samples
-from curation.stored_people import pack_people, read_chosen, read_seen, read_take
+from curation.stored_people import pack_people, read_chosen, read_seen, read_take, read_values
 from curation.timing import Stopwatch
 from datasets.parts import DensePosePart, ParseLabel
 from datasets.tracks import read_labels
@@ -114,6 +116,20 @@ def made(out, frames, seer=None, parser=None):
     return maker.make(candidate(), frames, "request", Stopwatch())
 
 
+def test_a_damaged_file_of_who_was_seen_is_noticed(tmp_path):
+    files = pack_people([[person_in(0)], [person_in(2)]], None, 8.0)
+    data = bytearray(files["take.npz"])
+    with zipfile.ZipFile(io.BytesIO(data)) as stored:
+        boxes = stored.getinfo("boxes.npy")
+    entry = data.rindex(b"boxes.npy") - 46  # in the table at the end
+    assert data[entry + 16 : entry + 20] == boxes.CRC.to_bytes(4, "little")
+    data[entry + 16] ^= 1
+    (tmp_path / "take.npz").write_bytes(data)
+    with pytest.raises(zipfile.BadZipFile, match=r"boxes\.npy is damaged"):
+        read_seen(tmp_path, 8.0, 64, 48)
+    assert len(read_values(tmp_path, "scores")) == 2  # the others are whole
+
+
 def test_who_was_seen_is_read_back_to_the_bit_with_masks_and_landmarks(tmp_path):
     found = [[person_in(0), person_in(3)], [], [person_in(2)]]
     files = pack_people(found, [found[0][0], None, found[2][0]], 8.0)
@@ -131,6 +147,9 @@ def test_who_was_seen_is_read_back_to_the_bit_with_masks_and_landmarks(tmp_path)
     for name, values in vars(wanted).items():
         np.testing.assert_array_equal(getattr(seen, name), values, err_msg=name)
         assert getattr(seen, name).dtype == values.dtype
+    np.testing.assert_array_equal(read_values(tmp_path, "scores"), wanted.scores)
+    visibility = read_values(tmp_path, "keypoints")[..., 2]
+    np.testing.assert_array_equal(visibility, wanted.keypoints[..., 2])
     first, nobody, last = read_chosen(tmp_path)
     assert nobody is None
     for read, wanted in ((first, found[0][0]), (last, found[2][0])):

@@ -16,9 +16,12 @@ from curation.signals import read_signals, write_signals
 from curation.stages.shots import (
     ShotsConfig,
     adaptive_cuts,
+    blend_span,
     find_scenes,
     find_transitions,
+    may_blend,
     runs_of,
+    thumb_changes,
 )
 from curation.storage import write_file
 
@@ -72,6 +75,27 @@ def test_a_camera_flash_is_no_cut(tmp_path, write_video, moving):
         frames[index] = np.clip(frames[index].astype(int) + 150, 0, 255).astype(np.uint8)
     signals = measure(write_video(tmp_path / "v.mp4", frames))
     assert kinds(signals) == []
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0, 8.0])
+def test_of_all_windows_that_are_a_blend_none_is_passed_over(noise):
+    """Pictures that blend into each other at all rates, and some that jump."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (12, 16, 17)).astype(float)
+    places = np.sort(np.concatenate([rng.uniform(0, 11, 220), np.repeat(rng.uniform(0, 11, 9), 9)]))
+    first = np.floor(places).astype(int)
+    shares = (places - first)[:, None, None]
+    blends = pictures[first] * (1 - shares) + pictures[first + 1] * shares
+    frames = blends + rng.normal(0, noise, blends.shape)
+    thumbs = np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+    for lag in (6, 16, 30):
+        starts = np.flatnonzero(thumb_changes(thumbs, lag) >= 3.0)
+        windows = [thumbs[start : start + lag + 1].astype(np.float32) for start in starts]
+        is_blend = np.array([blend_span(window, 0.3) is not None for window in windows])
+        may = may_blend(thumbs, starts, lag)
+        assert may[is_blend].all()
+        assert is_blend.any() or lag == 30
+        assert not may.all()
 
 
 def test_a_dissolve_belongs_to_neither_scene(tmp_path, write_video, texture):

@@ -1,0 +1,245 @@
+"""What is not judged anew, since it cannot differ, is what judging it anew would say."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curation.candidates import find_candidates
+from curation.clip import Clip, Reject
+from curation.judging import Judge, Judged, named_perception
+from curation.ledger import ClipRow, Ledger, SourceRow
+from curation.making import build_maker, fingerprint, rejected_row, with_hashes
+from curation.perception.protocols import Person
+from curation.scenes import pack_scenes
+from curation.settings import CurateConfig
+from curation.signals import Signals, write_signals
+from curation.stages.people import PeopleConfig, collect_samples
+from curation.stages.shots import ShotsConfig
+from curation.storage import store_folder, write_file
+from curation.stored_people import pack_people
+from tests.judged_fixtures import INFOS, made_row, take_signals
+from tests.output_fixtures import config_of
+
+FPS, SECONDS = 10.0, 6.0
+TAKES = (
+    "plain", "cut", "doubtful cut", "unsure", "unclear", "beside", "low", "edge", "gone", "late",
+    "blinking", "beside between samples", "child between samples",
+)  # fmt: skip
+LOWER = {"low": 0.49, "edge": 0.335}
+"""Shares of the height: hips well below the picture, and just below."""
+OTHER_PEOPLE: dict[str, list[Any]] = {
+    "visible_body": ["full"], "min_score": [0.3, 0.6, 0.92], "min_visibility": [0.4, 0.6],
+    "min_other_share": [0.05, 0.9], "min_other_s": [0.2, 5.0], "min_other_motion": [0.0, 0.5],
+    "sure_other_motion": [0.0, 0.5], "min_other_change": [1.0, 50.0], "memory_s": [0.3, 4.0],
+    "frame_margin": [0.0, 0.05], "max_missed_s": [0.3, 3.0], "others_margin_s": [0.5, 4.0],
+    "min_others_s": [0.05, 4.0],
+}  # fmt: skip
+OTHER_CUTS: dict[str, list[Any]] = {
+    "adaptive_ratio": [1.5, 20.0], "adaptive_window": [1, 3], "min_content": [5.0, 16.0, 40.0],
+    "max_histogram_correlation": [0.5, 0.995], "min_jump": [1.0, 90.0], "flash_s": [0.0, 0.6],
+    "flash_share": [0.1, 0.9], "dissolve_s": [0.3, 1.0], "min_dissolve_change": [4.0, 30.0],
+    "max_blend_error": [0.03, 0.4], "max_blank_contrast": [3.0, 55.0],
+    "min_cut_probability": [0.3, 0.9],
+}  # fmt: skip
+
+
+def seen_at(kind: str, time_s: float, height: int, width: int) -> list[Person]:
+    """Who a detector saw; of whoever is seen, the points move a little."""
+    is_middle, is_sampled = 2.0 <= time_s < 4.0, round(time_s * FPS) % 2 == 0
+    is_unsure = kind == "unsure" or (kind == "blinking" and not is_sampled)
+    main = somebody(
+        (0.3, 0.1, 0.7, 0.9), time_s, height, width,
+        score=0.55 if is_unsure and is_middle else 0.95,
+        visibility=0.55 if kind == "unclear" and is_middle else 1.0,
+        lower_by=LOWER.get(kind, 0.0) if is_middle else 0.0,
+    )  # fmt: skip
+    if kind == "gone" and is_middle:
+        return []
+    if kind == "late" and time_s < 1.0:
+        return [replace(main, score=0.4)]
+    is_beside = kind == "beside" or ("between samples" in kind and not is_sampled)
+    if is_beside and time_s >= 4.4:
+        box = (0.8, 0.4, 0.9, 0.6) if "child" in kind else (0.75, 0.3, 0.95, 0.8)
+        return [main, somebody(box, time_s, height, width)]
+    return [main]
+
+
+def somebody(
+    box: tuple[float, ...], time_s: float, height: int, width: int,
+    *, score: float = 0.95, visibility: float = 1.0, lower_by: float = 0.0,
+) -> Person:  # fmt: skip
+    left, top, right, bottom = box
+    numbers = np.arange(17)
+    keypoints = np.empty((17, 3), np.float32)
+    keypoints[:, 0] = (left + right) / 2 + 0.03 * np.sin(3 * time_s + numbers)
+    keypoints[:, 1] = np.linspace(top + 0.05, bottom - 0.05, 17) + lower_by
+    keypoints[:, 2] = visibility
+    keypoints[:, :2] *= [width, height]
+    scaled = np.array(box, np.float32) * np.float32([width, height, width, height])
+    return Person(box=scaled, score=score, keypoints=keypoints)
+
+
+def signals_of(kind: str, number: int) -> Signals:
+    signals = take_signals(number, SECONDS, FPS)
+    times = signals.times_s[::2]
+    people = [seen_at(kind, float(time_s), 720, 400) for time_s in times]
+    signals = replace(signals, samples=collect_samples(times.tolist(), people, 720, 400))
+    if "cut" not in kind:
+        return signals
+    content, thumbs = signals.content.copy(), signals.thumbs.copy()
+    content[30], thumbs[30:, 8:] = 15.5 if "doubtful" in kind else 35.0, 255 - thumbs[30:, 8:]
+    return replace(signals, content=content, thumbs=thumbs)
+
+
+def write_take(config: CurateConfig, ledger: Ledger, number: int, kind: str) -> None:
+    """A source with its clips as `make curate` leaves them, but for the pixels of the tracks."""
+    out, sha = Path(config.out), f"{number:016x}" * 4
+    signals, name = signals_of(kind, number), f"{number}.signals"
+    write_file(out / "signals" / name, lambda file: write_signals(signals, file))
+    maker = build_maker(config, named_perception(INFOS))
+    base = Clip(
+        source=f"{kind}.mp4", source_sha256=sha, scene_start_s=0.0, scene_end_s=signals.end_s,
+        start_s=0.0, end_s=signals.end_s,
+    )  # fmt: skip
+    seen = config.selection.scenes.look_at(signals)
+    rows: list[ClipRow] = []
+    for outcome in find_candidates(base, signals, config.selection, config.canonical, seen):
+        if isinstance(outcome, Reject):
+            rows.append(rejected_row(outcome))
+            continue
+        clip = outcome.clip
+        height, width, count, fps = clip.height, clip.width, clip.num_frames, clip.fps
+        assert height
+        assert width
+        assert count
+        assert fps
+        times = [index / fps for index in range(count)]
+        found = [seen_at(kind, clip.start_s + time_s, height, width) for time_s in times]
+        samples = collect_samples(times, found, height, width)
+        followed = maker.follow.follow(clip, samples, width / height)
+        beginning = {
+            "request": maker.request(outcome, None),
+            "people": store_folder(out / "people", pack_people(found, None, fps)),
+            "followed": maker.followed,
+            "seconds": {},
+        }
+        if isinstance(followed, Reject):
+            row = rejected_row(followed)
+            rows.append(replace(row, record={**row.record, **beginning, "made": {}}))
+            continue
+        row = made_row(config, maker, replace(outcome, clip=followed.clip), number)
+        row = replace(row, record={**row.record, **beginning})
+        rows.append(with_hashes(row, signals, config.duplicates.hash_fps))
+    run = fingerprint(config.deciding(), INFOS)
+    seen_today = pack_scenes(seen, config.selection.scenes.key(name))
+    facts = {"signals": name, "seen": seen_today, "duration_s": signals.end_s}
+    source = SourceRow(
+        sha256=sha, name=base.source, group=sha, num_bytes=1, fingerprint=f"{run}--False",
+        facts=facts,
+    )  # fmt: skip
+    ledger.record(source, rows)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    out = tmp_path_factory.mktemp("alike") / "out"
+    config = config_of(out, "selection.quality.min_sharpness=10", "selection.stretches=all")
+    with Ledger(out / "ledger.sqlite") as ledger:
+        for number, kind in enumerate(TAKES):
+            write_take(config, ledger, number, kind)
+    return config
+
+
+def judge_all(
+    before: CurateConfig, config: CurateConfig, *, anew: bool
+) -> list[tuple[Judged, list[ClipRow]]]:
+    """Every source with its clips; ``anew``: as if older settings had judged them last."""
+    judge = Judge(before, config, INFOS)
+    found: list[tuple[Judged, list[ClipRow]]] = []
+    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+        for source in ledger.sources():
+            clips = ledger.clips_by_source(source.sha256, source.sha256).get(source.sha256, [])
+            asked = replace(source, fingerprint="older--False") if anew else source
+            result = judge.judge(asked, clips, lambda sha=source.sha256: ledger.made_of(sha))
+            rows = clips if result.clips is None else result.clips
+            found.append((result, sorted(rows, key=lambda row: row.clip_id)))
+    return found
+
+
+def with_people(config: CurateConfig, **changed: Any) -> CurateConfig:
+    people = replace(config.selection.people, **changed)
+    return replace(config, selection=replace(config.selection, people=people))
+
+
+def with_cuts(config: CurateConfig, **changed: Any) -> CurateConfig:
+    shots = replace(config.selection.shots, **changed)
+    return replace(config, selection=replace(config.selection, shots=shots))
+
+
+def check_alike(before: CurateConfig, config: CurateConfig) -> bool:
+    """Whether anything turned."""
+    soon, anew = judge_all(before, config, anew=False), judge_all(before, config, anew=True)
+    for (one, rows), (other, other_rows) in zip(soon, anew, strict=True):
+        assert rows == other_rows
+        assert one.turned == other.turned
+        assert one.source == other.source
+    return any(result.turned for result, _ in soon)
+
+
+def test_whatever_decides_about_people_and_cuts_is_tried_here():
+    assert set(OTHER_PEOPLE) == {field.name for field in fields(PeopleConfig)}
+    assert set(OTHER_CUTS) == {field.name for field in fields(ShotsConfig)}
+
+
+@pytest.mark.parametrize("name", OTHER_PEOPLE)
+def test_another_rule_on_people_gives_what_judging_all_anew_gives(config, name):
+    for value in OTHER_PEOPLE[name]:
+        check_alike(config, with_people(config, **{name: value}))
+
+
+@pytest.mark.parametrize("name", OTHER_CUTS)
+def test_another_rule_on_cuts_gives_what_judging_all_anew_gives(config, name):
+    for value in OTHER_CUTS[name]:
+        check_alike(config, with_cuts(config, **{name: value}))
+
+
+def test_the_rules_that_are_tried_turn_verdicts(config):
+    """Otherwise nothing would be told by their giving the same."""
+    turning = [
+        with_people(config, min_score=0.6), with_people(config, min_visibility=0.6),
+        with_people(config, frame_margin=0.0), with_people(config, min_other_share=0.9),
+        with_people(config, min_other_share=0.05), with_people(config, visible_body="full"),
+        with_people(config, min_others_s=4.0),
+        with_people(config, max_missed_s=3.0), with_cuts(config, min_content=16.0),
+        with_cuts(config, min_jump=90.0),
+    ]  # fmt: skip
+    assert all(check_alike(config, other) for other in turning)
+    other_area = replace(turning[0], agnostic=replace(config.agnostic, max_area=0.2))
+    assert check_alike(config, other_area)
+
+
+@pytest.mark.parametrize("kind", ["plain", "cut"])
+def test_where_nothing_can_differ_the_records_alone_are_asked(config, kind):
+    """Told apart by a record that says what no scene does."""
+    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+        source = next(s for s in ledger.sources() if s.name == f"{kind}.mp4")
+        known = ledger.clips_by_source(source.sha256, source.sha256)[source.sha256]
+    clips = [replace(row, record={**row.record, "scene_start_s": -1.0}) for row in known]
+
+    def starts(other: CurateConfig, source: SourceRow = source) -> set[float]:
+        result = Judge(config, other, INFOS).judge(source, clips, dict)
+        rows = clips if result.clips is None else result.clips
+        return {row.record["scene_start_s"] for row in rows}
+
+    others = [
+        with_cuts(config, min_content=16.0), with_people(config, min_score=0.6),
+        with_people(config, memory_s=4.0),
+    ]  # fmt: skip
+    for other in others:
+        assert starts(other) == {-1.0}
+        assert -1.0 not in starts(other, replace(source, fingerprint="older--False"))
+    lenient = with_people(config, max_missed_s=2.0)
+    assert -1.0 not in starts(lenient)  # it joins samples to stretches: they are judged
