@@ -119,7 +119,7 @@ def made(out, frames, seer=None, parser=None):
 def test_a_damaged_file_of_who_was_seen_is_noticed(tmp_path):
     files = pack_people([[person_in(0)], [person_in(2)]], None, 8.0)
     data = bytearray(files["take.npz"])
-    with zipfile.ZipFile(io.BytesIO(data)) as stored:
+    with zipfile.ZipFile(io.BytesIO(files["take.npz"])) as stored:
         boxes = stored.getinfo("boxes.npy")
     entry = data.rindex(b"boxes.npy") - 46  # in the table at the end
     assert data[entry + 16 : entry + 20] == boxes.CRC.to_bytes(4, "little")

@@ -23,10 +23,10 @@ from curation.stored_people import pack_people
 from tests.judged_fixtures import INFOS, made_row, take_signals
 from tests.output_fixtures import config_of
 
-FPS, SECONDS = 10.0, 6.0
+FPS, SECONDS, SOURCE_HEIGHT = 10.0, 6.0, 720
 TAKES = (
     "plain", "cut", "doubtful cut", "unsure", "unclear", "beside", "low", "edge", "gone", "late",
-    "blinking", "beside between samples", "child between samples",
+    "blinking", "beside between samples", "child between samples", "faint in its frames",
 )  # fmt: skip
 LOWER = {"low": 0.49, "edge": 0.335}
 """Shares of the height: hips well below the picture, and just below."""
@@ -56,6 +56,8 @@ def seen_at(kind: str, time_s: float, height: int, width: int) -> list[Person]:
         visibility=0.55 if kind == "unclear" and is_middle else 1.0,
         lower_by=LOWER.get(kind, 0.0) if is_middle else 0.0,
     )  # fmt: skip
+    if kind == "faint in its frames" and height != SOURCE_HEIGHT:
+        return [replace(main, score=0.7)]
     if kind == "gone" and is_middle:
         return []
     if kind == "late" and time_s < 1.0:
@@ -78,15 +80,15 @@ def somebody(
     keypoints[:, 1] = np.linspace(top + 0.05, bottom - 0.05, 17) + lower_by
     keypoints[:, 2] = visibility
     keypoints[:, :2] *= [width, height]
-    scaled = np.array(box, np.float32) * np.float32([width, height, width, height])
+    scaled = np.array(box, np.float32) * np.array([width, height, width, height], np.float32)
     return Person(box=scaled, score=score, keypoints=keypoints)
 
 
 def signals_of(kind: str, number: int) -> Signals:
     signals = take_signals(number, SECONDS, FPS)
     times = signals.times_s[::2]
-    people = [seen_at(kind, float(time_s), 720, 400) for time_s in times]
-    signals = replace(signals, samples=collect_samples(times.tolist(), people, 720, 400))
+    people = [seen_at(kind, float(time_s), SOURCE_HEIGHT, 400) for time_s in times]
+    signals = replace(signals, samples=collect_samples(times.tolist(), people, SOURCE_HEIGHT, 400))
     if "cut" not in kind:
         return signals
     content, thumbs = signals.content.copy(), signals.thumbs.copy()
@@ -243,3 +245,19 @@ def test_where_nothing_can_differ_the_records_alone_are_asked(config, kind):
         assert -1.0 not in starts(other, replace(source, fingerprint="older--False"))
     lenient = with_people(config, max_missed_s=2.0)
     assert -1.0 not in starts(lenient)  # it joins samples to stretches: they are judged
+
+
+def test_who_was_refused_after_the_clip_was_made_stays_refused(config):
+    strict, stricter = with_people(config, min_score=0.75), with_people(config, min_score=0.8)
+    (judged, rows), *_ = (
+        (judged, rows)
+        for judged, rows in judge_all(config, strict, anew=False)
+        if judged.source.name == "faint in its frames.mp4"
+    )
+    assert [row.code for row in rows] == ["no_person"]
+    assert rows[0].record["made"]
+    judge = Judge(strict, stricter, INFOS)
+    for source in (judged.source, replace(judged.source, fingerprint="older--False")):
+        again = judge.judge(source, rows, dict)
+        (row,) = rows if again.clips is None else again.clips
+        assert row.code == "no_person"
