@@ -25,6 +25,7 @@ CHANGES = {
     "height of a person": ("canonical.min_person_height=200",),
     "area of a mask": ("agnostic.max_area=0.62",),
     "who counts as a person": ("selection.people.min_score=0.6",),
+    "how much of a body is seen": ("selection.people.frame_margin=0.03",),
     "cuts": ("selection.shots.min_content=16.0",),
 }
 WRITTEN = {
