@@ -30,7 +30,7 @@ def pairs_to_compare(hashes: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
     if not hashes:
         return
     owners = np.repeat(np.arange(len(hashes), dtype=np.uint64), [16 * len(h) for h in hashes])
-    table = np.unique(_rows_of(np.concatenate(hashes), owners))  # by row, then by clip
+    table = _each_once(_rows_of(np.concatenate(hashes), owners))  # by row, then by clip
     rows, clips = table >> np.uint64(CLIP_BITS), (table & np.uint64(CLIP_MASK)).astype(np.int64)
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     sizes = np.diff(np.concatenate((starts, [len(rows)])))
@@ -81,6 +81,14 @@ def _rows_of(hashes: np.ndarray, owners: np.ndarray) -> np.ndarray:
     mirrored = _REVERSED[darker] << np.uint64(16) | _REVERSED[brighter]
     keys = places << np.uint64(32) | np.minimum(plain, mirrored)
     return keys << np.uint64(CLIP_BITS) | owners[says_enough]
+
+
+def _each_once(values: np.ndarray) -> np.ndarray:
+    """``np.unique`` of (n,) integers, which numpy hashes from 2.3 on: seven million in 7 s, not 0.5."""
+    ordered = np.sort(values)
+    is_new = np.ones(len(ordered), dtype=bool)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[is_new]
 
 
 def _ramps(lengths: np.ndarray) -> np.ndarray:
