@@ -84,7 +84,7 @@ def _rows_of(hashes: np.ndarray, owners: np.ndarray) -> np.ndarray:
 
 
 def _each_once(values: np.ndarray) -> np.ndarray:
-    """``np.unique`` of (n,) integers, which numpy hashes from 2.3 on: seven million in 7 s, not 0.5."""
+    """``np.unique`` of (n,) integers, which hashes seven million in 7 s; sorting takes 0.5."""
     ordered = np.sort(values)
     is_new = np.ones(len(ordered), dtype=bool)
     is_new[1:] = ordered[1:] != ordered[:-1]
