@@ -35,9 +35,11 @@ class ShotsConfig:
 
     adaptive_ratio: float = 3.0
     adaptive_window: int = 2  # frames on each side
-    min_content: float = 15.0
+    min_content: float = 7.0
+    max_held_motion: float = 0.25  # gray levels; a frame that changes less repeats the one before
+    held_s: float = 0.3  # how far neighbours are looked for beyond repeated frames
     max_histogram_correlation: float = 0.8
-    min_jump: float = 2.5  # gray levels of the thumbnail
+    min_jump: float = 4.0  # gray levels of the thumbnail
     flash_s: float = 0.2
     flash_share: float = 0.35
     dissolve_s: float = 0.5  # half the window a dissolve is looked for in
@@ -52,6 +54,9 @@ class ShotsConfig:
         for name in ("flash_share", "max_blend_error", "max_histogram_correlation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; 0..1 is accepted")
+        for name in ("max_held_motion", "held_s"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
         if not 0 < self.min_cut_probability <= 1:
             raise ConfigError(
                 f"min_cut_probability is {self.min_cut_probability}; above 0 and at most 1 is "
@@ -114,7 +119,7 @@ def find_transitions(signals: Signals, config: ShotsConfig) -> list[Transition]:
 
 def find_cuts(signals: Signals, config: ShotsConfig) -> list[int]:
     """Index of the first frame after each hard cut."""
-    adaptive = adaptive_cuts(signals.content, config)
+    adaptive = adaptive_cuts(signals, config)
     histogram = signals.histogram <= config.max_histogram_correlation
     histogram[:1] = False
     cuts: list[int] = []
@@ -130,30 +135,49 @@ def find_cuts(signals: Signals, config: ShotsConfig) -> list[int]:
     return cuts
 
 
-def adaptive_cuts(content: np.ndarray, config: ShotsConfig) -> np.ndarray:
+def adaptive_cuts(signals: Signals, config: ShotsConfig) -> np.ndarray:
     """AdaptiveDetector's rule (scenedetect 0.7, adaptive_detector.py) on stored scores, (n,) bool.
 
     A cut is a frame whose score is large and ``adaptive_ratio`` times the mean of its neighbours.
+    Unlike there, frames that repeat the one before are no neighbours: where a video was stretched
+    to a higher rate or lost frames, every other one would be a cut beside them.
     """
-    window = config.adaptive_window
+    content, window = signals.content.astype(np.float64), config.adaptive_window
     is_cut = np.zeros(len(content), dtype=bool)
     if len(content) < 2 * window + 1:
         return is_cut
-    content = content.astype(np.float64)
     large = np.flatnonzero(content[window : len(content) - window] >= config.min_content)
     if not len(large):
         return is_cut
     around = np.lib.stride_tricks.sliding_window_view(content, 2 * window + 1)[large]
     target = around[:, window]
     mean = (around.sum(axis=1) - target) / (2 * window)
+    is_moving = signals.motion > config.max_held_motion
+    beside = np.lib.stride_tricks.sliding_window_view(is_moving, 2 * window + 1)[large]
+    for place in np.flatnonzero(beside.sum(axis=1) - beside[:, window] < 2 * window):
+        mean[place] = _mean_of_moving(signals, is_moving, int(large[place]) + window, config)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(mean < 1e-5, MAX_RATIO, np.minimum(target / mean, MAX_RATIO))
     is_cut[window + large[ratio >= config.adaptive_ratio]] = True
     return is_cut
 
 
+def _mean_of_moving(
+    signals: Signals, is_moving: np.ndarray, index: int, config: ShotsConfig
+) -> float:
+    """Mean score of the nearest frames that repeat none, within ``held_s``; 0 if there are none."""
+    window = config.adaptive_window
+    reach = round(config.held_s / signals.frame_s) if signals.frame_s > 0 else 0
+    first = max(index - max(reach, window), 0)
+    before = first + np.flatnonzero(is_moving[first:index])[-window:]
+    last = index + max(reach, window) + 1
+    after = index + 1 + np.flatnonzero(is_moving[index + 1 : last])[:window]
+    near = signals.content[np.concatenate([before, after])]
+    return float(near.mean(dtype=np.float64)) if len(near) else 0.0
+
+
 def is_jump(signals: Signals, index: int, config: ShotsConfig) -> bool:
-    """Whether the picture changes: a keyframe rolls the hue of gray grounds, and nothing else."""
+    """Whether the picture changes, not only its hue or its grain, as at a keyframe."""
     return difference(signals.thumbs[index - 1], signals.thumbs[index]) >= config.min_jump
 
 

@@ -24,6 +24,8 @@ from curation.stages.shots import (
     thumb_changes,
 )
 from curation.storage import write_file
+from tests.bench.cut_videos import ONE_ROOM, take
+from tests.output_fixtures import standing_signals
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 
@@ -41,13 +43,46 @@ def kinds(signals):
 def test_our_rule_on_stored_scores_is_pyscenedetects(tmp_path, write_video, moving):
     frames = [*moving(0, 40), *moving(1, 33), *moving(2, 27)]
     signals = measure(write_video(tmp_path / "v.mp4", frames))
-    detector, theirs = AdaptiveDetector(min_scene_len=1), []
+    config = ShotsConfig()
+    detector = AdaptiveDetector(min_scene_len=1, min_content_val=config.min_content)
+    theirs: list[int] = []
     for index, image in enumerate(frames):
         small = cv2.cvtColor(cv2.resize(image, (256, 144)), cv2.COLOR_RGB2BGR)
         cuts = detector.process_frame(FrameTimecode(index, fps=25.0), small)
         theirs += [cut.frame_num for cut in cuts]
-    ours = np.flatnonzero(adaptive_cuts(signals.content, ShotsConfig())).tolist()
+    ours = np.flatnonzero(adaptive_cuts(signals, config)).tolist()
     assert ours == theirs == [40, 73]
+
+
+def test_frames_that_repeat_the_one_before_are_no_neighbours_of_a_cut():
+    # a dancer at a third of the rate, each frame shown three times, and one cut
+    is_new = np.arange(60) % 3 == 0
+    content = np.where(is_new, 12.0, 0.05).astype(np.float32)
+    content[30] = 60.0
+    motion = np.where(is_new, 9.0, 0.1).astype(np.float32)
+    signals = replace(
+        standing_signals(0, num_frames=60),
+        times_s=np.arange(60) / 24, content=content, motion=motion,
+    )  # fmt: skip
+    assert np.flatnonzero(adaptive_cuts(signals, ShotsConfig())).tolist() == [30]
+
+
+def test_stills_one_after_the_other_are_cut_though_nothing_else_moves():
+    is_new = np.arange(60) % 20 == 0
+    content = np.where(is_new, 10.0, 0.05).astype(np.float32)
+    motion = np.where(is_new, 9.0, 0.1).astype(np.float32)
+    signals = replace(standing_signals(0, num_frames=60), content=content, motion=motion)
+    assert np.flatnonzero(adaptive_cuts(signals, ShotsConfig())).tolist() == [20, 40]
+
+
+@pytest.mark.parametrize(("levels", "cuts"), [(3, []), (5, [24])])
+def test_a_keyframe_that_brings_back_the_grain_is_no_cut(levels, cuts):
+    signals = standing_signals(0, num_frames=60)
+    content = np.full(60, 2.0, np.float32)
+    content[24] = 16.0  # seen of rendered dancers at crf 40, whose thumbnails changed by 2.6-4.2
+    thumbs = np.repeat(signals.thumbs[:1] // 2, 60, axis=0)
+    thumbs[24:] += levels
+    assert kinds(replace(signals, content=content, thumbs=thumbs)) == [(i, i, "cut") for i in cuts]
 
 
 def test_a_single_take_is_one_scene_from_first_to_last_frame(tmp_path, write_video, moving):
@@ -153,6 +188,8 @@ def test_runs_of_truth():
 def test_thresholds_out_of_range_are_refused():
     with pytest.raises(ConfigError, match="flash_share"):
         ShotsConfig(flash_share=2.0)
+    with pytest.raises(ConfigError, match="held_s is -1"):
+        ShotsConfig(held_s=-1.0)
 
 
 @pytest.mark.media
@@ -171,6 +208,21 @@ def test_the_cuts_of_known_videos_are_found_on_their_frames(name, cuts):
 @pytest.mark.parametrize("name", ["asl_no.mkv", "juggle.mp4", "pose_squats.mp4"])
 def test_single_takes_stay_whole(name):
     assert kinds(measure(MEDIA / "single" / name)) == []
+
+
+@pytest.mark.media
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media is absent")
+def test_cuts_between_takes_of_one_person_in_one_room_are_found(tmp_path, write_video):
+    pieces = [take(f"single/{name}.mkv")[5:45] for name in ONE_ROOM]
+    signals = measure(write_video(tmp_path / "v.mp4", [frame for each in pieces for frame in each]))
+    assert kinds(signals) == [(40, 40, "cut"), (80, 80, "cut"), (120, 120, "cut")]
+
+
+@pytest.mark.media
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="../shared/media is absent")
+def test_a_take_at_a_third_of_its_rate_stays_whole(tmp_path, write_video):
+    frames = take("multi/bedroom_two_children.mp4")[:90:3]
+    assert kinds(measure(write_video(tmp_path / "v.mp4", np.repeat(frames, 3, axis=0)))) == []
 
 
 def test_a_table_outgrows_what_was_reserved_and_keeps_every_row(monkeypatch):
