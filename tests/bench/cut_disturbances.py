@@ -60,6 +60,20 @@ def hurried(frames: Frames, rng: np.random.Generator) -> Frames:
     return frames[::4]
 
 
+def stretched(frames: Frames, rng: np.random.Generator) -> Frames:
+    """Every third frame, shown three times."""
+    return [frame for frame in frames[::3] for _ in range(3)]
+
+
+def lossy(frames: Frames, rng: np.random.Generator) -> Frames:
+    """One frame in three is lost; the one before it stays."""
+    out = list(frames)
+    for i in range(1, len(out)):
+        if rng.random() < 1 / 3:
+            out[i] = out[i - 1]
+    return out
+
+
 def shaken(frames: Frames, rng: np.random.Generator) -> Frames:
     """Held by a hand that walks: the picture jumps by up to a tenth of its width."""
     height, width = frames[0].shape[:2]
@@ -113,4 +127,5 @@ def passer_by(frames: Frames, rng: np.random.Generator) -> Frames:
 
 DISTURBANCES = (
     flashes, strobe, coloured_lights, whip_pan, zoomed, shaken, panned, passer_by, hurried,
+    stretched, lossy,
 )  # fmt: skip

@@ -5,8 +5,9 @@ disturbed by what is no cut: flashes, strobes, whip pans, somebody who passes be
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,13 @@ TAKES = (
     "asl_learn", "asl_milk", "asl_night", "asl_no", "asl_please",
 )  # fmt: skip
 ONE_ROOM = ("asl_again", "asl_brother", "asl_help", "asl_no")  # of one person
+PEOPLE = (
+    ONE_ROOM, ("asl_bird", "asl_milk", "asl_please"), ("asl_book", "asl_learn"),
+    ("asl_eat", "asl_night"),
+)  # fmt: skip
+COARSE = {"crf": "40"}
+COARSEST = {"crf": "48", "g": "24"}
+"""Keyframes of such videos bring back what the frames before them had lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,7 @@ class CutVideo:
     truth: Truth
     path: Path | None = None  # of a file as it is; None: it is made of ``frames``
     frames: Sequence[np.ndarray] = ()
+    options: dict[str, str] = field(default_factory=dict)  # of the encoder
 
 
 @cache
@@ -173,6 +182,7 @@ def joined_takes() -> Iterator[CutVideo]:
     yield joined("cuts", quick, dissolve, 0)
     room = [take(f"single/{name}.mkv")[5:45] for name in ONE_ROOM * 2]
     yield joined("cuts in one room", room, dissolve, 0)
+    yield from takes_of_one_person()
     for name in TAKES:
         frames = take(f"single/{name}.mkv")
         if len(frames) >= 60:
@@ -199,6 +209,20 @@ def joined_takes() -> Iterator[CutVideo]:
         yield CutVideo(group=group, name=group, truth=truth, frames=frames)
 
 
+def takes_of_one_person() -> Iterator[CutVideo]:
+    """Two takes of one person in one room, cut where hands hang, and where they sign."""
+    pairs = [pair for person in PEOPLE for pair in permutations(person, 2)]
+    for names in pairs:
+        one, other = (take(f"single/{name}.mkv") for name in names)
+        at_rest = [one[-30:], other[:30]]
+        signing = [one[: len(one) // 2], other[len(other) // 2 :]]
+        for pieces in (at_rest, signing):
+            frames, truth = join(pieces, dissolve, 0)
+            for group, options in (("cuts of one person", {}), ("the same, coarse", COARSE)):
+                name = " ".join(names)
+                yield CutVideo(group=group, name=name, truth=truth, frames=frames, options=options)
+
+
 def disturbed_takes() -> Iterator[CutVideo]:
     """Single takes in which something happens that is no transition."""
     rng = np.random.default_rng(0)
@@ -207,6 +231,10 @@ def disturbed_takes() -> Iterator[CutVideo]:
     long.append(take("single/onebyone_person.mp4")[60:560])
     for disturb in DISTURBANCES:
         group = disturb.__name__.replace("_", " ")
-        for index, piece in enumerate(long if group == "hurried" else quick):
+        has_few = group in ("hurried", "stretched", "lossy")
+        for index, piece in enumerate(long if has_few else quick):
             frames = disturb(piece, rng)
             yield CutVideo(group=group, name=f"{group} {index}", truth=(), frames=frames)
+    for index, piece in enumerate(long):
+        name = f"coarsest {index}"
+        yield CutVideo(group="coarsest", name=name, truth=(), frames=piece, options=COARSEST)

@@ -111,7 +111,8 @@ def main(argv: list[str]) -> None:
         for video in cut_videos(options.only):
             path = video.path
             if path is None:
-                path = hostile.write(Path(folder) / "video.mp4", video.frames, fps=FPS)
+                path = Path(folder) / "video.mp4"
+                hostile.write(path, video.frames, fps=FPS, options=video.options)
             aspect = read_header(path).sample_aspect
             signals, store = measure_source(path, FirstPassConfig(), aspect, arbiter)
             store.close()

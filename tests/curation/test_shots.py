@@ -73,6 +73,7 @@ def test_stills_one_after_the_other_are_cut_though_nothing_else_moves():
     motion = np.where(is_new, 9.0, 0.1).astype(np.float32)
     signals = replace(standing_signals(0, num_frames=60), content=content, motion=motion)
     assert np.flatnonzero(adaptive_cuts(signals, ShotsConfig())).tolist() == [20, 40]
+    assert not adaptive_cuts(signals, ShotsConfig(adaptive_ratio=1000.0)).any()  # switched off
 
 
 @pytest.mark.parametrize(("levels", "cuts"), [(3, []), (5, [24])])
