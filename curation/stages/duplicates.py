@@ -148,7 +148,11 @@ def _diagonals(rows: int, columns: int) -> np.ndarray:
 def find_clusters(
     fingerprints: Sequence[Fingerprint], config: DuplicatesConfig
 ) -> list[list[Fingerprint]]:
-    """Clips that show the same thing, clusters of two or more, the best of each first."""
+    """Clips that show the same thing, clusters of two or more, the best of each first.
+
+    That is the one with most picture in all: a copy that is smaller by a quarter and three times as
+    long shows more of a person.
+    """
     parents = list(range(len(fingerprints)))
 
     def root(index: int) -> int:
@@ -167,7 +171,9 @@ def find_clusters(
     for index, item in enumerate(fingerprints):
         clusters.setdefault(root(index), []).append(item)
     return [
-        sorted(members, key=lambda clip: (-clip.pixels, -clip.duration_s, clip.clip_id))
+        sorted(
+            members, key=lambda clip: (-clip.pixels * clip.duration_s, -clip.pixels, clip.clip_id)
+        )
         for members in clusters.values()
         if len(members) > 1
     ]

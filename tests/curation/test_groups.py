@@ -15,6 +15,7 @@ from curation.stages.duplicates import (
     Fingerprint,
     are_alike,
     distance,
+    find_clusters,
     mirror_hashes,
     pack_hashes,
 )
@@ -152,6 +153,23 @@ def test_a_few_samples_of_the_middle_decide_as_all_of_them_would(seed):
     ]
     for limit in (0.0, 0.025, apart - 1e-9, apart, apart + 1e-9):
         assert are_alike(*clips, 4, limit) == (apart <= limit)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "seconds", "best"),
+    [((100, 50), (3.0, 3.0), 0), ((100, 75), (2.0, 6.0), 1), ((100, 50), (2.0, 4.0), 0)],
+)
+def test_of_copies_the_one_with_most_picture_in_all_is_kept(
+    pixels: tuple[int, int], seconds: tuple[float, float], best: int
+):
+    hashes = scene(0)
+    clips = [
+        Fingerprint(clip_id=str(number), hashes=hashes, pixels=area, duration_s=length)
+        for number, (area, length) in enumerate(zip(pixels, seconds, strict=True))
+    ]
+    for order in (clips, clips[::-1]):
+        ((first, _),) = find_clusters(order, DuplicatesConfig())
+        assert first.clip_id == str(best)
 
 
 def test_a_thousand_copies_of_one_clip_hang_together_without_all_pairs():
