@@ -42,7 +42,7 @@ OTHER_CUTS: dict[str, list[Any]] = {
     "max_histogram_correlation": [0.5, 0.995], "min_jump": [1.0, 90.0], "flash_s": [0.0, 0.6],
     "flash_share": [0.1, 0.9], "dissolve_s": [0.3, 1.0], "min_dissolve_change": [4.0, 30.0],
     "max_blend_error": [0.03, 0.4], "max_blank_contrast": [3.0, 55.0],
-    "min_cut_probability": [0.3, 0.9],
+    "min_cut_probability": [0.3, 0.9], "max_held_motion": [0.0, 3.0], "held_s": [0.05, 1.0],
 }  # fmt: skip
 
 
