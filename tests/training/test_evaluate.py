@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -68,6 +69,7 @@ def test_metrics_json_states_what_the_numbers_mean(setting: dict[str, Any]) -> N
     assert metrics["protocol"]["lpips_net"] == "alex"
     assert metrics["resolution"] == {"height": HEIGHT, "width": WIDTH}
     assert metrics["versions"]["torchmetrics"]
+    assert metrics["versions"]["cv2"] == cv2.__version__  # whichever of its wheels is installed
     assert "weights absent" in metrics["weights"]["i3d"]["absent"]
     paired = metrics["pairings"]["paired"]
     assert (paired["num_videos"], paired["num_frames"], paired["num_clips"]) == (4, 48, 4)
