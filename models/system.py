@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.codecs.vae import FACTOR, Codec, CodecConfig, build_codec, mask_to_latents
 from models.diffusion import DiffusionConfig, GaussianDiffusion
 from models.text import CaptionConfig, Captions, build_captions
-from models.vae import FACTOR, Codec, CodecConfig, build_codec, mask_to_latents
 from models.viton_dit import VitonDiT, VitonDiTConfig
 
 

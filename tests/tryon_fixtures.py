@@ -9,10 +9,10 @@ import torch
 
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from datasets.parts import DensePosePart, ParseLabel
+from models.codecs.vae import CodecConfig
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
 from models.text import CaptionConfig
-from models.vae import CodecConfig
 from models.viton_dit import VitonDiTConfig
 
 SHIRT, SKIN, GROUND = (200, 30, 40), (225, 180, 150), (90, 120, 90)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from models.codec_flops import AutoencoderShape
-from models.vae import CodecConfig
+from models.codecs.vae import CodecConfig
 from training.live_bytes import LiveBytes, to_fake
 
 

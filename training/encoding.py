@@ -11,8 +11,8 @@ from configs.errors import ConfigError
 from datasets.draws import torch_generator
 from datasets.latents import CacheKey, LatentBatch
 from datasets.sample import NumberedBatch, TryOnBatch
+from models.codecs.vae import codec_identity
 from models.system import System
-from models.vae import codec_identity
 from training.config import TrainConfig
 
 

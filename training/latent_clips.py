@@ -15,7 +15,7 @@ from datasets.packing import PackedBatch, pack
 from datasets.reading import ClipReader, nearest_size
 from datasets.shards import IndexedSample
 from datasets.workers import settle_worker
-from models.vae import Codec, mask_to_latents
+from models.codecs.vae import Codec, mask_to_latents
 from training.config import TrainConfig
 
 CHUNK_FRAMES = 32

@@ -34,8 +34,8 @@ from configs.loading import load_config, split_arguments
 from datasets.faults import Fault, Tally
 from datasets.latents import LATENT_MEMBERS, TRACKS, CacheKey, caches_of, note_path, read_note
 from datasets.shards import IndexedSample, find_shards, scan_shard
+from models.codecs.vae import Codec, build_codec
 from models.system import SystemConfig
-from models.vae import Codec, build_codec
 from training.config import TrainConfig
 from training.encoding import cache_key
 from training.latent_clips import Encoded, encode_clips

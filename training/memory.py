@@ -28,9 +28,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.acceleration import checkpoint_blocks, parse_checkpointing
+from models.codecs.vae import FACTOR
 from models.control import control_channels
 from models.embeddings import spatial_positions, temporal_positions
-from models.vae import FACTOR
 from models.viton_dit import Conditions, VitonDiT
 from training.codec_memory import CodecBytes, codec_bytes
 from training.config import TrainConfig

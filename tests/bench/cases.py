@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.codecs.vae import CodecConfig
 from models.diffusion import DiffusionConfig
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
-from models.vae import CodecConfig
 from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
 from tests.plain.network import PlainVitonDit
 from training.freezing import FreezeConfig, freeze, freeze_rule

@@ -22,8 +22,8 @@ import torch
 from configs.loading import load_config
 from datasets.module import TryOnData
 from datasets.packing import PackedBatch
+from models.codecs.vae import build_codec
 from models.system import System, build_system
-from models.vae import build_codec
 from training.config import TrainConfig
 from training.encoding import cache_key
 from training.latents import encode_all

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.codecs.vae import mask_to_latents
 from models.system import System
-from models.vae import mask_to_latents
 from models.viton_dit import Conditions
 from tests.bench.cases import Size
 

@@ -5,12 +5,12 @@ import torch
 from safetensors.torch import save_file
 
 from configs.loading import from_plain, to_plain
-from models.dct import DctCodec
+from models.codecs.dct import DctCodec
+from models.codecs.vae import CodecConfig
 from models.embeddings import CaptionEmbedding
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
 from models.text import CaptionConfig, build_captions, save_caption
-from models.vae import CodecConfig
 from models.viton_dit import Conditions, VitonDiTConfig
 
 TRUNK = STDiTConfig(

@@ -11,10 +11,10 @@ from inference.latent_video import paint_video
 from inference.long_video import LongVideoConfig
 from inference.sampling import sample_windows
 from inference.solvers import SamplerConfig
+from models.codecs.vae import CodecConfig
 from models.diffusion import DiffusionConfig
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
-from models.vae import CodecConfig
 from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
 from tests.plain.network import PlainVitonDit
 from tests.plain.sampling import paint_plain, sample_plain

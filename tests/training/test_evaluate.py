@@ -16,10 +16,10 @@ from configs.loading import load_config, to_plain
 from datasets.benchmarks import Benchmark
 from datasets.tracks import encode_rgb_lossless, encode_video
 from inference.solvers import SamplerConfig
+from models.codecs.vae import CodecConfig
 from models.stdit import STDiTConfig
 from models.system import SystemConfig, build_system
 from models.text import CaptionConfig
-from models.vae import CodecConfig
 from models.viton_dit import VitonDiTConfig
 from tests.benchmark_fixtures import (
     COLOURS,

@@ -17,8 +17,8 @@ from datasets.latents import LatentBatch, caches_of
 from datasets.module import TryOnData
 from datasets.packing import PackedBatch
 from datasets.shards import scan_shard
+from models.codecs.vae import build_codec
 from models.system import System, build_system
-from models.vae import build_codec
 from tests.codec_fixtures import write_tiny_vae
 from tests.shard_fixtures import write_shards
 from training.config import TrainConfig
@@ -107,7 +107,7 @@ def test_training_on_latents_has_the_losses_of_training_on_pixels_and_asks_no_co
     encode(config)
     fit(config, Path("tiny.yaml"))
     asked: list[str] = []
-    for kind in ("models.dct.DctCodec", "models.vae.KlCodec"):
+    for kind in ("models.codecs.dct.DctCodec", "models.codecs.vae.KlCodec"):
         for name in ("encode", "encode_images", "encode_moments", "decode"):
             monkeypatch.setattr(f"{kind}.{name}", lambda *_, name=name: asked.append(name))
     cached = tiny("name=latents", *words, "data.latents=auto")

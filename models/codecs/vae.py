@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.dct import MAX_CHANNELS, DctCodec
+from models.codecs.dct import MAX_CHANNELS, DctCodec
 
 FACTOR = 8
 """Pixels per latent, in height and in width; the same for every codec."""

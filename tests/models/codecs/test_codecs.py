@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.dct import DctCodec, coefficient_std, filters
-from models.vae import Codec, CodecConfig, build_codec, codec_identity, mask_to_latents
+from models.codecs.dct import DctCodec, coefficient_std, filters
+from models.codecs.vae import Codec, CodecConfig, build_codec, codec_identity, mask_to_latents
 from tests.codec_fixtures import write_tiny_vae
 
 
