@@ -18,9 +18,16 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from models.sharded_files import is_sharded, read_whole
 from models.stdit import STDiT
-from models.trunk_formats import (
+from models.weights.files import (
+    SAFETENSORS,
+    file_sha256,
+    list_some,
+    read_provenance,
+    read_weights,
+)
+from models.weights.sharded import is_sharded, read_whole
+from models.weights.trunk_formats import (
     DESCRIPTIONS,
     OPEN_SORA,
     PIXART,
@@ -30,13 +37,6 @@ from models.trunk_formats import (
     describe_positions,
     describe_shapes,
     recognise,
-)
-from models.weight_files import (
-    SAFETENSORS,
-    file_sha256,
-    list_some,
-    read_provenance,
-    read_weights,
 )
 
 EXPORTED = "model.safetensors"

@@ -17,7 +17,17 @@ from torch import Tensor, nn
 
 from models.checkpoints import CheckpointContents, check_network, read_checkpoint
 from models.stdit import STDiT, STDiTConfig
-from models.trunk_formats import (
+from models.viton_dit import PARTS, VitonDiT, VitonDiTConfig
+from models.weights.files import (
+    SAFETENSORS,
+    check_destination,
+    file_sha256,
+    read_provenance,
+    read_torch_file,
+    read_weights,
+    write_weights,
+)
+from models.weights.trunk_formats import (
     DESCRIPTIONS,
     OPEN_SORA,
     PIXART,
@@ -27,16 +37,6 @@ from models.trunk_formats import (
     describe_positions,
     infer_config,
     recognise,
-)
-from models.viton_dit import PARTS, VitonDiT, VitonDiTConfig
-from models.weight_files import (
-    SAFETENSORS,
-    check_destination,
-    file_sha256,
-    read_provenance,
-    read_torch_file,
-    read_weights,
-    write_weights,
 )
 
 _TRUNK, _FUSION = "denoiser", ".fusion."

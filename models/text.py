@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.embeddings import CaptionEmbedding
-from models.weight_files import check_destination, list_some, write_weights
+from models.weights.files import check_destination, list_some, write_weights
 
 KINDS = ("null", "file")
 NUM_TOKENS = 120

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from models.sharded_files import check_whole, read_whole
+from models.weights.sharded import check_whole, read_whole
 
 logger = logging.getLogger(__name__)
 

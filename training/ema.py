@@ -13,7 +13,7 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from models.sharded_files import Rows
+from models.weights.sharded import Rows
 from training.config import EmaConfig
 from training.ranks import local
 from training.sharding import drop_gathered, like, take_part

@@ -22,10 +22,10 @@ from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import from_plain, load_config
 from models.checkpoints import EXPORTED, CheckpointContents, check_network, read_checkpoint
-from models.sharded_files import read_whole
 from models.system import SystemConfig
 from models.viton_dit import VitonDiT
-from models.weight_files import file_sha256, write_weights
+from models.weights.files import file_sha256, write_weights
+from models.weights.sharded import read_whole
 from training.model_card import Exported, write_card
 from training.predictions import find_checkpoint
 

@@ -3,8 +3,8 @@
 Every block is one group, gathered for its forward and backward pass and dropped after each; what
 is left of the three networks is one more, which stays gathered from the forward pass to the end of
 the backward pass. Frozen parts are sharded too. Lightning's ModelParallelStrategy does the rest;
-ours is what a checkpoint is: one file a rank (``models.sharded_files``), which loads in any number
-of processes, as a file of one process loads here.
+ours is what a checkpoint is: one file a rank (``models.weights.sharded``), which loads in any
+number of processes, as a file of one process loads here.
 """
 
 import json
@@ -22,9 +22,9 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from models.blocks import STBlock
-from models.sharded_files import INDEX, MARK, Rows, is_sharded, rank_file, read_rows
 from models.viton_dit import VitonDiT
-from models.weight_files import read_torch_file
+from models.weights.files import read_torch_file
+from models.weights.sharded import INDEX, MARK, Rows, is_sharded, rank_file, read_rows
 from training.ranks import local
 
 _METHODS = ("encode_caption", "encode_garment", "control_residuals")

@@ -8,9 +8,9 @@ from typing import Any
 from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
 from models.checkpoints import load_network, load_trunk, read_checkpoint
-from models.sharded_files import read_whole
 from models.viton_dit import VitonDiT
-from models.weight_files import SAFETENSORS
+from models.weights.files import SAFETENSORS
+from models.weights.sharded import read_whole
 from training.checkpoint_files import LAST, list_steps, newest_readable
 from training.config import TrainConfig
 from training.freezing import PARTS

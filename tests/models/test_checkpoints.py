@@ -14,8 +14,8 @@ from models.checkpoints import (
 from models.conversion import describe_network
 from models.embeddings import spatial_positions, temporal_positions
 from models.stdit import STDiT, STDiTConfig
-from models.trunk_formats import check_trunk, describe_positions, infer_config, recognise
 from models.viton_dit import VitonDiT, VitonDiTConfig
+from models.weights.trunk_formats import check_trunk, describe_positions, infer_config, recognise
 
 TABLES = {"pos_embed": (1, 1024, 1152), "pos_embed_temporal": (1, 16, 1152)}
 LARGE_PIXART = [

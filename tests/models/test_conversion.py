@@ -11,7 +11,7 @@ from models.checkpoints import load_network, load_trunk, main, read_checkpoint
 from models.conversion import convert, group_names
 from models.stdit import STDiT
 from models.viton_dit import VitonDiT, VitonDiTConfig
-from models.weight_files import file_sha256, read_provenance, read_weights
+from models.weights.files import file_sha256, read_provenance, read_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 

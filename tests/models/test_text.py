@@ -7,7 +7,7 @@ import torch
 
 from models.embeddings import CaptionEmbedding
 from models.text import CaptionConfig, build_captions, encode_caption, main
-from models.weight_files import read_provenance, read_weights
+from models.weights.files import read_provenance, read_weights
 
 PROMPT = "a dancing person"
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.checkpoints import read_checkpoint
-from models.sharded_files import is_sharded, read_whole
+from models.weights.sharded import is_sharded, read_whole
 from training.config import TrainConfig
 from training.fit import fit
 from training.report import read_scalars

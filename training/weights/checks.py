@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from configs.errors import DataError
-from models import trunk_formats
 from models.stdit import STDiT, STDiTConfig
+from models.weights import trunk_formats
 from training.metrics.weights import load_i3d, load_lpips, load_resnext
 from training.weights.catalogue import PublicWeights
 
@@ -58,7 +58,7 @@ def check_trunk(path: Path, config: STDiTConfig, kind: str) -> None:
     Args:
         path: Open-Sora v1's file, or PixArt-alpha's.
         config: sizes of the trunk.
-        kind: which of the two it must be (``models.trunk_formats``).
+        kind: which of the two it must be (``models.weights.trunk_formats``).
     """
     with torch.device("meta"):
         own = {key: tuple(value.shape) for key, value in STDiT(config).state_dict().items()}

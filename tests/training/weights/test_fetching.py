@@ -14,7 +14,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from models.stdit import STDiT, STDiTConfig
-from models.trunk_formats import OPEN_SORA, PIXART
+from models.weights.trunk_formats import OPEN_SORA, PIXART
 from training.metrics.i3d import InceptionI3d
 from training.metrics.resnext3d import ResNeXt3d101
 from training.metrics.weights import find_weights, published

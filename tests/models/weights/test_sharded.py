@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.sharded_files import (
+from models.weights.sharded import (
     INDEX,
     MARK,
     Rows,

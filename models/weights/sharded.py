@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from models.weight_files import read_torch_file
+from models.weights.files import read_torch_file
 
 INDEX = "whole.json"
 MARK = "rows of "

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from models.stdit import STDiTConfig
-from models.weight_files import list_some
+from models.weights.files import list_some
 
 Shapes = Mapping[str, tuple[int, ...]]
 Reshaped = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.weight_files import (
+from models.weights.files import (
     check_destination,
     list_some,
     read_provenance,

@@ -1,0 +1,1 @@
+"""Files of tensors, one or many, and what files of a trunk look like. Read ``files.py`` first."""
