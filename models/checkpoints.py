@@ -258,7 +258,7 @@ def _is_wholly_absent(prefix: str, state: Iterable[str]) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code. Mistakes are one sentence and code 2."""
-    from models.conversion import convert  # it imports this file
+    from models.convert import convert  # it imports this file
 
     parser = argparse.ArgumentParser(prog="python -m models.checkpoints", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.schedule import Schedule
+from models.noise_schedule import Schedule
 
 PREDICTIONS = ("noise", "velocity")
 

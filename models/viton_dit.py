@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.attention import KeysValues
 from models.blocks import STBlock
-from models.captions import CaptionFeatures
+from models.conditions import CaptionFeatures
 from models.control import ControlNet
 from models.garment import GarmentExtractor, GarmentFeatures
 from models.stdit import BlockReuse, STDiT, STDiTConfig

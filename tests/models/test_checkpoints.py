@@ -11,7 +11,7 @@ from models.checkpoints import (
     load_trunk,
     read_checkpoint,
 )
-from models.conversion import describe_network
+from models.convert import describe_network
 from models.embeddings import spatial_positions, temporal_positions
 from models.stdit import STDiT, STDiTConfig
 from models.viton_dit import VitonDiT, VitonDiTConfig

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.checkpoints import load_network, load_trunk, main, read_checkpoint
-from models.conversion import convert, group_names
+from models.convert import convert, group_names
 from models.stdit import STDiT
 from models.viton_dit import VitonDiT, VitonDiTConfig
 from models.weights.files import file_sha256, read_provenance, read_weights

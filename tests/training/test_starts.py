@@ -10,7 +10,7 @@ import torch
 from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
 from inference.painter import load_system
-from models.conversion import convert
+from models.convert import convert
 from models.stdit import STDiT
 from models.system import build_system
 from models.viton_dit import VitonDiT
