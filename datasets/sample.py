@@ -1,6 +1,7 @@
 """One training or evaluation sample, and a batch of them: the shapes every room agrees on.
 
-A sample is bytes; ``datasets.packing`` stacks samples and turns them into a batch on the device.
+A sample is bytes; ``datasets.loading.collate`` stacks samples and turns them into a batch on the
+device.
 
 Letters: b batch, t frames, c channels, h height, w width. Height stands before width everywhere.
 """

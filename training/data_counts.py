@@ -5,10 +5,10 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from datasets.latents import LatentBatch
-from datasets.module import TryOnData
+from datasets.loading.datamodule import TryOnData
+from datasets.loading.latents import LatentBatch
+from datasets.loading.swapping import PATTERNS
 from datasets.sample import NumberedBatch
-from datasets.swapping import PATTERNS
 from training.module import TryOnModule
 
 

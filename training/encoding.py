@@ -9,7 +9,7 @@ from torch import Tensor
 
 from configs.errors import ConfigError
 from datasets.draws import torch_generator
-from datasets.latents import CacheKey, LatentBatch
+from datasets.loading.latents import CacheKey, LatentBatch
 from datasets.sample import NumberedBatch, TryOnBatch
 from models.codecs.vae import codec_identity
 from models.system import System

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
-from datasets.module import TryOnData
+from datasets.loading.datamodule import TryOnData
 from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
 from models.system import System, build_system
 from training.best import JudgeCheckpoints

@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from datasets.clips import to_sample
 from datasets.faults import Fault, UnreadableClipError
-from datasets.packing import PackedBatch, pack
-from datasets.reading import ClipReader, nearest_size
+from datasets.loading.clip_reader import ClipReader, nearest_size
+from datasets.loading.collate import PackedBatch, pack
+from datasets.loading.workers import settle_worker
 from datasets.shards import IndexedSample
-from datasets.workers import settle_worker
 from models.codecs.vae import Codec, mask_to_latents
 from training.config import TrainConfig
 

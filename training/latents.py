@@ -3,7 +3,7 @@
 The clips, size and codec are those of the training run that CONFIG describes; stages that share
 them share the cache. It goes on where it was stopped, clip by clip, and encodes anew only shards
 that have changed. With several devices start it by torchrun: each process takes its own shards.
-Format: ``datasets/latents.py``.
+Format: ``datasets/loading/latents.py``.
 """
 
 import io
@@ -32,7 +32,14 @@ from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, split_arguments
 from datasets.faults import Fault, Tally
-from datasets.latents import LATENT_MEMBERS, TRACKS, CacheKey, caches_of, note_path, read_note
+from datasets.loading.latents import (
+    LATENT_MEMBERS,
+    TRACKS,
+    CacheKey,
+    caches_of,
+    note_path,
+    read_note,
+)
 from datasets.shards import IndexedSample, find_shards, scan_shard
 from models.codecs.vae import Codec, build_codec
 from models.system import SystemConfig

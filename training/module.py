@@ -9,8 +9,8 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from configs.loading import to_plain
-from datasets.latents import LatentBatch
-from datasets.module import NumberedBatch
+from datasets.loading.datamodule import NumberedBatch
+from datasets.loading.latents import LatentBatch
 from models.system import System
 from models.viton_dit import Conditions
 from training.config import TrainConfig
@@ -181,7 +181,7 @@ class TryOnModule(LightningModule):
         checkpoint["config"] = to_plain(self.config)
         checkpoint["parts"] = list(self.config.parts)
         checkpoint["position"] = {
-            "step": self.global_step,  # names the samples: datasets/schedule.py
+            "step": self.global_step,  # names the samples: datasets/loading/sample_order.py
             "global_batch": global_batch(self.config),
         }
         checkpoint["code"] = describe_code()

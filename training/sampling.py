@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from datasets.module import NumberedBatch
+from datasets.loading.datamodule import NumberedBatch
 from inference.sampling import sample_windows
 from training.encoding import encode_conditions
 from training.sharding import is_network_sharded

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from configs.errors import ConfigError
-from datasets.module import NumberedBatch
+from datasets.loading.datamodule import NumberedBatch
 from training.metrics.catalogue import METRICS
 from training.metrics.clips import ClipSelector, to_network_input
 from training.metrics.metric import VideoInputs

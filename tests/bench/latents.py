@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from configs.loading import load_config
-from datasets.module import TryOnData
-from datasets.packing import PackedBatch
+from datasets.loading.collate import PackedBatch
+from datasets.loading.datamodule import TryOnData
 from models.codecs.vae import build_codec
 from models.system import System, build_system
 from training.config import TrainConfig

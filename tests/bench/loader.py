@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from datasets.module import TryOnData
-from datasets.schedule import Ticket
-from datasets.settings import DataConfig
-from datasets.windows import ClipDataset
+from datasets.loading.config import DataConfig
+from datasets.loading.datamodule import TryOnData
+from datasets.loading.dataset import ClipDataset
+from datasets.loading.sample_order import Ticket
 
 TRACKS = ("mp4", "mask.mp4", "iuv.mp4")
 LOOKS = 25

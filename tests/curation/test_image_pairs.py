@@ -11,9 +11,9 @@ from curation.canonical import CanonicalConfig
 from curation.image_pairs import pair_jobs
 from curation.sources import SourcesConfig
 from datasets.clips import decode_tracks
-from datasets.module import TryOnData
-from datasets.packing import PackedBatch
-from datasets.settings import DataConfig
+from datasets.loading.collate import PackedBatch
+from datasets.loading.config import DataConfig
+from datasets.loading.datamodule import TryOnData
 from datasets.shards import index_split
 from datasets.synthetic import SyntheticConfig, write_dancers
 from datasets.tracks import read_frames

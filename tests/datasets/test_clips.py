@@ -12,7 +12,7 @@ from datasets.clips import (
     fit_masks,
     to_sample,
 )
-from datasets.packing import pack
+from datasets.loading.collate import pack
 from datasets.sample import AGNOSTIC_GRAY
 from datasets.shards import TRACK_MEMBERS, index_split
 

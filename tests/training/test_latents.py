@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from configs.errors import ConfigError, DataError
-from datasets.latents import LatentBatch, caches_of
-from datasets.module import TryOnData
-from datasets.packing import PackedBatch
+from datasets.loading.collate import PackedBatch
+from datasets.loading.datamodule import TryOnData
+from datasets.loading.latents import LatentBatch, caches_of
 from datasets.shards import scan_shard
 from models.codecs.vae import build_codec
 from models.system import System, build_system

@@ -5,10 +5,10 @@ import logging
 import numpy as np
 
 from configs.errors import DataError
-from datasets.clip_table import ClipTable
-from datasets.reading import nearest_size
-from datasets.schedule import CLIPS, IMAGES, Stream
-from datasets.settings import DataConfig
+from datasets.loading.clip_reader import nearest_size
+from datasets.loading.clip_table import ClipTable
+from datasets.loading.config import DataConfig
+from datasets.loading.sample_order import CLIPS, IMAGES, Stream
 
 logger = logging.getLogger(__name__)
 

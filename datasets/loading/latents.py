@@ -24,9 +24,9 @@ from torch import Tensor
 
 from configs.errors import DataError
 from datasets.faults import Fault, UnreadableClipError
-from datasets.packing import Movable
+from datasets.loading.collate import Movable
+from datasets.loading.watchdog import Watchdog
 from datasets.shards import IndexedSample, find_shards, scan_shard
-from datasets.watchdog import Watchdog
 
 FORMAT = 1
 """Raised when what a cache holds changes."""

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
-from datasets.module import TryOnData
-from datasets.settings import DataConfig
+from datasets.loading.config import DataConfig
+from datasets.loading.datamodule import TryOnData
 from datasets.shards import scan_shard
 from tests.shard_fixtures import sample_members
 
@@ -205,7 +205,7 @@ def test_a_read_that_hangs_is_left_behind_and_counted(
 
 
 def test_a_watchdog_hands_on_results_and_errors_and_survives_a_hang() -> None:
-    from datasets.watchdog import Watchdog
+    from datasets.loading.watchdog import Watchdog
 
     dog = Watchdog(0.2)
     assert dog.run(lambda: 3) == 3

@@ -5,8 +5,8 @@ import numpy as np
 
 from datasets.clips import ClipTracks, decode_tracks, with_garment_region
 from datasets.faults import UnreadableClipError
+from datasets.loading.watchdog import Watchdog
 from datasets.shards import GARMENT_REGION_MEMBERS, TRACK_MEMBERS, IndexedSample
-from datasets.watchdog import Watchdog
 
 
 class ClipReader:

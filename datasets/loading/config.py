@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from datasets.swapping import SwapConfig
+from datasets.loading.swapping import SwapConfig
 
 LATENT_DTYPES = ("float16", "float32")
 POSTERIORS = ("mean", "sample")

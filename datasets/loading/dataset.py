@@ -8,19 +8,19 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datasets.clip_table import ClipTable
 from datasets.clips import Window, centre_window, choose_window, to_sample
 from datasets.draws import numpy_generator
 from datasets.faults import Fault, UnreadableClipError
-from datasets.latents import LatentBatch, LatentReader, LatentSample, stack_latents
-from datasets.packing import PackedBatch, pack
-from datasets.reading import ClipReader
-from datasets.recolour import recolour
+from datasets.loading.clip_reader import ClipReader
+from datasets.loading.clip_table import ClipTable
+from datasets.loading.collate import PackedBatch, pack
+from datasets.loading.config import DataConfig
+from datasets.loading.latents import LatentBatch, LatentReader, LatentSample, stack_latents
+from datasets.loading.recolour import recolour
+from datasets.loading.sample_order import CLIPS, Stream, Ticket
+from datasets.loading.swapping import choose_pattern, known_frames
 from datasets.sample import TryOnSample
-from datasets.schedule import CLIPS, Stream, Ticket
-from datasets.settings import DataConfig
 from datasets.shards import IndexedSample
-from datasets.swapping import choose_pattern, known_frames
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ import pytest
 
 from configs.errors import DataError
 from datasets.clips import choose_window
-from datasets.module import TryOnData
-from datasets.reading import nearest_size
-from datasets.settings import DataConfig
+from datasets.loading.clip_reader import nearest_size
+from datasets.loading.config import DataConfig
+from datasets.loading.datamodule import TryOnData
 from tests.shard_fixtures import write_shards
 
 

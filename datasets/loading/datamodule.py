@@ -1,9 +1,9 @@
 """Shards -> batches: the order of samples and every draw follow from (seed, sample number).
 
-A run's samples are numbered 0, 1, 2, ... (``datasets.schedule``); which clip a number shows, its
-window, frames and swap pattern are drawn from (seed, number). A loader that starts at a step is
-therefore a loader that was interrupted there, whatever the number of workers, and resuming in the
-middle of an epoch is exact.
+A run's samples are numbered 0, 1, 2, ... (``datasets.loading.sample_order``); which clip a number
+shows, its window, frames and swap pattern are drawn from (seed, number). A loader that starts at a
+step is therefore a loader that was interrupted there, whatever the number of workers, and resuming
+in the middle of an epoch is exact.
 """
 
 import hashlib
@@ -17,13 +17,16 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from configs.errors import DataError
-from datasets.clip_table import ClipTable
 from datasets.faults import Fault, Tally
-from datasets.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
-from datasets.packing import PackedBatch
+from datasets.loading.clip_table import ClipTable
+from datasets.loading.collate import PackedBatch
+from datasets.loading.config import DataConfig
+from datasets.loading.dataset import ClipDataset, HeldOutWindows, Spoilt, collate_drawn
+from datasets.loading.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
+from datasets.loading.sample_order import CLIPS, IMAGES, RankBatches, Schedule, Stream
+from datasets.loading.streams import build_streams
+from datasets.loading.workers import settle_worker
 from datasets.sample import NumberedBatch
-from datasets.schedule import CLIPS, IMAGES, RankBatches, Schedule, Stream
-from datasets.settings import DataConfig
 from datasets.shards import (
     GARMENT_REGION_MEMBERS,
     TRACK_MEMBERS,
@@ -32,9 +35,6 @@ from datasets.shards import (
     list_shards,
     scan_shard,
 )
-from datasets.streams import build_streams
-from datasets.windows import ClipDataset, HeldOutWindows, Spoilt, collate_drawn
-from datasets.workers import settle_worker
 
 __all__ = ["DataConfig", "NumberedBatch", "TryOnData"]
 

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from datasets.schedule import CLIPS, IMAGES, RankBatches, Schedule, Step, Stream, Ticket
+from datasets.loading.sample_order import CLIPS, IMAGES, RankBatches, Schedule, Step, Stream, Ticket
 
 
 def mixture(seed: int = 3, windows: int = 8, per_window: int = 2) -> Schedule:

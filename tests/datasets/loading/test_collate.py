@@ -6,7 +6,7 @@ import torch
 
 from datasets.clips import decode_tracks, to_sample
 from datasets.densepose import DensePoseGrids, paste_iuv, render_densepose
-from datasets.packing import pack, picture_of
+from datasets.loading.collate import pack, picture_of
 from datasets.sample import PoseLookup
 from datasets.shards import TRACK_MEMBERS, index_split
 from datasets.tracks import read_frames
@@ -43,7 +43,7 @@ def test_grids_rendered_on_the_device_equal_what_numpy_pastes_and_paints(stored)
 
 def test_boxes_that_reach_beyond_the_frame_are_cut_alike_on_both_ways() -> None:
     from datasets.densepose import grid_places
-    from datasets.densepose_batch import render_grids
+    from datasets.loading.densepose_batch import render_grids
 
     some = grids(np.random.default_rng(0))
     rows, columns = grid_places(some.boxes, 14, 50, 40)

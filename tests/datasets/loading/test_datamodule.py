@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from configs.errors import DataError
-from datasets.module import TryOnData
-from datasets.packing import PackedBatch
+from datasets.loading.collate import PackedBatch
+from datasets.loading.config import DataConfig
+from datasets.loading.datamodule import TryOnData
 from datasets.sample import NumberedBatch
-from datasets.settings import DataConfig
 
 
 def data_for(root: Path, seed: int = 0, **settings: object) -> TryOnData:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.clips import ClipTracks
-from datasets.recolour import draw_colour_map, recolour
+from datasets.loading.recolour import draw_colour_map, recolour
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.swapping import PATTERNS, SwapConfig, choose_pattern, known_frames, swap_mask
+from datasets.loading.swapping import PATTERNS, SwapConfig, choose_pattern, known_frames, swap_mask
 
 
 def test_patterns_come_as_often_as_configured() -> None:

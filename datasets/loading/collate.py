@@ -12,10 +12,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from datasets.densepose_batch import render_grids
 from datasets.faults import Fault
+from datasets.loading.densepose_batch import render_grids
+from datasets.loading.swapping import swap_mask
 from datasets.sample import NumberedBatch, PoseLookup, TryOnSample
-from datasets.swapping import swap_mask
 
 Batch = TypeVar("Batch", bound="Movable")
 

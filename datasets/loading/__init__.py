@@ -1,0 +1,1 @@
+"""Shards -> batches, resumable and seeded per sample. Read ``datamodule.py`` first."""
