@@ -1,10 +1,10 @@
 """Benchmarks prepared once: masks and DensePose for the videos of a published test set.
 
-``python -m curation.run configs/curate.yaml bench=vvt`` reads the VVT folder (datasets/vvt.py),
-``bench=vivid_s`` that of ViViD-S (datasets/vivid.py), makes the tracks of every test video with the
-same models and stages as curation, and packs them with the product photographs into
-``<folder>/shards/bench-*.tar``. No frame is left out; a video that a stage refuses is named in
-``shards/rejected.json``.
+``python -m curation.run configs/curate.yaml bench=vvt`` reads the VVT folder
+(datasets/benchmarks/vvt.py), ``bench=vivid_s`` that of ViViD-S (datasets/benchmarks/vivid.py),
+makes the tracks of every test video with the same models and stages as curation, and packs them
+with the product photographs into ``<folder>/shards/bench-*.tar``. No frame is left out; a video
+that a stage refuses is named in ``shards/rejected.json``.
 """
 
 import functools
@@ -35,8 +35,8 @@ from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.storage import store_folder
-from datasets.vivid import VividClip, clip_frames, frame_rate, read_vivid
-from datasets.vvt import VvtItem, read_vvt
+from datasets.benchmarks.vivid import VividClip, clip_frames, frame_rate, read_vivid
+from datasets.benchmarks.vvt import VvtItem, read_vvt
 
 logger = logging.getLogger(__name__)
 

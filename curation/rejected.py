@@ -1,7 +1,7 @@
 """``shards/rejected.json``: the benchmark items that could not be prepared, each by its id.
 
 A score over the items that are left must be able to say which are not: whoever reads the shards
-reads this file too (``datasets.benchmarks.Benchmark.rejected``).
+reads this file too (``datasets.benchmarks.benchmark.Benchmark.rejected``).
 """
 
 import json

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
 from datasets.parts import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless
 

@@ -7,7 +7,7 @@ mean over easier videos, so every result states what is missing and why.
 import json
 from typing import Any
 
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
 
 NOT_STATED = "not stated by the samples"
 

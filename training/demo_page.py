@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from configs.loading import load_config, read_plain
 from datasets import webpage
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
 from datasets.clips import decode_image
 from datasets.densepose import paste_iuv, render_densepose
 from datasets.parts import ParseLabel

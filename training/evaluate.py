@@ -22,7 +22,7 @@ from rich.table import Table
 from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, split_arguments
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
 from training.benchmark_coverage import describe_missing, missing_items, perceptions
 from training.evaluation_config import EvaluationConfig
 from training.evaluation_report import Case, write_report

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from datasets.benchmarks import PAIRINGS
+from datasets.benchmarks.benchmark import PAIRINGS
 from training.metrics.protocols import get_protocol
 from training.metrics.scoring import CLIPS_AT_ONCE
 from training.predictions import CheckpointConfig

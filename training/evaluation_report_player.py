@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets.benchmarks import BenchmarkItem
+from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.tracks import encode_video
 
 SHOWN_HEIGHT = 320

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from configs.errors import DataError
-from datasets.benchmarks import Benchmark, BenchmarkItem
+from datasets.benchmarks.benchmark import Benchmark, BenchmarkItem
 from training.evaluation_config import EvaluationConfig
 from training.metrics.baselines import BASELINES
 from training.metrics.clips import ClipSelector

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
-from datasets.benchmarks import BenchmarkItem
+from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.tracks import encode_rgb_lossless
 from inference.long_video import LongVideoConfig, plan_windows
 from inference.pipeline import TryOnPipeline

@@ -16,7 +16,7 @@ from curation.looks import HeldOutConfig, Looks, apart, measure_looks, people_ap
 from curation.members import encode_png
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
 from datasets.parts import ParseLabel
 from datasets.shards import index_split
 from datasets.tracks import encode_labels, encode_video

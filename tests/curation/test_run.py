@@ -15,11 +15,11 @@ from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation import run
 from curation.settings import CurateConfig
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
+from datasets.benchmarks.vivid import clip_frames
 from datasets.shards import index_split
 from datasets.synthetic import SyntheticConfig, write_dancers
 from datasets.tracks import count_frames, encode_video, read_frames, read_labels
-from datasets.vivid import clip_frames
 
 CONFIG = Path(__file__).parents[2] / "configs" / "curate.yaml"
 FAST = ["perception=embedded", "workers=1", "shards.val_share=0.0"]

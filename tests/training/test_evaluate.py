@@ -13,7 +13,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, to_plain
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
 from datasets.tracks import encode_rgb_lossless, encode_video
 from inference.solvers import SamplerConfig
 from models.codecs.vae import CodecConfig

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.benchmarks import BenchmarkItem
+from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.tracks import read_frames
 from training.evaluation_report import Case, write_report
 from training.evaluation_report_player import choose_cases

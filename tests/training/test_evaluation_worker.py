@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from configs.errors import DataError
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
 from datasets.tracks import encode_rgb_lossless
 from tests.benchmark_fixtures import COLOURS, FPS, HEIGHT, IDS, WIDTH, dancer
 from training.evaluate import evaluate, main

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from jaxtyping import UInt8
 
-from datasets.benchmarks import BenchmarkItem
+from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.sample import compose_agnostic
 from training.metrics.colour import garment_pixels
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from datasets.benchmarks import BenchmarkItem
+from datasets.benchmarks.benchmark import BenchmarkItem
 from training.metrics.catalogue import METRICS
 from training.metrics.clips import Clip, ClipSelector, to_network_input
 from training.metrics.metric import Metric, VideoInputs, VideoNumber

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
+from datasets.benchmarks.vivid import clip_frames, frame_rate, read_vivid
 from datasets.tracks import encode_video
-from datasets.vivid import clip_frames, frame_rate, read_vivid
 
 LINE = {"video": "7_detail.mp4", "image": "7_in.jpg", "subdir": "dresses", "front_seqs": [3, 67]}
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
-from datasets.benchmarks import Benchmark
+from datasets.benchmarks.benchmark import Benchmark
+from datasets.benchmarks.vvt import read_vvt
 from datasets.parts import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless
-from datasets.vvt import read_vvt
 
 HEIGHT, WIDTH, FRAMES = 96, 64, 11
 WORN, WANTED = (40, 90, 200), (200, 60, 50)

@@ -1,0 +1,1 @@
+"""Published benchmarks, read and checked before any work. Read ``benchmark.py`` first."""
