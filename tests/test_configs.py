@@ -10,7 +10,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.loading import load_config
 from curation.settings import CurateConfig
-from datasets.synthetic import SyntheticConfig
+from datasets.synthetic.dataset import SyntheticConfig
 from inference.tryon import TryOnConfig
 from inference.web.settings import AppConfig
 from training.config import TrainConfig

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.loading import read_plain
-from datasets.synthetic import renderer_sources
+from datasets.synthetic.dataset import renderer_sources
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from curation.perception.embedded_parser import EmbeddedParser
 from datasets.densepose import paste_iuv
 from datasets.masks import inpainting_mask
 from datasets.parts import CATEGORIES, ParseLabel
-from datasets.synthetic import RenderedClip, draw_clip, render_clip
-from datasets.synthetic_benchmark import draw_benchmark_clip
+from datasets.synthetic.dataset import RenderedClip, draw_clip, render_clip
+from datasets.synthetic.hard_cast import draw_benchmark_clip
 
 P = ParseLabel
 GARMENTS = {"upper": (P.UPPER,), "lower": (P.LOWER,), "overall": (P.UPPER, P.LOWER)}

@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from datasets.synthetic_cast import draw_clip, draw_target_garment
-from datasets.synthetic_clips import render_frames, render_garment
+from datasets.synthetic.cast import draw_clip, draw_target_garment
+from datasets.synthetic.clips import render_frames, render_garment
 from inference.long_video import LongVideoConfig
 from tests.bench.tryon_kills import Steps, draw_moments, kill_at
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch  # decord must be imported after it
 
-from datasets.synthetic import draw_clip, render_clip
+from datasets.synthetic.dataset import draw_clip, render_clip
 from datasets.tracks import GOP_FRAMES, VIDEO_OPTIONS, encode_video
 
 WINDOW, NUM_WINDOWS, NUM_FRAMES, FPS = 16, 40, 600, 30.0

@@ -15,7 +15,7 @@ from datasets.loading.collate import PackedBatch
 from datasets.loading.config import DataConfig
 from datasets.loading.datamodule import TryOnData
 from datasets.shards import index_split
-from datasets.synthetic import SyntheticConfig, write_dancers
+from datasets.synthetic.dataset import SyntheticConfig, write_dancers
 from datasets.tracks import read_frames
 from tests.output_fixtures import CONFIG
 

@@ -24,7 +24,7 @@ from curation.perception.protocols import BackendInfo, Person
 from datasets.densepose import paste_iuv
 from datasets.masks import inpainting_mask
 from datasets.parts import ParseLabel
-from datasets.synthetic import RenderedClip, draw_clip, render_clip
+from datasets.synthetic.dataset import RenderedClip, draw_clip, render_clip
 from tests.bench.masks import mask_of, render_dancer, score_mask
 from tests.perception_fixtures import media_file
 

@@ -18,7 +18,7 @@ from curation.settings import CurateConfig
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.benchmarks.vivid import clip_frames
 from datasets.shards import index_split
-from datasets.synthetic import SyntheticConfig, write_dancers
+from datasets.synthetic.dataset import SyntheticConfig, write_dancers
 from datasets.tracks import count_frames, encode_video, read_frames, read_labels
 
 CONFIG = Path(__file__).parents[2] / "configs" / "curate.yaml"

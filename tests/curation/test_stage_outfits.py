@@ -10,9 +10,9 @@ from curation.perception.protocols import BackendInfo, Person
 from curation.stages.outfits import outfit_change
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from datasets.parts import ParseLabel
-from datasets.synthetic import draw_clip, render_clip
-from datasets.synthetic_cast import draw_target_garment
-from datasets.synthetic_clips import RenderedClip
+from datasets.synthetic.cast import draw_target_garment
+from datasets.synthetic.clips import RenderedClip
+from datasets.synthetic.dataset import draw_clip, render_clip
 
 FPS, COUNT = 2.5, 14
 

@@ -13,8 +13,8 @@ import torch
 from tryon_fixtures import write_checkpoint
 
 from configs.command import run_command
-from datasets.synthetic_cast import draw_clip, draw_target_garment
-from datasets.synthetic_clips import render_frames, render_garment
+from datasets.synthetic.cast import draw_clip, draw_target_garment
+from datasets.synthetic.clips import render_frames, render_garment
 from datasets.tracks import encode_video
 from inference.provenance import read_record
 from inference.tryon import main

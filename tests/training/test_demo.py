@@ -11,7 +11,7 @@ import pytest
 from configs.errors import ConfigError, UserError
 from configs.loading import load_config, save_config
 from curation.settings import CurateConfig
-from datasets.synthetic import SyntheticConfig
+from datasets.synthetic.dataset import SyntheticConfig
 from tests.benchmark_fixtures import HEIGHT, WIDTH, write_bench, write_results
 from training.chain import Step
 from training.config import TrainConfig

@@ -26,7 +26,7 @@ from omegaconf import MISSING
 from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, to_plain
-from datasets.synthetic_garments import PATTERN_CLASSES
+from datasets.synthetic.garments import PATTERN_CLASSES
 from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
 from inference.long_video import LongVideoConfig, plan_windows
 from inference.pipeline import TryOnPipeline

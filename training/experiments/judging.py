@@ -76,7 +76,7 @@ def judge_clip(
         truth: the same motion in the garment.
         garment: True where the garment is in the truth.
         mask: True where the method was to paint.
-        true_class: of ``datasets.synthetic_benchmark.CLASSES``.
+        true_class: of ``datasets.synthetic.hard_cast.CLASSES``.
         classifier: judges the pattern on the garment's true pixels.
         borders: frames that another window painted than the frame before them.
         behind: of ``behind_things``; None where nothing is known of things in front.

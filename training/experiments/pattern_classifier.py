@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from configs.command import run_command
 from configs.loading import load_config
-from datasets.synthetic_benchmark import CLASSES
+from datasets.synthetic.hard_cast import CLASSES
 from training.experiments import pattern_crops
 from training.experiments.pattern_crops import SIDE, CropSet, CropSetConfig, make_crops, to_input
 from training.taking_turns import one_at_a_time

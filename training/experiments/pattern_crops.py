@@ -21,10 +21,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from datasets.parts import ParseLabel
-from datasets.synthetic import renderer_sources
-from datasets.synthetic_benchmark import CLASSES, draw_benchmark_clip
-from datasets.synthetic_cast import FRAMINGS
-from datasets.synthetic_clips import render_frames
+from datasets.synthetic.cast import FRAMINGS
+from datasets.synthetic.clips import render_frames
+from datasets.synthetic.dataset import renderer_sources
+from datasets.synthetic.hard_cast import CLASSES, draw_benchmark_clip
 
 SIDE = 96
 MIN_PIXELS = 500  # a garment seen in fewer cannot be judged, at 256x192

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from configs.loading import load_config
-from datasets.synthetic import SyntheticConfig, write_dancers
+from datasets.synthetic.dataset import SyntheticConfig, write_dancers
 from training.experiments.page import write_page
 from training.experiments.plots import plot_intervals, save_svg
 

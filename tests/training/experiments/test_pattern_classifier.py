@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.synthetic_benchmark import CLASSES
+from datasets.synthetic.hard_cast import CLASSES
 from training.experiments.pattern_classifier import (
     ClassifierConfig,
     PatternClassifier,

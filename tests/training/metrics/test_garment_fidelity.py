@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.synthetic_clips import render_garment
-from datasets.synthetic_garments import GarmentSpec
+from datasets.synthetic.clips import render_garment
+from datasets.synthetic.garments import GarmentSpec
 from training.metrics.garment_colour import (
     colour_distance,
     garment_colour_distance,

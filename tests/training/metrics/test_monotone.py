@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from datasets.synthetic_cast import draw_clip
-from datasets.synthetic_clips import render_clip
+from datasets.synthetic.cast import draw_clip
+from datasets.synthetic.clips import render_clip
 from tests.bench.monotone import (
     CLAIMS,
     Networks,

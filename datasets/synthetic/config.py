@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from datasets.synthetic_benchmark import draw_benchmark_clip, draw_benchmark_target
-from datasets.synthetic_cast import FRAMINGS, ClipSpec, draw_clip, draw_target_garment
-from datasets.synthetic_garments import GarmentSpec
-from datasets.synthetic_rejects import REJECTS
+from datasets.synthetic.cast import FRAMINGS, ClipSpec, draw_clip, draw_target_garment
+from datasets.synthetic.garments import GarmentSpec
+from datasets.synthetic.hard_cast import draw_benchmark_clip, draw_benchmark_target
+from datasets.synthetic.rejects import REJECTS
 
 DANCERS = ("demo", "benchmark")
 

@@ -11,9 +11,9 @@ import pytest
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from datasets.parts import ParseLabel
-from datasets.synthetic import LICENCE, SyntheticConfig, main, write_dancers
-from datasets.synthetic_clips import render_frames
-from datasets.synthetic_rejects import REJECTS, render_reject
+from datasets.synthetic.clips import render_frames
+from datasets.synthetic.dataset import LICENCE, SyntheticConfig, main, write_dancers
+from datasets.synthetic.rejects import REJECTS, render_reject
 from datasets.tracks import read_frames, read_labels
 
 TINY = [
@@ -122,10 +122,10 @@ def test_the_upper_framing_shows_garments_about_twice_as_large(tmp_path: Path):
 
 def test_rendering_needs_neither_av_nor_decord_nor_torch():
     code = (
-        "import sys, datasets.synthetic_clips as s\n"
+        "import sys, datasets.synthetic.clips as s\n"
         "assert not {'av', 'decord', 'torch'} & set(sys.modules), sorted(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_bad_settings_name_the_key_and_what_is_accepted():

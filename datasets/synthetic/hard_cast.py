@@ -10,16 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from datasets.rendering_props import PROP_KINDS, Prop
-from datasets.synthetic_cast import (
+from datasets.synthetic.cast import (
     SPLITS,
     ClipSpec,
     draw_camera,
     draw_dancer,
     draw_light,
 )
-from datasets.synthetic_garments import SLEEVES, GarmentSpec, draw_garment
-from datasets.synthetic_motion import Liveliness
+from datasets.synthetic.garments import SLEEVES, GarmentSpec, draw_garment
+from datasets.synthetic.motion import Liveliness
+from datasets.synthetic.render.props import PROP_KINDS, Prop
 
 CLASSES = ("plain", "stripes", "checks", "dots", "print")
 _PATTERNS = {

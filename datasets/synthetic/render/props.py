@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datasets.rendering import Camera
+from datasets.synthetic.render.camera import Camera
 
 PROP_KINDS = ("pole", "board", "balloon", "plant")
 _DEPTH_M = 0.9  # before the dancer

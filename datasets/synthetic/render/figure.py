@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from datasets.rendering import Camera, SurfaceBuffer
-from datasets.rendering_body import arms, lower_body
-from datasets.rendering_ellipsoids import Ellipsoid, draw_ellipsoid
-from datasets.rendering_head import neck_and_head
-from datasets.rendering_limbs import Figure, facing, limb, torso_axis
-from datasets.rendering_lofts import Loft, draw_loft, smooth_profile
-from datasets.rendering_materials import Material
-from datasets.synthetic_garments import SLEEVES
-from datasets.synthetic_motion import Pose
+from datasets.synthetic.garments import SLEEVES
+from datasets.synthetic.motion import Pose
+from datasets.synthetic.render.body import arms, lower_body
+from datasets.synthetic.render.camera import Camera, SurfaceBuffer
+from datasets.synthetic.render.ellipsoids import Ellipsoid, draw_ellipsoid
+from datasets.synthetic.render.head import neck_and_head
+from datasets.synthetic.render.limbs import Figure, facing, limb, torso_axis
+from datasets.synthetic.render.lofts import Loft, draw_loft, smooth_profile
+from datasets.synthetic.render.materials import Material
 
 
 def draw_figure(buffer: SurfaceBuffer, figure: Figure, pose: Pose, camera: Camera) -> None:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from datasets.rendering import Camera
+from datasets.synthetic.render.camera import Camera
 
 
 def linear_colour(

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from datasets.rendering import Camera, SurfaceBuffer
+from datasets.synthetic.render.camera import Camera, SurfaceBuffer
 
 PROFILE_STEPS = 256
 """Samples of a profile; about as many as the longest solid has pixels."""

@@ -5,9 +5,9 @@ from itertools import chain
 
 import numpy as np
 
-from datasets.rendering import Camera
-from datasets.synthetic_cast import ClipSpec, draw_dancer
-from datasets.synthetic_clips import render_frames
+from datasets.synthetic.cast import ClipSpec, draw_dancer
+from datasets.synthetic.clips import render_frames
+from datasets.synthetic.render.camera import Camera
 from datasets.tracks import encode_video
 
 REJECTS = ("two_dancers", "hard_cut", "empty_room", "truncated", "close_up", "too_short")

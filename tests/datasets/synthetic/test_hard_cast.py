@@ -8,13 +8,13 @@ import pytest
 from configs.errors import ConfigError
 from configs.loading import load_config
 from datasets.parts import ParseLabel
-from datasets.rendering_props import PROP_KINDS, Prop
-from datasets.synthetic_benchmark import CLASSES, draw_benchmark_clip, draw_benchmark_target
-from datasets.synthetic_cast import ClipSpec
-from datasets.synthetic_clips import render_clip, render_occlusion
-from datasets.synthetic_config import SyntheticConfig
-from datasets.synthetic_garments import SLEEVES
-from datasets.synthetic_motion import Liveliness, dance
+from datasets.synthetic.cast import ClipSpec
+from datasets.synthetic.clips import render_clip, render_occlusion
+from datasets.synthetic.config import SyntheticConfig
+from datasets.synthetic.garments import SLEEVES
+from datasets.synthetic.hard_cast import CLASSES, draw_benchmark_clip, draw_benchmark_target
+from datasets.synthetic.motion import Liveliness, dance
+from datasets.synthetic.render.props import PROP_KINDS, Prop
 
 SPLITS = ("train", "val", "bench")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from datasets.rendering import Camera, SurfaceBuffer
+from datasets.synthetic.render.camera import Camera, SurfaceBuffer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from datasets.rendering_ellipsoids import Ellipsoid
-from datasets.rendering_limbs import Figure, limb, scaled, torso_axis
-from datasets.rendering_lofts import Loft, smooth_profile
-from datasets.rendering_materials import Material
-from datasets.synthetic_motion import Pose
+from datasets.synthetic.motion import Pose
+from datasets.synthetic.render.ellipsoids import Ellipsoid
+from datasets.synthetic.render.limbs import Figure, limb, scaled, torso_axis
+from datasets.synthetic.render.lofts import Loft, smooth_profile
+from datasets.synthetic.render.materials import Material
 
 
 def neck_and_head(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.synthetic_body import Body, Pose, rotation, turned
+from datasets.synthetic.skeleton import Body, Pose, rotation, turned
 
 ARM_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "hanging": ((0.22, -0.93, 0.08), (0.6, -0.2, -0.9)),

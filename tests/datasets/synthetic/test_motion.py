@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from datasets.synthetic_motion import Body, Pose, dance, standing
+from datasets.synthetic.motion import Body, Pose, dance, standing
 
 BONES = [
     ("shoulder", "elbow", "upper_arm"),

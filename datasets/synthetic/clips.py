@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 
 from datasets.parts import ParseLabel
-from datasets.rendering import Camera, SurfaceBuffer
-from datasets.rendering_face import paint_face
-from datasets.rendering_figure import draw_figure, draw_garment_alone
-from datasets.rendering_limbs import Figure
-from datasets.rendering_materials import GROUPS
-from datasets.rendering_props import draw_prop
-from datasets.rendering_scenery import paint_scenery
-from datasets.rendering_shading import Layer, Light, Wardrobe, fold_map, shade
-from datasets.synthetic_cast import ClipSpec, Dancer
-from datasets.synthetic_garments import GarmentSpec, paint_cloth
-from datasets.synthetic_motion import Body, Pose, dance, standing
+from datasets.synthetic.cast import ClipSpec, Dancer
+from datasets.synthetic.garments import GarmentSpec, paint_cloth
+from datasets.synthetic.motion import Body, Pose, dance, standing
+from datasets.synthetic.render.camera import Camera, SurfaceBuffer
+from datasets.synthetic.render.face import paint_face
+from datasets.synthetic.render.figure import draw_figure, draw_garment_alone
+from datasets.synthetic.render.limbs import Figure
+from datasets.synthetic.render.materials import GROUPS
+from datasets.synthetic.render.props import draw_prop
+from datasets.synthetic.render.scenery import paint_scenery
+from datasets.synthetic.render.shading import Layer, Light, Wardrobe, fold_map, shade
 
 SUPERSAMPLE = 2
 _GROUND = np.float32(0.93)

@@ -6,10 +6,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from datasets.rendering import SurfaceBuffer
-from datasets.rendering_face import FACE_BOTTOM_M, FACE_HALF_WIDTH_M, FACE_TOP_M
-from datasets.rendering_materials import LABEL_OF_MATERIAL, Material
-from datasets.synthetic_garments import SLEEVE_LENGTH_M, TORSO_LENGTH_M, Cloth
+from datasets.synthetic.garments import SLEEVE_LENGTH_M, TORSO_LENGTH_M, Cloth
+from datasets.synthetic.render.camera import SurfaceBuffer
+from datasets.synthetic.render.face import FACE_BOTTOM_M, FACE_HALF_WIDTH_M, FACE_TOP_M
+from datasets.synthetic.render.materials import LABEL_OF_MATERIAL, Material
 
 FOLD_CELLS = 512
 _HAIR_STRANDS = 2048

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from datasets.parts import ParseLabel
-from datasets.synthetic_cast import SPLITS, ClipSpec, draw_clip, draw_target_garment
-from datasets.synthetic_clips import RenderedClip, render_clip, render_frames, render_garment
-from datasets.synthetic_garments import PATTERNS, draw_garment, paint_cloth
+from datasets.synthetic.cast import SPLITS, ClipSpec, draw_clip, draw_target_garment
+from datasets.synthetic.clips import RenderedClip, render_clip, render_frames, render_garment
+from datasets.synthetic.garments import PATTERNS, draw_garment, paint_cloth
 
 
 def _spec(index: int = 0, split: str = "train") -> ClipSpec:

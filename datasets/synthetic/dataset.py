@@ -27,20 +27,19 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
 from datasets.parts import ParseLabel
-from datasets.synthetic_cast import ClipSpec, draw_clip
-from datasets.synthetic_clips import (
+from datasets.synthetic.cast import ClipSpec, draw_clip
+from datasets.synthetic.clips import (
     RenderedClip,
     render_clip,
     render_frames,
     render_garment,
     render_occlusion,
 )
-from datasets.synthetic_config import SyntheticConfig
-from datasets.synthetic_rejects import REJECTS, render_reject
+from datasets.synthetic.config import SyntheticConfig
+from datasets.synthetic.rejects import REJECTS, render_reject
 from datasets.tracks import encode_labels, encode_video
 
 logger = logging.getLogger(__name__)
@@ -161,8 +160,7 @@ def _identity(config: SyntheticConfig) -> str:
 
 def renderer_sources() -> list[Path]:
     """The files that a rendered pixel depends on."""
-    folder = Path(__file__).parent
-    return sorted([*folder.glob("rendering*.py"), *folder.glob("synthetic*.py")])
+    return sorted(Path(__file__).parent.rglob("*.py"))
 
 
 def _run_job(config: SyntheticConfig, job: _Job) -> None:
@@ -232,7 +230,3 @@ def main(argv: list[str]) -> int:
         f"{total} videos under {config.out}: {rendered} rendered, {total - rendered} there before"
     )
     return 0
-
-
-if __name__ == "__main__":
-    run_command(main)

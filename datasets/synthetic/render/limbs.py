@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.rendering_lofts import Loft, smooth_profile
-from datasets.rendering_materials import Material
-from datasets.synthetic_garments import GarmentSpec
-from datasets.synthetic_motion import Body, Pose
+from datasets.synthetic.garments import GarmentSpec
+from datasets.synthetic.motion import Body, Pose
+from datasets.synthetic.render.lofts import Loft, smooth_profile
+from datasets.synthetic.render.materials import Material
 
 HAIR_STYLES = ("short", "bob", "long", "ponytail", "bun", "curly", "fringe")
 LOWER_STYLES = ("slim", "straight", "wide", "shorts", "skirt")

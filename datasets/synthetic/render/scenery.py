@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from datasets.rendering import Camera
-from datasets.rendering_decor import decorate_wall, linear_colour, put_plant
+from datasets.synthetic.render.camera import Camera
+from datasets.synthetic.render.decor import decorate_wall, linear_colour, put_plant
 
 WALLS = ("plaster", "bricks", "panels", "wallpaper", "studio", "curtain", "tiles")
 FLOORS = ("planks", "tiles", "carpet", "concrete", "studio")

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datasets.rendering import Camera
-from datasets.rendering_face import FaceSpec
-from datasets.rendering_limbs import HAIR_STYLES, LOWER_STYLES, Figure
-from datasets.rendering_props import Prop
-from datasets.rendering_shading import Light
-from datasets.synthetic_garments import GarmentSpec, draw_garment
-from datasets.synthetic_motion import Body, Liveliness
+from datasets.synthetic.garments import GarmentSpec, draw_garment
+from datasets.synthetic.motion import Body, Liveliness
+from datasets.synthetic.render.camera import Camera
+from datasets.synthetic.render.face import FaceSpec
+from datasets.synthetic.render.limbs import HAIR_STYLES, LOWER_STYLES, Figure
+from datasets.synthetic.render.props import Prop
+from datasets.synthetic.render.shading import Light
 
 SPLITS = ("train", "val", "bench", "bad")
 """Splits never share an identity or a garment: the split is part of every seed."""
