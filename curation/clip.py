@@ -93,7 +93,7 @@ class Tracks:
     people: list[Person | None] | None = None  # the one person of each frame, t entries
     iuv: np.ndarray | None = None  # (t, 112, 112, 3) uint8: I, 255 U, 255 V
     boxes: np.ndarray | None = None  # (t, 4) float32: where each grid lies in the frame
-    parse: np.ndarray | None = None  # (t, height, width) uint8, datasets.parts.ParseLabel
+    parse: np.ndarray | None = None  # (t, height, width) uint8, datasets.labels.ParseLabel
     mask: np.ndarray | None = None  # (t, height, width) uint8, 255 = to be painted
     garment: np.ndarray | None = None  # (height, width, 3) uint8 on a plain ground
     garment_mask: np.ndarray | None = None  # (height, width) uint8, 255 = garment

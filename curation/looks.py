@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 BINS = (4, 8, 8)
 """Of lightness and the two colour axes of CIELAB; the axes in CHROMA around gray."""

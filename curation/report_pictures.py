@@ -22,7 +22,7 @@ LABEL_COLOURS = np.array(
     ],
     dtype=np.uint8,
 )  # fmt: skip
-"""Of datasets.parts.ParseLabel, in its order."""
+"""Of datasets.labels.ParseLabel, in its order."""
 
 
 def preview_strip(signals: Signals, span: tuple[float, float], count: int) -> np.ndarray | None:

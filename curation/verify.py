@@ -24,7 +24,7 @@ from configs.command import run_command
 from configs.errors import ConfigError
 from curation.output import flag, open_output, output_argument
 from curation.shards import KEY, index_path
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 logger = logging.getLogger(__name__)
 

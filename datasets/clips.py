@@ -15,7 +15,7 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from datasets.densepose import DensePoseGrids, grid_places
-from datasets.parts import GARMENT_LABELS
+from datasets.labels import GARMENT_LABELS
 from datasets.sample import PoseLookup, TryOnSample
 from datasets.shards import ShardSample
 from datasets.tracks import read_counted, read_labels

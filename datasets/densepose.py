@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float64, Int16, UInt8
 
-from datasets.parts import DensePosePart
+from datasets.labels import DensePosePart
 
 NUM_PARTS = 24
 # matplotlib's viridis at part / 24: the colours of the DensePose videos that others publish.

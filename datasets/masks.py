@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets.parts import CATEGORIES, GARMENT_LABELS, ParseLabel
-from datasets.parts import DensePosePart as D
+from datasets.labels import CATEGORIES, GARMENT_LABELS, ParseLabel
+from datasets.labels import DensePosePart as D
 
 P = ParseLabel
 TORSO = (D.TORSO_BACK, D.TORSO_FRONT)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
-from datasets.faults import Fault
+from datasets.bad_samples import Fault
 
 logger = logging.getLogger(__name__)
 

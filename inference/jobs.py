@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, UserError
-from datasets.parts import CATEGORIES
+from datasets.labels import CATEGORIES
 from inference.given_conditions import GivenConditions
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status

@@ -18,8 +18,8 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.perception.protocols import ClipParser, HumanParser, Perception
 from datasets.densepose import render_densepose
+from datasets.labels import CATEGORIES
 from datasets.masks import MaskSettings
-from datasets.parts import CATEGORIES
 from inference.conditions import (
     CHUNK,
     ConditionFrame,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from datasets.draws import torch_generator
+from datasets.seeding import torch_generator
 from inference.kept_features import KeptFeatures
 from inference.solvers import SamplerConfig, build_solver, clip_prediction
 from models.system import System

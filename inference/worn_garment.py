@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from curation.perception.protocols import ClipParser, Perception, Person
-from datasets.parts import GARMENT_LABELS
+from datasets.labels import GARMENT_LABELS
 from inference.errors import GarmentUnreadable
 from inference.video_files import open_video
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from datasets.benchmarks.benchmark import Benchmark
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless
 
 HEIGHT, WIDTH, FRAMES, FPS = 96, 64, 12, 8.0

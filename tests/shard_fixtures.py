@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
 HEIGHT, WIDTH, FPS = 128, 96, 8.0

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from models.codecs.vae import CodecConfig
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system

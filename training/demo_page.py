@@ -21,7 +21,7 @@ from datasets import webpage
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.clips import decode_image
 from datasets.densepose import paste_iuv, render_densepose
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
 from training.config import TrainConfig
@@ -45,7 +45,7 @@ LABEL_COLOURS = np.array(
     [[24, 28, 36], [244, 194, 164], [110, 72, 46], [47, 111, 237], [76, 175, 120], [150, 90, 200],
      [232, 168, 130], [205, 140, 105], [255, 214, 150], [120, 130, 150], [200, 200, 90]], np.uint8
 )  # fmt: skip
-"""One colour a parse label, in the order of ``datasets.parts.ParseLabel``."""
+"""One colour a parse label, in the order of ``datasets.labels.ParseLabel``."""
 assert len(LABEL_COLOURS) == len(ParseLabel)
 
 

@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from configs.errors import ConfigError
-from datasets.draws import torch_generator
 from datasets.loading.latents import CacheKey, LatentBatch
 from datasets.sample import NumberedBatch, TryOnBatch
+from datasets.seeding import torch_generator
 from models.codecs.vae import codec_identity
 from models.system import System
 from training.config import TrainConfig

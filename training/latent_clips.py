@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch.utils.data import DataLoader, Dataset
 
+from datasets.bad_samples import Fault, UnreadableClipError
 from datasets.clips import to_sample
-from datasets.faults import Fault, UnreadableClipError
 from datasets.loading.clip_reader import ClipReader, nearest_size
 from datasets.loading.collate import PackedBatch, pack
 from datasets.loading.workers import settle_worker

@@ -31,7 +31,7 @@ from rich.progress import (
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, split_arguments
-from datasets.faults import Fault, Tally
+from datasets.bad_samples import Fault, Tally
 from datasets.loading.latents import (
     LATENT_MEMBERS,
     TRACKS,

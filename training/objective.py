@@ -12,7 +12,7 @@ from einops import reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from datasets.draws import numpy_generator, torch_generator
+from datasets.seeding import numpy_generator, torch_generator
 from models.diffusion import DiffusionLosses, GaussianDiffusion
 
 TIMESTEPS = ("uniform", "stratified")

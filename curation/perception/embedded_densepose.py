@@ -12,7 +12,7 @@ import numpy as np
 from curation.perception.body_parts import BodyPart, build_body, locate_on_body
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from curation.perception.weights import POSE_LANDMARKS, WHEEL
-from datasets.parts import DensePosePart as D
+from datasets.labels import DensePosePart as D
 
 GRID = 112
 BOX_MARGIN = 0.04  # of the box's side

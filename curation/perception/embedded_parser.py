@@ -20,7 +20,7 @@ from curation.perception.person_view import PersonView, is_usable, look_at, plac
 from curation.perception.protocols import BackendInfo, Person
 from curation.perception.weights import POSE_LANDMARKS, WHEEL
 from curation.versions import EMBEDDED_PARSER
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 EVIDENCE_WINDOW = (5, 5)  # pixels
 EDGE_WINDOW = (3, 3)  # the same at the edges of hands: fingers are thin

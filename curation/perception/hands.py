@@ -14,7 +14,7 @@ from curation.perception.body_parts import (
     HANDS,
     VISIBLE,
 )
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 HAND_LENGTH = 0.3  # of the body's scale, at least: a shorter one is the landmarks' error
 CUFF_STEEPNESS = 2.0  # towards the elbow, distance counts so many times

@@ -16,7 +16,7 @@ import numpy as np
 from configs.errors import ConfigError, DataError
 from curation.perception.files import file_sha256
 from curation.perception.protocols import BackendInfo, Person
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 INSTALL_COMMAND = "pip install 'transformers>=5'"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

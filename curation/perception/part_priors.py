@@ -5,7 +5,7 @@ import numpy as np
 from curation.perception.body_parts import NUM_PARTS, BodyPart
 from curation.perception.clip_colors import NUM_MATERIALS
 from curation.perception.hems import NUM_PLACES
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 # How likely each material is on a part before anything was seen: skin, hair, upper, lower.
 PART_PRIORS: dict[BodyPart, tuple[float, float, float, float]] = {

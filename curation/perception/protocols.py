@@ -85,7 +85,7 @@ class DensePoseEstimator(Protocol):
 
 @runtime_checkable
 class HumanParser(Protocol):
-    """Labels every pixel of one person (``datasets.parts.ParseLabel``)."""
+    """Labels every pixel of one person (``datasets.labels.ParseLabel``)."""
 
     @property
     def info(self) -> BackendInfo: ...

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from curation.clip import Clip, Reject, Tracks
-from datasets.parts import GARMENT_LABELS
+from datasets.labels import GARMENT_LABELS
 
 GROUND = 245  # gray level around the garment
 LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 5, 6, 11, 12  # rows of COCO keypoints

@@ -8,7 +8,7 @@ import numpy as np
 from curation.clip import Clip, Reject, Tracks, unpack_shares
 from curation.perception.protocols import HumanParser
 from curation.stages.outfits import outfit_change
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 WORN = (ParseLabel.UPPER, ParseLabel.DRESS)
 

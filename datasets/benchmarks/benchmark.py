@@ -19,7 +19,7 @@ from configs.errors import DataError
 from datasets.benchmarks.vivid import clip_frames, read_vivid
 from datasets.benchmarks.vvt import FRAMES_FOLDER, frames_of, read_vvt
 from datasets.clips import decode_image, decode_tracks, fit_frames, fit_garment
-from datasets.parts import GARMENT_LABELS
+from datasets.labels import GARMENT_LABELS
 from datasets.shards import IndexedSample, index_shard, list_shards
 from datasets.tracks import read_frames, read_labels
 

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
+from datasets.bad_samples import UnreadableClipError
 from datasets.clips import ClipTracks, decode_tracks, with_garment_region
-from datasets.faults import UnreadableClipError
 from datasets.loading.watchdog import Watchdog
 from datasets.shards import GARMENT_REGION_MEMBERS, TRACK_MEMBERS, IndexedSample
 

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from datasets.faults import Fault
+from datasets.bad_samples import Fault
 from datasets.loading.densepose_batch import render_grids
 from datasets.loading.swapping import swap_mask
 from datasets.sample import NumberedBatch, PoseLookup, TryOnSample

@@ -17,7 +17,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from configs.errors import DataError
-from datasets.faults import Fault, Tally
+from datasets.bad_samples import Fault, Tally
 from datasets.loading.clip_table import ClipTable
 from datasets.loading.collate import PackedBatch
 from datasets.loading.config import DataConfig

@@ -8,9 +8,8 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from datasets.bad_samples import Fault, UnreadableClipError
 from datasets.clips import Window, centre_window, choose_window, to_sample
-from datasets.draws import numpy_generator
-from datasets.faults import Fault, UnreadableClipError
 from datasets.loading.clip_reader import ClipReader
 from datasets.loading.clip_table import ClipTable
 from datasets.loading.collate import PackedBatch, pack
@@ -20,6 +19,7 @@ from datasets.loading.recolour import recolour
 from datasets.loading.sample_order import CLIPS, Stream, Ticket
 from datasets.loading.swapping import choose_pattern, known_frames
 from datasets.sample import TryOnSample
+from datasets.seeding import numpy_generator
 from datasets.shards import IndexedSample
 
 

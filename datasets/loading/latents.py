@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from configs.errors import DataError
-from datasets.faults import Fault, UnreadableClipError
+from datasets.bad_samples import Fault, UnreadableClipError
 from datasets.loading.collate import Movable
 from datasets.loading.watchdog import Watchdog
 from datasets.shards import IndexedSample, find_shards, scan_shard

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Int
 from torch.utils.data import Sampler
 
-from datasets.draws import numpy_generator
+from datasets.seeding import numpy_generator
 
 CLIPS, IMAGES = "clips", "images"
 _BLOCK = 4096

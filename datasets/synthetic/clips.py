@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.synthetic.cast import ClipSpec, Dancer
 from datasets.synthetic.garments import GarmentSpec, paint_cloth
 from datasets.synthetic.motion import Body, Pose, dance, standing
@@ -30,7 +30,7 @@ class RenderedClip:
 
     Attributes:
         frames: (t, h, w, 3) uint8 RGB.
-        parse: (t, h, w) uint8 of datasets.parts.ParseLabel.
+        parse: (t, h, w) uint8 of datasets.labels.ParseLabel.
         garment_mask: (t, h, w) uint8, 255 = upper garment.
         person_mask: (t, h, w) uint8, 255 = a person.
         garment: (h, w, 3) uint8, the first dancer's upper garment alone on a light ground.

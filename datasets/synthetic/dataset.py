@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.synthetic.cast import ClipSpec, draw_clip
 from datasets.synthetic.clips import (
     RenderedClip,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from datasets.parts import CATEGORIES
+from datasets.labels import CATEGORIES
 from inference.web.queue import DONE, WAITING, Job, JobQueue, Outcome, Tell, Wish
 from inference.web.refusals import Refusal, not_here
 from inference.web.settings import LimitsConfig, SamplesConfig

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from datasets.benchmarks.benchmark import Benchmark
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 from training.evaluation_config import EvaluationConfig
 from training.evaluation_worker import ItemScorer

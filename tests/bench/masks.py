@@ -21,8 +21,8 @@ from curation.perception.blazepose import EmbeddedDetector
 from curation.perception.embedded_densepose import EmbeddedDensePose
 from curation.perception.embedded_parser import EmbeddedParser
 from datasets.densepose import paste_iuv
+from datasets.labels import CATEGORIES, ParseLabel
 from datasets.masks import inpainting_mask
-from datasets.parts import CATEGORIES, ParseLabel
 from datasets.synthetic.dataset import RenderedClip, draw_clip, render_clip
 from datasets.synthetic.hard_cast import draw_benchmark_clip
 

@@ -25,7 +25,7 @@ import torchvision
 from torch import Tensor, nn
 
 from curation.perception.select import choose_perception
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from tests.bench.monotone_faults import FAULTS, Fault, FaultyResult, RealClip, wear
 from tests.training.metrics.test_video_networks import formula_state
 from training.metrics.catalogue import METRICS

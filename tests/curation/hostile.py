@@ -20,7 +20,7 @@ from curation.perception.protocols import BackendInfo, DensePose, Perception, Pe
 from curation.pipeline import Curator, SourceJob, SourceResult
 from curation.settings import CurateConfig
 from curation.sources import Source, find_sources, sha256_of
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from tests import perception_fixtures
 
 HEIGHT, WIDTH, FPS = 256, 192, 10.0

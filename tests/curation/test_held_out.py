@@ -17,7 +17,7 @@ from curation.members import encode_png
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
 from datasets.benchmarks.benchmark import Benchmark
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.shards import index_split
 from datasets.tracks import encode_labels, encode_video
 from tests.output_fixtures import config_of, stored_source, write_output

@@ -21,7 +21,7 @@ from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.people import FollowPerson, PeopleConfig, collect_samples
 from curation.stored_people import pack_people, read_chosen, read_seen, read_take, read_values
 from curation.timing import Stopwatch
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import read_labels
 
 HEIGHT, WIDTH, COUNT = 128, 96, 10

@@ -17,7 +17,7 @@ from curation.perception.pose_detector import (
 )
 from curation.perception.protocols import Person
 from curation.perception.regions import Region, region_from_points, square_region
-from datasets.parts import DensePosePart
+from datasets.labels import DensePosePart
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, -2.5])

@@ -9,7 +9,7 @@ from curation.perception.hands import (
     skin_threshold,
 )
 from curation.perception.protocols import Person
-from datasets.parts import ParseLabel as P
+from datasets.labels import ParseLabel as P
 
 SCALE = 100.0
 YES, NO = 3.0, -5.0  # log ratios of skin and of cloth

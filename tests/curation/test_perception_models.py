@@ -22,8 +22,8 @@ from curation.perception.embedded_densepose import EmbeddedDensePose
 from curation.perception.embedded_parser import EmbeddedParser
 from curation.perception.protocols import BackendInfo, Person
 from datasets.densepose import paste_iuv
+from datasets.labels import ParseLabel
 from datasets.masks import inpainting_mask
-from datasets.parts import ParseLabel
 from datasets.synthetic.dataset import RenderedClip, draw_clip, render_clip
 from tests.bench.masks import mask_of, render_dancer, score_mask
 from tests.perception_fixtures import media_file

@@ -21,7 +21,7 @@ from curation.perception.hems import (
     unshaded,
 )
 from curation.perception.protocols import Person
-from datasets.parts import ParseLabel as P
+from datasets.labels import ParseLabel as P
 
 SKIN, HAIR, GREEN, NAVY = (224, 172, 138), (60, 40, 30), (40, 150, 70), (40, 50, 110)
 

@@ -31,7 +31,7 @@ from curation.perception.ultralytics_people import (
     people_from_result,
     preserved_process,
 )
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 FRAME = np.zeros((64, 48, 3), np.uint8)
 

@@ -6,7 +6,7 @@ import pytest
 from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
 from curation.stages.agnostic import AgnosticConfig, MaskGarment, agnostic_frames
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 
 CLIP = Clip(
     source="a.mp4", source_sha256="0" * 64, scene_start_s=0, scene_end_s=1, start_s=0, end_s=1

@@ -15,7 +15,7 @@ from curation.stages.garments import (
     lay_out,
     solidity,
 )
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 CLIP = Clip(
     source="a.mp4", source_sha256="0" * 64, scene_start_s=0, scene_end_s=1, start_s=0, end_s=1

@@ -9,7 +9,7 @@ from curation.clip import Clip, Reject, Tracks
 from curation.perception.protocols import BackendInfo, Person
 from curation.stages.outfits import outfit_change
 from curation.stages.parsing import ParseClothes, ParsingConfig
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.synthetic.cast import draw_target_garment
 from datasets.synthetic.clips import RenderedClip
 from datasets.synthetic.dataset import draw_clip, render_clip

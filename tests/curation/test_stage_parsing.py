@@ -6,7 +6,7 @@ from curation.clip import Clip, Reject, Tracks
 from curation.perception.embedded_parser import EmbeddedParser
 from curation.perception.protocols import Person
 from curation.stages.parsing import ParseClothes, ParsingConfig
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 CLIP = Clip(
     source="a.mp4", source_sha256="0" * 64, scene_start_s=0, scene_end_s=1, start_s=0, end_s=1

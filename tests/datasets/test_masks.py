@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from datasets.labels import CATEGORIES, DensePosePart, ParseLabel
 from datasets.masks import (
     MaskSettings,
     close_in_time,
@@ -8,7 +9,6 @@ from datasets.masks import (
     fill_unseen,
     inpainting_mask,
 )
-from datasets.parts import CATEGORIES, DensePosePart, ParseLabel
 
 P, D = ParseLabel, DensePosePart
 

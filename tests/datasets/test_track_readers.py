@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch  # noqa: F401  (decord must be imported after torch)
 
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.tracks import GOP_FRAMES, encode_labels, encode_rgb_lossless
 
 Reader = Callable[[bytes, Sequence[int], Path], np.ndarray]

@@ -6,8 +6,8 @@ import torch
 from tryon_fixtures import write_checkpoint
 
 from configs.errors import ConfigError, DataError
+from datasets.labels import ParseLabel
 from datasets.masks import inpainting_mask
-from datasets.parts import ParseLabel
 from inference.long_video import LongVideoConfig
 from inference.painter import Painter, load_system, paste
 from inference.solvers import SamplerConfig

@@ -10,7 +10,7 @@ from tryon_fixtures import GROUND, SKIN
 
 from configs.errors import ConfigError
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from inference.appearance import appearance_of, similarity
 from inference.people import Cast, find_people
 from inference.pipeline import TryOnPipeline

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.synthetic.cast import FRAMINGS
 from datasets.synthetic.clips import render_frames
 from datasets.synthetic.dataset import renderer_sources

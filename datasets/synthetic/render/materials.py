@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 
 
 class Material(IntEnum):

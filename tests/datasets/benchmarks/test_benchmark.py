@@ -12,7 +12,7 @@ import pytest
 from configs.errors import DataError
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.benchmarks.vvt import read_vvt
-from datasets.parts import DensePosePart, ParseLabel
+from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless
 
 HEIGHT, WIDTH, FRAMES = 96, 64, 11

@@ -73,7 +73,7 @@ def test_a_batch_of_scaled_and_unscaled_clips_shows_pictures(stored) -> None:
 
 def test_a_mirrored_window_is_the_mirror_of_the_plain_one_with_sides_exchanged(stored) -> None:
     from datasets.densepose import MIRRORED_PARTS
-    from datasets.parts import DensePosePart
+    from datasets.labels import DensePosePart
 
     plain = decode_tracks(stored, [0, 3], 128, 96)
     turned = decode_tracks(stored, [0, 3], 128, 96, mirror=True)

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.synthetic.cast import SPLITS, ClipSpec, draw_clip, draw_target_garment
 from datasets.synthetic.clips import RenderedClip, render_clip, render_frames, render_garment
 from datasets.synthetic.garments import PATTERNS, draw_garment, paint_cloth

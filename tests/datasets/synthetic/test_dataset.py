@@ -10,7 +10,7 @@ import pytest
 
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.synthetic.clips import render_frames
 from datasets.synthetic.dataset import LICENCE, SyntheticConfig, main, write_dancers
 from datasets.synthetic.rejects import REJECTS, render_reject

@@ -7,7 +7,7 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.loading import load_config
-from datasets.parts import ParseLabel
+from datasets.labels import ParseLabel
 from datasets.synthetic.cast import ClipSpec
 from datasets.synthetic.clips import render_clip, render_occlusion
 from datasets.synthetic.config import SyntheticConfig
