@@ -20,7 +20,6 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, DataError
-from curation.canonical import MULTIPLE, CanonicalConfig
 from curation.clip import Clip, Reject, Stage, Tracks
 from curation.executor import Limit
 from curation.ledger import ClipRow, SourceRow
@@ -35,6 +34,7 @@ from curation.stages.agnostic import MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.storage import store_folder
+from curation.video.canonical import MULTIPLE, CanonicalConfig
 from datasets.benchmarks.vivid import VividClip, clip_frames, frame_rate, read_vivid
 from datasets.benchmarks.vvt import VvtItem, read_vvt
 

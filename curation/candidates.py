@@ -8,13 +8,6 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.canonical import (
-    CanonicalConfig,
-    Framing,
-    choose_framing,
-    clip_rate,
-    count_clip_frames,
-)
 from curation.clip import Clip, Reject
 from curation.scenes import SceneRules, SeenScene
 from curation.signals import Signals
@@ -39,6 +32,13 @@ from curation.stages.quality import (
     without,
 )
 from curation.stages.shots import ShotsConfig
+from curation.video.canonical import (
+    CanonicalConfig,
+    Framing,
+    choose_framing,
+    clip_rate,
+    count_clip_frames,
+)
 
 Span = tuple[float, float]
 Box = tuple[float, float, float, float]

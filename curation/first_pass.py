@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.inner_picture import blurred_fills
 from curation.medians import median
 from curation.perception.protocols import CutArbiter
 from curation.signals import Previews, Signals
@@ -23,7 +22,7 @@ from curation.small_frames import SmallFrames, ask_arbiter
 from curation.stages.doubts import find_doubts
 from curation.storage import disk_errors_named, write_file
 from curation.timing import Stopwatch
-from curation.video import (
+from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,
     Orientation,
@@ -36,6 +35,7 @@ from curation.video import (
     to_rgb,
     upright_size,
 )
+from curation.video.inner_picture import blurred_fills
 
 ARBITERS = ("none", "transnet")
 

@@ -23,10 +23,10 @@ from curation.attempts import MACHINE_FAULTS, is_to_try_again
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
-from curation.sources import Source
 from curation.stages.probe import refuse_header
 from curation.timing import seconds_by_step
-from curation.video import Header, UnreadableVideoError, cpu_count, read_header
+from curation.video.decode import Header, UnreadableVideoError, cpu_count, read_header
+from curation.video.sources import Source
 
 PASS_STEPS = ("first pass", "arbiter", "people in samples")
 TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045

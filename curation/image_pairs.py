@@ -13,7 +13,7 @@ from pathlib import Path
 
 from configs.errors import DataError
 from curation.benchmark import Fitting, FramesJob, sha256_of_files
-from curation.sources import SourcesConfig
+from curation.video.sources import SourcesConfig
 
 logger = logging.getLogger(__name__)
 

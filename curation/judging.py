@@ -33,7 +33,7 @@ from curation.stages.duplicates import HASH_CHARACTERS
 from curation.stages.people import SEEING
 from curation.stages.probe import refuse_header
 from curation.stored_people import read_values
-from curation.video import Header
+from curation.video.decode import Header
 
 TO_BE_MADE = "to_be_made"
 PROBE_CODES = ("too_small", "too_large", "too_long", "hdr")

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from curation.candidates import Candidate
-from curation.canonical import Framing
 from curation.clip import Clip, Reject, Stage, Tracks
 from curation.ledger import ClipRow
 from curation.members import encode_tracks, read_rgb, read_tracks
@@ -36,6 +35,7 @@ from curation.storage import store_folder
 from curation.stored_people import pack_people, read_chosen, read_seen
 from curation.timing import Stopwatch
 from curation.versions import VERSION
+from curation.video.canonical import Framing
 from datasets.tracks import encode_video
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector, HistogramDetector
 from scenedetect.stats_manager import StatsManager
 
-from curation.inner_picture import dark_bars
 from curation.signals import THUMB_HEIGHT, THUMB_WIDTH
+from curation.video.inner_picture import dark_bars
 
 NOMINAL_FPS = 30.0
 NUM_NUMBERS = 10  # of each frame: see Meter.add

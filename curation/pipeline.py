@@ -17,7 +17,6 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.candidates import Candidate, find_candidates
-from curation.canonical import Framing, read_clip
 from curation.clip import Clip, Reject
 from curation.executor import Limit
 from curation.first_pass import SampleStore, batches_of, measure_source
@@ -31,13 +30,14 @@ from curation.product_photo import lay_out_product
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import PersonSamples, Signals, join_samples, read_signals, write_signals
-from curation.sources import Source
 from curation.stages.people import collect_samples
 from curation.stages.probe import refuse_header
 from curation.stages.stillness import looks_apart, with_changes
 from curation.storage import write_file
 from curation.timing import Stopwatch
-from curation.video import Header, UnreadableVideoError, read_header
+from curation.video.canonical import Framing, read_clip
+from curation.video.decode import Header, UnreadableVideoError, read_header
+from curation.video.sources import Source
 from datasets.tracks import encode_video
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from curation.ledger import Ledger, SourceRow
 from curation.lock import only_run
 from curation.output import Output, find_source, flag, open_output, output_argument
 from curation.publish import Outcome, publish, stored_catalogue
-from curation.remote import send
 from curation.storage import disk_errors_named
+from curation.video.remote import send
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.lock import only_run
 from curation.settings import CurateConfig
 from curation.storage import disk_errors_named
-from curation.video import cpu_count
+from curation.video.decode import cpu_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
         _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)
         if not is_dry:
             from curation.publish import Outcome, print_outcome, publish
-            from curation.remote import send
+            from curation.video.remote import send
 
             save_config(config, root / "config.yaml")
             outcome = Outcome(num_sources=len(output.ledger.digests()))

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from curation.signals import Signals
-from curation.video import decode_jpeg
+from curation.video.decode import decode_jpeg
 from datasets.densepose import paste_iuv, render_densepose
 from datasets.tracks import count_frames, read_frames, read_labels
 

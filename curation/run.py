@@ -40,11 +40,11 @@ from curation.pipeline import (
 )
 from curation.progress import ProgressLine
 from curation.publish import Outcome, print_outcome, publish
-from curation.remote import fetch, is_remote, send
 from curation.settings import CurateConfig
-from curation.sources import Source, check_folder, find_sources
 from curation.storage import disk_errors_named, sweep
-from curation.video import cpu_count
+from curation.video.decode import cpu_count
+from curation.video.remote import fetch, is_remote, send
+from curation.video.sources import Source, check_folder, find_sources
 
 logger = logging.getLogger(__name__)
 

@@ -5,19 +5,19 @@ from typing import Any
 
 from configs.errors import ConfigError
 from curation.candidates import SelectionConfig
-from curation.canonical import CanonicalConfig
 from curation.first_pass import FirstPassConfig
 from curation.looks import HeldOutConfig
 from curation.parts import parse_part
 from curation.perception.kinds import KINDS, PerceptionConfig
 from curation.shards import ShardsConfig
-from curation.sources import SourcesConfig
 from curation.stages.agnostic import AgnosticConfig
 from curation.stages.densepose import DensePoseConfig
 from curation.stages.duplicates import DuplicatesConfig
 from curation.stages.garments import GarmentConfig
 from curation.stages.parsing import ParsingConfig
 from curation.stages.probe import ProbeConfig
+from curation.video.canonical import CanonicalConfig
+from curation.video.sources import SourcesConfig
 
 EXECUTORS = ("local", "ray")
 

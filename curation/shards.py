@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from configs.errors import ConfigError
-from curation.sources import SPLITS
 from curation.storage import sweep, write_file
+from curation.video.sources import SPLITS
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.medians import median
-from curation.video import Orientation
+from curation.video.decode import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
 """Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""

@@ -15,7 +15,7 @@ import av.error
 import numpy as np
 
 from configs.errors import DataError
-from curation.video import open_video as open_container
+from curation.video.decode import open_video as open_container
 from inference.video_files import BT709, FULL_RANGE, SourceFrame, SourceVideo
 
 _COPIED_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})

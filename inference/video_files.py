@@ -11,8 +11,8 @@ import av.error
 import numpy as np
 
 from configs.errors import DataError
-from curation.video import UnreadableVideoError
-from curation.video import open_video as open_container
+from curation.video.decode import UnreadableVideoError
+from curation.video.decode import open_video as open_container
 from inference.errors import VideoTooLong, VideoUnreadable
 
 BT709 = 1  # AVCOL_SPCBT709: the matrix of most HD video

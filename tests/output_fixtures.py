@@ -16,7 +16,7 @@ from curation.settings import CurateConfig
 from curation.signals import PersonSamples, Signals, write_signals
 from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.storage import store_folder, write_file
-from curation.video import Orientation
+from curation.video.decode import Orientation
 from tests.shard_fixtures import sample_members
 
 CONFIG = Path(__file__).parents[1] / "configs" / "curate.yaml"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.errors import ConfigError
-from curation.video import HDR_TRANSFERS, Header
+from curation.video.decode import HDR_TRANSFERS, Header
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from scenedetect import SceneManager, open_video
 from scenedetect.detectors import AdaptiveDetector
 
 from curation.first_pass import FirstPassConfig, measure_source
-from curation.video import DecodeFaults, decode, read_header
+from curation.video.decode import DecodeFaults, decode, read_header
 from tests.curation import hostile
 
 HEIGHT, WIDTH, FPS = 1920, 1080, 30.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from curation.video import DecodeFaults, decode
+from curation.video.decode import DecodeFaults, decode
 from tests.bench.cut_disturbances import DISTURBANCES, Frames, panned, shaken
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"

@@ -22,7 +22,7 @@ from curation.perception.transnet_arbiter import choose_arbiter
 from curation.signals import Signals
 from curation.stages.quality import QualityConfig
 from curation.stages.shots import ShotsConfig, find_transitions
-from curation.video import read_header
+from curation.video.decode import read_header
 from tests.bench.cut_videos import CutVideo, Truth, cut_videos
 from tests.curation import hostile
 

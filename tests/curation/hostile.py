@@ -19,7 +19,7 @@ import numpy as np
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from curation.pipeline import Curator, SourceJob, SourceResult
 from curation.settings import CurateConfig
-from curation.sources import Source, find_sources, sha256_of
+from curation.video.sources import Source, find_sources, sha256_of
 from datasets.labels import DensePosePart, ParseLabel
 from tests import perception_fixtures
 

@@ -19,7 +19,7 @@ from curation.forecast import (
 )
 from curation.ledger import ClipRow, SourceRow
 from curation.settings import CurateConfig
-from curation.video import Header
+from curation.video.decode import Header
 from tests.output_fixtures import CONFIG
 
 HEADER = Header(

@@ -17,7 +17,7 @@ from curation.executor import Workers
 from curation.pipeline import Curator, SourceResult
 from curation.settings import CurateConfig
 from curation.stages.probe import ProbeConfig
-from curation.tone_mapping import BT709_FROM_BT2020, HLG, PQ, hlg_light, pq_code
+from curation.video.tone_mapping import BT709_FROM_BT2020, HLG, PQ, hlg_light, pq_code
 from datasets.tracks import read_frames
 from tests.curation import hostile as h
 

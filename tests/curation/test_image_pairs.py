@@ -7,9 +7,9 @@ import pytest
 from configs.errors import DataError
 from curation import run
 from curation.benchmark import fit_to_bucket
-from curation.canonical import CanonicalConfig
 from curation.image_pairs import pair_jobs
-from curation.sources import SourcesConfig
+from curation.video.canonical import CanonicalConfig
+from curation.video.sources import SourcesConfig
 from datasets.clips import decode_tracks
 from datasets.loading.collate import PackedBatch
 from datasets.loading.config import DataConfig

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from curation.candidates import Candidate
-from curation.canonical import Framing
 from curation.clip import Clip
 from curation.making import ClipMaker, ToMake
 from curation.perception.protocols import BackendInfo, DensePose, Person
@@ -21,6 +20,7 @@ from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.people import FollowPerson, PeopleConfig, collect_samples
 from curation.stored_people import pack_people, read_chosen, read_seen, read_take, read_values
 from curation.timing import Stopwatch
+from curation.video.canonical import Framing
 from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import read_labels
 

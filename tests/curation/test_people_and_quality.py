@@ -30,7 +30,7 @@ from curation.stages.quality import (
     split_long,
     without,
 )
-from curation.video import Orientation
+from curation.video.decode import Orientation
 
 HEIGHT, WIDTH = 200, 100
 CLIP = Clip(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from curation.candidates import Candidate, SelectionConfig, find_candidates
-from curation.canonical import CanonicalConfig
 from curation.clip import Clip, Reject
 from curation.first_pass import FirstPassConfig, measure_source
 from curation.perception.blazepose import EmbeddedDetector
 from curation.pipeline import find_people
-from curation.video import read_header
+from curation.video.canonical import CanonicalConfig
+from curation.video.decode import read_header
 from tests.perception_fixtures import media_file
 
 

@@ -23,7 +23,7 @@ from curation.ledger import Ledger
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.signals import read_signals
-from curation.video import Header
+from curation.video.decode import Header
 from tests.judged_fixtures import mask_area_of, sharpness_of, write_judged
 from tests.output_fixtures import write_output
 

@@ -12,7 +12,7 @@ from curation.perception.protocols import Perception, Person
 from curation.pipeline import Curator, find_people
 from curation.settings import CurateConfig
 from curation.stages.stillness import MOVING, looks_apart, with_changes
-from curation.video import read_header
+from curation.video.decode import read_header
 from tests.curation import hostile as h
 
 ROOM = h.ground(1, 256, 448)

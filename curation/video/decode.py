@@ -20,8 +20,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from curation.frame_folders import decode_frames, frames_in, frames_rate, read_frame
-from curation.tone_mapping import HLG, PQ, tone_map
+from curation.video.frame_folders import decode_frames, frames_in, frames_rate, read_frame
+from curation.video.tone_mapping import HLG, PQ, tone_map
 
 ffmpeg_logging.set_level(
     ffmpeg_logging.PANIC

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
-from curation.frame_folders import frames_sha256, frames_stamp, numbered
+from curation.video.frame_folders import frames_sha256, frames_stamp, numbered
 
 logger = logging.getLogger(__name__)
 

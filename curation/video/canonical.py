@@ -13,14 +13,14 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.medians import median
-from curation.tone_mapping import tone_map
-from curation.video import (
+from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,
     Orientation,
     UnreadableVideoError,
     decode,
 )
+from curation.video.tone_mapping import tone_map
 
 MULTIPLE = 16
 """Sides of a clip are multiples of this: latents are 8x smaller, patches take 2x2 of those."""

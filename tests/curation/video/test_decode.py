@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from curation.video import (
+from curation.video.decode import (
     DecodeFaults,
     Orientation,
     UnreadableVideoError,

@@ -9,11 +9,11 @@ import pytest
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation.first_pass import FirstPassConfig, measure_source
-from curation.frame_folders import frames_in, frames_rate
 from curation.ledger import Ledger
 from curation.settings import CurateConfig
-from curation.sources import SourcesConfig, find_sources, sha256_of
-from curation.video import DecodeFaults, UnreadableVideoError, decode, read_header
+from curation.video.decode import DecodeFaults, UnreadableVideoError, decode, read_header
+from curation.video.frame_folders import frames_in, frames_rate
+from curation.video.sources import SourcesConfig, find_sources, sha256_of
 
 
 def write_frames(folder, frames, pattern="{:04d}.png"):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from configs.errors import DataError
-from curation.sources import find_sources, sha256_of
+from curation.video.sources import find_sources, sha256_of
 
 
 def write(path, content=b"x"):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from curation.canonical import CanonicalConfig, choose_framing, clip_rate, read_clip
-from curation.video import Orientation
+from curation.video.canonical import CanonicalConfig, choose_framing, clip_rate, read_clip
+from curation.video.decode import Orientation
 
 CONFIG = CanonicalConfig()
 
