@@ -9,8 +9,8 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.clip import Clip, Reject
+from curation.first_pass.signals import Signals
 from curation.scenes import SceneRules, SeenScene
-from curation.signals import Signals
 from curation.stages.people import (
     CODES,
     PASSES,

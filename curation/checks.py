@@ -13,11 +13,11 @@ import numpy as np
 from curation.candidates import SelectionConfig
 from curation.catalogue import CatalogueEntry
 from curation.clip import unpack_shares
+from curation.first_pass.doubts import answers_in
+from curation.first_pass.signals import Signals
 from curation.ledger import ClipRow, SourceRow
 from curation.scenes import people_in
 from curation.settings import CurateConfig
-from curation.signals import Signals
-from curation.stages.doubts import answers_in
 from curation.stages.duplicates import distance, unpack_hashes
 from curation.stages.people import CODES, PASSES
 from curation.stages.quality import frozen_runs, measure_span, without

@@ -20,11 +20,11 @@ from rich.table import Table
 
 from configs.loading import load_config
 from curation.attempts import MACHINE_FAULTS, is_to_try_again
+from curation.first_pass.stopwatch import seconds_by_step
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
 from curation.stages.probe import refuse_header
-from curation.timing import seconds_by_step
 from curation.video.decode import Header, UnreadableVideoError, cpu_count, read_header
 from curation.video.sources import Source
 

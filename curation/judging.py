@@ -16,6 +16,7 @@ import numpy as np
 from curation.bounds import decide_alike
 from curation.candidates import find_candidates
 from curation.clip import Clip, Reject
+from curation.first_pass.signals import Signals, read_signals
 from curation.ledger import ClipRow, SourceRow
 from curation.making import (
     ClipMaker,
@@ -28,7 +29,6 @@ from curation.making import (
 from curation.perception.protocols import BackendInfo, Perception
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import Signals, read_signals
 from curation.stages.duplicates import HASH_CHARACTERS
 from curation.stages.people import SEEING
 from curation.stages.probe import refuse_header

@@ -19,7 +19,15 @@ from configs.errors import DataError
 from curation.candidates import Candidate, find_candidates
 from curation.clip import Clip, Reject
 from curation.executor import Limit
-from curation.first_pass import SampleStore, batches_of, measure_source
+from curation.first_pass.first_pass import SampleStore, batches_of, measure_source
+from curation.first_pass.signals import (
+    PersonSamples,
+    Signals,
+    join_samples,
+    read_signals,
+    write_signals,
+)
+from curation.first_pass.stopwatch import Stopwatch
 from curation.ledger import ClipRow, SourceRow
 from curation.making import build_maker, fingerprint, infos_of, rejected_row, with_hashes
 from curation.members import encode_png
@@ -29,12 +37,10 @@ from curation.perception.transnet_arbiter import choose_arbiter
 from curation.product_photo import lay_out_product
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import PersonSamples, Signals, join_samples, read_signals, write_signals
 from curation.stages.people import collect_samples
 from curation.stages.probe import refuse_header
 from curation.stages.stillness import looks_apart, with_changes
 from curation.storage import write_file
-from curation.timing import Stopwatch
 from curation.video.canonical import Framing, read_clip
 from curation.video.decode import Header, UnreadableVideoError, read_header
 from curation.video.sources import Source

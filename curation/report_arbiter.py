@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from curation.first_pass.doubts import answers_in
+from curation.first_pass.signals import read_signals
 from curation.ledger import SourceRow
 from curation.report_pictures import preview_strip
 from curation.settings import CurateConfig
-from curation.signals import read_signals
-from curation.stages.doubts import answers_in
 from datasets.webpage import captioned, grid, jpeg_image
 
 MAX_SOURCES, MAX_ANSWERS, STRIP_FRAMES = 200, 24, 4

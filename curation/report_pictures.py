@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from curation.signals import Signals
+from curation.first_pass.signals import Signals
 from curation.video.decode import decode_jpeg
 from datasets.densepose import paste_iuv, render_densepose
 from datasets.tracks import count_frames, read_frames, read_labels

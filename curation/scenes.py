@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.signals import Signals
+from curation.first_pass.signals import Signals
 from curation.stages.people import PeopleConfig, PeopleVerdicts, judge_samples
 from curation.stages.quality import QualityConfig, picture_region
 from curation.stages.shots import Scene, ShotsConfig, find_scenes

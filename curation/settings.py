@@ -5,7 +5,7 @@ from typing import Any
 
 from configs.errors import ConfigError
 from curation.candidates import SelectionConfig
-from curation.first_pass import FirstPassConfig
+from curation.first_pass.first_pass import FirstPassConfig
 from curation.looks import HeldOutConfig
 from curation.parts import parse_part
 from curation.perception.kinds import KINDS, PerceptionConfig

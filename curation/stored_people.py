@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from curation.first_pass.signals import PersonSamples
 from curation.perception.protocols import Person
-from curation.signals import PersonSamples
 from datasets.tracks import encode_labels
 
 TAKE = {

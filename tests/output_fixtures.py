@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from configs.loading import load_config, save_config
+from curation.first_pass.signals import PersonSamples, Signals, write_signals
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
-from curation.signals import PersonSamples, Signals, write_signals
 from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.storage import store_folder, write_file
 from curation.video.decode import Orientation

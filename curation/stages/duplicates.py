@@ -12,7 +12,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.copies import pairs_to_compare
-from curation.signals import gradients_of
+from curation.first_pass.signals import gradients_of
 
 HASH_BITS = 256
 HASH_CHARACTERS = 2 * HASH_BITS // 4

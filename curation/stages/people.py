@@ -13,8 +13,8 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
+from curation.first_pass.signals import PersonSamples
 from curation.perception.protocols import COCO_KEYPOINTS, Person, PersonDetector
-from curation.signals import PersonSamples
 from curation.stages.person_tracks import Liveliness, Sightings, Track, find_cast
 from curation.stages.shots import runs_of
 from curation.stages.stillness import looks_apart, with_changes

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
+from curation.first_pass.signals import Signals
 from curation.medians import median
-from curation.signals import Signals
 from curation.stages.shots import runs_of
 
 LETTERBOX_SHARE = 0.02  # thinner bars are compression noise at the border

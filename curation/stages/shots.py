@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.signals import Signals
+from curation.first_pass.signals import Signals
 
 MAX_RATIO = 255.0
 CLEAR_STEP = 0.5

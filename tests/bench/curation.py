@@ -21,7 +21,7 @@ import numpy as np
 from scenedetect import SceneManager, open_video
 from scenedetect.detectors import AdaptiveDetector
 
-from curation.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.video.decode import DecodeFaults, decode, read_header
 from tests.curation import hostile
 

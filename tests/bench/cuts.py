@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from curation.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.signals import Signals
 from curation.perception.transnet_arbiter import choose_arbiter
-from curation.signals import Signals
 from curation.stages.quality import QualityConfig
 from curation.stages.shots import ShotsConfig, find_transitions
 from curation.video.decode import read_header

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from curation.signals import Signals
+from curation.first_pass.signals import Signals
 from curation.stages.shots import ShotsConfig
 from tests.bench.cut_videos import dissolve, insert, join
 from tests.bench.cuts import Score

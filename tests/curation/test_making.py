@@ -11,6 +11,7 @@ import pytest
 
 from curation.candidates import Candidate
 from curation.clip import Clip
+from curation.first_pass.stopwatch import Stopwatch
 from curation.making import ClipMaker, ToMake
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from curation.stages.agnostic import AgnosticConfig, MaskGarment
@@ -19,7 +20,6 @@ from curation.stages.garments import CutGarment, GarmentConfig
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.people import FollowPerson, PeopleConfig, collect_samples
 from curation.stored_people import pack_people, read_chosen, read_seen, read_take, read_values
-from curation.timing import Stopwatch
 from curation.video.canonical import Framing
 from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import read_labels

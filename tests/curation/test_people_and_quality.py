@@ -5,8 +5,8 @@ import pytest
 
 from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
+from curation.first_pass.signals import Signals
 from curation.perception.protocols import COCO_KEYPOINTS, BackendInfo, Person
-from curation.signals import Signals
 from curation.stages.people import (
     BODY_HIDDEN,
     NO_PERSON,

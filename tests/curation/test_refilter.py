@@ -19,10 +19,10 @@ from configs.loading import load_config
 from curation import refilter
 from curation.candidates import find_candidates
 from curation.clip import Clip
+from curation.first_pass.signals import read_signals
 from curation.ledger import Ledger
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import read_signals
 from curation.video.decode import Header
 from tests.judged_fixtures import mask_area_of, sharpness_of, write_judged
 from tests.output_fixtures import write_output

@@ -9,13 +9,13 @@ import pytest
 
 from curation.candidates import find_candidates
 from curation.clip import Clip, Reject
+from curation.first_pass.signals import Signals, write_signals
 from curation.judging import Judge, Judged, named_perception
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.making import build_maker, fingerprint, rejected_row, with_hashes
 from curation.perception.protocols import Person
 from curation.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.signals import Signals, write_signals
 from curation.stages.people import PeopleConfig, collect_samples
 from curation.stages.shots import ShotsConfig
 from curation.storage import store_folder, write_file

@@ -10,9 +10,9 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
 from configs.errors import ConfigError
-from curation.first_pass import FirstPassConfig, measure_source
-from curation.meter import Table
-from curation.signals import read_signals, write_signals
+from curation.first_pass.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.meter import Table
+from curation.first_pass.signals import read_signals, write_signals
 from curation.stages.shots import (
     ShotsConfig,
     adaptive_cuts,
@@ -227,7 +227,7 @@ def test_a_take_at_a_third_of_its_rate_stays_whole(tmp_path, write_video):
 
 
 def test_a_table_outgrows_what_was_reserved_and_keeps_every_row(monkeypatch):
-    monkeypatch.setattr("curation.meter.RESERVED", 3)
+    monkeypatch.setattr("curation.first_pass.meter.RESERVED", 3)
     table = Table((2,), np.int32)
     for row in range(8):
         table.append((row, -row))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from curation import pipeline
-from curation.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.perception.protocols import Perception, Person
 from curation.pipeline import Curator, find_people
 from curation.settings import CurateConfig

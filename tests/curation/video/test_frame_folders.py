@@ -8,7 +8,7 @@ import pytest
 
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
-from curation.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.ledger import Ledger
 from curation.settings import CurateConfig
 from curation.video.decode import DecodeFaults, UnreadableVideoError, decode, read_header

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.signals import Signals
+from curation.first_pass.signals import Signals
 from curation.stages.shots import ShotsConfig, is_transition, runs_of, thumb_changes
 
 WITHIN_S = 1.0

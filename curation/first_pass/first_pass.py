@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError
+from curation.first_pass.doubts import find_doubts
+from curation.first_pass.signals import Previews, Signals
+from curation.first_pass.small_frames import SmallFrames, ask_arbiter
+from curation.first_pass.stopwatch import Stopwatch
 from curation.medians import median
 from curation.perception.protocols import CutArbiter
-from curation.signals import Previews, Signals
-from curation.small_frames import SmallFrames, ask_arbiter
-from curation.stages.doubts import find_doubts
 from curation.storage import disk_errors_named, write_file
-from curation.timing import Stopwatch
 from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,
@@ -173,7 +173,7 @@ def _read_source(
 ) -> tuple[Signals, SampleStore]:
     """``measure_source`` but for the arbiter's answers; ``small`` gets the frames for it."""
     # brings PySceneDetect, which judging again does without
-    from curation.meter import Meter, Table
+    from curation.first_pass.meter import Meter, Table
 
     meter, store, faults = Meter(), SampleStore(), DecodeFaults()
     times, sizes = Table((), np.float64), Table((2,), np.int32)

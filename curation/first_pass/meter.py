@@ -9,7 +9,7 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector, HistogramDetector
 from scenedetect.stats_manager import StatsManager
 
-from curation.signals import THUMB_HEIGHT, THUMB_WIDTH
+from curation.first_pass.signals import THUMB_HEIGHT, THUMB_WIDTH
 from curation.video.inner_picture import dark_bars
 
 NOMINAL_FPS = 30.0

@@ -14,7 +14,10 @@ import torch
 from configs.errors import ConfigError
 from curation.candidates import SelectionConfig
 from curation.checks import arbiter_checks
-from curation.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.doubts import answers_in, find_doubts
+from curation.first_pass.first_pass import FirstPassConfig, measure_source
+from curation.first_pass.signals import Signals, read_signals, write_signals
+from curation.first_pass.small_frames import CELL, SmallFrames, ask_arbiter
 from curation.ledger import ClipRow, SourceRow
 from curation.perception import transnet_arbiter
 from curation.perception.protocols import ARBITER_WINDOW, BackendInfo, CutArbiter
@@ -22,9 +25,6 @@ from curation.perception.transnet_arbiter import TransNetArbiter, choose_arbiter
 from curation.pipeline import Curator
 from curation.report_arbiter import arbiter_sheet
 from curation.settings import CurateConfig
-from curation.signals import Signals, read_signals, write_signals
-from curation.small_frames import CELL, SmallFrames, ask_arbiter
-from curation.stages.doubts import answers_in, find_doubts
 from curation.stages.shots import ShotsConfig, find_transitions
 from tests.curation import hostile as h
 

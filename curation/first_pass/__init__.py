@@ -1,0 +1,1 @@
+"""One cheap pass over every frame of a source: its signals. Read ``first_pass.py`` first."""
