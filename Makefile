@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (about 4 minutes and 7 GB the first time) ..."
 	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> >(grep -v "is ignored: it is neither a file nor a directory" >&2)
-	@$(RUN) -m curation.perception.weights
+	@$(RUN) -m curation.perception.embedded.weights
 	@touch $(STAMP)
 
 demo: setup ## Render dancers, curate, train every stage small, evaluate: one page (15 min on 2 cores) [CONFIG=configs/small/small.yaml: for a GPU]

@@ -8,7 +8,7 @@ from curation.candidates import SelectionConfig
 from curation.first_pass.first_pass import FirstPassConfig
 from curation.looks import HeldOutConfig
 from curation.parts import parse_part
-from curation.perception.kinds import KINDS, PerceptionConfig
+from curation.perception.config import KINDS, PerceptionConfig
 from curation.shards import ShardsConfig
 from curation.stages.agnostic import AgnosticConfig
 from curation.stages.densepose import DensePoseConfig

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from curation.perception.pose_landmarks import COCO_FROM_BLAZEPOSE
+from curation.perception.embedded.pose_landmarks import COCO_FROM_BLAZEPOSE
+from curation.perception.embedded.weights import cache_folder, missing_models
 from curation.perception.protocols import Person
-from curation.perception.weights import cache_folder, missing_models
 
 HEIGHT, WIDTH = 360, 200
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
@@ -62,7 +62,9 @@ def embedded_models() -> Path:
     """The folder of the embedded models; skips, by name, where they were not fetched."""
     missing = missing_models()
     if missing:
-        pytest.skip(f"{', '.join(missing)} absent: run python -m curation.perception.weights")
+        pytest.skip(
+            f"{', '.join(missing)} absent: run python -m curation.perception.embedded.weights"
+        )
     return cache_folder()
 
 

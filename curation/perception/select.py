@@ -6,8 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from configs.errors import ConfigError, DataError
-from curation.perception.blazepose import EmbeddedDetector
-from curation.perception.completion import CompletedDetector
+from curation.perception.config import KINDS, PerceptionConfig
 from curation.perception.detectron2_densepose import (
     INSTALL_COMMAND as INSTALL_DENSEPOSE,
 )
@@ -15,11 +14,13 @@ from curation.perception.detectron2_densepose import (
     Detectron2Config,
     Detectron2DensePose,
 )
-from curation.perception.embedded_densepose import EmbeddedDensePose
-from curation.perception.embedded_parser import EmbeddedParser
+from curation.perception.embedded.blazepose import EmbeddedDetector
+from curation.perception.embedded.completion import CompletedDetector
+from curation.perception.embedded.densepose import EmbeddedDensePose
+from curation.perception.embedded.parser import EmbeddedParser
+from curation.perception.embedded.weights import fetch_models
 from curation.perception.human_parser import INSTALL_COMMAND as INSTALL_TRANSFORMERS
 from curation.perception.human_parser import FileHumanParser, HumanParserConfig
-from curation.perception.kinds import KINDS, PerceptionConfig
 from curation.perception.protocols import (
     BackendInfo,
     DensePoseEstimator,
@@ -29,7 +30,6 @@ from curation.perception.protocols import (
 )
 from curation.perception.ultralytics_people import INSTALL_COMMAND as INSTALL_ULTRALYTICS
 from curation.perception.ultralytics_people import UltralyticsConfig, UltralyticsDetector
-from curation.perception.weights import fetch_models
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from curation.perception.blazepose import EmbeddedDetector
-from curation.perception.embedded_densepose import EmbeddedDensePose
-from curation.perception.embedded_parser import EmbeddedParser
+from curation.perception.embedded.blazepose import EmbeddedDetector
+from curation.perception.embedded.densepose import EmbeddedDensePose
+from curation.perception.embedded.parser import EmbeddedParser
 from datasets.densepose import paste_iuv
 from datasets.labels import CATEGORIES, ParseLabel
 from datasets.masks import inpainting_mask

@@ -8,7 +8,7 @@ import pytest
 from curation.candidates import Candidate, SelectionConfig, find_candidates
 from curation.clip import Clip, Reject
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
-from curation.perception.blazepose import EmbeddedDetector
+from curation.perception.embedded.blazepose import EmbeddedDetector
 from curation.pipeline import find_people
 from curation.video.canonical import CanonicalConfig
 from curation.video.decode import read_header

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from curation.clip import Clip, Reject, Tracks
-from curation.perception.embedded_densepose import EmbeddedDensePose
+from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.protocols import Person
 from curation.stages.densepose import DensePoseConfig, MapSurface
 

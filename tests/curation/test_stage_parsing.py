@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from curation.clip import Clip, Reject, Tracks
-from curation.perception.embedded_parser import EmbeddedParser
+from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.protocols import Person
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from datasets.labels import ParseLabel

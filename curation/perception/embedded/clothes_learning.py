@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curation.perception.body_parts import NUM_PARTS, BodyPart
-from curation.perception.clip_colors import (
+from curation.perception.embedded.body_parts import NUM_PARTS, BodyPart
+from curation.perception.embedded.clip_colours import (
     NUM_MATERIALS,
     UNKNOWN,
     ClipColors,
@@ -14,10 +14,17 @@ from curation.perception.clip_colors import (
     bin_colors,
     hue_and_saturation,
 )
-from curation.perception.hands import TRUNK_DISTANCE, skin_threshold
-from curation.perception.hems import NUM_BANDS, NUM_PLACES, Hem, band_of, find_hem, hem_priors
-from curation.perception.part_priors import LEFT_OF, PRIORS, behind_priors
-from curation.perception.person_view import PersonView, places_of
+from curation.perception.embedded.hands import TRUNK_DISTANCE, skin_threshold
+from curation.perception.embedded.hems import (
+    NUM_BANDS,
+    NUM_PLACES,
+    Hem,
+    band_of,
+    find_hem,
+    hem_priors,
+)
+from curation.perception.embedded.part_priors import LEFT_OF, PRIORS, behind_priors
+from curation.perception.embedded.person_view import PersonView, places_of
 
 EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are alike: colours count less than if independent
 SHARPENING = 1.5  # of the clip's own statistics against the general ones

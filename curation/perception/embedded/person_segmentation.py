@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from curation.perception.interpreter import EmbeddedInterpreter
-from curation.perception.regions import Region
-from curation.perception.weights import PERSON_SEGMENTATION
+from curation.perception.embedded.interpreter import EmbeddedInterpreter
+from curation.perception.embedded.regions import Region
+from curation.perception.embedded.weights import PERSON_SEGMENTATION
 
 INPUT_SIZE = 256
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.perception.interpreter import EmbeddedInterpreter
-from curation.perception.regions import Region, region_from_points, square_region
-from curation.perception.weights import POSE_DETECTION
+from curation.perception.embedded.interpreter import EmbeddedInterpreter
+from curation.perception.embedded.regions import Region, region_from_points, square_region
+from curation.perception.embedded.weights import POSE_DETECTION
 
 INPUT_SIZE = 224
 ANCHORS_PER_CELL = ((8, 2), (16, 2), (32, 6))  # (stride, number), 28^2 * 2 + 14^2 * 2 + 7^2 * 6

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from curation.perception.body_parts import BodyPart
-from curation.perception.clip_colors import ClipColors, Material
-from curation.perception.clothes_learning import EVIDENCE_WEIGHT, hand_threshold, learn_clip
-from curation.perception.hands import refine_hands
-from curation.perception.part_priors import LABELS
-from curation.perception.person_view import PersonView, is_usable, look_at, places_of
+from curation.perception.embedded.body_parts import BodyPart
+from curation.perception.embedded.clip_colours import ClipColors, Material
+from curation.perception.embedded.clothes_learning import (
+    EVIDENCE_WEIGHT,
+    hand_threshold,
+    learn_clip,
+)
+from curation.perception.embedded.hands import refine_hands
+from curation.perception.embedded.part_priors import LABELS
+from curation.perception.embedded.person_view import PersonView, is_usable, look_at, places_of
+from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
 from curation.perception.protocols import BackendInfo, Person
-from curation.perception.weights import POSE_LANDMARKS, WHEEL
 from curation.versions import EMBEDDED_PARSER
 from datasets.labels import ParseLabel
 

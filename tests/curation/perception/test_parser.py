@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from curation.perception.body_parts import build_body, locate_on_body
-from curation.perception.clip_colors import (
+from curation.perception.embedded.body_parts import build_body, locate_on_body
+from curation.perception.embedded.clip_colours import (
     UNKNOWN,
     ColorCounter,
     Material,
@@ -11,8 +11,7 @@ from curation.perception.clip_colors import (
     color_bins,
     could_be_skin,
 )
-from curation.perception.embedded_parser import EmbeddedParser
-from curation.perception.hems import (
+from curation.perception.embedded.hems import (
     ABOVE_KNEE,
     NUM_BANDS,
     _below_same_cloth,
@@ -20,6 +19,7 @@ from curation.perception.hems import (
     find_hem,
     unshaded,
 )
+from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.protocols import Person
 from datasets.labels import ParseLabel as P
 

@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
 
-from curation.perception.body_parts import (
+from curation.perception.embedded.body_parts import (
     BodyPart,
     build_body,
     is_facing_camera,
     locate_on_body,
 )
-from curation.perception.embedded_densepose import EmbeddedDensePose, surface_of
-from curation.perception.pose_detector import (
+from curation.perception.embedded.densepose import EmbeddedDensePose, surface_of
+from curation.perception.embedded.pose_detector import (
     ANCHOR_CENTERS,
     PoseDetection,
     box_overlap,
     decode_detections,
     suppress_overlaps,
 )
+from curation.perception.embedded.regions import Region, region_from_points, square_region
 from curation.perception.protocols import Person
-from curation.perception.regions import Region, region_from_points, square_region
 from datasets.labels import DensePosePart
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from curation.perception.blazepose import (
+from curation.perception.embedded.blazepose import (
     EmbeddedDetector,
     EmbeddedDetectorConfig,
     keep_pieces_with_landmarks,
@@ -17,9 +17,9 @@ from curation.perception.blazepose import (
     tile_regions,
     unexplained_patches,
 )
-from curation.perception.completion import CompletedDetector
-from curation.perception.embedded_densepose import EmbeddedDensePose
-from curation.perception.embedded_parser import EmbeddedParser
+from curation.perception.embedded.completion import CompletedDetector
+from curation.perception.embedded.densepose import EmbeddedDensePose
+from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.protocols import BackendInfo, Person
 from datasets.densepose import paste_iuv
 from datasets.labels import ParseLabel

@@ -3,7 +3,7 @@
 mediapipe 0.10.21 (Apache-2.0) carries BlazePose's detector and landmark model and a person
 segmentation. The wheel is downloaded and unzipped, never installed.
 
-    python -m curation.perception.weights
+    python -m curation.perception.embedded.weights
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from configs.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 WHEEL = "mediapipe==0.10.21"
 PIP_DOWNLOAD = [
     "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
@@ -29,7 +29,7 @@ PIP_DOWNLOAD = [
     "--platform", "manylinux_2_28_x86_64", WHEEL,
 ]  # fmt: skip
 DOWNLOAD_TIMEOUT_S = 300
-FETCH_COMMAND = "python -m curation.perception.weights"
+FETCH_COMMAND = "python -m curation.perception.embedded.weights"
 
 
 @dataclass(frozen=True, kw_only=True)

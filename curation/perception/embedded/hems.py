@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from curation.perception.body_parts import BodyPart, PartPixels
-from curation.perception.clip_colors import UNKNOWN, ClipColors, Material, bin_colors
+from curation.perception.embedded.body_parts import BodyPart, PartPixels
+from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, Material, bin_colors
 
 NUM_PLACES = 10  # bins along a part, here and in the parser
 WAIST_PLACES, THIGH_PLACES = range(5, 10), range(0, 10)  # tunics reach down to the knees

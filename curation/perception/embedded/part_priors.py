@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from curation.perception.body_parts import NUM_PARTS, BodyPart
-from curation.perception.clip_colors import NUM_MATERIALS
-from curation.perception.hems import NUM_PLACES
+from curation.perception.embedded.body_parts import NUM_PARTS, BodyPart
+from curation.perception.embedded.clip_colours import NUM_MATERIALS
+from curation.perception.embedded.hems import NUM_PLACES
 from datasets.labels import ParseLabel
 
 # How likely each material is on a part before anything was seen: skin, hair, upper, lower.

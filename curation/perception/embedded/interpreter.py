@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.perception.weights import EmbeddedModel, model_path
+from curation.perception.embedded.weights import EmbeddedModel, model_path
 
 
 class EmbeddedInterpreter:

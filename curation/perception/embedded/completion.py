@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from curation.perception.blazepose import EmbeddedDetector
+from curation.perception.embedded.blazepose import EmbeddedDetector
+from curation.perception.embedded.regions import square_region
 from curation.perception.protocols import BackendInfo, Person, PersonDetector
-from curation.perception.regions import square_region
 
 
 class CompletedDetector:

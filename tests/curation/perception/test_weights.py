@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from curation.perception.weights import (
+from curation.perception.embedded.weights import (
     MODELS,
     cache_folder,
     fetch_models,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.perception.interpreter import EmbeddedInterpreter
-from curation.perception.regions import Region, region_from_points
-from curation.perception.weights import POSE_LANDMARKS
+from curation.perception.embedded.interpreter import EmbeddedInterpreter
+from curation.perception.embedded.regions import Region, region_from_points
+from curation.perception.embedded.weights import POSE_LANDMARKS
 
 INPUT_SIZE = 256
 NUM_LANDMARKS = 33

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from curation.perception.body_parts import BodyPart, build_body, locate_on_body
+from curation.perception.embedded.body_parts import BodyPart, build_body, locate_on_body
+from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
 from curation.perception.protocols import BackendInfo, DensePose, Person
-from curation.perception.weights import POSE_LANDMARKS, WHEEL
 from datasets.labels import DensePosePart as D
 
 GRID = 112

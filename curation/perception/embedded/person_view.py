@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from curation.perception.body_parts import Body, PartPixels, build_body, locate_on_body
-from curation.perception.clip_colors import color_bins, could_be_skin
-from curation.perception.hands import hand_distance
-from curation.perception.hems import NUM_PLACES
+from curation.perception.embedded.body_parts import Body, PartPixels, build_body, locate_on_body
+from curation.perception.embedded.clip_colours import color_bins, could_be_skin
+from curation.perception.embedded.hands import hand_distance
+from curation.perception.embedded.hems import NUM_PLACES
 from curation.perception.protocols import Person
 
 GRID_STEP = 2  # body parts are looked up on every second pixel

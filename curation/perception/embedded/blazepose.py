@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from curation.perception.person_segmentation import PersonSegmentationModel
-from curation.perception.pose_detector import PoseDetectionModel, box_overlap
-from curation.perception.pose_landmarks import Pose, PoseLandmarkModel
+from curation.perception.embedded.person_segmentation import PersonSegmentationModel
+from curation.perception.embedded.pose_detector import PoseDetectionModel, box_overlap
+from curation.perception.embedded.pose_landmarks import Pose, PoseLandmarkModel
+from curation.perception.embedded.regions import Region, square_region
+from curation.perception.embedded.weights import MODELS, WHEEL
 from curation.perception.protocols import BackendInfo, Person
-from curation.perception.regions import Region, square_region
-from curation.perception.weights import MODELS, WHEEL
 
 SEGMENTATION_SHARE = 0.3
 """Weight of the segmentation in the mask. On ../shared/media/person_gt 0.3-0.5 give IoU >= 0.90 on

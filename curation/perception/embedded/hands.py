@@ -7,7 +7,7 @@ behind the head; the label of the body part alone then keeps cloth, or paints a 
 import cv2
 import numpy as np
 
-from curation.perception.body_parts import (
+from curation.perception.embedded.body_parts import (
     ELBOW_LEFT,
     ELBOW_RIGHT,
     HAND_RADIUS,

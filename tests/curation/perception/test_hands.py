@@ -1,7 +1,7 @@
 import numpy as np
 
-from curation.perception.body_parts import HAND_RADIUS
-from curation.perception.hands import (
+from curation.perception.embedded.body_parts import HAND_RADIUS
+from curation.perception.embedded.hands import (
     LEAST_LIKELY,
     MOST_LIKELY,
     hand_distance,

@@ -7,22 +7,22 @@ import pytest
 import torch
 
 from configs.errors import ConfigError, DataError
-from curation.perception.blazepose import EmbeddedDetector
-from curation.perception.completion import CompletedDetector
+from curation.perception.config import PerceptionConfig
 from curation.perception.detectron2_densepose import (
     Detectron2Config,
     Detectron2DensePose,
     chart_to_iuv,
 )
-from curation.perception.embedded_densepose import EmbeddedDensePose
-from curation.perception.embedded_parser import EmbeddedParser
+from curation.perception.embedded.blazepose import EmbeddedDetector
+from curation.perception.embedded.completion import CompletedDetector
+from curation.perception.embedded.densepose import EmbeddedDensePose
+from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.human_parser import (
     LABEL_TABLES,
     FileHumanParser,
     HumanParserConfig,
     name_hands,
 )
-from curation.perception.kinds import PerceptionConfig
 from curation.perception.protocols import BackendInfo, Person
 from curation.perception.select import choose_perception, missing_parts
 from curation.perception.ultralytics_people import (
