@@ -10,7 +10,7 @@ from dataclasses import fields
 import numpy as np
 
 from curation.perception.protocols import COCO_KEYPOINTS
-from curation.stages.people import BODIES, PeopleConfig
+from curation.selection.people import BODIES, PeopleConfig
 
 HELD_AGAINST = {"min_score": "scores", "min_visibility": "keypoints"}
 """Bound -> the only values of ``PersonSamples`` that are held against it, with ``>=``."""

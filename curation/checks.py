@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from curation.candidates import SelectionConfig
 from curation.catalogue import CatalogueEntry
 from curation.clip import unpack_shares
 from curation.first_pass.doubts import answers_in
 from curation.first_pass.signals import Signals
 from curation.ledger import ClipRow, SourceRow
-from curation.scenes import people_in
+from curation.selection.candidates import SelectionConfig
+from curation.selection.people import CODES, PASSES
+from curation.selection.quality import frozen_runs, measure_span, without
+from curation.selection.scenes import people_in
+from curation.selection.shots import find_transitions
 from curation.settings import CurateConfig
 from curation.stages.duplicates import distance, unpack_hashes
-from curation.stages.people import CODES, PASSES
-from curation.stages.quality import frozen_runs, measure_span, without
-from curation.stages.shots import find_transitions
 
 AT_LEAST, AT_MOST, MORE, LESS = ">=", "<=", ">", "<"
 NEAR = 0.1

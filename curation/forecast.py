@@ -23,8 +23,8 @@ from curation.attempts import MACHINE_FAULTS, is_to_try_again
 from curation.first_pass.stopwatch import seconds_by_step
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
+from curation.selection.probe import refuse_header
 from curation.settings import CurateConfig
-from curation.stages.probe import refuse_header
 from curation.video.decode import Header, UnreadableVideoError, cpu_count, read_header
 from curation.video.sources import Source
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from curation.bounds import decide_alike
-from curation.candidates import find_candidates
 from curation.clip import Clip, Reject
 from curation.first_pass.signals import Signals, read_signals
 from curation.ledger import ClipRow, SourceRow
@@ -27,11 +26,12 @@ from curation.making import (
     with_hashes,
 )
 from curation.perception.protocols import BackendInfo, Perception
-from curation.scenes import pack_scenes
+from curation.selection.candidates import find_candidates
+from curation.selection.people import SEEING
+from curation.selection.probe import refuse_header
+from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.stages.duplicates import HASH_CHARACTERS
-from curation.stages.people import SEEING
-from curation.stages.probe import refuse_header
 from curation.stored_people import read_values
 from curation.video.decode import Header
 

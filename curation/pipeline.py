@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
-from curation.candidates import Candidate, find_candidates
 from curation.clip import Clip, Reject
 from curation.executor import Limit
 from curation.first_pass.first_pass import SampleStore, batches_of, measure_source
@@ -35,11 +34,12 @@ from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.select import choose_perception
 from curation.perception.transnet_arbiter import choose_arbiter
 from curation.product_photo import lay_out_product
-from curation.scenes import pack_scenes
+from curation.selection.candidates import Candidate, find_candidates
+from curation.selection.people import collect_samples
+from curation.selection.probe import refuse_header
+from curation.selection.scenes import pack_scenes
+from curation.selection.stillness import looks_apart, with_changes
 from curation.settings import CurateConfig
-from curation.stages.people import collect_samples
-from curation.stages.probe import refuse_header
-from curation.stages.stillness import looks_apart, with_changes
 from curation.storage import write_file
 from curation.video.canonical import Framing, read_clip
 from curation.video.decode import Header, UnreadableVideoError, read_header

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from configs.loading import save_config
-from curation.candidates import Candidate, find_candidates
 from curation.clip import Clip, Reject
 from curation.first_pass.signals import PersonSamples, Signals, write_signals
 from curation.judging import named_perception
@@ -20,7 +19,8 @@ from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.making import ClipMaker, build_maker, fingerprint, rejected_row, with_hashes
 from curation.perception.protocols import Person
 from curation.publish import Outcome, publish
-from curation.scenes import pack_scenes
+from curation.selection.candidates import Candidate, find_candidates
+from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.storage import store_folder, write_file
 from curation.stored_people import pack_people

@@ -22,7 +22,7 @@ PIECE = 40  # frames of a take between two transitions
 LONG_PIECE = 72
 Between = Callable[[Frames, Frames], Frames]
 Truth = tuple[tuple[int, int], ...]
-"""(leave, enter) of each transition, as ``curation.stages.shots.Transition`` counts them."""
+"""(leave, enter) of each transition, as ``curation.selection.shots.Transition`` counts them."""
 
 KNOWN: dict[str, Truth] = {
     "cuts/cuts_asl_3persons.mp4": ((89, 89), (176, 176)),

@@ -20,8 +20,8 @@ import numpy as np
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.first_pass.signals import Signals
 from curation.perception.transnet_arbiter import choose_arbiter
-from curation.stages.quality import QualityConfig
-from curation.stages.shots import ShotsConfig, find_transitions
+from curation.selection.quality import QualityConfig
+from curation.selection.shots import ShotsConfig, find_transitions
 from curation.video.decode import read_header
 from tests.bench.cut_videos import CutVideo, Truth, cut_videos
 from tests.curation import hostile

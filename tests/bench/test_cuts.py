@@ -3,7 +3,7 @@
 import numpy as np
 
 from curation.first_pass.signals import Signals
-from curation.stages.shots import ShotsConfig
+from curation.selection.shots import ShotsConfig
 from tests.bench.cut_videos import dissolve, insert, join
 from tests.bench.cuts import Score
 from tests.output_fixtures import standing_signals

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from curation.candidates import Candidate
 from curation.clip import Clip
 from curation.first_pass.stopwatch import Stopwatch
 from curation.making import ClipMaker, ToMake
 from curation.perception.protocols import BackendInfo, DensePose, Person
+from curation.selection.candidates import Candidate
+from curation.selection.people import FollowPerson, PeopleConfig, collect_samples
 from curation.stages.agnostic import AgnosticConfig, MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.garments import CutGarment, GarmentConfig
 from curation.stages.parsing import ParseClothes, ParsingConfig
-from curation.stages.people import FollowPerson, PeopleConfig, collect_samples
 from curation.stored_people import pack_people, read_chosen, read_seen, read_take, read_values
 from curation.video.canonical import Framing
 from datasets.labels import DensePosePart, ParseLabel

@@ -17,11 +17,11 @@ import pytest
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation import refilter
-from curation.candidates import find_candidates
 from curation.clip import Clip
 from curation.first_pass.signals import read_signals
 from curation.ledger import Ledger
-from curation.scenes import pack_scenes
+from curation.selection.candidates import find_candidates
+from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.video.decode import Header
 from tests.judged_fixtures import mask_area_of, sharpness_of, write_judged

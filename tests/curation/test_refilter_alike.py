@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation.candidates import find_candidates
 from curation.clip import Clip, Reject
 from curation.first_pass.signals import Signals, write_signals
 from curation.judging import Judge, Judged, named_perception
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.making import build_maker, fingerprint, rejected_row, with_hashes
 from curation.perception.protocols import Person
-from curation.scenes import pack_scenes
+from curation.selection.candidates import find_candidates
+from curation.selection.people import PeopleConfig, collect_samples
+from curation.selection.scenes import pack_scenes
+from curation.selection.shots import ShotsConfig
 from curation.settings import CurateConfig
-from curation.stages.people import PeopleConfig, collect_samples
-from curation.stages.shots import ShotsConfig
 from curation.storage import store_folder, write_file
 from curation.stored_people import pack_people
 from tests.judged_fixtures import INFOS, made_row, take_signals

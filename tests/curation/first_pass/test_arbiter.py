@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from configs.errors import ConfigError
-from curation.candidates import SelectionConfig
 from curation.checks import arbiter_checks
 from curation.first_pass.doubts import answers_in, find_doubts
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
@@ -24,8 +23,9 @@ from curation.perception.protocols import ARBITER_WINDOW, BackendInfo, CutArbite
 from curation.perception.transnet_arbiter import TransNetArbiter, choose_arbiter
 from curation.pipeline import Curator
 from curation.report_arbiter import arbiter_sheet
+from curation.selection.candidates import SelectionConfig
+from curation.selection.shots import ShotsConfig, find_transitions
 from curation.settings import CurateConfig
-from curation.stages.shots import ShotsConfig, find_transitions
 from tests.curation import hostile as h
 
 DISSOLVE = slice(26, 35)

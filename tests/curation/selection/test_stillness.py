@@ -10,8 +10,8 @@ from curation import pipeline
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.perception.protocols import Perception, Person
 from curation.pipeline import Curator, find_people
+from curation.selection.stillness import MOVING, looks_apart, with_changes
 from curation.settings import CurateConfig
-from curation.stages.stillness import MOVING, looks_apart, with_changes
 from curation.video.decode import read_header
 from tests.curation import hostile as h
 

@@ -15,9 +15,9 @@ from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
 from curation.first_pass.signals import PersonSamples
 from curation.perception.protocols import COCO_KEYPOINTS, Person, PersonDetector
-from curation.stages.person_tracks import Liveliness, Sightings, Track, find_cast
-from curation.stages.shots import runs_of
-from curation.stages.stillness import looks_apart, with_changes
+from curation.selection.person_tracks import Liveliness, Sightings, Track, find_cast
+from curation.selection.shots import runs_of
+from curation.selection.stillness import looks_apart, with_changes
 
 BODIES = {
     "upper": ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),

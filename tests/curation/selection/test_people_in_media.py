@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from curation.candidates import Candidate, SelectionConfig, find_candidates
 from curation.clip import Clip, Reject
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.perception.embedded.blazepose import EmbeddedDetector
 from curation.pipeline import find_people
+from curation.selection.candidates import Candidate, SelectionConfig, find_candidates
 from curation.video.canonical import CanonicalConfig
 from curation.video.decode import read_header
 from tests.perception_fixtures import media_file

@@ -9,7 +9,7 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.first_pass.signals import Signals
 from curation.medians import median
-from curation.stages.shots import runs_of
+from curation.selection.shots import runs_of
 
 LETTERBOX_SHARE = 0.02  # thinner bars are compression noise at the border
 FILL_TOLERANCE = 0.006  # of the side: borders of a fill are found to two or three pixels of 640

@@ -10,8 +10,7 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.clip import Clip, Reject
 from curation.first_pass.signals import Signals
-from curation.scenes import SceneRules, SeenScene
-from curation.stages.people import (
+from curation.selection.people import (
     CODES,
     PASSES,
     TWO_PEOPLE,
@@ -19,7 +18,7 @@ from curation.stages.people import (
     PeopleVerdicts,
     passing_runs,
 )
-from curation.stages.quality import (
+from curation.selection.quality import (
     QualityConfig,
     filled_region,
     frame_rate,
@@ -31,7 +30,8 @@ from curation.stages.quality import (
     within_both,
     without,
 )
-from curation.stages.shots import ShotsConfig
+from curation.selection.scenes import SceneRules, SeenScene
+from curation.selection.shots import ShotsConfig
 from curation.video.canonical import (
     CanonicalConfig,
     Framing,

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from curation.first_pass.signals import Signals
-from curation.stages.people import PeopleConfig, PeopleVerdicts, judge_samples
-from curation.stages.quality import QualityConfig, picture_region
-from curation.stages.shots import Scene, ShotsConfig, find_scenes
+from curation.selection.people import PeopleConfig, PeopleVerdicts, judge_samples
+from curation.selection.quality import QualityConfig, picture_region
+from curation.selection.shots import Scene, ShotsConfig, find_scenes
 
 SCHEMA = 3
 

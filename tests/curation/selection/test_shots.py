@@ -13,7 +13,7 @@ from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.first_pass.meter import Table
 from curation.first_pass.signals import read_signals, write_signals
-from curation.stages.shots import (
+from curation.selection.shots import (
     ShotsConfig,
     adaptive_cuts,
     blend_span,
@@ -27,7 +27,7 @@ from curation.storage import write_file
 from tests.bench.cut_videos import ONE_ROOM, take
 from tests.output_fixtures import standing_signals
 
-MEDIA = Path(__file__).parents[3] / "shared" / "media"
+MEDIA = Path(__file__).parents[4] / "shared" / "media"
 
 
 def measure(path):

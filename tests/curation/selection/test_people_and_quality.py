@@ -7,7 +7,7 @@ from configs.errors import ConfigError
 from curation.clip import Clip, Reject, Tracks
 from curation.first_pass.signals import Signals
 from curation.perception.protocols import COCO_KEYPOINTS, BackendInfo, Person
-from curation.stages.people import (
+from curation.selection.people import (
     BODY_HIDDEN,
     NO_PERSON,
     PASSES,
@@ -19,8 +19,8 @@ from curation.stages.people import (
     judge_samples,
     passing_runs,
 )
-from curation.stages.person_tracks import Sightings, link_sightings, liveliness
-from curation.stages.quality import (
+from curation.selection.person_tracks import Sightings, link_sightings, liveliness
+from curation.selection.quality import (
     QualityConfig,
     filled_region,
     frozen_runs,

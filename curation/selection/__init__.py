@@ -1,0 +1,1 @@
+"""Which stretches are kept: header, cuts, people, quality. Read ``candidates.py`` first."""
