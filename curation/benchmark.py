@@ -24,15 +24,15 @@ from curation.clip import Clip, Reject, Stage, Tracks
 from curation.executor import Limit
 from curation.ledger import ClipRow, SourceRow
 from curation.making import fingerprint
-from curation.members import encode_png, encode_tracks, read_picture
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
 from curation.pipeline import SourceResult
-from curation.product_photo import lay_out_product
 from curation.settings import CurateConfig
 from curation.stages.agnostic import MaskGarment
+from curation.stages.clip_files import encode_png, encode_tracks, read_picture
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.parsing import ParseClothes, ParsingConfig
+from curation.stages.product_photo import lay_out_product
 from curation.storage import store_folder
 from curation.video.canonical import MULTIPLE, CanonicalConfig
 from datasets.benchmarks.vivid import VividClip, clip_frames, frame_rate, read_vivid

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from curation.catalogue import HELD_OUT, CatalogueEntry
-from curation.looks import HeldOutConfig, Looks, apart, measure_looks, people_apart, read_looks
+from curation.stages.colours import (
+    HeldOutConfig,
+    Looks,
+    apart,
+    measure_looks,
+    people_apart,
+    read_looks,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from curation.selection.probe import refuse_header
 from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.stages.duplicates import HASH_CHARACTERS
-from curation.stored_people import read_values
+from curation.stages.people_files import read_values
 from curation.video.decode import Header
 
 TO_BE_MADE = "to_be_made"

@@ -22,18 +22,18 @@ from curation.clip import Clip, Reject, Stage, Tracks
 from curation.first_pass.signals import Signals
 from curation.first_pass.stopwatch import Stopwatch
 from curation.ledger import ClipRow
-from curation.members import encode_tracks, read_rgb, read_tracks
 from curation.perception.protocols import Perception
 from curation.selection.candidates import Candidate
 from curation.selection.people import FollowPerson
 from curation.settings import CurateConfig
 from curation.stages.agnostic import MaskGarment
+from curation.stages.clip_files import encode_tracks, read_rgb, read_tracks
 from curation.stages.densepose import MapSurface
 from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
+from curation.stages.people_files import pack_people, read_chosen, read_seen
 from curation.storage import store_folder
-from curation.stored_people import pack_people, read_chosen, read_seen
 from curation.versions import VERSION
 from curation.video.canonical import Framing
 from datasets.tracks import encode_video

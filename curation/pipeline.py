@@ -29,17 +29,17 @@ from curation.first_pass.signals import (
 from curation.first_pass.stopwatch import Stopwatch
 from curation.ledger import ClipRow, SourceRow
 from curation.making import build_maker, fingerprint, infos_of, rejected_row, with_hashes
-from curation.members import encode_png
 from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.select import choose_perception
 from curation.perception.transnet_arbiter import choose_arbiter
-from curation.product_photo import lay_out_product
 from curation.selection.candidates import Candidate, find_candidates
 from curation.selection.people import collect_samples
 from curation.selection.probe import refuse_header
 from curation.selection.scenes import pack_scenes
 from curation.selection.stillness import looks_apart, with_changes
 from curation.settings import CurateConfig
+from curation.stages.clip_files import encode_png
+from curation.stages.product_photo import lay_out_product
 from curation.storage import write_file
 from curation.video.canonical import Framing, read_clip
 from curation.video.decode import Header, UnreadableVideoError, read_header

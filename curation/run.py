@@ -25,7 +25,6 @@ from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
 from curation.lock import only_run
 from curation.making import fingerprint
-from curation.members import read_picture
 from curation.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.pipeline import (
     Look,
@@ -41,6 +40,7 @@ from curation.pipeline import (
 from curation.progress import ProgressLine
 from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
+from curation.stages.clip_files import read_picture
 from curation.storage import disk_errors_named, sweep
 from curation.video.decode import cpu_count
 from curation.video.remote import fetch, is_remote, send

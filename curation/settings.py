@@ -5,13 +5,13 @@ from typing import Any
 
 from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig
-from curation.looks import HeldOutConfig
 from curation.parts import parse_part
 from curation.perception.config import KINDS, PerceptionConfig
 from curation.selection.candidates import SelectionConfig
 from curation.selection.probe import ProbeConfig
 from curation.shards import ShardsConfig
 from curation.stages.agnostic import AgnosticConfig
+from curation.stages.colours import HeldOutConfig
 from curation.stages.densepose import DensePoseConfig
 from curation.stages.duplicates import DuplicatesConfig
 from curation.stages.garments import GarmentConfig

@@ -22,8 +22,8 @@ from curation.publish import Outcome, publish
 from curation.selection.candidates import Candidate, find_candidates
 from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
+from curation.stages.people_files import pack_people
 from curation.storage import store_folder, write_file
-from curation.stored_people import pack_people
 from tests.output_fixtures import config_of, standing_signals
 from tests.shard_fixtures import sample_members
 

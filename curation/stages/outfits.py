@@ -8,7 +8,7 @@ morph hide.
 
 import numpy as np
 
-from curation.looks import apart, lab_histogram, lab_of
+from curation.stages.colours import apart, lab_histogram, lab_of
 
 SAMPLE_S = 0.4
 SIDE = 3

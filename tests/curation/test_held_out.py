@@ -12,10 +12,17 @@ from curation import explain, purge, verify
 from curation.catalogue import CatalogueEntry
 from curation.held_out import HeldOut, choose_held_out, hold_out, left_out
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.looks import HeldOutConfig, Looks, apart, measure_looks, people_apart, read_looks
-from curation.members import encode_png
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
+from curation.stages.clip_files import encode_png
+from curation.stages.colours import (
+    HeldOutConfig,
+    Looks,
+    apart,
+    measure_looks,
+    people_apart,
+    read_looks,
+)
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.labels import ParseLabel
 from datasets.shards import index_split

@@ -19,7 +19,7 @@ from curation.stages.agnostic import AgnosticConfig, MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.garments import CutGarment, GarmentConfig
 from curation.stages.parsing import ParseClothes, ParsingConfig
-from curation.stored_people import pack_people, read_chosen, read_seen, read_take, read_values
+from curation.stages.people_files import pack_people, read_chosen, read_seen, read_take, read_values
 from curation.video.canonical import Framing
 from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import read_labels

@@ -119,7 +119,7 @@ def read_values(folder: Path, name: str) -> np.ndarray:
 
 def read_chosen(folder: Path) -> list[Person | None]:
     """The one person of every frame of the clip, with all that was known."""
-    from curation.members import read_gray
+    from curation.stages.clip_files import read_gray
 
     flat = [person for frame in read_take(folder) for person in frame]
     arrays = _read(folder / "chosen.npz")

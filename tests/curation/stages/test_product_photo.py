@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
-from curation.product_photo import centre_on_ground, cut_out, lay_out_product
 from curation.stages.garments import GROUND, GarmentConfig, lay_out
+from curation.stages.product_photo import centre_on_ground, cut_out, lay_out_product
 from tests.product_fixtures import product_photo, save
 
 
