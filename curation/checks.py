@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from curation.catalogue import CatalogueEntry
 from curation.clip import unpack_shares
 from curation.first_pass.doubts import answers_in
 from curation.first_pass.signals import Signals
@@ -21,7 +20,8 @@ from curation.selection.quality import frozen_runs, measure_span, without
 from curation.selection.scenes import people_in
 from curation.selection.shots import find_transitions
 from curation.settings import CurateConfig
-from curation.stages.duplicates import distance, unpack_hashes
+from curation.shards.catalogue import CatalogueEntry
+from curation.shards.duplicates import distance, unpack_hashes
 
 AT_LEAST, AT_MOST, MORE, LESS = ">=", "<=", ">", "<"
 NEAR = 0.1

@@ -10,13 +10,13 @@ from rich.table import Table
 
 from configs.command import run_command
 from configs.errors import ConfigError
-from curation.catalogue import CatalogueEntry
 from curation.checks import Check, arbiter_checks, clip_checks, source_checks
 from curation.first_pass.signals import Signals, read_signals
 from curation.ledger import SourceRow
 from curation.output import Output, find_rows, open_output, output_argument
 from curation.publish import stored_catalogue
 from curation.report import MEANINGS
+from curation.shards.catalogue import CatalogueEntry
 
 USAGE = "python -m curation.explain OUT CLIP_OR_SOURCE"
 MIN_WIDTH = 150

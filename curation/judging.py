@@ -31,7 +31,7 @@ from curation.selection.people import SEEING
 from curation.selection.probe import refuse_header
 from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
-from curation.stages.duplicates import HASH_CHARACTERS
+from curation.shards.duplicates import HASH_CHARACTERS
 from curation.stages.people_files import read_values
 from curation.video.decode import Header
 

@@ -26,10 +26,10 @@ from curation.perception.protocols import Perception
 from curation.selection.candidates import Candidate
 from curation.selection.people import FollowPerson
 from curation.settings import CurateConfig
+from curation.shards.duplicates import pack_hashes, sample_hashes
 from curation.stages.agnostic import MaskGarment
 from curation.stages.clip_files import encode_tracks, read_rgb, read_tracks
 from curation.stages.densepose import MapSurface
-from curation.stages.duplicates import pack_hashes, sample_hashes
 from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.people_files import pack_people, read_chosen, read_seen

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from curation.catalogue import CatalogueEntry, build_catalogue, groups_of, packed_clips
-from curation.held_out import HeldOut, choose_held_out, clip_looks, hold_out, left_out
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.manifest import manifest_rows, write_manifest
-from curation.rejected import write_rejected
 from curation.settings import CurateConfig
-from curation.shards import pack_shards, plan_shards
+from curation.shards.catalogue import CatalogueEntry, build_catalogue, groups_of, packed_clips
+from curation.shards.held_out import HeldOut, choose_held_out, clip_looks, hold_out, left_out
+from curation.shards.manifest import manifest_rows, write_manifest
+from curation.shards.rejected import write_rejected
+from curation.shards.shards import pack_shards, plan_shards
 
 logger = logging.getLogger(__name__)
 

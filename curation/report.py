@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from curation.catalogue import CatalogueEntry
 from curation.first_pass.signals import Signals, read_signals
 from curation.first_pass.stopwatch import seconds_by_step
 from curation.ledger import SourceRow
@@ -18,6 +17,7 @@ from curation.report_charts import histograms
 from curation.report_evidence import evidence_text, nearly_turned
 from curation.report_pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
+from curation.shards.catalogue import CatalogueEntry
 from curation.storage import write_file
 from datasets.webpage import (
     Html,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 
-from curation.catalogue import CatalogueEntry
 from curation.settings import CurateConfig
+from curation.shards.catalogue import CatalogueEntry
 from datasets.webpage import figure_image, grid
 
 

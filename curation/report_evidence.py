@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curation.catalogue import CatalogueEntry
 from curation.checks import AT_LEAST, MORE, Check, clip_checks
 from curation.settings import CurateConfig
+from curation.shards.catalogue import CatalogueEntry
 
 THRESHOLDS = {
     "height": "min_person_height", "longest_moving_s": "min_duration_s",

@@ -9,11 +9,11 @@ from curation.parts import parse_part
 from curation.perception.config import KINDS, PerceptionConfig
 from curation.selection.candidates import SelectionConfig
 from curation.selection.probe import ProbeConfig
-from curation.shards import ShardsConfig
+from curation.shards.duplicates import DuplicatesConfig
+from curation.shards.shards import ShardsConfig
 from curation.stages.agnostic import AgnosticConfig
 from curation.stages.colours import HeldOutConfig
 from curation.stages.densepose import DensePoseConfig
-from curation.stages.duplicates import DuplicatesConfig
 from curation.stages.garments import GarmentConfig
 from curation.stages.parsing import ParsingConfig
 from curation.video.canonical import CanonicalConfig

@@ -14,7 +14,7 @@ from curation.first_pass.signals import PersonSamples, Signals, write_signals
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
-from curation.stages.duplicates import pack_hashes, sample_hashes
+from curation.shards.duplicates import pack_hashes, sample_hashes
 from curation.storage import store_folder, write_file
 from curation.video.decode import Orientation
 from tests.shard_fixtures import sample_members

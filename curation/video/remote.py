@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
-from curation.shards import index_path
+from curation.shards.shards import index_path
 from curation.storage import TEMPORARY, write_file
 
 logger = logging.getLogger(__name__)

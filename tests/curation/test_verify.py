@@ -11,7 +11,7 @@ import pytest
 
 from configs.errors import ConfigError, DataError
 from curation import verify
-from curation.shards import index_path
+from curation.shards.shards import index_path
 from curation.verify import check_sample, check_shard
 from datasets.tracks import encode_labels
 from tests.output_fixtures import write_output

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.catalogue import CatalogueEntry
 from curation.ledger import SourceRow
+from curation.shards.catalogue import CatalogueEntry
 from curation.storage import write_file
 
 SCHEMA = pa.schema(

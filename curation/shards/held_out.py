@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curation.catalogue import HELD_OUT, CatalogueEntry
+from curation.shards.catalogue import HELD_OUT, CatalogueEntry
 from curation.stages.colours import (
     HeldOutConfig,
     Looks,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curation.catalogue import CatalogueEntry
 from curation.ledger import SourceRow
+from curation.shards.catalogue import CatalogueEntry
 from curation.storage import write_file
 
 logger = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import explain, purge, verify
-from curation.catalogue import CatalogueEntry
-from curation.held_out import HeldOut, choose_held_out, hold_out, left_out
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
+from curation.shards.catalogue import CatalogueEntry
+from curation.shards.held_out import HeldOut, choose_held_out, hold_out, left_out
 from curation.stages.clip_files import encode_png
 from curation.stages.colours import (
     HeldOutConfig,

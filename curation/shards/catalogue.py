@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curation.groups import HELD_OUT_FIRST, name_groups
 from curation.ledger import ClipRow, SourceRow
-from curation.shards import PackedClip, ShardsConfig, split_of
-from curation.stages.duplicates import DuplicatesConfig, Fingerprint, find_clusters, unpack_hashes
+from curation.shards.duplicates import DuplicatesConfig, Fingerprint, find_clusters, unpack_hashes
+from curation.shards.groups import HELD_OUT_FIRST, name_groups
+from curation.shards.shards import PackedClip, ShardsConfig, split_of
 
 PRIVATE_FIELDS = (
     "hashes", "request", "num_people", "split", "shares", "seconds", "made", "people", "followed",

@@ -19,18 +19,9 @@ import pytest
 import webdataset
 
 from configs.errors import DataError
-from curation.catalogue import build_catalogue, packed_clips
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.manifest import manifest_rows, write_manifest
-from curation.shards import (
-    PackedClip,
-    ShardsConfig,
-    index_path,
-    pack_shards,
-    plan_shards,
-    split_of,
-)
-from curation.stages.duplicates import (
+from curation.shards.catalogue import build_catalogue, packed_clips
+from curation.shards.duplicates import (
     DuplicatesConfig,
     Fingerprint,
     distance,
@@ -40,9 +31,18 @@ from curation.stages.duplicates import (
     sample_hashes,
     unpack_hashes,
 )
+from curation.shards.manifest import manifest_rows, write_manifest
+from curation.shards.shards import (
+    PackedClip,
+    ShardsConfig,
+    index_path,
+    pack_shards,
+    plan_shards,
+    split_of,
+)
 from curation.storage import store_folder, write_file
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def packed(folder: Path, key: str, split: str = "train", size: int = 100) -> PackedClip:
@@ -267,7 +267,7 @@ def test_a_foreign_ledger_is_one_sentence(tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
-from curation.shards import PackedClip, ShardsConfig, pack_shards, plan_shards
+from curation.shards.shards import PackedClip, ShardsConfig, pack_shards, plan_shards
 from curation.storage import store_folder
 root = Path(sys.argv[1])
 print("started", flush=True)

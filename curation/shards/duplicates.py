@@ -11,8 +11,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.copies import pairs_to_compare
 from curation.first_pass.signals import gradients_of
+from curation.shards.copies import pairs_to_compare
 
 HASH_BITS = 256
 HASH_CHARACTERS = 2 * HASH_BITS // 4

@@ -5,12 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from curation.catalogue import build_catalogue, groups_of
-from curation.copies import pairs_to_compare
-from curation.groups import name_groups
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.shards import ShardsConfig, split_of
-from curation.stages.duplicates import (
+from curation.shards.catalogue import build_catalogue, groups_of
+from curation.shards.copies import pairs_to_compare
+from curation.shards.duplicates import (
     DuplicatesConfig,
     Fingerprint,
     are_alike,
@@ -19,6 +17,8 @@ from curation.stages.duplicates import (
     mirror_hashes,
     pack_hashes,
 )
+from curation.shards.groups import name_groups
+from curation.shards.shards import ShardsConfig, split_of
 
 HALF = ShardsConfig(val_share=0.5)
 

@@ -1,0 +1,1 @@
+"""Kept clips -> shards: copies, splits, held-out clips, manifest. Read ``catalogue.py`` first."""
