@@ -15,7 +15,7 @@ from curation.first_pass.signals import Signals, read_signals
 from curation.ledger import SourceRow
 from curation.output import Output, find_rows, open_output, output_argument
 from curation.publish import stored_catalogue
-from curation.report import MEANINGS
+from curation.report.report import MEANINGS
 from curation.shards.catalogue import CatalogueEntry
 
 USAGE = "python -m curation.explain OUT CLIP_OR_SOURCE"

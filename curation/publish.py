@@ -58,7 +58,7 @@ def publish(
     outcome.num_kept = sum(row["status"] == "kept" for row in rows)
     outcome.reasons = Counter(row["reason"] for row in rows if row["status"] != "kept")
     if outcome.num_written or outcome.num_decoded or not (out / "report.html").is_file():
-        from curation.report import write_report  # brings a page's worth of imports
+        from curation.report.report import write_report  # brings a page's worth of imports
 
         write_report(out / "report.html", entries, sources, config)
 

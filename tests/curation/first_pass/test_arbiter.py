@@ -22,7 +22,7 @@ from curation.perception import transnet_arbiter
 from curation.perception.protocols import ARBITER_WINDOW, BackendInfo, CutArbiter
 from curation.perception.transnet_arbiter import TransNetArbiter, choose_arbiter
 from curation.pipeline import Curator
-from curation.report_arbiter import arbiter_sheet
+from curation.report.arbiter import arbiter_sheet
 from curation.selection.candidates import SelectionConfig
 from curation.selection.shots import ShotsConfig, find_transitions
 from curation.settings import CurateConfig

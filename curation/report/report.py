@@ -12,10 +12,10 @@ import numpy as np
 from curation.first_pass.signals import Signals, read_signals
 from curation.first_pass.stopwatch import seconds_by_step
 from curation.ledger import SourceRow
-from curation.report_arbiter import arbiter_sheet
-from curation.report_charts import histograms
-from curation.report_evidence import evidence_text, nearly_turned
-from curation.report_pictures import clip_strip, preview_strip, track_strip
+from curation.report.arbiter import arbiter_sheet
+from curation.report.charts import histograms
+from curation.report.evidence import evidence_text, nearly_turned
+from curation.report.pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry
 from curation.storage import write_file

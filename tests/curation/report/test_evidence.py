@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from configs.loading import load_config
-from curation.report_evidence import evidence_text, nearly_turned
+from curation.report.evidence import evidence_text, nearly_turned
 from curation.settings import CurateConfig
 from tests.curation.shards.test_held_out import entry
 from tests.output_fixtures import CONFIG
