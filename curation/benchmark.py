@@ -21,7 +21,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, DataError
 from curation.clip import Clip, Reject, Stage, Tracks
-from curation.executor import Limit
 from curation.ledger import ClipRow, SourceRow
 from curation.making import fingerprint
 from curation.perception.protocols import Perception
@@ -35,6 +34,7 @@ from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.product_photo import lay_out_product
 from curation.storage import store_folder
 from curation.video.canonical import MULTIPLE, CanonicalConfig
+from curation.workers.executor import Limit
 from datasets.benchmarks.vivid import VividClip, clip_frames, frame_rate, read_vivid
 from datasets.benchmarks.vvt import VvtItem, read_vvt
 

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.loading import load_config
-from curation.attempts import MACHINE_FAULTS, is_to_try_again
 from curation.first_pass.stopwatch import seconds_by_step
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
@@ -27,6 +26,7 @@ from curation.selection.probe import refuse_header
 from curation.settings import CurateConfig
 from curation.video.decode import Header, UnreadableVideoError, cpu_count, read_header
 from curation.video.sources import Source
+from curation.workers.attempts import MACHINE_FAULTS, is_to_try_again
 
 PASS_STEPS = ("first pass", "arbiter", "people in samples")
 TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045

@@ -17,7 +17,6 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.clip import Clip, Reject
-from curation.executor import Limit
 from curation.first_pass.first_pass import SampleStore, batches_of, measure_source
 from curation.first_pass.signals import (
     PersonSamples,
@@ -44,6 +43,7 @@ from curation.storage import write_file
 from curation.video.canonical import Framing, read_clip
 from curation.video.decode import Header, UnreadableVideoError, read_header
 from curation.video.sources import Source
+from curation.workers.executor import Limit
 from datasets.tracks import encode_video
 
 logger = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from rich.console import Console
 from configs.command import run_command
 from configs.errors import ConfigError
 from curation.ledger import Ledger, SourceRow
-from curation.lock import only_run
 from curation.output import Output, find_source, flag, open_output, output_argument
 from curation.publish import Outcome, publish, stored_catalogue
 from curation.shards.catalogue import CatalogueEntry
 from curation.storage import disk_errors_named
 from curation.video.remote import send
+from curation.workers.lock import only_run
 
 logger = logging.getLogger(__name__)
 

@@ -16,16 +16,12 @@ from rich.console import Console
 from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
-from curation.attempts import MACHINE_FAULTS, facts_of_failure, is_to_try_again
 from curation.benchmark import FramesJob, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
-from curation.executor import Failure, Limit, Workers
 from curation.forecast import forecast, known_or_new, ledger_copy, print_forecast
 from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
-from curation.lock import only_run
 from curation.making import fingerprint
-from curation.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.pipeline import (
     Look,
     SourceJob,
@@ -37,7 +33,6 @@ from curation.pipeline import (
     infos_of,
     source_row,
 )
-from curation.progress import ProgressLine
 from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
 from curation.stages.clip_files import read_picture
@@ -45,6 +40,11 @@ from curation.storage import disk_errors_named, sweep
 from curation.video.decode import cpu_count
 from curation.video.remote import fetch, is_remote, send
 from curation.video.sources import Source, check_folder, find_sources
+from curation.workers.attempts import MACHINE_FAULTS, facts_of_failure, is_to_try_again
+from curation.workers.executor import Failure, Limit, Workers
+from curation.workers.lock import only_run
+from curation.workers.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
+from curation.workers.progress import ProgressLine
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ def _executed(
     """Jobs with their results, by the executor of the settings."""
     limits = config.limits
     if config.executor == "ray":
-        from curation.ray_executor import run_on_ray
+        from curation.workers.ray_executor import run_on_ray
 
         yield from run_on_ray(jobs, build, build_first, config.workers, config.ray, limits)
         return

@@ -5,7 +5,6 @@ from typing import Any
 
 from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig
-from curation.parts import parse_part
 from curation.perception.config import KINDS, PerceptionConfig
 from curation.selection.candidates import SelectionConfig
 from curation.selection.probe import ProbeConfig
@@ -18,6 +17,7 @@ from curation.stages.garments import GarmentConfig
 from curation.stages.parsing import ParsingConfig
 from curation.video.canonical import CanonicalConfig
 from curation.video.sources import SourcesConfig
+from curation.workers.parts import parse_part
 
 EXECUTORS = ("local", "ray")
 

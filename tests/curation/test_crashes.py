@@ -15,7 +15,7 @@ import pytest
 from curation.run import curate
 from curation.settings import CurateConfig
 from tests.curation import hostile as h
-from tests.curation.test_executors import look, products
+from tests.curation.workers.test_executors import look, products
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -23,7 +23,7 @@ import sys
 from configs.command import run_command
 from curation.run import curate
 from curation.settings import CurateConfig
-from tests.curation.test_executors import look
+from tests.curation.workers.test_executors import look
 
 def main(argv):
     curate(CurateConfig(src=argv[0], out=argv[1], workers=2), look)

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from curation.executor import Workers
 from curation.pipeline import Curator, SourceResult
 from curation.selection.probe import ProbeConfig
 from curation.settings import CurateConfig
 from curation.shards.catalogue import build_catalogue
 from curation.video.tone_mapping import BT709_FROM_BT2020, HLG, PQ, hlg_light, pq_code
+from curation.workers.executor import Workers
 from datasets.tracks import read_frames
 from tests.curation import hostile as h
 

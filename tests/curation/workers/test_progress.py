@@ -3,7 +3,7 @@
 import logging
 
 from curation.ledger import ClipRow, SourceRow
-from curation.progress import FIRST_LINES, ProgressLine, Tally
+from curation.workers.progress import FIRST_LINES, ProgressLine, Tally
 
 
 def source(code: str | None = None, duration_s: float = 10.0) -> SourceRow:

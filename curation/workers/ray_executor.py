@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from configs.errors import DataError, UserError
-from curation.executor import Failure, Limit, Workers
 from curation.settings import LimitsConfig, RayConfig
+from curation.workers.executor import Failure, Limit, Workers
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Build = Callable[[], Callable[[Any, Callable[[Limit], None]], Any]]
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 INSTALL_COMMAND = "pip install -e '.[ray]'"
 
 

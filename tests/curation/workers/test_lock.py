@@ -9,8 +9,8 @@ import pytest
 from configs.errors import DataError
 from curation import purge, refilter, run
 from curation.ledger import Ledger
-from curation.lock import only_run
-from curation.parts import take_over_parts
+from curation.workers.lock import only_run
+from curation.workers.parts import take_over_parts
 from tests.output_fixtures import CONFIG, write_output
 
 

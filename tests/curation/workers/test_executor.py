@@ -4,7 +4,7 @@ import time
 import pytest
 
 from configs.errors import DataError, UserError
-from curation.executor import Failure, Limit, Workers, resident_bytes
+from curation.workers.executor import Failure, Limit, Workers, resident_bytes
 
 
 def build():

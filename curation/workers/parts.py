@@ -12,7 +12,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from curation.ledger import Ledger
-from curation.lock import only_run
+from curation.workers.lock import only_run
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from configs.errors import ConfigError
-from curation.attempts import facts_of_failure, is_to_try_again
-from curation.executor import Limit
 from curation.ledger import Ledger, SourceRow
-from curation.parts import is_in_part, ledger_path
 from curation.pipeline import Curator, SourceJob, SourceResult, source_row
 from curation.run import curate, work_off
 from curation.settings import CurateConfig, LimitsConfig, RayConfig
+from curation.workers.attempts import facts_of_failure, is_to_try_again
+from curation.workers.executor import Limit
+from curation.workers.parts import is_in_part, ledger_path
 from tests.curation import hostile as h
 
 
