@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, DataError
 from curation.clip import Clip, Reject, Stage, Tracks
+from curation.clip_maker import fingerprint
 from curation.ledger import ClipRow, SourceRow
-from curation.making import fingerprint
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
 from curation.pipeline import SourceResult

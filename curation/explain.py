@@ -11,9 +11,9 @@ from rich.table import Table
 from configs.command import run_command
 from configs.errors import ConfigError
 from curation.checks import Check, arbiter_checks, clip_checks, source_checks
+from curation.curated_folder import Output, find_rows, open_output, output_argument
 from curation.first_pass.signals import Signals, read_signals
 from curation.ledger import SourceRow
-from curation.output import Output, find_rows, open_output, output_argument
 from curation.publish import stored_catalogue
 from curation.report.report import MEANINGS
 from curation.shards.catalogue import CatalogueEntry

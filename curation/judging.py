@@ -15,9 +15,7 @@ import numpy as np
 
 from curation.bounds import decide_alike
 from curation.clip import Clip, Reject
-from curation.first_pass.signals import Signals, read_signals
-from curation.ledger import ClipRow, SourceRow
-from curation.making import (
+from curation.clip_maker import (
     ClipMaker,
     ToMake,
     build_maker,
@@ -25,6 +23,8 @@ from curation.making import (
     rejected_row,
     with_hashes,
 )
+from curation.first_pass.signals import Signals, read_signals
+from curation.ledger import ClipRow, SourceRow
 from curation.perception.protocols import BackendInfo, Perception
 from curation.selection.candidates import find_candidates
 from curation.selection.people import SEEING

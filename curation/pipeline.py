@@ -17,6 +17,7 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.clip import Clip, Reject
+from curation.clip_maker import build_maker, fingerprint, infos_of, rejected_row, with_hashes
 from curation.first_pass.first_pass import SampleStore, batches_of, measure_source
 from curation.first_pass.signals import (
     PersonSamples,
@@ -27,7 +28,6 @@ from curation.first_pass.signals import (
 )
 from curation.first_pass.stopwatch import Stopwatch
 from curation.ledger import ClipRow, SourceRow
-from curation.making import build_maker, fingerprint, infos_of, rejected_row, with_hashes
 from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.select import choose_perception
 from curation.perception.transnet_arbiter import choose_arbiter

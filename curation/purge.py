@@ -14,8 +14,8 @@ from rich.console import Console
 
 from configs.command import run_command
 from configs.errors import ConfigError
+from curation.curated_folder import Output, find_source, flag, open_output, output_argument
 from curation.ledger import Ledger, SourceRow
-from curation.output import Output, find_source, flag, open_output, output_argument
 from curation.publish import Outcome, publish, stored_catalogue
 from curation.shards.catalogue import CatalogueEntry
 from curation.storage import disk_errors_named

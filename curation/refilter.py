@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
     from rich.console import Console
 
     from configs.loading import load_config, save_config
-    from curation.output import open_output
+    from curation.curated_folder import open_output
 
     root, (words, is_dry) = Path(argv[0]), _without_dry_run(argv[1:])
     started = time.monotonic()

@@ -18,10 +18,10 @@ from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
 from curation.benchmark import FramesJob, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
+from curation.clip_maker import fingerprint
 from curation.forecast import forecast, known_or_new, ledger_copy, print_forecast
 from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
-from curation.making import fingerprint
 from curation.pipeline import (
     Look,
     SourceJob,

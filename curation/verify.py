@@ -22,7 +22,7 @@ from rich.console import Console
 
 from configs.command import run_command
 from configs.errors import ConfigError
-from curation.output import flag, open_output, output_argument
+from curation.curated_folder import flag, open_output, output_argument
 from curation.shards.shards import KEY, index_path
 from datasets.labels import ParseLabel
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from configs.loading import save_config
 from curation.clip import Clip, Reject
+from curation.clip_maker import ClipMaker, build_maker, fingerprint, rejected_row, with_hashes
 from curation.first_pass.signals import PersonSamples, Signals, write_signals
 from curation.judging import named_perception
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.making import ClipMaker, build_maker, fingerprint, rejected_row, with_hashes
 from curation.perception.protocols import Person
 from curation.publish import Outcome, publish
 from curation.selection.candidates import Candidate, find_candidates

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from curation.clip import Clip, Reject
+from curation.clip_maker import build_maker, fingerprint, rejected_row, with_hashes
 from curation.first_pass.signals import Signals, write_signals
 from curation.judging import Judge, Judged, named_perception
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.making import build_maker, fingerprint, rejected_row, with_hashes
 from curation.perception.protocols import Person
 from curation.selection.candidates import find_candidates
 from curation.selection.people import PeopleConfig, collect_samples

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from curation.clip import Clip
+from curation.clip_maker import ClipMaker, ToMake
 from curation.first_pass.stopwatch import Stopwatch
-from curation.making import ClipMaker, ToMake
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from curation.selection.candidates import Candidate
 from curation.selection.people import FollowPerson, PeopleConfig, collect_samples
