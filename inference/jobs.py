@@ -21,12 +21,12 @@ from typing import Any
 
 from configs.errors import ConfigError, UserError
 from datasets.labels import CATEGORIES
-from inference.given_conditions import GivenConditions
+from inference.conditions.given import GivenConditions
+from inference.conditions.worn_garment import GarmentSource
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.tryon_config import TryOnConfig
 from inference.work_folder import WorkFolder, write_atomically
-from inference.worn_garment import GarmentSource
 
 COLUMNS = (
     "video", "garment", "out", "category", "person", "seed", "label", "garment_kind", "mask",

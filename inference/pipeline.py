@@ -19,14 +19,14 @@ from jaxtyping import UInt8
 from configs.errors import ConfigError
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
-from inference.conditions import ConditionFrame, VideoConditions
-from inference.garment import prepare_garment
-from inference.given_conditions import GivenConditions, read_conditions
+from inference.conditions.garment import prepare_garment
+from inference.conditions.given import GivenConditions, read_conditions
+from inference.conditions.people import Cast
+from inference.conditions.perceive import cast_of, check_category, perceive, study
+from inference.conditions.stored import ConditionFrame, VideoConditions
 from inference.latent_video import FileLatents, Journal
 from inference.long_video import LongVideoConfig
 from inference.painter import CODEC_FRAMES, Painter, load_system
-from inference.people import Cast
-from inference.perceiving import cast_of, check_category, perceive, study
 from inference.progress import (
     CONDITIONS,
     ENCODING,

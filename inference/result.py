@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from inference.conditions import CHUNK, Tracks, VideoConditions
+from inference.conditions.stored import CHUNK, Tracks, VideoConditions
 from inference.latent_video import FileLatents
 from inference.painter import CODEC_FRAMES, Painter, paste
 from inference.progress import WRITING, Progress, Tracker

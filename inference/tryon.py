@@ -17,16 +17,16 @@ from rich.progress import Progress as Bars
 
 from configs.command import EXIT_USER_ERROR, run_command
 from configs.errors import ConfigError, DataError
-from inference.garment import read_image
+from inference.conditions.garment import read_image
+from inference.conditions.preview_sheet import draw_sheet
+from inference.conditions.worn_garment import GarmentSource
 from inference.jobs import JobOutcome, TryOnJob, read_jobs, run_jobs
 from inference.jobs_page import write_page
 from inference.pipeline import TryOnPipeline
-from inference.preview_sheet import draw_sheet
 from inference.progress import Status
 from inference.tryon_config import USAGE, TryOnConfig, find_checkpoint, read_job
 from inference.video_files import VideoLimits, open_video
 from inference.work_folder import WorkFolder
-from inference.worn_garment import GarmentSource
 
 
 def main(argv: list[str]) -> int | None:

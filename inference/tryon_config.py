@@ -5,7 +5,7 @@ from pathlib import Path
 
 from configs.errors import DataError
 from configs.loading import load_config, split_optional
-from inference.given_conditions import GivenConditions
+from inference.conditions.given import GivenConditions
 from inference.long_video import LongVideoConfig
 from inference.solvers import SamplerConfig
 from models.checkpoints import is_checkpoint

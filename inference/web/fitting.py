@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from configs.errors import UserError
-from inference.conditions import ConditionFrame
-from inference.people import FoundPerson
+from inference.conditions.people import FoundPerson
+from inference.conditions.stored import ConditionFrame
 from inference.pipeline import TryOnPipeline
 from inference.progress import Progress, Status
 from inference.result import TryOnResult

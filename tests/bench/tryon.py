@@ -219,7 +219,7 @@ def run_speed(given: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from curation.perception.select import choose_perception
-    from inference.garment import prepare_garment
+    from inference.conditions.garment import prepare_garment
     from inference.latent_video import paint_video
     from inference.pipeline import TryOnPipeline
     from inference.solvers import SamplerConfig

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.conditions import CHUNK
+from inference.conditions.stored import CHUNK
 from inference.long_video import LongVideoConfig, plan_windows
 
 PHASES = ("making masks", "painting key frames", "filling sub-videos", "writing")

@@ -17,7 +17,8 @@ sys.path[:0] = ["tests", "tests/inference"]
 import torch
 torch.set_num_threads(1)
 from tryon_fixtures import colour_perception
-from inference import latent_video, perceiving, work_folder
+from inference import latent_video, work_folder
+from inference.conditions.stored import perceive as perceiving
 from inference.pipeline import TryOnPipeline
 from inference.solvers import SamplerConfig
 

@@ -8,8 +8,8 @@ import pytest
 from tryon_fixtures import is_shirt, write_video
 
 from configs.errors import ConfigError, DataError
+from inference.conditions.given import GivenConditions
 from inference.errors import GarmentUnreadable, NoPerson, VideoTooLong, VideoUnreadable
-from inference.given_conditions import GivenConditions
 from inference.painter import Painter
 from inference.pipeline import TryOnPipeline, model_name
 from inference.progress import CONDITIONS, ENCODING, PAINTING, WRITING, Cancelled
@@ -21,7 +21,7 @@ from inference.video_files import VideoLimits, open_video
 @pytest.fixture(autouse=True)
 def small_perception(monkeypatch):
     """Perception at 96 rows, in the place of 512: the same way, in a twentieth of the time."""
-    monkeypatch.setattr("inference.perceiving._WORK_HEIGHT", 96)
+    monkeypatch.setattr("inference.conditions.perceive._WORK_HEIGHT", 96)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tryon_fixtures import is_shirt, write_video
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
-from inference.perceiving import perceive
+from inference.conditions.perceive import perceive
 from inference.progress import Tracker
 from inference.tryon import main
 from inference.tryon_config import find_checkpoint, read_job

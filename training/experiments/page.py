@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from datasets import webpage
-from inference.garment import read_image
+from inference.conditions.garment import read_image
 from inference.video_files import open_video
 from training.experiments.plots import plot_intervals
 from training.experiments.tables import TITLES, cell_of, clips_of, decisions, known_columns

@@ -12,7 +12,7 @@ import numpy as np
 
 from configs.errors import ConfigError, DataError
 from datasets.densepose import VIRIDIS
-from inference.conditions import (
+from inference.conditions.stored import (
     CHUNK,
     Tracks,
     VideoConditions,

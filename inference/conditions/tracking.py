@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from curation.perception.protocols import Person
-from inference.appearance import appearance_of, bands_of, least_similarity, similarity
+from inference.conditions.appearance import appearance_of, bands_of, least_similarity, similarity
 
 REMEMBERED_S = 2.5  # a gap in a track is at most so long
 _SAME_LOOKS = 0.6  # least similarity of one person in two looks, when they are near

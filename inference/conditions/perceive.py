@@ -20,7 +20,10 @@ from curation.perception.protocols import ClipParser, HumanParser, Perception
 from datasets.densepose import render_densepose
 from datasets.labels import CATEGORIES
 from datasets.masks import MaskSettings
-from inference.conditions import (
+from inference.conditions.chunks import Looked, chunk_mask, look, still_masks
+from inference.conditions.people import Cast, FoundPerson, find_people
+from inference.conditions.picking import Picked, Picker
+from inference.conditions.stored import (
     CHUNK,
     ConditionFrame,
     Tracks,
@@ -33,9 +36,6 @@ from inference.conditions import (
 )
 from inference.errors import NoPerson
 from inference.framing import Framing, frame_person
-from inference.looked_frames import Looked, chunk_mask, look, still_masks
-from inference.people import Cast, FoundPerson, find_people
-from inference.picking import Picked, Picker
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video_files import SourceVideo
 from inference.work_folder import WorkFolder, write_atomically

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.perception.protocols import Person
-from inference.appearance import appearance_of, bands_of, least_similarity, similarity
-from inference.following import box_overlap
+from inference.conditions.appearance import appearance_of, bands_of, least_similarity, similarity
+from inference.conditions.people import Cast, FoundPerson
+from inference.conditions.tracking import box_overlap
 from inference.framing import Framing
-from inference.people import Cast, FoundPerson
 
 _SAME_PLACE = 0.2  # least overlap with where the person is expected, where several are
 _SAME_LOOKS = 0.7  # and least similarity with what they look like; see ``appearance.py``

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from curation.perception.protocols import Person
-from inference.appearance import bands_of, least_similarity
-from inference.following import link, reunite
+from inference.conditions.appearance import bands_of, least_similarity
+from inference.conditions.tracking import link, reunite
 
 HAIR, BLOND, BLACK, OLIVE, JEANS = (
     (40, 30, 25), (210, 180, 110), (25, 25, 28), (110, 100, 30), (40, 60, 120),

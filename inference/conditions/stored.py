@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from datasets.densepose import NUM_PARTS, VIRIDIS
+from inference.conditions.people import Cast, FoundPerson
 from inference.framing import Framing
-from inference.people import Cast, FoundPerson
 from inference.video_files import SourceVideo
 from inference.work_folder import WorkFolder, write_atomically
 

@@ -11,8 +11,8 @@ from tryon_fixtures import GROUND, SKIN
 from configs.errors import ConfigError
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from datasets.labels import DensePosePart, ParseLabel
-from inference.appearance import appearance_of, similarity
-from inference.people import Cast, find_people
+from inference.conditions.appearance import appearance_of, similarity
+from inference.conditions.people import Cast, find_people
 from inference.pipeline import TryOnPipeline
 from inference.progress import Tracker
 from inference.video_files import open_video
@@ -64,7 +64,7 @@ class TwoColours:
 @pytest.fixture(autouse=True)
 def small_perception(monkeypatch):
     """Perception at 96 rows, in the place of 512: the same way, in a twentieth of the time."""
-    monkeypatch.setattr("inference.perceiving._WORK_HEIGHT", 96)
+    monkeypatch.setattr("inference.conditions.perceive._WORK_HEIGHT", 96)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_the_one_asked_for_is_dressed_and_the_other_is_not_touched(
 
 
 def test_a_preview_paints_nobody_elses_pixels(tmp_path, two_people, pipeline, monkeypatch):
-    monkeypatch.setattr("inference.people.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("inference.conditions.people.LOOK_EVERY_S", 0.1)
     path = write_pair(tmp_path / "v.mp4", 24)
     dressing = TryOnPipeline(pipeline.painter, two_people, {"model": "x"})
     frames = dressing.preview(path, person=1, count=24)
@@ -181,7 +181,7 @@ class MergingOnce(TwoColours):
 def test_a_frame_in_which_two_are_taken_for_one_is_left_as_it_is(
     tmp_path, garment, pipeline, monkeypatch
 ):
-    monkeypatch.setattr("inference.people.LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr("inference.conditions.people.LOOK_EVERY_S", 0.2)
     path = write_pair(tmp_path / "v.mp4", 24)
     models = MergingOnce()
     perception = Perception(detector=models, densepose=models, parser=models)

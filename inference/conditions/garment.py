@@ -8,8 +8,8 @@ import numpy as np
 from configs.errors import ConfigError, DataError
 from curation.perception.protocols import Perception
 from curation.stages.product_photo import centre_on_ground, cut_out, read_photo
+from inference.conditions.worn_garment import GarmentSource, worn_in_photo, worn_in_video
 from inference.errors import GarmentUnreadable
-from inference.worn_garment import GarmentSource, worn_in_photo, worn_in_video
 
 KINDS = ("auto", "product", "worn")
 

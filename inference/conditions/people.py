@@ -16,8 +16,8 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.perception.protocols import PersonDetector
+from inference.conditions.tracking import REMEMBERED_S, Track, link, reunite
 from inference.errors import NoPerson
-from inference.following import REMEMBERED_S, Track, link, reunite
 from inference.progress import Tracker
 from inference.video_files import SourceFrame, SourceVideo
 

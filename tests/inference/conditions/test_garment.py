@@ -3,7 +3,7 @@ import pytest
 
 from configs.errors import DataError
 from curation.stages.garments import GROUND
-from inference.garment import prepare_garment
+from inference.conditions.garment import prepare_garment
 from tests.product_fixtures import product_photo, save
 
 

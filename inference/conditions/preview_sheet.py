@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from inference.conditions import ConditionFrame
-from inference.people import FoundPerson
+from inference.conditions.people import FoundPerson
+from inference.conditions.stored import ConditionFrame
 from inference.provenance import draw_label
 
 _HEIGHT = 256  # px of a tile
