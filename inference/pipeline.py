@@ -24,9 +24,6 @@ from inference.conditions.given import GivenConditions, read_conditions
 from inference.conditions.people import Cast
 from inference.conditions.perceive import cast_of, check_category, perceive, study
 from inference.conditions.stored import ConditionFrame, VideoConditions
-from inference.latent_video import FileLatents, Journal
-from inference.long_video import LongVideoConfig
-from inference.painter import CODEC_FRAMES, Painter, load_system
 from inference.progress import (
     CONDITIONS,
     ENCODING,
@@ -39,7 +36,10 @@ from inference.progress import (
     Tracker,
 )
 from inference.result import TryOnResult
-from inference.solvers import SamplerConfig
+from inference.sampling.latent_video import FileLatents, Journal
+from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.painter import CODEC_FRAMES, Painter, load_system
+from inference.sampling.solvers import SamplerConfig
 from inference.video_files import SourceVideo, VideoLimits, open_video
 from inference.work_folder import WorkFolder, write_atomically
 

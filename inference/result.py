@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from inference.conditions.stored import CHUNK, Tracks, VideoConditions
-from inference.latent_video import FileLatents
-from inference.painter import CODEC_FRAMES, Painter, paste
 from inference.progress import WRITING, Progress, Tracker
 from inference.provenance import draw_label, file_metadata
 from inference.result_files import write_result
+from inference.sampling.latent_video import FileLatents
+from inference.sampling.painter import CODEC_FRAMES, Painter, paste
 from inference.video_files import SourceFrame, SourceVideo
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from configs.errors import DataError
 from configs.loading import load_config, split_optional
 from inference.conditions.given import GivenConditions
-from inference.long_video import LongVideoConfig
-from inference.solvers import SamplerConfig
+from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.solvers import SamplerConfig
 from models.checkpoints import is_checkpoint
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"

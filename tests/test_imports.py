@@ -79,7 +79,7 @@ def test_rendered_data_and_the_latent_path_need_neither_av_nor_decord() -> None:
         "import sys\n"
         "for name in ('av', 'decord'): sys.modules[name] = None\n"
         "import datasets.synthetic.dataset, datasets.loading.swapping\n"
-        "import models.system, inference.solvers\n"
+        "import models.system, inference.sampling.solvers\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

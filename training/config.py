@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from datasets.loading.datamodule import DataConfig
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
 from models.system import SystemConfig
 from training.freezing import PARTS, STAGES, FreezeConfig

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from configs.command import run_command
 from configs.loading import load_config, split_arguments
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
 from models.codec_flops import decode_flops, encode_flops
 from models.flops import Flops, Work, network_flops, sample_flops, total

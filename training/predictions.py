@@ -9,9 +9,9 @@ from typing import Any
 from configs.errors import ConfigError, DataError
 from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.tracks import encode_rgb_lossless
-from inference.long_video import LongVideoConfig, plan_windows
 from inference.pipeline import TryOnPipeline
-from inference.solvers import SamplerConfig
+from inference.sampling.long_video import LongVideoConfig, plan_windows
+from inference.sampling.solvers import SamplerConfig
 from models.checkpoints import checkpoint_sha256, is_checkpoint
 from training.metrics.results import check_result, find_result, read_result
 from training.metrics.scoring import Result

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from datasets.loading.datamodule import NumberedBatch
-from inference.sampling import sample_windows
+from inference.sampling.windows import sample_windows
 from training.encoding import encode_conditions
 from training.sharding import is_network_sharded
 

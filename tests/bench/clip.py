@@ -7,8 +7,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from inference.sampling import sample_windows
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
+from inference.sampling.windows import sample_windows
 from models.stdit import BlockReuse
 from models.system import System
 from models.viton_dit import Conditions, VitonDiT

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
 from models.acceleration import checkpoint_blocks, compile_blocks, round_blocks
 from models.flops import Work, sample_flops
 from models.viton_dit import VitonDiT

@@ -30,7 +30,7 @@ import numpy as np
 
 from datasets.synthetic.cast import draw_clip, draw_target_garment
 from datasets.synthetic.clips import render_frames, render_garment
-from inference.long_video import LongVideoConfig
+from inference.sampling.long_video import LongVideoConfig
 from tests.bench.tryon_kills import Steps, draw_moments, kill_at
 
 FPS = 12
@@ -220,9 +220,9 @@ def run_speed(given: argparse.Namespace) -> dict[str, Any]:
 
     from curation.perception.select import choose_perception
     from inference.conditions.garment import prepare_garment
-    from inference.latent_video import paint_video
     from inference.pipeline import TryOnPipeline
-    from inference.solvers import SamplerConfig
+    from inference.sampling.latent_video import paint_video
+    from inference.sampling.solvers import SamplerConfig
     from tests.bench.cases import build_plain
     from tests.plain.sampling import paint_plain
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.conditions.stored import CHUNK
-from inference.long_video import LongVideoConfig, plan_windows
+from inference.sampling.long_video import LongVideoConfig, plan_windows
 
 PHASES = ("making masks", "painting key frames", "filling sub-videos", "writing")
 _LONGEST_DELAY_S = 0.4  # about one batch of the demo's model
@@ -40,7 +40,7 @@ class Steps:
 
     @classmethod
     def of(cls, num_frames: int, window: int, config: LongVideoConfig, result: Path) -> "Steps":
-        """Counted as ``inference.latent_video`` walks; ``result`` is the unbroken one."""
+        """Counted as ``inference.sampling.latent_video`` walks; ``result`` is the unbroken one."""
         stride = config.sub_video_length or window // 2
         rounds = plan_windows(num_frames, window, config)
         counts = [-(-len(step) // config.batch_size) for step in rounds]

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pytest
 from tryon_fixtures import build_tiny, colour_perception, write_garment
 
-from inference.painter import Painter
 from inference.pipeline import TryOnPipeline
-from inference.solvers import SamplerConfig
+from inference.sampling.painter import Painter
+from inference.sampling.solvers import SamplerConfig
 from models.system import System
 
 

@@ -17,10 +17,11 @@ sys.path[:0] = ["tests", "tests/inference"]
 import torch
 torch.set_num_threads(1)
 from tryon_fixtures import colour_perception
-from inference import latent_video, work_folder
+from inference import work_folder
+from inference.sampling.windows import latent_video
 from inference.conditions.stored import perceive as perceiving
 from inference.pipeline import TryOnPipeline
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
 
 folder, after = Path(sys.argv[1]), int(sys.argv[2])
 perceiving._WORK_HEIGHT = 96

@@ -10,11 +10,11 @@ from tryon_fixtures import is_shirt, write_video
 from configs.errors import ConfigError, DataError
 from inference.conditions.given import GivenConditions
 from inference.errors import GarmentUnreadable, NoPerson, VideoTooLong, VideoUnreadable
-from inference.painter import Painter
 from inference.pipeline import TryOnPipeline, model_name
 from inference.progress import CONDITIONS, ENCODING, PAINTING, WRITING, Cancelled
 from inference.provenance import draw_label, read_record
-from inference.solvers import SamplerConfig
+from inference.sampling.painter import Painter
+from inference.sampling.solvers import SamplerConfig
 from inference.video_files import VideoLimits, open_video
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from inference.long_video import LongVideoConfig, plan_windows
-from inference.sampling import draw_noise
-from inference.solvers import SamplerConfig, build_solver
+from inference.sampling.long_video import LongVideoConfig, plan_windows
+from inference.sampling.solvers import SamplerConfig, build_solver
+from inference.sampling.windows import draw_noise
 from models.diffusion import GaussianDiffusion
 from tests.plain.network import PlainVitonDit
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.latent_video import paint_video
-from inference.long_video import LongVideoConfig
-from inference.sampling import sample_windows
-from inference.solvers import SamplerConfig
+from inference.sampling.latent_video import paint_video
+from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.solvers import SamplerConfig
+from inference.sampling.windows import sample_windows
 from models.codecs.vae import CodecConfig
 from models.diffusion import DiffusionConfig
 from models.stdit import STDiTConfig

@@ -15,7 +15,7 @@ from configs.errors import ConfigError, DataError
 from configs.loading import load_config, to_plain
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.tracks import encode_rgb_lossless, encode_video
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
 from models.codecs.vae import CodecConfig
 from models.stdit import STDiTConfig
 from models.system import SystemConfig, build_system

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from configs.errors import ConfigError, DataError
-from inference.painter import load_system
 from inference.pipeline import TryOnPipeline
+from inference.sampling.painter import load_system
 from models.checkpoints import read_checkpoint
 from tests.training.test_fit import CLIPS, PATH
 from training.config import TrainConfig

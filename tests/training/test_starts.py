@@ -9,7 +9,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
-from inference.painter import load_system
+from inference.sampling.painter import load_system
 from models.convert import convert
 from models.stdit import STDiT
 from models.system import build_system

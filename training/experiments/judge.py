@@ -28,9 +28,9 @@ from configs.errors import DataError
 from configs.loading import load_config, to_plain
 from datasets.synthetic.garments import PATTERN_CLASSES
 from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
-from inference.long_video import LongVideoConfig, plan_windows
 from inference.pipeline import TryOnPipeline
-from inference.solvers import SamplerConfig
+from inference.sampling.long_video import LongVideoConfig, plan_windows
+from inference.sampling.solvers import SamplerConfig
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from training.experiments.judging import (

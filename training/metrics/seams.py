@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from inference.long_video import Round
+from inference.sampling.long_video import Round
 
 
 def seam_score(
@@ -69,7 +69,7 @@ def borders_of(rounds: Sequence[Round]) -> tuple[int, ...]:
     """Frames that another window painted than the frame before them, of a plan of windows.
 
     Args:
-        rounds: what ``inference.long_video.plan_windows`` returned.
+        rounds: what ``inference.sampling.long_video.plan_windows`` returned.
     """
     painter: dict[int, int] = {}
     windows = [window for step in rounds for window in step]

@@ -13,10 +13,10 @@ from tryon_fixtures import colour_perception, write_garment, write_video
 from waiting import until
 
 from inference.app import server_config
-from inference.painter import Painter
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
-from inference.solvers import SamplerConfig
+from inference.sampling.painter import Painter
+from inference.sampling.solvers import SamplerConfig
 from inference.web.fitting import Fitting
 from inference.web.queue import Outcome
 from inference.web.room import Room

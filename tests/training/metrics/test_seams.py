@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.long_video import LongVideoConfig, plan_windows
+from inference.sampling.long_video import LongVideoConfig, plan_windows
 from training.metrics.seams import borders_of, plain_change, seam_score
 
 SHAPE = (12, 16, 20)

@@ -8,9 +8,9 @@ from tryon_fixtures import write_checkpoint
 from configs.errors import ConfigError, DataError
 from datasets.labels import ParseLabel
 from datasets.masks import inpainting_mask
-from inference.long_video import LongVideoConfig
-from inference.painter import Painter, load_system, paste
-from inference.solvers import SamplerConfig
+from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.painter import Painter, load_system, paste
+from inference.sampling.solvers import SamplerConfig
 from models.viton_dit import Conditions
 
 FAST = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)

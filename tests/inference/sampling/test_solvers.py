@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from inference.solvers import (
+from inference.sampling.solvers import (
     DdimSolver,
     SamplerConfig,
     build_solver,

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from inference.sampling import sample_windows
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
+from inference.sampling.windows import sample_windows
 from models.diffusion import DiffusionConfig
 from models.stdit import STDiTConfig
 from models.viton_dit import Conditions, VitonDiTConfig

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from datasets.seeding import torch_generator
-from inference.kept_features import KeptFeatures
-from inference.solvers import SamplerConfig, build_solver, clip_prediction
+from inference.sampling.feature_cache import KeptFeatures
+from inference.sampling.solvers import SamplerConfig, build_solver, clip_prediction
 from models.system import System
 from models.viton_dit import Conditions
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from inference.latent_video import FileLatents, Journal, MemoryLatents, paint_latents
-from inference.long_video import LongVideoConfig
-from inference.sampling import draw_noise
-from inference.solvers import SamplerConfig
+from inference.sampling.latent_video import FileLatents, Journal, MemoryLatents, paint_latents
+from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.solvers import SamplerConfig
+from inference.sampling.windows import draw_noise
 from models.viton_dit import Conditions
 
 SIZE = (4, 6)

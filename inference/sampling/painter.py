@@ -19,10 +19,10 @@ from datasets.clips import fit_garment
 from datasets.masks import MaskSettings
 from datasets.sample import compose_agnostic
 from inference.framing import Framing, frame_everything
-from inference.latent_video import Journal, Latents, paint_latents, paint_video
-from inference.long_video import LongVideoConfig
 from inference.progress import PAINTING, Progress, Tracker
-from inference.solvers import SamplerConfig
+from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
+from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.solvers import SamplerConfig
 from models.acceleration import compile_blocks, round_blocks
 from models.checkpoints import checkpoint_sha256, load_network, read_checkpoint
 from models.system import System, SystemConfig, build_system

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from inference.solvers import SamplerConfig
+from inference.sampling.solvers import SamplerConfig
 from models.stdit import BlockReuse
 
 

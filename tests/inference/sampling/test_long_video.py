@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from inference.long_video import LongVideoConfig, Window, count_evaluations, plan_windows
+from inference.sampling.long_video import LongVideoConfig, Window, count_evaluations, plan_windows
 
 SHAPES = [(3, 1), (4, 1), (5, 2), (8, 1), (8, 3), (16, 1), (16, 4)]
 

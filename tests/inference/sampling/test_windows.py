@@ -3,16 +3,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from inference.latent_video import paint_video, swap_known
-from inference.long_video import LongVideoConfig
-from inference.sampling import (
+from inference.sampling.latent_video import paint_video, swap_known
+from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.solvers import SamplerConfig
+from inference.sampling.windows import (
     KnownFrames,
     draw_noise,
     make_null_side,
     predict,
     sample_windows,
 )
-from inference.solvers import SamplerConfig
 from models.diffusion import DiffusionConfig
 from models.viton_dit import Conditions
 

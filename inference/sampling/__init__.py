@@ -1,0 +1,1 @@
+"""Conditions -> painted latents of a video of any length. Read ``painter.py`` first."""
