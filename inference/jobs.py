@@ -26,7 +26,7 @@ from inference.conditions.worn_garment import GarmentSource
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.tryon_config import TryOnConfig
-from inference.work_folder import WorkFolder, write_atomically
+from inference.video.work_folder import WorkFolder, write_atomically
 
 COLUMNS = (
     "video", "garment", "out", "category", "person", "seed", "label", "garment_kind", "mask",

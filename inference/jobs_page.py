@@ -14,8 +14,8 @@ from datasets import webpage
 from inference.conditions.garment import read_image
 from inference.conditions.worn_garment import GarmentSource
 from inference.jobs import JobOutcome
-from inference.video_files import open_video
-from inference.work_folder import write_atomically
+from inference.video.source import open_video
+from inference.video.work_folder import write_atomically
 
 _SHOWN_S = 4.0  # of each video
 _SHOWN_HEIGHT = 240  # px

@@ -40,8 +40,8 @@ from inference.sampling.latent_video import FileLatents, Journal
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.painter import CODEC_FRAMES, Painter, load_system
 from inference.sampling.solvers import SamplerConfig
-from inference.video_files import SourceVideo, VideoLimits, open_video
-from inference.work_folder import WorkFolder, write_atomically
+from inference.video.source import SourceVideo, VideoLimits, open_video
+from inference.video.work_folder import WorkFolder, write_atomically
 
 
 class TryOnPipeline:

@@ -10,11 +10,11 @@ from jaxtyping import UInt8
 
 from inference.conditions.stored import CHUNK, Tracks, VideoConditions
 from inference.progress import WRITING, Progress, Tracker
-from inference.provenance import draw_label, file_metadata
-from inference.result_files import write_result
 from inference.sampling.latent_video import FileLatents
 from inference.sampling.painter import CODEC_FRAMES, Painter, paste
-from inference.video_files import SourceFrame, SourceVideo
+from inference.video.provenance import draw_label, file_metadata
+from inference.video.source import SourceFrame, SourceVideo
+from inference.video.writer import write_result
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -25,8 +25,8 @@ from inference.jobs_page import write_page
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.tryon_config import USAGE, TryOnConfig, find_checkpoint, read_job
-from inference.video_files import VideoLimits, open_video
-from inference.work_folder import WorkFolder
+from inference.video.source import VideoLimits, open_video
+from inference.video.work_folder import WorkFolder
 
 
 def main(argv: list[str]) -> int | None:

@@ -13,7 +13,7 @@ from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
 from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
 from inference.conditions.picking import Picked
-from inference.framing import Framing
+from inference.video.framing import Framing
 
 _BOX_MARGIN = 0.2  # of the box's sides: arms move between two looks
 

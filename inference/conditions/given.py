@@ -20,10 +20,10 @@ from inference.conditions.stored import (
     framing_record,
     store_chunk,
 )
-from inference.framing import Framing, frame_person
 from inference.progress import CONDITIONS, FINDING, Tracker
-from inference.video_files import SourceVideo, open_video
-from inference.work_folder import WorkFolder, write_atomically
+from inference.video.framing import Framing, frame_person
+from inference.video.source import SourceVideo, open_video
+from inference.video.work_folder import WorkFolder, write_atomically
 
 FORMATS = ("rendered", "iuv")
 _WORK_HEIGHT = 512

@@ -19,7 +19,7 @@ from curation.perception.protocols import PersonDetector
 from inference.conditions.tracking import REMEMBERED_S, Track, link, reunite
 from inference.errors import NoPerson
 from inference.progress import Tracker
-from inference.video_files import SourceFrame, SourceVideo
+from inference.video.source import SourceFrame, SourceVideo
 
 LOOK_EVERY_S = 0.4
 _LOOK_SIZE = 640  # longer side that the detector sees, px

@@ -35,10 +35,10 @@ from inference.conditions.stored import (
     store_chunk,
 )
 from inference.errors import NoPerson
-from inference.framing import Framing, frame_person
 from inference.progress import CONDITIONS, FINDING, Tracker
-from inference.video_files import SourceVideo
-from inference.work_folder import WorkFolder, write_atomically
+from inference.video.framing import Framing, frame_person
+from inference.video.source import SourceVideo
+from inference.video.work_folder import WorkFolder, write_atomically
 
 _WORK_HEIGHT = 512  # perception wants about this many rows, whatever the network paints
 _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there

@@ -13,7 +13,7 @@ from curation.perception.protocols import Person
 from inference.conditions.appearance import appearance_of, bands_of, least_similarity, similarity
 from inference.conditions.people import Cast, FoundPerson
 from inference.conditions.tracking import box_overlap
-from inference.framing import Framing
+from inference.video.framing import Framing
 
 _SAME_PLACE = 0.2  # least overlap with where the person is expected, where several are
 _SAME_LOOKS = 0.7  # and least similarity with what they look like; see ``appearance.py``

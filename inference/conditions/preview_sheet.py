@@ -7,7 +7,7 @@ import numpy as np
 
 from inference.conditions.people import FoundPerson
 from inference.conditions.stored import ConditionFrame
-from inference.provenance import draw_label
+from inference.video.provenance import draw_label
 
 _HEIGHT = 256  # px of a tile
 _GAP = 4

@@ -16,9 +16,9 @@ import numpy as np
 
 from datasets.densepose import NUM_PARTS, VIRIDIS
 from inference.conditions.people import Cast, FoundPerson
-from inference.framing import Framing
-from inference.video_files import SourceVideo
-from inference.work_folder import WorkFolder, write_atomically
+from inference.video.framing import Framing
+from inference.video.source import SourceVideo
+from inference.video.work_folder import WorkFolder, write_atomically
 
 CHUNK = 32
 """Frames stored in one file, and looked at by perception at once."""

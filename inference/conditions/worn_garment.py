@@ -10,7 +10,7 @@ import numpy as np
 from curation.perception.protocols import ClipParser, Perception, Person
 from datasets.labels import GARMENT_LABELS
 from inference.errors import GarmentUnreadable
-from inference.video_files import open_video
+from inference.video.source import open_video
 
 _LOOK_SIZE = 640  # longer side that perception sees, px
 _SURE = 0.99  # score of a body: garments on hangers reach 0.98 on ../shared/media/garments

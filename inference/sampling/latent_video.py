@@ -19,7 +19,7 @@ from torch import Tensor
 from inference.sampling.long_video import LongVideoConfig, Round, count_evaluations, plan_windows
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import KnownFrames, sample_windows
-from inference.work_folder import write_atomically
+from inference.video.work_folder import write_atomically
 from models.system import System
 from models.viton_dit import Conditions
 

@@ -18,11 +18,11 @@ from configs.loading import from_plain
 from datasets.clips import fit_garment
 from datasets.masks import MaskSettings
 from datasets.sample import compose_agnostic
-from inference.framing import Framing, frame_everything
 from inference.progress import PAINTING, Progress, Tracker
 from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.solvers import SamplerConfig
+from inference.video.framing import Framing, frame_everything
 from models.acceleration import compile_blocks, round_blocks
 from models.checkpoints import checkpoint_sha256, load_network, read_checkpoint
 from models.system import System, SystemConfig, build_system

@@ -16,12 +16,12 @@ from inference.conditions.stored import ConditionFrame
 from inference.pipeline import TryOnPipeline
 from inference.progress import Progress, Status
 from inference.result import TryOnResult
-from inference.video_files import open_video
+from inference.video.source import open_video
+from inference.video.work_folder import WorkFolder
 from inference.web.names import download_name
 from inference.web.queue import Job, Outcome, Tell, Wish
 from inference.web.refusals import Refusal
 from inference.web.strips import Panes, write_strip
-from inference.work_folder import WorkFolder
 
 LABEL = "AI-generated"
 _PREVIEWED = 12  # frames of a quick preview, spread over the video

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from inference.result_files import write_result
-from inference.video_files import SourceFrame, SourceVideo
+from inference.video.source import SourceFrame, SourceVideo
+from inference.video.writer import write_result
 
 _HEIGHT = 640  # px at most: a pane is seldom shown larger
 _COMMENT = "Partly synthetic, to be looked at beside its source: "

@@ -12,10 +12,10 @@ from inference.conditions.given import GivenConditions
 from inference.errors import GarmentUnreadable, NoPerson, VideoTooLong, VideoUnreadable
 from inference.pipeline import TryOnPipeline, model_name
 from inference.progress import CONDITIONS, ENCODING, PAINTING, WRITING, Cancelled
-from inference.provenance import draw_label, read_record
 from inference.sampling.painter import Painter
 from inference.sampling.solvers import SamplerConfig
-from inference.video_files import VideoLimits, open_video
+from inference.video.provenance import draw_label, read_record
+from inference.video.source import VideoLimits, open_video
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from configs.command import run_command
 from datasets.synthetic.cast import draw_clip, draw_target_garment
 from datasets.synthetic.clips import render_frames, render_garment
 from datasets.tracks import encode_video
-from inference.provenance import read_record
 from inference.tryon import main
-from inference.video_files import open_video
+from inference.video.provenance import read_record
+from inference.video.source import open_video
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = "## Try it on your video\n"

@@ -14,8 +14,8 @@ from inference.conditions.perceive import perceive
 from inference.progress import Tracker
 from inference.tryon import main
 from inference.tryon_config import find_checkpoint, read_job
-from inference.video_files import open_video
-from inference.work_folder import WorkFolder
+from inference.video.source import open_video
+from inference.video.work_folder import WorkFolder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from datasets import webpage
 from inference.conditions.garment import read_image
-from inference.video_files import open_video
+from inference.video.source import open_video
 from training.experiments.plots import plot_intervals
 from training.experiments.tables import TITLES, cell_of, clips_of, decisions, known_columns
 from training.metrics.results import read_result

@@ -15,7 +15,7 @@ from inference.conditions.appearance import appearance_of, similarity
 from inference.conditions.people import Cast, find_people
 from inference.pipeline import TryOnPipeline
 from inference.progress import Tracker
-from inference.video_files import open_video
+from inference.video.source import open_video
 
 RED, BLUE = (200, 30, 40), (40, 60, 190)
 INFO = BackendInfo(name="two-colours", version="1", weights_sha256=None, is_approximate=True)

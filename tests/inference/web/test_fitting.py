@@ -4,7 +4,7 @@ import av
 import pytest
 from waiting import until
 
-from inference.video_files import open_video
+from inference.video.source import open_video
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.framing import frame_everything, frame_person
+from inference.video.framing import frame_everything, frame_person
 
 
 def noise(height, width):

@@ -16,7 +16,7 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.video.decode import open_video as open_container
-from inference.video_files import BT709, FULL_RANGE, SourceFrame, SourceVideo
+from inference.video.source import BT709, FULL_RANGE, SourceFrame, SourceVideo
 
 _COPIED_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 _ENCODER_OPTIONS = {"preset": "medium", "crf": "16"}

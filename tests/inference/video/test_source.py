@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
-from inference.result_files import write_result
-from inference.video_files import SourceFrame, open_video
+from inference.video.source import SourceFrame, open_video
+from inference.video.writer import write_result
 
 
 def picture(index, height=48, width=80):

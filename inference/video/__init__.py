@@ -1,0 +1,1 @@
+"""The user's video in, the result out, in the source's own shape. Read ``source.py`` first."""
