@@ -20,25 +20,25 @@ from configs.loading import load_config, save_config, split_arguments
 from datasets.loading.datamodule import TryOnData
 from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
 from models.system import System, build_system
-from training.best import JudgeCheckpoints
+from training.callbacks.best_checkpoint import JudgeCheckpoints
+from training.callbacks.checkpointing import Checkpoints
+from training.callbacks.data_counts import DataCounts
+from training.callbacks.ema import Ema
+from training.callbacks.pictures import Pictures
+from training.callbacks.progress import StepProgress
+from training.callbacks.run_log import RunLog
+from training.callbacks.step_timer import StepClock
+from training.callbacks.stopping import EXIT_STOPPED, StopSignals, requeue
 from training.checkpoint_files import WholeFiles
-from training.checkpointing import Checkpoints
 from training.config import TrainConfig
-from training.data_counts import DataCounts
-from training.ema import Ema
 from training.encoding import cache_key
 from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
 from training.machine import check_fits
 from training.module import TryOnModule
 from training.optimizers import FreeGradients, check_states
-from training.pictures import Pictures
-from training.progress import StepProgress
 from training.report import write_report
-from training.run_log import RunLog
 from training.starts import check_init_from, find_resume, start_from, start_from_trunk
-from training.step_clock import StepClock
-from training.stopping import EXIT_STOPPED, StopSignals, requeue
 from training.world import (
     build_strategy,
     environment_plugins,
@@ -207,7 +207,7 @@ def _loggers(config: TrainConfig) -> list[Logger]:
     """TensorBoard always; Weights & Biases where a project is named."""
     loggers: list[Logger] = [TensorBoardLogger(save_dir=config.runs, name=config.name, version="")]
     if config.trainer.wandb_project is not None:
-        from training.wandb_logging import build_wandb_logger
+        from training.callbacks.wandb_logging import build_wandb_logger
 
         loggers.append(build_wandb_logger(config))
     return loggers

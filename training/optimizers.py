@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from configs.errors import ConfigError
-from training.steps import EachStep
+from training.callbacks.each_step import EachStep
 
 SCHEDULES = ("constant", "cosine")
 STATES = ("float32", "8bit")

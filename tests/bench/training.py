@@ -25,7 +25,7 @@ from configs.loading import load_config
 from models.flops import Flops
 from tests.bench.cases import describe_machine
 from tests.bench.timing import matmul_rate
-from training.checkpointing import Checkpoints
+from training.callbacks.checkpointing import Checkpoints
 from training.config import TrainConfig
 from training.plan import step_flops
 from training.report import read_scalars

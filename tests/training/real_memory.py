@@ -21,9 +21,9 @@ def main() -> None:
 
     import training.fit as program
     from configs.loading import load_config
+    from training.callbacks.progress import StepProgress
     from training.config import TrainConfig
     from training.memory import estimate_memory
-    from training.progress import StepProgress
 
     peaks: list[int] = []
 

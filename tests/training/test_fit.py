@@ -52,7 +52,7 @@ from lightning import Callback
 from pathlib import Path
 import training.fit as program
 from configs.loading import load_config
-from training.progress import StepProgress
+from training.callbacks.progress import StepProgress
 
 class Killed(StepProgress):
     def on_train_batch_end(self, trainer, *rest, **named):

@@ -18,8 +18,8 @@ def main() -> None:
     import training.fit as program
     import training.module as module
     from configs.loading import load_config
+    from training.callbacks.progress import StepProgress
     from training.config import TrainConfig
-    from training.progress import StepProgress
 
     encode = module.encode_batch
     faults: dict[str, int] = {}

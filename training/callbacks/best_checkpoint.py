@@ -4,7 +4,7 @@ import logging
 
 from lightning import Callback, LightningModule, Trainer
 
-from training.checkpointing import Checkpoints
+from training.callbacks.checkpointing import Checkpoints
 from training.module import TryOnModule
 
 logger = logging.getLogger(__name__)

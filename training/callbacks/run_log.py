@@ -2,10 +2,10 @@
 
 from lightning import LightningModule, Trainer
 
+from training.callbacks.each_step import EachStep
+from training.callbacks.step_timer import StepClock
 from training.gauges import gate_norms, memory_gb
 from training.module import TryOnModule
-from training.step_clock import StepClock
-from training.steps import EachStep
 
 
 class RunLog(EachStep):

@@ -14,10 +14,10 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from models.weights.sharded import Rows
+from training.callbacks.each_step import EachStep
 from training.config import EmaConfig
 from training.ranks import local
 from training.sharding import drop_gathered, like, take_part
-from training.steps import EachStep
 
 
 class Ema(EachStep):

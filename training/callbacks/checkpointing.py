@@ -6,6 +6,8 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from training.callbacks.each_step import EachStep
+from training.callbacks.stopping import StopSignals
 from training.checkpoint_files import (
     PENDING,
     finish,
@@ -16,8 +18,6 @@ from training.checkpoint_files import (
     write_scores,
 )
 from training.ranks import any_rank, rank
-from training.steps import EachStep
-from training.stopping import StopSignals
 
 logger = logging.getLogger(__name__)
 

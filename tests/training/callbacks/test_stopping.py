@@ -14,11 +14,11 @@ import torch
 
 import training.fit as program
 from tests.training.test_fit import CLIPS, PATH, curve, states
+from training.callbacks.progress import StepProgress
+from training.callbacks.stopping import EXIT_INTERRUPTED, EXIT_STOPPED, StopSignals, requeue
 from training.checkpoint_files import list_steps
 from training.config import TrainConfig
 from training.fit import fit
-from training.progress import StepProgress
-from training.stopping import EXIT_INTERRUPTED, EXIT_STOPPED, StopSignals, requeue
 
 
 class Signalled(StepProgress):
@@ -86,7 +86,7 @@ class InterruptedTwice(Interrupted):
 
 COMMAND = """
 import os, signal, sys
-from tests.training.test_stopping import CALLBACK
+from tests.training.callbacks.test_stopping import CALLBACK
 import training.fit as program
 from configs.command import run_command
 program.StepProgress = CALLBACK
@@ -112,7 +112,7 @@ def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
         capture_output=True, text=True, check=False,
         env={**os.environ, **slurm, "PATH": f"{scontrol.parent}:{os.environ['PATH']}",
              "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert run.returncode == EXIT_STOPPED, run.stderr[-2000:]
     assert (tmp_path / "asked").read_text() == "requeue 77\n"
@@ -138,7 +138,7 @@ def test_workers_serve_until_the_checkpoint_is_written_and_ctrl_c_means_that_too
         [sys.executable, "-c", COMMAND.replace("CALLBACK", callback), *words],
         capture_output=True, text=True, check=False, start_new_session=True,
         env={**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert run.returncode == code, run.stderr[-2000:]
     assert said in run.stderr

@@ -15,8 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from training.callbacks.each_step import EachStep
 from training.module import TryOnModule
-from training.steps import EachStep
 
 logger = logging.getLogger(__name__)
 
