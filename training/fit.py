@@ -29,7 +29,13 @@ from training.callbacks.progress import StepProgress
 from training.callbacks.run_log import RunLog
 from training.callbacks.step_timer import StepClock
 from training.callbacks.stopping import EXIT_STOPPED, StopSignals, requeue
-from training.checkpoint_files import WholeFiles
+from training.checkpoints.files import WholeFiles
+from training.checkpoints.init_from import (
+    check_init_from,
+    find_resume,
+    start_from,
+    start_from_trunk,
+)
 from training.config import TrainConfig
 from training.encoding import cache_key
 from training.freezing import format_table, learning_table
@@ -38,7 +44,6 @@ from training.machine import check_fits
 from training.module import TryOnModule
 from training.optimizers import FreeGradients, check_states
 from training.report import write_report
-from training.starts import check_init_from, find_resume, start_from, start_from_trunk
 from training.world import (
     build_strategy,
     environment_plugins,

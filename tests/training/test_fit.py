@@ -10,10 +10,10 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from tests.shard_fixtures import write_shards
+from training.checkpoints.init_from import start_from
 from training.config import TrainConfig
 from training.fit import fit, main
 from training.report import read_scalars
-from training.starts import start_from
 
 PATH = Path("tiny.yaml")
 CLIPS = ["stage=stage3", "data.num_frames=4", "trainer.accumulate=2"]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.checkpoints.init_from import start_from
 from training.config import TrainConfig
 from training.fit import fit
-from training.starts import start_from
 
 
 def shaken(config: TrainConfig, path: Path) -> None:

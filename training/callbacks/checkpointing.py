@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from training.callbacks.each_step import EachStep
 from training.callbacks.stopping import StopSignals
-from training.checkpoint_files import (
+from training.checkpoints.files import (
     PENDING,
     finish,
     forget_newer,

@@ -19,8 +19,8 @@ from omegaconf import MISSING
 
 from configs.errors import ConfigError
 from training.chain import Step
+from training.checkpoints.provenance import describe_code, short_commit
 from training.marks import fingerprint
-from training.provenance import describe_code, short_commit
 from training.taking_turns import one_at_a_time
 
 log = logging.getLogger(__name__)

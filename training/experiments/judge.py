@@ -33,6 +33,7 @@ from inference.sampling.long_video import LongVideoConfig, plan_windows
 from inference.sampling.solvers import SamplerConfig
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
+from training.checkpoints.provenance import describe_code
 from training.experiments.judging import (
     COLUMNS,
     ClipScore,
@@ -48,7 +49,6 @@ from training.metrics.colour import garment_pixels
 from training.metrics.intervals import Interval
 from training.metrics.results import read_result
 from training.metrics.seams import borders_of
-from training.provenance import describe_code
 
 log = logging.getLogger(__name__)
 METHODS = ("painted", "agnostic", "mean colour", "truth")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
+from training.checkpoints.provenance import short_commit
 from training.experiments.judging import COLUMNS, ClipScore
 from training.metrics.intervals import bootstrap_interval
-from training.provenance import short_commit
 
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",

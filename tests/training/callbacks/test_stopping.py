@@ -16,7 +16,7 @@ import training.fit as program
 from tests.training.test_fit import CLIPS, PATH, curve, states
 from training.callbacks.progress import StepProgress
 from training.callbacks.stopping import EXIT_INTERRUPTED, EXIT_STOPPED, StopSignals, requeue
-from training.checkpoint_files import list_steps
+from training.checkpoints.files import list_steps
 from training.config import TrainConfig
 from training.fit import fit
 

@@ -14,15 +14,15 @@ from models.convert import convert
 from models.stdit import STDiT
 from models.system import build_system
 from models.viton_dit import VitonDiT
-from training.config import TrainConfig
-from training.fit import fit
-from training.starts import (
+from training.checkpoints.init_from import (
     check_init_from,
     checkpoint_file,
     find_resume,
     start_from,
     start_from_trunk,
 )
+from training.config import TrainConfig
+from training.fit import fit
 
 PATH = Path("tiny.yaml")
 

@@ -12,7 +12,7 @@ import torch
 
 from training.ranks import gather_from_ranks, rank
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def describe_code() -> dict[str, str]:

@@ -9,7 +9,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from tests.training.test_fit import CLIPS, PATH, curve, states
-from training.checkpoint_files import (
+from training.checkpoints.files import (
     list_steps,
     newest_readable,
     prune,

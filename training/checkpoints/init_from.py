@@ -11,7 +11,7 @@ from models.checkpoints import load_network, load_trunk, read_checkpoint
 from models.viton_dit import VitonDiT
 from models.weights.files import SAFETENSORS
 from models.weights.sharded import read_whole
-from training.checkpoint_files import LAST, list_steps, newest_readable
+from training.checkpoints.files import LAST, list_steps, newest_readable
 from training.config import TrainConfig
 from training.freezing import PARTS
 from training.world import global_batch
