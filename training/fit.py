@@ -37,14 +37,7 @@ from training.checkpoints.init_from import (
     start_from_trunk,
 )
 from training.config import TrainConfig
-from training.encoding import cache_key
-from training.freezing import format_table, learning_table
-from training.frozen_weights import round_frozen
-from training.machine import check_fits
-from training.module import TryOnModule
-from training.optimizers import FreeGradients, check_states
-from training.report import write_report
-from training.world import (
+from training.distributed.world import (
     build_strategy,
     environment_plugins,
     find_world,
@@ -53,6 +46,13 @@ from training.world import (
     launched_rank,
     settle,
 )
+from training.encoding import cache_key
+from training.freezing import format_table, learning_table
+from training.frozen_weights import round_frozen
+from training.machine import check_fits
+from training.module import TryOnModule
+from training.optimizers import FreeGradients, check_states
+from training.report import write_report
 
 logger = logging.getLogger(__name__)
 

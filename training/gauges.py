@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.ranks import whole
+from training.distributed.ranks import whole
 
 FUSION = "fusion"
 """Stands for the garment attention of denoiser and ControlNet among the parts."""

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from models.diffusion import DiffusionLosses
+from training.distributed.ranks import gather_from_ranks, rank, sum_over_ranks, world_size
 from training.objective import Objective
-from training.ranks import gather_from_ranks, rank, sum_over_ranks, world_size
 
 QUARTILES = 4
 NAMES = (

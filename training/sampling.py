@@ -11,8 +11,8 @@ from torch import Tensor
 
 from datasets.loading.datamodule import NumberedBatch
 from inference.sampling.windows import sample_windows
+from training.distributed.sharding import is_network_sharded
 from training.encoding import encode_conditions
-from training.sharding import is_network_sharded
 
 if TYPE_CHECKING:
     from training.module import TryOnModule

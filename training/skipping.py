@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from configs.errors import UserError
-from training.ranks import gather_from_ranks, rank
+from training.distributed.ranks import gather_from_ranks, rank
 
 logger = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import torch
 
 from configs.errors import ConfigError
 from datasets.loading.datamodule import NumberedBatch
+from training.distributed.ranks import gather_from_ranks, rank
 from training.metrics.catalogue import METRICS
 from training.metrics.clips import ClipSelector, to_network_input
 from training.metrics.metric import VideoInputs
@@ -27,7 +28,6 @@ from training.metrics.standard import (
 )
 from training.metrics.suite import MetricSuite, load_suite
 from training.metrics.summary import summarise
-from training.ranks import gather_from_ranks, rank
 from training.sampling import SampledWindow, to_pixels
 
 logger = logging.getLogger(__name__)

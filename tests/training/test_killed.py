@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.conftest import TINY
-from tests.training.test_ranks import PROGRAM, same_weights, start_two_ranks
+from tests.training.distributed.test_ranks import PROGRAM, same_weights, start_two_ranks
 from training.report import read_scalars
 
 WORDS = ["stage=stage3", "data.num_frames=4", "max_steps=40", "data.batch_size=1",

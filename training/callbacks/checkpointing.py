@@ -17,7 +17,7 @@ from training.checkpoints.files import (
     step_file,
     write_scores,
 )
-from training.ranks import any_rank, rank
+from training.distributed.ranks import any_rank, rank
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from models.weights.sharded import Rows
 from training.callbacks.each_step import EachStep
 from training.config import EmaConfig
-from training.ranks import local
-from training.sharding import drop_gathered, like, take_part
+from training.distributed.ranks import local
+from training.distributed.sharding import drop_gathered, like, take_part
 
 
 class Ema(EachStep):

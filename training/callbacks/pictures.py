@@ -13,8 +13,8 @@ from tensorboard.compat.proto.summary_pb2 import (
     Summary,  # pyright: ignore[reportAttributeAccessIssue]  (made by protobuf)
 )
 
+from training.distributed.ranks import rank
 from training.module import TryOnModule
-from training.ranks import rank
 from training.sampling import SampledWindow
 
 MOST_SHOWN = 8

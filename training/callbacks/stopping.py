@@ -13,7 +13,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-from training.ranks import rank
+from training.distributed.ranks import rank
 
 logger = logging.getLogger(__name__)
 

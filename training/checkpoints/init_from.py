@@ -13,8 +13,8 @@ from models.weights.files import SAFETENSORS
 from models.weights.sharded import read_whole
 from training.checkpoints.files import LAST, list_steps, newest_readable
 from training.config import TrainConfig
+from training.distributed.world import global_batch
 from training.freezing import PARTS
-from training.world import global_batch
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import lightning
 import numpy as np
 import torch
 
-from training.ranks import gather_from_ranks, rank
+from training.distributed.ranks import gather_from_ranks, rank
 
 ROOT = Path(__file__).parents[2]
 

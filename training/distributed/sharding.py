@@ -25,7 +25,7 @@ from models.blocks import STBlock
 from models.viton_dit import VitonDiT
 from models.weights.files import read_torch_file
 from models.weights.sharded import INDEX, MARK, Rows, is_sharded, rank_file, read_rows
-from training.ranks import local
+from training.distributed.ranks import local
 
 _METHODS = ("encode_caption", "encode_garment", "control_residuals")
 """Ways into the network beside ``forward``."""

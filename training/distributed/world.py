@@ -16,7 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from configs.errors import ConfigError
 from training.config import TrainConfig, TrainerConfig
-from training.sharding import ShardedStrategy
+from training.distributed.sharding import ShardedStrategy
 
 PATIENCE = timedelta(minutes=30)
 """That ranks wait for each other: one may be validating, or reading a checkpoint of 30 GB."""

@@ -3,7 +3,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.loading import load_config
 from training.config import TrainConfig, TrainerConfig
-from training.world import find_world, global_batch, settle
+from training.distributed.world import find_world, global_batch, settle
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "a", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"}
 SLURM = {"SLURM_NTASKS": "16", "SLURM_NNODES": "4", "SLURM_PROCID": "3", "SLURM_JOB_NAME": "train"}

@@ -1,0 +1,1 @@
+"""Several processes or devices: ranks, global batch, FSDP2. Read ``ranks.py`` first."""
