@@ -49,9 +49,9 @@ from training.distributed.world import (
 from training.encoding import cache_key
 from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
-from training.machine import check_fits
 from training.module import TryOnModule
 from training.optimizers import FreeGradients, check_states
+from training.planning.fit_check import check_fits
 from training.report import write_report
 
 logger = logging.getLogger(__name__)

@@ -22,13 +22,12 @@ from configs.command import run_command
 from configs.loading import load_config, split_arguments
 from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
-from models.codec_flops import decode_flops, encode_flops
-from models.flops import Flops, Work, network_flops, sample_flops, total
-from training.advice import find_fit, with_changes, words
-from training.codec_memory import autoencoder_shape
 from training.config import TrainConfig
 from training.freezing import describe
-from training.memory import (
+from training.planning.codec_flops import decode_flops, encode_flops
+from training.planning.codec_memory import autoencoder_shape
+from training.planning.flops import Flops, Work, network_flops, sample_flops, total
+from training.planning.memory import (
     CONTEXT,
     FRAGMENTATION,
     Memory,
@@ -36,6 +35,7 @@ from training.memory import (
     estimate_sharded,
     parameter_sizes,
 )
+from training.planning.suggestions import find_fit, with_changes, words
 
 USAGE = "python -m training.plan CONFIG.yaml [gpu_gb=24 mfu=0.4 peak_tflops=989 key=value ...]"
 NAMES = {"denoiser": "denoiser", "garment": "garment extractor", "control": "ControlNet"}

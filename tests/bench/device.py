@@ -11,13 +11,13 @@ from torch.nn import functional as F
 
 from inference.sampling.solvers import SamplerConfig
 from models.acceleration import checkpoint_blocks, compile_blocks, round_blocks
-from models.flops import Work, sample_flops
 from models.viton_dit import VitonDiT
 from tests.bench.cases import Size, build_inputs, build_system_of, learn_as_stage3, predict_ours
 from tests.bench.clip import quick_solver, walk_ours
 from tests.bench.networks import autocast, step_flops
 from tests.bench.table import Book, Row
 from tests.bench.timing import Seconds, interleave
+from training.planning.flops import Work, sample_flops
 
 
 def training_step(network: VitonDiT, size: Size, device: torch.device) -> Callable[[], None]:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.flops import Work, network_flops, total
 from models.viton_dit import VitonDiT
 from tests.bench.cases import (
     Size,
@@ -20,6 +19,7 @@ from tests.bench.cases import (
 )
 from tests.bench.table import Book, Row
 from tests.bench.timing import interleave
+from training.planning.flops import Work, network_flops, total
 
 TOLERANCE = {"cpu": 1e-4, "cuda": 3e-2}
 """Largest difference of the readings over the largest value: float32, and bfloat16 autocast."""

@@ -22,12 +22,12 @@ import torch
 import training.fit as program
 from configs.errors import UserError
 from configs.loading import load_config
-from models.flops import Flops
 from tests.bench.cases import describe_machine
 from tests.bench.timing import matmul_rate
 from training.callbacks.checkpointing import Checkpoints
 from training.config import TrainConfig
 from training.plan import step_flops
+from training.planning.flops import Flops
 from training.report import read_scalars
 
 

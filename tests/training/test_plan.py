@@ -11,10 +11,7 @@ from rich.console import Console
 
 from configs.errors import ConfigError
 from configs.loading import load_config
-from models.flops import Flops
-from training.advice import find_fit, with_changes, words
 from training.config import TrainConfig
-from training.memory import estimate_memory
 from training.plan import (
     PlanConfig,
     cache_ratio,
@@ -26,6 +23,9 @@ from training.plan import (
     time_line,
     verdict,
 )
+from training.planning.flops import Flops
+from training.planning.memory import estimate_memory
+from training.planning.suggestions import find_fit, with_changes, words
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "configs" / "demo" / "stage3.yaml"

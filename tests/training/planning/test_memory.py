@@ -16,10 +16,10 @@ from torch.profiler import ProfilerActivity, profile
 from configs.loading import load_config
 from models.embeddings import spatial_positions, temporal_positions
 from tests.training.conftest import TINY
-from training.advice import with_changes
 from training.config import TrainConfig
 from training.fit import fit
-from training.memory import CONTEXT, estimate_memory, estimate_sharded, is_small
+from training.planning.memory import CONTEXT, estimate_memory, estimate_sharded, is_small
+from training.planning.suggestions import with_changes
 
 CLIPS = ["stage=stage3", "data.num_frames=4", "max_steps=2"]
 WIDE = ["system.height=96", "system.width=64", "system.network.trunk.dim=64",
@@ -99,7 +99,7 @@ def test_the_estimate_is_the_resident_memory_of_a_run_of_about_a_gigabyte(
              "system.network.trunk.depth=6", *words.split()]  # fmt: skip
     run = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("real_memory.py")), str(path), *given],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
         # freed memory goes back at once, so that what is resident is what is alive
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "PYTHONPATH": "."},
     )  # fmt: skip

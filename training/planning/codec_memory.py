@@ -12,9 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from models.codec_flops import AutoencoderShape
 from models.codecs.vae import CodecConfig
-from training.live_bytes import LiveBytes, to_fake
+from training.planning.codec_flops import AutoencoderShape
+from training.planning.fake_tensor_bytes import LiveBytes, to_fake
 
 
 @dataclass(frozen=True, kw_only=True)

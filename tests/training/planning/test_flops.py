@@ -11,12 +11,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.acceleration import checkpoint_blocks
-from models.codec_flops import AutoencoderShape, decode_flops, encode_flops
 from models.embeddings import spatial_positions, temporal_positions
-from models.flops import Work, network_flops, sample_flops, total
 from models.stdit import STDiT, STDiTConfig
 from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
 from training.freezing import FreezeConfig, freeze, freeze_rule
+from training.planning.codec_flops import AutoencoderShape, decode_flops, encode_flops
+from training.planning.flops import Work, network_flops, sample_flops, total
 
 SMALL = VitonDiTConfig(
     trunk=STDiTConfig(dim=64, depth=4, num_heads=4, caption_dim=32, caption_length=6, in_channels=4)

@@ -32,12 +32,12 @@ from models.codecs.vae import FACTOR
 from models.control import control_channels
 from models.embeddings import spatial_positions, temporal_positions
 from models.viton_dit import Conditions, VitonDiT
-from training.codec_memory import CodecBytes, codec_bytes
 from training.config import TrainConfig
 from training.freezing import freeze_rule, learning_names
 from training.frozen_weights import is_roundable
-from training.live_bytes import LiveBytes, attend_as_a_gpu, to_fake
 from training.optimizers import BYTES_OF_STATES, SMALLEST_8BIT
+from training.planning.codec_memory import CodecBytes, codec_bytes
+from training.planning.fake_tensor_bytes import LiveBytes, attend_as_a_gpu, to_fake
 
 CONTEXT = 1.0e9
 """Bytes of a CUDA context with its libraries."""

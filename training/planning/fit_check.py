@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 
 from configs.errors import ConfigError
-from training.advice import find_fit, words
 from training.config import TrainConfig
-from training.memory import estimate_memory, is_small, parameter_sizes
+from training.planning.memory import estimate_memory, is_small, parameter_sizes
+from training.planning.suggestions import find_fit, words
 
 LARGEST_ON_CPU = 300_000_000
 """Parameters beyond which `accelerator: auto` refuses a CPU: a step would take many minutes."""
 
 
 def check_fits(config: TrainConfig, path: Path) -> None:
-    """Refuse a run that this machine cannot hold, by the estimate of ``training.memory``.
+    """Refuse a run that this machine cannot hold, by the estimate of ``training.planning.memory``.
 
     Raises:
         ConfigError: in one sentence, with what would make it fit.

@@ -6,7 +6,7 @@ from typing import Any
 from configs.loading import from_plain, to_plain
 from models.acceleration import parse_checkpointing
 from training.config import TrainConfig
-from training.memory import Memory, estimate_memory
+from training.planning.memory import Memory, estimate_memory
 
 Changes = dict[str, Any]
 """Dotted keys and their new values."""

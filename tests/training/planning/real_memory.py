@@ -1,7 +1,7 @@
 """Run as a program: train a few real steps on the CPU and print the memory they took.
 
 ``python real_memory.py CONFIG.yaml key=value ...`` prints, in bytes: the resident memory above
-that of the program with everything imported, and the estimate of ``training.memory``.
+that of the program with everything imported, and the estimate of ``training.planning.memory``.
 """
 
 import json
@@ -23,7 +23,7 @@ def main() -> None:
     from configs.loading import load_config
     from training.callbacks.progress import StepProgress
     from training.config import TrainConfig
-    from training.memory import estimate_memory
+    from training.planning.memory import estimate_memory
 
     peaks: list[int] = []
 
