@@ -25,8 +25,8 @@ from datasets.labels import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
 from training.config import TrainConfig
-from training.evaluation_report_tables import score_table
-from training.metrics.results import read_result
+from training.evaluation.report_tables import score_table
+from training.evaluation.results import read_result
 from training.planning.fit_check import count_parameters
 from training.report import read_scalars, smooth
 

@@ -23,10 +23,17 @@ from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, split_arguments
 from datasets.benchmarks.benchmark import Benchmark
-from training.benchmark_coverage import describe_missing, missing_items, perceptions
-from training.evaluation_config import EvaluationConfig
-from training.evaluation_report import Case, write_report
-from training.evaluation_worker import (
+from training.evaluation.baselines import BASELINES
+from training.evaluation.benchmark_coverage import describe_missing, missing_items, perceptions
+from training.evaluation.config import EvaluationConfig
+from training.evaluation.predictions import GivenResults
+from training.evaluation.progress import progress
+from training.evaluation.report import Case, write_report
+from training.evaluation.scoring import ItemScores
+from training.evaluation.suite import MetricSuite, load_suite
+from training.evaluation.summary import summarise
+from training.evaluation.timing import Stopwatch
+from training.evaluation.workers import (
     ItemScorer,
     baselines,
     checkpoint_results,
@@ -35,15 +42,8 @@ from training.evaluation_worker import (
     paint_all,
     score_all,
 )
-from training.metrics.baselines import BASELINES
 from training.metrics.catalogue import METRICS
-from training.metrics.progress import progress
 from training.metrics.protocols import get_protocol
-from training.metrics.scoring import ItemScores
-from training.metrics.suite import MetricSuite, load_suite
-from training.metrics.summary import summarise
-from training.metrics.timing import Stopwatch
-from training.predictions import GivenResults
 
 USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
 PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "cv2", "av")

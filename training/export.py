@@ -27,7 +27,7 @@ from models.viton_dit import VitonDiT
 from models.weights.files import file_sha256, write_weights
 from models.weights.sharded import read_whole
 from training.checkpoints.model_card import Exported, write_card
-from training.predictions import find_checkpoint
+from training.evaluation.predictions import find_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,13 @@ import torch
 from configs.errors import ConfigError
 from datasets.loading.datamodule import NumberedBatch
 from training.distributed.ranks import gather_from_ranks, rank
+from training.evaluation.clips import ClipSelector, to_network_input
+from training.evaluation.scoring import REFERENCE, ItemScores, VideoScores, exact_arithmetic
+from training.evaluation.suite import MetricSuite, load_suite
+from training.evaluation.summary import summarise
 from training.metrics.catalogue import METRICS
-from training.metrics.clips import ClipSelector, to_network_input
 from training.metrics.metric import VideoInputs
 from training.metrics.protocols import get_protocol
-from training.metrics.scoring import REFERENCE, ItemScores, VideoScores, exact_arithmetic
 from training.metrics.standard import (
     LPIPS,
     LPIPS_MASKED,
@@ -26,8 +28,6 @@ from training.metrics.standard import (
     VFID_I3D,
     VFID_RESNEXT,
 )
-from training.metrics.suite import MetricSuite, load_suite
-from training.metrics.summary import summarise
 from training.sampling import SampledWindow, to_pixels
 
 logger = logging.getLogger(__name__)

@@ -33,18 +33,18 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
-from training.evaluation_config import EvaluationConfig
-from training.evaluation_worker import ItemScorer
+from training.evaluation.config import EvaluationConfig
+from training.evaluation.results import read_result
+from training.evaluation.suite import MetricSuite
+from training.evaluation.summary import summarise
+from training.evaluation.timing import Stopwatch
+from training.evaluation.workers import ItemScorer
 from training.metrics.catalogue import METRICS
 from training.metrics.i3d import InceptionI3d
 from training.metrics.lpips import Lpips
 from training.metrics.metric import VideoInputs
 from training.metrics.protocols import get_protocol
 from training.metrics.resnext3d import ResNeXt3d101
-from training.metrics.results import read_result
-from training.metrics.suite import MetricSuite
-from training.metrics.summary import summarise
-from training.metrics.timing import Stopwatch
 
 HEIGHT, WIDTH, FPS = 256, 192, 24.0
 NETWORK_PARTS = ("network i3d", "network resnext", "metric lpips", "metric lpips_masked")

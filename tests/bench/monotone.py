@@ -28,8 +28,10 @@ from curation.perception.select import choose_perception
 from datasets.labels import ParseLabel
 from tests.bench.monotone_faults import FAULTS, Fault, FaultyResult, RealClip, wear
 from tests.training.metrics.test_video_networks import formula_state
+from training.evaluation.clips import ClipSelector, to_network_input
+from training.evaluation.results import read_result
+from training.evaluation.suite import load_suite
 from training.metrics.catalogue import METRICS
-from training.metrics.clips import ClipSelector, to_network_input
 from training.metrics.frechet import frechet_distance, kernel_distance
 from training.metrics.garment_picture import shrink
 from training.metrics.i3d import InceptionI3d
@@ -37,8 +39,6 @@ from training.metrics.lpips import Lpips
 from training.metrics.metric import Metric, VideoInputs
 from training.metrics.protocols import Protocol, get_protocol
 from training.metrics.resnext3d import ResNeXt3d101
-from training.metrics.results import read_result
-from training.metrics.suite import load_suite
 
 MEDIA = Path(__file__).resolve().parents[3] / "shared" / "media" / "single"
 CLIPS = ("asl_book.mkv", "asl_hungry.mkv", "juggle.mp4", "asl_again.mkv", "asl_milk.mkv")

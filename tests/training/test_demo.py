@@ -17,7 +17,7 @@ from training.chain import Step
 from training.config import TrainConfig
 from training.demo import DemoConfig, demo_steps, run_steps
 from training.demo_page import STAGES, draw_losses, show_results
-from training.evaluation_config import EvaluationConfig
+from training.evaluation.config import EvaluationConfig
 
 RECIPES = {"demo": "configs/demo/demo.yaml", "small": "configs/small/small.yaml"}
 SCHEMAS = {

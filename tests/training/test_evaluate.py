@@ -33,11 +33,11 @@ from tests.benchmark_fixtures import (
     write_vvt,
 )
 from training.evaluate import evaluate, main
-from training.evaluation_config import EvaluationConfig
+from training.evaluation.compare import comparison, read_metrics
+from training.evaluation.config import EvaluationConfig
+from training.evaluation.predictions import CheckpointConfig, CheckpointResults
 from training.metrics.catalogue import METRICS
-from training.metrics.compare import comparison, read_metrics
 from training.metrics.i3d import InceptionI3d
-from training.predictions import CheckpointConfig, CheckpointResults
 
 
 def row_of(metrics: dict[str, Any], pairing: str, method: str) -> dict[str, Any]:

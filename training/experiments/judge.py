@@ -34,6 +34,8 @@ from inference.sampling.solvers import SamplerConfig
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from training.checkpoints.provenance import describe_code
+from training.evaluation.intervals import Interval
+from training.evaluation.results import read_result
 from training.experiments.judging import (
     COLUMNS,
     ClipScore,
@@ -46,8 +48,6 @@ from training.experiments.judging import (
 )
 from training.experiments.pattern_classifier import ClassifierConfig, train_classifier
 from training.metrics.colour import garment_pixels
-from training.metrics.intervals import Interval
-from training.metrics.results import read_result
 from training.metrics.seams import borders_of
 
 log = logging.getLogger(__name__)

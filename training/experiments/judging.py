@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from training.evaluation.intervals import bootstrap_interval
 from training.experiments.pattern_classifier import TrainedClassifier
 from training.experiments.pattern_crops import cut_garment
 from training.metrics.colour import delta_e_76, mean_lab
-from training.metrics.intervals import bootstrap_interval
 from training.metrics.seams import seam_score
 from training.metrics.ssim import ssim_per_frame
 

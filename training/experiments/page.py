@@ -11,9 +11,9 @@ import numpy as np
 from datasets import webpage
 from inference.conditions.garment import read_image
 from inference.video.source import open_video
+from training.evaluation.results import read_result
 from training.experiments.plots import plot_intervals
 from training.experiments.tables import TITLES, cell_of, clips_of, decisions, known_columns
-from training.metrics.results import read_result
 
 CLIPS_SHOWN = 6
 _WIDTH = 192  # pixels of a film on the page

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training.evaluation.intervals import bootstrap_interval
 from training.experiments.tables import SMALLER_IS_BETTER, TITLES, clips_of, known_columns
-from training.metrics.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,8 @@ import numpy as np
 
 from configs.errors import ConfigError
 from training.checkpoints.provenance import short_commit
+from training.evaluation.intervals import bootstrap_interval
 from training.experiments.judging import COLUMNS, ClipScore
-from training.metrics.intervals import bootstrap_interval
 
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",

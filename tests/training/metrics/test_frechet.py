@@ -6,8 +6,8 @@ import scipy.linalg
 import torch
 from torchmetrics.image.fid import _compute_fid
 
+from training.evaluation.intervals import block_interval, bootstrap_interval, jackknife_interval
 from training.metrics.frechet import frechet_distance, kernel_distance
-from training.metrics.intervals import block_interval, bootstrap_interval, jackknife_interval
 
 
 def draw(num_clips: int, dim: int, seed: int, shift: float = 0.0) -> torch.Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from configs.errors import ConfigError
-from training.metrics.clips import ClipSelector, to_network_input
+from training.evaluation.clips import ClipSelector, to_network_input
 from training.metrics.protocols import PROTOCOLS, Protocol, get_protocol
 
 

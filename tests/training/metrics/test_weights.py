@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import DataError
+from training.evaluation.suite import load_suite
 from training.metrics.catalogue import METRICS
 from training.metrics.i3d import InceptionI3d
 from training.metrics.protocols import get_protocol
 from training.metrics.resnext3d import ResNeXt3d101
-from training.metrics.suite import load_suite
 from training.metrics.weights import WEIGHTS, find_weights, load_i3d, load_lpips, load_resnext
 
 

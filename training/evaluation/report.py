@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets import webpage
-from training.evaluation_report_player import Case, LoadCase, choose_cases, player, ranked_by
-from training.evaluation_report_tables import (
+from training.evaluation.report_player import Case, LoadCase, choose_cases, player, ranked_by
+from training.evaluation.report_tables import (
     definitions,
     gaps,
     paste_blocks,

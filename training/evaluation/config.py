@@ -6,9 +6,9 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from datasets.benchmarks.benchmark import PAIRINGS
+from training.evaluation.predictions import CheckpointConfig
+from training.evaluation.scoring import CLIPS_AT_ONCE
 from training.metrics.protocols import get_protocol
-from training.metrics.scoring import CLIPS_AT_ONCE
-from training.predictions import CheckpointConfig
 
 
 @dataclass(frozen=True, kw_only=True)

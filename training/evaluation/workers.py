@@ -19,14 +19,14 @@ import torch
 
 from configs.errors import DataError
 from datasets.benchmarks.benchmark import Benchmark, BenchmarkItem
-from training.evaluation_config import EvaluationConfig
-from training.metrics.baselines import BASELINES
-from training.metrics.clips import ClipSelector
+from training.evaluation.baselines import BASELINES
+from training.evaluation.clips import ClipSelector
+from training.evaluation.config import EvaluationConfig
+from training.evaluation.predictions import CheckpointResults, GivenResults
+from training.evaluation.scoring import REFERENCE, ItemScores, Method, Result, Scorer, Video
+from training.evaluation.store import ContentStore
+from training.evaluation.suite import MetricSuite, load_suite
 from training.metrics.protocols import get_protocol
-from training.metrics.scoring import REFERENCE, ItemScores, Method, Result, Scorer, Video
-from training.metrics.store import ContentStore
-from training.metrics.suite import MetricSuite, load_suite
-from training.predictions import CheckpointResults, GivenResults
 
 T = TypeVar("T")
 Job = tuple[str, int]

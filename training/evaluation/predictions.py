@@ -13,8 +13,8 @@ from inference.pipeline import TryOnPipeline
 from inference.sampling.long_video import LongVideoConfig, plan_windows
 from inference.sampling.solvers import SamplerConfig
 from models.checkpoints import checkpoint_sha256, is_checkpoint
-from training.metrics.results import check_result, find_result, read_result
-from training.metrics.scoring import Result
+from training.evaluation.results import check_result, find_result, read_result
+from training.evaluation.scoring import Result
 from training.metrics.seams import borders_of
 
 logger = logging.getLogger(__name__)

@@ -14,15 +14,15 @@ from datasets.benchmarks.benchmark import Benchmark
 from datasets.tracks import encode_rgb_lossless
 from tests.benchmark_fixtures import COLOURS, FPS, HEIGHT, IDS, WIDTH, dancer
 from training.evaluate import evaluate, main
-from training.evaluation_config import EvaluationConfig
-from training.metrics.compare import paired_difference
+from training.evaluation.compare import paired_difference
+from training.evaluation.config import EvaluationConfig
+from training.evaluation.reencode import reencode_x264
+from training.evaluation.scoring import Scorer
+from training.evaluation.store import ContentStore
+from training.evaluation.suite import MetricSuite
 from training.metrics.i3d import InceptionI3d
 from training.metrics.protocols import get_protocol
-from training.metrics.reencode import reencode_x264
-from training.metrics.scoring import Scorer
 from training.metrics.ssim import ssim_per_frame
-from training.metrics.store import ContentStore
-from training.metrics.suite import MetricSuite
 
 
 def write_noisy(folder: Path, strength: float) -> Path:

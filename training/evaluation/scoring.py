@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float, UInt8
 
 from datasets.benchmarks.benchmark import BenchmarkItem
+from training.evaluation.clips import Clip, ClipSelector, to_network_input
+from training.evaluation.reencode import reencode_x264
+from training.evaluation.store import ContentStore, digest_of
+from training.evaluation.suite import MetricSuite
+from training.evaluation.timing import Stopwatch
 from training.metrics.catalogue import METRICS
-from training.metrics.clips import Clip, ClipSelector, to_network_input
 from training.metrics.metric import Metric, VideoInputs, VideoNumber
-from training.metrics.reencode import reencode_x264
-from training.metrics.store import ContentStore, digest_of
-from training.metrics.suite import MetricSuite
-from training.metrics.timing import Stopwatch
 
 Video = UInt8[np.ndarray, "t h w 3"]
 Features = Float[np.ndarray, "clips dim"]

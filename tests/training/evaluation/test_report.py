@@ -12,9 +12,9 @@ import pytest
 
 from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.tracks import read_frames
-from training.evaluation_report import Case, write_report
-from training.evaluation_report_player import choose_cases
-from training.evaluation_report_tables import (
+from training.evaluation.report import Case, write_report
+from training.evaluation.report_player import choose_cases
+from training.evaluation.report_tables import (
     gaps,
     paste_blocks,
     published_table,

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from datasets import webpage
-from training.metrics.published import VVT_PAIRED, PublishedRow
+from training.evaluation.published import VVT_PAIRED, PublishedRow
 
 SOURCE_COPIED = "source copied"
 """Paired it is the truth itself: never marked as the best."""

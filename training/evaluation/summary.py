@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from training.evaluation.intervals import block_interval, bootstrap_interval, jackknife_interval
+from training.evaluation.scoring import REFERENCE, ItemScores
+from training.evaluation.suite import MetricSuite
 from training.metrics.catalogue import METRICS
 from training.metrics.frechet import frechet_distance, kernel_distance
-from training.metrics.intervals import block_interval, bootstrap_interval, jackknife_interval
 from training.metrics.metric import NO_TRUTH
-from training.metrics.scoring import REFERENCE, ItemScores
-from training.metrics.suite import MetricSuite
 
 FEATURE_METRICS = {"vfid_i3d": "i3d", "vfid_resnext": "resnext", "kvd": "i3d"}
 

@@ -1,6 +1,6 @@
 """Put two evaluations beside each other, if they measured the same thing.
 
-    python -m training.metrics.compare A/metrics.json B/metrics.json
+    python -m training.evaluation.compare A/metrics.json B/metrics.json
 
 For numbers of single videos the difference on the same videos is given with its own 95 % interval:
 two methods find the same videos hard, so that interval is far narrower than the two of the means.
@@ -17,9 +17,9 @@ from rich.table import Table
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
-from training.metrics.intervals import Interval, bootstrap_interval
+from training.evaluation.intervals import Interval, bootstrap_interval
 
-USAGE = "python -m training.metrics.compare A/metrics.json B/metrics.json"
+USAGE = "python -m training.evaluation.compare A/metrics.json B/metrics.json"
 
 
 @dataclass(frozen=True, kw_only=True)
