@@ -9,7 +9,7 @@ from torch import nn
 from training.metrics.lpips import Lpips
 from training.metrics.metric import Metric
 from training.metrics.protocols import Protocol
-from training.metrics.weights import (
+from training.weights.metric_networks import (
     WEIGHTS,
     find_weights,
     load_i3d,

@@ -104,7 +104,7 @@ class InceptionBlock(nn.Module):
 
 
 class InceptionI3d(nn.Module):
-    """I3D with random weights; ``training.metrics.weights`` loads the published ones."""
+    """I3D with random weights; ``training.weights.metric_networks`` loads the published ones."""
 
     num_features = NUM_FEATURES
 

@@ -49,7 +49,10 @@ class ResNeXtBlock(nn.Module):
 
 
 class ResNeXt3d101(nn.Module):
-    """3D-ResNeXt-101 with random weights; ``training.metrics.weights`` loads the published ones."""
+    """3D-ResNeXt-101 with random weights.
+
+    ``training.weights.metric_networks`` loads the published ones.
+    """
 
     num_features = NUM_FEATURES
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from configs.errors import DataError
 from models.stdit import STDiT, STDiTConfig
 from models.weights import trunk_formats
-from training.metrics.weights import load_i3d, load_lpips, load_resnext
 from training.weights.catalogue import PublicWeights
+from training.weights.metric_networks import load_i3d, load_lpips, load_resnext
 
 Shapes = Mapping[str, tuple[int, ...]]
 

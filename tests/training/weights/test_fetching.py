@@ -17,12 +17,12 @@ from models.stdit import STDiT, STDiTConfig
 from models.weights.trunk_formats import OPEN_SORA, PIXART
 from training.metrics.i3d import InceptionI3d
 from training.metrics.resnext3d import ResNeXt3d101
-from training.metrics.weights import find_weights, published
 from training.weights.__main__ import main
 from training.weights.catalogue import CATALOGUE, SOURCE_CODE, TORCH, PublicFile
 from training.weights.checks import check_trunk
 from training.weights.download import Unfinished, download
 from training.weights.fetching import choose, fetch, verify
+from training.weights.metric_networks import find_weights, published
 
 RESNEXT = "/zhengchong/VFID/resolve/main/resnext-101.pth"
 SQUEEZE = "/models/squeezenet1_1-b8a52dc0.pth"

@@ -13,7 +13,13 @@ from training.metrics.catalogue import METRICS
 from training.metrics.i3d import InceptionI3d
 from training.metrics.protocols import get_protocol
 from training.metrics.resnext3d import ResNeXt3d101
-from training.metrics.weights import WEIGHTS, find_weights, load_i3d, load_lpips, load_resnext
+from training.weights.metric_networks import (
+    WEIGHTS,
+    find_weights,
+    load_i3d,
+    load_lpips,
+    load_resnext,
+)
 
 
 @pytest.fixture(autouse=True)
