@@ -16,9 +16,9 @@ from pathlib import Path
 
 from configs.command import run_command
 from configs.loading import load_config, read_plain, split_arguments
-from training.chain import Step
-from training.demo_page import STAGES, write_page
-from training.marks import claim, fingerprint
+from training.experiments.chain import Step
+from training.experiments.demo_page import STAGES, write_page
+from training.experiments.fingerprints import claim, fingerprint
 
 USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
 

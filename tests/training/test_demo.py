@@ -13,11 +13,11 @@ from configs.loading import load_config, save_config
 from curation.settings import CurateConfig
 from datasets.synthetic.dataset import SyntheticConfig
 from tests.benchmark_fixtures import HEIGHT, WIDTH, write_bench, write_results
-from training.chain import Step
 from training.config import TrainConfig
 from training.demo import DemoConfig, demo_steps, run_steps
-from training.demo_page import STAGES, draw_losses, show_results
 from training.evaluation.config import EvaluationConfig
+from training.experiments.chain import Step
+from training.experiments.demo_page import STAGES, draw_losses, show_results
 
 RECIPES = {"demo": "configs/demo/demo.yaml", "small": "configs/small/small.yaml"}
 SCHEMAS = {

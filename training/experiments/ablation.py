@@ -18,10 +18,10 @@ from typing import Any
 from omegaconf import MISSING
 
 from configs.errors import ConfigError
-from training.chain import Step
 from training.checkpoints.provenance import describe_code, short_commit
-from training.marks import fingerprint
-from training.taking_turns import one_at_a_time
+from training.experiments.chain import Step
+from training.experiments.fingerprints import fingerprint
+from training.experiments.shared_artifacts import one_at_a_time
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"

@@ -27,7 +27,7 @@ from configs.loading import load_config
 from datasets.synthetic.hard_cast import CLASSES
 from training.experiments import pattern_crops
 from training.experiments.pattern_crops import SIDE, CropSet, CropSetConfig, make_crops, to_input
-from training.taking_turns import one_at_a_time
+from training.experiments.shared_artifacts import one_at_a_time
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from configs.errors import ConfigError, UserError
 from configs.loading import load_config
 from training.experiments.ablate import main
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
+from training.experiments.shared_artifacts import one_at_a_time
 from training.experiments.tables import find_place, insert_table, read_results, table
-from training.taking_turns import one_at_a_time
 
 FUSION = Path("configs/experiments/fusion.yaml")
 
@@ -53,7 +53,7 @@ class FakeCommands:
     def __init__(self, monkeypatch):
         self.words: list[list[str]] = []
         self.fails_at = ""
-        monkeypatch.setattr("training.chain._run", self.run)
+        monkeypatch.setattr("training.experiments.chain._run", self.run)
 
     def run(self, words):
         assert words[:2] == [sys.executable, "-m"]
@@ -198,7 +198,7 @@ def test_another_renderer_or_curation_trains_on_clips_of_its_own(
     """A curated folder keeps the clips of renders that are gone: it must not be gone on with."""
     code = tmp_path / "versions.py"
     source = code if changed == "CURATION" else lambda: [code]
-    monkeypatch.setattr(f"training.marks.{changed}", source)
+    monkeypatch.setattr(f"training.experiments.fingerprints.{changed}", source)
     found = []
     for version in (1, 2):
         code.write_text(f"VERSION = {version}\n")

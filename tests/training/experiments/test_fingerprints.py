@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import curation.versions
-from training.marks import CURATION, claim, fingerprint
+from training.experiments.fingerprints import CURATION, claim, fingerprint
 
 
 def test_curations_versions_are_read_where_they_are_written():

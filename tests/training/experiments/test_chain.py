@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from configs.errors import UserError
-from training.chain import Step
+from training.experiments.chain import Step
 
 
 @pytest.fixture

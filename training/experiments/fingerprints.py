@@ -17,7 +17,7 @@ from datasets.synthetic.dataset import renderer_sources
 logger = logging.getLogger(__name__)
 
 MARK = ".made_from"
-CURATION = Path(__file__).parents[1] / "curation" / "versions.py"
+CURATION = Path(__file__).parents[2] / "curation" / "versions.py"
 """Read as text: training imports nothing of curation."""
 
 
