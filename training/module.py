@@ -15,18 +15,18 @@ from models.system import System
 from models.viton_dit import Conditions
 from training.checkpoints.provenance import describe_code, random_states, restore_random_states
 from training.config import TrainConfig
+from training.diagnostics import gradient_norms
 from training.distributed.ranks import rank, whole, world_size
 from training.distributed.sharding import is_network_sharded, shard_network
 from training.distributed.world import global_batch
 from training.encoding import encode_batch
 from training.freezing import freeze, freeze_rule, set_modes
-from training.gauges import gradient_norms
 from training.loss_split import LossSplit
+from training.nonfinite import SkippedSteps
 from training.objective import Draws, counted_frames, draw, reduce_losses, snr_weights
 from training.optimizers import build_optimizer, build_schedule
-from training.sampling import SampledWindow, sample_window
-from training.skipping import SkippedSteps
 from training.validation import HeldOut
+from training.validation_samples import SampledWindow, sample_window
 
 
 class TryOnModule(LightningModule):

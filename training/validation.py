@@ -28,7 +28,7 @@ from training.metrics.standard import (
     VFID_I3D,
     VFID_RESNEXT,
 )
-from training.sampling import SampledWindow, to_pixels
+from training.validation_samples import SampledWindow, to_pixels
 
 logger = logging.getLogger(__name__)
 

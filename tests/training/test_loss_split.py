@@ -3,8 +3,8 @@ import torch
 
 from models.diffusion import DiffusionLosses
 from training.loss_split import LossSplit
+from training.nonfinite import SkippedSteps
 from training.objective import ObjectiveConfig, reduce_losses
-from training.skipping import SkippedSteps
 
 
 def noted(split: LossSplit, values: list[float], timesteps: list[int]) -> None:

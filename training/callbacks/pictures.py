@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import (
 
 from training.distributed.ranks import rank
 from training.module import TryOnModule
-from training.sampling import SampledWindow
+from training.validation_samples import SampledWindow
 
 MOST_SHOWN = 8
 """Samples of one validation, of each rank, that are written."""

@@ -4,7 +4,7 @@ from lightning import LightningModule, Trainer
 
 from training.callbacks.each_step import EachStep
 from training.callbacks.step_timer import StepClock
-from training.gauges import gate_norms, memory_gb
+from training.diagnostics import gate_norms, memory_gb
 from training.module import TryOnModule
 
 
