@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
         _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)
         if not is_dry:
             from curation.publish import Outcome, print_outcome, publish
-            from curation.video.remote import send
+            from curation.shards.upload import send
 
             save_config(config, root / "config.yaml")
             outcome = Outcome(num_sources=len(output.ledger.digests()))

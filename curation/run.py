@@ -35,10 +35,11 @@ from curation.pipeline import (
 )
 from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
+from curation.shards.upload import send
 from curation.stages.clip_files import read_picture
 from curation.storage import disk_errors_named, sweep
 from curation.video.decode import cpu_count
-from curation.video.remote import fetch, is_remote, send
+from curation.video.remote import fetch, is_remote
 from curation.video.sources import Source, check_folder, find_sources
 from curation.workers.attempts import MACHINE_FAULTS, facts_of_failure, is_to_try_again
 from curation.workers.executor import Failure, Limit, Workers

@@ -1,9 +1,7 @@
-"""Sources and results at an fsspec URL (``s3://bucket/raw``, ``gs://``, ``memory://``).
+"""Sources at an fsspec URL (``s3://bucket/raw``, ``gs://``, ``memory://``).
 
 Work is done on local disks: videos are fetched into a cache folder, once each, before they are
-curated; finished shards, manifest, report and a copy of the ledger are sent after packing, by
-curate, refilter and purge alike. A file appears under its name only when it is whole, and what is
-there with the same content stays.
+curated. A file appears under its name only when it is whole, and an unchanged one is kept.
 """
 
 import hashlib
@@ -12,26 +10,19 @@ import logging
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
-from curation.shards.shards import index_path
-from curation.storage import TEMPORARY, write_file
+from curation.storage import write_file
 
 logger = logging.getLogger(__name__)
 
-SENT = "sent.json"
-"""At the URL: file -> sha256 of all that was sent; written last."""
 FETCHED = ".fetched.json"
-WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "az")
-"""Object stores: an object is there when its upload ended, never before."""
 STORE_ERRORS = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
 """What s3fs lets through as it comes, such as missing credentials, beside OSErrors of its own."""
-RESULTS = ("manifest.parquet", "report.html", "config.yaml")
 
 
 def is_remote(place: str) -> bool:
@@ -99,83 +90,6 @@ def fetch(url: str, cache: Path, is_wanted: Callable[[str], bool] | None = None)
         write_file(stamps_path, lambda out, text=text: out.write(text))
     logger.info("%s: %d of %d files fetched into %s", url, num_fetched, len(names), folder)
     return folder
-
-
-def send(out: Path, url: str) -> int:
-    """Send what a run finished: shards with their indices, manifest, report, settings, ledger.
-
-    Returns:
-        How many files were sent; those with the same content stay.
-
-    Raises:
-        DataError: the URL cannot be written.
-    """
-    system, root = open_place(url)
-    root = root.rstrip("/")
-    with tempfile.TemporaryDirectory(prefix="curate-send-") as name, remote_errors_named(url):
-        local = _results(out, Path(name))
-        before = _sent(system, root)
-        sent: dict[str, str] = {}
-        num_sent = 0
-        for file, path in local.items():
-            sent[file] = _content(path, out)
-            if before.get(file) == sent[file] and system.exists(f"{root}/{file}"):
-                continue
-            _put(system, path, f"{root}/{file}")
-            num_sent += 1
-        gone = sorted(before.keys() - sent.keys())
-        record = Path(name) / SENT
-        record.write_text(json.dumps({"sent": sent}, indent=1, sort_keys=True), "utf-8")
-        if num_sent or gone or not before:
-            _put(system, record, f"{root}/{SENT}")
-        for file in gone:  # after the record, so that nobody is pointed at what is gone
-            if system.exists(f"{root}/{file}"):
-                system.rm_file(f"{root}/{file}")
-    logger.info("%s: %d of %d files sent, %d removed", url, num_sent, len(local), len(gone))
-    return num_sent
-
-
-def _results(out: Path, folder: Path) -> dict[str, Path]:
-    """Name at the URL -> local file, in the order in which they are sent."""
-    shards = sorted((out / "shards").glob("*.tar"))
-    files = {f"shards/{path.name}": path for path in shards}
-    files |= {f"shards/{index_path(path).name}": index_path(path) for path in shards}
-    if (out / "shards" / "rejected.json").is_file():
-        files["shards/rejected.json"] = out / "shards" / "rejected.json"
-    files |= {name: out / name for name in RESULTS if (out / name).is_file()}
-    copy = folder / "ledger.sqlite"
-    with sqlite3.connect(out / "ledger.sqlite") as ours, sqlite3.connect(copy) as theirs:
-        ours.backup(theirs)
-    ours.close()
-    theirs.close()
-    files["ledger.sqlite"] = copy
-    return files
-
-
-def _content(path: Path, out: Path) -> str:
-    """sha256 of a file; of a shard, the one its index holds."""
-    if path.suffix == ".tar":
-        return str(json.loads(index_path(path).read_text("utf-8"))["sha256"])
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _sent(system: Any, root: str) -> dict[str, str]:
-    if not system.exists(f"{root}/{SENT}"):
-        return {}
-    return json.loads(system.cat_file(f"{root}/{SENT}"))["sent"]
-
-
-def _put(system: Any, path: Path, target: str) -> None:
-    """Upload a file so that nobody sees half of it."""
-    system.makedirs(target.rpartition("/")[0], exist_ok=True)
-    protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
-    if set(protocols) & set(WHOLE_AT_ONCE):
-        system.put_file(str(path), target)
-        return
-    folder, _, name = target.rpartition("/")
-    unfinished = f"{folder}/{TEMPORARY}{name}"
-    system.put_file(str(path), unfinished)
-    system.mv(unfinished, target)
 
 
 def _stamp(info: dict[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ from datasets.loading.collate import PackedBatch
 from datasets.loading.config import DataConfig
 from datasets.loading.dataset import ClipDataset, HeldOutWindows, Spoilt, collate_drawn
 from datasets.loading.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
-from datasets.loading.sample_order import CLIPS, IMAGES, RankBatches, Schedule, Stream
+from datasets.loading.sample_order import CLIPS, IMAGES, RankBatches, SampleOrder, Stream
 from datasets.loading.streams import build_streams
 from datasets.loading.workers import settle_worker
 from datasets.sample import NumberedBatch
@@ -196,12 +196,12 @@ class TryOnData(LightningDataModule):
             digest.update(stream.rows.tobytes())
         return digest.hexdigest()
 
-    def schedule(self, world_size: int = 1) -> Schedule:
+    def schedule(self, world_size: int = 1) -> SampleOrder:
         """The order of the run's samples."""
         windows = self.config.batch_size * self.accumulate * world_size
         mixed = self.config.num_frames > 1
         sizes = {CLIPS: windows, IMAGES: windows * (self.config.images_per_window if mixed else 1)}
-        return Schedule(self._streams, self.seed, sizes, self.config.image_share)
+        return SampleOrder(self._streams, self.seed, sizes, self.config.image_share)
 
     def dataset(self) -> ClipDataset:
         """What makes a sample of a ticket."""

@@ -51,7 +51,7 @@ class Step:
     tickets: list[Ticket]
 
 
-class Schedule:
+class SampleOrder:
     """Steps of a run, in order.
 
     Args:
@@ -132,7 +132,7 @@ class _Group:
     def weight(self) -> float:
         return float(self.shares[-1])
 
-    def choose(self, schedule: Schedule, number: int, count: int) -> Int[np.ndarray, " count"]:
+    def choose(self, schedule: SampleOrder, number: int, count: int) -> Int[np.ndarray, " count"]:
         """The stream of each of the samples ``number``, ``number + 1``, ..."""
         if len(self.members) == 1:
             return np.full(count, self.members[0])
@@ -162,7 +162,7 @@ class RankBatches(Sampler[list[Ticket]]):
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: SampleOrder,
         start: int,
         accumulate: int = 1,
         rank: int = 0,

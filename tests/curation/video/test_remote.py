@@ -14,7 +14,8 @@ from configs.loading import load_config, save_config
 from curation import purge, refilter, run
 from curation.ledger import Ledger
 from curation.settings import CurateConfig
-from curation.video.remote import fetch, open_place, send
+from curation.shards.upload import send
+from curation.video.remote import fetch, open_place
 from datasets.shards import index_split
 from tests.judged_fixtures import write_judged
 from tests.output_fixtures import CONFIG, write_output

@@ -6,10 +6,18 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from datasets.loading.sample_order import CLIPS, IMAGES, RankBatches, Schedule, Step, Stream, Ticket
+from datasets.loading.sample_order import (
+    CLIPS,
+    IMAGES,
+    RankBatches,
+    SampleOrder,
+    Step,
+    Stream,
+    Ticket,
+)
 
 
-def mixture(seed: int = 3, windows: int = 8, per_window: int = 2) -> Schedule:
+def mixture(seed: int = 3, windows: int = 8, per_window: int = 2) -> SampleOrder:
     """Two roots in two sizes of clips, one root of images; a quarter of the steps show images."""
     counts = [(CLIPS, (64, 48), 5, 0.6), (CLIPS, (64, 48), 3, 0.2), (CLIPS, (48, 64), 4, 0.2)]
     counts.append((IMAGES, (64, 48), 7, 1.0))
@@ -18,10 +26,10 @@ def mixture(seed: int = 3, windows: int = 8, per_window: int = 2) -> Schedule:
         for kind, size, count, weight in counts
     ]
     sizes = {CLIPS: windows, IMAGES: windows * per_window}
-    return Schedule(streams, seed, sizes, image_share=0.25)
+    return SampleOrder(streams, seed, sizes, image_share=0.25)
 
 
-def first_steps(schedule: Schedule, count: int, start: int = 0) -> list[Step]:
+def first_steps(schedule: SampleOrder, count: int, start: int = 0) -> list[Step]:
     return list(islice(schedule.steps(start), count))
 
 

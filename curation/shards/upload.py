@@ -1,0 +1,102 @@
+"""Finished shards, manifest, report and a copy of the ledger, uploaded to an fsspec URL.
+
+Curate, refilter and purge upload after packing. A file appears under its name only when it is
+whole; one with the same content is not sent again.
+"""
+
+import hashlib
+import json
+import logging
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from curation.shards.shards import index_path
+from curation.storage import TEMPORARY
+from curation.video.remote import open_place, remote_errors_named
+
+logger = logging.getLogger(__name__)
+
+SENT = "sent.json"
+"""At the URL: file -> sha256 of all that was sent; written last."""
+WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "az")
+"""Object stores: an object is there when its upload ended, never before."""
+RESULTS = ("manifest.parquet", "report.html", "config.yaml")
+
+
+def send(out: Path, url: str) -> int:
+    """Send what a run finished: shards with their indices, manifest, report, settings, ledger.
+
+    Returns:
+        How many files were sent; those with the same content stay.
+
+    Raises:
+        DataError: the URL cannot be written.
+    """
+    system, root = open_place(url)
+    root = root.rstrip("/")
+    with tempfile.TemporaryDirectory(prefix="curate-send-") as name, remote_errors_named(url):
+        local = _results(out, Path(name))
+        before = _sent(system, root)
+        sent: dict[str, str] = {}
+        num_sent = 0
+        for file, path in local.items():
+            sent[file] = _content(path, out)
+            if before.get(file) == sent[file] and system.exists(f"{root}/{file}"):
+                continue
+            _put(system, path, f"{root}/{file}")
+            num_sent += 1
+        gone = sorted(before.keys() - sent.keys())
+        record = Path(name) / SENT
+        record.write_text(json.dumps({"sent": sent}, indent=1, sort_keys=True), "utf-8")
+        if num_sent or gone or not before:
+            _put(system, record, f"{root}/{SENT}")
+        for file in gone:  # after the record, so that nobody is pointed at what is gone
+            if system.exists(f"{root}/{file}"):
+                system.rm_file(f"{root}/{file}")
+    logger.info("%s: %d of %d files sent, %d removed", url, num_sent, len(local), len(gone))
+    return num_sent
+
+
+def _results(out: Path, folder: Path) -> dict[str, Path]:
+    """Name at the URL -> local file, in the order in which they are sent."""
+    shards = sorted((out / "shards").glob("*.tar"))
+    files = {f"shards/{path.name}": path for path in shards}
+    files |= {f"shards/{index_path(path).name}": index_path(path) for path in shards}
+    if (out / "shards" / "rejected.json").is_file():
+        files["shards/rejected.json"] = out / "shards" / "rejected.json"
+    files |= {name: out / name for name in RESULTS if (out / name).is_file()}
+    copy = folder / "ledger.sqlite"
+    with sqlite3.connect(out / "ledger.sqlite") as ours, sqlite3.connect(copy) as theirs:
+        ours.backup(theirs)
+    ours.close()
+    theirs.close()
+    files["ledger.sqlite"] = copy
+    return files
+
+
+def _content(path: Path, out: Path) -> str:
+    """sha256 of a file; of a shard, the one its index holds."""
+    if path.suffix == ".tar":
+        return str(json.loads(index_path(path).read_text("utf-8"))["sha256"])
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sent(system: Any, root: str) -> dict[str, str]:
+    if not system.exists(f"{root}/{SENT}"):
+        return {}
+    return json.loads(system.cat_file(f"{root}/{SENT}"))["sent"]
+
+
+def _put(system: Any, path: Path, target: str) -> None:
+    """Upload a file so that nobody sees half of it."""
+    system.makedirs(target.rpartition("/")[0], exist_ok=True)
+    protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
+    if set(protocols) & set(WHOLE_AT_ONCE):
+        system.put_file(str(path), target)
+        return
+    folder, _, name = target.rpartition("/")
+    unfinished = f"{folder}/{TEMPORARY}{name}"
+    system.put_file(str(path), unfinished)
+    system.mv(unfinished, target)
