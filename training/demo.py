@@ -18,6 +18,7 @@ from configs.command import run_command
 from configs.loading import load_config, read_plain, split_arguments
 from training.experiments.chain import Step
 from training.experiments.demo_page import STAGES, write_page
+from training.experiments.film_strip import write_film_strip
 from training.experiments.fingerprints import claim, fingerprint
 
 USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
@@ -187,6 +188,13 @@ def main(argv: list[str]) -> int:
         evaluation=config.evaluated,
         times=[(entry.title, entry.command, entry.seconds) for entry in times],
     )
+    strip = write_film_strip(
+        config.folder / "film_strip.png",
+        Path(config.data) / "bench",
+        config.evaluated / "predictions" / "unpaired",
+    )
+    if strip is not None:
+        sys.stdout.write(f"\nThe film strip: {strip}\n")
     sys.stdout.write(f"\nThe page: {report.resolve().as_uri()}\n")
     return 0
 

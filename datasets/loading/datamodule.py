@@ -196,7 +196,7 @@ class TryOnData(LightningDataModule):
             digest.update(stream.rows.tobytes())
         return digest.hexdigest()
 
-    def schedule(self, world_size: int = 1) -> SampleOrder:
+    def sample_order(self, world_size: int = 1) -> SampleOrder:
         """The order of the run's samples."""
         windows = self.config.batch_size * self.accumulate * world_size
         mixed = self.config.num_frames > 1
@@ -218,7 +218,9 @@ class TryOnData(LightningDataModule):
 
     def loader_from(self, step: int, rank: int = 0, world_size: int = 1) -> CountedLoader:
         """The batches of one rank from an optimizer step on."""
-        batches = RankBatches(self.schedule(world_size), step, self.accumulate, rank, world_size)
+        batches = RankBatches(
+            self.sample_order(world_size), step, self.accumulate, rank, world_size
+        )
         loader = DataLoader(
             self.dataset(),
             batch_sampler=batches,

@@ -132,11 +132,11 @@ class _Group:
     def weight(self) -> float:
         return float(self.shares[-1])
 
-    def choose(self, schedule: SampleOrder, number: int, count: int) -> Int[np.ndarray, " count"]:
+    def choose(self, order: SampleOrder, number: int, count: int) -> Int[np.ndarray, " count"]:
         """The stream of each of the samples ``number``, ``number + 1``, ..."""
         if len(self.members) == 1:
             return np.full(count, self.members[0])
-        places = schedule.uniforms("source", number, count) * self.shares[-1]
+        places = order.uniforms("source", number, count) * self.shares[-1]
         return self.members[np.searchsorted(self.shares[:-1], places, side="right")]
 
 
@@ -153,7 +153,7 @@ class RankBatches(Sampler[list[Ticket]]):
     """The micro-batches of one rank: its own block of each, so that all see equally many.
 
     Args:
-        schedule: of the run.
+        order: of the run.
         start: the optimizer step to begin with.
         accumulate: micro-batches in one step.
         rank: of this process.
@@ -162,17 +162,17 @@ class RankBatches(Sampler[list[Ticket]]):
 
     def __init__(
         self,
-        schedule: SampleOrder,
+        order: SampleOrder,
         start: int,
         accumulate: int = 1,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.schedule, self.start, self.accumulate = schedule, start, accumulate
+        self.order, self.start, self.accumulate = order, start, accumulate
         self.rank, self.world_size = rank, world_size
 
     def __iter__(self) -> Iterator[list[Ticket]]:
-        for step in self.schedule.steps(self.start):
+        for step in self.order.steps(self.start):
             rows = len(step.tickets) // (self.accumulate * self.world_size)
             for micro in range(self.accumulate):
                 first = (micro * self.world_size + self.rank) * rows

@@ -39,7 +39,7 @@ def test_images_and_clips_are_mixed_step_by_step_and_images_come_from_all_roots(
     lengths = {6: 0, 9: 0, 1: 0}
     shapes = set()
     table = data.dataset().table
-    for step in islice(data.schedule().steps(), 40):
+    for step in islice(data.sample_order().steps(), 40):
         for ticket in step.tickets:
             stream = data.dataset().streams[ticket.stream]
             row = stream.rows[ticket.position % len(stream.rows)]

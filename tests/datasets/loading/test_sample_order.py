@@ -29,8 +29,8 @@ def mixture(seed: int = 3, windows: int = 8, per_window: int = 2) -> SampleOrder
     return SampleOrder(streams, seed, sizes, image_share=0.25)
 
 
-def first_steps(schedule: SampleOrder, count: int, start: int = 0) -> list[Step]:
-    return list(islice(schedule.steps(start), count))
+def first_steps(order: SampleOrder, count: int, start: int = 0) -> list[Step]:
+    return list(islice(order.steps(start), count))
 
 
 def test_numbers_count_all_samples_without_a_gap() -> None:
@@ -54,10 +54,10 @@ def test_a_run_that_starts_at_a_step_goes_on_as_an_unbroken_one() -> None:
 
 
 def test_a_step_shows_one_kind_of_one_size() -> None:
-    schedule = mixture()
+    order = mixture()
     kinds: Counter[str] = Counter()
-    for step in first_steps(schedule, 400):
-        streams = [schedule.streams[ticket.stream] for ticket in step.tickets]
+    for step in first_steps(order, 400):
+        streams = [order.streams[ticket.stream] for ticket in step.tickets]
         assert len({(stream.kind, stream.size) for stream in streams}) == 1
         assert len(step.tickets) == (16 if step.kind == IMAGES else 8)
         kinds[step.kind] += 1
@@ -75,10 +75,10 @@ def test_samples_come_from_the_roots_as_their_weights_say() -> None:
 
 @pytest.mark.parametrize(("world_size", "accumulate"), [(1, 4), (2, 2), (4, 1), (2, 4)])
 def test_ranks_and_micro_batches_share_out_the_same_samples(world_size, accumulate) -> None:
-    schedule = mixture()
-    ranks = [iter(RankBatches(schedule, 5, accumulate, rank, world_size))
+    order = mixture()
+    ranks = [iter(RankBatches(order, 5, accumulate, rank, world_size))
              for rank in range(world_size)]  # fmt: skip
-    for step in first_steps(schedule, 20, 5):
+    for step in first_steps(order, 20, 5):
         seen: list[Ticket] = []
         for _ in range(accumulate):
             micro = [next(rank) for rank in ranks]
