@@ -18,9 +18,9 @@ from curation.curated_folder import Output, find_source, flag, open_output, outp
 from curation.ledger import Ledger, SourceRow
 from curation.publish import Outcome, publish, stored_catalogue
 from curation.shards.catalogue import CatalogueEntry
-from curation.storage import disk_errors_named
 from curation.video.remote import send
 from curation.workers.lock import only_run
+from datasets.storage import disk_errors_named
 
 logger = logging.getLogger(__name__)
 

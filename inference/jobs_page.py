@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 
 from datasets import webpage
+from datasets.storage import write_file
 from inference.conditions.garment import read_image
 from inference.conditions.worn_garment import GarmentSource
 from inference.jobs import JobOutcome
 from inference.video.source import open_video
-from inference.video.work_folder import write_atomically
 
 _SHOWN_S = 4.0  # of each video
 _SHOWN_HEIGHT = 240  # px
@@ -46,7 +46,7 @@ def write_page(path: Path, outcomes: Sequence[JobOutcome]) -> Path:
         f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, webpage.page("Try-on", lead, sections).encode())
+    write_file(path, webpage.page("Try-on", lead, sections).encode())
     return path
 
 

@@ -41,6 +41,7 @@ from datasets.loading.latents import (
     read_note,
 )
 from datasets.shards import IndexedSample, find_shards, scan_shard
+from datasets.storage import PART, put_in_place, write_file
 from models.codecs.vae import Codec, build_codec
 from models.system import SystemConfig
 from training.config import TrainConfig
@@ -153,8 +154,8 @@ def _encode_shard(job: Job, config: TrainConfig, codec: Codec, tally: Tally, bar
     """Write one shard aside, clip by clip, and rename it when it is whole."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     note_path(job.target).unlink(missing_ok=True)
-    pending = job.target.with_name(f"{job.target.stem}.{job.content[:12]}.part")
-    for other in job.target.parent.glob(f"{job.target.stem}.*.part"):
+    pending = job.target.with_name(f"{job.target.stem}.{job.content[:12]}{PART}")
+    for other in job.target.parent.glob(f"{job.target.stem}.*{PART}"):
         if other != pending:
             other.unlink()
     done, end = _whole_samples(pending)
@@ -173,8 +174,7 @@ def _encode_shard(job: Job, config: TrainConfig, codec: Codec, tally: Tally, bar
                     archive.addfile(info, io.BytesIO(content))
                 file.flush()
                 bar.advance(bar.task_ids[0], encoded.clip.num_frames)
-        os.fsync(file.fileno())
-    os.replace(pending, job.target)
+    put_in_place(pending, job.target)
     note = {"source": job.content, "num_bytes": job.target.stat().st_size}
     _write_json(note_path(job.target), note)
     logger.info("%s: %d clips, %.1f MB", job.target, len(job.clips), note["num_bytes"] / 1e6)
@@ -208,9 +208,7 @@ def _members(encoded: Encoded) -> Iterator[tuple[str, bytes]]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    pending = path.with_name(f".{path.name}.{os.getpid()}")
-    pending.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(pending, path)
+    write_file(path, json.dumps(content, indent=1, sort_keys=True).encode())
 
 
 def _check_room(folder: Path, frames: int, each: int) -> None:

@@ -18,7 +18,7 @@ from curation.report.evidence import evidence_text, nearly_turned
 from curation.report.pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry
-from curation.storage import write_file
+from datasets.storage import write_file
 from datasets.webpage import (
     Html,
     captioned,
@@ -116,7 +116,7 @@ def write_report(
     )
     lead = "Raw videos in, clips of exactly one person out; every decision with its evidence."
     text = page(title, lead, [figures, *[part for part in sections if part]])
-    write_file(path, lambda file: file.write(text.encode()))
+    write_file(path, text.encode())
 
 
 def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:

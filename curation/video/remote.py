@@ -20,7 +20,7 @@ from typing import Any
 
 from configs.errors import ConfigError, DataError
 from curation.shards.shards import index_path
-from curation.storage import TEMPORARY, write_file
+from datasets.storage import TEMPORARY, file_sha256, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +95,7 @@ def fetch(url: str, cache: Path, is_wanted: Callable[[str], bool] | None = None)
             write_file(folder / name, lambda out, file=file: shutil.copyfileobj(file, out, 1 << 20))
         stamps[name] = stamp
         num_fetched += 1
-        text = json.dumps(stamps, sort_keys=True).encode()
-        write_file(stamps_path, lambda out, text=text: out.write(text))
+        write_file(stamps_path, json.dumps(stamps, sort_keys=True).encode())
     logger.info("%s: %d of %d files fetched into %s", url, num_fetched, len(names), folder)
     return folder
 
@@ -156,7 +155,7 @@ def _content(path: Path, out: Path) -> str:
     """sha256 of a file; of a shard, the one its index holds."""
     if path.suffix == ".tar":
         return str(json.loads(index_path(path).read_text("utf-8"))["sha256"])
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_sha256(path)
 
 
 def _sent(system: Any, root: str) -> dict[str, str]:

@@ -12,7 +12,6 @@ with a sidecar ``<stem>.json`` beside each raw video. Every file is a pure funct
 a second run skips what exists, a changed setting (or renderer) renders anew.
 """
 
-import hashlib
 import json
 import logging
 import multiprocessing
@@ -30,6 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
 from datasets.labels import ParseLabel
+from datasets.storage import settings_sha256, sweep, write_file
 from datasets.synthetic.cast import ClipSpec, draw_clip
 from datasets.synthetic.clips import (
     RenderedClip,
@@ -97,6 +97,8 @@ def write_dancers(config: SyntheticConfig, progress: Progress | None = None) -> 
     ]  # fmt: skip
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
+            sweep(folder)
         _forget_other_renders(config, out, jobs)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}") from error
@@ -144,7 +146,7 @@ def _forget_other_renders(config: SyntheticConfig, out: Path, jobs: list[_Job]) 
         for file in sorted(stale):
             (out / file).unlink(missing_ok=True)
     content = {"identity": identity, "config": to_plain(config), "files": files}
-    _write(manifest, json.dumps(content, indent=1).encode())
+    write_file(manifest, json.dumps(content, indent=1).encode())
 
 
 def _identity(config: SyntheticConfig) -> str:
@@ -152,10 +154,7 @@ def _identity(config: SyntheticConfig) -> str:
     settings = to_plain(config)
     for name in ("out", "workers", "num_train", "num_val", "num_bench", "num_bad"):
         settings.pop(name)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for source in renderer_sources():
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    return settings_sha256(settings, *renderer_sources())
 
 
 def renderer_sources() -> list[Path]:
@@ -169,7 +168,7 @@ def _run_job(config: SyntheticConfig, job: _Job) -> None:
     if job.kind == "bad":
         content, note = render_reject(job.name, config.clip("bad", job.index))
         sidecar |= {"split": "train", "group": job.name, "note": note}
-        _write(out / f"train/{job.name}.mp4", content)
+        write_file(out / f"train/{job.name}.mp4", content)
     else:
         spec = config.clip(job.kind, job.index)
         sidecar["group"] = f"{job.kind}-{config.seed}-{job.index:03d}"
@@ -179,9 +178,9 @@ def _run_job(config: SyntheticConfig, job: _Job) -> None:
             content, sidecar["note"] = render_reject("hard_cut", spec)
         else:
             content = encode_video((frame for frame, _ in render_frames(spec)), spec.fps)
-        _write(out / job.files()[-2], content)
+        write_file(out / job.files()[-2], content)
         sidecar["garment"] = spec.dancers[0].figure.garment.to_plain()
-    _write(out / job.files()[-1], json.dumps(sidecar, indent=1).encode())
+    write_file(out / job.files()[-1], json.dumps(sidecar, indent=1).encode())
 
 
 def _write_bench_truth(
@@ -191,11 +190,11 @@ def _write_bench_truth(
     target = config.target(spec)
     picture = render_garment(target, spec.height, spec.width)
     _, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
-    _write(out / f"bench/garments/{job.name}.png", png.tobytes())
+    write_file(out / f"bench/garments/{job.name}.png", png.tobytes())
     frames, parse, hidden = zip(*render_occlusion(spec.wearing(target)), strict=True)
     masks = [np.where(labels == ParseLabel.UPPER, 255, 0).astype(np.uint8) for labels in parse]
-    _write(out / f"bench/truth/{job.name}.mp4", encode_video(frames, spec.fps))
-    _write(out / f"bench/truth_masks/{job.name}.mp4", encode_labels(masks, spec.fps))
+    write_file(out / f"bench/truth/{job.name}.mp4", encode_video(frames, spec.fps))
+    write_file(out / f"bench/truth_masks/{job.name}.mp4", encode_labels(masks, spec.fps))
     return {
         "truth": f"../truth/{job.name}.mp4",
         "truth_mask": f"../truth_masks/{job.name}.mp4",
@@ -204,14 +203,6 @@ def _write_bench_truth(
         "fps": spec.fps,
         "hidden": [round(share, 3) for share in hidden],  # of the garment, in every frame
     }
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: a file that exists is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def main(argv: list[str]) -> int:

@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from configs.errors import ConfigError, DataError
+from datasets.storage import file_sha256, put_in_place
 from training.weights.catalogue import (
     CATALOGUE,
     GROUPS,
@@ -24,7 +25,7 @@ from training.weights.catalogue import (
 )
 from training.weights.checks import check_weights
 from training.weights.download import Unfinished, download
-from training.weights.records import check_record, forget_record, sha256_of
+from training.weights.records import check_record, forget_record
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def verify(entry: PublicWeights) -> None:
     check_weights(entry, folder)
     for public in entry.files:
         path = folder / public.file
-        digest = sha256_of(path)
+        digest = file_sha256(path)
         stated = public.sha256_start
         if stated is not None and not digest.startswith(stated):
             logger.warning("%s is not the published file: %s, published %s", path, digest, stated)
@@ -163,7 +164,7 @@ def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:
         )
     stated = public.sha256_start
     if stated is not None:
-        digest = sha256_of(unfinished.path)
+        digest = file_sha256(unfinished.path)
         if not digest.startswith(stated):
             unfinished.discard()
             raise DataError(
@@ -184,11 +185,11 @@ def _take_in(entry: PublicWeights, files: list[PublicFile], folder: Path) -> lis
             raise DataError(f"{error}; it was not kept") from error
     for public in files:
         unfinished = Unfinished(path=fetching / public.file)
-        digest = sha256_of(unfinished.path)
+        digest = file_sha256(unfinished.path)
         forget_record(folder, public.file)  # of a file that was removed since
         final = folder / public.file
         final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.path.replace(final)
+        put_in_place(unfinished.path, final)
         unfinished.note.unlink(missing_ok=True)
         check_record(folder, public.file, digest)
     return [folder / public.file for public in files]
