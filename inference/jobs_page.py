@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from configs.console import duration_in_words
 from datasets import webpage
 from datasets.storage import write_file
 from inference.conditions.garment import read_image
@@ -33,7 +34,7 @@ def write_page(path: Path, outcomes: Sequence[JobOutcome]) -> Path:
                 (str(len(good)), "results"),
                 (str(len(failed)), "failed"),
                 (f"{sum(o.report.get('num_frames', 0) for o in good)}", "frames"),
-                (f"{seconds / 60:.1f} min", "of work"),
+                (duration_in_words(seconds), "of work"),
             ]
         )
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.console import duration_in_words
 from curation.first_pass.signals import Signals, read_signals
 from curation.first_pass.stopwatch import seconds_by_step
 from curation.ledger import SourceRow
@@ -108,7 +109,7 @@ def write_report(
                 (str(len(sources)), "videos"),
                 (str(len(kept)), "clips kept"),
                 (str(total - len(kept)), "rejected"),
-                (_duration(seconds), "of one person moving"),
+                (duration_in_words(seconds), "of one person moving"),
                 (str(len({entry.group for entry in kept})), "groups that splits keep together"),
             ]
         )
@@ -333,7 +334,3 @@ def _spread(items: Sequence[CatalogueEntry], limit: int) -> list[CatalogueEntry]
 
 def _how_many(shown: int, total: int) -> str:
     return "" if shown == total else f"<p>{shown} of {total}.</p>"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

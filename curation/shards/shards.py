@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from configs.console import size_in_words
 from configs.errors import ConfigError
 from curation.video.sources import SPLITS
 from datasets.storage import sweep, write_file
@@ -185,7 +186,7 @@ def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
     }
     text = json.dumps(index, sort_keys=True, indent=1).encode()
     write_file(index_file, text)
-    logger.info("%s: %d clips, %.1f MB", path.name, len(clips), path.stat().st_size / 1e6)
+    logger.info("%s: %d clips, %s", path.name, len(clips), size_in_words(path.stat().st_size))
     return True
 
 

@@ -23,9 +23,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from configs.console import Progress
 from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
 from datasets.labels import ParseLabel
@@ -77,7 +76,7 @@ class _Job:
         return f"{'dancer' if self.kind == 'train' else self.kind}_{self.index:03d}"
 
 
-def write_dancers(config: SyntheticConfig, progress: Progress | None = None) -> int:
+def write_dancers(config: SyntheticConfig) -> int:
     """Render what is missing under ``config.out``.
 
     Returns:
@@ -103,24 +102,18 @@ def write_dancers(config: SyntheticConfig, progress: Progress | None = None) -> 
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}") from error
     missing = [job for job in jobs if not all((out / file).is_file() for file in job.files())]
-    task = None
-    if progress is not None:
-        task = progress.add_task(
-            "rendering dancers", total=len(jobs), completed=len(jobs) - len(missing)
-        )
     workers = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
-    if workers == 1:
-        for job in missing:
-            _run_job(config, job)
-            if progress is not None and task is not None:
-                progress.advance(task)
-        return len(missing)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        for done in as_completed([pool.submit(_run_job, config, job) for job in missing]):
-            done.result()
-            if progress is not None and task is not None:
-                progress.advance(task)
+    with Progress("rendering dancers", len(jobs), done=len(jobs) - len(missing)) as progress:
+        if workers == 1:
+            for job in missing:
+                _run_job(config, job)
+                progress.advance()
+            return len(missing)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+            for done in as_completed([pool.submit(_run_job, config, job) for job in missing]):
+                done.result()
+                progress.advance()
     return len(missing)
 
 
@@ -211,11 +204,7 @@ def main(argv: list[str]) -> int:
         argv, "python -m datasets.synthetic CONFIG.yaml out=DIR key=value ..."
     )
     config = load_config(SyntheticConfig, path, overrides)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        rendered = write_dancers(config, progress)
+    rendered = write_dancers(config)
     total = config.num_train + config.num_val + config.num_bench + config.num_bad
     print(
         f"{total} videos under {config.out}: {rendered} rendered, {total - rendered} there before"

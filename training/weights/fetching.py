@@ -4,16 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
+from configs.console import Progress, sizes_in_words
 from configs.errors import ConfigError, DataError
 from datasets.storage import file_sha256, put_in_place
 from training.weights.catalogue import (
@@ -141,19 +132,10 @@ def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:
     """Bring one file into the folder of unfinished ones, and hold it against what is stated."""
     unfinished = Unfinished(path=folder / FETCHING / public.file)
     address = public.url(mirror)
-    columns = (
-        TextColumn(public.file), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
+    here = unfinished.num_bytes(address)[0]
     try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=public.num_bytes)
-            download(
-                address,
-                unfinished,
-                lambda here, total: bar.update(task, completed=here, total=total),
-            )
+        with Progress(public.file, public.num_bytes, done=here, in_words=sizes_in_words) as bar:
+            download(address, unfinished, lambda here, total: bar.update(here, total=total))
     except DataError as error:
         raise DataError(f"{error}; or put it into {folder}/ by hand") from error
     size = unfinished.path.stat().st_size
