@@ -32,11 +32,11 @@ from curation.stages.clip_files import encode_png, encode_tracks, read_picture
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.product_photo import lay_out_product
-from curation.storage import store_folder
 from curation.video.canonical import MULTIPLE, CanonicalConfig
 from curation.workers.executor import Limit
 from datasets.benchmarks.vivid import VividClip, clip_frames, frame_rate, read_vivid
 from datasets.benchmarks.vvt import VvtItem, read_vvt
+from datasets.storage import file_sha256, store_folder
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +124,8 @@ def _vvt_jobs(
                 category=category,
                 fittings=fittings,
                 ids={"paired": [person_id], "unpaired": unpaired},
-                sha256=sha256_of_files(theirs[0].frame_paths),
-                fingerprint=deciding([sha256_of_files([path]) for path in garments]),
+                sha256=file_sha256(*theirs[0].frame_paths),
+                fingerprint=deciding([file_sha256(path) for path in garments]),
             )
         )
     return jobs
@@ -167,8 +167,8 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
         category=clip.category,
         fittings=fittings,
         ids={"paired": [clip.id], "unpaired": unpaired},
-        sha256=hashlib.sha256(f"{where} {sha256_of_files([clip.video_path])}".encode()).hexdigest(),
-        fingerprint=deciding(clip.category, [sha256_of_files([path]) for path in garments]),
+        sha256=hashlib.sha256(f"{where} {file_sha256(clip.video_path)}".encode()).hexdigest(),
+        fingerprint=deciding(clip.category, [file_sha256(path) for path in garments]),
     )
 
 
@@ -335,14 +335,6 @@ def _read_frames(paths: list[Path]) -> np.ndarray:
             f"{paths[0]} is {height}x{width} (height x width); multiples of {MULTIPLE} are needed"
         )
     return np.stack(frames)
-
-
-def sha256_of_files(paths: Sequence[Path]) -> str:
-    """sha256 over the bytes of files, one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def frames_row(

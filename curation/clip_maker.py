@@ -7,8 +7,6 @@ model redoes its stage and what depends on it, from stored tracks; the raw video
 where other frames are wanted.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -33,9 +31,9 @@ from curation.stages.densepose import MapSurface
 from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.people_files import pack_people, read_chosen, read_seen
-from curation.storage import store_folder
 from curation.versions import VERSION
 from curation.video.canonical import Framing
+from datasets.storage import settings_sha256, store_folder
 from datasets.tracks import encode_video
 
 logger = logging.getLogger(__name__)
@@ -373,7 +371,7 @@ def with_hashes(row: ClipRow, signals: Signals, hash_fps: float) -> ClipRow:
 
 def fingerprint(*parts: Any) -> str:
     """sha256 of settings and names: another one means that work has to be done again."""
-    return hashlib.sha256(json.dumps([VERSION, *parts], sort_keys=True).encode()).hexdigest()
+    return settings_sha256([VERSION, *parts])
 
 
 def rejected_row(reject: Reject) -> ClipRow:

@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from configs.console import duration_in_words, size_in_words
 from configs.loading import load_config
 from curation.first_pass.stopwatch import seconds_by_step
 from curation.judging import TO_BE_MADE, Judge
@@ -260,10 +261,5 @@ def print_forecast(
 
 def _amounts(one: Expected) -> tuple[str, str, str]:
     """Length, work and disk in words."""
-    return _time(one.duration_s), _time(one.work_s), f"{one.num_bytes / 1e6:.0f} MB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    durations = duration_in_words(one.duration_s), duration_in_words(one.work_s)
+    return *durations, size_in_words(one.num_bytes)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from configs.errors import DataError
-from curation.benchmark import Fitting, FramesJob, sha256_of_files
+from curation.benchmark import Fitting, FramesJob
 from curation.video.sources import SourcesConfig
+from datasets.storage import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def _job(root: Path, pair: _Pair, config: SourcesConfig, deciding: Callable[...,
             raise DataError(f"a list of pairs names {path}, which does not exist")
     name = pair.person.relative_to(root).as_posix()
     garments = [path for path in (pair.product, pair.target) if path is not None]
-    digest = sha256_of_files([pair.person])
+    digest = file_sha256(pair.person)
     identity = pair.person.stem
     return FramesJob(
         name=name,
@@ -122,7 +123,7 @@ def _job(root: Path, pair: _Pair, config: SourcesConfig, deciding: Callable[...,
         ],
         ids={"paired": [identity], "unpaired": [identity] if pair.target else []},
         sha256=digest,
-        fingerprint=deciding(pair.category, sha256_of_files(garments)),
+        fingerprint=deciding(pair.category, file_sha256(*garments)),
         sidecar={
             "split": "bench" if pair.is_test else None,
             "licence": config.licence,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
-from curation.storage import disk_errors_named
 from curation.video.sources import sha256_of, stamp_of
+from datasets.storage import disk_errors_named
 
 SCHEMA_VERSION = 1
 _TABLES = """

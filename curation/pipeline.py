@@ -39,11 +39,11 @@ from curation.selection.stillness import looks_apart, with_changes
 from curation.settings import CurateConfig
 from curation.stages.clip_files import encode_png
 from curation.stages.product_photo import lay_out_product
-from curation.storage import write_file
 from curation.video.canonical import Framing, read_clip
 from curation.video.decode import Header, UnreadableVideoError, read_header
 from curation.video.sources import Source
 from curation.workers.executor import Limit
+from datasets.storage import write_file
 from datasets.tracks import encode_video
 
 logger = logging.getLogger(__name__)

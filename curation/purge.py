@@ -19,8 +19,8 @@ from curation.ledger import Ledger, SourceRow
 from curation.publish import Outcome, publish, stored_catalogue
 from curation.shards.catalogue import CatalogueEntry
 from curation.shards.upload import send
-from curation.storage import disk_errors_named
 from curation.workers.lock import only_run
+from datasets.storage import disk_errors_named
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from configs.errors import ConfigError, DataError
 from curation.judging import Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
-from curation.storage import disk_errors_named
 from curation.video.decode import cpu_count
 from curation.workers.lock import only_run
+from datasets.storage import disk_errors_named
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -37,7 +37,6 @@ from curation.publish import Outcome, print_outcome, publish
 from curation.settings import CurateConfig
 from curation.shards.upload import send
 from curation.stages.clip_files import read_picture
-from curation.storage import disk_errors_named, sweep
 from curation.video.decode import cpu_count
 from curation.video.remote import fetch, is_remote
 from curation.video.sources import Source, check_folder, find_sources
@@ -46,6 +45,7 @@ from curation.workers.executor import Failure, Limit, Workers
 from curation.workers.lock import only_run
 from curation.workers.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.workers.progress import ProgressLine
+from datasets.storage import disk_errors_named, sweep
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ Reads the shards as they lie, beside their indices and the ledger; no raw video 
 code 0 when all is well, 1 when something is not.
 """
 
-import hashlib
 import io
 import json
 import logging
@@ -25,6 +24,7 @@ from configs.errors import ConfigError
 from curation.curated_folder import flag, open_output, output_argument
 from curation.shards.shards import KEY, index_path
 from datasets.labels import ParseLabel
+from datasets.storage import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +85,7 @@ def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[Fault], li
 
     index = _read_index(shard, report)
     if index is not None:
-        with shard.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_sha256(shard)
         if digest != index["sha256"]:
             report(f"its bytes have sha256 {digest[:12]}, its index says {index['sha256'][:12]}")
     samples = _read_samples(shard, report)

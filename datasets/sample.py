@@ -16,6 +16,16 @@ AGNOSTIC_GRAY = 0.0
 """What stands in an agnostic frame where the mask is 1, on the video's range of [-1, 1]."""
 
 
+def bytes_to_signed(values: UInt8[Tensor, "*s"]) -> Float[Tensor, "*s"]:
+    """0..255 -> [-1, 1], float32."""
+    return values.to(torch.float32) / 127.5 - 1.0
+
+
+def signed_to_bytes(values: Float[Tensor, "*s"]) -> UInt8[Tensor, "*s"]:
+    """[-1, 1] -> 0..255, rounded to the nearest; what lies outside becomes 0 or 255."""
+    return ((values.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoseLookup:
     """DensePose that is still to be rendered: parts, and where each pixel finds its own.

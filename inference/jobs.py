@@ -11,7 +11,6 @@ A list that was stopped goes on where it was; a job whose files or settings chan
 """
 
 import csv
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +20,13 @@ from typing import Any
 
 from configs.errors import ConfigError, UserError
 from datasets.labels import CATEGORIES
+from datasets.storage import settings_sha256, sha256_if_file, sweep, write_file
 from inference.conditions.given import GivenConditions
 from inference.conditions.worn_garment import GarmentSource
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.tryon_config import TryOnConfig
-from inference.video.work_folder import WorkFolder, write_atomically
+from inference.video.work_folder import WorkFolder
 
 COLUMNS = (
     "video", "garment", "out", "category", "person", "seed", "label", "garment_kind", "mask",
@@ -130,6 +130,7 @@ def run_jobs(
         progress: told the job's number, the job and how far it is; may raise ``Cancelled``.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     ledger_path = folder / LEDGER
     ledger = _read_ledger(ledger_path)
     for number, job in enumerate(jobs):
@@ -155,7 +156,7 @@ def run_jobs(
             continue
         seconds = time.monotonic() - start
         ledger[name] = {"request": request, "report": result.report, "seconds": seconds}
-        write_atomically(ledger_path, json.dumps(ledger, indent=1).encode())
+        write_file(ledger_path, json.dumps(ledger, indent=1).encode())
         if not any(_work_path(folder, other) == work.path for other in jobs[number + 1 :]):
             work.remove()
         yield JobOutcome(job=job, seconds=seconds, report=result.report)
@@ -210,7 +211,7 @@ def _request(pipeline: TryOnPipeline, job: TryOnJob) -> dict[str, Any]:
     request = {
         **plain,
         "video": str(job.video),
-        "files": [_sha256(path) for path in files],
+        "files": [sha256_if_file(path) for path in files],  # the pipeline names a missing one
         "system": pipeline.system_identity(),
         "sampler": asdict(painter.sampler),
         "long_video": asdict(painter.long_video),
@@ -219,18 +220,10 @@ def _request(pipeline: TryOnPipeline, job: TryOnJob) -> dict[str, Any]:
     return json.loads(json.dumps(request))
 
 
-def _sha256(path: Path) -> str | None:
-    """None for a file that is missing: the pipeline says so in a sentence."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _work_path(folder: Path, job: TryOnJob) -> Path:
     """Jobs with the same conditions share a folder."""
     shared = [str(job.video), job.category, job.person, repr(job.given)]
-    return folder / ".work" / hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
+    return folder / ".work" / settings_sha256(shared)[:16]
 
 
 def _read_ledger(path: Path) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from configs.console import duration_in_words
 from datasets import webpage
+from datasets.storage import write_file
 from inference.conditions.garment import read_image
 from inference.conditions.worn_garment import GarmentSource
 from inference.jobs import JobOutcome
 from inference.video.source import open_video
-from inference.video.work_folder import write_atomically
 
 _SHOWN_S = 4.0  # of each video
 _SHOWN_HEIGHT = 240  # px
@@ -33,7 +34,7 @@ def write_page(path: Path, outcomes: Sequence[JobOutcome]) -> Path:
                 (str(len(good)), "results"),
                 (str(len(failed)), "failed"),
                 (f"{sum(o.report.get('num_frames', 0) for o in good)}", "frames"),
-                (f"{seconds / 60:.1f} min", "of work"),
+                (duration_in_words(seconds), "of work"),
             ]
         )
     ]
@@ -46,7 +47,7 @@ def write_page(path: Path, outcomes: Sequence[JobOutcome]) -> Path:
         f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, webpage.page("Try-on", lead, sections).encode())
+    write_file(path, webpage.page("Try-on", lead, sections).encode())
     return path
 
 

@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from configs.errors import ConfigError
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
+from datasets.storage import settings_sha256, write_file
 from inference.conditions.garment import prepare_garment
 from inference.conditions.given import GivenConditions, read_conditions
 from inference.conditions.people import Cast
@@ -41,7 +42,7 @@ from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.painter import CODEC_FRAMES, Painter, load_system
 from inference.sampling.solvers import SamplerConfig
 from inference.video.source import SourceVideo, VideoLimits, open_video
-from inference.video.work_folder import WorkFolder, write_atomically
+from inference.video.work_folder import WorkFolder
 
 
 class TryOnPipeline:
@@ -321,7 +322,7 @@ class TryOnPipeline:
                 kept += (~part[-1].flatten(1).bool().any(dim=1)).tolist()
             tracker.tell(len(kept))
         control.sync()
-        write_atomically(record, json.dumps(kept).encode())
+        write_file(record, json.dumps(kept).encode())
         return control, kept
 
     def system_identity(self) -> list[Any]:
@@ -343,7 +344,7 @@ class TryOnPipeline:
     ) -> dict[str, Any]:
         painter, person = self.painter, conditions.person
         shown = {**identity, "paste_back": settings["paste_back"], "label": settings["label"]}
-        digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+        digest = settings_sha256(shown)
         return {
             **self.report,
             "date": date,
@@ -380,5 +381,5 @@ def _first_date(folder: Path) -> str:
     """The day on which this result was begun: a resumed one says the same as an unbroken one."""
     record = folder / "date.txt"
     if not record.is_file():
-        write_atomically(record, datetime.now(UTC).date().isoformat().encode())
+        write_file(record, datetime.now(UTC).date().isoformat().encode())
     return record.read_text()

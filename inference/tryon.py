@@ -7,15 +7,14 @@ python -m inference.tryon [configs/tryon.yaml] jobs=jobs.csv out=folder [key=val
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
-from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bars
 
 from configs.command import EXIT_USER_ERROR, run_command
+from configs.console import Progress, duration_in_words
 from configs.errors import ConfigError, DataError
 from inference.conditions.garment import read_image
 from inference.conditions.preview_sheet import draw_sheet
@@ -46,11 +45,12 @@ def main(argv: list[str]) -> int | None:
     pipeline = build_pipeline(config)
     start = time.monotonic()
     work = WorkFolder(out.with_name(f".{out.stem}.tryon"))
-    with _Bar(Console(stderr=True)) as bar:
+    with _bar() as bar:
         result = pipeline(
             source.path, config.garment, config.category, person=config.person,
             garment_kind=config.garment_kind, given=config.given, seed=config.seed,
-            paste_back=config.paste_back, label=config.label, out=out, work=work, progress=bar.tell,
+            paste_back=config.paste_back, label=config.label, out=out, work=work,
+            progress=partial(_tell, bar),
         )  # fmt: skip
     sys.stdout.write(_summary(result.report, out, time.monotonic() - start))
     work.remove()
@@ -90,8 +90,8 @@ def _preview(config: TryOnConfig) -> None:
         raise ConfigError(f"video is missing; usage: {USAGE}")
     open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
     pipeline, work = build_pipeline(config), WorkFolder()
-    with _Bar(Console(stderr=True)) as bar:
-        cast = pipeline.find_people(config.video, work, bar.tell)
+    with _bar() as bar:
+        cast = pipeline.find_people(config.video, work, partial(_tell, bar))
         frames = pipeline.preview(config.video, config.category, config.person, work=work)
     path = Path(config.preview)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,10 +111,10 @@ def _run_list(config: TryOnConfig) -> int | None:
         check_out(job.out, job.video)
     pipeline = build_pipeline(config)
     outcomes: list[JobOutcome] = []
-    with _Bar(Console(stderr=True)) as bar:
+    with _bar() as bar:
 
         def tell(number: int, job: TryOnJob, status: Status) -> None:
-            bar.tell(status, f"[{number + 1}/{len(jobs)}] {job.out.name}")
+            _tell(bar, status, f"[{number + 1}/{len(jobs)}] {job.out.name}")
 
         for outcome in run_jobs(pipeline, jobs, folder, tell):
             outcomes.append(outcome)
@@ -152,52 +152,22 @@ def check_out(out: Path, video: Path) -> None:
         raise DataError(f"out={out} cannot be written; name a file in a folder that is yours")
 
 
-class _Bar:
-    """One bar for the whole job, with what is being done and how long it still takes."""
-
-    def __init__(self, console: Console) -> None:
-        self._bars = Bars(
-            SpinnerColumn(),
-            TextColumn("{task.fields[stage]:<20}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-        )
-        self._task = self._bars.add_task("", total=1.0, stage="", left="")
-
-    def tell(self, status: Status, title: str = "") -> None:
-        """Called from the pipeline."""
-        left = "" if status.seconds_left is None else f"{_duration(status.seconds_left)} left"
-        done = f"{status.done}" if status.total is None else f"{status.done}/{status.total}"
-        self._bars.update(
-            self._task, completed=status.fraction, left=left,
-            stage=f"{title} {status.stage} {done}".strip(),
-        )  # fmt: skip
-
-    def write(self, line: str) -> None:
-        """A line above the bar."""
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def __enter__(self) -> "_Bar":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+def _tell(bar: Progress, status: Status, title: str = "") -> None:
+    """What is being done, and how long the whole job still takes."""
+    done = f"{status.done}" if status.total is None else f"{status.done}/{status.total}"
+    what = f"{title} {status.stage} {done}".strip()
+    bar.update(status.fraction, what=what, seconds_left=status.seconds_left)
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+def _bar() -> Progress:
+    return Progress("try-on", 1.0, in_words=lambda done, _: f"{done:.0%}")
 
 
 def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
     height, width = report["size"]
     lines = [
         f"{out}: {report['num_frames']} frames, {height}x{width} (height x width), "
-        f"{report['fps']:g} fps, in {seconds:.0f} s",
+        f"{report['fps']:g} fps, in {duration_in_words(seconds)}",
         f"  checkpoint  {report['checkpoint']} (step {report['step']}, {report['weights']})",
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),

@@ -23,7 +23,7 @@ from curation.selection.candidates import Candidate, find_candidates
 from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.stages.people_files import pack_people
-from curation.storage import store_folder, write_file
+from datasets.storage import store_folder, write_file
 from tests.output_fixtures import config_of, standing_signals
 from tests.shard_fixtures import sample_members
 

@@ -15,8 +15,8 @@ from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.publish import Outcome, publish
 from curation.settings import CurateConfig
 from curation.shards.duplicates import pack_hashes, sample_hashes
-from curation.storage import store_folder, write_file
 from curation.video.decode import Orientation
+from datasets.storage import store_folder, write_file
 from tests.shard_fixtures import sample_members
 
 CONFIG = Path(__file__).parents[1] / "configs" / "curate.yaml"

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.command import run_command
+from configs.console import track
 from configs.errors import ConfigError
 from configs.loading import load_config, split_arguments
 from datasets.benchmarks.benchmark import Benchmark
@@ -27,7 +28,6 @@ from training.evaluation.baselines import BASELINES
 from training.evaluation.benchmark_coverage import describe_missing, missing_items, perceptions
 from training.evaluation.config import EvaluationConfig
 from training.evaluation.predictions import GivenResults
-from training.evaluation.progress import progress
 from training.evaluation.report import Case, write_report
 from training.evaluation.scoring import ItemScores
 from training.evaluation.suite import MetricSuite, load_suite
@@ -112,7 +112,7 @@ def _score(
     jobs = [(pairing, index) for pairing in chosen for index in range(len(chosen[pairing]))]
     if config.num_processes:
         if config.pred is None:
-            for _ in progress(paint_all(config, chosen, jobs), len(jobs), "painting"):
+            for _ in track(paint_all(config, chosen, jobs), len(jobs), "painting"):
                 pass
         suite = load_suite(get_protocol(config.protocol), "cpu")
         steps = score_all(config, chosen, jobs)
@@ -122,7 +122,7 @@ def _score(
         steps = (scorer.score(*job) for job in jobs)
     scored: dict[str, list[ItemScores]] = {pairing: [] for pairing in chosen if chosen[pairing]}
     what = "scoring" if config.pred is not None or config.num_processes else "painting and scoring"
-    for (pairing, _), scores in zip(jobs, progress(steps, len(jobs), what), strict=True):
+    for (pairing, _), scores in zip(jobs, track(steps, len(jobs), what), strict=True):
         scored[pairing].append(scores)
         watch.add(scores.seconds)
     return scored, suite

@@ -8,8 +8,6 @@ are no optimizer states in it, and no folders of the training data.
 
 import json
 import logging
-import os
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +19,11 @@ from torch import Tensor
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import from_plain, load_config
+from datasets.storage import file_sha256, writing
 from models.checkpoints import EXPORTED, CheckpointContents, check_network, read_checkpoint
 from models.system import SystemConfig
 from models.viton_dit import VitonDiT
-from models.weights.files import file_sha256, write_weights
+from models.weights.files import write_weights
 from models.weights.sharded import read_whole
 from training.checkpoints.model_card import Exported, write_card
 from training.evaluation.predictions import find_checkpoint
@@ -90,31 +89,28 @@ def export(config: ExportConfig) -> Path:
     if kind != config.weights:
         logger.warning("%s holds no %s weights: those that are exported are %s", source,
                        config.weights, kind)  # fmt: skip
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    aside.mkdir(parents=True)
     provenance = {"system": content.system, "step": content.step, "weights": kind}
-    write_weights(aside / EXPORTED, tensors, provenance)
-    facts = Exported(
-        run=notes.get("name", source.stem),
-        stage=notes.get("stage", "unknown"),
-        step=content.step,
-        max_steps=notes.get("max_steps"),
-        weights=kind,
-        dtype=config.dtype,
-        num_parameters=sum(value.numel() for value in tensors.values()),
-        sha256=file_sha256(aside / EXPORTED),
-        code=notes.get("code", {}),
-        system=content.system,
-        training=notes.get("training", {}),
-        date=datetime.now(UTC).date().isoformat(),
-    )
-    (aside / "config.json").write_text(
-        json.dumps({"format": "viton-dit", **facts.to_plain()}, indent=2) + "\n", encoding="utf-8"
-    )
-    write_card(aside / "README.md", facts)
-    if out.exists():
-        shutil.rmtree(out)
-    aside.replace(out)
+    with writing(out) as aside:
+        write_weights(aside / EXPORTED, tensors, provenance)
+        facts = Exported(
+            run=notes.get("name", source.stem),
+            stage=notes.get("stage", "unknown"),
+            step=content.step,
+            max_steps=notes.get("max_steps"),
+            weights=kind,
+            dtype=config.dtype,
+            num_parameters=sum(value.numel() for value in tensors.values()),
+            sha256=file_sha256(aside / EXPORTED),
+            code=notes.get("code", {}),
+            system=content.system,
+            training=notes.get("training", {}),
+            date=datetime.now(UTC).date().isoformat(),
+        )
+        (aside / "config.json").write_text(
+            json.dumps({"format": "viton-dit", **facts.to_plain()}, indent=2) + "\n",
+            encoding="utf-8",
+        )
+        write_card(aside / "README.md", facts)
     return out
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,16 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from configs.command import run_command
+from configs.console import Progress, size_in_words
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, split_arguments
 from datasets.bad_samples import Fault, Tally
@@ -41,6 +33,7 @@ from datasets.loading.latents import (
     read_note,
 )
 from datasets.shards import IndexedSample, find_shards, scan_shard
+from datasets.storage import PART, put_in_place, write_file
 from models.codecs.vae import Codec, build_codec
 from models.system import SystemConfig
 from training.config import TrainConfig
@@ -118,7 +111,7 @@ def encode_all(config: TrainConfig, codec: Codec, key: CacheKey) -> list[Path]:
     if own:
         _check_room(folders[0], frames, frame_bytes(config.system, data.latent_dtype))
     logger.info("%s: %d of %d shards to encode, %d frames", key.name, len(own), num_shards, frames)
-    with _bar(frames) as bar:
+    with Progress("encoding", frames, unit="frames") as bar:
         for job in own:
             _encode_shard(job, config, codec, tally, bar)
     tally.log_summary()
@@ -153,13 +146,13 @@ def _encode_shard(job: Job, config: TrainConfig, codec: Codec, tally: Tally, bar
     """Write one shard aside, clip by clip, and rename it when it is whole."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     note_path(job.target).unlink(missing_ok=True)
-    pending = job.target.with_name(f"{job.target.stem}.{job.content[:12]}.part")
-    for other in job.target.parent.glob(f"{job.target.stem}.*.part"):
+    pending = job.target.with_name(f"{job.target.stem}.{job.content[:12]}{PART}")
+    for other in job.target.parent.glob(f"{job.target.stem}.*{PART}"):
         if other != pending:
             other.unlink()
     done, end = _whole_samples(pending)
     clips = [clip for clip in job.clips if clip.key not in done]
-    bar.advance(bar.task_ids[0], sum(c.num_frames for c in job.clips if c.key in done))
+    bar.advance(sum(c.num_frames for c in job.clips if c.key in done))
     with pending.open("r+b" if pending.exists() else "w+b") as file:
         file.truncate(end)
         file.seek(end)
@@ -172,12 +165,11 @@ def _encode_shard(job: Job, config: TrainConfig, codec: Codec, tally: Tally, bar
                     info.size = len(content)
                     archive.addfile(info, io.BytesIO(content))
                 file.flush()
-                bar.advance(bar.task_ids[0], encoded.clip.num_frames)
-        os.fsync(file.fileno())
-    os.replace(pending, job.target)
+                bar.advance(encoded.clip.num_frames)
+    put_in_place(pending, job.target)
     note = {"source": job.content, "num_bytes": job.target.stat().st_size}
     _write_json(note_path(job.target), note)
-    logger.info("%s: %d clips, %.1f MB", job.target, len(job.clips), note["num_bytes"] / 1e6)
+    logger.info("%s: %d clips, %s", job.target, len(job.clips), size_in_words(note["num_bytes"]))
 
 
 def _whole_samples(pending: Path) -> tuple[set[str], int]:
@@ -208,29 +200,19 @@ def _members(encoded: Encoded) -> Iterator[tuple[str, bytes]]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    pending = path.with_name(f".{path.name}.{os.getpid()}")
-    pending.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(pending, path)
+    write_file(path, json.dumps(content, indent=1, sort_keys=True).encode())
 
 
 def _check_room(folder: Path, frames: int, each: int) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     free, needed = shutil.disk_usage(existing).free, frames * each
-    logger.info("about %.1f GB will be written, %.1f GB are free", needed / 1e9, free / 1e9)
+    words, room = size_in_words(needed), size_in_words(free)
+    logger.info("about %s will be written, %s are free", words, room)
     if needed > free:
         raise DataError(
-            f"{folder} needs {needed / 1e9:.1f} GB for {frames} frames, {free / 1e9:.1f} GB are "
-            "free; make room, or set data.latents=FOLDER on another disk"
+            f"{folder} needs {words} for {frames} frames, {room} are free; make room, or set "
+            "data.latents=FOLDER on another disk"
         )
-
-
-def _bar(total: int) -> Progress:
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), disable=not sys.stderr.isatty(),
-    )  # fmt: skip
-    bar.add_task("frames", total=total)
-    return bar
 
 
 if __name__ == "__main__":

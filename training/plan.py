@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from configs.command import run_command
+from configs.console import duration_in_words
 from configs.loading import load_config, split_arguments
 from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
@@ -201,14 +202,8 @@ def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]
         f"An optimizer step: {operations / 1e12:,.1f} TFLOP a device, {seconds:.3f} s if "
         f"{settings.mfu:.0%} of {settings.peak_tflops:g} TFLOP/s are reached (assumed, not "
         f"measured); {samples} samples a step, {86400 / seconds * samples:,.0f} a day; "
-        f"{config.max_steps:,} steps: {_duration(config.max_steps * seconds)}."
+        f"{config.max_steps:,} steps: {duration_in_words(config.max_steps * seconds)}."
     )
-
-
-def _duration(seconds: float) -> str:
-    """In days, or in minutes where that is below a day."""
-    days = seconds / 86400
-    return f"{days:.1f} days" if days >= 1 else f"{seconds / 60:,.1f} minutes"
 
 
 def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:

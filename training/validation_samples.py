@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from datasets.loading.datamodule import NumberedBatch
+from datasets.sample import signed_to_bytes
 from inference.sampling.windows import sample_windows
 from training.distributed.sharding import is_network_sharded
 from training.encoding import encode_conditions
@@ -76,5 +76,5 @@ def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, 
 
 def to_pixels(video: Float[Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:
     """[-1, 1] -> bytes."""
-    scaled = ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    scaled = signed_to_bytes(video.detach().cpu())
     return np.ascontiguousarray(rearrange(scaled, "t c h w -> t h w c").numpy())

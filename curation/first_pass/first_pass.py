@@ -21,7 +21,6 @@ from curation.first_pass.small_frames import SmallFrames, ask_arbiter
 from curation.first_pass.stopwatch import Stopwatch
 from curation.medians import median
 from curation.perception.protocols import CutArbiter
-from curation.storage import disk_errors_named, write_file
 from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,
@@ -36,6 +35,7 @@ from curation.video.decode import (
     upright_size,
 )
 from curation.video.inner_picture import blurred_fills
+from datasets.storage import disk_errors_named, write_file
 
 ARBITERS = ("none", "transnet")
 

@@ -16,7 +16,7 @@ from curation.perception.protocols import (
     ARBITER_WINDOW,
     CutArbiter,
 )
-from curation.storage import disk_errors_named
+from datasets.storage import disk_errors_named
 
 FRAME_BYTES = ARBITER_HEIGHT * ARBITER_WIDTH * 3
 CELL = ARBITER_WINDOW // 2

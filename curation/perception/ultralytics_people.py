@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from configs.errors import DataError
-from curation.perception.files import file_sha256
 from curation.perception.protocols import BackendInfo, Person
+from datasets.storage import sha256_read_once
 
 INSTALL_COMMAND = "make setup-yolo"
 ENVIRONMENT = {
@@ -55,7 +55,7 @@ class UltralyticsDetector:
         return BackendInfo(
             name=f"ultralytics-{Path(self.config.weights).stem}",
             version=_installed_version(),
-            weights_sha256=file_sha256(self.config.weights),
+            weights_sha256=sha256_read_once(Path(self.config.weights)),
             is_approximate=False,
         )
 

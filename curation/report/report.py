@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.console import duration_in_words
 from curation.first_pass.signals import Signals, read_signals
 from curation.first_pass.stopwatch import seconds_by_step
 from curation.ledger import SourceRow
@@ -18,7 +19,7 @@ from curation.report.evidence import evidence_text, nearly_turned
 from curation.report.pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry
-from curation.storage import write_file
+from datasets.storage import write_file
 from datasets.webpage import (
     Html,
     captioned,
@@ -108,7 +109,7 @@ def write_report(
                 (str(len(sources)), "videos"),
                 (str(len(kept)), "clips kept"),
                 (str(total - len(kept)), "rejected"),
-                (_duration(seconds), "of one person moving"),
+                (duration_in_words(seconds), "of one person moving"),
                 (str(len({entry.group for entry in kept})), "groups that splits keep together"),
             ]
         )
@@ -116,7 +117,7 @@ def write_report(
     )
     lead = "Raw videos in, clips of exactly one person out; every decision with its evidence."
     text = page(title, lead, [figures, *[part for part in sections if part]])
-    write_file(path, lambda file: file.write(text.encode()))
+    write_file(path, text.encode())
 
 
 def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
@@ -333,7 +334,3 @@ def _spread(items: Sequence[CatalogueEntry], limit: int) -> list[CatalogueEntry]
 
 def _how_many(shown: int, total: int) -> str:
     return "" if shown == total else f"<p>{shown} of {total}.</p>"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from curation.ledger import SourceRow
 from curation.shards.catalogue import CatalogueEntry
-from curation.storage import write_file
+from datasets.storage import write_file
 
 SCHEMA = pa.schema(
     [

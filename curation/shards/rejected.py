@@ -12,7 +12,7 @@ from typing import Any
 
 from curation.ledger import SourceRow
 from curation.shards.catalogue import CatalogueEntry
-from curation.storage import write_file
+from datasets.storage import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def write_rejected(
     names = sorted({item["id"] for items in lost.values() for item in items})
     logger.warning("not prepared, and named in %s: %s", path, ", ".join(names))
     text = json.dumps({"schema": SCHEMA, "rejected": lost}, indent=1, sort_keys=True).encode()
-    write_file(path, lambda file: file.write(text))
+    write_file(path, text)
 
 
 def rejected_items(

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from configs.console import size_in_words
 from configs.errors import ConfigError
-from curation.storage import sweep, write_file
 from curation.video.sources import SPLITS
+from datasets.storage import sweep, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +185,8 @@ def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
         "samples": samples,
     }
     text = json.dumps(index, sort_keys=True, indent=1).encode()
-    write_file(index_file, lambda file: file.write(text))
-    logger.info("%s: %d clips, %.1f MB", path.name, len(clips), path.stat().st_size / 1e6)
+    write_file(index_file, text)
+    logger.info("%s: %d clips, %s", path.name, len(clips), size_in_words(path.stat().st_size))
     return True
 
 

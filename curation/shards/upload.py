@@ -4,7 +4,6 @@ Curate, refilter and purge upload after packing. A file appears under its name o
 whole; one with the same content is not sent again.
 """
 
-import hashlib
 import json
 import logging
 import sqlite3
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from curation.shards.shards import index_path
-from curation.storage import TEMPORARY
 from curation.video.remote import open_place, remote_errors_named
+from datasets.storage import TEMPORARY, file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def _content(path: Path, out: Path) -> str:
     """sha256 of a file; of a shard, the one its index holds."""
     if path.suffix == ".tar":
         return str(json.loads(index_path(path).read_text("utf-8"))["sha256"])
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_sha256(path)
 
 
 def _sent(system: Any, root: str) -> dict[str, str]:

@@ -94,12 +94,12 @@ def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     import torch  # here: commands that only judge do without
 
-    from datasets.sample import compose_agnostic
+    from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 
     composed = []
     for frame, painted in zip(frames, mask, strict=True):  # a frame at a time keeps memory small
-        video = torch.from_numpy(np.moveaxis(frame, -1, 0)[None].astype(np.float32) / 127.5 - 1)
+        video = bytes_to_signed(torch.from_numpy(np.moveaxis(frame, -1, 0)[None].copy()))
         keep = torch.from_numpy((painted > 127).astype(np.float32)[None, None])
-        image = compose_agnostic(video, keep)[0].numpy()
-        composed.append(np.moveaxis(np.rint((image + 1) * 127.5).astype(np.uint8), 0, -1))
+        image = signed_to_bytes(compose_agnostic(video, keep)[0]).numpy()
+        composed.append(np.moveaxis(image, 0, -1))
     return np.stack(composed)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
-from curation.storage import write_file
+from datasets.storage import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +86,7 @@ def fetch(url: str, cache: Path, is_wanted: Callable[[str], bool] | None = None)
             write_file(folder / name, lambda out, file=file: shutil.copyfileobj(file, out, 1 << 20))
         stamps[name] = stamp
         num_fetched += 1
-        text = json.dumps(stamps, sort_keys=True).encode()
-        write_file(stamps_path, lambda out, text=text: out.write(text))
+        write_file(stamps_path, json.dumps(stamps, sort_keys=True).encode())
     logger.info("%s: %d of %d files fetched into %s", url, num_fetched, len(names), folder)
     return folder
 

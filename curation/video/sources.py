@@ -18,11 +18,11 @@ from typing import Any
 
 from configs.errors import ConfigError, DataError
 from curation.video.frame_folders import frames_sha256, frames_stamp, numbered
+from datasets.storage import file_sha256
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "bench")
-HASH_BLOCK = 1 << 20
 
 
 LAYOUTS = ("videos", "viton_hd", "dresscode")
@@ -179,11 +179,7 @@ def sha256_of(path: Path) -> str:
     """sha256 of a file's bytes, or of a folder's frames."""
     if path.is_dir():
         return frames_sha256(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_sha256(path)
 
 
 def _walk(root: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.errors import DataError
-from curation.storage import disk_errors_named
+from datasets.storage import disk_errors_named
 
 
 @contextmanager

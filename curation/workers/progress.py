@@ -1,19 +1,14 @@
 """How far a run is: videos and bytes done, rate, time left, and counts by verdict.
 
-A bar where there is a terminal; elsewhere a line of log now and then, which says the same.
+It is shown by ``configs.console.Progress``.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+from configs.console import Progress
 from curation.ledger import ClipRow, SourceRow
-
-logger = logging.getLogger(__name__)
 
 KEPT = "kept"
 MAX_CODES = 4
@@ -63,17 +58,6 @@ class Tally:
             f"{60 * self.num_done / spent:.1f} videos/min, {self._video_s / spent:.1f}x real time"
         )
 
-    def left(self) -> str:
-        """Time left in words."""
-        seconds = self.seconds_left
-        if seconds is None:
-            return "time left unknown"
-        if seconds < 90:
-            return f"{seconds:.0f} s left"
-        if seconds < 5400:
-            return f"{seconds / 60:.0f} min left"
-        return f"{seconds / 3600:.1f} h left"
-
     def counts(self) -> str:
         """Kept clips, then the commonest reasons."""
         rejected = [(c, n) for c, n in self.verdicts.most_common() if c != KEPT]
@@ -89,33 +73,20 @@ class ProgressLine:
 
     def __init__(self, total_bytes: int, num_videos: int) -> None:
         self.tally = Tally(total_bytes, num_videos)
-        console = Console(stderr=True)
-        self._is_shown = console.is_terminal
-        columns = (
-            TextColumn("curating"), BarColumn(bar_width=20), MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
-        )  # fmt: skip
-        is_off = not self._is_shown or not num_videos
-        self._bar = Progress(*columns, console=console, disable=is_off)
-        self._task = self._bar.add_task("", total=num_videos, told="")
-        self._told_s = time.monotonic()
+        self._shown = Progress(
+            "curating", num_videos, unit="videos", every_s=LINE_EVERY_S, first_lines=FIRST_LINES
+        )
 
     def __enter__(self) -> "ProgressLine":
-        self._bar.start()
+        self._shown.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._shown.__exit__()
 
     def count(self, source: SourceRow, clips: Sequence[ClipRow], num_bytes: int) -> None:
         """One more video is done."""
         tally = self.tally
         tally.add(source, clips, num_bytes)
-        told = f"{tally.rate()}, {tally.left()}: {tally.counts()}"
-        self._bar.update(self._task, advance=1, told=told)
-        if self._is_shown:
-            return
-        now, is_last = time.monotonic(), tally.num_done == tally.num_videos
-        if is_last or tally.num_done <= FIRST_LINES or now - self._told_s >= LINE_EVERY_S:
-            self._told_s = now
-            logger.info("%d/%d videos, %s", tally.num_done, tally.num_videos, told)
+        note = f"{tally.rate()}: {tally.counts()}"
+        self._shown.update(tally.num_done, note=note, seconds_left=tally.seconds_left)

@@ -15,7 +15,7 @@ from torch import Tensor
 from datasets.bad_samples import Fault
 from datasets.loading.densepose_batch import render_grids
 from datasets.loading.swapping import swap_mask
-from datasets.sample import NumberedBatch, PoseLookup, TryOnSample
+from datasets.sample import NumberedBatch, PoseLookup, TryOnSample, bytes_to_signed, signed_to_bytes
 
 Batch = TypeVar("Batch", bound="Movable")
 
@@ -115,7 +115,7 @@ def pack(samples: list[TryOnSample], faults: list[Fault] | None = None) -> Packe
 def picture_of(pose: PoseLookup) -> UInt8[Tensor, "t h w 3"]:
     """DensePose as bytes."""
     signed = render_grids(pose.parts, pose.rows, pose.columns)
-    return rearrange(((signed + 1.0) * 127.5).round().to(torch.uint8), "t c h w -> t h w c")
+    return rearrange(signed_to_bytes(signed), "t c h w -> t h w c")
 
 
 def _stack(rows: list[Tensor]) -> Tensor:
@@ -125,4 +125,4 @@ def _stack(rows: list[Tensor]) -> Tensor:
 
 def to_signed(frames: UInt8[Tensor, "*b h w 3"]) -> Float[Tensor, "*b 3 h w"]:
     """Bytes -> [-1, 1]."""
-    return (frames.to(torch.float32) / 127.5 - 1.0).movedim(-1, -3).contiguous()
+    return bytes_to_signed(frames).movedim(-1, -3).contiguous()

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int16, UInt8
 from torch import Tensor
 
 from datasets.densepose import NUM_PARTS, VIRIDIS
+from datasets.sample import bytes_to_signed
 
 
 def render_grids(
@@ -29,5 +30,5 @@ def render_grids(
     side, height = parts.shape[-1], rows.shape[1]
     tall = parts.gather(1, rows.long()[:, :, None].expand(-1, -1, side))
     labels = tall.gather(2, columns.long()[:, None, :].expand(-1, height, -1))
-    colours = torch.from_numpy(VIRIDIS).to(parts.device).to(torch.float32) / 127.5 - 1.0
+    colours = bytes_to_signed(torch.from_numpy(VIRIDIS).to(parts.device))
     return rearrange(colours[labels.clamp(max=NUM_PARTS).long()], "n h w c -> n c h w").contiguous()

@@ -9,7 +9,6 @@ A sample has ``latents.npy`` (t, k, y, x) with the channels of TRACKS one after 
 ``mask.npy`` (t, y, x), 1 where a latent is painted, ``garment.npy`` (c, y, x), and the clip's json.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from datasets.bad_samples import Fault, UnreadableClipError
 from datasets.loading.collate import Movable
 from datasets.loading.watchdog import Watchdog
 from datasets.shards import IndexedSample, find_shards, scan_shard
+from datasets.storage import settings_sha256
 
 FORMAT = 1
 """Raised when what a cache holds changes."""
@@ -58,7 +58,7 @@ class CacheKey:
     @property
     def name(self) -> str:
         """Of the cache's folder: readable, and another for another key."""
-        digest = hashlib.sha256(json.dumps(self.words, sort_keys=True).encode()).hexdigest()
+        digest = settings_sha256(self.words)
         size = "x".join(map(str, self.sizes[0])) if len(self.sizes) == 1 else "buckets"
         codec = f"{self.codec['kind']}{self.codec['latent_channels']}"
         return f"{codec}-{size}-{self.dtype}-{digest[:8]}"

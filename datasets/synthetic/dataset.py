@@ -12,7 +12,6 @@ with a sidecar ``<stem>.json`` beside each raw video. Every file is a pure funct
 a second run skips what exists, a changed setting (or renderer) renders anew.
 """
 
-import hashlib
 import json
 import logging
 import multiprocessing
@@ -24,12 +23,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from configs.console import Progress
 from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
 from datasets.labels import ParseLabel
+from datasets.storage import settings_sha256, sweep, write_file
 from datasets.synthetic.cast import ClipSpec, draw_clip
 from datasets.synthetic.clips import (
     RenderedClip,
@@ -77,7 +76,7 @@ class _Job:
         return f"{'dancer' if self.kind == 'train' else self.kind}_{self.index:03d}"
 
 
-def write_dancers(config: SyntheticConfig, progress: Progress | None = None) -> int:
+def write_dancers(config: SyntheticConfig) -> int:
     """Render what is missing under ``config.out``.
 
     Returns:
@@ -97,28 +96,24 @@ def write_dancers(config: SyntheticConfig, progress: Progress | None = None) -> 
     ]  # fmt: skip
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
+            sweep(folder)
         _forget_other_renders(config, out, jobs)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}") from error
     missing = [job for job in jobs if not all((out / file).is_file() for file in job.files())]
-    task = None
-    if progress is not None:
-        task = progress.add_task(
-            "rendering dancers", total=len(jobs), completed=len(jobs) - len(missing)
-        )
     workers = min(config.workers or os.cpu_count() or 1, max(len(missing), 1))
-    if workers == 1:
-        for job in missing:
-            _run_job(config, job)
-            if progress is not None and task is not None:
-                progress.advance(task)
-        return len(missing)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        for done in as_completed([pool.submit(_run_job, config, job) for job in missing]):
-            done.result()
-            if progress is not None and task is not None:
-                progress.advance(task)
+    with Progress("rendering dancers", len(jobs), done=len(jobs) - len(missing)) as progress:
+        if workers == 1:
+            for job in missing:
+                _run_job(config, job)
+                progress.advance()
+            return len(missing)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+            for done in as_completed([pool.submit(_run_job, config, job) for job in missing]):
+                done.result()
+                progress.advance()
     return len(missing)
 
 
@@ -144,7 +139,7 @@ def _forget_other_renders(config: SyntheticConfig, out: Path, jobs: list[_Job]) 
         for file in sorted(stale):
             (out / file).unlink(missing_ok=True)
     content = {"identity": identity, "config": to_plain(config), "files": files}
-    _write(manifest, json.dumps(content, indent=1).encode())
+    write_file(manifest, json.dumps(content, indent=1).encode())
 
 
 def _identity(config: SyntheticConfig) -> str:
@@ -152,10 +147,7 @@ def _identity(config: SyntheticConfig) -> str:
     settings = to_plain(config)
     for name in ("out", "workers", "num_train", "num_val", "num_bench", "num_bad"):
         settings.pop(name)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for source in renderer_sources():
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    return settings_sha256(settings, *renderer_sources())
 
 
 def renderer_sources() -> list[Path]:
@@ -169,7 +161,7 @@ def _run_job(config: SyntheticConfig, job: _Job) -> None:
     if job.kind == "bad":
         content, note = render_reject(job.name, config.clip("bad", job.index))
         sidecar |= {"split": "train", "group": job.name, "note": note}
-        _write(out / f"train/{job.name}.mp4", content)
+        write_file(out / f"train/{job.name}.mp4", content)
     else:
         spec = config.clip(job.kind, job.index)
         sidecar["group"] = f"{job.kind}-{config.seed}-{job.index:03d}"
@@ -179,9 +171,9 @@ def _run_job(config: SyntheticConfig, job: _Job) -> None:
             content, sidecar["note"] = render_reject("hard_cut", spec)
         else:
             content = encode_video((frame for frame, _ in render_frames(spec)), spec.fps)
-        _write(out / job.files()[-2], content)
+        write_file(out / job.files()[-2], content)
         sidecar["garment"] = spec.dancers[0].figure.garment.to_plain()
-    _write(out / job.files()[-1], json.dumps(sidecar, indent=1).encode())
+    write_file(out / job.files()[-1], json.dumps(sidecar, indent=1).encode())
 
 
 def _write_bench_truth(
@@ -191,11 +183,11 @@ def _write_bench_truth(
     target = config.target(spec)
     picture = render_garment(target, spec.height, spec.width)
     _, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
-    _write(out / f"bench/garments/{job.name}.png", png.tobytes())
+    write_file(out / f"bench/garments/{job.name}.png", png.tobytes())
     frames, parse, hidden = zip(*render_occlusion(spec.wearing(target)), strict=True)
     masks = [np.where(labels == ParseLabel.UPPER, 255, 0).astype(np.uint8) for labels in parse]
-    _write(out / f"bench/truth/{job.name}.mp4", encode_video(frames, spec.fps))
-    _write(out / f"bench/truth_masks/{job.name}.mp4", encode_labels(masks, spec.fps))
+    write_file(out / f"bench/truth/{job.name}.mp4", encode_video(frames, spec.fps))
+    write_file(out / f"bench/truth_masks/{job.name}.mp4", encode_labels(masks, spec.fps))
     return {
         "truth": f"../truth/{job.name}.mp4",
         "truth_mask": f"../truth_masks/{job.name}.mp4",
@@ -206,25 +198,13 @@ def _write_bench_truth(
     }
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: a file that exists is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 def main(argv: list[str]) -> int:
     """Command line: ``python -m datasets.synthetic CONFIG.yaml key=value ...``."""
     path, overrides = split_arguments(
         argv, "python -m datasets.synthetic CONFIG.yaml out=DIR key=value ..."
     )
     config = load_config(SyntheticConfig, path, overrides)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        rendered = write_dancers(config, progress)
+    rendered = write_dancers(config)
     total = config.num_train + config.num_val + config.num_bench + config.num_bad
     print(
         f"{total} videos under {config.out}: {rendered} rendered, {total - rendered} there before"

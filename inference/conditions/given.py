@@ -1,6 +1,5 @@
 """Conditions that somebody else made: a mask video and a DensePose video beside the source."""
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 
 from configs.errors import ConfigError, DataError
 from datasets.densepose import VIRIDIS
+from datasets.storage import file_sha256, write_file
 from inference.conditions.stored import (
     CHUNK,
     Tracks,
@@ -23,7 +23,7 @@ from inference.conditions.stored import (
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video.framing import Framing, frame_person
 from inference.video.source import SourceVideo, open_video
-from inference.video.work_folder import WorkFolder, write_atomically
+from inference.video.work_folder import WorkFolder
 
 FORMATS = ("rendered", "iuv")
 _WORK_HEIGHT = 512
@@ -82,7 +82,7 @@ def read_conditions(
         tracker.start(CONDITIONS, summary["num_frames"], summary["num_frames"])
     else:
         summary = _make(source, given, height, width, folder, tracker)
-        write_atomically(record, json.dumps(summary).encode())
+        write_file(record, json.dumps(summary).encode())
     return VideoConditions(
         source=source,
         category=category,
@@ -195,5 +195,4 @@ def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) 
 def _sha256(path: Path) -> str:
     if not path.is_file():
         raise DataError(f"{path} does not exist; give a video file")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)

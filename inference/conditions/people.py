@@ -16,6 +16,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.perception.protocols import PersonDetector
+from datasets.storage import write_file
 from inference.conditions.tracking import REMEMBERED_S, Track, link, reunite
 from inference.errors import NoPerson
 from inference.progress import Tracker
@@ -98,9 +99,7 @@ class Cast:
             for name in ("appearance", "bands"):
                 if (colours := getattr(person, name)) is not None:
                     arrays[f"{name}_{person.id}"] = colours
-        partial = path.with_suffix(".part.npz")
-        np.savez_compressed(partial, allow_pickle=False, **arrays)
-        partial.replace(path)
+        write_file(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
     @classmethod
     def load(cls, path: Path) -> "Cast":

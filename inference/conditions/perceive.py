@@ -6,7 +6,6 @@ chunk depends on the source, on its neighbours' first and last frames, and on no
 stopped job goes on where it was and gives the same.
 """
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from curation.perception.protocols import ClipParser, HumanParser, Perception
 from datasets.densepose import render_densepose
 from datasets.labels import CATEGORIES
 from datasets.masks import MaskSettings
+from datasets.storage import file_sha256, write_file
 from inference.conditions.chunks import Looked, chunk_mask, look, still_masks
 from inference.conditions.people import Cast, FoundPerson, find_people
 from inference.conditions.picking import Picked, Picker
@@ -38,7 +38,7 @@ from inference.errors import NoPerson
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video.framing import Framing, frame_person
 from inference.video.source import SourceVideo
-from inference.video.work_folder import WorkFolder, write_atomically
+from inference.video.work_folder import WorkFolder
 
 _WORK_HEIGHT = 512  # perception wants about this many rows, whatever the network paints
 _BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there
@@ -82,7 +82,7 @@ def cast_of(
 ) -> Cast:
     """Everyone in a video; kept in the work folder."""
     detector = _names(perception)["detector"]
-    identity = {"format": _FORMAT, "source": source_sha256(source), "detector": detector}
+    identity = {"format": _FORMAT, "source": file_sha256(source.path), "detector": detector}
     path = work.section("people", identity) / "cast.npz"
     if path.is_file():
         cast = Cast.load(path)
@@ -171,8 +171,8 @@ def perceive(
     """Make mask and DensePose of every frame; arguments and errors as ``study``."""
     check_category(category)
     identity = {
-        "format": _FORMAT, "source": source_sha256(source), "category": category, "person": number,
-        "size": [height, width], "perception": _names(perception), "chunk": CHUNK,
+        "format": _FORMAT, "source": file_sha256(source.path), "category": category,
+        "person": number, "size": [height, width], "perception": _names(perception), "chunk": CHUNK,
     }  # fmt: skip
     folder = work.section("conditions", identity)
     summary_path = folder / "summary.json"
@@ -188,7 +188,7 @@ def perceive(
         if missing == cast.num_frames:
             raise NoPerson(f"no person found in {source.path} when looked at closely")
         summary = {"framing": framing_record(framing), "num_without_person": missing}
-        write_atomically(summary_path, json.dumps(summary).encode())
+        write_file(summary_path, json.dumps(summary).encode())
     return VideoConditions(
         source=source,
         category=category,
@@ -202,12 +202,6 @@ def perceive(
         folder=folder,
         work=work,
     )
-
-
-def source_sha256(source: SourceVideo) -> str:
-    """The hash of a video file's content."""
-    with source.path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_category(category: str) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from datasets.densepose import NUM_PARTS, VIRIDIS
+from datasets.storage import write_file
 from inference.conditions.people import Cast, FoundPerson
 from inference.video.framing import Framing
 from inference.video.source import SourceVideo
-from inference.video.work_folder import WorkFolder, write_atomically
+from inference.video.work_folder import WorkFolder
 
 CHUNK = 32
 """Frames stored in one file, and looked at by perception at once."""
@@ -134,7 +135,7 @@ def store_chunk(folder: Path, chunk: int, tracks: Tracks) -> None:
         arrays["densepose"] = tracks.densepose
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_atomically(_chunk_path(folder, chunk), buffer.getvalue())
+    write_file(_chunk_path(folder, chunk), buffer.getvalue())
 
 
 def load_chunk(folder: Path, chunk: int, height: int, width: int) -> Tracks:

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from datasets.storage import write_file
 from inference.sampling.long_video import LongVideoConfig, Round, count_evaluations, plan_windows
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import KnownFrames, sample_windows
-from inference.video.work_folder import write_atomically
 from models.system import System
 from models.viton_dit import Conditions
 
@@ -120,7 +120,7 @@ class Journal:
     def record(self, done: int) -> None:
         """So many are; their latents first."""
         self._latents.sync()
-        write_atomically(self._path, str(done).encode())
+        write_file(self._path, str(done).encode())
 
 
 def paint_video(

@@ -17,7 +17,7 @@ from configs.errors import ConfigError, DataError
 from configs.loading import from_plain
 from datasets.clips import fit_garment
 from datasets.masks import MaskSettings
-from datasets.sample import compose_agnostic
+from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 from inference.progress import PAINTING, Progress, Tracker
 from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
 from inference.sampling.long_video import LongVideoConfig
@@ -278,10 +278,9 @@ def _resolve_device(device: str) -> str:
 
 
 def _to_signed(frames: np.ndarray) -> Float[Tensor, "1 t 3 h w"]:
-    signed = torch.from_numpy(frames.astype(np.float32) / 127.5 - 1.0)
+    signed = bytes_to_signed(torch.from_numpy(frames.copy()))
     return rearrange(signed, "t h w c -> 1 t c h w").contiguous()
 
 
 def _to_bytes(video: Float[Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:
-    scaled = ((video.float().cpu() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return rearrange(scaled, "t c h w -> t h w c").numpy()
+    return rearrange(signed_to_bytes(video.cpu()), "t c h w -> t h w c").numpy()

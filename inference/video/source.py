@@ -10,6 +10,7 @@ import av
 import av.error
 import numpy as np
 
+from configs.console import size_in_words
 from configs.errors import DataError
 from curation.video.decode import UnreadableVideoError
 from curation.video.decode import open_video as open_container
@@ -191,8 +192,8 @@ def _check_bytes(path: Path, limits: VideoLimits) -> None:
     if limits.max_bytes is not None and size > limits.max_bytes:
         raise VideoTooLong(
             f"video {path} has {size} bytes; at most {limits.max_bytes} are accepted",
-            plain=f"This file is too large ({size / 1e6:.0f} MB); at most "
-            f"{limits.max_bytes / 1e6:.0f} MB are accepted.",
+            plain=f"This file is too large ({size_in_words(size)}); at most "
+            f"{size_in_words(limits.max_bytes)} are accepted.",
         )
 
 

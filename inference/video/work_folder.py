@@ -7,6 +7,8 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from datasets.storage import sweep, write_file
+
 
 class WorkFolder:
     """A folder for what a job has made so far.
@@ -34,12 +36,6 @@ class WorkFolder:
         if not record.is_file() or record.read_text(encoding="utf-8") != wanted:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            write_atomically(record, wanted.encode())
+            write_file(record, wanted.encode())
+        sweep(folder)
         return folder
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Under its name only when complete."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    partial.replace(path)

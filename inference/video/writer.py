@@ -4,7 +4,6 @@ The file appears under its name only when it is complete; the same frames give t
 """
 
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.video.decode import open_video as open_container
+from datasets.storage import sweep, writing
 from inference.video.source import BT709, FULL_RANGE, SourceFrame, SourceVideo
 
 _COPIED_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
@@ -48,19 +48,17 @@ def write_result(
     path = Path(path)
     if path.exists() and path.samefile(source.path):
         raise DataError(f"out={path} is the source video itself; name another file")
-    partial = path.with_name(f".{path.stem}.part.mp4")
+    options = {"movflags": "+faststart"}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(
-            str(partial), "w", format="mp4", options={"movflags": "+faststart"}
-        ) as container:
+        sweep(path.parent)
+        with (
+            writing(path) as aside,
+            av.open(str(aside), "w", format="mp4", options=options) as container,
+        ):
             container.metadata.update(metadata)
             _mux(container, frames, source)
-        os.replace(partial, path)
     except OSError as error:
         raise DataError(f"out={path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> None:

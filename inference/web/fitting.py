@@ -3,6 +3,7 @@
 All that the room knows of ``TryOnPipeline`` is here.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -11,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from configs.errors import UserError
+from datasets.storage import DiskFull
 from inference.conditions.people import FoundPerson
 from inference.conditions.stored import ConditionFrame
 from inference.pipeline import TryOnPipeline
@@ -28,6 +30,8 @@ _PREVIEWED = 12  # frames of a quick preview, spread over the video
 _SLIDES_PER_S = 2
 _PREVIEW_PANES = ["your video", "will be painted", "DensePose"]
 _RESULT_PANES = ["your video", "synthetic result"]
+
+_logger = logging.getLogger(__name__)
 
 
 class Fitting:
@@ -66,6 +70,8 @@ class Fitting:
         try:
             return do(job.wish, folder, WorkFolder(work), tell)
         except UserError as error:
+            if isinstance(error, DiskFull):
+                _logger.error("job %s: %s", job.number, error)
             raise Refusal(_without_paths(error, job.wish)) from error
 
     def _look(self, wish: Wish, folder: Path, work: WorkFolder, tell: Tell) -> Outcome:

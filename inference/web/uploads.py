@@ -14,10 +14,11 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from configs.console import size_in_words
 from inference.web.checking import MediaFacts, check_garment, check_video
 from inference.web.names import shown_name
 from inference.web.refusals import Refusal, not_here
-from inference.web.settings import MEGABYTE, LimitsConfig
+from inference.web.settings import LimitsConfig
 from inference.web.store import Store
 
 KINDS = ("video", "garment")
@@ -199,19 +200,9 @@ class Uploads:
         )  # fmt: skip
 
     def _too_large(self, kind: str, length: int | None) -> Refusal:
-        size = "more than that" if length is None else _spoken_size(length)
+        size = "more than that" if length is None else size_in_words(length)
         return Refusal(
             f"This file is too large: a {kind} may have up to "
-            f"{_spoken_size(self._limits.most_bytes(kind))}, this one has {size}.",
+            f"{size_in_words(self._limits.most_bytes(kind))}, this one has {size}.",
             413,
         )
-
-
-def _spoken_size(num_bytes: int) -> str:
-    for name, unit in (("GB", 1000 * MEGABYTE), ("MB", MEGABYTE)):
-        if num_bytes >= unit:
-            number = (
-                f"{num_bytes / unit:.1f}" if num_bytes < 10 * unit else f"{num_bytes / unit:.0f}"
-            )
-            return f"{number.removesuffix('.0')} {name}"
-    return f"{num_bytes} bytes"

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.codecs.dct import MAX_CHANNELS, DctCodec
+from models.weights.files import file_sha256
 
 FACTOR = 8
 """Pixels per latent, in height and in width; the same for every codec."""
@@ -257,8 +258,7 @@ def codec_identity(config: CodecConfig) -> dict[str, str | float]:
             raise ValueError(
                 f"codec.path {folder} is no folder of an AutoencoderKL: {name} is missing"
             )
-        with (folder / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(file_sha256(folder / name)))
     return {**known, "precision": config.precision, "sha256": digest.hexdigest()}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.storage import TEMPORARY
 from inference.conditions.stored import CHUNK
 from inference.sampling.long_video import LongVideoConfig, plan_windows
 
@@ -82,9 +83,8 @@ def steps_done(phase: str, work: Path, out: Path, since: float = 0.0) -> int:
     if phase == "making masks":
         return len(list((work / "conditions").glob("*.npz")))
     if phase == "writing":
-        partial = out.with_name(f".{out.stem}.part.mp4")
-        is_new = partial.is_file() and partial.stat().st_mtime > since
-        return partial.stat().st_size if is_new else 0
+        found = [path.stat() for path in out.parent.glob(f"{TEMPORARY}*")]
+        return max((stat.st_size for stat in found if stat.st_mtime > since), default=0)
     journal = work / "painting" / "journal.txt"
     return int(journal.read_text() or 0) if journal.is_file() else 0
 

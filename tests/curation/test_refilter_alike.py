@@ -19,7 +19,7 @@ from curation.selection.scenes import pack_scenes
 from curation.selection.shots import ShotsConfig
 from curation.settings import CurateConfig
 from curation.stages.people_files import pack_people
-from curation.storage import store_folder, write_file
+from datasets.storage import store_folder, write_file
 from tests.judged_fixtures import INFOS, made_row, take_signals
 from tests.output_fixtures import config_of
 

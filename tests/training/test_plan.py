@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from configs.console import duration_in_words
 from configs.errors import ConfigError
 from configs.loading import load_config
 from training.config import TrainConfig
@@ -72,7 +73,9 @@ def test_a_run_of_minutes_is_planned_in_minutes() -> None:
     flops = step_flops(config)
     seconds = sum(flops.values(), Flops()).total / (0.11 * 989e12)
     line = time_line(config, PlanConfig(mfu=0.11), flops)
-    assert f"{config.max_steps:,} steps: {config.max_steps * seconds / 60:.1f} minutes." in line
+    spent = duration_in_words(config.max_steps * seconds)
+    assert " min " in spent
+    assert line.endswith(f"{config.max_steps:,} steps: {spent}.")
     full = load_config(TrainConfig, STAGE3)
     assert time_line(full, PlanConfig(), step_flops(full)).endswith(" days.")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from datasets.storage import PART
 from training.callbacks.each_step import EachStep
 from training.callbacks.stopping import StopSignals
 from training.checkpoints.files import (
-    PENDING,
     finish,
     forget_newer,
     prune,
@@ -75,7 +75,7 @@ class Checkpoints(EachStep, Checkpoint):
             return
         self._saved_step = step
         final = step_file(self.folder, step)
-        pending = final.with_name(f"{final.name}{PENDING}")
+        pending = final.with_name(f"{final.name}{PART}")
         if rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
         trainer.strategy.barrier()

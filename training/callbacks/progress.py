@@ -1,66 +1,52 @@
-"""How far a run is: a bar with the time left on a terminal, lines of the log elsewhere."""
+"""How far a training run is."""
 
-import logging
-import sys
 import time
 
 from lightning import LightningModule, Trainer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from configs.console import Progress
 from training.callbacks.each_step import EachStep
 from training.module import TryOnModule
 
-logger = logging.getLogger(__name__)
+LINE_EVERY_S = 300.0
+FIRST_LINES = 3  # after each of the first steps, so that a bad start is seen at once
 
 
 class StepProgress(EachStep):
-    """A bar with the loss and the time left on a terminal; a line now and then elsewhere."""
+    """Shows steps, time left, loss and pace, on one rank."""
 
-    def __init__(self, max_steps: int, num_lines: int = 10) -> None:
+    def __init__(self, max_steps: int) -> None:
         super().__init__()
-        self.max_steps, self.every = max_steps, max(1, max_steps // num_lines)
+        self.max_steps = max_steps
         self._bar: Progress | None = None
-        self._task = TaskID(0)
         self._started, self._first = 0.0, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar, on one rank."""
         super().on_train_start(trainer, pl_module)
         self._started, self._first = time.perf_counter(), trainer.global_step
-        if sys.stderr.isatty() and trainer.is_global_zero:
+        if trainer.is_global_zero:
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"),
-            )  # fmt: skip
-            self._task = self._bar.add_task(
-                "training", total=self.max_steps, completed=self._first, loss=""
-            )
-            self._bar.start()
+                "training", self.max_steps, done=self._first, unit="steps", every_s=LINE_EVERY_S,
+                first_lines=FIRST_LINES,
+            ).__enter__()  # fmt: skip
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move on; the loss shown is the log's last one."""
         assert isinstance(pl_module, TryOnModule)
-        step = trainer.global_step
+        if self._bar is None:
+            return
         loss = pl_module.logged.get("loss/train")
-        shown = "" if loss is None else f"loss {loss:.4f}"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=step, loss=shown)
-        elif step % self.every == 0 or step == self.max_steps:
-            seconds = (time.perf_counter() - self._started) / max(1, step - self._first)
-            logger.info("step %d/%d  %s  %.2f s/step", step, self.max_steps, shown, seconds)
+        shown = "" if loss is None else f"loss {loss:.4f}, "
+        step = trainer.global_step
+        pace = (time.perf_counter() - self._started) / max(1, step - self._first)
+        self._bar.update(step, note=f"{shown}{pace:.2f} s a step")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.__exit__()
+            self._bar = None
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

@@ -8,20 +8,19 @@ import json
 import logging
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from datasets.storage import PART, put_in_place, remove, sweep, write_file, writing
 from models.weights.sharded import check_whole, read_whole
 
 logger = logging.getLogger(__name__)
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 SCORES = "scores.json"
-PENDING = ".part"
 _STEP = re.compile(r"step-(\d+)\.ckpt")
 
 
@@ -97,28 +96,14 @@ def forget_newer(folder: Path, step: int) -> None:
 
 def finish(pending: Path, final: Path) -> None:
     """Give a written checkpoint its name, and let ``last.ckpt`` point to it."""
-    if final.exists():
-        remove(final)
-    pending.replace(final)
+    put_in_place(pending, final)
     point(final.parent / LAST, final)
 
 
 def point(link: Path, target: Path) -> None:
     """Let a name stand for a checkpoint in the same folder."""
-    aside = link.with_name(f".{link.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(target.name)
-    if link.is_dir() and not link.is_symlink():
-        shutil.rmtree(link)
-    aside.replace(link)
-
-
-def remove(path: Path) -> None:
-    """Delete a checkpoint, whatever it is."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with writing(link) as aside:
+        aside.symlink_to(target.name)
 
 
 def read_scores(folder: Path) -> dict[int, float]:
@@ -132,9 +117,8 @@ def read_scores(folder: Path) -> dict[int, float]:
 
 def write_scores(folder: Path, metric: str, scores: dict[int, float]) -> None:
     """Replace the scores, and let ``best.ckpt`` point to the best one that is there."""
-    aside = folder / f".{SCORES}"
-    aside.write_text(json.dumps({"metric": metric, "scores": scores}, indent=1), encoding="utf-8")
-    aside.replace(folder / SCORES)
+    content = json.dumps({"metric": metric, "scores": scores}, indent=1)
+    write_file(folder / SCORES, content.encode())
     there = [step for step in scores if step_file(folder, step).exists()]
     if there:
         best = max(there, key=lambda step: (scores[step], step))
@@ -150,5 +134,6 @@ def prune(folder: Path, keep_last: int, keep_best: int) -> None:
     for step, path in steps.items():
         if step not in kept:
             remove(path)
-    for path in folder.glob(f"*{PENDING}"):
+    for path in folder.glob(f"*{PART}"):
         remove(path)
+    sweep(folder)

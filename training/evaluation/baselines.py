@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import UInt8
 
 from datasets.benchmarks.benchmark import BenchmarkItem
-from datasets.sample import compose_agnostic
+from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 from training.metrics.colour import garment_pixels
 
 Video = UInt8[np.ndarray, "t h w 3"]
@@ -21,10 +21,10 @@ def copy_source(item: BenchmarkItem, pairing: str) -> Video:
 
 def gray_out(item: BenchmarkItem, pairing: str) -> Video:
     """The agnostic video: gray where the garment has to be painted."""
-    video = rearrange(torch.from_numpy(item.video).float() / 127.5 - 1, "t h w c -> t c h w")
+    video = rearrange(bytes_to_signed(torch.from_numpy(item.video)), "t h w c -> t c h w")
     mask = rearrange(torch.from_numpy(item.mask > 127).float(), "t h w -> t 1 h w")
     agnostic = rearrange(compose_agnostic(video, mask), "t c h w -> t h w c")
-    return ((agnostic + 1) * 127.5).round().to(torch.uint8).numpy()
+    return signed_to_bytes(agnostic).numpy()
 
 
 def paste_mean_colour(item: BenchmarkItem, pairing: str) -> Video:

@@ -8,6 +8,7 @@ from typing import Any
 
 from configs.errors import ConfigError, DataError
 from datasets.benchmarks.benchmark import BenchmarkItem
+from datasets.storage import sweep, write_file
 from datasets.tracks import encode_rgb_lossless
 from inference.pipeline import TryOnPipeline
 from inference.sampling.long_video import LongVideoConfig, plan_windows
@@ -66,6 +67,8 @@ class CheckpointResults:
         To be called once, before any process paints.
         """
         identity = {"sha256": checkpoint_sha256(self.checkpoint), "painting": asdict(self.config)}
+        for folder in self.folder.glob("*/"):
+            sweep(folder)
         if self._record() != identity:
             self._forget_others()
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -87,10 +90,7 @@ class CheckpointResults:
             seed=self.config.seed,
             paste_back=self.config.paste_back,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        partial.write_bytes(encode_rgb_lossless(frames, item.fps))
-        partial.replace(path)
+        write_file(path, encode_rgb_lossless(frames, item.fps))
         return Result(frames=frames, segment_borders=self._borders(len(frames)))
 
     def _load(self) -> TryOnPipeline:

@@ -6,12 +6,13 @@ method's evaluation, and a result that changed is.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from datasets.storage import write_file
 
 
 class ContentStore:
@@ -27,7 +28,7 @@ class ContentStore:
 
     def save_numbers(self, digest: str, numbers: dict[str, Any]) -> None:
         """Replace what is known of a video."""
-        _write_whole(self.folder / "scores" / f"{digest}.json", json.dumps(numbers).encode())
+        write_file(self.folder / "scores" / f"{digest}.json", json.dumps(numbers).encode())
 
     def features(self, digest: str) -> np.ndarray | None:
         """Features (clips, dim) float32; None where there are none."""
@@ -37,10 +38,7 @@ class ContentStore:
     def save_features(self, digest: str, features: np.ndarray) -> None:
         """Keep features (clips, dim)."""
         path = self.folder / "features" / f"{digest}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.part.npy")
-        np.save(partial, features)
-        partial.replace(path)
+        write_file(path, lambda file: np.save(file, features))
 
 
 def digest_of(parts: Sequence[np.ndarray | str | int | float | bool | list[int] | None]) -> str:
@@ -53,10 +51,3 @@ def digest_of(parts: Sequence[np.ndarray | str | int | float | bool | list[int] 
         else:
             digest.update(f"{json.dumps(part)};".encode())
     return digest.hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 from matplotlib.figure import Figure
 
+from configs.console import duration_in_words
 from configs.loading import load_config, read_plain
 from datasets import webpage
 from datasets.benchmarks.benchmark import Benchmark
@@ -68,7 +69,7 @@ def write_page(
     """
     manifest = pq.read_table(data / "dance" / "manifest.parquet").to_pylist()
     stages = {title: runs[stage] for stage, title in STAGES.items()}
-    minutes = sum(seconds for _, _, seconds in times) / 60
+    seconds = sum(spent for _, _, spent in times)
     num_kept = sum(row["status"] == "kept" for row in manifest)
     system = load_config(TrainConfig, runs["stage3"] / "config.yaml")
     lead = (
@@ -79,7 +80,7 @@ def write_page(
     )
     headline = webpage.cards(
         [
-            (f"{minutes:.1f} min", "from nothing to this page"),
+            (duration_in_words(seconds), "from nothing to this page"),
             (f"{num_kept} of {len(manifest)}", "candidate clips kept by curation"),
             (f"{_total_steps(stages)}", "optimizer steps in four runs"),
         ]
@@ -259,7 +260,7 @@ def _total_steps(stages: Mapping[str, Path]) -> int:
 
 def _steps(times: Sequence[tuple[str, str, float]]) -> str:
     rows = [
-        [title, f"{seconds / 60:.1f} min", webpage.Html(f"<code>{command}</code>")]
+        [title, duration_in_words(seconds), webpage.Html(f"<code>{command}</code>")]
         for title, command, seconds in times
     ]
     return webpage.table(["step", "time", "command"], rows)

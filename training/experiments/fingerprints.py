@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.loading import read_plain
+from datasets.storage import add_files, move_aside
 from datasets.synthetic.dataset import renderer_sources
 
 logger = logging.getLogger(__name__)
@@ -38,10 +39,9 @@ def fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
             if path.suffix == ".yaml" and path.is_file():
                 digest.update(json.dumps(read_plain(path), sort_keys=True).encode())
         if words[0] == "datasets.synthetic":
-            for source in renderer_sources():
-                digest.update(source.read_bytes())
+            add_files(digest, *renderer_sources())
         if words[0] == "curation.run":
-            digest.update(CURATION.read_bytes())
+            add_files(digest, CURATION)
     return digest.hexdigest()[:16]
 
 
@@ -55,12 +55,7 @@ def claim(folder: Path, mark: str) -> bool:
     if file.is_file() and file.read_text(encoding="utf-8") == mark:
         return True
     if folder.exists():
-        aside = next(
-            place
-            for number in range(1, 10_000)
-            if not (place := folder.with_name(f"{folder.name}-before-{number}")).exists()
-        )
-        folder.rename(aside)
+        aside = move_aside(folder)
         logger.warning(
             "%s was not made by these settings and this code: it lies in %s now and is made anew",
             folder, aside,

@@ -26,6 +26,7 @@ from omegaconf import MISSING
 from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, to_plain
+from datasets.storage import settings_sha256, sweep, write_file
 from datasets.synthetic.garments import PATTERN_CLASSES
 from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
 from inference.pipeline import TryOnPipeline
@@ -204,16 +205,14 @@ def _paint(
         "sampler": asdict(config.sampler), "long_video": asdict(config.long_video),
         "seed": config.seed, "garment": clip.target,
     }  # fmt: skip
-    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    name = settings_sha256(settings)[:16]
     path = work / "painted" / f"{clip.name}-{name}.mp4"
     if path.is_file():
         return read_result(path), mask, str(path)
     result = pipeline(conditions, clip.garment, garment_kind="product", seed=config.seed)
     frames = np.stack(list(result.frames()))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_bytes(encode_rgb_lossless(frames, conditions.source.fps))
-    partial.replace(path)
+    sweep(path.parent)
+    write_file(path, encode_rgb_lossless(frames, conditions.source.fps))
     return frames, mask, str(path)
 
 

@@ -13,6 +13,7 @@ import logging
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.nn import functional
 
 from configs.command import run_command
 from configs.loading import load_config
+from datasets.storage import add_files, sweep, write_file
 from datasets.synthetic.hard_cast import CLASSES
 from training.experiments import pattern_crops
 from training.experiments.pattern_crops import SIDE, CropSet, CropSetConfig, make_crops, to_input
@@ -102,6 +104,7 @@ def _train_classifier(config: ClassifierConfig, cache: Path) -> TrainedClassifie
     test = make_crops(config.test, cache, config.workers)
     folder = cache / _fingerprint(config, train)
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     torch.manual_seed(config.seed)
     network = PatternClassifier(config.width)
     seconds = _fit(network, train, config, folder / "state.pt")
@@ -161,12 +164,11 @@ def _fit(network: PatternClassifier, crops: CropSet, config: ClassifierConfig, p
             optimizer.step()
             schedule.step()
         seconds += time.perf_counter() - start
-        partial = path.with_suffix(".part")
-        torch.save(
-            {"network": network.state_dict(), "optimizer": optimizer.state_dict(),
-             "schedule": schedule.state_dict(), "epoch": epoch + 1, "seconds": seconds}, partial,
-        )  # fmt: skip
-        partial.replace(path)
+        state = {
+            "network": network.state_dict(), "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(), "epoch": epoch + 1, "seconds": seconds,
+        }  # fmt: skip
+        write_file(path, partial(torch.save, state))
     return seconds
 
 
@@ -193,8 +195,7 @@ def _fingerprint(config: ClassifierConfig, crops: CropSet) -> str:
         settings.pop(name)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(crops.pictures.tobytes())
-    for source in (Path(__file__), Path(pattern_crops.__file__)):  # what is learned, and from what
-        digest.update(source.read_bytes())
+    add_files(digest, Path(__file__), Path(pattern_crops.__file__))  # what is learned, from what
     return digest.hexdigest()[:16]
 
 

@@ -5,8 +5,6 @@ pixels. Its colours are centred and scaled over the garment, because a class is 
 the garment there is nothing.
 """
 
-import hashlib
-import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,6 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from datasets.labels import ParseLabel
+from datasets.storage import settings_sha256, sweep, write_file
 from datasets.synthetic.cast import FRAMINGS
 from datasets.synthetic.clips import render_frames
 from datasets.synthetic.dataset import renderer_sources
@@ -117,10 +116,8 @@ def make_crops(config: CropSetConfig, cache: Path, workers: int = 0) -> CropSet:
         labels=np.repeat([label for _, label in parts], [len(p) for p, _ in parts]),
         clips=np.repeat(np.arange(len(parts)), [len(p) for p, _ in parts]),
     )
-    cache.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(path.stem + ".part.npz")
-    np.savez_compressed(partial_path, allow_pickle=False, **vars(crops))
-    partial_path.replace(path)
+    sweep(cache)
+    write_file(path, lambda file: np.savez_compressed(file, allow_pickle=False, **vars(crops)))
     return crops
 
 
@@ -138,8 +135,4 @@ def _clip_crops(config: CropSetConfig, index: int) -> tuple[np.ndarray, int]:
 
 
 def _fingerprint(config: CropSetConfig) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
-    for source in renderer_sources():
-        digest.update(source.read_bytes())
-    digest.update(Path(__file__).read_bytes())
-    return digest.hexdigest()[:16]
+    return settings_sha256(asdict(config), *renderer_sources(), Path(__file__))[:16]

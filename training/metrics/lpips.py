@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS, _normalize_tensor
 
+from datasets.sample import bytes_to_signed
+
 FRAMES_AT_ONCE = 16
 _LAYER = re.compile(r"^features\.(\d+)\.(.+)$")
 _SLICE = re.compile(r"^net\.slices?\.?\d+\.(\d+)\.(.+)$")
@@ -103,4 +105,4 @@ class Lpips:
 
 def _to_tensor(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[Tensor, "t 3 h w"]:
     tensor = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w")
-    return tensor.float() / 127.5 - 1
+    return bytes_to_signed(tensor)

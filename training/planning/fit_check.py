@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from configs.console import size_in_words
 from configs.errors import ConfigError
 from training.config import TrainConfig
 from training.planning.memory import estimate_memory, is_small, parameter_sizes
@@ -37,8 +38,8 @@ def check_fits(config: TrainConfig, path: Path) -> None:
     if needed > available:
         device = "GPU" if uses_gpu else "machine"
         raise ConfigError(
-            f"{trains} and needs about {needed / 1e9:.0f} GB; this {device} has "
-            f"{available / 1e9:.0f} GB{_hint(config, path, available if uses_gpu else None)}"
+            f"{trains} and needs about {size_in_words(needed)}; this {device} has "
+            f"{size_in_words(available)}{_hint(config, path, available if uses_gpu else None)}"
         )
 
 

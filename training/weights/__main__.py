@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from configs.command import run_command
+from configs.console import size_in_words
 from configs.errors import ConfigError
 from configs.loading import load_config
 from training.weights.catalogue import GROUPS, weights_folder
@@ -72,7 +73,7 @@ def _list() -> None:
             entry = state.entry
             if entry.group != group:
                 continue
-            size = "size unknown" if entry.num_mb is None else f"{entry.num_mb:.0f} MB"
+            size = "size unknown" if entry.num_mb is None else size_in_words(1e6 * entry.num_mb)
             lines.append(
                 f"  {entry.name:17} {size:>12}  {entry.licence:13} {_here(state, records):7} "
                 f"{entry.purpose}"

@@ -4,17 +4,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
+from configs.console import Progress, sizes_in_words
 from configs.errors import ConfigError, DataError
+from datasets.storage import file_sha256, put_in_place
 from training.weights.catalogue import (
     CATALOGUE,
     GROUPS,
@@ -24,7 +16,7 @@ from training.weights.catalogue import (
 )
 from training.weights.checks import check_weights
 from training.weights.download import Unfinished, download
-from training.weights.records import check_record, forget_record, sha256_of
+from training.weights.records import check_record, forget_record
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +112,7 @@ def verify(entry: PublicWeights) -> None:
     check_weights(entry, folder)
     for public in entry.files:
         path = folder / public.file
-        digest = sha256_of(path)
+        digest = file_sha256(path)
         stated = public.sha256_start
         if stated is not None and not digest.startswith(stated):
             logger.warning("%s is not the published file: %s, published %s", path, digest, stated)
@@ -140,19 +132,10 @@ def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:
     """Bring one file into the folder of unfinished ones, and hold it against what is stated."""
     unfinished = Unfinished(path=folder / FETCHING / public.file)
     address = public.url(mirror)
-    columns = (
-        TextColumn(public.file), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
+    here = unfinished.num_bytes(address)[0]
     try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=public.num_bytes)
-            download(
-                address,
-                unfinished,
-                lambda here, total: bar.update(task, completed=here, total=total),
-            )
+        with Progress(public.file, public.num_bytes, done=here, in_words=sizes_in_words) as bar:
+            download(address, unfinished, lambda here, total: bar.update(here, total=total))
     except DataError as error:
         raise DataError(f"{error}; or put it into {folder}/ by hand") from error
     size = unfinished.path.stat().st_size
@@ -163,7 +146,7 @@ def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:
         )
     stated = public.sha256_start
     if stated is not None:
-        digest = sha256_of(unfinished.path)
+        digest = file_sha256(unfinished.path)
         if not digest.startswith(stated):
             unfinished.discard()
             raise DataError(
@@ -184,11 +167,11 @@ def _take_in(entry: PublicWeights, files: list[PublicFile], folder: Path) -> lis
             raise DataError(f"{error}; it was not kept") from error
     for public in files:
         unfinished = Unfinished(path=fetching / public.file)
-        digest = sha256_of(unfinished.path)
+        digest = file_sha256(unfinished.path)
         forget_record(folder, public.file)  # of a file that was removed since
         final = folder / public.file
         final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.path.replace(final)
+        put_in_place(unfinished.path, final)
         unfinished.note.unlink(missing_ok=True)
         check_record(folder, public.file, digest)
     return [folder / public.file for public in files]

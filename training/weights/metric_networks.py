@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import DataError
+from datasets.storage import file_sha256
 from training.metrics.i3d import InceptionI3d
 from training.metrics.lpips import Lpips
 from training.metrics.resnext3d import ResNeXt3d101
 from training.weights.catalogue import CATALOGUE, PublicWeights, weights_folder
-from training.weights.records import check_record, sha256_of
+from training.weights.records import check_record
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def find_weights(name: str) -> FoundWeights | None:
         path = place / public.file
         if not path.is_file():
             continue
-        digest = sha256_of(path)
+        digest = file_sha256(path)
         is_published = published(name, digest)
         if is_published == "no" and public.sha256 is None:
             raise DataError(

@@ -1,23 +1,15 @@
 """SHA256.json: what each file of weights was at its first use, so that a changed one is refused."""
 
-import hashlib
 import json
 import logging
-import os
-import tempfile
 from pathlib import Path
 
 from configs.errors import DataError
+from datasets.storage import DiskFull, write_file
 
 logger = logging.getLogger(__name__)
 
 RECORDS_FILE = "SHA256.json"
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_records(folder: Path) -> dict[str, str]:
@@ -56,7 +48,7 @@ def check_record(folder: Path, file: str, sha256: str) -> None:
         )
     try:
         _write(folder, records | {file: sha256})
-    except OSError as error:  # a read-only folder shared by a team: its numbers stay usable
+    except (OSError, DiskFull) as error:  # a team's read-only folder: its numbers stay usable
         logger.warning("the sha256 of %s is not recorded: %s", folder / file, error)
 
 
@@ -69,13 +61,5 @@ def forget_record(folder: Path, file: str) -> None:
 
 def _write(folder: Path, records: dict[str, str]) -> None:
     """Whole or not at all: several processes of one evaluation may write at once."""
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{RECORDS_FILE}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(dict(sorted(records.items())), file, indent=1)
-            file.write("\n")
-        os.chmod(name, 0o644)
-        os.replace(name, folder / RECORDS_FILE)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    text = json.dumps(dict(sorted(records.items())), indent=1) + "\n"
+    write_file(folder / RECORDS_FILE, text.encode())

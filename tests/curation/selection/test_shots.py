@@ -23,7 +23,7 @@ from curation.selection.shots import (
     runs_of,
     thumb_changes,
 )
-from curation.storage import write_file
+from datasets.storage import write_file
 from tests.bench.cut_videos import ONE_ROOM, take
 from tests.output_fixtures import standing_signals
 

@@ -40,7 +40,7 @@ from curation.shards.shards import (
     plan_shards,
     split_of,
 )
-from curation.storage import store_folder, write_file
+from datasets.storage import store_folder, write_file
 
 ROOT = Path(__file__).parents[3]
 
@@ -268,7 +268,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from curation.shards.shards import PackedClip, ShardsConfig, pack_shards, plan_shards
-from curation.storage import store_folder
+from datasets.storage import store_folder
 root = Path(sys.argv[1])
 print("started", flush=True)
 while True:

@@ -23,16 +23,13 @@ def clip(code: str | None = None) -> ClipRow:
 def test_time_left_goes_by_bytes_and_the_rate_by_videos():
     now = [0.0]
     tally = Tally(1000, 4, lambda: now[0])
-    assert tally.left() == "time left unknown"
+    assert tally.seconds_left is None
     now[0] = 5.0
     tally.add(source(), [clip(), clip("blurred")], 100)
     assert tally.seconds_left == 45.0
-    assert tally.left() == "45 s left"
     assert tally.rate() == "12.0 videos/min, 2.0x real time"
     now[0] = 500.0
-    assert tally.left() == "75 min left"
-    now[0] = 6000.0
-    assert tally.left() == "15.0 h left"
+    assert tally.seconds_left == 4500.0
 
 
 def test_the_commonest_reasons_are_named_and_the_others_summed_up():
@@ -52,5 +49,5 @@ def test_without_a_terminal_the_log_says_it_at_first_now_and_then_and_at_the_end
             progress.count(source(), [clip()], 1)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == FIRST_LINES + 1
-    assert lines[-1].startswith("20/20 videos, ")
-    assert lines[-1].endswith("0 s left: 20 kept")
+    assert lines[-1].startswith("curating: 20/20 videos, in 0 s, ")
+    assert lines[-1].endswith("x real time: 20 kept")

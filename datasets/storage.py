@@ -1,0 +1,257 @@
+"""Files that are whole or absent, and the hashes by which they are known.
+
+Whatever is written goes to disk under another name first, is flushed, and is then renamed; a kill
+at any moment leaves nothing half done under a final name. There are two other names:
+``.writing-HOST@PID-RANDOM`` is private to one process, and ``sweep`` removes those of dead ones;
+``NAME.part`` is what a later run resumes or several processes write together.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from configs.errors import DataError
+
+TEMPORARY = ".writing-"
+PART = ".part"
+ABANDONED_S = 86_400
+"""Temporary files of another machine that are older than this are nobody's."""
+
+
+class DiskFull(DataError):  # noqa: N818 (named by what is wrong, as others that people see)
+    """The disk is full or read-only; ``plain`` is for those who do not know our paths."""
+
+    plain = "The disk of this machine is full or cannot be written."
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A name in the same folder to write a file, folder or link under.
+
+    It becomes ``path``, replacing what is there, when the block ends without an error; otherwise
+    it is removed.
+
+    Raises:
+        DiskFull: or read-only.
+    """
+    with disk_errors_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(_temporary_name())
+        try:
+            yield temporary
+            put_in_place(temporary, path)
+        finally:
+            remove(temporary)
+
+
+def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
+    """Write a file that appears under its name only when it is complete.
+
+    Args:
+        path: its folder is made if needed.
+        content: the bytes, or a function that writes them.
+
+    Raises:
+        DiskFull: or read-only.
+    """
+    with writing(path) as temporary, temporary.open("wb") as file:
+        if callable(content):
+            content(file)
+        else:
+            file.write(content)
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Flush a finished file or folder to disk and rename it; what is at ``path`` is replaced."""
+    _flush(finished)
+    if _is_folder(path) or (_is_folder(finished) and path.exists()):
+        remove(path)
+    finished.replace(path)
+    _flush_folder(path.parent)
+
+
+def move_aside(path: Path) -> Path:
+    """Rename what is at ``path`` to the first free ``NAME-before-N``, and return that."""
+    aside = next(
+        place
+        for number in range(1, 10_000)
+        if not (place := path.with_name(f"{path.name}-before-{number}")).exists()
+    )
+    path.rename(aside)
+    return aside
+
+
+def remove(path: Path) -> None:
+    """Delete a file, link or folder; nothing happens where there is none."""
+    if _is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def store_folder(root: Path, files: Mapping[str, bytes]) -> str:
+    """Write a folder named by its content below ``root``, once, and return its name there."""
+    digest = content_name(files)
+    name = f"{digest[:2]}/{digest}"
+    final = root / name
+    if not final.is_dir():
+        with disk_errors_named(final):
+            _write_folder(root, final, files)
+    return name
+
+
+def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
+    temporary = root / _temporary_name()  # where ``sweep(root)`` finds it
+    temporary.mkdir(parents=True)
+    try:
+        for member in sorted(files):
+            (temporary / member).write_bytes(files[member])
+        _flush(temporary)
+        final.parent.mkdir(exist_ok=True)
+        try:
+            temporary.rename(final)
+        except OSError:
+            if not final.is_dir():  # another worker wrote the same clip meanwhile
+                raise
+        _flush_folder(final.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left half written directly in ``folder``.
+
+    What a process that lives is writing stays, and so does what another machine began to write
+    less than a day ago: on a cluster many write in one folder.
+    """
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if _is_being_written(path):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def content_name(files: Mapping[str, bytes]) -> str:
+    """Name of a folder with this content: sha256 over names, lengths and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode())
+        digest.update(files[name])
+    return digest.hexdigest()
+
+
+def add_files(digest: Any, *paths: Path) -> None:
+    """Feed the bytes of files, one after the other, to a hash of ``hashlib``."""
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+
+
+def file_sha256(*paths: Path) -> str:
+    """sha256 of a file's bytes, in hex; of several files' bytes, one after the other."""
+    digest = hashlib.sha256()
+    add_files(digest, *paths)
+    return digest.hexdigest()
+
+
+def sha256_if_file(path: Path) -> str | None:
+    """sha256 of a file's bytes; None where there is no such file."""
+    return file_sha256(path) if path.is_file() else None
+
+
+@lru_cache(maxsize=16)
+def sha256_read_once(path: Path) -> str | None:
+    """As ``sha256_if_file``, remembered by the process: for weights, named in every record."""
+    return sha256_if_file(path)
+
+
+def settings_sha256(settings: Any, *paths: Path) -> str:
+    """sha256 of what JSON can hold, and of files whose content counts as much as a setting."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    add_files(digest, *paths)
+    return digest.hexdigest()
+
+
+@contextmanager
+def disk_errors_named(where: Path) -> Iterator[None]:
+    """A full disk is the user's to mend: one sentence, and nothing half done."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise
+        raise DiskFull(
+            f"{where} cannot be written ({error}); make room and run the same again"
+        ) from error
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            raise
+        raise DiskFull(
+            f"{where} cannot be written ({error.strerror}); make room and run the same again"
+        ) from error
+
+
+def _temporary_name() -> str:
+    """A name that says who is writing."""
+    return f"{TEMPORARY}{platform.node()}@{os.getpid()}-{uuid.uuid4().hex}"
+
+
+def _is_being_written(path: Path) -> bool:
+    host, _, rest = path.name.removeprefix(TEMPORARY).rpartition("@")
+    process = rest.partition("-")[0]
+    if not host or not process.isdecimal():
+        return False
+    if host != platform.node():
+        try:
+            return time.time() - path.stat().st_mtime < ABANDONED_S
+        except FileNotFoundError:
+            return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or a folder with all that is in it, to the disk."""
+    if path.is_symlink():
+        return
+    if path.is_dir():
+        for member in path.iterdir():
+            _flush(member)
+        _flush_folder(path)
+    else:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems have no such call
+            raise
+    finally:
+        os.close(handle)
