@@ -1,4 +1,4 @@
-# VITON-DiT. `make` alone lists what there is.
+# VITON-DiT. `make` alone lists every command.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,7 +9,7 @@ RUN    := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 CORES  := $(shell getconf _NPROCESSORS_ONLN)
 
-# What the commands work on; each can be given on the command line: make curate SRC=raw/
+# Inputs of the commands; give them on the command line: make curate SRC=raw/
 SRC     ?=
 OUT     ?=
 BENCH   ?=
@@ -29,13 +29,13 @@ dry_run ?=
 ARGS    ?=
 
 ##@ Begin
-help: ## This list
+help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
 	  /^[a-z][a-zA-Z0-9-]*:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nAny setting of a YAML file can be overridden: make train-stage3 ARGS="optimizer.lr=5e-5 seed=1"\n'
 
-setup: $(STAMP) ## Make .venv and install everything (again in seconds when nothing changed)
+setup: $(STAMP) ## Create .venv and install everything (takes seconds when nothing changed)
 	@$(RUN) -c "import torch; c = torch.cuda; print('torch', torch.__version__, 'on', c.get_device_name(0) if c.is_available() else 'CPU')"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -47,102 +47,102 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(RUN) -m curation.perception.embedded.weights
 	@touch $(STAMP)
 
-demo: setup ## Render dancers, curate, train every stage small, evaluate: one page (15 min on 2 cores) [CONFIG=configs/small/small.yaml: for a GPU]
+demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (15 min on 2 cores) [CONFIG=configs/small/small.yaml: for a GPU]
 	@$(RUN) -m training.demo $(or $(CONFIG),configs/demo/demo.yaml) $(ARGS)
 
 ##@ Data
-curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips held out of them] [dry_run=1] [CONFIG=configs/curate.yaml]; or, once, a published benchmark: BENCH=vvt|vivid_s
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips to hold out] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s
 	@test -z "$(and $(BENCH),$(SRC)$(OUT)$(bench))" || { echo "error: BENCH=$(BENCH) prepares a published benchmark where it lies; SRC=, OUT= and bench=, how many clips are held out of your own videos, do not go with it" >&2; exit 2; }
 	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),$(if $(SRC),src='$(SRC)') $(if $(OUT),out='$(OUT)') $(if $(bench),bench=$(bench))) $(if $(dry_run),dry_run=true) $(ARGS)
 
-curate-explain: setup ## Why a clip or a video was kept or let go: OUT=data/dance CLIP=clip_id|video
+curate-explain: setup ## Why a clip or a video was accepted or rejected: OUT=data/dance CLIP=clip_id|video
 	@$(RUN) -m curation.explain '$(or $(OUT),data/dance)' $(if $(CLIP),'$(CLIP)')
 
 curate-verify: setup ## Check every shard, track and label: OUT=data/dance [ARGS=quick=true]
 	@$(RUN) -m curation.verify '$(or $(OUT),data/dance)' $(ARGS)
 
-curate-refilter: setup ## Other thresholds, asked of what is stored: OUT=data/dance ARGS="selection.quality.min_sharpness=30" [dry_run=1]
+curate-refilter: setup ## Apply new thresholds to what is stored: OUT=data/dance ARGS="selection.quality.min_sharpness=30" [dry_run=1]
 	@$(RUN) -m curation.refilter '$(or $(OUT),data/dance)' $(if $(dry_run),dry_run=true) $(ARGS)
 
-curate-purge: setup ## Take a video out of a curated folder for good: OUT=data/dance SRC=video
+curate-purge: setup ## Remove a video from a curated folder for good: OUT=data/dance SRC=video
 	@$(RUN) -m curation.purge '$(or $(OUT),data/dance)' $(if $(SRC),'$(SRC)') $(ARGS)
 
-render: setup ## Rendered dancers as raw videos, with a true answer for unpaired try-on [CONFIG=configs/demo/render.yaml]
+render: setup ## Render dancers as raw videos, with the true answer of unpaired try-on [CONFIG=configs/demo/render.yaml]
 	@$(RUN) -m datasets.synthetic $(or $(CONFIG),configs/demo/render.yaml) $(ARGS)
 
 setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/curation.md)
 	@$(RUN) -m pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2'
 	@$(RUN) -m pip install --no-build-isolation --no-deps 'git+https://github.com/facebookresearch/detectron2#subdirectory=projects/DensePose'
 
-setup-yolo: setup ## Install ultralytics (AGPL-3.0) for finding and tracking people
+setup-yolo: setup ## Install ultralytics (AGPL-3.0), which finds and tracks people
 	@$(RUN) -m pip install --constraint constraints.txt --editable '.[yolo]'
 
 ##@ Weights
-weights: setup ## Public weights: what there is, what is here; FETCH=i3d,resnext|metrics|training|all gets them
+weights: setup ## List public weights and which of them you have; FETCH=i3d,resnext|metrics|training|all downloads them
 	@$(RUN) -m training.weights $(if $(FETCH),fetch='$(FETCH)') $(ARGS)
 
-caption: setup ## The prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl [OUT=weights/caption_dancing_person.safetensors]
+caption: setup ## Compute the prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl [OUT=weights/caption_dancing_person.safetensors]
 	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[text]'
 	@$(RUN) -m models.text 'a dancing person' '$(or $(OUT),weights/caption_dancing_person.safetensors)' --encoder '$(ENCODER)' $(ARGS)
 
 ##@ Training
-latents: setup ## Encode every clip once, for data.latents=auto [CONFIG=configs/stage3.yaml]; goes on where it stopped
+latents: setup ## Encode every clip once, for data.latents=auto [CONFIG=configs/stage3.yaml]; rerun to resume
 	@$(RUN) -m training.latents $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
 
-plan: setup ## What a run takes, before it starts: CONFIG=configs/stage3.yaml [GPU=24 (GB)]
+plan: setup ## Memory and time of a run, before it starts: CONFIG=configs/stage3.yaml [GPU=24 (GB)]
 	@$(RUN) -m training.plan $(or $(CONFIG),configs/stage3.yaml) $(if $(GPU),gpu_gb=$(GPU)) $(ARGS)
 
-pretrain: setup ## The bare trunk, for those without Open-Sora weights [CONFIG=configs/pretrain.yaml]
+pretrain: setup ## Train the bare trunk, if you have no Open-Sora weights [CONFIG=configs/pretrain.yaml]
 	@$(RUN) -m training.fit $(or $(CONFIG),configs/pretrain.yaml) $(ARGS)
 
-train-stage1: setup ## Garment extractor, on frames [CONFIG=configs/stage1.yaml]
+train-stage1: setup ## Train the garment extractor, on frames [CONFIG=configs/stage1.yaml]
 	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage1.yaml) $(ARGS)
 
-train-stage2: setup ## ID ControlNet, on frames [CONFIG=configs/stage2.yaml]
+train-stage2: setup ## Train the ID ControlNet, on frames [CONFIG=configs/stage2.yaml]
 	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage2.yaml) $(ARGS)
 
-train-stage3: setup ## Video, on clips [CONFIG=configs/stage3.yaml]
+train-stage3: setup ## Train on clips (video) [CONFIG=configs/stage3.yaml]
 	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
 
-export: setup ## What inference needs of a run, with a model card: CHECKPOINT=runs/stage3 OUT=dir
+export: setup ## Save what inference needs of a run, with a model card: CHECKPOINT=runs/stage3 OUT=dir
 	@$(RUN) -m training.export $(if $(CHECKPOINT),checkpoint='$(CHECKPOINT)') $(if $(OUT),out='$(OUT)') $(ARGS)
 
 ##@ Use and score
-tryon: setup ## A video in another garment: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; a list: JOBS=jobs.csv OUT=folder [CONFIG=configs/tryon.yaml]
+tryon: setup ## Put a garment on the person in a video: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; or a list of videos: JOBS=jobs.csv OUT=folder [CONFIG=configs/tryon.yaml]
 	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(JOBS),jobs='$(JOBS)') $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
 
-app: setup ## The fitting room: try-on in a browser, http://localhost:7860 [CONFIG=configs/demo/app.yaml]
+app: setup ## Try-on in a browser, http://localhost:7860 [CONFIG=configs/demo/app.yaml]
 	@$(RUN) -m inference.app $(or $(CONFIG),configs/app.yaml) $(ARGS)
 
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
 	@$(RUN) -m training.evaluate configs/eval/$(or $(BENCH),synthetic).yaml $(if $(PRED),pred='$(PRED)') $(ARGS)
 
-ablate: setup ## Reproduce a claim in small on rendered dancers: WHAT=fusion|stages|data|swapping|longvideo|known|freeze
+ablate: setup ## Test a claim in small on rendered dancers: WHAT=fusion|stages|data|swapping|longvideo|known|freeze
 	@$(RUN) -m training.experiments.ablate 'configs/experiments/$(or $(WHAT),fusion).yaml' $(ARGS)
 
 ##@ Work on the code
-check: setup ## What CI checks besides the tests: lint, format, types
+check: setup ## What CI checks in addition to the tests: lint, format, types
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/pyright
 
-test: setup ## The test suite (under 8 minutes on 2 cores); one process: ARGS="-n 0"
+test: setup ## Run the tests (under 8 minutes on 2 cores); in one process: ARGS="-n 0"
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n $(CORES) --maxprocesses 8 --dist loadfile $(ARGS)
 
-check-slow: setup ## The tests that take minutes
+check-slow: setup ## Run the tests that take minutes
 	@$(RUN) -m pytest -m slow --timeout 1800 $(ARGS)
 
-bench: setup ## Speed of the networks against a plain reading of the method: one table (20 min on 2 cores)
+bench: setup ## Measure the networks against a plain reading of the method (20 min on 2 cores)
 	@$(RUN) -m tests.bench.run $(ARGS)
 
-profile: setup ## Where a training step's time goes: table of operators, and a trace file
+profile: setup ## Show where a training step's time goes: a table of operators, and a trace file
 	@$(RUN) -m tests.bench.profile $(ARGS)
 
-format: setup ## Sort imports, format
+format: setup ## Sort imports and format
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-clean: ## Remove caches and build files; data/, runs/ and .venv stay
+clean: ## Remove caches and build files; keeps data/, runs/ and .venv
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

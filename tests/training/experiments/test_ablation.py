@@ -349,7 +349,7 @@ def test_a_page_without_a_place_is_said_before_anything_is_trained(config, comma
 @pytest.mark.parametrize("what", sorted(p.stem for p in FUSION.parent.glob("*.yaml")))
 def test_the_page_of_experiments_has_a_place_for_every_table(what):
     if what != "render":
-        find_place(Path("docs/experiments.md"), what)
+        find_place(Path("docs/notes/ablations.md"), what)
 
 
 def test_a_result_of_another_commit_is_said_to_be_so(config, commands, caplog):
