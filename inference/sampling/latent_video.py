@@ -20,8 +20,8 @@ from inference.sampling.long_video import LongVideoConfig, Round, count_evaluati
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import KnownFrames, sample_windows
 from inference.video.work_folder import write_atomically
+from models.conditions import Conditions
 from models.system import System
-from models.viton_dit import Conditions
 
 _COPIED = 64  # frames moved at once
 
