@@ -39,7 +39,7 @@ from inference.progress import (
 from inference.result import TryOnResult
 from inference.sampling.latent_video import FileLatents, Journal
 from inference.sampling.long_video import LongVideoConfig
-from inference.sampling.painter import CODEC_FRAMES, Painter, load_system
+from inference.sampling.painter import CODEC_FRAMES, BuildStored, Painter, build_stored, load_system
 from inference.sampling.solvers import SamplerConfig
 from inference.video.source import SourceVideo, VideoLimits, open_video
 from inference.video.work_folder import WorkFolder
@@ -81,6 +81,7 @@ class TryOnPipeline:
         perception: Perception | None = None,
         limits: VideoLimits | None = None,
         any_stage: bool = False,
+        build: BuildStored = build_stored,
     ) -> "TryOnPipeline":
         """Load a training checkpoint of stage 2 or 3.
 
@@ -95,12 +96,13 @@ class TryOnPipeline:
             perception: makes the conditions; None chooses at first use.
             limits: which videos are refused; None refuses none.
             any_stage: see ``load_system``.
+            build: see ``load_system``.
 
         Raises:
             ConfigError: settings that do not exist.
             DataError: no checkpoint, or one that cannot be used for try-on.
         """
-        loaded = load_system(path, weights, any_stage)
+        loaded = load_system(path, weights, any_stage, build)
         return cls(
             Painter(loaded.system, device, sampler, long_video, precision, compile),
             perception=perception,

@@ -23,6 +23,7 @@ from inference.jobs import JobOutcome, TryOnJob, read_jobs, run_jobs
 from inference.jobs_page import write_page
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
+from inference.sampling.painter import BuildStored, build_stored
 from inference.tryon_config import USAGE, TryOnConfig, find_checkpoint, read_job
 from inference.video.source import VideoLimits, open_video
 from inference.video.work_folder import WorkFolder
@@ -57,12 +58,15 @@ def main(argv: list[str]) -> int | None:
     return None
 
 
-def build_pipeline(config: TryOnConfig, any_stage: bool = False) -> TryOnPipeline:
+def build_pipeline(
+    config: TryOnConfig, any_stage: bool = False, build: BuildStored = build_stored
+) -> TryOnPipeline:
     """Load the checkpoint that a configuration names, and choose the perception.
 
     Args:
         config: of a job.
         any_stage: see ``painter.load_system``.
+        build: see ``painter.load_system``.
 
     Raises:
         DataError: there is no checkpoint, or a model of perception is missing.
@@ -81,6 +85,7 @@ def build_pipeline(config: TryOnConfig, any_stage: bool = False) -> TryOnPipelin
         perception=choose_perception(config.perception),
         limits=VideoLimits(max_seconds=config.max_seconds),
         any_stage=any_stage,
+        build=build,
     )
 
 

@@ -1,9 +1,9 @@
-"""The one block all three networks are built of, and the layer that ends the trunk.
+"""The one block that all three networks are built from, and the last layer of the trunk.
 
 Source: Open-Sora v1.0.0, ``STDiTBlock`` (``opensora/models/stdit/stdit.py``) and
 ``T2IFinalLayer``. Attribute names are a checkpoint contract. What differs from the source:
 ``fusion``, the cross attention to a garment; modulation may differ from frame to frame; caption and
-garment may come as keys and values made beforehand; no drop path (its rate is 0 there).
+garment may come as precomputed keys and values; no drop path (its rate is 0 there).
 """
 
 import torch
@@ -30,22 +30,6 @@ def modulate(
     return torch.addcmul(shift, normalise(x), 1 + scale)
 
 
-def same_places(x: Float[Tensor, "b t s d"], garment: Attended) -> Bool[Tensor, "1 n l"]:
-    """Which of a garment's places each token of a window may see: the one at its own place.
-
-    Raises:
-        ValueError: the garment's grid is not the frames'.
-    """
-    num_frames, num_places = x.shape[1:3]
-    known = garment.shape[1] if isinstance(garment, Tensor) else garment[0].shape[2]
-    if known != num_places:
-        raise ValueError(
-            f"a garment of {known} places cannot be concatenated to frames of {num_places};"
-            " both must have the same grid"
-        )
-    return torch.eye(num_places, dtype=torch.bool, device=x.device).repeat(num_frames, 1)[None]
-
-
 class STBlock(nn.Module):
     """Spatial attention -> temporal attention -> caption attention -> feed forward.
 
@@ -53,22 +37,13 @@ class STBlock(nn.Module):
         dim: width of the tokens.
         num_heads: heads of every attention.
         mlp_ratio: hidden width of the feed forward over ``dim``.
-        temporal: False leaves the temporal attention out (the garment extractor: one image).
-        fusion: True adds the attention to a garment. Its output joins that of the spatial
+        temporal: False omits the temporal attention (the garment extractor sees one image).
+        fusion: True adds the attention to a garment. Its output is added to that of the spatial
             attention before the gate: gate1 * (SSA(h) + SCA(h, garment)).
-        aligned: each place sees the same place of the garment alone: what concatenating its
-            features to the frame's would give. For ablations.
     """
 
     def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        mlp_ratio: float,
-        *,
-        temporal: bool,
-        fusion: bool,
-        aligned: bool = False,
+        self, dim: int, num_heads: int, mlp_ratio: float, *, temporal: bool, fusion: bool
     ) -> None:
         super().__init__()
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
@@ -77,7 +52,6 @@ class STBlock(nn.Module):
         self.cross_attn = CrossAttention(dim, num_heads)
         self.mlp = FeedForward(dim, int(dim * mlp_ratio), dim)
         self.fusion = CrossAttention(dim, num_heads) if fusion else None
-        self.aligned = aligned
 
     def forward(
         self,
@@ -96,8 +70,8 @@ class STBlock(nn.Module):
             caption: embedded caption tokens, or keys and values of ``cross_attn``.
             modulation: six vectors from the timestep, one set for all frames (f = 1) or for each.
             caption_mask: True where a caption token exists.
-            frame_positions: added to the temporal attention's input (in block 0 alone).
-            garment: tokens for ``fusion``, or its keys and values; None leaves the garment out.
+            frame_positions: added to the temporal attention's input (only in block 0).
+            garment: tokens for ``fusion``, or its keys and values; None skips ``fusion``.
             garment_keep: 1 for rows that see the garment, 0 for rows that do not.
         """
         table = self.scale_shift_table + modulation
@@ -108,8 +82,7 @@ class STBlock(nn.Module):
         spatial = self.attn.within_frames(h)
         if self.fusion is not None and garment is not None:
             queries = rearrange(h, "b t s d -> b (t s) d")
-            places = same_places(x, garment) if self.aligned else None
-            fused = self.fusion(queries, garment, places)
+            fused = self.fusion(queries, garment)
             fused = rearrange(fused, "b (t s) d -> b t s d", t=num_frames)
             if garment_keep is not None:
                 fused = fused * garment_keep.to(fused.dtype)[:, None, None, None]
@@ -138,6 +111,6 @@ class FinalLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t s d"], timestep: Float[Tensor, "b f d"]
     ) -> Float[Tensor, "b t s p"]:
-        """Patches, flat: the channel varies fastest."""
+        """Flattened patches: the channel varies fastest."""
         shift, scale = (self.scale_shift_table + timestep[:, :, None])[:, :, :, None].unbind(dim=2)
         return self.linear(modulate(x, shift, scale))

@@ -3,14 +3,9 @@
 A loader that loads nothing in silence is the best-known bug of this family of models. Ours raise
 unless the missing and unexpected keys are exactly the declared ones (``trunk_formats.py`` declares
 them for public trunks), and then nothing is loaded. How files are read: ``weight_files.py``.
-
-``python -m models.checkpoints convert IN OUT`` writes a .pth, or a training checkpoint, as
-safetensors and prints what it found (``conversion.py``).
 """
 
-import argparse
 import hashlib
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,7 +236,7 @@ def _read_network(path: Path) -> CheckpointContents:
     if "system" not in notes:
         raise ValueError(
             f"{path} holds no whole network of this project; write one with"
-            " python -m models.checkpoints convert IN OUT --network"
+            " python -m models.convert IN OUT --network"
         )
     network = read_weights(path)
     return CheckpointContents(
@@ -254,45 +249,3 @@ def _read_network(path: Path) -> CheckpointContents:
 
 def _is_wholly_absent(prefix: str, state: Iterable[str]) -> bool:
     return not any(name.startswith(prefix) for name in state)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code. Mistakes are one sentence and code 2."""
-    from models.convert import convert  # it imports this file
-
-    parser = argparse.ArgumentParser(prog="python -m models.checkpoints", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("convert", help="write weights as safetensors, with a report")
-    command.add_argument("source", metavar="IN", help="a public trunk, or runs/.../last.ckpt")
-    command.add_argument("destination", metavar="OUT", help="a name that ends in .safetensors")
-    command.add_argument(
-        "--network",
-        action="store_true",
-        help="of a training checkpoint, all its networks, for init_from and try-on;"
-        " without it, the bare trunk, for trunk_weights",
-    )
-    command.add_argument(
-        "--weights",
-        choices=("ema", "raw"),
-        help="of a training checkpoint, its running average (the default where there is one) or"
-        " the weights as trained",
-    )
-    command.add_argument("--overwrite", action="store_true", help="replace OUT")
-    given = parser.parse_args(argv)
-    try:
-        report = convert(
-            Path(given.source),
-            Path(given.destination),
-            whole_network=given.network,
-            weights=given.weights,
-            overwrite=given.overwrite,
-        )
-    except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(f"{report.format()}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

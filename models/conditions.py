@@ -1,12 +1,13 @@
-"""What the networks know of a caption: its embedded tokens, and what each block looks at.
+"""What the networks are conditioned on: caption, garment, control; what each block attends to.
 
-Source: Open-Sora v1.0.0 embeds and projects the caption at every step; it never changes, so here
-that is done once.
+Source: VITON-DiT (arXiv 2405.18326), Figure 2. Open-Sora v1.0.0 embeds and projects the caption at
+every step; it never changes, nor does the garment, so here that is done once.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from models.attention import Attended, KeysValues
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFeatures:
-    """A caption through the trunk's embedder; made once per video, never per step.
+    """A caption through the trunk's embedder; computed once per video, never per step.
 
     ``VitonDiT.project`` fills in the keys and values of every block's caption attention, so that a
     sampler's steps need not project them again. Tokens and mask have one row, which serves a batch
@@ -34,9 +35,79 @@ class CaptionFeatures:
     control_keys_values: Sequence[KeysValues] | None = None
 
     def for_denoiser(self, num_blocks: int) -> Sequence[Attended]:
-        """What each of the trunk's blocks looks at."""
+        """What each of the trunk's blocks attends to."""
         return self.denoiser_keys_values or [self.tokens] * num_blocks
 
     def for_control(self, num_blocks: int) -> Sequence[Attended]:
-        """What each of the ControlNet's blocks looks at."""
+        """What each of the ControlNet's blocks attends to."""
         return self.control_keys_values or [self.tokens] * num_blocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class GarmentFeatures:
+    """A garment through the extractor; computed once per garment, never per step.
+
+    ``hidden[i]`` is for block i, normalised. ``VitonDiT.project`` fills in the keys and values, so
+    that a sampler's steps need not project them again.
+    """
+
+    hidden: list[Float[Tensor, "b s d"]]
+    denoiser_keys_values: list[KeysValues] | None = None
+    control_keys_values: list[KeysValues] | None = None
+
+    def for_denoiser(self) -> Sequence[Attended]:
+        """What each block of the trunk attends to."""
+        return self.denoiser_keys_values or self.hidden
+
+    def for_control(self) -> Sequence[Attended]:
+        """What each block of the ControlNet attends to; it ignores the taps beyond its depth."""
+        return self.control_keys_values or self.hidden
+
+    @property
+    def batch_size(self) -> int:
+        """Number of garments. One garment serves a batch of any size."""
+        return self.hidden[0].shape[0]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "GarmentFeatures":
+        """The same with ``function`` applied to every tensor; axis 0 of each is the batch."""
+
+        def map_pairs(pairs: list[KeysValues] | None) -> list[KeysValues] | None:
+            return None if pairs is None else [(function(k), function(v)) for k, v in pairs]
+
+        return replace(
+            self,
+            hidden=[function(hidden) for hidden in self.hidden],
+            denoiser_keys_values=map_pairs(self.denoiser_keys_values),
+            control_keys_values=map_pairs(self.control_keys_values),
+        )
+
+    def rows(self, index: Tensor) -> "GarmentFeatures":
+        """Some garments of the batch, in the order of ``index``."""
+        return self.map(lambda tensor: tensor[index])
+
+    def detach(self) -> "GarmentFeatures":
+        """The same without a history of gradients."""
+        return self.map(torch.Tensor.detach)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Everything a video is painted from except its noisy latents.
+
+    Attributes:
+        caption: from ``VitonDiT.encode_caption``.
+        garment: from ``VitonDiT.encode_garment``; None skips the garment attention everywhere.
+        control: agnostic latents | DensePose latents | mask (1 = to be painted) on the latent
+            grid; None skips the ControlNet.
+        known: True for frames that are given; only read if ``known_frames`` is
+            "control+timestep".
+        drop: True for rows in which the trunk sees the null caption and no garment; only in
+            training, so that guidance has a null side. The extractor and the ControlNet see the
+            true ones in every row, so that one pass through them serves both sides.
+    """
+
+    caption: CaptionFeatures
+    garment: GarmentFeatures | None = None
+    control: Float[Tensor, "b k t h w"] | None = None
+    known: Bool[Tensor, "b t"] | None = None
+    drop: Bool[Tensor, " b"] | None = None

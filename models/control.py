@@ -29,7 +29,7 @@ class ControlNet(nn.Module):
     Gradients reach the outputs at the first step, all else once these have moved.
     """
 
-    def __init__(self, config: STDiTConfig, depth: int, *, aligned: bool = False) -> None:
+    def __init__(self, config: STDiTConfig, depth: int) -> None:
         super().__init__()
         self.config = config
         dim = config.dim
@@ -37,9 +37,7 @@ class ControlNet(nn.Module):
         self.condition_embedder = PatchEmbedding(channels, dim, config.patch_size)
         self.input_projection = nn.Linear(dim, dim)
         self.blocks = nn.ModuleList(
-            STBlock(
-                dim, config.num_heads, config.mlp_ratio, temporal=True, fusion=True, aligned=aligned
-            )
+            STBlock(dim, config.num_heads, config.mlp_ratio, temporal=True, fusion=True)
             for _ in range(depth)
         )
         self.output_projections = nn.ModuleList(nn.Linear(dim, dim) for _ in range(depth))

@@ -1,13 +1,17 @@
-"""Weights written anew as safetensors, bit for bit, with a report of what they are.
+"""Rewrite weights as safetensors, bit for bit, and report what they are.
 
-Taken are public trunks (Open-Sora v1.0, PixArt-alpha), told by their keys and held against a trunk
-of the same sizes, and training checkpoints of ours. Networks to compare with are built on the meta
-device: they cost no memory. Dtypes stay as they are.
+    python -m models.convert IN OUT.safetensors [--network] [--weights ema|raw] [--overwrite]
+
+Accepted are public trunks (Open-Sora v1.0, PixArt-alpha), recognised by their keys and checked
+against a trunk of the same sizes, and our own training checkpoints. Networks to compare with are
+built on the meta device: they cost no memory. Dtypes stay as they are.
 """
 
+import argparse
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -278,3 +282,44 @@ def _network_config(contents: CheckpointContents, where: str) -> VitonDiTConfig:
         return VitonDiTConfig(trunk=trunk, **network)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: its system is not one of this version: {error}") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code. Mistakes are one sentence and code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.convert",
+        description="Write weights as safetensors, bit for bit, and report what they are.",
+    )
+    parser.add_argument("source", metavar="IN", help="a public trunk, or runs/.../last.ckpt")
+    parser.add_argument("destination", metavar="OUT", help="a name that ends in .safetensors")
+    parser.add_argument(
+        "--network",
+        action="store_true",
+        help="of a training checkpoint, all its networks, for init_from and try-on;"
+        " without it, the bare trunk, for trunk_weights",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("ema", "raw"),
+        help="of a training checkpoint, its running average (the default where there is one) or"
+        " the weights as trained",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+    given = parser.parse_args(argv)
+    try:
+        report = convert(
+            Path(given.source),
+            Path(given.destination),
+            whole_network=given.network,
+            weights=given.weights,
+            overwrite=given.overwrite,
+        )
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{report.format()}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

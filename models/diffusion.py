@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.noise_schedule import Schedule
+from models.noise_schedule import NoiseSchedule
 
 PREDICTIONS = ("noise", "velocity")
 
@@ -69,12 +69,12 @@ class RespacedDiffusion:
     """
 
     def __init__(
-        self, schedule: Schedule, timesteps: Int[Tensor, " n"], learned_range: bool
+        self, schedule: NoiseSchedule, timesteps: Int[Tensor, " n"], learned_range: bool
     ) -> None:
         kept = schedule.alphas_cumprod[timesteps]
         previous = torch.cat([kept.new_ones(1), kept[:-1]])
         self.timesteps = timesteps
-        self.schedule = Schedule(1 - kept / previous)
+        self.schedule = NoiseSchedule(1 - kept / previous)
         self.learned_range = learned_range
 
     @property
@@ -175,7 +175,7 @@ class GaussianDiffusion:
 
     def __init__(self, config: DiffusionConfig) -> None:
         self.config = config
-        self.schedule = Schedule(
+        self.schedule = NoiseSchedule(
             torch.linspace(
                 config.beta_start, config.beta_end, config.num_timesteps, dtype=torch.float64
             )

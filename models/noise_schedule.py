@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-class Schedule:
+class NoiseSchedule:
     """All that follows from a list of betas; ``index`` counts into that list.
 
     Every method takes tensors with the batch first and an index (b,) of the same batch.

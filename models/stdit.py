@@ -1,13 +1,14 @@
-"""The trunk: Open-Sora v1.0's space-time diffusion transformer, equal to it number by number.
+"""The trunk: Open-Sora v1.0's space-time diffusion transformer, numerically identical to it.
 
 Source: Open-Sora v1.0.0 (Apache-2.0), ``opensora/models/stdit/stdit.py``. A bare ``STDiT`` has
-exactly the keys of its checkpoints, but ``pos_embed*``: positions are recomputed for the grid at
-hand. What differs from the source: inside VitonDiT every block also has a ``fusion``; timesteps may
+exactly the keys of its checkpoints except ``pos_embed*``: positions are recomputed for each grid.
+What differs from the source: inside VitonDiT every block also has a ``fusion``; timesteps may
 differ from frame to frame; captions are dropped by ``VitonDiT``, not here; no sequence parallelism.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -36,11 +37,11 @@ class STDiTConfig:
     depth: int = 28
     num_heads: int = 16
     mlp_ratio: float = 4.0
-    # frames, height, width; a tuple becomes a list, which YAML and OmegaConf know (hence Any)
+    # frames, height, width; a tuple becomes a list, which YAML and OmegaConf support (hence Any)
     patch_size: Any = field(default_factory=lambda: [1, 2, 2])
     caption_dim: int = 4096
     caption_length: int = 120
-    space_scale: float = 1.0  # a token's index is divided by it: 1.0 at 512 pixels, 0.5 at 256
+    space_scale: float = 1.0  # divides a token's index: 1.0 at 512 pixels, 0.5 at 256
     time_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -71,35 +72,15 @@ def read_patch(value: object) -> list[int]:
     return whole
 
 
-@dataclass(kw_only=True)
-class BlockReuse:
-    """What a row of blocks added to the tokens, kept from one sampling step for later ones.
-
-    Source: Delta-DiT (Chen et al. 2024, arXiv 2406.01125), section 3: the change that blocks make
-    to their input varies less from step to step than the features themselves. What differs: the
-    span stays the same for all steps.
-    """
-
-    first: int  # block
-    last: int  # the one behind the span
-    is_fresh: bool = True  # True: the blocks run, and their change is kept; False: it is added
-    change: Tensor | None = None
-
-    def skips(self, index: int) -> bool:
-        """Whether block ``index`` does not run."""
-        return not self.is_fresh and self.first <= index < self.last
-
-
 class STDiT(nn.Module):
     """Noisy latents, timesteps and a caption -> predicted noise and variance.
 
     Args:
         config: the sizes.
-        fusion: True gives every block its attention to a garment (VitonDiT's denoiser).
-        aligned: see ``STBlock``.
+        fusion: True gives every block an attention to a garment (VitonDiT's denoiser).
     """
 
-    def __init__(self, config: STDiTConfig, *, fusion: bool = False, aligned: bool = False) -> None:
+    def __init__(self, config: STDiTConfig, *, fusion: bool = False) -> None:
         super().__init__()
         self.config = config
         dim = config.dim
@@ -109,21 +90,14 @@ class STDiT(nn.Module):
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.y_embedder = CaptionEmbedding(config.caption_dim, config.caption_length, dim)
         self.blocks = nn.ModuleList(
-            STBlock(
-                dim,
-                config.num_heads,
-                config.mlp_ratio,
-                temporal=True,
-                fusion=fusion,
-                aligned=aligned,
-            )
+            STBlock(dim, config.num_heads, config.mlp_ratio, temporal=True, fusion=fusion)
             for _ in range(config.depth)
         )
         self.final_layer = FinalLayer(dim, time * height * width, config.out_channels)
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Open-Sora's initialisation, and the reason of each zero."""
+        """Open-Sora's initialisation, and the reason for each zero."""
         initialise_linears(self)
         nn.init.xavier_uniform_(self.x_embedder.proj.weight.flatten(1))
         y_proj = self.y_embedder.y_proj
@@ -200,25 +174,18 @@ class STDiT(nn.Module):
         garment: Sequence[Attended] | None = None,
         garment_keep: Float[Tensor, " b"] | None = None,
         residuals: Sequence[Float[Tensor, "b f s d"]] = (),
-        reuse: BlockReuse | None = None,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Float[Tensor, "b f s d"]:
-        """All blocks, but those that ``reuse`` skips.
+        """Blocks ``start`` up to, but not including, ``stop``; by default all of them.
 
-        Block i sees ``caption[i]`` and ``garment[i]``; ``residuals[i]`` is added behind it.
+        Block i sees ``caption[i]`` and ``garment[i]``; ``residuals[i]`` is added to its output.
         """
         config = self.config
         positions = temporal_positions(
             tokens.shape[1], config.dim, config.time_scale, tokens.device
         )
-        before = tokens
-        for index, block in enumerate(self.blocks):
-            if reuse is not None and index == reuse.first:
-                before = tokens
-                if not reuse.is_fresh:
-                    assert reuse.change is not None
-                    tokens = tokens + reuse.change
-            if reuse is not None and reuse.skips(index):
-                continue
+        for index, block in islice(enumerate(self.blocks), start, stop):
             tokens = block(
                 tokens,
                 caption[index],
@@ -230,8 +197,6 @@ class STDiT(nn.Module):
             )
             if index < len(residuals):
                 tokens = tokens + residuals[index]
-            if reuse is not None and index == reuse.last - 1:
-                reuse.change = tokens - before
         return tokens
 
     def predict(
@@ -240,7 +205,7 @@ class STDiT(nn.Module):
         timestep: Float[Tensor, "b #f d"],
         latents: Float[Tensor, "b c t h w"],
     ) -> Float[Tensor, "b o t h w"]:
-        """The final layer, its patches laid back on the grid of ``latents``."""
+        """The final layer, its patches put back on the grid of ``latents``."""
         time, height, width = self.config.patch_size
         return rearrange(
             self.final_layer(tokens, timestep),
@@ -267,10 +232,10 @@ def initialise_linears(module: nn.Module) -> None:
 
 
 def zero_new_branches(block: STBlock) -> None:
-    """Zero the output projections of branches that a block must be able to start without.
+    """Zero the output projections of the branches that must add nothing at first.
 
     Caption and temporal attention: so that a block starts as an image model's (PixArt-alpha's
-    weights enter unchanged). Fusion: so that a pretrained trunk starts unchanged, bit for bit.
+    weights work unchanged). Fusion: so that a pretrained trunk starts unchanged, bit for bit.
     """
     for branch in (block.cross_attn, block.attn_temp, block.fusion):
         if branch is not None:

@@ -1,7 +1,7 @@
 """VITON-DiT: denoiser, garment extractor and ID ControlNet as one network.
 
-Source: VITON-DiT (arXiv 2405.18326), Figure 2; what the paper leaves open is decided in the
-docstrings here. Read this file first, then ``stdit.py`` and ``blocks.py``.
+Source: VITON-DiT (arXiv 2405.18326), Figure 2. The docstrings here state what we decided where the
+paper leaves a choice open. Read this file first, then ``stdit.py`` and ``blocks.py``.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,14 @@ from torch import Tensor, nn
 
 from models.attention import KeysValues
 from models.blocks import STBlock
-from models.conditions import CaptionFeatures
+from models.conditions import CaptionFeatures, Conditions, GarmentFeatures
 from models.control import ControlNet
-from models.garment import GarmentExtractor, GarmentFeatures
-from models.stdit import BlockReuse, STDiT, STDiTConfig
+from models.garment import GarmentExtractor
+from models.stdit import STDiT, STDiTConfig
 
 KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
 PARTS = ("garment", "control")
-FUSIONS = ("attention", "concatenation", "embedding", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +31,11 @@ class VitonDiTConfig:
         trunk: the denoiser's sizes; extractor and ControlNet share them.
         control_depth: blocks of the ControlNet; None takes half the trunk's, rounded down.
         known_frames: how the network learns that a frame is known: "control", by its condition
-            alone (the frame in the agnostic image's place and an empty mask); "control+timestep",
-            also by modulating it with timestep 0, its latents clean (as Open-Sora v1.1 does).
+            alone (the frame itself as agnostic image, and an empty mask); "control+timestep", also
+            by modulating it with timestep 0, its latents clean (as Open-Sora v1.1 does).
         null_mask: which caption mask the null caption uses: "full", all its tokens; "prompt", the
             mask of the caption that was dropped (Open-Sora v1.0's way, for its checkpoints).
-        fusion: what the blocks see of the garment, for ablations: "attention", every place of it;
-            "concatenation", each place the same place of the garment's picture alone;
-            "embedding", one vector a block, the mean over its places; "none", nothing. Weights and
-            their number are the same for all.
+        fusion: how the blocks see the garment: "attention" to all of its places.
     """
 
     trunk: STDiTConfig = field(default_factory=STDiTConfig)
@@ -66,12 +62,15 @@ class VitonDiTConfig:
             )
         if self.null_mask not in NULL_MASKS:
             raise ValueError(f"null_mask must be one of {NULL_MASKS}, not {self.null_mask!r}")
-        if self.fusion not in FUSIONS:
-            raise ValueError(f"fusion must be one of {FUSIONS}, not {self.fusion!r}")
+        if self.fusion != "attention":
+            raise ValueError(
+                f"fusion must be 'attention', not {self.fusion!r}; its variants are an ablation:"
+                " train them with training.experiments.fusion_variants"
+            )
 
     @property
     def modulates_known_frames(self) -> bool:
-        """Whether known frames have timestep 0, and so enter clean."""
+        """Whether known frames have timestep 0, and so are given clean latents."""
         return self.known_frames == "control+timestep"
 
     @property
@@ -80,46 +79,23 @@ class VitonDiTConfig:
         return self.trunk.depth // 2 if self.control_depth is None else self.control_depth
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conditions:
-    """All that a video is painted from, but its noisy latents.
-
-    Attributes:
-        caption: from ``VitonDiT.encode_caption``.
-        garment: from ``VitonDiT.encode_garment``; None skips the garment attention everywhere.
-        control: agnostic latents | DensePose latents | mask (1 = to be painted) on the latent
-            grid; None skips the ControlNet.
-        known: True for frames that are given; only read if ``known_frames`` is
-            "control+timestep".
-        drop: True for rows whose trunk is to see the null caption and no garment; for training,
-            so that guidance has a null side. The extractor and the ControlNet see the true ones
-            in every row, so that one pass of theirs serves both sides.
-    """
-
-    caption: CaptionFeatures
-    garment: GarmentFeatures | None = None
-    control: Float[Tensor, "b k t h w"] | None = None
-    known: Bool[Tensor, "b t"] | None = None
-    drop: Bool[Tensor, " b"] | None = None
-
-
 class VitonDiT(nn.Module):
     """Noisy latents, timesteps and conditions -> predicted noise and variance.
 
-    The names ``denoiser``, ``garment``, ``control`` are a checkpoint contract, and what freezing
-    patterns are written against (``denoiser.blocks.*.attn_temp.*``).
+    The names ``denoiser``, ``garment``, ``control`` are a checkpoint contract; freezing patterns
+    use them too (``denoiser.blocks.*.attn_temp.*``).
 
-    Garment attention starts with a zero output projection. At the very first step it alone gets a
-    gradient; the extractor, and the attention's other weights, from the second step on.
+    Garment attention starts with a zero output projection. At the very first step only that
+    projection gets a gradient; the extractor and the attention's other weights follow from the
+    second step on.
     """
 
     def __init__(self, config: VitonDiTConfig) -> None:
         super().__init__()
         self.config = config
-        aligned = config.fusion == "concatenation"
-        self.denoiser = STDiT(config.trunk, fusion=True, aligned=aligned)
+        self.denoiser = STDiT(config.trunk, fusion=True)
         self.garment = GarmentExtractor(config.trunk)
-        self.control = ControlNet(config.trunk, config.num_control_blocks, aligned=aligned)
+        self.control = ControlNet(config.trunk, config.num_control_blocks)
 
     def encode_caption(
         self,
@@ -142,24 +118,21 @@ class VitonDiT(nn.Module):
 
         Args:
             garment_latents: the garment image through the codec.
-            caption: the caption the video is made with.
+            caption: the caption of the video.
         """
         trunk = self.denoiser
         zeros = garment_latents.new_zeros((garment_latents.shape[0], 1), dtype=torch.float32)
         _, modulation = trunk.embed_timesteps(zeros)
         positions = trunk.grid_positions(garment_latents[:, :, None])
-        features = self.garment(
-            garment_latents, positions, caption.tokens, modulation, caption.mask
-        )
-        if self.config.fusion in ("attention", "concatenation"):
-            return features
-        pooled = features.map(_mean_over_places)
-        return pooled if self.config.fusion == "embedding" else pooled.map(torch.zeros_like)
+        return self.garment(garment_latents, positions, caption.tokens, modulation, caption.mask)
 
     def project(self, conditions: Conditions) -> Conditions:
-        """Make every block's keys and values of caption and garment, for many steps to share.
+        """Compute every block's keys and values of caption and garment once, for many steps.
 
-        The predictions stay the same. Not for ``drop``, which mixes captions row by row.
+        The predictions stay the same.
+
+        Raises:
+            ValueError: conditions with ``drop``, which mixes captions row by row.
         """
         if conditions.drop is not None:
             raise ValueError("conditions with drop are for training: nothing is kept over steps")
@@ -180,8 +153,8 @@ class VitonDiT(nn.Module):
     def null_side(self, conditions: Conditions, null_mask: str | None = None) -> Conditions:
         """Guidance's other half: the null caption, no garment, no control.
 
-        Its residuals are the painted side's: hand them to ``forward``. Keys and values are made
-        where the painted side's are.
+        It shares the painted side's ControlNet residuals: pass them to ``forward``. Keys and values
+        are computed here if ``conditions`` has them.
 
         Args:
             conditions: of the painted side.
@@ -204,14 +177,14 @@ class VitonDiT(nn.Module):
     ) -> list[Float[Tensor, "b t s d"]]:
         """What the ControlNet adds to the denoiser's first blocks; empty without ``control``.
 
-        It never sees ``drop``: the result serves both sides of guidance.
+        It ignores ``drop``: the result serves both sides of guidance.
         """
         if conditions.control is None:
             return []
-        trunk, caption, garment = self.denoiser, conditions.caption, conditions.garment
-        _, modulation = trunk.embed_timesteps(self._frame_timesteps(timesteps, conditions))
+        caption, garment = conditions.caption, conditions.garment
+        tokens, _, modulation = self.embed(latents, timesteps, conditions)
         return self.control(
-            trunk.embed_latents(latents),
+            tokens,
             conditions.control,
             caption.for_control(len(self.control.blocks)),
             modulation,
@@ -225,7 +198,6 @@ class VitonDiT(nn.Module):
         timesteps: Num[Tensor, " b"],
         conditions: Conditions,
         control_residuals: Sequence[Float[Tensor, "b t s d"]] | None = None,
-        reuse: BlockReuse | None = None,
     ) -> Float[Tensor, "b o t h w"]:
         """Predict.
 
@@ -235,32 +207,55 @@ class VitonDiT(nn.Module):
             conditions: see there.
             control_residuals: what ``control_residuals`` gave for the same latents and timesteps;
                 None computes them here.
-            reuse: which blocks' change is kept for, or taken from, another call.
 
         Returns:
             noise | variance along the channels, on the grid of ``latents``.
         """
         if control_residuals is None:
             control_residuals = self.control_residuals(latents, timesteps, conditions)
-        trunk = self.denoiser
+        tokens, timestep, modulation = self.embed(latents, timesteps, conditions)
+        tokens = self.run_blocks(tokens, modulation, conditions, control_residuals)
+        return self.denoiser.predict(tokens, timestep, latents)
+
+    def embed(
+        self,
+        latents: Float[Tensor, "b c t h w"],
+        timesteps: Num[Tensor, " b"],
+        conditions: Conditions,
+    ) -> tuple[Float[Tensor, "b t s d"], Float[Tensor, "b f d"], Float[Tensor, "b f 6 d"]]:
+        """Patch tokens, and the timestep for the final layer and for the blocks (f is 1 or t)."""
+        timestep, modulation = self.denoiser.embed_timesteps(
+            self._frame_timesteps(timesteps, conditions)
+        )
+        return self.denoiser.embed_latents(latents), timestep, modulation
+
+    def run_blocks(
+        self,
+        tokens: Float[Tensor, "b t s d"],
+        modulation: Float[Tensor, "b #t 6 d"],
+        conditions: Conditions,
+        control_residuals: Sequence[Float[Tensor, "b t s d"]],
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Float[Tensor, "b t s d"]:
+        """The denoiser's blocks ``start`` up to, but not including, ``stop``; by default all."""
         garment, drop = conditions.garment, conditions.drop
         caption = conditions.caption if drop is None else self._drop_captions(conditions, drop)
-        timestep, modulation = trunk.embed_timesteps(self._frame_timesteps(timesteps, conditions))
-        tokens = trunk.run_blocks(
-            trunk.embed_latents(latents),
-            caption.for_denoiser(len(trunk.blocks)),
+        return self.denoiser.run_blocks(
+            tokens,
+            caption.for_denoiser(len(self.denoiser.blocks)),
             modulation,
             caption.mask,
             garment=None if garment is None else garment.for_denoiser(),
             garment_keep=None if drop is None else (~drop).to(torch.float32),
             residuals=control_residuals,
-            reuse=reuse,
+            start=start,
+            stop=stop,
         )
-        return trunk.predict(tokens, timestep, latents)
 
     @torch.no_grad()
     def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:
-        """Copy the denoiser's weights into networks that have not learned yet.
+        """Copy the denoiser's weights into networks that are not trained yet.
 
         ===========  ===========================================  ================================
         part         to                                           from
@@ -282,7 +277,7 @@ class VitonDiT(nn.Module):
 
         Args:
             parts: ("garment", "control") on a pretrained trunk; ("control",) once the garment's
-                part has learned.
+                part is trained.
 
         Raises:
             ValueError: another name among ``parts``.
@@ -319,7 +314,7 @@ class VitonDiT(nn.Module):
         """The caption that the trunk sees: the null caption in dropped rows.
 
         A dropped row's garment attention is multiplied by zero, not skipped: every parameter must
-        stay part of the graph, whatever the rows of this process.
+        stay in the graph, whichever rows this process has.
         """
         given = conditions.caption
         null = self.encode_caption(self.denoiser.y_embedder.null_caption(1))
@@ -333,10 +328,6 @@ class VitonDiT(nn.Module):
             mask = mask | drop[:, None]
         tokens = torch.where(drop[:, None, None], null.tokens, given.tokens)
         return CaptionFeatures(tokens=tokens, mask=mask)
-
-
-def _mean_over_places(hidden: Float[Tensor, "b s d"]) -> Float[Tensor, "b 1 d"]:
-    return hidden.mean(dim=1, keepdim=True)
 
 
 def _project_caption(blocks: nn.ModuleList, tokens: Tensor) -> list[KeysValues]:
@@ -358,7 +349,7 @@ def _st_blocks(blocks: nn.ModuleList) -> list[STBlock]:
 
 
 def _start_fusion(block: STBlock) -> None:
-    """Let a block look at a garment as it looks at its own frame, and say nothing of it yet."""
+    """Let a block attend to a garment as to its own frame, but add nothing yet."""
     assert block.fusion is not None
     qkv, dim = block.attn.qkv, block.attn.dim
     block.fusion.q_linear.load_state_dict({"weight": qkv.weight[:dim], "bias": qkv.bias[:dim]})

@@ -7,6 +7,7 @@ first one alone writes.
 
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
 from datasets.loading.datamodule import TryOnData
 from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
-from models.system import System, build_system
+from models.system import System, SystemConfig, build_system
 from training.callbacks.best_checkpoint import JudgeCheckpoints
 from training.callbacks.checkpointing import Checkpoints
 from training.callbacks.data_counts import DataCounts
@@ -59,11 +60,15 @@ logger = logging.getLogger(__name__)
 USAGE = "python -m training.fit CONFIG.yaml [key=value ...]"
 
 
-def main(argv: list[str]) -> int:
+def main(
+    argv: list[str],
+    schema: type[TrainConfig] = TrainConfig,
+    build: Callable[[SystemConfig], System] = build_system,
+) -> int:
     """Read the settings and train; 75 or 130 where the run was told to stop before its end."""
     path, overrides = split_arguments(argv, USAGE)
     signals = StopSignals()
-    module = fit(load_config(TrainConfig, path, overrides), path, signals)
+    module = fit(load_config(schema, path, overrides), path, signals, build)
     if not signals.is_stopping:
         return 0
     logger.warning("stopped at step %d of %d, told so by a signal; the same command goes on",
@@ -73,13 +78,19 @@ def main(argv: list[str]) -> int:
     return signals.exit_code
 
 
-def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> TryOnModule:
+def fit(
+    config: TrainConfig,
+    path: Path,
+    signals: StopSignals | None = None,
+    build: Callable[[SystemConfig], System] = build_system,
+) -> TryOnModule:
     """Train one stage from where it stands; returns the trained module.
 
     Args:
         config: the run's settings.
         path: the file they came from, for messages.
         signals: know afterwards whether the run was told to stop.
+        build: the system from its settings; experiments alter the network here.
     """
     config = settle(config, find_world(config.trainer))
     is_first = launched_rank() == 0
@@ -100,7 +111,7 @@ def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> 
     data.setup()
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
-    module = TryOnModule(config, _build(config, start), folder)
+    module = TryOnModule(config, _build(config, start, build), folder)
     _accelerate(config, module)
     rows = learning_table(module.network)
     logger.info("%s, preset %s:\n%s", config.stage, config.freeze.preset, format_table(rows))
@@ -122,11 +133,13 @@ def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> 
     return module
 
 
-def _build(config: TrainConfig, start: Path | None) -> System:
+def _build(
+    config: TrainConfig, start: Path | None, build: Callable[[SystemConfig], System]
+) -> System:
     """The system with the weights that the run starts from."""
     lightning.seed_everything(config.seed, verbose=False)
     try:
-        system = build_system(config.system)
+        system = build(config.system)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if start is not None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from configs.loading import to_plain
 from datasets.loading.datamodule import NumberedBatch
 from datasets.loading.latents import LatentBatch
+from models.conditions import Conditions
 from models.system import System
-from models.viton_dit import Conditions
 from training.checkpoints.provenance import describe_code, random_states, restore_random_states
 from training.config import TrainConfig
 from training.diagnostics import gradient_norms

@@ -1,52 +1,81 @@
-"""What one sampling walk keeps from step to step, so that later steps need not compute it.
+"""What one denoising trajectory keeps from step to step, so that later steps need not compute it.
 
-Off by default: with it the same number of steps gives another, slightly worse, result.
+Off by default: with it the same number of steps gives a different, slightly worse, result.
 """
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor
 
 from inference.sampling.solvers import SamplerConfig
-from models.stdit import BlockReuse
+from models.conditions import Conditions
+from models.viton_dit import VitonDiT
 
 
-class KeptFeatures:
-    """The ControlNet's residuals and the change that the denoiser's middle blocks make.
+class FeatureCache:
+    """The ControlNet's residuals, and the change that the denoiser's middle blocks make.
+
+    Source: Delta-DiT (Chen et al. 2024, arXiv 2406.01125), section 3: the change that blocks make
+    to their input varies less from step to step than the features themselves. What differs: the
+    span, the middle half of the blocks, stays the same for all steps.
 
     Args:
-        config: what is reused, and how often everything is computed anew.
-        depth: blocks of the denoiser; the middle half of them is reused.
+        network: predicts.
+        config: what is kept, and how often everything is computed again.
     """
 
-    def __init__(self, config: SamplerConfig, depth: int) -> None:
-        self._config = config
-        self._first, self._last = depth // 4, depth // 4 + depth // 2
+    def __init__(self, network: VitonDiT, config: SamplerConfig) -> None:
+        self._network, self._config = network, config
+        depth = len(network.denoiser.blocks)
+        self._start, self._stop = depth // 4, depth // 4 + depth // 2
         self._is_fresh = True
         self._residuals: Sequence[Tensor] | None = None
-        self._blocks: dict[str, BlockReuse] = {}
-
-    @property
-    def residuals(self) -> Sequence[Tensor] | None:
-        """An earlier step's; None: to be computed."""
-        return None if self._is_fresh else self._residuals
+        self._changes: dict[str, Tensor] = {}  # of each side of guidance
 
     def begin_step(self, position: int) -> None:
-        """Step ``position`` of the walk (0 is the noisiest) comes next."""
+        """Announce step ``position`` of the trajectory (0 is the noisiest)."""
         self._is_fresh = self._config.is_fresh(position)
 
-    def keep_residuals(self, residuals: Sequence[Tensor]) -> None:
-        """For the steps to come."""
+    def control_residuals(
+        self, latents: Float[Tensor, "b c t h w"], timesteps: Tensor, conditions: Conditions
+    ) -> Sequence[Float[Tensor, "b t s d"]]:
+        """Of this step, or kept from an earlier one."""
+        if self._residuals is not None and not self._is_fresh:
+            return self._residuals
+        residuals = self._network.control_residuals(latents, timesteps, conditions)
         if self._config.reuse != "none":
             self._residuals = residuals
+        return residuals
 
-    def blocks(self, side: str) -> BlockReuse | None:
-        """Of one side of guidance, each of which keeps its own; None: all blocks run.
+    def predict(
+        self,
+        side: str,
+        latents: Float[Tensor, "b c t h w"],
+        timesteps: Tensor,
+        conditions: Conditions,
+        residuals: Sequence[Float[Tensor, "b t s d"]],
+    ) -> Float[Tensor, "b k t h w"]:
+        """The network's prediction, its middle blocks replaced by the change that they made before.
 
-        A side that was not computed at the last fresh step is computed whole.
+        Args:
+            side: of guidance; each keeps its own change. One that was not computed at the last
+                fresh step is computed whole.
+            latents: noisy ones.
+            timesteps: their original indices.
+            conditions: of this side.
+            residuals: from ``control_residuals``; both sides share them.
         """
-        if self._config.reuse != "blocks" or self._last <= self._first:
-            return None
-        kept = self._blocks.setdefault(side, BlockReuse(first=self._first, last=self._last))
-        kept.is_fresh = self._is_fresh or kept.change is None
-        return kept
+        network, start, stop = self._network, self._start, self._stop
+        if self._config.reuse != "blocks" or start == stop:
+            return network(latents, timesteps, conditions, residuals)
+        tokens, timestep, modulation = network.embed(latents, timesteps, conditions)
+        shared = (modulation, conditions, residuals)
+        before = network.run_blocks(tokens, *shared, stop=start)
+        if self._is_fresh or side not in self._changes:
+            tokens = network.run_blocks(before, *shared, start=start, stop=stop)
+            self._changes[side] = tokens - before
+        else:
+            tokens = before + self._changes[side]
+        tokens = network.run_blocks(tokens, *shared, start=stop)
+        return network.denoiser.predict(tokens, timestep, latents)

@@ -20,8 +20,8 @@ from datasets.storage import write_file
 from inference.sampling.long_video import LongVideoConfig, Round, count_evaluations, plan_windows
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import KnownFrames, sample_windows
+from models.conditions import Conditions
 from models.system import System
-from models.viton_dit import Conditions
 
 _COPIED = 64  # frames moved at once
 

@@ -25,8 +25,8 @@ from inference.sampling.solvers import SamplerConfig
 from inference.video.framing import Framing, frame_everything
 from models.acceleration import compile_blocks, round_blocks
 from models.checkpoints import checkpoint_sha256, load_network, read_checkpoint
+from models.conditions import Conditions
 from models.system import System, SystemConfig, build_system
-from models.viton_dit import Conditions
 
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -34,6 +34,8 @@ _FEATHER = 0.75 * MaskSettings().widening
 """Width of the seam of paste-back, a share of the square root of the painted area: narrower than
 masks reach beyond a garment, or its edge would shine through."""
 CODEC_FRAMES = 16  # frames encoded or decoded at once
+BuildStored = Callable[[dict[str, Any], str], System]
+"""See ``build_stored``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,22 @@ class LoadedSystem:
     sha256: str  # of the checkpoint's file
 
 
-def load_system(path: str | Path, weights: str = "ema", any_stage: bool = False) -> LoadedSystem:
+def build_stored(system: dict[str, Any], where: str) -> System:
+    """Build what a checkpoint's ``system`` describes; ``where`` names the checkpoint in errors.
+
+    Raises:
+        ConfigError: a system that does not fit this version.
+        ValueError: see ``build_system``.
+    """
+    return build_system(from_plain(SystemConfig, system, where))
+
+
+def load_system(
+    path: str | Path,
+    weights: str = "ema",
+    any_stage: bool = False,
+    build: BuildStored = build_stored,
+) -> LoadedSystem:
     """Load a training checkpoint of stage 2 or 3.
 
     Args:
@@ -55,6 +72,7 @@ def load_system(path: str | Path, weights: str = "ema", any_stage: bool = False)
         weights: ema (their running average, where there is one) or raw.
         any_stage: earlier stages too, to be compared with: networks that they do not have yet add
             nothing, as they do when their own stage begins.
+        build: the system from what the checkpoint stores; experiments alter the network here.
 
     Raises:
         ConfigError: weights of another name, a system that does not fit this version.
@@ -74,7 +92,7 @@ def load_system(path: str | Path, weights: str = "ema", any_stage: bool = False)
                 f"checkpoint {path} has no {' and no '.join(absent)} network; "
                 "try-on needs one of stage 2 or 3"
             )
-        system = build_system(from_plain(SystemConfig, content.system, where=str(path)))
+        system = build(content.system, str(path))
         load_network(system.network, taken, str(path), [f"{part}." for part in absent])
     except (DataError, ConfigError):
         raise

@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from datasets.seeding import torch_generator
-from inference.sampling.feature_cache import KeptFeatures
+from inference.sampling.feature_cache import FeatureCache
 from inference.sampling.solvers import SamplerConfig, build_solver, clip_prediction
+from models.conditions import Conditions
 from models.system import System
-from models.viton_dit import Conditions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def sample_windows(
         conditions = replace(conditions, known=known.known)
         held = known.known[:, None, :, None, None]
     null_side = make_null_side(system, conditions, config) if config.is_ever_guided else None
-    kept = KeptFeatures(config, len(system.network.denoiser.blocks))
+    cache = FeatureCache(system.network, config)
     for position, timestep in enumerate(solver.timesteps):
         index = torch.full((len(frames),), timestep, device=device)
         if known is not None and held is not None:
@@ -75,8 +75,8 @@ def sample_windows(
                 level = known.latents  # modulated as clean, so they enter clean
             latents = torch.where(held, level, latents)
         other_side = null_side if config.is_guided(position) else None
-        kept.begin_step(position)
-        prediction = predict(system, latents, index, conditions, other_side, config, kept)
+        cache.begin_step(position)
+        prediction = predict(system, latents, index, conditions, other_side, config, cache)
         if config.clip is not None:
             prediction = clip_prediction(
                 prediction, latents, timestep, system.diffusion, config.clip
@@ -106,7 +106,7 @@ def predict(
     conditions: Conditions,
     null_side: Conditions | None,
     config: SamplerConfig,
-    kept: KeptFeatures | None = None,
+    cache: FeatureCache | None = None,
 ) -> Float[Tensor, "b k t h w"]:
     """Guided noise | variance in float32; the variance is the garment side's.
 
@@ -122,16 +122,13 @@ def predict(
         conditions: of the painted side.
         null_side: of the other; None is no guidance, and half the work.
         config: scale and kind of guidance.
-        kept: features of earlier steps; None computes everything.
+        cache: features of earlier steps; None computes everything.
     """
-    network, kept = system.network, kept or KeptFeatures(config, 0)
-    residuals = kept.residuals
-    if residuals is None:
-        residuals = network.control_residuals(latents, timesteps, conditions)
-        kept.keep_residuals(residuals)
-    prediction = network(latents, timesteps, conditions, residuals, kept.blocks("painted")).float()
+    cache = cache or FeatureCache(system.network, config)
+    residuals = cache.control_residuals(latents, timesteps, conditions)
+    prediction = cache.predict("painted", latents, timesteps, conditions, residuals).float()
     if null_side is not None:
-        null = network(latents, timesteps, null_side, residuals, kept.blocks("null")).float()
+        null = cache.predict("null", latents, timesteps, null_side, residuals).float()
         prediction = guide(prediction, null, config.guidance_scale, config.num_guided(latents))
     return system.diffusion.as_noise(prediction, latents, timesteps)
 

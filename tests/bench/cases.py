@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from models.codecs.vae import CodecConfig
+from models.conditions import Conditions
 from models.diffusion import DiffusionConfig
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
-from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from models.viton_dit import VitonDiT, VitonDiTConfig
 from tests.plain.network import PlainVitonDit
 from training.freezing import FreezeConfig, freeze, freeze_rule
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import sample_windows
-from models.stdit import BlockReuse
+from models.conditions import Conditions
 from models.system import System
-from models.viton_dit import Conditions, VitonDiT
+from models.viton_dit import VitonDiT
 from tests.bench.cases import Size, build_plain, build_system_of
 from tests.bench.networks import relative_difference, require_equal
 from tests.bench.shapes import draw_clip, encode, fit
@@ -40,13 +40,12 @@ class TwoControlPasses(VitonDiT):
         timesteps: Tensor,
         conditions: Conditions,
         control_residuals: Sequence[Tensor] | None = None,
-        reuse: BlockReuse | None = None,
     ) -> Tensor:
         if conditions.garment is not None:
             self._painted = conditions
         elif self._painted is not None:
             control_residuals = self.control_residuals(latents, timesteps, self._painted)
-        return super().forward(latents, timesteps, conditions, control_residuals, reuse)
+        return super().forward(latents, timesteps, conditions, control_residuals)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.codecs.vae import mask_to_latents
+from models.conditions import Conditions
 from models.system import System
-from models.viton_dit import Conditions
 from tests.bench.cases import Size
 
 

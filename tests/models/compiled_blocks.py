@@ -10,8 +10,9 @@ import sys
 import torch
 
 from models.acceleration import checkpoint_blocks, compile_blocks
+from models.conditions import Conditions
 from models.stdit import STDiTConfig
-from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from models.viton_dit import VitonDiT, VitonDiTConfig
 
 TRUNK = STDiTConfig(dim=32, depth=4, num_heads=2, caption_dim=12, caption_length=6)
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from models.conditions import Conditions
 from models.stdit import STDiT, STDiTConfig
-from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from models.viton_dit import VitonDiT, VitonDiTConfig
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoints import load_network, load_trunk, main, read_checkpoint
-from models.convert import convert, group_names
+from models.checkpoints import load_network, load_trunk, read_checkpoint
+from models.convert import convert, group_names, main
 from models.stdit import STDiT
 from models.viton_dit import VitonDiT, VitonDiTConfig
 from models.weights.files import file_sha256, read_provenance, read_weights
@@ -154,7 +154,7 @@ def test_what_cannot_be_converted_is_refused_and_nothing_is_written(
 
 def test_nothing_is_overwritten_unasked(tmp_path, published, capsys):
     torch.save(published, tmp_path / "in.pth")
-    words = ["convert", str(tmp_path / "in.pth"), str(tmp_path / "out.safetensors")]
+    words = [str(tmp_path / "in.pth"), str(tmp_path / "out.safetensors")]
     assert main(words) == 0
     assert "an Open-Sora v1.0 video trunk" in capsys.readouterr().out
     written = (tmp_path / "out.safetensors").read_bytes()
@@ -166,13 +166,13 @@ def test_nothing_is_overwritten_unasked(tmp_path, published, capsys):
     assert main([*words, "--overwrite"]) == 0
     assert (tmp_path / "out.safetensors").read_bytes() == written
     same = str(tmp_path / "out.safetensors")
-    assert main(["convert", same, same, "--overwrite"]) == 2
+    assert main([same, same, "--overwrite"]) == 2
     assert (tmp_path / "out.safetensors").read_bytes() == written
 
 
 def test_the_command_runs_as_a_module(tmp_path, trained):
     out = tmp_path / "network.safetensors"
-    words = [sys.executable, "-m", "models.checkpoints", "convert", str(trained), str(out)]
+    words = [sys.executable, "-m", "models.convert", str(trained), str(out)]
     run = subprocess.run(
         [*words, "--network"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -7,11 +7,12 @@ from safetensors.torch import save_file
 from configs.loading import from_plain, to_plain
 from models.codecs.dct import DctCodec
 from models.codecs.vae import CodecConfig
+from models.conditions import Conditions
 from models.embeddings import CaptionEmbedding
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
 from models.text import CaptionConfig, build_captions, save_caption
-from models.viton_dit import Conditions, VitonDiTConfig
+from models.viton_dit import VitonDiTConfig
 
 TRUNK = STDiTConfig(
     in_channels=16, out_channels=32, dim=32, depth=2, num_heads=2, caption_dim=12, caption_length=6

@@ -2,11 +2,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from einops import rearrange
 
-from models.blocks import same_places
+from models.conditions import Conditions
 from models.stdit import STDiTConfig
-from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from models.viton_dit import VitonDiT, VitonDiTConfig
 
 
 def test_garment_control_caption_and_timestep_all_change_the_prediction(
@@ -27,50 +26,6 @@ def test_garment_control_caption_and_timestep_all_change_the_prediction(
     }
     for name, other in others.items():
         assert not torch.allclose(full, other, atol=1e-4), name
-
-
-@pytest.mark.parametrize(("fusion", "sees_colour"), [("embedding", True), ("none", False)])
-def test_lesser_fusions_see_a_garments_mean_or_nothing_of_it(tiny, noisy, fusion, sees_colour):
-    torch.manual_seed(0)
-    lesser = VitonDiT(replace(tiny.config, fusion=fusion))
-    lesser.load_state_dict(tiny.state_dict())
-    caption = tiny.encode_caption(lesser.denoiser.y_embedder.null_caption(1))
-    latents = torch.randn(1, tiny.config.trunk.in_channels, 8, 6)
-    whole = tiny.encode_garment(latents, caption)
-    seen, other = (lesser.encode_garment(x, caption) for x in (latents, -latents))
-    for before, hidden in zip(whole.hidden, seen.hidden, strict=True):
-        expected = before.mean(dim=1, keepdim=True) * float(sees_colour)
-        assert torch.equal(hidden, expected)
-    predictions = [
-        lesser(*noisy, lesser.project(Conditions(caption=caption, garment=features)))
-        for features in (seen, other)
-    ]
-    assert torch.equal(*predictions) != sees_colour
-
-
-def test_concatenation_adds_to_each_place_the_garments_same_place_alone(tiny):
-    torch.manual_seed(0)
-    aligned = VitonDiT(replace(tiny.config, fusion="concatenation"))
-    aligned.load_state_dict(tiny.state_dict())
-    fusion, dim = aligned.denoiser.blocks[0].fusion, tiny.config.trunk.dim
-    queries, garment = torch.randn(1, 2, 12, dim), torch.randn(1, 12, dim)
-    added = fusion(queries.flatten(1, 2), garment, same_places(queries, garment))
-    values = rearrange(fusion.keys_values(garment)[1], "b h l d -> b l (h d)")
-    assert torch.allclose(added, fusion.proj(values).repeat(1, 2, 1), atol=1e-6)
-
-
-def test_concatenation_reaches_every_block_of_denoiser_and_control(tiny, make_conditions, noisy):
-    aligned = VitonDiT(replace(tiny.config, fusion="concatenation"))
-    aligned.load_state_dict(tiny.state_dict())
-    blocks = [*aligned.denoiser.blocks, *aligned.control.blocks]
-    assert all(block.aligned for block in blocks)
-    assert not any(block.aligned for block in [*tiny.denoiser.blocks, *tiny.control.blocks])
-    conditions = make_conditions(tiny)
-    with pytest.raises(ValueError, match="6 places cannot be concatenated to frames of 12"):
-        aligned(*noisy, conditions)
-    grid = torch.randn(2, tiny.config.trunk.in_channels, *noisy[0].shape[3:])
-    same = replace(conditions, garment=tiny.encode_garment(grid, conditions.caption))
-    assert not torch.allclose(aligned(*noisy, same), tiny(*noisy, same), atol=1e-4)
 
 
 def test_batch_of_two_equals_two_batches_of_one(tiny, make_conditions, raw_caption, noisy):
@@ -222,6 +177,10 @@ def test_full_size_counts_its_parameters_where_they_are():
         ({"control_depth": 5}, r"control_depth.*\(4\), not 5"),
         ({"known_frames": "flag"}, "known_frames.*'flag'"),
         ({"null_mask": "none"}, "null_mask.*'none'"),
+        (
+            {"fusion": "none"},
+            r"fusion must be 'attention', not 'none'; its variants are an ablation",
+        ),
         ({"trunk": STDiTConfig(patch_size=[2, 2, 2])}, "patch_size"),
     ],
 )

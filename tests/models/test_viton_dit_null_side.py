@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.viton_dit import Conditions, VitonDiT
+from models.conditions import Conditions
+from models.viton_dit import VitonDiT
 
 
 def null_side(network: VitonDiT, noisy: tuple[Tensor, Tensor], conditions: Conditions) -> Tensor:

@@ -12,10 +12,11 @@ from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import sample_windows
 from models.codecs.vae import CodecConfig
+from models.conditions import Conditions
 from models.diffusion import DiffusionConfig
 from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
-from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from models.viton_dit import VitonDiT, VitonDiTConfig
 from tests.plain.network import PlainVitonDit
 from tests.plain.sampling import paint_plain, sample_plain
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from models.conditions import Conditions
 from models.stdit import STDiTConfig
-from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from models.viton_dit import VitonDiT, VitonDiTConfig
 from training.config import TrainConfig
 from training.fit import fit
 from training.freezing import FreezeConfig, freeze, freeze_rule

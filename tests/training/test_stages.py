@@ -74,7 +74,7 @@ def test_the_stages_run_one_after_the_other_each_from_the_one_before(
 def test_the_first_network_of_a_stage_predicts_as_the_one_before_did(
     tiny: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
-    from models.viton_dit import Conditions
+    from models.conditions import Conditions
 
     before = fit(tiny("name=pretrain"), Path("tiny.yaml"))
     after = type(before.network)(before.network.config)

@@ -34,7 +34,7 @@ _FREE_KEYS = (
 def checkpoint_file(path: str | Path) -> Path:
     """``.../checkpoints``, ``.../checkpoints/last`` and ``.../checkpoints/last.ckpt`` are one.
 
-    A network that ``models.checkpoints convert --network`` wrote is named whole: .safetensors.
+    A network that ``models.convert --network`` wrote is named whole: .safetensors.
     """
     given = Path(path)
     if given.suffix in (".ckpt", SAFETENSORS):

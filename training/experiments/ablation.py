@@ -44,6 +44,7 @@ class VariantConfig:
     name: str = MISSING
     text: str = ""  # for the table
     train: list[str] = field(default_factory=list)  # key=value, of the stages that are not shared
+    fit: str = "training.fit"  # the command that trains these
     judge: list[str] = field(default_factory=list)
     render: list[str] = field(default_factory=list)  # its own training data; tests stay the same
     curate: list[str] = field(default_factory=list)  # likewise
@@ -180,9 +181,9 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         is_common = stage.shared or not variant.train  # the same run in every ablation
         whose = "shared" if is_common else f"{config.what}-{variant.name}"
         start = [f"init_from={config.runs}/{before}/checkpoints/last.ckpt"] if before else []
-        further = [] if stage.shared else variant.train
+        command, further = ("training.fit", []) if stage.shared else (variant.fit, variant.train)
         words = (
-            "training.fit", stage.config, f"runs={config.runs}", f"seed={seed}",
+            command, stage.config, f"runs={config.runs}", f"seed={seed}",
             f"data.roots=[{dance}]", *start, *stage.words, *further,
         )  # fmt: skip
         # other settings are another run: none goes on from weights that it did not make

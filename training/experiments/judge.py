@@ -37,6 +37,7 @@ from inference.tryon_config import TryOnConfig
 from training.checkpoints.provenance import describe_code
 from training.evaluation.intervals import Interval
 from training.evaluation.results import read_result
+from training.experiments.fusion_variants import build_stored_variant
 from training.experiments.judging import (
     COLUMNS,
     ClipScore,
@@ -145,7 +146,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         checkpoint=config.checkpoint, device=config.device, weights=config.weights,
         sampler=config.sampler, long_video=config.long_video, perception=config.perception,
     )  # fmt: skip
-    pipeline = build_pipeline(settings, any_stage=config.any_stage)
+    pipeline = build_pipeline(settings, config.any_stage, build_stored_variant)
     window = config.long_video.window or pipeline.painter.system.config.num_frames
     films: dict[str, str] = {}
     scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}

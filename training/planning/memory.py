@@ -29,9 +29,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.acceleration import checkpoint_blocks, parse_checkpointing
 from models.codecs.vae import FACTOR
+from models.conditions import Conditions
 from models.control import control_channels
 from models.embeddings import spatial_positions, temporal_positions
-from models.viton_dit import Conditions, VitonDiT
+from models.viton_dit import VitonDiT
 from training.config import TrainConfig
 from training.freezing import freeze_rule, learning_names
 from training.frozen_weights import is_roundable

@@ -5,9 +5,10 @@ import torch
 
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import sample_windows
+from models.conditions import Conditions
 from models.diffusion import DiffusionConfig
 from models.stdit import STDiTConfig
-from models.viton_dit import Conditions, VitonDiTConfig
+from models.viton_dit import VitonDiTConfig
 
 SIZE = (4, 6)
 PLAIN = SamplerConfig(solver="dpm++", num_steps=6, guidance_scale=2.0)

@@ -7,7 +7,7 @@ from inference.sampling.latent_video import FileLatents, Journal, MemoryLatents,
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import draw_noise
-from models.viton_dit import Conditions
+from models.conditions import Conditions
 
 SIZE = (4, 6)
 FAST = SamplerConfig(solver="ddim", num_steps=2)

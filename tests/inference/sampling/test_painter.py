@@ -11,7 +11,7 @@ from datasets.masks import inpainting_mask
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.painter import Painter, load_system, paste
 from inference.sampling.solvers import SamplerConfig
-from models.viton_dit import Conditions
+from models.conditions import Conditions
 
 FAST = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
 

@@ -13,8 +13,8 @@ from inference.sampling.windows import (
     predict,
     sample_windows,
 )
+from models.conditions import Conditions
 from models.diffusion import DiffusionConfig
-from models.viton_dit import Conditions
 
 SIZE = (4, 6)
 FAST = SamplerConfig(solver="ddim", num_steps=3, guidance_scale=2.5)

@@ -115,12 +115,12 @@ def test_a_run_from_before_a_setting_goes_on_with_its_default_and_with_no_other(
     file = tmp_path / "runs" / "tiny" / "checkpoints" / "step-00000001.ckpt"
     content = torch.load(file, weights_only=True)
     del content["config"]["data"]["flip"], content["config"]["trainer"]["devices"]
-    del content["config"]["system"]["network"]["fusion"], content["config"]["validation"]
+    del content["config"]["system"]["network"]["known_frames"], content["config"]["validation"]
     torch.save(content, file)
     with pytest.raises(ConfigError, match=r"holds a run with data\.flip = 0\.0, now it is 0\.5"):
         find_resume(tiny("data.flip=0.5"), file.parents[1])
-    with pytest.raises(ConfigError, match=r"system\.network\.fusion = attention, now it is none"):
-        find_resume(tiny("system.network.fusion=none"), file.parents[1])
+    with pytest.raises(ConfigError, match=r"known_frames = control, now it is control\+timestep"):
+        find_resume(tiny("system.network.known_frames=control+timestep"), file.parents[1])
     assert find_resume(tiny(), file.parents[1]) == (file, 1)
     assert fit(tiny(max_steps=2), PATH).global_step == 2
 

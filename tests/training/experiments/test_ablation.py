@@ -18,6 +18,7 @@ from training.experiments.shared_artifacts import one_at_a_time
 from training.experiments.tables import find_place, insert_table, read_results, table
 
 FUSION = Path("configs/experiments/fusion.yaml")
+FIT = {"training.fit", "training.experiments.fusion_variants"}
 
 
 @pytest.fixture
@@ -87,9 +88,12 @@ def test_shared_stages_are_trained_once_a_seed_and_the_rest_once_a_variant(confi
     names = [w for words in commands.words for w in words if w.startswith("name=")]
     assert len(names) == len(set(names)) == 2 * (1 + 3 * 2)
     none = trained(commands, "fusion-none-stage2-s1")
+    assert none[0] == "training.experiments.fusion_variants"
     assert "system.network.fusion=none" in none
     assert "seed=1" in none
     assert any("/fusion-none-stage1-s1-" in word for word in none if word.startswith("init_from="))
+    for name in ("shared-pretrain-s0", "shared-stage1-s0"):
+        assert trained(commands, name)[0] == "training.fit"
     shared = trained(commands, "shared-pretrain-s0")
     assert not any("fusion=" in word for word in shared)
 
@@ -118,7 +122,7 @@ def test_test_videos_of_its_own_change_nothing_that_is_trained(config, commands)
     own = plan_chains(replace(config, bench=["bench_duration_s=20", "num_bench=3"]))
     for chain, common in zip(own, plan_chains(config), strict=True):
         trained = [
-            [step.words for step in steps if step.words[0] == "training.fit"]
+            [step.words for step in steps if step.words[0] in FIT]
             for steps in (chain.steps, common.steps)
         ]
         assert trained[0] == trained[1]

@@ -11,9 +11,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.acceleration import checkpoint_blocks
+from models.conditions import Conditions
 from models.embeddings import spatial_positions, temporal_positions
 from models.stdit import STDiT, STDiTConfig
-from models.viton_dit import Conditions, VitonDiT, VitonDiTConfig
+from models.viton_dit import VitonDiT, VitonDiTConfig
 from training.freezing import FreezeConfig, freeze, freeze_rule
 from training.planning.codec_flops import AutoencoderShape, decode_flops, encode_flops
 from training.planning.flops import Work, network_flops, sample_flops, total
