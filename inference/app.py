@@ -19,12 +19,12 @@ from configs.errors import DataError
 from configs.loading import load_config, split_optional
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig, find_checkpoint
-from inference.web.fitting import Fitting
-from inference.web.guards import is_loopback, own_names
-from inference.web.room import Room
+from inference.web.app_state import Room
+from inference.web.request_checks import is_loopback, own_names
 from inference.web.server import build_app
 from inference.web.settings import AppConfig
 from inference.web.store import Store
+from inference.web.tryon_worker import Fitting
 
 USAGE = 'make app [CONFIG=configs/app.yaml] [ARGS="port=7860 checkpoint=runs/stage3"]'
 DEFAULT_CONFIG = Path("configs/app.yaml")

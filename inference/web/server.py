@@ -1,7 +1,7 @@
 """The web server: what can be asked for, and by whom.
 
-``guards.py`` stands in front of all of it. A request passes a name, never a path: files are sent
-from what a job or an upload says is there.
+``request_checks.py`` runs before every handler. Requests carry ids and file names, never paths: a
+file is only served if a job or an upload lists it.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from inference.web.guards import Guard
+from inference.web.app_state import Room, rights_needed
 from inference.web.refusals import Refusal, not_here
-from inference.web.room import Room, rights_needed
+from inference.web.request_checks import Guard
 from inference.web.sessions import COOKIE, Sessions
 
 PAGE = Path(__file__).parent / "page"

@@ -1,7 +1,7 @@
 """Files that people send, and the samples that everybody may pick.
 
-A file is refused as early as can be told: by the length it announces, by who sends it, by what the
-disk still holds; then by counting what really comes; then by looking into it (``checking.py``).
+A file is rejected as early as possible: by its announced length, by its sender's quota, by the free
+disk space; then by counting the bytes that arrive; then by its content (``upload_checks.py``).
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from inference.web.checking import MediaFacts, check_garment, check_video
 from inference.web.names import shown_name
 from inference.web.refusals import Refusal, not_here
 from inference.web.settings import MEGABYTE, LimitsConfig
 from inference.web.store import Store
+from inference.web.upload_checks import MediaFacts, check_garment, check_video
 
 KINDS = ("video", "garment")
 _CHUNK = 1 << 20  # bytes gathered before they are written

@@ -17,12 +17,12 @@ from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.sampling.painter import Painter
 from inference.sampling.solvers import SamplerConfig
-from inference.web.fitting import Fitting
+from inference.web.app_state import Room
 from inference.web.queue import Outcome
-from inference.web.room import Room
 from inference.web.server import RIGHTS_HEADER, build_app
 from inference.web.settings import LimitsConfig
 from inference.web.store import Store
+from inference.web.tryon_worker import Fitting
 
 SENT = {RIGHTS_HEADER: "yes"}
 

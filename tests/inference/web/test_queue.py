@@ -5,10 +5,10 @@ import pytest
 from waiting import until
 
 from inference.progress import Cancelled, Status
-from inference.web.checking import MediaFacts
 from inference.web.queue import Job, JobQueue, Outcome, Wish
 from inference.web.refusals import Refusal
 from inference.web.settings import LimitsConfig
+from inference.web.upload_checks import MediaFacts
 from inference.web.uploads import Upload
 
 

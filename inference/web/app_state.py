@@ -20,7 +20,7 @@ _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 @runtime_checkable
 class Fitter(Protocol):
-    """Does the jobs; ``fitting.Fitting`` with a trained system."""
+    """Does the jobs; ``tryon_worker.Fitting`` with a trained system."""
 
     def about(self) -> dict[str, str]:
         """What makes the results."""

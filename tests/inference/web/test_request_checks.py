@@ -3,7 +3,7 @@ import socket
 import pytest
 from starlette.testclient import TestClient
 
-from inference.web.guards import is_loopback, own_names
+from inference.web.request_checks import is_loopback, own_names
 from inference.web.server import build_app
 
 

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 from tryon_fixtures import write_video
 
-from inference.web.checking import check_garment, check_video
 from inference.web.refusals import Refusal
 from inference.web.settings import LimitsConfig
+from inference.web.upload_checks import check_garment, check_video
 
 
 def read(path):
