@@ -1,4 +1,4 @@
-"""Videos whose panes lie side by side; the page draws them pane by pane: one clock, no drift.
+"""Videos with panes side by side; the page draws them pane by pane, so they cannot drift apart.
 
 A browser may not play the source itself (HEVC, ProRes, AVI); a strip is H.264 with the source's
 rate and sound.
@@ -17,8 +17,8 @@ from jaxtyping import UInt8
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
 
-_HEIGHT = 640  # px at most: a pane is seldom shown larger
-_COMMENT = "Partly synthetic, to be looked at beside its source: "
+_HEIGHT = 640  # px at most: a pane is rarely shown larger
+_COMMENT = "Partly synthetic, shown next to its source: "
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +41,7 @@ def write_strip(
         source: gives rate, colours and sound.
 
     Returns:
-        What the page's player needs: panes, their size, number of frames, frames a second.
+        What the page's player needs: panes, their size, number of frames, frames per second.
     """
     moments = iter(moments)
     first = next(moments)
