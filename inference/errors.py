@@ -7,23 +7,29 @@ people who only see the web page.
 from configs.errors import DataError, UserError
 
 
-class VideoUnreadable(DataError):  # noqa: N818 (named by what is wrong, as its siblings)
+class InputError(DataError):
+    """Base of the others."""
+
+    plain: str
+
+    def __init__(self, message: str, plain: str | None = None) -> None:
+        super().__init__(message)
+        self.plain = plain or self.plain
+
+
+class VideoUnreadable(InputError):  # noqa: N818 (named by what is wrong, as its siblings)
     """The file is missing, is not a video, or cannot be decoded."""
 
     plain = "This file cannot be read as a video; give an mp4, mov, mkv or webm file."
 
 
-class VideoTooLong(DataError):  # noqa: N818
-    """More seconds, pixels or bytes than the limits allow."""
+class VideoTooLong(InputError):  # noqa: N818
+    """The video is longer than the limits allow."""
 
-    plain = "This video is too long or too large."
-
-    def __init__(self, message: str, plain: str = plain) -> None:
-        super().__init__(message)
-        self.plain = plain
+    plain = "This video is too long."
 
 
-class NoPerson(DataError):  # noqa: N818
+class NoPerson(InputError):  # noqa: N818
     """The video shows nobody, or not the requested person."""
 
     plain = (
@@ -32,14 +38,10 @@ class NoPerson(DataError):  # noqa: N818
     )
 
 
-class GarmentUnreadable(DataError):  # noqa: N818
+class GarmentUnreadable(InputError):  # noqa: N818
     """The garment's file is missing, is not a picture, or shows no garment."""
 
     plain = "This garment file cannot be read as a picture; give a png, jpg or webp file."
-
-    def __init__(self, message: str, plain: str = plain) -> None:
-        super().__init__(message)
-        self.plain = plain
 
 
 class RequestError(UserError):

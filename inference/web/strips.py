@@ -4,6 +4,7 @@ A browser may not play the source itself (HEVC, ProRes, AVI); a strip is H.264 w
 rate and sound.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -53,7 +54,7 @@ def write_strip(
 
     def frames() -> Iterator[SourceFrame]:
         nonlocal count
-        for moment in _chain(first, moments):
+        for moment in itertools.chain([first], moments):
             count += 1
             panes = [cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in moment.images]
             yield SourceFrame(image=np.hstack(panes), time=moment.time)
@@ -66,11 +67,6 @@ def write_strip(
         "panes": names, "height": size[1], "width": size[0], "num_frames": count,
         "fps": source.fps,
     }  # fmt: skip
-
-
-def _chain(first: Panes, others: Iterator[Panes]) -> Iterator[Panes]:
-    yield first
-    yield from others
 
 
 def _even(length: float) -> int:

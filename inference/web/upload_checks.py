@@ -12,7 +12,6 @@ from pathlib import Path
 
 import av
 import av.error
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
@@ -20,6 +19,7 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inference.errors import RequestError
+from inference.video.framing import shrink
 from inference.web.settings import AppLimits
 
 VIDEO_CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "mpegts")
@@ -188,7 +188,5 @@ def _spoken(seconds: float) -> str:
 
 
 def _write_poster(image: np.ndarray, poster: Path) -> None:
-    scale = min(1.0, _POSTER_HEIGHT / image.shape[0])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = shrink(image, _POSTER_HEIGHT / image.shape[0])
     Image.fromarray(small).save(poster, format="JPEG", quality=_JPEG_QUALITY)

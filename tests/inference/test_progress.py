@@ -19,7 +19,7 @@ def run_job(rates, seconds_each, stages=STAGES):
         tracker.start(stage, 10)
         for done in range(1, 11):
             clock.now += seconds_each[stage]
-            tracker.tell(done)
+            tracker.report(done)
     return told
 
 
@@ -55,5 +55,5 @@ def test_a_stage_that_goes_on_from_before_is_timed_by_what_it_does_now():
     tracker.start(PAINTING, 100, done=90)
     assert told[-1].fraction == pytest.approx(0.9)
     clock.now += 10
-    tracker.tell(95)
+    tracker.report(95)
     assert told[-1].seconds_left == pytest.approx(10)
