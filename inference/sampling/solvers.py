@@ -97,7 +97,7 @@ class SamplerConfig:
         return self.guidance_scale != 1 and first <= (position + 0.5) / self.num_steps <= last
 
 
-NoisyLatents = Float[Tensor, "b c t h w"]
+Noisy = Float[Tensor, "b c t h w"]
 Prediction = Float[Tensor, "b k t h w"]  # noise | variance
 
 
@@ -112,9 +112,9 @@ class Solver(Protocol):
         self,
         position: int,
         prediction: Prediction,
-        latents: NoisyLatents,
-        noise: NoisyLatents | None,
-    ) -> NoisyLatents:
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
         """Latents at ``timesteps[position]`` -> at the next one, or clean after the last."""
         ...
 
@@ -132,9 +132,9 @@ class AncestralSolver:
         self,
         position: int,
         prediction: Prediction,
-        latents: NoisyLatents,
-        noise: NoisyLatents | None,
-    ) -> NoisyLatents:
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
         """Draw from the reverse step's normal distribution."""
         assert noise is not None
         index = _kept_index(self.timesteps, position, latents)
@@ -157,9 +157,9 @@ class DdimSolver:
         self,
         position: int,
         prediction: Prediction,
-        latents: NoisyLatents,
-        noise: NoisyLatents | None,
-    ) -> NoisyLatents:
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
         """Follow the probability flow, with noise if eta is above 0."""
         index = _kept_index(self.timesteps, position, latents)
         return self._diffusion.ddim_step(prediction, latents, index, self._eta, noise)
@@ -196,9 +196,9 @@ class DpmSolver:
         self,
         position: int,
         prediction: Prediction,
-        latents: NoisyLatents,
-        noise: NoisyLatents | None,
-    ) -> NoisyLatents:
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
         """Second order, from this prediction and the one before it."""
         timestep = self.timesteps[position]
         index = torch.full((latents.shape[0],), timestep, device=latents.device)
@@ -244,7 +244,7 @@ def evenly_in_log_snr(diffusion: GaussianDiffusion, num_steps: int) -> list[int]
 
 def clip_prediction(
     prediction: Prediction,
-    latents: NoisyLatents,
+    latents: Noisy,
     timestep: int,
     diffusion: GaussianDiffusion,
     limit: float,
