@@ -15,7 +15,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -207,14 +207,12 @@ def _request(pipeline: TryOnPipeline, job: TryOnJob) -> dict[str, Any]:
     if job.given is not None:
         files += [job.given.mask, job.given.densepose]
     plain = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in ("out", "given")}
-    painter = pipeline.painter
     request = {
         **plain,
         "video": str(job.video),
         "files": [_sha256(path) for path in files],
         "system": pipeline.system_identity(),
-        "sampler": asdict(painter.sampler),
-        "long_video": asdict(painter.long_video),
+        **pipeline.painter.settings,
         "perception": {role: info.name for role, info in pipeline.perception.infos().items()},
     }
     return json.loads(json.dumps(request))

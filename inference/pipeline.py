@@ -8,7 +8,6 @@ What happens inside, in order: ``conditions/perceive.py`` (video -> what the net
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ from inference.progress import (
     STAGES,
     WRITING,
     Progress,
-    Rates,
     Tracker,
 )
 from inference.result import TryOnResult
@@ -70,7 +68,7 @@ class TryOnPipeline:
         self.limits = limits
         self._perception = perception
         self.report = dict(report or {})
-        self._rates = Rates()
+        self._rates: dict[str, float] = {}  # of ``Tracker``
 
     @classmethod
     def from_checkpoint(
@@ -280,8 +278,7 @@ class TryOnPipeline:
             "conditions": conditions.identity,
             "system": self.system_identity(),
             "garment": hashlib.sha256(garment.tobytes()).hexdigest(),
-            "sampler": asdict(painter.sampler),
-            "long_video": asdict(painter.long_video),
+            **painter.settings,
             "bfloat16": painter.uses_bfloat16,
             "seed": settings["seed"],
         }

@@ -39,29 +39,13 @@ class Status:
 Progress = Callable[[Status], None]
 
 
-class Rates:
-    """Seconds per unit of each stage, remembered from job to job."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-
-    def get(self, stage: str) -> float | None:
-        """Seconds per unit, if the stage was ever measured."""
-        return self._seconds.get(stage)
-
-    def learn(self, stage: str, units: int, seconds: float) -> None:
-        """Store how long a stage took."""
-        if units > 0 and seconds > _TRUSTED_S:
-            self._seconds[stage] = seconds / units
-
-
 class Tracker:
     """Turns the progress of single stages into the progress of a whole job.
 
     Args:
         progress: receives a ``Status``; None: nothing is reported.
         stages: of this job, in order.
-        rates: how long stages took before.
+        rates: stage -> seconds per unit, measured by earlier jobs; updated.
         clock: seconds; replaced in tests.
     """
 
@@ -69,11 +53,11 @@ class Tracker:
         self,
         progress: Progress | None,
         stages: tuple[str, ...] = STAGES,
-        rates: Rates | None = None,
+        rates: dict[str, float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._progress, self._stages = progress, stages
-        self._rates = rates or Rates()
+        self._rates = {} if rates is None else rates
         self._clock = clock
         self._units: dict[str, int] = {}
         self._stage = stages[0]
@@ -95,7 +79,8 @@ class Tracker:
         """Report that ``done`` units of the stage are finished."""
         total = self._units.get(self._stage) if total is None else total
         elapsed = self._clock() - self._started
-        self._rates.learn(self._stage, done - self._first, elapsed)
+        if done > self._first and elapsed > _TRUSTED_S:
+            self._rates[self._stage] = elapsed / (done - self._first)
         share = 0.0 if not total else min(1.0, done / total)
         if self._progress is None:
             return

@@ -236,6 +236,11 @@ class Painter:
         return channels, height, width
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Sampler and windows, as plain values: part of what a result depends on."""
+        return {"sampler": asdict(self.sampler), "long_video": asdict(self.long_video)}
+
+    @property
     def codec_identity(self) -> dict[str, Any]:
         """What encoded frames depend on."""
         config = self.system.config

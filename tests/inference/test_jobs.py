@@ -70,7 +70,7 @@ def test_the_page_shows_results_and_what_failed(folder, pipeline):
     ("text", "message"),
     [
         ("video,garment,hat\na,b,c\n", "has the columns video, garment, hat"),
-        ("video\na.mp4\n", "video and garment are needed"),
+        ("video\na.mp4\n", "video and garment are required"),
         ("video,garment\n", "a header and no job"),
         ("video,garment\na.mp4,\n", "line 2: garment is empty"),
         ("video,garment,seed\na.mp4,g.png,x\n", "line 2: seed='x'"),

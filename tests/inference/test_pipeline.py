@@ -21,7 +21,7 @@ from inference.video.source import VideoLimits, open_video
 @pytest.fixture(autouse=True)
 def small_perception(monkeypatch):
     """Perception at 96 rows, in the place of 512: the same way, in a twentieth of the time."""
-    monkeypatch.setattr("inference.conditions.perceive._WORK_HEIGHT", 96)
+    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ class TwoColours:
 @pytest.fixture(autouse=True)
 def small_perception(monkeypatch):
     """Perception at 96 rows, in the place of 512: the same way, in a twentieth of the time."""
-    monkeypatch.setattr("inference.conditions.perceive._WORK_HEIGHT", 96)
+    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_people_keep_their_numbers_when_one_passes_the_other(tmp_path, two_peopl
     assert red.box_at(9.0) is None
 
 
-def test_a_cast_survives_its_file(tmp_path, two_people):
+def test_people_survive_their_file(tmp_path, two_people):
     everyone = find(write_pair(tmp_path / "v.mp4", 8), two_people)
     everyone.save(tmp_path / "people.npz")
     again = PeopleInVideo.load(tmp_path / "people.npz")
