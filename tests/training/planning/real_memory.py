@@ -28,7 +28,7 @@ def main() -> None:
     peaks: list[int] = []
 
     class Measured(StepProgress):
-        """ColourProfile after every step: what saving a checkpoint takes is not a device's memory."""
+        """Looks after every step: what saving a checkpoint takes is not a device's memory."""
 
         def on_train_batch_end(self, *given: Any, **named: Any) -> None:
             super().on_train_batch_end(*given, **named)
