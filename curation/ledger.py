@@ -303,11 +303,11 @@ class Ledger:
             self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _json(value)))
 
     def looks(self) -> dict[str, dict[str, Any]]:
-        """Folder of tracks -> what the clip looks like (``looks.Looks.pack``)."""
+        """Folder of tracks -> the clip's colours (``ColourProfile.pack``)."""
         return {row[0]: json.loads(row[1]) for row in self._database.execute("SELECT * FROM looks")}
 
     def record_looks(self, looks: dict[str, dict[str, Any]]) -> None:
-        """Keep looks that were measured."""
+        """Store colour profiles that were measured; their table is called looks."""
         with self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO looks VALUES (?, ?)",

@@ -11,7 +11,7 @@ from rich.table import Table
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry, build_catalogue, groups_of, packed_clips
-from curation.shards.held_out import HeldOut, choose_held_out, clip_looks, hold_out, left_out
+from curation.shards.held_out import HeldOut, choose_held_out, clip_profiles, hold_out, left_out
 from curation.shards.manifest import manifest_rows, write_manifest
 from curation.shards.rejected import write_rejected
 from curation.shards.shards import pack_shards, plan_shards
@@ -88,9 +88,9 @@ def _held_out(
     )  # fmt: skip
     if not before and not config.num_held_out:
         return entries, []
-    looks, new = clip_looks(entries, Path(config.out) / "clips", ledger.looks())
-    held = choose_held_out(entries, looks, before, config.num_held_out, config.held_out)
-    left = left_out(entries, looks, held, config.held_out)
+    profiles, new = clip_profiles(entries, Path(config.out) / "clips", ledger.looks())
+    held = choose_held_out(entries, profiles, before, config.num_held_out, config.held_out)
+    left = left_out(entries, profiles, held, config.held_out)
     _warn_of_trained(held[len(before) :], ledger.shards())
     ledger.record_looks(new)
     ledger.remember("held_out", {"held": [asdict(one) for one in held], "left": left})

@@ -19,44 +19,46 @@ from configs.errors import DataError
 from configs.loading import load_config, split_optional
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig, find_checkpoint
-from inference.web.fitting import Fitting
-from inference.web.guards import is_loopback, own_names
-from inference.web.room import Room
+from inference.web.app_state import AppState
+from inference.web.request_checks import is_loopback, own_names
 from inference.web.server import build_app
 from inference.web.settings import AppConfig
 from inference.web.store import Store
+from inference.web.tryon_worker import TryOnWorker
 
 USAGE = 'make app [CONFIG=configs/app.yaml] [ARGS="port=7860 checkpoint=runs/stage3"]'
 DEFAULT_CONFIG = Path("configs/app.yaml")
 _OPEN = (
-    "WARNING: host=%s lets everybody on this network reach the fitting room. It has no passwords "
-    "and no encryption; put a reverse proxy with both before it, or leave host at 127.0.0.1."
+    "WARNING: host=%s lets everyone on this network reach the fitting room. It has no passwords "
+    "and no encryption; put a reverse proxy with both in front of it, or keep host=127.0.0.1."
 )
 
 _logger = logging.getLogger(__name__)
 
 
 def main(argv: list[str]) -> int | None:
-    """Load the networks, open the room, serve until stopped."""
+    """Load the networks and serve until stopped."""
     config = read_config(argv)
     tryon = load_config(TryOnConfig, config.tryon)
     checkpoint = find_checkpoint(config.checkpoint or tryon.checkpoint, Path(tryon.runs))
-    tryon = replace(tryon, checkpoint=str(checkpoint), max_seconds=None)  # the room has limits
+    tryon = replace(tryon, checkpoint=str(checkpoint), max_seconds=None)  # config.limits applies
     _check_free(config.host, config.port)
     store = Store(config.folder, config.limits)
     try:
-        room = Room(store, config.limits, Fitting(build_pipeline(tryon)))
-        for sentence in room.add_samples(config.samples):
+        state = AppState(store, config.limits, TryOnWorker(build_pipeline(tryon)))
+        for sentence in state.add_samples(config.samples):
             _logger.info("%s", sentence)
         if not is_loopback(config.host):
             _logger.warning(_OPEN, config.host)
         shown = "localhost" if is_loopback(config.host) else config.host
-        sys.stdout.write(f"The fitting room is open: http://{shown}:{config.port}  (Ctrl-C ends)\n")
+        sys.stdout.write(
+            f"The fitting room is open: http://{shown}:{config.port}  (Ctrl-C stops it)\n"
+        )
         sys.stdout.flush()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service's stop ends it alike
-        with contextlib.suppress(KeyboardInterrupt):  # the way in which it is meant to end
-            serve(room, config)
-        sys.stdout.write("\nThe fitting room is closed; what was sent and made is deleted.\n")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service's stop acts as Ctrl-C
+        with contextlib.suppress(KeyboardInterrupt):  # the normal way to stop
+            serve(state, config)
+        sys.stdout.write("\nThe fitting room is closed; all uploads and results are deleted.\n")
     finally:
         store.close()
     return None
@@ -66,15 +68,15 @@ def read_config(argv: list[str]) -> AppConfig:
     """Settings from an optional YAML file and ``key=value`` words.
 
     Raises:
-        ConfigError: a word that is neither, or a setting that does not exist.
+        ConfigError: an argument that is neither, or a setting that does not exist.
     """
     return load_config(AppConfig, *split_optional(argv, USAGE, DEFAULT_CONFIG))
 
 
-def serve(room: Room, config: AppConfig) -> None:
-    """Serve until the process is told to stop; the room is closed then."""
+def serve(state: AppState, config: AppConfig) -> None:
+    """Serve until the process is stopped; the state is closed then."""
     app = build_app(
-        room,
+        state,
         hosts=own_names(config.host, config.hosts),
         allow_addresses=not is_loopback(config.host),
     )
@@ -82,7 +84,7 @@ def serve(room: Room, config: AppConfig) -> None:
 
 
 def server_config(app: Starlette, host: str, port: int) -> uvicorn.Config:
-    """How the server listens: plain HTTP, no headers of proxies believed, no access log."""
+    """How the server listens: plain HTTP, proxy headers ignored, no access log."""
     return uvicorn.Config(
         app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, timeout_graceful_shutdown=5, limit_concurrency=200,
@@ -90,10 +92,10 @@ def server_config(app: Starlette, host: str, port: int) -> uvicorn.Config:
 
 
 def _check_free(host: str, port: int) -> None:
-    """Find out before the networks are loaded whether the address can be had.
+    """Check that the address is free before the networks are loaded.
 
     Raises:
-        DataError: it is taken, or not this machine's.
+        DataError: it is in use, or not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -102,7 +104,7 @@ def _check_free(host: str, port: int) -> None:
             probe.bind((host, port))
     except OSError as error:
         raise DataError(
-            f"host={host} port={port} cannot be listened at ({error.strerror}); give another "
+            f"cannot listen on host={host} port={port} ({error.strerror}); give another "
             "port=..., for instance port=7861"
         ) from error
 

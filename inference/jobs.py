@@ -1,20 +1,21 @@
 """Many videos: jobs from a CSV or from Python, one after the other, each done once.
 
-A CSV has a header and a job a line. ``video`` and ``garment`` are needed; relative paths count
-from the CSV's folder::
+A CSV has a header and one job per line. ``video`` and ``garment`` are required; relative paths
+start at the CSV's folder::
 
     video,garment,out,category,person,seed,label
     anna.mp4,shirt.jpg,,upper,,0,
     group.mp4,dance.mp4@3.2,group-2.mp4,overall,2,1,AI-generated
 
-A list that was stopped goes on where it was; a job whose files or settings changed is done again.
+An interrupted list resumes where it was; a job whose files or settings changed is done again.
 """
 
 import csv
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ LEDGER = "jobs.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TryOnJob:
-    """One video to be dressed; the fields are the pipeline's arguments."""
+    """One video and garment; the fields are the pipeline's arguments."""
 
     video: Path
     garment: str
@@ -57,16 +58,16 @@ class JobOutcome:
 
     job: TryOnJob
     error: UserError | None = None  # why there is no result
-    was_done: bool = False  # the result is from before
-    seconds: float = 0.0  # that it took
+    was_done: bool = False  # the result is from an earlier run
+    seconds: float = 0.0  # how long it took
     report: dict[str, Any] = field(default_factory=dict)
 
     @property
     def line(self) -> str:
-        """For people."""
+        """One line for people."""
         if self.error is not None:
             return f"{self.job.out.name}: failed: {self.error}"
-        took = "from before" if self.was_done else f"in {self.seconds:.0f} s"
+        took = "from an earlier run" if self.was_done else f"in {self.seconds:.0f} s"
         return f"{self.job.out.name}: {self.report.get('num_frames', '?')} frames, {took}"
 
 
@@ -75,11 +76,11 @@ def read_jobs(path: Path, folder: Path, defaults: TryOnConfig) -> list[TryOnJob]
 
     Args:
         path: the CSV.
-        folder: where results go that have no ``out`` of their own.
-        defaults: of the columns that are missing or empty.
+        folder: for results whose line has no ``out``.
+        defaults: for columns that are missing or empty.
 
     Raises:
-        ConfigError: no such file, an unknown column, a value that is none, two jobs with one out.
+        ConfigError: no such file, an unknown column, an invalid value, or two jobs with one out.
     """
     if not path.is_file():
         raise ConfigError(f"jobs={path} does not exist; give a CSV with columns video,garment")
@@ -90,12 +91,12 @@ def read_jobs(path: Path, folder: Path, defaults: TryOnConfig) -> list[TryOnJob]
             reader.fieldnames = header
             rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"jobs={path} is no CSV that can be read: {error}") from error
+        raise ConfigError(f"jobs={path} cannot be read as a CSV: {error}") from error
     unknown = [name for name in header if name not in COLUMNS]
     if unknown or not {"video", "garment"} <= set(header):
         raise ConfigError(
             f"jobs={path} has the columns {', '.join(header) or '(none)'}; video and garment are "
-            f"needed, and {', '.join(COLUMNS[2:])} accepted"
+            f"required, {', '.join(COLUMNS[2:])} are accepted"
         )
     jobs: list[TryOnJob] = []
     taken: dict[Path, int] = {}
@@ -110,7 +111,7 @@ def read_jobs(path: Path, folder: Path, defaults: TryOnConfig) -> list[TryOnJob]
         taken[job.out] = line
         jobs.append(job)
     if not jobs:
-        raise ConfigError(f"jobs={path} has a header and no job")
+        raise ConfigError(f"jobs={path} has a header and no job; add one job per line")
     return jobs
 
 
@@ -120,14 +121,14 @@ def run_jobs(
     folder: Path,
     progress: Callable[[int, TryOnJob, Status], None] | None = None,
 ) -> Iterator[JobOutcome]:
-    """Do the jobs in order; what a user did wrong in one of them does not stop the others.
+    """Do the jobs in order; a user's error in one of them does not stop the others.
 
     Args:
-        pipeline: dresses them all.
-        jobs: what is to be done.
-        folder: for the list of what is done and for unfinished work; conditions are made once for
-            all jobs that share them.
-        progress: told the job's number, the job and how far it is; may raise ``Cancelled``.
+        pipeline: does all of them.
+        jobs: what to do.
+        folder: for the record of finished jobs and for unfinished work; conditions are made once
+            for all jobs that share them.
+        progress: called with the job's index, the job and its status; may raise ``Cancelled``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
@@ -149,7 +150,7 @@ def run_jobs(
                 job.video, job.garment, job.category, person=job.person,
                 garment_kind=job.garment_kind, given=job.given, seed=job.seed,
                 paste_back=job.paste_back, label=job.label, out=job.out, work=work,
-                progress=None if progress is None else _teller(progress, number, job),
+                progress=None if progress is None else partial(progress, number, job),
             )  # fmt: skip
         except UserError as error:
             yield JobOutcome(job=job, error=error, seconds=time.monotonic() - start)
@@ -188,7 +189,7 @@ def _read_row(
     out = folder / (row.get("out") or f"{video.stem}--{Path(row['garment']).stem}.mp4")
     mask, densepose = values.pop("mask"), values.pop("densepose")
     if (mask is None) != (densepose is None):
-        raise ConfigError(f"{where}: mask and densepose are given together or not at all")
+        raise ConfigError(f"{where}: give mask and densepose together, or neither")
     given = None
     if mask is not None and densepose is not None:
         given = GivenConditions(
@@ -201,20 +202,18 @@ def _read_row(
 
 
 def _request(pipeline: TryOnPipeline, job: TryOnJob) -> dict[str, Any]:
-    """All that a result depends on, as JSON has it."""
+    """Everything that a result depends on, as it reads back from JSON."""
     garment = GarmentSource.read(job.garment)
     files = [job.video, garment.path]
     if job.given is not None:
         files += [job.given.mask, job.given.densepose]
     plain = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in ("out", "given")}
-    painter = pipeline.painter
     request = {
         **plain,
         "video": str(job.video),
         "files": [sha256_if_file(path) for path in files],  # the pipeline names a missing one
         "system": pipeline.system_identity(),
-        "sampler": asdict(painter.sampler),
-        "long_video": asdict(painter.long_video),
+        **pipeline.painter.settings,
         "perception": {role: info.name for role, info in pipeline.perception.infos().items()},
     }
     return json.loads(json.dumps(request))
@@ -230,9 +229,3 @@ def _read_ledger(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _teller(
-    progress: Callable[[int, TryOnJob, Status], None], number: int, job: TryOnJob
-) -> Callable[[Status], None]:
-    return lambda status: progress(number, job, status)

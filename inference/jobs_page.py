@@ -1,4 +1,4 @@
-"""One page about a list of jobs: source, garment and result of each, and what failed."""
+"""The HTML report on a list of jobs: source, garment and result of each, and what failed."""
 
 import itertools
 import os
@@ -16,15 +16,16 @@ from datasets.storage import write_file
 from inference.conditions.garment import read_image
 from inference.conditions.worn_garment import GarmentSource
 from inference.jobs import JobOutcome
+from inference.video.framing import shrink
 from inference.video.source import open_video
 
-_SHOWN_S = 4.0  # of each video
+_SHOWN_S = 4.0  # length shown of each video
 _SHOWN_HEIGHT = 240  # px
 _MAX_FRAMES = 48
 
 
 def write_page(path: Path, outcomes: Sequence[JobOutcome]) -> Path:
-    """Write the page; the first seconds of the videos lie inside it, the whole ones are linked."""
+    """Write the page; it embeds the first seconds of each video and links to the whole."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     good = [outcome for outcome in outcomes if outcome.error is None]
     seconds = sum(outcome.seconds for outcome in good)
@@ -69,7 +70,7 @@ def _result_section(outcome: JobOutcome, folder: Path) -> str:
         "main person" if job.person is None else f"person {job.person}",
         f"seed {job.seed}",
         f"{report.get('num_frames')} frames",
-        f"{outcome.seconds:.0f} s" + (", from before" if outcome.was_done else ""),
+        f"{outcome.seconds:.0f} s" + (", from an earlier run" if outcome.was_done else ""),
         f"{report.get('model')} (step {report.get('step')})",
         f"{report.get('sampler')}, {report.get('long_video')}",
     ]
@@ -78,7 +79,7 @@ def _result_section(outcome: JobOutcome, folder: Path) -> str:
 
 
 def _shown(path: Path) -> tuple[np.ndarray, float]:
-    """The first seconds, small, (t, height, width, 3) uint8 with even sides, and their rate."""
+    """The first seconds, small: (t, height, width, 3) uint8 with even sides, and their rate."""
     video = open_video(path)
     step = max(1, round(_SHOWN_S * video.fps / _MAX_FRAMES))
     height = min(_SHOWN_HEIGHT, video.height) // 2 * 2
@@ -92,14 +93,11 @@ def _shown(path: Path) -> tuple[np.ndarray, float]:
 
 
 def _garment_picture(garment: str) -> np.ndarray:
-    """What was given as the garment, small."""
+    """The garment as it was given, small."""
     source = GarmentSource.read(garment)
     if source.time is None:
         image, _ = read_image(source.path)
     else:
         frames = open_video(source.path).frames()
-        late = (frame.image for frame in frames if float(frame.time) >= source.time)
-        image = next(late)
-    scale = min(1.0, _SHOWN_HEIGHT / image.shape[0])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        image = next(frame.image for frame in frames if float(frame.time) >= source.time)
+    return shrink(image, _SHOWN_HEIGHT / image.shape[0])

@@ -1,14 +1,13 @@
 """``TryOnPipeline``: a checkpoint, ready to put a garment on a person in a video of any length.
 
-What happens inside, in order: ``perceiving.py`` (video -> what the network sees, on disk),
-``painter.py``, ``latent_video.py`` (windows), ``sampling.py`` (one window), ``solvers.py`` (one
-step), ``result.py`` (back into the source's frames).
+What happens inside, in order: ``conditions/perceive.py`` (video -> what the network sees, on disk),
+``sampling/painter.py``, ``latent_video.py`` (all windows), ``windows.py`` (one batch of windows),
+``solvers.py`` (one step), ``result.py`` (back into the source's frames).
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,13 @@ from curation.perception.select import choose_perception
 from datasets.storage import settings_sha256, write_file
 from inference.conditions.garment import prepare_garment
 from inference.conditions.given import GivenConditions, read_conditions
-from inference.conditions.people import Cast
-from inference.conditions.perceive import cast_of, check_category, perceive, study
+from inference.conditions.people import PeopleInVideo
+from inference.conditions.perceive import (
+    check_category,
+    learn_person,
+    load_or_find_people,
+    perceive,
+)
 from inference.conditions.stored import ConditionFrame, VideoConditions
 from inference.progress import (
     CONDITIONS,
@@ -33,13 +37,12 @@ from inference.progress import (
     STAGES,
     WRITING,
     Progress,
-    Rates,
     Tracker,
 )
 from inference.result import TryOnResult
-from inference.sampling.latent_video import FileLatents, Journal
+from inference.sampling.latent_video import FileLatents, Journal, unmasked_frames
 from inference.sampling.long_video import LongVideoConfig
-from inference.sampling.painter import CODEC_FRAMES, BuildStored, Painter, build_stored, load_system
+from inference.sampling.painter import BuildStored, Painter, build_stored, codec_runs, load_system
 from inference.sampling.solvers import SamplerConfig
 from inference.video.source import SourceVideo, VideoLimits, open_video
 from inference.video.work_folder import WorkFolder
@@ -50,9 +53,9 @@ class TryOnPipeline:
 
     Args:
         painter: a trained system.
-        perception: makes the conditions of a user's video; None chooses at first use.
-        report: where the weights came from; passed on with every result.
-        limits: which videos are refused; None refuses none.
+        perception: makes the conditions of a user's video; None: chosen at first use.
+        report: where the weights came from; part of every result's report.
+        limits: which videos are rejected; None: none.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class TryOnPipeline:
         self.limits = limits
         self._perception = perception
         self.report = dict(report or {})
-        self._rates = Rates()
+        self._rates: dict[str, float] = {}  # of ``Tracker``
 
     @classmethod
     def from_checkpoint(
@@ -88,18 +91,18 @@ class TryOnPipeline:
         Args:
             path: ``runs/<name>/checkpoints/last.ckpt``.
             device: auto, cpu, cuda, cuda:1, ...
-            weights: ema (their running average, where there is one) or raw.
+            weights: ema (their running average, if the checkpoint has one) or raw.
             sampler: see ``SamplerConfig``.
             long_video: see ``LongVideoConfig``.
             precision: float32, bfloat16, or auto: bfloat16 on CUDA.
             compile: compile the blocks at first use; see ``Painter``.
-            perception: makes the conditions; None chooses at first use.
-            limits: which videos are refused; None refuses none.
+            perception: makes the conditions; None: chosen at first use.
+            limits: which videos are rejected; None: none.
             any_stage: see ``load_system``.
             build: see ``load_system``.
 
         Raises:
-            ConfigError: settings that do not exist.
+            ConfigError: a setting has an unknown value.
             DataError: no checkpoint, or one that cannot be used for try-on.
         """
         loaded = load_system(path, weights, any_stage, build)
@@ -118,7 +121,7 @@ class TryOnPipeline:
 
     @property
     def perception(self) -> Perception:
-        """The models that look at people; chosen at first use."""
+        """The models that find and segment people; chosen at first use."""
         if self._perception is None:
             self._perception = choose_perception("auto")
         return self._perception
@@ -142,24 +145,24 @@ class TryOnPipeline:
         """Put a garment on a person in a video file.
 
         Args:
-            video: a file; or conditions that ``prepare`` made of one: category, person and given
-                are theirs then.
+            video: a file; or conditions made by ``prepare``, which then determine category, person
+                and given.
             garment: image file, a product photo on any ground or somebody wearing it; or
                 ``video.mp4@3.2``, what is worn 3.2 s into a video.
             category: what it replaces: upper, lower or overall.
-            person: number of the one who is dressed (``find_people``); None is the main person.
+            person: number of the person who gets it (``find_people``); None: the main person.
             garment_kind: auto, product or worn; see ``prepare_garment``.
-            given: mask and DensePose as files, in the place of perception.
-            seed: another seed, another result; 0 or more.
-            paste_back: outside the mask keep the source's own pixels.
-            label: a text drawn into every frame, such as "AI-generated"; empty draws none.
+            given: mask and DensePose as files, instead of perception.
+            seed: a different seed gives a different result; 0 or more.
+            paste_back: keep the source's own pixels outside the mask.
+            label: text drawn into every frame, such as "AI-generated"; empty: none.
             out: an MP4 to write; None: call the result's ``save``.
-            work: a folder to keep unfinished work in: the same call goes on where it was stopped,
-                to the same result. None: a temporary folder, gone with the result.
-            progress: told how far it is; may raise ``Cancelled``.
+            work: a folder for unfinished work: after an interruption the same call resumes, with
+                the same result. None: a temporary folder, deleted with the result.
+            progress: called with a ``Status``; may raise ``Cancelled``.
 
         Raises:
-            ConfigError: a setting that does not exist.
+            ConfigError: a setting has an unknown value.
             VideoUnreadable, VideoTooLong, NoPerson, GarmentUnreadable: see ``errors.py``; all are
                 DataError.
         """
@@ -184,7 +187,7 @@ class TryOnPipeline:
         result = self._paint(conditions, picture, settings, tracker)
         if out is not None:
             tracker.start(WRITING, result.num_frames)
-            result.write(out, tracker.tell)
+            result.write(out, tracker.report)
         return result
 
     def find_people(
@@ -192,10 +195,12 @@ class TryOnPipeline:
         video: str | Path,
         work: str | Path | WorkFolder | None = None,
         progress: Progress | None = None,
-    ) -> Cast:
-        """Everyone in a video with number, picture and place, the main person first."""
+    ) -> PeopleInVideo:
+        """Everyone in a video, with number, picture and places; the main person first."""
         tracker = Tracker(progress, (FINDING,), self._rates)
-        return cast_of(open_video(video, self.limits), self.perception, _folder(work), tracker)
+        return load_or_find_people(
+            open_video(video, self.limits), self.perception, _folder(work), tracker
+        )
 
     def preview(
         self,
@@ -206,14 +211,14 @@ class TryOnPipeline:
         work: str | Path | WorkFolder | None = None,
         progress: Progress | None = None,
     ) -> list[ConditionFrame]:
-        """Mask and DensePose of some frames, in seconds: to look at before ``prepare``."""
+        """Mask and DensePose of some frames, made in seconds, to check before ``prepare``."""
         tracker = Tracker(progress, (FINDING, CONDITIONS), self._rates)
         config, source = self.painter.system.config, open_video(video, self.limits)
-        studied = study(
+        learned = learn_person(
             source, category, person, config.height, config.width, self.perception,
             _folder(work), tracker,
         )  # fmt: skip
-        return studied.preview(self.perception, count)
+        return learned.preview(self.perception, count)
 
     def prepare(
         self,
@@ -224,7 +229,7 @@ class TryOnPipeline:
         work: str | Path | WorkFolder | None = None,
         progress: Progress | None = None,
     ) -> VideoConditions:
-        """Make the conditions of a video, to be looked at and painted from, once or often.
+        """Make the conditions of a video, to be checked and then painted from, once or often.
 
         Arguments and errors as for calling the pipeline.
         """
@@ -242,7 +247,7 @@ class TryOnPipeline:
         paste_back: bool = False,
         progress: Progress | None = None,
     ) -> UInt8[np.ndarray, "t h w 3"]:
-        """Paint a video whose conditions are given as arrays; see ``Painter.paint``."""
+        """Paint a video whose conditions are arrays; see ``Painter.paint``."""
         return self.painter.paint(video, mask, densepose, garment, seed, paste_back, progress)
 
     def _prepare(
@@ -270,14 +275,13 @@ class TryOnPipeline:
         settings: Mapping[str, Any],
         tracker: Tracker,
     ) -> TryOnResult:
-        """Latents of the whole video, in the work folder."""
+        """Paint the latents of the whole video, in the work folder."""
         painter = self.painter
         identity = {
             "conditions": conditions.identity,
             "system": self.system_identity(),
             "garment": hashlib.sha256(garment.tobytes()).hexdigest(),
-            "sampler": asdict(painter.sampler),
-            "long_video": asdict(painter.long_video),
+            **painter.settings,
             "bfloat16": painter.uses_bfloat16,
             "seed": settings["seed"],
         }
@@ -288,7 +292,7 @@ class TryOnPipeline:
         latents = FileLatents(folder / "latents.f32", shape)
         tracker.start(PAINTING)
         painter.paint_latents(
-            control, latents, kept, garment, settings["seed"], tracker.tell,
+            control, latents, kept, garment, settings["seed"], tracker.report,
             Journal(folder / "journal.txt", latents),
         )  # fmt: skip
         control.close()
@@ -304,7 +308,7 @@ class TryOnPipeline:
     def _encode(
         self, conditions: VideoConditions, tracker: Tracker
     ) -> tuple[FileLatents, list[bool]]:
-        """The control input of all frames, in a file, and which frames stay as they are."""
+        """The control input of all frames, in a file, and which frames are kept unchanged."""
         painter = self.painter
         identity = {"conditions": conditions.identity, "codec": painter.codec_identity}
         folder = conditions.work.section("control", identity)
@@ -317,18 +321,17 @@ class TryOnPipeline:
         kept: list[bool] = []
         for start, images, _, tracks in conditions.cuts():
             poses = tracks.rendered()
-            for first in range(0, len(images), CODEC_FRAMES):
-                rows = slice(first, first + CODEC_FRAMES)
+            for rows in codec_runs(len(images)):
                 part = painter.encode_frames(images[rows], tracks.mask[rows], poses[rows])
-                control.write(range(start + first, start + first + part.shape[1]), part)
-                kept += (~part[-1].flatten(1).bool().any(dim=1)).tolist()
-            tracker.tell(len(kept))
+                control.write(range(start + rows.start, start + rows.stop), part)
+                kept += unmasked_frames(part)
+            tracker.report(len(kept))
         control.sync()
         write_file(record, json.dumps(kept).encode())
         return control, kept
 
     def system_identity(self) -> list[Any]:
-        """Names the weights, so that nothing painted by others is taken up again."""
+        """Identifies the weights, so that work painted with other weights is never resumed."""
         if "sha256" not in self.report:
             digest = hashlib.sha256()
             for name, value in self.painter.system.network.state_dict().items():
@@ -369,7 +372,7 @@ class TryOnPipeline:
 
 
 def model_name(checkpoint: Path) -> str:
-    """What a result calls its model: no path of this machine, but the run's name."""
+    """What a result calls its model: the run's name, without this machine's paths."""
     if checkpoint.parent.name == "checkpoints":
         return checkpoint.parent.parent.name
     return f"{checkpoint.parent.name}/{checkpoint.stem}"
@@ -380,7 +383,7 @@ def _folder(work: str | Path | WorkFolder | None) -> WorkFolder:
 
 
 def _first_date(folder: Path) -> str:
-    """The day on which this result was begun: a resumed one says the same as an unbroken one."""
+    """The day on which this result was begun: a resumed job states the same as an unbroken one."""
     record = folder / "date.txt"
     if not record.is_file():
         write_file(record, datetime.now(UTC).date().isoformat().encode())

@@ -1,4 +1,4 @@
-"""A painted video: latents on disk that become the source's frames again when they are read."""
+"""A painted video: latents on disk, decoded into the source's frames when they are read."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from inference.conditions.stored import CHUNK, Tracks, VideoConditions
+from inference.conditions.stored import CHUNK, ConditionTracks, VideoConditions
 from inference.progress import WRITING, Progress, Tracker
 from inference.sampling.latent_video import FileLatents
-from inference.sampling.painter import CODEC_FRAMES, Painter, paste
+from inference.sampling.painter import Painter, codec_runs, paste
 from inference.video.provenance import draw_label, file_metadata
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
@@ -19,7 +19,7 @@ from inference.video.writer import write_result
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TryOnResult:
-    """A painted video that still has to be looked at or saved; a few frames are held at a time."""
+    """A painted video, ready to be shown or saved; only a few frames are in memory at a time."""
 
     conditions: VideoConditions
     painter: Painter
@@ -30,21 +30,21 @@ class TryOnResult:
 
     @property
     def source(self) -> SourceVideo:
-        """The video that was given."""
+        """The source video."""
         return self.conditions.source
 
     @property
     def fps(self) -> float:
-        """Frames a second, the source's."""
+        """Frames per second, as in the source."""
         return self.source.fps
 
     @property
     def num_frames(self) -> int:
-        """As many as the source has."""
+        """Number of frames, as in the source."""
         return self.conditions.num_frames
 
     def frames(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """The result's frames at the source's size, one after the other."""
+        """The result's frames at the source's size, in order."""
         for frame in self._frames():
             yield frame.image
 
@@ -52,15 +52,15 @@ class TryOnResult:
         """Write an MP4 with the source's size, frame rate and sound, marked as synthetic."""
         tracker = Tracker(progress, (WRITING,))
         tracker.start(WRITING, self.num_frames)
-        return self.write(path, tracker.tell)
+        return self.write(path, tracker.report)
 
-    def write(self, path: str | Path, tell: Callable[[int], None]) -> Path:
-        """``save``, told by the number of frames that are written."""
-        write_result(path, self._frames(tell), self.source, file_metadata(self.report))
+    def write(self, path: str | Path, on_frame: Callable[[int], None]) -> Path:
+        """``save``, calling ``on_frame`` with the number of frames written so far."""
+        write_result(path, self._frames(on_frame), self.source, file_metadata(self.report))
         return Path(path)
 
-    def _frames(self, tell: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
-        tracks: Tracks | None = None
+    def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
+        tracks: ConditionTracks | None = None
         frames = self.source.counted_frames(self.num_frames)
         for index, (frame, picture) in enumerate(zip(frames, self._pictures(), strict=True)):
             row = index % CHUNK
@@ -70,19 +70,19 @@ class TryOnResult:
             assert tracks is not None
             image = self._put_back(frame.image, picture, tracks, row)
             yield replace(frame, image=draw_label(image, self.label))
-            if tell is not None:
-                tell(index + 1)
+            if on_frame is not None:
+                on_frame(index + 1)
 
     def _pictures(self) -> Iterator[np.ndarray]:
         """What the network painted, decoded a few frames at a time."""
-        for start in range(0, self.num_frames, CODEC_FRAMES):
-            rows = range(start, min(start + CODEC_FRAMES, self.num_frames))
-            yield from self.painter.decode_frames(self.latents.read(rows))
+        for rows in codec_runs(self.num_frames):
+            latents = self.latents.read(range(rows.start, rows.stop))
+            yield from self.painter.decode_frames(latents)
 
     def _put_back(
-        self, frame: np.ndarray, picture: np.ndarray, tracks: Tracks, row: int
+        self, frame: np.ndarray, picture: np.ndarray, tracks: ConditionTracks, row: int
     ) -> np.ndarray:
-        """One decoded picture in the source's frame."""
+        """The source's frame with one decoded picture put back into it."""
         framing = self.conditions.framing
         mask = tracks.mask[row]
         if self.paste_back and not mask.any():

@@ -16,6 +16,7 @@ import cv2
 from configs.command import EXIT_USER_ERROR, run_command
 from configs.console import Progress, duration_in_words
 from configs.errors import ConfigError, DataError
+from curation.perception.select import choose_perception
 from inference.conditions.garment import read_image
 from inference.conditions.preview_sheet import draw_sheet
 from inference.conditions.worn_garment import GarmentSource
@@ -30,7 +31,7 @@ from inference.video.work_folder import WorkFolder
 
 
 def main(argv: list[str]) -> int | None:
-    """Run a job or a list; everything that can be wrong is found before the slow part."""
+    """Run one job or a list; errors in the input are found before the slow part."""
     config = read_job(argv)
     if config.jobs:
         return _run_list(config)
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int | None:
             source.path, config.garment, config.category, person=config.person,
             garment_kind=config.garment_kind, given=config.given, seed=config.seed,
             paste_back=config.paste_back, label=config.label, out=out, work=work,
-            progress=partial(_tell, bar),
+            progress=partial(_report, bar),
         )  # fmt: skip
     sys.stdout.write(_summary(result.report, out, time.monotonic() - start))
     work.remove()
@@ -65,17 +66,14 @@ def build_pipeline(
 
     Args:
         config: of a job.
-        any_stage: see ``painter.load_system``.
-        build: see ``painter.load_system``.
+        any_stage: see ``load_system`` in ``sampling/painter.py``.
+        build: see ``load_system``.
 
     Raises:
         DataError: there is no checkpoint, or a model of perception is missing.
     """
-    checkpoint = find_checkpoint(config.checkpoint, Path(config.runs))
-    from curation.perception.select import choose_perception
-
     return TryOnPipeline.from_checkpoint(
-        checkpoint,
+        find_checkpoint(config.checkpoint, Path(config.runs)),
         device=config.device,
         weights=config.weights,
         sampler=config.sampler,
@@ -90,26 +88,27 @@ def build_pipeline(
 
 
 def _preview(config: TryOnConfig) -> None:
-    """Who is in the video and what would be painted, as a picture; paints nothing."""
+    """Write a picture of the people in the video and of what would be painted; paint nothing."""
     if not config.video:
         raise ConfigError(f"video is missing; usage: {USAGE}")
     open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
     pipeline, work = build_pipeline(config), WorkFolder()
     with _bar() as bar:
-        cast = pipeline.find_people(config.video, work, partial(_tell, bar))
+        everyone = pipeline.find_people(config.video, work, partial(_report, bar))
         frames = pipeline.preview(config.video, config.category, config.person, work=work)
     path = Path(config.preview)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = draw_sheet(cast.people, frames)
+    sheet = draw_sheet(everyone.people, frames)
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise DataError(f"preview={path} cannot be written; name a png or jpg file")
-    for person in cast.people:
-        sys.stdout.write(f"person {person.id}: seen in {person.seen_share:.0%} of the looks\n")
+    for person in everyone.people:
+        share = f"{person.seen_share:.0%} of the sampled frames"
+        sys.stdout.write(f"person {person.id}: seen in {share}\n")
     sys.stdout.write(f"{path}\n")
 
 
 def _run_list(config: TryOnConfig) -> int | None:
-    """All jobs of a list, one page; exit code 2 if some of them failed."""
+    """Do all jobs of a list and write the report; exit code 2 if any of them failed."""
     folder = Path(config.out or "runs/tryon")
     jobs = read_jobs(Path(config.jobs), folder, config)
     for job in jobs:
@@ -118,24 +117,24 @@ def _run_list(config: TryOnConfig) -> int | None:
     outcomes: list[JobOutcome] = []
     with _bar() as bar:
 
-        def tell(number: int, job: TryOnJob, status: Status) -> None:
-            _tell(bar, status, f"[{number + 1}/{len(jobs)}] {job.out.name}")
+        def report(number: int, job: TryOnJob, status: Status) -> None:
+            _report(bar, status, f"[{number + 1}/{len(jobs)}] {job.out.name}")
 
-        for outcome in run_jobs(pipeline, jobs, folder, tell):
+        for outcome in run_jobs(pipeline, jobs, folder, report):
             outcomes.append(outcome)
             bar.write(outcome.line)
     page = write_page(folder / "report.html", outcomes)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     done = sum(outcome.was_done for outcome in outcomes)
     sys.stdout.write(
-        f"{len(outcomes)} jobs: {len(outcomes) - len(failed)} results, {done} of them from before, "
-        f"{len(failed)} failed -> {page}\n"
+        f"{len(outcomes)} jobs: {len(outcomes) - len(failed)} results, {done} of them from an "
+        f"earlier run, {len(failed)} failed -> {page}\n"
     )
     return EXIT_USER_ERROR if failed else None
 
 
 def _check_garment(garment: str) -> None:
-    """Refuse a file that cannot be read."""
+    """Reject a file that cannot be read."""
     source = GarmentSource.read(garment)
     if source.time is None:
         read_image(source.path)
@@ -144,7 +143,7 @@ def _check_garment(garment: str) -> None:
 
 
 def check_out(out: Path, video: Path) -> None:
-    """Refuse a place that could not be written hours later."""
+    """Reject a path that could not be written hours later."""
     if out.suffix.lower() != ".mp4":
         raise ConfigError(f"out={out} must end with .mp4")
     if out.exists() and out.samefile(video):
@@ -152,12 +151,12 @@ def check_out(out: Path, video: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"out={out}: its folder cannot be made: {error.strerror}") from error
+        raise DataError(f"out={out}: its folder cannot be created: {error.strerror}") from error
     if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise DataError(f"out={out} cannot be written; name a file in a folder that is yours")
+        raise DataError(f"out={out} cannot be written; name a file in a folder you can write to")
 
 
-def _tell(bar: Progress, status: Status, title: str = "") -> None:
+def _report(bar: Progress, status: Status, title: str = "") -> None:
     """What is being done, and how long the whole job still takes."""
     done = f"{status.done}" if status.total is None else f"{status.done}/{status.total}"
     what = f"{title} {status.stage} {done}".strip()

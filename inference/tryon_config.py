@@ -1,4 +1,4 @@
-"""The settings of ``make tryon``: a YAML file and ``key=value`` words; paths stay as they are."""
+"""The settings of ``make tryon``: a YAML file and ``key=value`` arguments; paths are verbatim."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,33 +17,33 @@ _PATHS = ("video", "garment", "out", "jobs", "preview", "checkpoint", "mask", "d
 
 @dataclass(frozen=True, kw_only=True)
 class TryOnConfig:
-    """One job, or what the jobs of a list have in common.
+    """One job, or the common settings of a list's jobs.
 
     Attributes:
-        jobs: a CSV with a job a line, in the place of video and garment; see ``jobs.py``.
+        jobs: a CSV with one job per line, instead of video and garment; see ``jobs.py``.
         video: file with a person.
         garment: image file, or video.mp4@3.2: what is worn 3.2 s into a video.
         garment_kind: auto, product (the garment alone) or worn (by somebody).
-        out: the MP4 to write; of a list, the folder.
-        preview: a picture to write in the place of painting: people by number, mask, DensePose.
-        checkpoint: of stage 3, or its run folder; None takes the newest ``runs/*stage3*``.
-        runs: where runs lie.
+        out: the MP4 to write; for a list, the folder.
+        preview: a picture to write instead of painting: people by number, mask, DensePose.
+        checkpoint: of stage 3, or its run folder; None: the newest ``runs/*stage3*``.
+        runs: folder of the runs.
         weights: ema or raw.
         category: what the garment replaces: upper, lower or overall.
-        person: number of the one who is dressed, 1 is the main person; None: the main person.
-        mask: a video, bright = to be painted, in the place of perception; with densepose.
+        person: number of the person who gets the garment; None or 1: the main person.
+        mask: a video, bright = to be painted, instead of perception; with densepose.
         densepose: a video, likewise.
         densepose_format: rendered or iuv; see ``GivenConditions``.
-        seed: another seed, another result.
-        paste_back: outside the mask keep the source's own pixels.
-        label: a text drawn into every frame; empty draws none.
-        max_seconds: longer videos are refused; None refuses none.
+        seed: a different seed gives a different result.
+        paste_back: keep the source's own pixels outside the mask.
+        label: text drawn into every frame; empty: none.
+        max_seconds: longer videos are rejected; None: none.
         device: auto, cpu, cuda, ...
         precision: auto, float32 or bfloat16.
         compile: compile the blocks at first use: pays for long videos on a GPU.
         perception: auto, embedded or installed; see docs/curation.md.
         sampler: solver, steps, guidance.
-        long_video: windows of videos longer than the network's.
+        long_video: windows of videos longer than the network's window.
     """
 
     jobs: str = ""
@@ -75,11 +75,11 @@ class TryOnConfig:
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; 0 or more is expected")
         if (self.mask is None) != (self.densepose is None):
-            raise ValueError("mask and densepose are given together or not at all")
+            raise ValueError("mask and densepose: give both or neither")
 
     @property
     def given(self) -> GivenConditions | None:
-        """Conditions as files, if there are any."""
+        """Conditions as files; None: perception makes them."""
         if self.mask is None or self.densepose is None:
             return None
         return GivenConditions(
@@ -90,10 +90,10 @@ class TryOnConfig:
 
 
 def read_job(argv: list[str]) -> TryOnConfig:
-    """Settings from an optional YAML file and ``key=value`` words; paths are taken as they are.
+    """Settings from an optional YAML file and ``key=value`` arguments; paths are taken verbatim.
 
     Raises:
-        ConfigError: a word that is neither, or a setting that does not exist.
+        ConfigError: an argument that is neither, or a setting that does not exist.
     """
     path, words = split_optional(argv, USAGE, DEFAULT_CONFIG)
     overrides: list[str] = []
@@ -101,7 +101,7 @@ def read_job(argv: list[str]) -> TryOnConfig:
     for word in words:
         key, _, value = word.partition("=")
         if key in _PATHS:
-            paths[key] = value  # a file's name is no YAML: it may hold ": " or "#"
+            paths[key] = value  # a file's name is not YAML: it may contain ": " or "#"
         else:
             overrides.append(word)
     return replace(load_config(TryOnConfig, path, overrides), **paths)
@@ -122,7 +122,7 @@ def find_checkpoint(given: str | None, runs: Path) -> Path:
     found = sorted(runs.glob("*stage3*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
     if not found:
         raise DataError(
-            f"there is no checkpoint of stage 3 under {runs}/; `make demo` trains a small one, "
+            f"no checkpoint of stage 3 under {runs}/; `make demo` trains a small one, "
             "or give checkpoint=FILE"
         )
     return found[-1]

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curation.perception.boxes import match_best_first
+
 MIN_VISIBILITY = 0.5  # of a keypoint that tells of motion
 MIN_POINTS = 4
 REACH = 0.75
@@ -180,10 +182,7 @@ def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
             for number, last in live.items()
             if (closeness := _closeness(plain[last], plain[row])) is not None
         ]
-        linked: dict[int, int] = {}
-        for _, row, number in sorted(pairs, key=lambda pair: -pair[0]):
-            if row not in linked and number not in linked.values():
-                linked[row] = number
+        linked = match_best_first(pairs)
         for row in rows:
             numbers[row] = linked[row] if row in linked else len(last_row)
             last_row[int(numbers[row])] = row

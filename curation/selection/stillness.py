@@ -10,6 +10,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from curation.perception.boxes import box_overlap
 from curation.perception.protocols import Person
 
 LOOK_S = 0.4
@@ -69,12 +70,12 @@ def _changed(
     boxes = [person.box for person in seen]
     alone = [change_of(now, before, box, ()) for box in boxes]
     moving = [b for b, change in zip(boxes, alone, strict=True) if change and change >= MOVING]
-    gone = [box for box in earlier if any(_overlap(box, b) > SAME_PLACE for b in moving)]
+    gone = [box for box in earlier if any(box_overlap(box, b) > SAME_PLACE for b in moving)]
     changes: list[float | None] = []
     for box, change in zip(boxes, alone, strict=True):
         hiding = [b for b in moving if b is not box]
-        hiding += [b for b in gone if _overlap(b, box) <= SAME_PLACE]
-        is_sure = change is None or change < MOVING or not any(_overlap(b, box) for b in hiding)
+        hiding += [b for b in gone if box_overlap(b, box) <= SAME_PLACE]
+        is_sure = change is None or change < MOVING or not any(box_overlap(b, box) for b in hiding)
         changes.append(change if is_sure else change_of(now, before, box, hiding))
     return [replace(p, change=c) for p, c in zip(seen, changes, strict=True)]
 
@@ -125,11 +126,3 @@ def change_of(
 def _smaller(gray: np.ndarray, scale: float) -> np.ndarray:
     size = max(round(gray.shape[1] * scale), 4), max(round(gray.shape[0] * scale), 4)
     return cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection of two boxes over their union."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    both = float(np.clip(sides, 0, None).prod())
-    areas = [float((box[2:] - box[:2]).prod()) for box in (one, other)]
-    return both / max(sum(areas) - both, 1e-9)

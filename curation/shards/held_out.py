@@ -1,9 +1,9 @@
 """Clips that are held out for `make eval` (``bench=50``), and what must not be trained on for them.
 
-No two show the same person, garment or place, as far as sources' groups and looks (``looks.py``)
-tell. What was chosen once stays: the ledger remembers it, and adding sources moves nothing. The
-other clips of a chosen group, and those that show its person or garment in its place, are let go as
-``held_out``. Each gets the garment of another one to put on.
+No two show the same person, garment or place, as far as sources' groups and colours
+(``colours.py``) tell. What was chosen once stays: the ledger remembers it, and adding sources moves
+nothing. The other clips of a chosen group, and those that show its person or garment in its place,
+are let go as ``held_out``. Each gets the garment of another one to put on.
 """
 
 import logging
@@ -14,12 +14,12 @@ from typing import Any
 
 from curation.shards.catalogue import HELD_OUT, CatalogueEntry
 from curation.stages.colours import (
+    ColourProfile,
     HeldOutConfig,
-    Looks,
     apart,
-    measure_looks,
+    measure_profile,
     people_apart,
-    read_looks,
+    read_profile,
 )
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class HeldOut:
 
 def choose_held_out(
     entries: Sequence[CatalogueEntry],
-    looks: Mapping[str, Looks],
+    profiles: Mapping[str, ColourProfile],
     before: Sequence[HeldOut],
     count: int,
     config: HeldOutConfig,
@@ -48,7 +48,7 @@ def choose_held_out(
 
     Args:
         entries: all candidate clips.
-        looks: of the kept ones, by clip_id.
+        profiles: of the kept ones, by clip_id.
         before: what earlier runs chose.
         count: how many are wanted.
         config: what differing means.
@@ -62,7 +62,9 @@ def choose_held_out(
         for name, entry in kept.items()
         if not entry.source.sidecar.get("split") and entry.group not in groups
     )
-    nearest = {name: _least(looks[name], [looks[p] for p in present], config) for name in free}
+    nearest = {
+        name: _least(profiles[name], [profiles[p] for p in present], config) for name in free
+    }
     while len(present) < count:
         fits = [name for name in free if kept[name].group not in groups and nearest[name] >= 0]
         if not fits:
@@ -76,9 +78,9 @@ def choose_held_out(
         groups.add(kept[best].group)
         chosen.append(HeldOut(clip_id=best, group=kept[best].group, target=None))
         for name in fits:
-            distance = _least(looks[name], [looks[best]], config)
+            distance = _least(profiles[name], [profiles[best]], config)
             nearest[name] = min(nearest[name], distance)
-    return _with_targets(chosen, present, looks)
+    return _with_targets(chosen, present, profiles)
 
 
 def _present(held: HeldOut, kept: Mapping[str, CatalogueEntry]) -> HeldOut:
@@ -92,7 +94,7 @@ def _present(held: HeldOut, kept: Mapping[str, CatalogueEntry]) -> HeldOut:
 
 def left_out(
     entries: Sequence[CatalogueEntry],
-    looks: Mapping[str, Looks],
+    profiles: Mapping[str, ColourProfile],
     held: Sequence[HeldOut],
     config: HeldOutConfig,
 ) -> dict[str, dict[str, Any]]:
@@ -109,15 +111,15 @@ def left_out(
             continue
         for one in held:
             told = None
-            if one.clip_id in looks:
-                told = config.is_seen_in(looks[name], looks[one.clip_id])
+            if one.clip_id in profiles:
+                told = config.is_seen_in(profiles[name], profiles[one.clip_id])
             if told is not None:
                 found[name] = {"shows_what_does": one.clip_id, **told}
                 break
     return found
 
 
-def _least(one: Looks, others: Sequence[Looks], config: HeldOutConfig) -> float:
+def _least(one: ColourProfile, others: Sequence[ColourProfile], config: HeldOutConfig) -> float:
     """How far a clip is from the nearest of others; below 0: too near. 2 where there is none."""
     distances = [
         min(apart(one.garment, other.garment), apart(one.background, other.background))
@@ -130,7 +132,7 @@ def _least(one: Looks, others: Sequence[Looks], config: HeldOutConfig) -> float:
 
 
 def _with_targets(
-    chosen: Sequence[HeldOut], present: Sequence[str], looks: Mapping[str, Looks]
+    chosen: Sequence[HeldOut], present: Sequence[str], profiles: Mapping[str, ColourProfile]
 ) -> list[HeldOut]:
     """Each with the garment that is most unlike its own, which stays while its clip is there."""
     targets: list[HeldOut] = []
@@ -138,23 +140,23 @@ def _with_targets(
         target = held.target if held.target in present else None
         others = [name for name in present if name != held.clip_id]
         if target is None and others and held.clip_id in present:
-            mine = looks[held.clip_id].garment
-            target = max(others, key=lambda name: (apart(mine, looks[name].garment), name))
+            mine = profiles[held.clip_id].garment
+            target = max(others, key=lambda name: (apart(mine, profiles[name].garment), name))
         targets.append(HeldOut(clip_id=held.clip_id, group=held.group, target=target))
     return targets
 
 
-def clip_looks(
+def clip_profiles(
     entries: Sequence[CatalogueEntry], clips_root: Path, stored: Mapping[str, dict[str, Any]]
-) -> tuple[dict[str, Looks], dict[str, dict[str, Any]]]:
-    """Looks of kept clips, and those that were measured now by their folders.
+) -> tuple[dict[str, ColourProfile], dict[str, dict[str, Any]]]:
+    """Colour profiles of kept clips by clip_id, and the newly measured ones by folder.
 
     Args:
         entries: all candidate clips.
         clips_root: where their folders lie.
-        stored: folder -> looks, of the ledger.
+        stored: folder -> profiles, of the ledger.
     """
-    looks: dict[str, Looks] = {}
+    profiles: dict[str, ColourProfile] = {}
     new: dict[str, dict[str, Any]] = {}
     for entry in entries:
         folder = entry.clip.folder
@@ -162,9 +164,9 @@ def clip_looks(
             continue
         values = stored.get(folder) or new.get(folder)
         if values is None:
-            values = new[folder] = measure_looks(clips_root / folder).pack()
-        looks[entry.clip.clip_id] = read_looks(values)
-    return looks, new
+            values = new[folder] = measure_profile(clips_root / folder).pack()
+        profiles[entry.clip.clip_id] = read_profile(values)
+    return profiles, new
 
 
 def hold_out(

@@ -1,7 +1,7 @@
-"""What a clip looks like, in a few numbers: its garment, its background, its person's colours.
+"""A clip's colours in a few numbers: of its garment, its background, its person's hair and face.
 
-By these, held-out clips are chosen so that they differ (``held_out.py``). They are measured once
-for each folder of tracks and kept in the ledger.
+Held-out clips are chosen so that these differ (``held_out.py``). They are measured once for each
+folder of tracks and stored in the ledger.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ MIN_PIXELS = 30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Looks:
+class ColourProfile:
     """Histograms add up to 1; colours are CIELAB with L in 0..100."""
 
     garment: np.ndarray  # (256,) float
@@ -41,17 +41,17 @@ class Looks:
         }  # fmt: skip
 
 
-def read_looks(values: dict[str, Any]) -> Looks:
-    """The inverse of ``Looks.pack``."""
-    return Looks(
+def read_profile(values: dict[str, Any]) -> ColourProfile:
+    """The inverse of ``ColourProfile.pack``."""
+    return ColourProfile(
         garment=np.array(values["garment"]),
         background=np.array(values["background"]),
         person=np.array([[np.nan] * 3 if row is None else row for row in values["person"]]),
     )
 
 
-def measure_looks(folder: Path) -> Looks:
-    """Looks of a clip's tracks: its first frame, and its garment's picture."""
+def measure_profile(folder: Path) -> ColourProfile:
+    """The colours of a clip's tracks: of its first frame and its garment's picture."""
     frame = _first_frame(folder / "mp4", "rgb24")
     labels = _first_frame(folder / "parse.mp4", "gray")
     garment = cv2.imread(str(folder / "garment.png"), cv2.IMREAD_COLOR)
@@ -59,7 +59,7 @@ def measure_looks(folder: Path) -> Looks:
     assert garment is not None, "encode_tracks wrote it"
     assert mask is not None
     lab = lab_of(frame)
-    return Looks(
+    return ColourProfile(
         garment=lab_histogram(lab_of(garment[..., ::-1])[mask > 127]),
         background=lab_histogram(lab[labels == ParseLabel.BACKGROUND]),
         person=np.stack([_colour(lab[labels == part])
@@ -72,7 +72,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).sum() / 2)
 
 
-def people_apart(one: Looks, other: Looks) -> float:
+def people_apart(one: ColourProfile, other: ColourProfile) -> float:
     """How different hair and skin are, 0..1; 0 where neither can be compared."""
     ways = np.linalg.norm(one.person - other.person, axis=1) / SAME_COLOUR
     known = ways[~np.isnan(ways)]
@@ -127,7 +127,7 @@ class HeldOutConfig:
             if not 0 <= value <= 1:
                 raise ConfigError(f"{name} is {value}; 0..1 is accepted")
 
-    def differ(self, one: Looks, other: Looks) -> bool:
+    def differ(self, one: ColourProfile, other: ColourProfile) -> bool:
         """Whether both may be scored: person, garment and place are others."""
         return (
             apart(one.garment, other.garment) >= self.min_garment_apart
@@ -135,7 +135,7 @@ class HeldOutConfig:
             and people_apart(one, other) >= self.min_person_apart
         )
 
-    def is_seen_in(self, one: Looks, other: Looks) -> dict[str, float] | None:
+    def is_seen_in(self, one: ColourProfile, other: ColourProfile) -> dict[str, float] | None:
         """Why a clip gives a held-out one away: one place, and one person or garment."""
         told = {
             "background_apart": apart(one.background, other.background),

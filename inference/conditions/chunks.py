@@ -1,6 +1,6 @@
-"""What perception says of a few consecutive frames, and the mask that follows from it.
+"""What perception finds in a chunk of consecutive frames, and the mask derived from it.
 
-A mask is closed in time, so that of a chunk depends on the frames before and behind it as well.
+Masks are closed over time, so a chunk's mask also depends on the frames before and after it.
 """
 
 import itertools
@@ -9,50 +9,51 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curation.perception.boxes import grown_box
 from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
 from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
 from inference.conditions.picking import Picked
-from inference.video.framing import Framing
+from inference.video.framing import CropWindow
 
-_BOX_MARGIN = 0.2  # of the box's sides: arms move between two looks
+_BOX_MARGIN = 0.2  # of the box's sides: arms move between two samples
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Looked:
-    """What perception says of consecutive frames."""
+class PerceivedFrames:
+    """What perception finds in consecutive frames."""
 
     labels: np.ndarray  # (t, h, w) uint8 ParseLabel
     parts: np.ndarray  # (t, h, w) uint8 DensePose parts
     present: np.ndarray  # (t,) bool
-    others: np.ndarray | None  # (t, h, w) bool: other people's pixels; None: nobody else is there
+    others: np.ndarray | None  # (t, h, w) bool: other people's pixels; None: nobody else is seen
 
     def spare_others(self, mask: np.ndarray) -> np.ndarray:
         """A mask (t, h, w) uint8 without other people's pixels."""
         return mask if self.others is None else np.where(self.others, np.uint8(0), mask)
 
-    def __getitem__(self, rows: slice) -> "Looked":
-        return Looked(
+    def __getitem__(self, rows: slice) -> "PerceivedFrames":
+        return PerceivedFrames(
             labels=self.labels[rows], parts=self.parts[rows], present=self.present[rows],
             others=None if self.others is None else self.others[rows],
         )  # fmt: skip
 
 
-def look(
+def perceive_frames(
     frames: Sequence[np.ndarray],
     picked: Sequence[Picked],
     perception: Perception,
     parser: HumanParser,
-    framing: Framing,
-) -> Looked:
+    framing: CropWindow,
+) -> PerceivedFrames:
     """Labels and DensePose parts of one person in some frames.
 
     Args:
         frames: RGB (out_height, out_width, 3) uint8.
-        picked: who is who in each. Others' pixels are not to be painted, nor what is far from
-            the person, even if the person's mask runs over into others.
-        perception: the models to look with.
-        parser: that has learned the person's clothes.
+        picked: who is who in each. Others' pixels are not painted, nor anything far from the
+            person, even if the person's mask extends into others.
+        perception: the models.
+        parser: one that has learned the person's clothes.
         framing: gives the frames' size.
     """
     height, width = framing.out_height, framing.out_width
@@ -63,13 +64,13 @@ def look(
     taken: np.ndarray | None = None
     if any(one.others or one.paintable is not None for one in picked):
         taken = np.stack([_taken(one, height, width) for one in picked])
-    # a patch of person without a pose cannot be dressed: as if it were not seen
+    # a patch of person without a pose cannot be dressed: treated as not seen
     present = np.array([pose is not None for pose in poses], bool)
-    return Looked(labels=labels, parts=parts, present=present, others=taken)
+    return PerceivedFrames(labels=labels, parts=parts, present=present, others=taken)
 
 
 def _taken(picked: Picked, height: int, width: int) -> np.ndarray:
-    """Pixels of a frame that are not to be painted, whatever a mask says, (height, width) bool."""
+    """Pixels of a frame that are never painted, whatever a mask says, (height, width) bool."""
     taken = np.zeros((height, width), bool)
     for other in picked.others:
         if other.mask is not None:
@@ -83,45 +84,43 @@ def _taken(picked: Picked, height: int, width: int) -> np.ndarray:
 
 def _far_from(box: np.ndarray, height: int, width: int) -> np.ndarray:
     """Pixels outside a box and its margin, (height, width) bool."""
-    margin = _BOX_MARGIN * (box[2:] - box[:2])
-    left, top = np.floor(np.maximum(box[:2] - margin, 0)).astype(int)
-    right, bottom = np.ceil(np.maximum(box[2:] + margin, 0)).astype(int)
+    left, top, right, bottom = grown_box(box, _BOX_MARGIN, height, width)
     far = np.ones((height, width), bool)
     far[top:bottom, left:right] = False
     return far
 
 
-def draw_masks(looked: Looked, category: str) -> np.ndarray:
-    """Each frame's mask by itself; nothing where the person is not."""
+def draw_masks(perceived: PerceivedFrames, category: str) -> np.ndarray:
+    """Each frame's own mask; empty where the person is absent."""
     rule, settings = RULES[category], MaskSettings()
-    drawn = np.zeros(looked.labels.shape, np.uint8)
-    for row in np.flatnonzero(looked.present):
-        drawn[row] = frame_mask(looked.labels[row], looked.parts[row], rule, settings)
+    drawn = np.zeros(perceived.labels.shape, np.uint8)
+    for row in np.flatnonzero(perceived.present):
+        drawn[row] = frame_mask(perceived.labels[row], perceived.parts[row], rule, settings)
     return drawn
 
 
-def still_masks(looked: Looked, category: str) -> np.ndarray:
-    """The masks of frames that are apart in time, (t, h, w) uint8: nothing of their neighbours."""
-    drawn = draw_masks(looked, category)
-    return looked.spare_others(protect(drawn, drawn, looked.labels, category))
+def still_masks(perceived: PerceivedFrames, category: str) -> np.ndarray:
+    """Masks of frames that are far apart in time, (t, h, w) uint8, without their neighbours."""
+    drawn = draw_masks(perceived, category)
+    return perceived.spare_others(protect(drawn, drawn, perceived.labels, category))
 
 
 def chunk_mask(
-    before: Looked | None,
-    now: Looked,
-    after: Looked | None,
+    before: PerceivedFrames | None,
+    now: PerceivedFrames,
+    after: PerceivedFrames | None,
     context: int,
     longest: int,
     category: str,
 ) -> np.ndarray:
-    """The mask of a chunk, closed in time over its borders, (t, h, w) uint8.
+    """The mask of a chunk, closed over time across its borders, (t, h, w) uint8.
 
     Args:
         before: the chunk before it; None at the start.
         now: the chunk.
-        after: the chunk behind it; None at the end.
+        after: the chunk after it; None at the end.
         context: how many frames of the neighbours matter.
-        longest: gaps up to so many frames without the person are painted through.
+        longest: gaps of up to this many frames without the person are bridged.
         category: upper, lower or overall.
     """
     pieces = [now]
@@ -143,14 +142,14 @@ def chunk_mask(
 
 
 def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:
-    """Paint through short gaps of the detector: the union of the masks at the gap's two ends."""
+    """Bridge short gaps of the detector with the union of the masks at the gap's two ends."""
     for before, after in itertools.pairwise(np.flatnonzero(present)):
         if 1 < after - before <= longest:
             mask[before + 1 : after] = np.maximum(mask[before], mask[after])
 
 
 def _full_size(poses: Sequence[DensePose | None], height: int, width: int) -> np.ndarray:
-    """Parts of the whole frames, (t, height, width) uint8; zeros where there is no person."""
+    """Body parts in whole frames, (t, height, width) uint8; zeros where there is no person."""
     side = next((pose.iuv.shape[0] for pose in poses if pose is not None), 112)
     grids = np.zeros((len(poses), side, side, 3), np.uint8)
     boxes = np.zeros((len(poses), 4), np.float32)

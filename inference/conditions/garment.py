@@ -1,4 +1,4 @@
-"""A garment from a user's file: a product photo, or what somebody wears in a photo or a video."""
+"""A garment from a user's file: a product photo, or what somebody wears in a photo or video."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def read_image(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     """``read_photo`` of a user's garment.
 
     Raises:
-        GarmentUnreadable: the file is missing or is no image.
+        GarmentUnreadable: the file is missing or is not an image.
     """
     try:
         return read_photo(Path(path))
@@ -40,19 +40,19 @@ def prepare_garment(
         garment: an image file; or ``video.mp4@3.2``, what is worn 3.2 s into a video.
         height: of the result, px.
         width: likewise.
-        category: what of a worn outfit is meant: upper, lower or overall.
-        kind: of a photo: product, the garment alone; worn, by somebody; auto, worn if somebody is
-            surely in it.
-        perception: gives the models to look with, where they are needed; None takes every photo
-            for a product's.
+        category: which part of a worn outfit: upper, lower or overall.
+        kind: of a photo: product, the garment alone; worn, by somebody; auto, worn if the photo
+            certainly shows somebody.
+        perception: gives the models, where they are needed; None treats every photo as a product
+            photo.
 
     Returns:
         RGB (height, width, 3) uint8 on the plain ground of training's garments.
 
     Raises:
         ConfigError: no such kind.
-        VideoUnreadable: the video is none.
-        GarmentUnreadable: the file is missing or is no image, or the garment is not to be seen.
+        VideoUnreadable: the video cannot be read.
+        GarmentUnreadable: the file is missing or is not an image, or the garment cannot be seen.
     """
     if kind not in KINDS:
         raise ConfigError(f"garment_kind={kind!r}; one of {', '.join(KINDS)} is expected")
@@ -65,8 +65,8 @@ def prepare_garment(
     image, outline = read_image(source.path)
     if outline is not None and not outline.any():
         raise GarmentUnreadable(
-            f"garment {garment} is transparent everywhere; nothing is left to put on",
-            plain="This garment picture is transparent everywhere; nothing is left to put on.",
+            f"garment {garment} is transparent everywhere; give a picture that shows the garment",
+            plain="This garment picture is transparent everywhere; it shows no garment.",
         )
     worn = None
     if kind != "product" and perception is not None:
@@ -75,8 +75,9 @@ def prepare_garment(
         return centre_on_ground(*worn, height, width)[0]
     if kind == "worn":
         raise GarmentUnreadable(
-            f"garment {garment}: nobody is to be seen wearing {category} clothes",
-            plain="Nobody is to be seen wearing such clothes in this picture.",
+            f"garment {garment}: it shows nobody wearing {category} clothes; for a product photo "
+            "use garment_kind=product",
+            plain="This picture shows nobody wearing such clothes.",
         )
     mask = cut_out(image) if outline is None else outline
     return centre_on_ground(image, mask, height, width)[0]

@@ -1,48 +1,47 @@
-"""Conditions that somebody else made: a mask video and a DensePose video beside the source."""
+"""Conditions made elsewhere: a mask video and a DensePose video next to the source."""
 
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from configs.errors import ConfigError, DataError
-from datasets.densepose import VIRIDIS
+from datasets.densepose import VIRIDIS, render_densepose
 from datasets.storage import file_sha256, write_file
 from inference.conditions.stored import (
     CHUNK,
-    Tracks,
+    ConditionTracks,
     VideoConditions,
     count_chunks,
-    framing_record,
+    frame_for_conditions,
     store_chunk,
 )
 from inference.progress import CONDITIONS, FINDING, Tracker
-from inference.video.framing import Framing, frame_person
+from inference.video.framing import CropWindow
 from inference.video.source import SourceVideo, open_video
 from inference.video.work_folder import WorkFolder
 
 FORMATS = ("rendered", "iuv")
-_WORK_HEIGHT = 512
-_FAR_FROM_GROUND = 60  # sum over the channels: what compression leaves of the plain ground is less
+_FAR_FROM_GROUND = 60  # sum over the channels; compression changes the plain ground by less
 _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class GivenConditions:
-    """Two videos with as many frames as the source, of its size or another of its aspect."""
+    """Two videos with as many frames as the source, of its size or at least its aspect."""
 
     mask: Path  # bright = to be painted
     densepose: Path
-    densepose_format: str = "rendered"  # as render_densepose does; or iuv: I in the first channel
+    densepose_format: str = "rendered"  # as by render_densepose; or iuv: I in the first channel
 
     def __post_init__(self) -> None:
         if self.densepose_format not in FORMATS:
             raise ConfigError(
-                f"densepose_format={self.densepose_format!r}; {' or '.join(FORMATS)} is expected"
+                f"densepose_format={self.densepose_format!r}; {' or '.join(FORMATS)} is accepted"
             )
 
 
@@ -55,7 +54,7 @@ def read_conditions(
     work: WorkFolder,
     tracker: Tracker,
 ) -> VideoConditions:
-    """Cut given conditions around what they show, chunk by chunk.
+    """Cut the given videos around what they show, chunk by chunk.
 
     Args:
         source: the video.
@@ -63,12 +62,12 @@ def read_conditions(
         category: for the record.
         height: of the network's frames, px.
         width: likewise.
-        work: where to keep them.
-        tracker: told about every chunk.
+        work: where to store them.
+        tracker: receives the progress.
 
     Raises:
-        VideoUnreadable: a file that is none.
-        DataError: tracks of another length, or nothing to be painted.
+        VideoUnreadable: a file is not a video.
+        DataError: the videos differ in length or aspect, or nothing is to be painted.
     """
     identity = {
         "format": _FORMAT, "source": _sha256(source.path), "mask": _sha256(given.mask),
@@ -86,9 +85,9 @@ def read_conditions(
     return VideoConditions(
         source=source,
         category=category,
-        cast=None,
+        everyone=None,
         person=None,
-        framing=Framing(**summary["framing"]),
+        framing=CropWindow(**summary["framing"]),
         num_frames=summary["num_frames"],
         num_without_person=summary["num_without_person"],
         perception={"mask": given.mask.name, "densepose": given.densepose.name},
@@ -116,14 +115,11 @@ def _make(
         if wide:
             boxes.append(np.array([left, top, left + wide, top + high], np.float32))
         num_frames += 1
-        tracker.tell(num_frames)
+        tracker.report(num_frames)
     if num_empty == num_frames:
-        raise DataError(f"mask {given.mask} is dark everywhere; bright is what is to be painted")
+        raise DataError(f"mask {given.mask} is dark everywhere; bright areas are painted")
     _check_length(source, given, num_frames)
-    scale = max(1, round(_WORK_HEIGHT / height))
-    framing = frame_person(
-        np.stack(boxes), source.height, source.width, height * scale, width * scale
-    )
+    framing = frame_for_conditions(np.stack(boxes), source, height, width)
     finished = count_chunks(folder)
     tracker.start(CONDITIONS, num_frames, min(num_frames, finished * CHUNK))
     pairs = itertools.islice(_given_frames(source, given), finished * CHUNK, num_frames)
@@ -131,7 +127,7 @@ def _make(
     done = finished * CHUNK
     while batch := list(itertools.islice(cut, CHUNK)):
         mask = np.stack([pair[0] for pair in batch])
-        tracks = Tracks(
+        tracks = ConditionTracks(
             mask=mask,
             parts=None,
             densepose=np.stack([pair[1] for pair in batch]),
@@ -139,9 +135,9 @@ def _make(
         )
         store_chunk(folder, done // CHUNK, tracks)
         done += len(batch)
-        tracker.tell(done)
+        tracker.report(done)
     return {
-        "framing": framing_record(framing),
+        "framing": asdict(framing),
         "num_frames": num_frames,
         "num_without_person": int(num_empty),
     }
@@ -150,20 +146,20 @@ def _make(
 def _given_frames(
     source: SourceVideo, given: GivenConditions
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Mask (height, width) and DensePose (height, width, 3) at the source's size, in step."""
+    """Mask (height, width) and DensePose (height, width, 3) of each frame, at the source's size."""
     size = (source.width, source.height)
     masks, poses = open_video(given.mask), open_video(given.densepose)
     for name, track in (("mask", masks), ("densepose", poses)):
         if abs(track.width / track.height - source.width / source.height) > 0.02:
             raise DataError(
                 f"{name} {track.path} is {track.height}x{track.width}, the video "
-                f"{source.height}x{source.width} (height x width): the aspect must be the same"
+                f"{source.height}x{source.width} (height x width); the aspects must be equal"
             )
     for mask, pose in itertools.zip_longest(masks.frames(), poses.frames()):
         if mask is None or pose is None:
             raise DataError(
                 f"mask {given.mask} and densepose {given.densepose} have different numbers of "
-                "frames; one a frame of the video is expected"
+                "frames; both need one for each frame of the video"
             )
         gray = cv2.resize(mask.image.max(axis=-1), size, interpolation=cv2.INTER_NEAREST)
         yield gray, cv2.resize(pose.image, size, interpolation=cv2.INTER_NEAREST)
@@ -176,10 +172,10 @@ def _is_body(densepose: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _cut(
-    framing: Framing, mask: np.ndarray, densepose: np.ndarray, kind: str
+    framing: CropWindow, mask: np.ndarray, densepose: np.ndarray, kind: str
 ) -> tuple[np.ndarray, np.ndarray]:
     if kind == "iuv":
-        densepose = VIRIDIS[np.minimum(densepose[..., 0], len(VIRIDIS) - 1)]
+        densepose = render_densepose(densepose[None])[0]
     return framing.take_mask(mask), framing.take(densepose)
 
 
@@ -187,8 +183,8 @@ def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) 
     count = sum(1 for _ in source.frames())
     if count != num_frames:
         raise DataError(
-            f"video {source.path} has {count} frames, mask {given.mask} {num_frames}; one a frame "
-            "is expected"
+            f"video {source.path} has {count} frames, mask {given.mask} has {num_frames}; the mask "
+            "needs one for each frame of the video"
         )
 
 

@@ -1,8 +1,7 @@
-"""Who is in a video, and where through the whole of it: found at a few frames a second.
+"""Who is in a video, and where at each time: found at a few frames per second.
 
-People are followed by where they are and what they look like (``following.py``), and numbered by
-how much of the video they fill: 1 is the main person. The numbers depend on the video and the
-detector alone.
+People are tracked by place and colours (``tracking.py``) and numbered by how much of the video they
+fill: 1 is the main person. The numbers depend on the video and the detector only.
 """
 
 import itertools
@@ -11,21 +10,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from configs.errors import ConfigError
 from curation.perception.protocols import PersonDetector
 from datasets.storage import write_file
-from inference.conditions.tracking import REMEMBERED_S, Track, link, reunite
+from inference.conditions.tracking import REMEMBERED_S, VideoTrack, link, reunite
 from inference.errors import NoPerson
 from inference.progress import Tracker
+from inference.video.framing import shrink
 from inference.video.source import SourceFrame, SourceVideo
 
-LOOK_EVERY_S = 0.4
-_LOOK_SIZE = 640  # longer side that the detector sees, px
-_BATCH = 32  # looks held at once
-_MIN_LOOKS = 2  # one is an accident of the detector, if anybody was seen more often
+SAMPLE_EVERY_S = 0.4
+_DETECTOR_SIZE = 640  # longer side that the detector sees, px
+_BATCH = 32  # frames held at once
+_MIN_SIGHTINGS = 2  # a single one is the detector's error, if anybody was seen more often
 _MIN_SHARE = 0.05  # of the main person's presence
 
 
@@ -36,46 +35,46 @@ class FoundPerson:
     id: int  # 1 is the main person
     times: np.ndarray  # (n,) float64, s, rising: when they were seen
     boxes: np.ndarray  # (n, 4) float32 left, top, right, bottom in px of the source
-    picture: np.ndarray  # (height, width, 3) uint8 RGB, cut out of the look that shows them best
-    seen_share: float  # of the looks
-    appearance: np.ndarray | None  # mean histogram of colours; see ``appearance.py``
-    bands: np.ndarray | None  # summed ones of head, upper and lower clothes
+    picture: np.ndarray  # (height, width, 3) uint8 RGB, from the frame that shows them best
+    seen_share: float  # of the sampled frames
+    appearance: np.ndarray | None  # mean colour histogram; see ``appearance.py``
+    bands: np.ndarray | None  # summed histograms of head, upper and lower clothes
 
     def box_at(self, time: float) -> np.ndarray | None:
-        """Where they are at a time, (4,) in px of the source; None while they are away.
+        """Where they are at a time, (4,) in px of the source; None while they are absent.
 
-        Between two looks the box moves evenly; it stays for one look beyond the ends.
+        The box is interpolated between two samples and kept for one sample beyond the ends.
         """
         after = int(np.searchsorted(self.times, time))
         if after == 0:
-            return self.boxes[0] if self.times[0] - time <= LOOK_EVERY_S else None
+            return self.boxes[0] if self.times[0] - time <= SAMPLE_EVERY_S else None
         if after == len(self.times):
-            return self.boxes[-1] if time - self.times[-1] <= LOOK_EVERY_S else None
+            return self.boxes[-1] if time - self.times[-1] <= SAMPLE_EVERY_S else None
         before = after - 1
         gap = self.times[after] - self.times[before]
-        if gap > REMEMBERED_S + LOOK_EVERY_S:
+        if gap > REMEMBERED_S + SAMPLE_EVERY_S:
             return None
         weight = (time - self.times[before]) / max(gap, 1e-9)
         return (1 - weight) * self.boxes[before] + weight * self.boxes[after]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Cast:
-    """Everyone in a video, and what the first pass learned about it."""
+class PeopleInVideo:
+    """Everyone in a video, as the first pass found them."""
 
     people: tuple[FoundPerson, ...]  # the main person first
     num_frames: int  # that can be decoded
 
     def person(self, number: int | None, path: object) -> FoundPerson:
-        """The one with this number; None is the main person.
+        """The person with this number; None is the main person.
 
         Raises:
-            NoPerson: nobody is there.
+            NoPerson: nobody is in the video.
             ConfigError: there are people, but none with this number.
         """
         if not self.people:
             raise NoPerson(
-                f"no person found in {path}; one must be seen from the front or back, with "
+                f"no person found in {path}; it must show one from the front or back, with "
                 "shoulders and hips in view"
             )
         if number is None:
@@ -87,7 +86,7 @@ class Cast:
         raise ConfigError(f"person={number}; {path} shows {numbers}")
 
     def save(self, path: Path) -> None:
-        """Keep it in a file, so that the video is not looked through again."""
+        """Write it to a file, so that the video need not be searched again."""
         arrays: dict[str, np.ndarray] = {"num_frames": np.array(self.num_frames)}
         for person in self.people:
             arrays |= {
@@ -102,8 +101,8 @@ class Cast:
         write_file(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
     @classmethod
-    def load(cls, path: Path) -> "Cast":
-        """What ``save`` kept."""
+    def load(cls, path: Path) -> "PeopleInVideo":
+        """Read what ``save`` wrote."""
         with np.load(path) as arrays:
             count = sum(name.startswith("times_") for name in arrays.files)
             people = tuple(
@@ -121,58 +120,53 @@ class Cast:
             return cls(people=people, num_frames=int(arrays["num_frames"]))
 
 
-def find_people(source: SourceVideo, detector: PersonDetector, tracker: Tracker) -> Cast:
-    """Look through a video; memory does not grow with its length.
+def find_people(source: SourceVideo, detector: PersonDetector, tracker: Tracker) -> PeopleInVideo:
+    """Find and track everyone in a video; memory does not grow with its length.
 
     Raises:
         VideoUnreadable: not a single frame can be decoded.
-        VideoTooLong: it goes on beyond the limits.
+        VideoTooLong: it exceeds the limits.
     """
-    scale = min(1.0, _LOOK_SIZE / max(source.height, source.width))
-    size = (max(1, round(source.width * scale)), max(1, round(source.height * scale)))
-    tracks: list[Track] = []
-    num_looks = 0
-    counted = _Counted(source.frames())
-    looks = (
-        (float(frame.time), cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA))
-        for frame in now_and_then(iter(counted))
+    scale = min(1.0, _DETECTOR_SIZE / max(source.height, source.width))
+    tracks: list[VideoTrack] = []
+    num_samples = 0
+    num_frames = 0
+
+    def counted() -> Iterator[SourceFrame]:
+        nonlocal num_frames
+        for frame in source.frames():
+            num_frames += 1
+            yield frame
+
+    samples = (
+        (float(frame.time), shrink(frame.image, scale)) for frame in sample_frames(counted())
     )
-    while batch := list(itertools.islice(looks, _BATCH)):
+    while batch := list(itertools.islice(samples, _BATCH)):
         found = detector.detect([image for _, image in batch])
         for (time, image), people in zip(batch, found, strict=True):
             link(tracks, time, image, people, scale)
-        num_looks += len(batch)
-        tracker.tell(counted.count, source.expected_frames)
-    return Cast(people=_chosen(tracks, num_looks), num_frames=counted.count)
+        num_samples += len(batch)
+        tracker.report(num_frames, source.expected_frames)
+    return PeopleInVideo(people=_chosen(tracks, num_samples), num_frames=num_frames)
 
 
-class _Counted:
-    def __init__(self, frames: Iterator[SourceFrame]) -> None:
-        self._frames, self.count = frames, 0
-
-    def __iter__(self) -> Iterator[SourceFrame]:
-        for frame in self._frames:
-            self.count += 1
-            yield frame
-
-
-def now_and_then(frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
-    """The first frame, the last one, and some between."""
+def sample_frames(frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+    """The first frame, the last one, and one every ``SAMPLE_EVERY_S`` between."""
     last_time: Fraction | None = None
     pending: SourceFrame | None = None
     for frame in frames:
         pending = frame
-        if last_time is None or frame.time - last_time >= LOOK_EVERY_S:
+        if last_time is None or frame.time - last_time >= SAMPLE_EVERY_S:
             last_time, pending = frame.time, None
             yield frame
     if pending is not None:
         yield pending
 
 
-def _chosen(tracks: list[Track], num_looks: int) -> tuple[FoundPerson, ...]:
-    """Those with a body who stay, by how much of the video they fill."""
+def _chosen(tracks: list[VideoTrack], num_samples: int) -> tuple[FoundPerson, ...]:
+    """People with a body who are seen long enough, ordered by how much of the video they fill."""
     bodies = [track for track in tracks if track.has_body]
-    bodies = [track for track in bodies if len(track.times) >= _MIN_LOOKS] or bodies
+    bodies = [track for track in bodies if len(track.times) >= _MIN_SIGHTINGS] or bodies
     bodies = reunite(bodies)
     bodies.sort(key=lambda track: -track.weight)
     if bodies:
@@ -187,7 +181,7 @@ def _chosen(tracks: list[Track], num_looks: int) -> tuple[FoundPerson, ...]:
                 times=np.array(track.times),
                 boxes=np.stack(track.boxes),
                 picture=track.picture,
-                seen_share=len(track.times) / max(num_looks, 1),
+                seen_share=len(track.times) / max(num_samples, 1),
                 appearance=track.appearance,
                 bands=track.bands,
             )

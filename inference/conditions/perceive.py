@@ -1,16 +1,17 @@
 """A user's video -> its conditions, by the perception that curated the training clips.
 
-Three passes, each in memory that does not grow with the video: who is there (``people.py``); what
-the clothes look like, from frames spread over the whole; then chunk after chunk, every frame. A
-chunk depends on the source, on its neighbours' first and last frames, and on nothing else, so a
-stopped job goes on where it was and gives the same.
+Three passes, in memory that does not grow with the video: who is in it (``people.py``); which
+clothes, learned from frames spread over the video; then every frame, chunk by chunk. A chunk
+depends only on the source and on its neighbours' first and last frames, so a stopped job resumes
+at the next chunk with the same result.
 """
 
 import itertools
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,42 +21,40 @@ from datasets.densepose import render_densepose
 from datasets.labels import CATEGORIES
 from datasets.masks import MaskSettings
 from datasets.storage import file_sha256, write_file
-from inference.conditions.chunks import Looked, chunk_mask, look, still_masks
-from inference.conditions.people import Cast, FoundPerson, find_people
+from inference.conditions.chunks import PerceivedFrames, chunk_mask, perceive_frames, still_masks
+from inference.conditions.people import FoundPerson, PeopleInVideo, find_people
 from inference.conditions.picking import Picked, Picker
 from inference.conditions.stored import (
     CHUNK,
     ConditionFrame,
-    Tracks,
+    ConditionTracks,
     VideoConditions,
     count_chunks,
-    evenly,
-    framing_record,
+    frame_for_conditions,
     load_chunk,
     store_chunk,
 )
 from inference.errors import NoPerson
 from inference.progress import CONDITIONS, FINDING, Tracker
-from inference.video.framing import Framing, frame_person
+from inference.video.framing import CropWindow
 from inference.video.source import SourceVideo
 from inference.video.work_folder import WorkFolder
 
-_WORK_HEIGHT = 512  # perception wants about this many rows, whatever the network paints
-_BRIDGED_S = 0.5  # a person missed for less than this is taken to have been there
+_BRIDGED_S = 0.5  # a person missed for less than this is assumed to be present
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_FORMAT = 3  # of what lies in a work folder
+_FORMAT = 3  # of the files in a work folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Study:
-    """A person of a video, looked at in a few frames: enough to show what will be painted."""
+class LearnedPerson:
+    """A person of a video whose clothes the parser has learned, and the frames it learned from."""
 
     source: SourceVideo
     category: str
-    cast: Cast
+    everyone: PeopleInVideo
     person: FoundPerson
-    framing: Framing
+    framing: CropWindow
     parser: HumanParser  # has learned the clothes
     frames: list[np.ndarray]  # (out_height, out_width, 3) uint8 each
     indices: list[int]
@@ -63,38 +62,39 @@ class Study:
     picked: list[Picked]
 
     def preview(self, perception: Perception, count: int = 6) -> list[ConditionFrame]:
-        """Conditions of some frames; their masks know nothing of their neighbours in time."""
-        rows = evenly([i for i, one in enumerate(self.picked) if one.person is not None], count)
+        """Conditions of some frames; each mask is made without the neighbouring frames."""
+        rows = _evenly([i for i, one in enumerate(self.picked) if one.person is not None], count)
         frames, picked = [self.frames[i] for i in rows], [self.picked[i] for i in rows]
-        looked = look(frames, picked, perception, self.parser, self.framing)
-        mask = still_masks(looked, self.category)
+        perceived = perceive_frames(frames, picked, perception, self.parser, self.framing)
+        mask = still_masks(perceived, self.category)
+        poses = render_densepose(perceived.parts[..., None])
         return [
             ConditionFrame(
                 index=self.indices[i], time=self.times[i], image=self.frames[i],
-                mask=mask[row], densepose=render_densepose(_as_iuv(looked.parts[row : row + 1]))[0],
+                mask=mask[row], densepose=poses[row],
             )
             for row, i in enumerate(rows)
         ]  # fmt: skip
 
 
-def cast_of(
+def load_or_find_people(
     source: SourceVideo, perception: Perception, work: WorkFolder, tracker: Tracker
-) -> Cast:
-    """Everyone in a video; kept in the work folder."""
+) -> PeopleInVideo:
+    """Everyone in a video, from the work folder or found and stored there."""
     detector = _names(perception)["detector"]
     identity = {"format": _FORMAT, "source": file_sha256(source.path), "detector": detector}
-    path = work.section("people", identity) / "cast.npz"
+    path = work.section("people", identity) / "people.npz"
     if path.is_file():
-        cast = Cast.load(path)
-        tracker.start(FINDING, cast.num_frames, cast.num_frames)
-        return cast
+        everyone = PeopleInVideo.load(path)
+        tracker.start(FINDING, everyone.num_frames, everyone.num_frames)
+        return everyone
     tracker.start(FINDING, source.expected_frames)
-    cast = find_people(source, perception.detector, tracker)
-    cast.save(path)
-    return cast
+    everyone = find_people(source, perception.detector, tracker)
+    everyone.save(path)
+    return everyone
 
 
-def study(
+def learn_person(
     source: SourceVideo,
     category: str,
     number: int | None,
@@ -103,8 +103,8 @@ def study(
     perception: Perception,
     work: WorkFolder,
     tracker: Tracker,
-) -> Study:
-    """Find a person and learn what they wear.
+) -> LearnedPerson:
+    """Find a person and learn their clothes.
 
     Args:
         source: the video.
@@ -112,22 +112,21 @@ def study(
         number: of the person; None is the main one.
         height: of the network's frames, px; the conditions' size is a whole multiple of it.
         width: likewise.
-        perception: the models to look with.
-        work: where to keep what was found.
-        tracker: told about every batch of frames.
+        perception: the models.
+        work: where to store what was found.
+        tracker: receives the progress.
 
     Raises:
         ConfigError: no such category, no person of this number.
         NoPerson: nobody is in the video.
     """
     check_category(category)
-    cast = cast_of(source, perception, work, tracker)
-    person = cast.person(number, source.path)
-    scale = max(1, round(_WORK_HEIGHT / height))
-    framing = frame_person(person.boxes, source.height, source.width, height * scale, width * scale)
-    tracker.start(CONDITIONS, cast.num_frames)
-    picker = Picker(cast, person, framing)
-    wanted = iter([*evenly(person.times.tolist(), _LESSONS), None])
+    everyone = load_or_find_people(source, perception, work, tracker)
+    person = everyone.person(number, source.path)
+    framing = frame_for_conditions(person.boxes, source, height, width)
+    tracker.start(CONDITIONS, everyone.num_frames)
+    picker = Picker(everyone, person, framing)
+    wanted = iter([*_evenly(person.times.tolist(), _LESSONS), None])
     next_time = next(wanted)
     frames: list[np.ndarray] = []
     indices: list[int] = []
@@ -145,16 +144,16 @@ def study(
         times.append(float(frame.time))
         picked.append(picker.pick(cut, found, times[-1]))
         next_time = next(wanted)
-        tracker.tell(0)
+        tracker.report(0)
     people = [one.person for one in picked]
     if not any(seen is not None for seen in people):
-        raise NoPerson(f"no person found in {source.path} when looked at closely")
+        raise NoPerson(f"no person found in {source.path} in the detailed second pass")
     parser = perception.parser
     if isinstance(parser, ClipParser):
         parser = parser.learned(frames, people)
-    return Study(
-        source=source, category=category, cast=cast, person=person, framing=framing, parser=parser,
-        frames=frames, indices=indices, times=times, picked=picked,
+    return LearnedPerson(
+        source=source, category=category, everyone=everyone, person=person, framing=framing,
+        parser=parser, frames=frames, indices=indices, times=times, picked=picked,
     )  # fmt: skip
 
 
@@ -168,7 +167,7 @@ def perceive(
     work: WorkFolder,
     tracker: Tracker,
 ) -> VideoConditions:
-    """Make mask and DensePose of every frame; arguments and errors as ``study``."""
+    """Make mask and DensePose of every frame; arguments and errors as for ``learn_person``."""
     check_category(category)
     identity = {
         "format": _FORMAT, "source": file_sha256(source.path), "category": category,
@@ -178,24 +177,24 @@ def perceive(
     summary_path = folder / "summary.json"
     if summary_path.is_file():
         summary = json.loads(summary_path.read_text(encoding="utf-8"))
-        cast = cast_of(source, perception, work, tracker)
-        framing = Framing(**summary["framing"])
-        tracker.start(CONDITIONS, cast.num_frames, cast.num_frames)
+        everyone = load_or_find_people(source, perception, work, tracker)
+        framing = CropWindow(**summary["framing"])
+        tracker.start(CONDITIONS, everyone.num_frames, everyone.num_frames)
     else:
-        studied = study(source, category, number, height, width, perception, work, tracker)
-        cast, framing = studied.cast, studied.framing
-        missing = _make_chunks(studied, perception, folder, tracker)
-        if missing == cast.num_frames:
-            raise NoPerson(f"no person found in {source.path} when looked at closely")
-        summary = {"framing": framing_record(framing), "num_without_person": missing}
+        learned = learn_person(source, category, number, height, width, perception, work, tracker)
+        everyone, framing = learned.everyone, learned.framing
+        missing = _make_chunks(learned, perception, folder, tracker)
+        if missing == everyone.num_frames:
+            raise NoPerson(f"no person found in {source.path} in the detailed second pass")
+        summary = {"framing": asdict(framing), "num_without_person": missing}
         write_file(summary_path, json.dumps(summary).encode())
     return VideoConditions(
         source=source,
         category=category,
-        cast=cast,
-        person=cast.person(number, source.path),
+        everyone=everyone,
+        person=everyone.person(number, source.path),
         framing=framing,
-        num_frames=cast.num_frames,
+        num_frames=everyone.num_frames,
         num_without_person=int(summary["num_without_person"]),
         perception=_names(perception),
         identity=identity,
@@ -205,7 +204,7 @@ def perceive(
 
 
 def check_category(category: str) -> None:
-    """Refuse one that does not exist.
+    """Reject an unknown category.
 
     Raises:
         ConfigError: no such category.
@@ -218,36 +217,40 @@ def _names(perception: Perception) -> dict[str, str]:
     return {role: f"{info.name} {info.version}" for role, info in perception.infos().items()}
 
 
-def _make_chunks(studied: Study, perception: Perception, folder: Path, tracker: Tracker) -> int:
-    """Write what is missing; returns the number of frames without the person, of all."""
-    longest = min(round(_BRIDGED_S * studied.source.fps), _MAX_BRIDGED)
+def _make_chunks(
+    learned: LearnedPerson, perception: Perception, folder: Path, tracker: Tracker
+) -> int:
+    """Write the missing chunks; returns the number of frames without the person in all of them."""
+    longest = min(round(_BRIDGED_S * learned.source.fps), _MAX_BRIDGED)
     context = min(CHUNK, longest + 2 * MaskSettings().closing_frames)
-    total = studied.cast.num_frames
+    total = learned.everyone.num_frames
     finished = count_chunks(folder)
-    first = max(0, finished - 1)  # the last finished one is looked at again: a neighbour
+    first = max(0, finished - 1)  # the last finished one is perceived again, as a neighbour
     tracker.start(CONDITIONS, total, min(total, first * CHUNK))
-    before: Looked | None = None
-    now: Looked | None = None
+    before: PerceivedFrames | None = None
+    now: PerceivedFrames | None = None
     number = first
-    for after in itertools.chain(_looked_chunks(studied, perception, first, tracker), [None]):
+    for after in itertools.chain(_perceived_chunks(learned, perception, first, tracker), [None]):
         if now is not None:
             if number >= finished:
-                mask = chunk_mask(before, now, after, context, longest, studied.category)
-                store_chunk(folder, number, Tracks(mask=mask, parts=now.parts, present=now.present))
+                mask = chunk_mask(before, now, after, context, longest, learned.category)
+                store_chunk(
+                    folder, number, ConditionTracks(mask=mask, parts=now.parts, present=now.present)
+                )
             number += 1
         before, now = now, after
-    size = studied.framing.out_height, studied.framing.out_width
+    size = learned.framing.out_height, learned.framing.out_width
     present = [load_chunk(folder, chunk, *size).present for chunk in range(number)]
     return total - int(np.concatenate(present).sum())
 
 
-def _looked_chunks(
-    studied: Study, perception: Perception, first: int, tracker: Tracker
-) -> Iterator[Looked]:
-    """Perception of chunk after chunk, from number ``first`` on."""
-    framing, total = studied.framing, studied.cast.num_frames
-    picker = Picker(studied.cast, studied.person, framing)
-    frames = itertools.islice(studied.source.counted_frames(total), first * CHUNK, None)
+def _perceived_chunks(
+    learned: LearnedPerson, perception: Perception, first: int, tracker: Tracker
+) -> Iterator[PerceivedFrames]:
+    """Perception of each chunk, from number ``first`` on."""
+    framing, total = learned.framing, learned.everyone.num_frames
+    picker = Picker(learned.everyone, learned.person, framing)
+    frames = itertools.islice(learned.source.counted_frames(total), first * CHUNK, None)
     cuts = ((float(frame.time), framing.take(frame.image)) for frame in frames)
     done = first * CHUNK
     while batch := list(itertools.islice(cuts, CHUNK)):
@@ -257,10 +260,13 @@ def _looked_chunks(
             picker.pick(image, people, time)
             for (time, image), people in zip(batch, found, strict=True)
         ]
-        yield look(images, picked, perception, studied.parser, framing)
+        yield perceive_frames(images, picked, perception, learned.parser, framing)
         done += len(batch)
-        tracker.tell(done, total)
+        tracker.report(done, total)
 
 
-def _as_iuv(parts: np.ndarray) -> np.ndarray:
-    return np.repeat(parts[..., None], 3, axis=-1)
+def _evenly(values: Sequence[Any], count: int) -> list[Any]:
+    """At most ``count`` of the values, evenly spread, the middle of each stretch."""
+    if len(values) <= count:
+        return list(values)
+    return [values[int((i + 0.5) * len(values) / count)] for i in range(count)]

@@ -1,4 +1,4 @@
-"""One picture to look at before anything is painted: who is in the video, and what will be."""
+"""One picture to check before painting: who is in the video, and what will be painted."""
 
 from collections.abc import Sequence
 

@@ -1,30 +1,39 @@
-"""From people in single looks to one track for each: by place from look to look, by looks later on.
+"""From detections in sampled frames to one track per person.
 
-Who was not seen for a while and comes back is known again by colours alone: of the head, of the
-clothes above and of those below, each for itself. Black clothes are many people's; hair and
-trousers in the same colours as well are not.
+From sample to sample people are linked by place and colours. A person who returns after an absence
+is recognised by colours alone: of the head, the upper and the lower clothes separately. Many people
+wear black; few share the colours of hair and trousers as well.
+
+Curation follows people too (``person_tracks.py``), from stored boxes without pixels; what both
+need is in ``curation/perception/boxes.py``.
 """
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
+from curation.perception.boxes import (
+    box_areas,
+    box_overlap,
+    closeness,
+    grown_box,
+    match_best_first,
+)
 from curation.perception.protocols import Person
 from inference.conditions.appearance import appearance_of, bands_of, least_similarity, similarity
+from inference.video.framing import shrink
 
-REMEMBERED_S = 2.5  # a gap in a track is at most so long
-_SAME_LOOKS = 0.6  # least similarity of one person in two looks, when they are near
-_SURELY_SAME = 0.9  # and of every band, when they come back after a while, anywhere
-_NEAR = 0.35  # centres may lie apart by this share of a person's size
+REMEMBERED_S = 2.5  # longest gap within a track
+_SAME_COLOURS = 0.6  # least similarity of one person in two samples, at nearby places
+_SURELY_SAME = 0.9  # and of every band after an absence, at any place
 _PICTURE_HEIGHT = 256  # px
 
 
 @dataclass(kw_only=True, eq=False)
-class Track:
-    """Where one person was seen, and what they look like."""
+class VideoTrack:
+    """Where one person was seen, and in which colours."""
 
     times: list[float] = field(default_factory=list)
     boxes: list[np.ndarray] = field(default_factory=list)
@@ -43,50 +52,45 @@ class Track:
 
 
 def link(
-    tracks: list[Track], time: float, image: np.ndarray, people: Sequence[Person], scale: float
+    tracks: list[VideoTrack], time: float, image: np.ndarray, people: Sequence[Person], scale: float
 ) -> None:
-    """Give each person of one look to the track that they continue, the nearest pairs first."""
-    looks = [appearance_of(image, person) for person in people]
-    pairs = sorted(
-        (-score, p, t)
+    """Add each person of one sampled frame to the track that they continue, best pairs first."""
+    colours = [appearance_of(image, person) for person in people]
+    owner = match_best_first(
+        (score, p, t)
         for p, person in enumerate(people)
         for t, track in enumerate(tracks)
-        if (score := _likeness(track, time, person.box / scale, looks[p])) > 0
+        if (score := _likeness(track, time, person.box / scale, colours[p])) > 0
     )
-    owner: dict[int, Track] = {}
-    taken: set[int] = set()
-    for _, p, t in pairs:
-        if p not in owner and t not in taken:
-            owner[p] = tracks[t]
-            taken.add(t)
     for p, person in enumerate(people):
-        track = owner.get(p)
-        if track is None:
-            track = Track()
+        if p in owner:
+            track = tracks[owner[p]]
+        else:
+            track = VideoTrack()
             tracks.append(track)
         _extend(track, time, image, person, scale)
-        if looks[p] is not None:
-            track.colours = looks[p] if track.colours is None else track.colours + looks[p]
-            track.num_colours += 1
-        bands = bands_of(image, person)
-        track.bands = bands if track.bands is None else track.bands + bands
+        track.colours = _sum(track.colours, colours[p])
+        track.num_colours += colours[p] is not None
+        track.bands = _sum(track.bands, bands_of(image, person))
 
 
-def _likeness(track: Track, time: float, box: np.ndarray, look: np.ndarray | None) -> float:
-    """Above 0 when a person may continue a track; more is likelier."""
+def _likeness(track: VideoTrack, time: float, box: np.ndarray, colours: np.ndarray | None) -> float:
+    """Above 0 when a person may continue a track; higher is likelier."""
     if time - track.times[-1] > REMEMBERED_S:
         return 0.0
-    alike = similarity(track.appearance, look)
-    near = _closeness(box, track.boxes[-1])
-    if near <= 0 or (alike is not None and alike < _SAME_LOOKS):
+    alike = similarity(track.appearance, colours)
+    near = closeness(box, track.boxes[-1], box_overlap(box, track.boxes[-1]))
+    if near <= 0 or (alike is not None and alike < _SAME_COLOURS):
         return 0.0
     return near + (0.5 if alike is None else alike)
 
 
-def _extend(track: Track, time: float, image: np.ndarray, person: Person, scale: float) -> None:
+def _extend(
+    track: VideoTrack, time: float, image: np.ndarray, person: Person, scale: float
+) -> None:
     track.times.append(time)
     track.boxes.append((person.box / scale).astype(np.float32))
-    area = float(np.prod(np.maximum(person.box[2:] - person.box[:2], 0)))
+    area = float(box_areas(person.box))
     track.weight += area * person.score
     visible = float(person.keypoints[:, 2].mean())
     track.has_body |= visible > 0
@@ -97,35 +101,15 @@ def _extend(track: Track, time: float, image: np.ndarray, person: Person, scale:
 
 def _cut_picture(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The person's box with a margin, at most ``_PICTURE_HEIGHT`` high."""
-    height, width = image.shape[:2]
-    margin = 0.08 * (box[2:] - box[:2])
-    left, top = np.floor(np.maximum(box[:2] - margin, 0)).astype(int)
-    right, bottom = np.ceil(np.minimum(box[2:] + margin, [width, height])).astype(int)
+    left, top, right, bottom = grown_box(box, 0.08, *image.shape[:2])
     cut = image[top : max(bottom, top + 1), left : max(right, left + 1)]
-    scale = min(1.0, _PICTURE_HEIGHT / cut.shape[0])
-    size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
-    return cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+    return shrink(cut, _PICTURE_HEIGHT / cut.shape[0])
 
 
-def box_overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Intersection over union of two boxes (4,)."""
-    sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
-    shared = float(np.prod(np.maximum(sides, 0)))
-    areas = float(np.prod(first[2:] - first[:2])) + float(np.prod(second[2:] - second[:2]))
-    return shared / max(areas - shared, 1e-6)
+def reunite(tracks: Sequence[VideoTrack]) -> list[VideoTrack]:
+    """Join the tracks of a person who left and came back, the likeliest pair first.
 
-
-def _closeness(first: np.ndarray, second: np.ndarray) -> float:
-    """Above 0 when two boxes may be one person a moment apart; overlap counts first."""
-    apart = np.hypot(*((first[:2] + first[2:] - second[:2] - second[2:]) / 2))
-    size = min(np.hypot(*(first[2:] - first[:2])), np.hypot(*(second[2:] - second[:2])))
-    return box_overlap(first, second) + max(0.0, _NEAR - float(apart) / max(float(size), 1e-6))
-
-
-def reunite(tracks: Sequence[Track]) -> list[Track]:
-    """Join the tracks of one person who went and came back, the likeliest first.
-
-    Joined are tracks that never overlap in time and are alike in every band of colours.
+    Only tracks that never overlap in time and are alike in every band of colours are joined.
     """
     left = list(tracks)
     alike = {(id(a), id(b)): _sameness(a, b) for i, a in enumerate(left) for b in left[i + 1 :]}
@@ -139,24 +123,24 @@ def reunite(tracks: Sequence[Track]) -> list[Track]:
     return left
 
 
-def _sameness(first: Track, second: Track) -> float:
-    """Above 0 when two tracks are surely of one person; more is likelier."""
+def _sameness(first: VideoTrack, second: VideoTrack) -> float:
+    """Above 0 when two tracks certainly show one person; higher is likelier."""
     seen = sorted([(time, 0) for time in first.times] + [(time, 1) for time in second.times])
     for (earlier, a), (later, b) in itertools.pairwise(seen):
         if a != b and later - earlier <= REMEMBERED_S:
-            return 0.0  # seen at once, or one right after the other: place would have linked them
+            return 0.0  # seen at once, or in direct succession: place would have linked them
     if first.bands is None or second.bands is None:
         return 0.0
     alike = least_similarity(first.bands, second.bands)
     return alike if alike is not None and alike >= _SURELY_SAME else 0.0
 
 
-def _joined(first: Track, second: Track) -> Track:
+def _joined(first: VideoTrack, second: VideoTrack) -> VideoTrack:
     """One track out of two."""
     times, boxes = first.times + second.times, first.boxes + second.boxes
     order = np.argsort(times, kind="stable")
     best = max(first, second, key=lambda track: track.best)
-    return Track(
+    return VideoTrack(
         times=[times[i] for i in order],
         boxes=[boxes[i] for i in order],
         weight=first.weight + second.weight,

@@ -1,4 +1,4 @@
-"""A garment that somebody wears, in a photo or at a moment of a video, cut out by the parser."""
+"""A garment that somebody wears in a photo or at a moment of a video, cut out by the parser."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ import numpy as np
 from curation.perception.protocols import ClipParser, Perception, Person
 from datasets.labels import GARMENT_LABELS
 from inference.errors import GarmentUnreadable
+from inference.video.framing import shrink
 from inference.video.source import open_video
 
-_LOOK_SIZE = 640  # longer side that perception sees, px
+_PERCEIVED_SIZE = 640  # longer side that perception sees, px
 _SURE = 0.99  # score of a body: garments on hangers reach 0.98 on ../shared/media/garments
 _VISIBLE = 0.5  # least visibility of shoulders and hips
-_AROUND_S = 1.0  # so far before and after the moment the parser learns the clothes
+_AROUND_S = 1.0  # the parser learns the clothes this long before and after the moment
 _LESSONS = 12
 _LEAST_AREA = 0.01  # of the frame
 _TORSO = [5, 6, 11, 12]  # rows of COCO keypoints
@@ -23,7 +24,7 @@ _TORSO = [5, 6, 11, 12]  # rows of COCO keypoints
 
 @dataclass(frozen=True, kw_only=True)
 class GarmentSource:
-    """What a garment is taken from."""
+    """The file, and for a video the moment, that a garment is taken from."""
 
     path: Path
     time: float | None = None  # s; None: an image
@@ -41,11 +42,11 @@ class GarmentSource:
 
 
 def find_wearer(image: np.ndarray, perception: Perception) -> Person | None:
-    """The person whom a photo shows in what they wear; None for a product photo.
+    """The person in a photo; None for a product photo.
 
     Args:
         image: RGB (height, width, 3) uint8.
-        perception: the models to look with.
+        perception: the models.
     """
     found = perception.detector.detect([image])[0]
     sure = [
@@ -63,14 +64,14 @@ def cut_worn(
     category: str,
     perception: Perception,
 ) -> np.ndarray | None:
-    """Where the garment of a category is in one of some frames; None if it is not to be seen.
+    """Where the garment of a category is in the chosen frame; None if it cannot be seen.
 
     Args:
         frames: RGB (height, width, 3) uint8, of one person in the same clothes.
         people: that person in each.
-        chosen: the frame that the garment is cut out of.
+        chosen: index of the frame that the garment is cut out of.
         category: upper, lower or overall (the whole outfit).
-        perception: the models to look with.
+        perception: the models.
 
     Returns:
         (height, width) uint8, 255 = garment.
@@ -91,18 +92,11 @@ def cut_worn(
     return np.where(np.isin(pieces, kept), np.uint8(255), np.uint8(0))
 
 
-def shrink(image: np.ndarray) -> np.ndarray:
-    """To the size that perception looks at; smaller images stay."""
-    scale = min(1.0, _LOOK_SIZE / max(image.shape[:2]))
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-
-
 def worn_in_photo(
     image: np.ndarray, category: str, perception: Perception
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Image and garment mask if the photo shows somebody wearing it; None for a product photo."""
-    small = shrink(image)
+    small = _perceived_size(image)
     wearer = find_wearer(small, perception)
     if wearer is None:
         return None
@@ -116,8 +110,8 @@ def worn_in_video(
     """Frame and garment mask at a moment of a video.
 
     Raises:
-        VideoUnreadable: the file is none.
-        GarmentUnreadable: the video is shorter, or the garment is not to be seen at that moment.
+        VideoUnreadable: the file is not a video.
+        GarmentUnreadable: the video is shorter, or the garment cannot be seen at that moment.
     """
     assert source.time is not None
     where = f"garment {source.path}@{source.time:g}"
@@ -128,13 +122,13 @@ def worn_in_video(
     for frame in open_video(source.path).frames():
         last = float(frame.time)
         if len(times) < len(moments) and last >= moments[len(times)] - 1e-6:
-            frames.append(shrink(frame.image))
+            frames.append(_perceived_size(frame.image))
             times.append(last)
         if last > moments[-1]:
             break
     if not times or last < source.time - 0.5:
         raise GarmentUnreadable(
-            f"{where}: the video ends at {last:.1f} s",
+            f"{where}: the video ends at {last:.1f} s; give an earlier moment",
             plain=f"The garment's video is only {last:.1f} seconds long.",
         )
     chosen = int(np.abs(np.array(times) - source.time).argmin())
@@ -144,10 +138,14 @@ def worn_in_video(
         mask = cut_worn(frames, people, chosen, category, perception)
     if mask is None:
         raise GarmentUnreadable(
-            f"{where}: no {category} garment is to be seen on a person there",
-            plain=f"No {category} garment is to be seen on a person at {source.time:g} seconds.",
+            f"{where}: no person wears a visible {category} garment there; give another moment",
+            plain=f"No person wears a visible {category} garment at {source.time:g} seconds.",
         )
     return frames[chosen], mask
+
+
+def _perceived_size(image: np.ndarray) -> np.ndarray:
+    return shrink(image, _PERCEIVED_SIZE / max(image.shape[:2]))
 
 
 def _each(frames: Sequence[np.ndarray], perception: Perception) -> list[list[Person]]:

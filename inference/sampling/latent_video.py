@@ -1,8 +1,8 @@
-"""Painting a video of any length, window after window, latents on disk or in memory.
+"""Paints a video of any length, window by window, with latents on disk or in memory.
 
-What a window needs is read, what it painted is written; nothing else is held. A journal counts the
-batches that are done: a stopped job goes on behind them, with the same windows in the same batches,
-so that the result is the same to the bit.
+Only what a window needs is read, and only what it painted is written. A journal counts the finished
+batches: a stopped job resumes after them with the same windows in the same batches, so the result
+is identical to the bit.
 """
 
 import os
@@ -23,12 +23,12 @@ from inference.sampling.windows import KnownFrames, sample_windows
 from models.conditions import Conditions
 from models.system import System
 
-_COPIED = 64  # frames moved at once
+_COPIED = 64  # frames copied at once
 
 
 @runtime_checkable
 class Latents(Protocol):
-    """The latents of a video's frames, by number; on the CPU, float32."""
+    """The latents of a video's frames, by frame number; on the CPU, float32."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -36,7 +36,7 @@ class Latents(Protocol):
         ...
 
     def read(self, frames: Sequence[int]) -> Tensor:
-        """(c, n, h, w) of n frames."""
+        """Latents (c, n, h, w) of n frames."""
         ...
 
     def write(self, frames: Sequence[int], latents: Tensor) -> None:
@@ -66,10 +66,10 @@ class MemoryLatents:
 
 
 class FileLatents:
-    """A file of float32, one frame after the other; read and written frame by frame.
+    """A file of float32, one frame after the other, read and written frame by frame.
 
     Args:
-        path: made, at its full size, if it is not there.
+        path: created at its full size if absent.
         shape: channels, frames, height, width.
     """
 
@@ -95,11 +95,11 @@ class FileLatents:
             os.pwrite(self._file.fileno(), values[row].tobytes(), frame * self._record)
 
     def sync(self) -> None:
-        """Make sure that it is on the disk."""
+        """Flush the file to disk."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """To be read by others, or deleted."""
+        """Close the file, so that it can be deleted."""
         self._file.close()
 
     def __del__(self) -> None:
@@ -107,7 +107,7 @@ class FileLatents:
 
 
 class Journal:
-    """How many batches of a job are painted, in a file beside its latents."""
+    """How many batches of a job are painted, in a file next to its latents."""
 
     def __init__(self, path: Path, latents: FileLatents) -> None:
         self._path, self._latents = path, latents
@@ -118,7 +118,7 @@ class Journal:
         return int(self._path.read_text()) if self._path.is_file() else 0
 
     def record(self, done: int) -> None:
-        """So many are; their latents first."""
+        """Store the number of finished batches, after flushing their latents."""
         self._latents.sync()
         write_file(self._path, str(done).encode())
 
@@ -132,10 +132,10 @@ def paint_video(
     seed: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Float[Tensor, "c t h w"]:
-    """``paint_latents`` of a video that fits into memory; returns its clean latents."""
+    """``paint_latents`` for a video that fits into memory; returns its clean latents."""
     shape = (system.codec.latent_channels, *control.shape[1:])
     latents = MemoryLatents(torch.zeros(shape))
-    kept = (~control[-1].flatten(1).bool().any(dim=1)).tolist()
+    kept = unmasked_frames(control)
     paint_latents(
         system, MemoryLatents(control.cpu()), latents, kept, conditions, sampler, config, seed,
         on_progress,
@@ -160,15 +160,15 @@ def paint_latents(
     Args:
         system: the networks, in eval mode on their device.
         control: agnostic latents | DensePose latents | mask of all frames.
-        latents: written to.
-        kept: for each frame whether its mask is empty: it is known and stays what it is.
-        conditions: one caption and one garment, projected, on the networks' device; what lies in
-            ``control`` joins them window by window.
+        latents: output.
+        kept: for each frame, whether its mask is empty: then it is known and kept unchanged.
+        conditions: one caption and one garment, projected, on the networks' device; ``control`` is
+            added to them window by window.
         sampler: how a window is sampled.
         config: how the video is split into windows.
-        seed: names the noise; 0 or more.
-        on_progress: told (network evaluations of frames done, of how many).
-        journal: of a job that can be stopped; None starts from the beginning.
+        seed: selects the noise; 0 or more.
+        on_progress: called with (network evaluations of frames done, their total).
+        journal: of a job that can be resumed; None starts from the beginning.
     """
     _copy_kept(control, latents, kept)
     known = np.array(kept, bool)
@@ -231,7 +231,7 @@ def _paint(
 def swap_known(
     control: Float[Tensor, "b k t h w"], known: KnownFrames
 ) -> Float[Tensor, "b k t h w"]:
-    """What training shows for known frames: the frame in the agnostic image's place, no mask."""
+    """What training shows for known frames: the frame in place of the agnostic image, no mask."""
     channels = known.latents.shape[1]
     held = known.known[:, None, :, None, None]
     agnostic = torch.where(held, known.latents, control[:, :channels])
@@ -239,8 +239,13 @@ def swap_known(
     return torch.cat([agnostic, control[:, channels:-1], mask], dim=1)
 
 
+def unmasked_frames(control: Float[Tensor, "k t h w"]) -> list[bool]:
+    """For each frame, whether its mask (the last channel) is empty."""
+    return (~control[-1].flatten(1).bool().any(dim=1)).tolist()
+
+
 def _copy_kept(control: Latents, latents: Latents, kept: Sequence[bool]) -> None:
-    """Frames that stay enter as they are."""
+    """Copy the latents of frames that are kept unchanged."""
     frames = np.flatnonzero(np.array(kept, bool)).tolist()
     for start in range(0, len(frames), _COPIED):
         part = frames[start : start + _COPIED]
@@ -248,13 +253,13 @@ def _copy_kept(control: Latents, latents: Latents, kept: Sequence[bool]) -> None
 
 
 def _without_known(rounds: list[Round], known: np.ndarray) -> list[Round]:
-    """Leave out windows that have nothing to paint."""
+    """The rounds without windows that have nothing to paint."""
     left = [[part for part in step if not known[list(part.painted)].all()] for step in rounds]
     return [step for step in left if step]
 
 
 def _batches(step: Round, batch_size: int) -> Iterator[Round]:
-    """Windows of equal length together, at most ``batch_size`` of them."""
+    """Batches of windows of equal length, at most ``batch_size`` in each."""
     for length in sorted({len(part.frames) for part in step}, reverse=True):
         equal = [part for part in step if len(part.frames) == length]
         for start in range(0, len(equal), batch_size):

@@ -1,21 +1,21 @@
 """Videos longer than the network's window: auto-regression (AR) and interpolated AR (IAR).
 
-AR paints one window after the other; each starts from the end of the last::
+AR paints one window after the other; each starts with the end of the one before::
 
     frames   0 1 2 3 4 5 6 7 8 9 ...
     window 1 * * * *
     window 2       k * * *             * painted, k known from before
     window 3             k * * *
 
-IAR paints the start frames of all sub-videos first, together, then fills the sub-videos as a
-batch; the last window of each is anchored on the next key frame as well::
+IAR first paints the start frames of all sub-videos (key frames) jointly, then fills the sub-videos
+as a batch; the last window of each is also anchored on the next key frame::
 
     frames   0 1 2 3 4 5 6 7 8 9 ...
     round 1  *     *     *     *       key frames, jointly
     round 2  k * * k     k * * k
-                   k * * k     ...     ``batch_size`` sub-videos at once, the first ones first
+                   k * * k     ...     ``batch_size`` sub-videos at once, in order of time
 
-Known frames are handed over as latents, never as decoded pixels.
+Known frames are passed on as latents, never as decoded pixels.
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ class LongVideoConfig:
 
     method: str = "iar"
     window: int | None = None  # frames at once; None: as many as the system was built for
-    overlap: int = 1  # frames a window takes over, known, from the one before it
+    overlap: int = 1  # known frames that a window shares with the one before it
     sub_video_length: int | None = None  # IAR: from key frame to key frame; None: window // 2
-    batch_size: int = 4  # sub-videos filled at once: memory grows with it
+    batch_size: int = 4  # sub-videos filled at once; memory grows with it
     noise_sharing: float = 0.0  # share of the noise's variance that all frames have in common
 
     def __post_init__(self) -> None:
@@ -55,29 +55,29 @@ class LongVideoConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class FrameWindow:
     """One call of the sampler: which frames of the video it sees and which it paints."""
 
-    frames: tuple[int, ...]  # ascending; those not in ``painted`` are known by then
+    frames: tuple[int, ...]  # ascending; those not in ``painted`` are already known
     painted: tuple[int, ...]
 
 
-Round = list[Window]
+Round = list[FrameWindow]
 """Windows that do not depend on each other."""
 
 
 def plan_windows(num_frames: int, window: int, config: LongVideoConfig) -> list[Round]:
-    """Order the work: every frame is painted exactly once, its known neighbours before it.
+    """Order the work: every frame is painted exactly once, after the frames it builds on.
 
-    Behind the key frames the rounds walk through the video from its start to its end.
+    After the key frames, the rounds go through the video from start to end.
 
     Args:
         num_frames: length of the video, at least 1.
-        window: most frames of one window, at least ``config.overlap + 2``.
+        window: largest number of frames in one window, at least ``config.overlap + 2``.
         config: method, overlap, key frames.
 
     Raises:
-        ValueError: a window too small for its overlap, or no frames.
+        ValueError: the window is too small for its overlap, or there are no frames.
     """
     if num_frames < 1:
         raise ValueError(f"num_frames is {num_frames}; a video has at least one frame")
@@ -88,7 +88,7 @@ def plan_windows(num_frames: int, window: int, config: LongVideoConfig) -> list[
         )
     if num_frames <= window:
         everything = tuple(range(num_frames))
-        return [[Window(frames=everything, painted=everything)]]
+        return [[FrameWindow(frames=everything, painted=everything)]]
     stride = config.sub_video_length or max(2, window // 2)  # as far as stage 3 trains
     if config.method == "ar" or stride >= num_frames:
         return [[step] for step in _chain(list(range(num_frames)), window, config.overlap)]
@@ -105,25 +105,29 @@ def plan_windows(num_frames: int, window: int, config: LongVideoConfig) -> list[
 
 
 def count_evaluations(rounds: list[Round]) -> int:
-    """Frames that pass through the network at each sampling step, known ones included."""
+    """Frames that pass through the network at each sampling step, including known ones."""
     return sum(len(window.frames) for step in rounds for window in step)
 
 
-def _chain(frames: list[int], window: int, overlap: int) -> Iterator[Window]:
-    """Windows over a row of frames, each starting with the last ``overlap`` of the one before."""
-    yield Window(frames=tuple(frames[:window]), painted=tuple(frames[:window]))
+def _chain(frames: list[int], window: int, overlap: int) -> Iterator[FrameWindow]:
+    """Windows over a list of frames, each starting with the last ``overlap`` of the one before."""
+    yield FrameWindow(frames=tuple(frames[:window]), painted=tuple(frames[:window]))
     done = window
     while done < len(frames):
         end = min(done - overlap + window, len(frames))
-        yield Window(frames=tuple(frames[done - overlap : end]), painted=tuple(frames[done:end]))
+        yield FrameWindow(
+            frames=tuple(frames[done - overlap : end]), painted=tuple(frames[done:end])
+        )
         done = end
 
 
-def _fill(start: int, end: int, num_frames: int, window: int, overlap: int) -> Iterator[Window]:
+def _fill(
+    start: int, end: int, num_frames: int, window: int, overlap: int
+) -> Iterator[FrameWindow]:
     """Windows between key frame ``start`` and key frame ``end``; both are known.
 
-    The last window ends with the next key frame and paints at least one frame before it. Behind
-    the video's end there is no key frame, and the last window is open.
+    The last window ends with the next key frame and paints at least one frame before it. At the
+    video's end there is no next key frame, and the last window has an open end.
     """
     anchors = 1 if end < num_frames else 0
     end = min(end, num_frames)
@@ -132,8 +136,10 @@ def _fill(start: int, end: int, num_frames: int, window: int, overlap: int) -> I
         first = max(start, done - overlap)
         room = window - (done - first)
         if end - done + anchors <= room:
-            yield Window(frames=tuple(range(first, end + anchors)), painted=tuple(range(done, end)))
+            yield FrameWindow(
+                frames=tuple(range(first, end + anchors)), painted=tuple(range(done, end))
+            )
             return
         stop = min(done + room, end - anchors)
-        yield Window(frames=tuple(range(first, stop)), painted=tuple(range(done, stop)))
+        yield FrameWindow(frames=tuple(range(first, stop)), painted=tuple(range(done, stop)))
         done = stop

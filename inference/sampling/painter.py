@@ -1,4 +1,4 @@
-"""A trained system that paints videos whose conditions are given, of any size and length."""
+"""A trained system that paints videos of any size and length whose conditions are given."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ from inference.progress import PAINTING, Progress, Tracker
 from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.solvers import SamplerConfig
-from inference.video.framing import Framing, frame_everything
+from inference.video.framing import CropWindow, frame_everything
 from models.acceleration import compile_blocks, round_blocks
 from models.checkpoints import checkpoint_sha256, load_network, read_checkpoint
 from models.conditions import Conditions
@@ -31,8 +31,8 @@ from models.system import System, SystemConfig, build_system
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
 _FEATHER = 0.75 * MaskSettings().widening
-"""Width of the seam of paste-back, a share of the square root of the painted area: narrower than
-masks reach beyond a garment, or its edge would shine through."""
+"""Width of paste-back's seam, as a share of the square root of the painted area: narrower than the
+masks' margin around a garment, or the old garment's edge would show through."""
 CODEC_FRAMES = 16  # frames encoded or decoded at once
 BuildStored = Callable[[dict[str, Any], str], System]
 """See ``build_stored``."""
@@ -45,7 +45,7 @@ class LoadedSystem:
     system: System
     checkpoint: str
     step: int
-    weights: str  # ema or raw, what was really taken
+    weights: str  # ema or raw: which were actually loaded
     sha256: str  # of the checkpoint's file
 
 
@@ -68,14 +68,14 @@ def load_system(
     """Load a training checkpoint of stage 2 or 3.
 
     Args:
-        path: ``runs/<name>/checkpoints/last.ckpt``, or a folder that ``make export`` made.
-        weights: ema (their running average, where there is one) or raw.
-        any_stage: earlier stages too, to be compared with: networks that they do not have yet add
-            nothing, as they do when their own stage begins.
+        path: ``runs/<name>/checkpoints/last.ckpt``, or a folder made by ``make export``.
+        weights: ema (their running average, if the checkpoint has one) or raw.
+        any_stage: accept earlier stages too, for comparison: networks that they do not have yet
+            contribute nothing, as at the start of their own stage.
         build: the system from what the checkpoint stores; experiments alter the network here.
 
     Raises:
-        ConfigError: weights of another name, a system that does not fit this version.
+        ConfigError: unknown ``weights``, or a system that does not fit this version.
         DataError: no checkpoint, or one that cannot be used for try-on.
     """
     if weights not in WEIGHTS:
@@ -90,7 +90,7 @@ def load_system(
         if absent and not any_stage:
             raise DataError(
                 f"checkpoint {path} has no {' and no '.join(absent)} network; "
-                "try-on needs one of stage 2 or 3"
+                "try-on needs a checkpoint of stage 2 or 3"
             )
         system = build(content.system, str(path))
         load_network(system.network, taken, str(path), [f"{part}." for part in absent])
@@ -111,13 +111,13 @@ class Painter:
     """Conditions in, frames out.
 
     Args:
-        system: networks with their weights; taken over: moved to the device, rounded or compiled.
+        system: networks with their weights; modified: moved to the device, rounded or compiled.
         device: auto, cpu, cuda, cuda:1, ...
         sampler: solver, steps, guidance.
         long_video: windows.
-        precision: float32, bfloat16 (autocast, and the blocks' weights kept in it), or auto:
+        precision: float32, bfloat16 (autocast, with the blocks' weights stored in it), or auto:
             bfloat16 on CUDA.
-        compile: compile the blocks at first use: a minute or more for each shape of window, then
+        compile: compile the blocks at first use: a minute or more for each window shape, then
             faster steps.
     """
 
@@ -131,7 +131,9 @@ class Painter:
         compile: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
-            raise ConfigError(f"precision={precision!r}; one of {', '.join(PRECISIONS)}")
+            raise ConfigError(
+                f"precision={precision!r}; one of {', '.join(PRECISIONS)} is expected"
+            )
         self.system = system
         self.device = torch.device(_resolve_device(device))
         self.system.network.to(self.device).eval()
@@ -158,34 +160,34 @@ class Painter:
     ) -> UInt8[np.ndarray, "t h w 3"]:
         """Paint a video whose conditions are given.
 
-        Other sizes than the system's are scaled to lie within it, and back.
+        Frames of another size than the system's are scaled to fit inside it, and back.
 
         Args:
             video: the frames.
             mask: 255 = to be painted. Frames without any are kept.
-            densepose: rendered as ``datasets.densepose.render_densepose`` does.
+            densepose: rendered as by ``datasets.densepose.render_densepose``.
             garment: on a plain ground.
-            seed: names the noise; 0 or more.
+            seed: selects the noise; 0 or more.
             paste_back: keep the video's own pixels outside the mask, exactly. Off for metrics.
-            progress: told what is being done and how far it is.
+            progress: called with the stage and its progress.
         """
         tracker = Tracker(progress, (PAINTING,))
         tracker.start(PAINTING)
         control = torch.cat(
             [
                 self.encode_frames(video[rows], mask[rows], densepose[rows])
-                for rows in _runs(len(video))
+                for rows in codec_runs(len(video))
             ],
             dim=1,
         )
         with self._autocast():
             latents = paint_video(
                 self.system, control, self.garment_conditions(garment), self.sampler,
-                self.long_video, seed, tracker.tell,
+                self.long_video, seed, tracker.report,
             )  # fmt: skip
         painted = np.empty_like(video)
         framing = self.framing_of(video[0])
-        for rows in _runs(len(video)):
+        for rows in codec_runs(len(video)):
             for index, image in enumerate(self.decode_frames(latents[:, rows]), rows.start):
                 painted[index] = framing.put_back(video[index], image)
                 if paste_back:
@@ -203,7 +205,7 @@ class Painter:
         on_progress: Callable[[int, int], None] | None = None,
         journal: Journal | None = None,
     ) -> None:
-        """Paint a video whose control lies encoded somewhere; see ``latent_video``."""
+        """Paint a video whose control input is already encoded; see ``latent_video.py``."""
         with self._autocast():
             paint_latents(
                 self.system, control, latents, kept, self.garment_conditions(garment), self.sampler,
@@ -228,11 +230,11 @@ class Painter:
 
     @torch.no_grad()
     def decode_frames(self, latents: Float[Tensor, "c t y x"]) -> UInt8[np.ndarray, "t h w 3"]:
-        """Pictures of the system's size."""
+        """Latents -> pictures of the system's size."""
         return _to_bytes(self.system.codec.decode(latents[None].to(self.device))[0])
 
     def garment_conditions(self, garment: np.ndarray) -> Conditions:
-        """Caption and garment as every window sees them: made once."""
+        """Caption and garment as every window sees them: computed once per video."""
         config, network = self.system.config, self.system.network
         picture = _to_signed(fit_garment(garment, config.height, config.width)[None])[:, 0]
         garment_latents = self.system.codec.encode_images(picture.to(self.device))
@@ -240,8 +242,8 @@ class Painter:
         features = network.encode_garment(garment_latents, caption)
         return network.project(Conditions(caption=caption, garment=features))
 
-    def framing_of(self, frame: np.ndarray) -> Framing:
-        """How a (height, width, ...) frame of another size enters the system's, and comes back."""
+    def framing_of(self, frame: np.ndarray) -> CropWindow:
+        """How a (height, width, ...) frame is scaled to the system's size, and back."""
         config = self.system.config
         return frame_everything(frame.shape[0], frame.shape[1], config.height, config.width)
 
@@ -250,6 +252,11 @@ class Painter:
         """Channels, height and width of a frame's latents."""
         channels, _, height, width = self.system.config.latent_shape
         return channels, height, width
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Sampler and windows, as plain values: part of what a result depends on."""
+        return {"sampler": asdict(self.sampler), "long_video": asdict(self.long_video)}
 
     @property
     def codec_identity(self) -> dict[str, Any]:
@@ -264,7 +271,7 @@ class Painter:
 
 
 def paste(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The source where the mask is 0, exactly; within it a seam that fades into the painting.
+    """The source where the mask is 0, exactly; inside it a seam that fades into the painting.
 
     Args:
         source: (h, w, 3) uint8.
@@ -281,8 +288,8 @@ def paste(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarr
     return np.rint(mixed).astype(np.uint8)
 
 
-def _runs(num_frames: int) -> Iterator[slice]:
-    """As many frames at once as the codec is given."""
+def codec_runs(num_frames: int) -> Iterator[slice]:
+    """Runs of frames that the codec encodes or decodes at once."""
     for start in range(0, num_frames, CODEC_FRAMES):
         yield slice(start, min(start + CODEC_FRAMES, num_frames))
 

@@ -1,8 +1,8 @@
-"""Solvers: how one sampling step goes from noisy latents to less noisy ones.
+"""Solvers: how one sampling step turns noisy latents into less noisy ones.
 
-Ancestral (DDPM), DDIM, and DPM-Solver++ of second order, multistep (Lu et al. 2022), the last by
-diffusers. All walk down original timesteps of the training schedule, and treat every latent by
-itself, so that frames of one window can be clamped without disturbing the others.
+Ancestral (DDPM), DDIM, and second-order multistep DPM-Solver++ (Lu et al. 2022), the last by
+diffusers. All use original timesteps of the training schedule in falling order and treat each
+latent independently, so frames of a window can be clamped without affecting the others.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ SOLVERS = ("dpm++", "ddim", "ancestral")
 GUIDANCE = ("all", "legacy")
 REUSE = ("none", "control", "blocks")
 LEGACY_CHANNELS = 3
-"""Channels that Open-Sora v1.0 guides, of four."""
+"""Channels that Open-Sora v1.0 guides, out of four."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +28,16 @@ class SamplerConfig:
     Attributes:
         solver: dpm++ (8 to 20 steps are enough), ddim, or ancestral (100, as the reference).
         num_steps: network evaluations, not counting guidance's second half.
-        guidance_scale: 1 is no guidance; above 1 pushes away from the prediction without garment.
+        guidance_scale: 1 is no guidance; above 1 moves away from the prediction without garment.
         guidance_interval: shares of the steps, first and last, between which guidance is on.
         guidance: "all" latent channels; or "legacy", as Open-Sora v1.0 samples: the first three
-            channels alone, and the null caption under the prompt's mask.
+            channels only, and the null caption under the prompt's mask.
         eta: noise added by ddim; 0 is deterministic, 1 as much as ancestral.
-        reuse: what is kept from one step for the next ones. "none"; "control", the ControlNet's
+        reuse: what is kept from one step for the next. "none"; "control", the ControlNet's
             residuals; "blocks", these and what the middle half of the denoiser's blocks adds.
-            Faster, and another result; see docs/inference.md for how far.
-        reuse_every: a step of so many computes everything anew; so do the first and the last.
-        clip: predicted clean latents are held within plus and minus this; None leaves them.
+            Faster, but changes the result; docs/inference.md says by how much.
+        reuse_every: one step in this many computes everything; so do the first and the last.
+        clip: predicted clean latents are clamped to plus and minus this; None: not clamped.
     """
 
     solver: str = "dpm++"
@@ -78,7 +78,7 @@ class SamplerConfig:
 
     @property
     def is_ever_guided(self) -> bool:
-        """Whether any step is."""
+        """Whether any step uses guidance."""
         return any(self.is_guided(position) for position in range(self.num_steps))
 
     def num_guided(self, latents: Float[Tensor, "b c t h w"]) -> int:
@@ -97,9 +97,13 @@ class SamplerConfig:
         return self.guidance_scale != 1 and first <= (position + 0.5) / self.num_steps <= last
 
 
+Noisy = Float[Tensor, "b c t h w"]
+Prediction = Float[Tensor, "b k t h w"]  # noise | variance
+
+
 @runtime_checkable
 class Solver(Protocol):
-    """A walk from noise to clean latents; made anew for every window."""
+    """One denoising trajectory; create one solver per window."""
 
     timesteps: list[int]  # original ones, the noisiest first
     needs_noise: bool  # whether steps draw noise
@@ -107,11 +111,11 @@ class Solver(Protocol):
     def step(
         self,
         position: int,
-        prediction: Float[Tensor, "b k t h w"],
-        latents: Float[Tensor, "b c t h w"],
-        noise: Float[Tensor, "b c t h w"] | None,
-    ) -> Float[Tensor, "b c t h w"]:
-        """Latents at ``timesteps[position]`` -> at the next one, or clean behind the last."""
+        prediction: Prediction,
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
+        """Latents at ``timesteps[position]`` -> at the next one, or clean after the last."""
         ...
 
 
@@ -127,10 +131,10 @@ class AncestralSolver:
     def step(
         self,
         position: int,
-        prediction: Float[Tensor, "b k t h w"],
-        latents: Float[Tensor, "b c t h w"],
-        noise: Float[Tensor, "b c t h w"] | None,
-    ) -> Float[Tensor, "b c t h w"]:
+        prediction: Prediction,
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
         """Draw from the reverse step's normal distribution."""
         assert noise is not None
         index = _kept_index(self.timesteps, position, latents)
@@ -140,8 +144,8 @@ class AncestralSolver:
 class DdimSolver:
     """DDIM (Song et al. 2021), equation 12.
 
-    Ours, since diffusers' takes even strides from 0 alone: the reference's steps end at the last
-    timestep. Where both can take the same timesteps they are equal (a test).
+    Our own, since diffusers' only supports even strides from 0, while the reference's steps end at
+    the last timestep. Where both can take the same timesteps they are equal (tested).
     """
 
     def __init__(self, diffusion: RespacedDiffusion, eta: float) -> None:
@@ -152,10 +156,10 @@ class DdimSolver:
     def step(
         self,
         position: int,
-        prediction: Float[Tensor, "b k t h w"],
-        latents: Float[Tensor, "b c t h w"],
-        noise: Float[Tensor, "b c t h w"] | None,
-    ) -> Float[Tensor, "b c t h w"]:
+        prediction: Prediction,
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
         """Follow the probability flow, with noise if eta is above 0."""
         index = _kept_index(self.timesteps, position, latents)
         return self._diffusion.ddim_step(prediction, latents, index, self._eta, noise)
@@ -164,9 +168,9 @@ class DdimSolver:
 class DpmSolver:
     """DPM-Solver++(2M) by diffusers, given predicted clean latents.
 
-    Steps are even in the log of signal to noise, as its authors advise for few steps: on normal
-    data of standard deviation 0.3, 8 of them end within 1% of the exact flow, 8 even in time 36%
-    beside it.
+    Steps are even in log(signal / noise), as its authors advise for few steps: on normal data of
+    standard deviation 0.3, 8 of them end within 1% of the exact flow; 8 steps even in time miss it
+    by 36%.
     """
 
     needs_noise = False
@@ -191,11 +195,11 @@ class DpmSolver:
     def step(
         self,
         position: int,
-        prediction: Float[Tensor, "b k t h w"],
-        latents: Float[Tensor, "b c t h w"],
-        noise: Float[Tensor, "b c t h w"] | None,
-    ) -> Float[Tensor, "b c t h w"]:
-        """Second order from this prediction and the one before it."""
+        prediction: Prediction,
+        latents: Noisy,
+        noise: Noisy | None,
+    ) -> Noisy:
+        """Second order, from this prediction and the one before it."""
         timestep = self.timesteps[position]
         index = torch.full((latents.shape[0],), timestep, device=latents.device)
         predicted_noise, _ = split_prediction(prediction, latents.shape[1])
@@ -205,7 +209,7 @@ class DpmSolver:
 
 
 def build_solver(config: SamplerConfig, diffusion: GaussianDiffusion) -> Solver:
-    """The solver that a config names, at the start of its walk.
+    """The solver that a config names, at the start of its trajectory.
 
     Raises:
         ValueError: more steps than the schedule has.
@@ -239,13 +243,13 @@ def evenly_in_log_snr(diffusion: GaussianDiffusion, num_steps: int) -> list[int]
 
 
 def clip_prediction(
-    prediction: Float[Tensor, "b k t h w"],
-    latents: Float[Tensor, "b c t h w"],
+    prediction: Prediction,
+    latents: Noisy,
     timestep: int,
     diffusion: GaussianDiffusion,
     limit: float,
-) -> Float[Tensor, "b k t h w"]:
-    """Change the predicted noise so that the clean latents it implies lie within the limit."""
+) -> Prediction:
+    """Change the predicted noise so that the clean latents it implies are within the limit."""
     channels = latents.shape[1]
     index = torch.full((latents.shape[0],), timestep, device=latents.device)
     schedule = diffusion.schedule

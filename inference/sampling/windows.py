@@ -1,7 +1,7 @@
 """Sampling one batch of windows: noise, network, guidance, solver, known frames held in place.
 
-Noise is a function of (seed, absolute frame, step). That is what makes windows filled as a batch
-equal to windows filled one by one, and a resumed video equal to an unbroken one.
+Noise is a function of (seed, absolute frame, step). Therefore windows filled as a batch equal
+windows filled one by one, and a resumed video equals an uninterrupted one.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +20,9 @@ from models.system import System
 
 @dataclass(frozen=True, kw_only=True)
 class KnownFrames:
-    """Frames that are given, by their latents."""
+    """Frames that are given, as latents."""
 
-    latents: Float[Tensor, "b c t h w"]  # whatever where ``known`` is False
+    latents: Float[Tensor, "b c t h w"]  # ignored where ``known`` is False
     known: Bool[Tensor, "b t"]
 
 
@@ -43,13 +43,13 @@ def sample_windows(
     Args:
         system: the networks, in eval mode on their device.
         config: solver, steps, guidance.
-        conditions: on the same device, best projected (``VitonDiT.project``); ``known`` is set
-            in here.
-        frames: b windows of t absolute frame numbers, which name the noise.
+        conditions: on the same device, best projected (``VitonDiT.project``); this function sets
+            ``known``.
+        frames: b windows of t absolute frame numbers, which select the noise.
         latent_size: height and width of the latents.
         seed: 0 or more.
-        known: held at their latents through the walk, and handed back exactly.
-        on_step: told (steps done, of how many).
+        known: held at their latents during all steps, and returned exactly.
+        on_step: called with (steps done, their total).
         noise_sharing: see ``draw_noise``.
 
     Returns:
@@ -94,7 +94,7 @@ def sample_windows(
 
 
 def make_null_side(system: System, conditions: Conditions, config: SamplerConfig) -> Conditions:
-    """What guidance pushes away from: null caption, no garment; once for all steps."""
+    """What guidance moves away from: null caption, no garment; once for all steps."""
     null_mask = "prompt" if config.guidance == "legacy" else None
     return system.network.null_side(conditions, null_mask)
 
@@ -139,7 +139,7 @@ def guide(
     scale: float,
     num_channels: int,
 ) -> Float[Tensor, "b k t h w"]:
-    """Push the first channels of a prediction away from the null side's; the rest stays.
+    """Move the first channels of a prediction away from the null side's; keep the others.
 
     Classifier-free guidance (Ho and Salimans 2022), null + scale (painted - null).
     """
@@ -155,15 +155,15 @@ def draw_noise(
     seed: int,
     sharing: float = 0.0,
 ) -> Float[Tensor, "b c t h w"]:
-    """Normal noise that depends on seed, purpose and each absolute frame alone; on the CPU.
+    """Normal noise that depends only on seed, purpose and each absolute frame; on the CPU.
 
     Args:
         frames: b windows of t absolute frame numbers.
-        purpose: another one, other noise.
+        purpose: each purpose gets its own noise.
         shape: of one frame.
         seed: 0 or more.
         sharing: share of the variance that all frames of the video have in common (the mixed noise
-            of PYoCo, Ge et al. 2023, section 4.1): what it does not need to move then stands still.
+            of PYoCo, Ge et al. 2023, section 4.1): steadies what does not need to move.
     """
     drawn: dict[int, Tensor] = {}
     for frame in {frame for window in frames for frame in window}:

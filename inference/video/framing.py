@@ -1,7 +1,8 @@
-"""Which rectangle of a user's frame the network sees, and how the result comes back into it.
+"""Which rectangle of a user's frame the network sees, and how the result is put back into it.
 
-Proportions are kept: the rectangle has the network's own aspect. Where it reaches over the edge of
-the frame, the frame's border is continued.
+Proportions are kept: the rectangle has the network's aspect ratio. Where it extends beyond the
+frame, the frame's border pixels are repeated. (Curation's framing never leaves the frame and
+chooses among several sizes: ``canonical.py``.)
 """
 
 from dataclasses import dataclass
@@ -9,16 +10,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_PERSON_MARGIN = 0.12  # of the person's box, on each side: room for arms between looked-at frames
+_PERSON_MARGIN = 0.12  # of the person's box, on each side: space for arms between sampled frames
 
 
 @dataclass(frozen=True, kw_only=True)
-class Framing:
-    """A rectangle of the source, in its pixels, and the size it is brought to."""
+class CropWindow:
+    """A rectangle of the source, in its pixels, and the size it is scaled to."""
 
     top: int
     left: int
-    height: int  # of the rectangle; it may reach over the frame's edges
+    height: int  # of the rectangle, which may extend beyond the frame
     width: int
     out_height: int
     out_width: int
@@ -30,7 +31,7 @@ class Framing:
         )
 
     def take_mask(self, mask: np.ndarray) -> np.ndarray:
-        """The same of a mask: a pixel is painted (255) if any part of it is. Outside: kept."""
+        """The rectangle of a mask: a pixel is 255 if any part of it is; 0 outside the frame."""
         binary = (mask > 127).astype(np.float32)
         cut = self._rectangle(binary, cv2.BORDER_CONSTANT)
         return np.where(_resize(cut, self.out_height, self.out_width) > 0, 255, 0).astype(np.uint8)
@@ -65,18 +66,18 @@ class Framing:
         return cv2.copyMakeBorder(inner, *over, border) if any(over) else inner
 
 
-def frame_everything(height: int, width: int, out_height: int, out_width: int) -> Framing:
+def frame_everything(height: int, width: int, out_height: int, out_width: int) -> CropWindow:
     """The smallest rectangle of the output's aspect around a whole frame."""
     return _around(0.0, 0.0, float(height), float(width), height, width, out_height, out_width)
 
 
 def frame_person(
     boxes: np.ndarray, height: int, width: int, out_height: int, out_width: int
-) -> Framing:
-    """A rectangle of the output's aspect around a person, within the frame where it fits.
+) -> CropWindow:
+    """A rectangle of the output's aspect around a person, inside the frame where it fits.
 
     Args:
-        boxes: (n, 4) left, top, right, bottom in px: where the person is through the video.
+        boxes: (n, 4) left, top, right, bottom in px: the person's places in the whole video.
         height: of the frame.
         width: of the frame.
         out_height: of the network.
@@ -102,11 +103,11 @@ def _around(
     width: int,
     out_height: int,
     out_width: int,
-) -> Framing:
+) -> CropWindow:
     """Grow a rectangle to the output's aspect, then shift it into the frame or centre it there."""
     scale = max(inner_height / out_height, inner_width / out_width, 1e-3)
     rect_height, rect_width = max(1, round(scale * out_height)), max(1, round(scale * out_width))
-    return Framing(
+    return CropWindow(
         top=_place(top + inner_height / 2, rect_height, height),
         left=_place(left + inner_width / 2, rect_width, width),
         height=rect_height,
@@ -120,6 +121,14 @@ def _place(centre: float, length: int, available: int) -> int:
     if length >= available:
         return -((length - available) // 2)
     return min(max(0, round(centre - length / 2)), available - length)
+
+
+def shrink(image: np.ndarray, scale: float) -> np.ndarray:
+    """A copy of an image, scaled down; a scale of 1 or more changes nothing."""
+    if scale >= 1:
+        return image.copy()
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What every result says about itself: that it is synthetic, what made it, and when."""
+"""What every result states about itself: that it is synthetic, what made it, and when."""
 
 import json
 from collections.abc import Mapping
@@ -19,8 +19,7 @@ _FONT_HEIGHT = 21.0  # px of a capital at scale 1
 def file_metadata(report: Mapping[str, Any]) -> dict[str, str]:
     """The file's ``comment``, for people, and ``description``, as JSON for programs.
 
-    ``description`` holds ``"synthetic": true`` and what the report says of model, date and
-    settings.
+    ``description`` contains ``"synthetic": true`` and the report's model, date and settings.
     """
     comment = (
         f"Synthetic video: clothing replaced by VITON-DiT ({report.get('model', '')}"
@@ -31,7 +30,7 @@ def file_metadata(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_record(path: str) -> dict[str, Any]:
-    """The record that a result carries; empty for a file that carries none."""
+    """The record in a result's ``description``; empty for a file without one."""
     import av
     import av.error
 
@@ -48,7 +47,7 @@ def draw_label(frame: np.ndarray, text: str) -> np.ndarray:
 
     Args:
         frame: (height, width, 3) uint8 RGB.
-        text: drawn with plain Latin letters; an empty one draws nothing.
+        text: in plain Latin letters; an empty text draws nothing.
     """
     if not text:
         return frame

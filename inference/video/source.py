@@ -1,4 +1,4 @@
-"""A user's video, read upright with its time stamps; what cannot be read gets one sentence."""
+"""A user's video, read upright with its time stamps; an unreadable file is one sentence."""
 
 import logging
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ import av
 import av.error
 import numpy as np
 
-from configs.console import size_in_words
 from configs.errors import DataError
 from curation.video.decode import UnreadableVideoError
 from curation.video.decode import open_video as open_container
@@ -25,11 +24,9 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class VideoLimits:
-    """What is refused; None sets no limit."""
+    """Which videos are rejected; None sets no limit."""
 
     max_seconds: float | None = None
-    max_pixels: int | None = None  # of a frame
-    max_bytes: int | None = None  # of the file
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,12 +39,12 @@ class SourceFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceVideo:
-    """What a video file says about itself."""
+    """What a video file states about itself."""
 
     path: Path
     height: int  # upright, px
     width: int
-    rate: Fraction  # frames a second, as the container states or implies it
+    rate: Fraction  # frames per second, as the container states or implies it
     pixel_aspect: Fraction  # width of a pixel over its height, upright
     rotation: int  # degrees counter-clockwise that turn a stored frame upright
     is_bt709: bool
@@ -58,19 +55,19 @@ class SourceVideo:
 
     @property
     def expected_frames(self) -> int | None:
-        """About as many as there will be; None if the container does not tell."""
+        """About how many frames there are; None if the container does not state its duration."""
         return None if self.duration_s is None else max(1, round(self.duration_s * self.rate))
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return float(self.rate)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Decode from the beginning, in order of presentation; each call starts anew.
+        """Decode from the beginning, in order of presentation; each call starts again.
 
-        A break in the middle of the file ends the iteration with a warning: what came before
-        it is good.
+        Damage in the middle of the file ends the iteration with a warning; the frames before it
+        are good.
 
         Raises:
             DataError: not a single frame can be decoded.
@@ -88,7 +85,7 @@ class SourceVideo:
                         raise VideoUnreadable(
                             f"video {self.path} changes its size at frame {count} from "
                             f"{self.height}x{self.width} to {image.shape[0]}x{image.shape[1]} "
-                            "(height x width); cut it there first"
+                            "(height x width); cut the video there first"
                         )
                     time = Fraction(count) / self.rate
                     if frame.pts is not None and frame.time_base is not None:
@@ -100,13 +97,13 @@ class SourceVideo:
             if count:
                 _logger.warning("%s is damaged after frame %d: %s", self.path, count - 1, error)
         if not count:
-            raise VideoUnreadable(f"video {self.path} holds no frame that can be decoded")
+            raise VideoUnreadable(f"video {self.path} has no frame that can be decoded")
 
     def counted_frames(self, count: int) -> Iterator[SourceFrame]:
-        """``frames``, which must be as many as were counted before.
+        """``frames``, checked against an earlier count.
 
         Raises:
-            DataError: there are more or fewer; also as ``frames``.
+            DataError: there are more or fewer frames; also as ``frames``.
         """
         found = 0
         for frame in self.frames():
@@ -116,9 +113,9 @@ class SourceVideo:
             yield frame
         if found != count:
             raise DataError(
-                f"video {self.path} had {count} frames when it was looked through and has "
-                f"{'more' if found > count else found} now; start again, and leave the file as it "
-                "is meanwhile"
+                f"video {self.path} had {count} frames in the first pass and has "
+                f"{'more' if found > count else found} now; start again, and do not change the "
+                "file meanwhile"
             )
 
 
@@ -127,25 +124,24 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
 
     Args:
         path: the file.
-        limits: what is refused; None refuses nothing.
+        limits: which videos are rejected; None: none.
 
     Raises:
         VideoUnreadable: missing, not a video, or not decodable.
-        VideoTooLong: beyond the limits.
+        VideoTooLong: it exceeds the limits.
     """
     path, limits = Path(path), limits or VideoLimits()
     if not path.is_file():
         raise VideoUnreadable(
             f"video {path} does not exist; give a video file (mp4, mov, mkv, webm)"
         )
-    _check_bytes(path, limits)
     try:
         container, stream = open_container(path)
     except UnreadableVideoError as error:
         if error.code == "no_video_stream":
-            raise VideoUnreadable(f"{path} has no picture track; give a video file") from error
+            raise VideoUnreadable(f"{path} has no video track; give a video file") from error
         raise VideoUnreadable(
-            f"{path} is no video that can be read ({error.detail}); give an mp4, mov or mkv"
+            f"{path} cannot be read as a video ({error.detail}); give an mp4, mov or mkv"
         ) from error
     with container:
         try:
@@ -153,7 +149,7 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
         except av.error.FFmpegError:
             first = None
         if first is None:
-            raise VideoUnreadable(f"video {path} holds no frame that can be decoded")
+            raise VideoUnreadable(f"video {path} has no frame that can be decoded")
         pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         duration = stream.duration * stream.time_base if stream.duration else None
@@ -164,13 +160,7 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
     height, width = first.height, first.width
     if rotation in (90, 270):
         height, width, pixel_aspect = width, height, 1 / pixel_aspect
-    if limits.max_pixels is not None and height * width > limits.max_pixels:
-        raise VideoTooLong(
-            f"video {path} has frames of {height}x{width} (height x width); at most "
-            f"{limits.max_pixels} pixels are accepted",
-            plain=f"This video's frames are too large ({height} x {width}); at most "
-            f"{limits.max_pixels / 1e6:.1f} million pixels are accepted.",
-        )
+
     _check_length(path, float(duration or 0), limits)
     return SourceVideo(
         path=path,
@@ -185,16 +175,6 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
         duration_s=None if duration is None else float(duration),
         limits=limits,
     )
-
-
-def _check_bytes(path: Path, limits: VideoLimits) -> None:
-    size = path.stat().st_size
-    if limits.max_bytes is not None and size > limits.max_bytes:
-        raise VideoTooLong(
-            f"video {path} has {size} bytes; at most {limits.max_bytes} are accepted",
-            plain=f"This file is too large ({size_in_words(size)}); at most "
-            f"{size_in_words(limits.max_bytes)} are accepted.",
-        )
 
 
 def _check_length(path: Path, seconds: float, limits: VideoLimits) -> None:

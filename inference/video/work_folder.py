@@ -1,4 +1,4 @@
-"""The folder in which a job keeps what it has made so far, so that it can go on after a stop."""
+"""The folder in which a job stores its unfinished work, so that it can be resumed."""
 
 import json
 import shutil
@@ -11,11 +11,11 @@ from datasets.storage import sweep, write_file
 
 
 class WorkFolder:
-    """A folder for what a job has made so far.
+    """A folder for a job's unfinished work.
 
     Args:
-        path: kept after the job, and taken up again by the next; None: a temporary one that goes
-            with this object.
+        path: kept after the job and reused by the next one; None: a temporary folder that is
+            deleted with this object.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -26,11 +26,11 @@ class WorkFolder:
             weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def remove(self) -> None:
-        """Delete it with all that is in it."""
+        """Delete the folder and everything in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def section(self, name: str, identity: dict[str, Any]) -> Path:
-        """A folder in it for work of one identity; work of another is deleted."""
+        """A sub-folder for work of one identity; work of any other identity is deleted."""
         folder, wanted = self.path / name, json.dumps(identity, indent=1, sort_keys=True)
         record = folder / "identity.json"
         if not record.is_file() or record.read_text(encoding="utf-8") != wanted:

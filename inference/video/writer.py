@@ -1,4 +1,4 @@
-"""A result, written in the shape of its source: frames, size, clock, colours and sound.
+"""Writes a result in the shape of its source: frames, size, time stamps, colours and sound.
 
 The file appears under its name only when it is complete; the same frames give the same bytes.
 """
@@ -21,7 +21,7 @@ from inference.video.source import BT709, FULL_RANGE, SourceFrame, SourceVideo
 _COPIED_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 _ENCODER_OPTIONS = {"preset": "medium", "crf": "16"}
 _ENCODER_THREADS = 2  # the encoder's result depends on it: the same bytes on every machine
-_ROUNDING = Fraction(101, 100_000)  # s: what Matroska's clock of 1/1000 s can be off
+_ROUNDING = Fraction(101, 100_000)  # s: largest error of Matroska's clock of 1/1000 s
 
 _logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def write_result(
     source: SourceVideo,
     metadata: Mapping[str, str],
 ) -> None:
-    """Write frames as H.264 in MP4 with the source's clock, colours and sound.
+    """Write frames as H.264 in MP4 with the source's time stamps, colours and sound.
 
     The file appears under its name only when it is complete.
 
@@ -43,7 +43,7 @@ def write_result(
         metadata: the file's ``comment``, ``description`` and so on: provenance.
 
     Raises:
-        DataError: the place cannot be written, or ``path`` is the source itself.
+        DataError: ``path`` cannot be written, or is the source itself.
     """
     path = Path(path)
     if path.exists() and path.samefile(source.path):
@@ -93,13 +93,13 @@ def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> 
 
 
 def _steady(time: Fraction, index: int, rate: Fraction) -> Fraction:
-    """The exact time of a constant rate where the stored one is only rounded (1/1000 s in MKV)."""
+    """The exact time at a constant rate if the stored time is a rounded one (1/1000 s in MKV)."""
     exact = index / rate
     return exact if abs(time - exact) <= _ROUNDING else time
 
 
 class _Sound:
-    """Copies the source's first audio track beside the pictures, packet by packet."""
+    """Copies the source's first audio track, packet by packet, along with the pictures."""
 
     def __init__(self, container: Any, source: SourceVideo) -> None:
         self._packets: Iterator[Any] = iter(())
@@ -108,14 +108,15 @@ class _Sound:
         if source.audio_codec is None:
             return
         if source.audio_codec not in _COPIED_AUDIO:
-            _logger.warning("the sound (%s) does not fit MP4 and is left out", source.audio_codec)
+            _logger.warning("the audio codec %s does not fit MP4; the result is silent",
+                            source.audio_codec)  # fmt: skip
             return
         self._input, _ = open_container(source.path)
         self._in_stream = self._input.streams.audio[0]
         self._out_stream = container.add_stream_from_template(self._in_stream)
         self._packets = (p for p in self._input.demux(self._in_stream) if p.dts is not None)
         self._pending = next(self._packets, None)
-        # encoders put a packet of priming before time 0: it belongs to the sound
+        # encoders put a packet of priming before time 0; it is part of the sound
         self._priming = 0 if self._pending is None else min(0, self._pending.pts)
 
     def mux_until(self, time: Fraction | None, first: Fraction) -> None:
@@ -125,7 +126,7 @@ class _Sound:
             if time is not None and packet.dts * packet.time_base > time:
                 return
             shift = round(first / packet.time_base)
-            if packet.pts >= shift + self._priming:  # sound before the first picture is cut off
+            if packet.pts >= shift + self._priming:  # sound before the first picture is dropped
                 packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
                 packet.stream = self._out_stream
                 self._container.mux(packet)

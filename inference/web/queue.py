@@ -1,8 +1,8 @@
-"""The queue: one job at a time, and everybody gets a turn.
+"""The queue: one job at a time, shared fairly between people.
 
-Jobs of one person run in the order they came; between people whoever was served least recently
-comes next, so that ten jobs of one do not hold up the one job of another. The work itself is done
-by a thread of its own; it is stopped at its next message about progress.
+Jobs of one person run in order of arrival; between people, whoever was served least recently is
+next, so that ten jobs of one person do not delay the single job of another. A separate thread does
+the work; a job stops at its next progress report after it was cancelled.
 """
 
 import logging
@@ -15,36 +15,36 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
-from inference.progress import Cancelled, Status
-from inference.web.refusals import Refusal, not_here
-from inference.web.settings import LimitsConfig
+from inference.errors import RequestError, not_found
+from inference.progress import Cancelled, Progress, Status
+from inference.web.settings import AppLimits
 from inference.web.uploads import Upload
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 ACTIVE = (WAITING, RUNNING)
 _JOIN_S = 20.0  # for the running job to notice that the server stops
-_FAULT = "Something went wrong here, and it was not your file's fault. The server's log says what."
+_FAULT = "Something went wrong on the server; your file is not the cause. See the server's log."
 _NO_MEMORY = "This server has too little memory for this video. Try a shorter or smaller one."
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What a person asked for: to see the conditions, or a garment put on in what was seen."""
+class TryOnRequest:
+    """What a person asked for: a preview of the conditions, or a garment on a previewed person."""
 
     video: Upload
     category: str
     person: int | None = None  # number; None: the main one
-    every_frame: bool = False  # of the conditions; False: some, quickly
-    garment: Upload | None = None  # None: only look
-    preview: "Job | None" = None  # of which look it is to be painted
+    every_frame: bool = False  # preview all frames; False: some, quickly
+    garment: Upload | None = None  # None: a preview only
+    preview: "QueuedJob | None" = None  # the preview that is to be painted
     seed: int = 0
     is_labelled: bool = False  # a visible label in every frame
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class JobResult:
     """What a finished job leaves in its folder."""
 
     files: dict[str, Path]  # name in the browser -> file
@@ -52,29 +52,29 @@ class Outcome:
 
 
 @dataclass(kw_only=True, eq=False)
-class Job:
-    """One wish and what became of it."""
+class QueuedJob:
+    """One request and its state."""
 
     id: str  # the store's item
     owner: str
-    wish: Wish
+    request: TryOnRequest
     created_at: float
     state: str = WAITING
     status: Status | None = None
     error: str | None = None
     started_at: float | None = None
     used_at: float = 0.0  # when it ended, or was last painted from
-    outcome: Outcome = field(default_factory=lambda: Outcome(files={}, facts={}))
-    is_cancelled: bool = False  # wished for; the state follows
+    result: JobResult = field(default_factory=lambda: JobResult(files={}, facts={}))
+    is_cancelled: bool = False  # requested; the state follows
 
     @property
     def kind(self) -> str:
-        """What is asked for: look or dress."""
-        return "look" if self.wish.garment is None else "dress"
+        """``look`` for a preview, ``dress`` for a result; the page reads these words."""
+        return "look" if self.request.garment is None else "dress"
 
     @property
     def number(self) -> str:
-        """Enough of the id to find it in the log, too little to ask for it."""
+        """The start of the id: enough to find the job in the log, too little to request it."""
         return self.id[:8]
 
     @property
@@ -82,38 +82,37 @@ class Job:
         """Waiting or running."""
         return self.state in ACTIVE
 
-    def needs(self, thing: "Upload | Job") -> bool:
-        """An upload or a preview must stay for it."""
-        wish = self.wish
-        return self.is_active and thing in (wish.video, wish.garment, wish.preview)
+    def needs(self, thing: "Upload | QueuedJob") -> bool:
+        """Whether an upload or a preview must be kept for this job."""
+        request = self.request
+        return self.is_active and thing in (request.video, request.garment, request.preview)
 
 
-Tell = Callable[[Status], None]
-Work = Callable[[Job, Tell], Outcome]
+Work = Callable[[QueuedJob, Progress], JobResult]
 
 
 class JobQueue:
-    """All jobs of the room.
+    """All jobs of the app.
 
     Args:
-        work: does one job; called in a thread. ``tell`` raises ``Cancelled`` when it shall end.
+        work: does one job; called in a thread. Its progress callback raises ``Cancelled`` to stop.
         limits: how many jobs may wait.
-        on_end: called when a job has ended in any way, with the job.
-        clock: seconds since the epoch; another one for tests.
+        on_end: called with a job that has ended in any way.
+        clock: seconds since the epoch; replaced in tests.
     """
 
     def __init__(
         self,
         work: Work,
-        limits: LimitsConfig,
-        on_end: Callable[[Job], None] = lambda _: None,
+        limits: AppLimits,
+        on_end: Callable[[QueuedJob], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._work, self._limits, self._on_end, self._clock = work, limits, on_end, clock
-        self._jobs: dict[str, Job] = {}
-        self._served: dict[str, int] = {}  # owner -> number of the turn they last had
+        self._jobs: dict[str, QueuedJob] = {}
+        self._served: dict[str, int] = {}  # owner -> number of their last turn
         self._turn = 0
-        self._pace: dict[str, float] = {}  # kind -> seconds a frame of video, of the last job
+        self._pace: dict[str, float] = {}  # kind -> seconds per video frame of its last job
         self._changed = threading.Condition(threading.RLock())
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="try-on", daemon=True)
@@ -128,60 +127,60 @@ class JobQueue:
             self._changed.notify_all()
         self._thread.join(_JOIN_S)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: QueuedJob) -> None:
         """Put a job at the end of its owner's line.
 
         Raises:
-            Refusal: too many are waiting.
+            RequestError: too many are waiting.
         """
         with self._changed:
             active = [other for other in self._jobs.values() if other.is_active]
             mine = sum(other.owner == job.owner for other in active)
             if mine >= self._limits.jobs_per_person:
-                raise Refusal(
+                raise RequestError(
                     f"You have {mine} jobs waiting or running; wait for one or cancel one.", 429
                 )
             if len(active) >= self._limits.jobs:
-                raise Refusal("Too many jobs are waiting here; try again later.", 503)
+                raise RequestError("Too many jobs are waiting; try again later.", 503)
             self._jobs[job.id] = job
             self._changed.notify_all()
 
-    def get(self, job_id: str, owner: str) -> Job:
+    def get(self, job_id: str, owner: str) -> QueuedJob:
         """A job of this person.
 
         Raises:
-            Refusal: there is none, or it is someone else's.
+            RequestError: it does not exist or belongs to someone else.
         """
         job = self._jobs.get(job_id)
         if job is None or job.owner != owner:
-            raise not_here()
+            raise not_found()
         return job
 
-    def of(self, owner: str) -> list[Job]:
-        """A person's jobs, the oldest first."""
+    def of(self, owner: str) -> list[QueuedJob]:
+        """A person's jobs, oldest first."""
         with self._changed:
             return [job for job in self._jobs.values() if job.owner == owner]
 
-    def needs(self, thing: Upload | Job) -> bool:
-        """A job that waits or runs uses this file or preview."""
+    def needs(self, thing: Upload | QueuedJob) -> bool:
+        """Whether a waiting or running job uses this file or preview."""
         with self._changed:
             return any(job.needs(thing) for job in self._jobs.values())
 
-    def cancel(self, job: Job) -> None:
-        """End a job: at once if it waits, at its next message if it runs."""
+    def cancel(self, job: QueuedJob) -> None:
+        """End a job: at once if it waits, at its next progress report if it runs."""
         with self._changed:
             self._cancel(job)
 
-    def remove(self, job: Job) -> bool:
-        """Forget a job that has ended and that nothing needs; its files are the caller's."""
+    def remove(self, job: QueuedJob) -> bool:
+        """Forget an ended job that nothing needs; the caller deletes its files."""
         with self._changed:
             is_removed = not job.is_active and not self.needs(job)
             if is_removed:
                 self._jobs.pop(job.id, None)
         return is_removed
 
-    def take_expired(self) -> list[Job]:
-        """Forget jobs that were last of use longer ago than is kept, and return them."""
+    def take_expired(self) -> list[QueuedJob]:
+        """Forget the jobs whose last use is longer ago than ``keep_minutes``, and return them."""
         oldest = self._clock() - 60 * self._limits.keep_minutes
         with self._changed:
             expired = [
@@ -192,13 +191,13 @@ class JobQueue:
                 del self._jobs[job.id]
         return expired
 
-    def line(self) -> list[Job]:
-        """The running job, then those that wait, in the order in which they will run."""
+    def line(self) -> list[QueuedJob]:
+        """The running job, then the waiting ones in the order in which they will run."""
         with self._changed:
             running = [job for job in self._jobs.values() if job.state == RUNNING]
             return running + list(self._order())
 
-    def ahead(self, job: Job) -> tuple[int, float | None]:
+    def ahead(self, job: QueuedJob) -> tuple[int, float | None]:
         """How many jobs come before a waiting one, and the seconds they take (None: unknown)."""
         with self._changed:
             line = self.line()
@@ -207,23 +206,23 @@ class JobQueue:
         known = [value for value in seconds if value is not None]
         return len(before), sum(known) if len(known) == len(seconds) else None
 
-    def seconds_left(self, job: Job) -> float | None:
-        """Of a job that waits (its own time) or runs; by what the last of its kind took."""
+    def seconds_left(self, job: QueuedJob) -> float | None:
+        """Of a waiting (its whole time) or running job, estimated from the last job of its kind."""
         if job.status is not None and job.status.seconds_left is not None:
             return job.status.seconds_left
         pace = self._pace.get(job.kind)
         if pace is None:
             return None
         passed = 0.0 if job.started_at is None else self._clock() - job.started_at
-        return max(1.0, pace * (job.wish.video.facts.num_frames or 1) - passed)
+        return max(1.0, pace * (job.request.video.facts.num_frames or 1) - passed)
 
-    def _cancel(self, job: Job) -> None:
+    def _cancel(self, job: QueuedJob) -> None:
         job.is_cancelled = True
         if job.state == WAITING:
             self._end(job, CANCELLED)
 
-    def _order(self) -> Iterator[Job]:
-        """Waiting jobs, the next one first: the same rule as ``_run``, some turns ahead."""
+    def _order(self) -> Iterator[QueuedJob]:
+        """Waiting jobs, the next one first: the rule of ``_take``, applied some turns ahead."""
         waiting = [job for job in self._jobs.values() if job.state == WAITING]
         served, turn = dict(self._served), self._turn
         while waiting:
@@ -238,8 +237,8 @@ class JobQueue:
             with self._boundary(job):
                 self._do(job)
 
-    def _take(self) -> Job | None:
-        """The next job, as soon as there is one; None when the room closes."""
+    def _take(self) -> QueuedJob | None:
+        """The next job, as soon as there is one; None when the queue is closed."""
         with self._changed:
             while not self._is_closed:
                 job = next(self._order(), None)
@@ -251,19 +250,19 @@ class JobQueue:
                 self._changed.wait()
         return None
 
-    def _do(self, job: Job) -> None:
-        outcome = self._work(job, lambda status: self._tell(job, status))
+    def _do(self, job: QueuedJob) -> None:
+        result = self._work(job, lambda status: self._report(job, status))
         with self._changed:
             if job.is_cancelled:
                 raise Cancelled
-            job.outcome = outcome
-            frames = max(1, job.wish.video.facts.num_frames or 1)
+            job.result = result
+            frames = max(1, job.request.video.facts.num_frames or 1)
             self._pace[job.kind] = (self._clock() - (job.started_at or 0)) / frames
             self._end(job, DONE)
 
     @contextmanager
-    def _boundary(self, job: Job) -> Iterator[None]:
-        """Whatever happens in a job ends that job and nothing else."""
+    def _boundary(self, job: QueuedJob) -> Iterator[None]:
+        """Whatever goes wrong in a job ends that job only."""
         try:
             yield
         except Cancelled:
@@ -275,15 +274,15 @@ class JobQueue:
             self._end(job, FAILED, _NO_MEMORY)
         except Exception as error:
             _logger.exception("job %s failed", job.number)
-            is_memory = "out of memory" in str(error)  # torch: of a GPU, without importing it here
+            is_memory = "out of memory" in str(error)  # torch's error on a GPU; torch not imported
             self._end(job, FAILED, _NO_MEMORY if is_memory else _FAULT)
 
-    def _tell(self, job: Job, status: Status) -> None:
+    def _report(self, job: QueuedJob, status: Status) -> None:
         if job.is_cancelled:
             raise Cancelled
         job.status = status
 
-    def _end(self, job: Job, state: str, error: str | None = None) -> None:
+    def _end(self, job: QueuedJob, state: str, error: str | None = None) -> None:
         with self._changed:
             job.state, job.error, job.used_at = state, error, self._clock()
             job.status = None

@@ -1,7 +1,7 @@
-"""The web server: what can be asked for, and by whom.
+"""The web server: routes and their handlers.
 
-``guards.py`` stands in front of all of it. A request passes a name, never a path: files are sent
-from what a job or an upload says is there.
+``request_checks.py`` runs before every handler. Requests carry ids and file names, never paths: a
+file is only served if a job or an upload lists it.
 """
 
 import asyncio
@@ -19,10 +19,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from inference.web.guards import Guard
-from inference.web.refusals import Refusal, not_here
-from inference.web.room import Room, rights_needed
-from inference.web.sessions import COOKIE, Sessions
+from inference.errors import RequestError, not_found
+from inference.web.app_state import AppState, rights_needed
+from inference.web.request_checks import COOKIE, Guard, Sessions
 
 PAGE = Path(__file__).parent / "page"
 RIGHTS_HEADER = "X-Rights-Confirmed"
@@ -38,23 +37,23 @@ _ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 _MEDIA_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
-_MOST_JSON = 10_000  # bytes of an order
+_MOST_JSON = 10_000  # bytes of a request's body
 _SWEEP_S = 20.0
 
 _logger = logging.getLogger(__name__)
 
 
 def build_app(
-    room: Room, hosts: Iterable[str] = ("localhost",), allow_addresses: bool = False
+    state: AppState, hosts: Iterable[str] = ("localhost",), allow_addresses: bool = False
 ) -> Starlette:
-    """The server's ASGI application; closes the room when it stops.
+    """The server's ASGI application; closes the state when it stops.
 
     Args:
-        room: opened.
-        hosts: names by which browsers may ask for it.
-        allow_addresses: also by any address, for servers of a network.
+        state: uploads and jobs.
+        hosts: host names that browsers may use.
+        allow_addresses: answer to any IP address as well, for a server of a network.
     """
-    handlers = _Handlers(room)
+    handlers = _Handlers(state)
     return Starlette(
         routes=[
             Route("/", handlers.page),
@@ -71,17 +70,17 @@ def build_app(
         ],
         middleware=[Middleware(Guard, hosts=tuple(hosts), allow_addresses=allow_addresses)],
         exception_handlers={
-            Refusal: _refused,
-            HTTPException: _no_such_page,
-            ClientDisconnect: _gone,
+            RequestError: _rejected,
+            HTTPException: _http_error,
+            ClientDisconnect: _disconnected,
         },
         lifespan=handlers.lifespan,
     )
 
 
 class _Handlers:
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, state: AppState) -> None:
+        self._state = state
         self._sessions = Sessions()
 
     @asynccontextmanager
@@ -93,7 +92,7 @@ class _Handlers:
             sweeper.cancel()
             with suppress(asyncio.CancelledError):
                 await sweeper
-            await asyncio.to_thread(self._room.close)
+            await asyncio.to_thread(self._state.close)
 
     async def page(self, request: Request) -> Response:
         response = FileResponse(PAGE / "index.html", media_type="text/html")
@@ -107,56 +106,56 @@ class _Handlers:
     async def asset(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _ASSETS:
-            raise not_here()
+            raise not_found()
         return FileResponse(PAGE / name, media_type=_ASSETS[name])
 
     async def state(self, request: Request) -> Response:
-        return JSONResponse(self._room.state(self._owner(request)))
+        return JSONResponse(self._state.show(self._owner(request)))
 
     async def leave(self, request: Request) -> Response:
-        self._room.leave(self._owner(request))
+        self._state.leave(self._owner(request))
         return Response(status_code=204)
 
     async def upload(self, request: Request) -> Response:
         owner = self._owner(request)
         if request.headers.get(RIGHTS_HEADER) != "yes":
             raise rights_needed()
-        upload = await self._room.uploads.receive(
+        upload = await self._state.uploads.receive(
             (chunk async for chunk in request.stream()),
             kind=request.query_params.get("kind", ""),
             name=request.query_params.get("name", ""),
             length=_length(request),
             owner=owner,
         )
-        return JSONResponse(self._room.show_upload(upload), status_code=201)
+        return JSONResponse(self._state.show_upload(upload), status_code=201)
 
     async def remove_upload(self, request: Request) -> Response:
-        room, owner = self._room, self._owner(request)
-        room.remove_upload(room.uploads.get(request.path_params["id"], owner))
+        state, owner = self._state, self._owner(request)
+        state.remove_upload(state.uploads.get(request.path_params["id"], owner))
         return Response(status_code=204)
 
     async def submit(self, request: Request) -> Response:
         owner = self._owner(request)
-        job = self._room.submit(await _read_json(request), owner)
-        return JSONResponse(self._room.show_job(job), status_code=201)
+        job = self._state.submit(await _read_json(request), owner)
+        return JSONResponse(self._state.show_job(job), status_code=201)
 
     async def job(self, request: Request) -> Response:
-        return JSONResponse(self._room.show_job(self._job(request)))
+        return JSONResponse(self._state.show_job(self._job(request)))
 
     async def cancel(self, request: Request) -> Response:
         job = self._job(request)
-        self._room.queue.cancel(job)
-        return JSONResponse(self._room.show_job(job))
+        self._state.queue.cancel(job)
+        return JSONResponse(self._state.show_job(job))
 
     async def remove_job(self, request: Request) -> Response:
-        self._room.remove_job(self._job(request))
+        self._state.remove_job(self._job(request))
         return Response(status_code=204)
 
     async def file(self, request: Request) -> Response:
         name = request.path_params["name"]
-        path, save_as = self._room.file(request.path_params["id"], name, self._owner(request))
+        path, save_as = self._state.file(request.path_params["id"], name, self._owner(request))
         if not path.is_file():
-            raise not_here()
+            raise not_found()
         return FileResponse(
             path,
             media_type=_MEDIA_TYPES[path.suffix],
@@ -165,18 +164,18 @@ class _Handlers:
         )
 
     def _job(self, request: Request) -> Any:
-        return self._room.queue.get(request.path_params["id"], self._owner(request))
+        return self._state.queue.get(request.path_params["id"], self._owner(request))
 
     def _owner(self, request: Request) -> str:
         owner = self._sessions.owner(request.cookies.get(COOKIE))
         if owner is None:
-            raise Refusal("Your visit has ended; load the page again.", 401)
+            raise RequestError("Your session has ended; reload the page.", 401)
         return owner
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            await asyncio.to_thread(self._room.remove_expired)
+            await asyncio.to_thread(self._state.remove_expired)
 
 
 def _length(request: Request) -> int | None:
@@ -186,29 +185,29 @@ def _length(request: Request) -> int | None:
 
 async def _read_json(request: Request) -> Any:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise Refusal("JSON is expected.", 415)
+        raise RequestError("The request must be JSON (content type application/json).", 415)
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST_JSON:
-            raise Refusal("This order is too long.", 413)
+            raise RequestError(f"This request is longer than {_MOST_JSON} bytes.", 413)
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Refusal("This is no JSON.") from error
+        raise RequestError("The request cannot be parsed as JSON.") from error
 
 
-def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+def _rejected(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
     return JSONResponse({"error": str(error)}, status_code=error.status)
 
 
-def _no_such_page(_: Request, error: Exception) -> Response:
+def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentence = "There is nothing here." if error.status_code == 404 else error.detail
     return JSONResponse({"error": sentence}, status_code=error.status_code)
 
 
-def _gone(_: Request, error: Exception) -> Response:
-    _logger.info("an upload broke off: %s", type(error).__name__)
+def _disconnected(_: Request, error: Exception) -> Response:
+    _logger.info("the browser disconnected during an upload: %s", type(error).__name__)
     return Response(status_code=499)

@@ -1,4 +1,4 @@
-"""What the fitting room allows, and where it keeps things."""
+"""Settings of the web app: limits, samples, where it listens and where it keeps its files."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,8 @@ MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitsConfig:
-    """Sizes, lengths, numbers and times that are refused beyond."""
+class AppLimits:
+    """Upper limits on sizes, lengths, counts and times."""
 
     video_mb: int = 200
     video_s: float = 60.0
@@ -15,14 +15,14 @@ class LimitsConfig:
     video_frames: int = 3600
     garment_mb: int = 20
     garment_megapixels: int = 60
-    uploads_per_person: int = 20  # files one browser keeps at once
+    uploads_per_person: int = 20  # files that one browser keeps on the server
     jobs_per_person: int = 3  # waiting or running
-    jobs: int = 20  # waiting or running, of everybody
-    uploads_at_once: int = 8  # being received, of everybody
-    folder_gb: float = 20.0  # all files of the room together
-    free_gb: float = 2.0  # what stays free on the disk
+    jobs: int = 20  # waiting or running, all browsers together
+    uploads_at_once: int = 8  # being received, all browsers together
+    folder_gb: float = 20.0  # all files together
+    free_gb: float = 2.0  # kept free on the disk
     keep_minutes: float = 120.0
-    stalled_s: float = 30.0  # an upload that brings nothing for this long is dropped
+    stalled_s: float = 30.0  # an upload that sends nothing for this long is dropped
 
     def __post_init__(self) -> None:
         for name in (
@@ -44,7 +44,7 @@ class LimitsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesConfig:
-    """Folders whose files everyone may pick; None: none."""
+    """Folders of samples that everyone may pick; None: no samples."""
 
     videos: str | None = None
     garments: str | None = None
@@ -60,13 +60,13 @@ class AppConfig:
     """One server.
 
     Attributes:
-        host: the address to listen at; anything but this machine's own is warned about.
-        port: likewise.
-        hosts: names, beside this machine's own, under which browsers may ask for it.
-        folder: of uploads and results; emptied at start and at the end.
+        host: the address to listen on; any other than this machine's own causes a warning.
+        port: the port to listen on.
+        hosts: host names that browsers may use, in addition to this machine's own.
+        folder: for uploads and results; emptied at start and at shutdown.
         tryon: settings file of ``make tryon``: how a result is made.
-        checkpoint: goes before that file's.
-        limits: what is refused.
+        checkpoint: overrides that file's.
+        limits: what is rejected.
         samples: what may be picked.
     """
 
@@ -76,7 +76,7 @@ class AppConfig:
     folder: str = "runs/app"
     tryon: str = "configs/tryon.yaml"
     checkpoint: str | None = None
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    limits: AppLimits = field(default_factory=AppLimits)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
 
     def __post_init__(self) -> None:

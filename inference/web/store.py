@@ -1,7 +1,7 @@
-"""The folder of uploads and results: one sub-folder an item, random names, nothing that stays.
+"""The folder of uploads and results: one randomly named sub-folder per item, nothing permanent.
 
-Nothing a person sends names a path here. The folder is emptied when it is opened and when it is
-closed, so that neither a stop nor a crash leaves anybody's pictures behind.
+Nothing that a person sends is used as a path. The folder is emptied when it is opened and when it
+is closed, so a crash leaves files only until the next start.
 """
 
 import fcntl
@@ -11,11 +11,11 @@ import shutil
 from pathlib import Path
 
 from configs.errors import DataError
-from inference.web.refusals import Refusal
-from inference.web.settings import MEGABYTE, LimitsConfig
+from inference.errors import RequestError
+from inference.web.settings import MEGABYTE, AppLimits
 
-_MARKER = ".fitting-room"  # a folder without it is not ours to empty
-_ID_BYTES = 16  # 128 random bits: not to be guessed
+_MARKER = ".fitting-room"  # a folder without it is never emptied
+_ID_BYTES = 16  # 128 random bits: cannot be guessed
 
 _logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Store:
     """Owns a folder from ``open`` to ``close``.
 
     Args:
-        folder: made if need be; must be empty or this store's own.
+        folder: created if absent; must be empty or this store's own.
         limits: how full it and its disk may become.
 
     Raises:
@@ -32,17 +32,17 @@ class Store:
             be made.
     """
 
-    def __init__(self, folder: str | Path, limits: LimitsConfig) -> None:
+    def __init__(self, folder: str | Path, limits: AppLimits) -> None:
         self.folder = Path(folder).resolve()
         self._limits = limits
-        self._expected = 0  # bytes of uploads that are still coming in
+        self._reserved = 0  # bytes of uploads that are still being received
         marker = self.folder / _MARKER
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not marker.exists() and any(self.folder.iterdir()):
                 raise DataError(
-                    f"folder={folder} holds files that are not the fitting room's; it is emptied "
-                    "at every start, so give it a folder of its own"
+                    f"folder={folder} holds files of something else, and the fitting room empties "
+                    "its folder at every start; give it a folder of its own"
                 )
             self._lock = marker.open("a")
         except OSError as error:
@@ -59,7 +59,7 @@ class Store:
             _logger.info("removed %d items that an earlier run left in %s", left, self.folder)
 
     def close(self) -> None:
-        """Empty the folder and give it back; again does nothing: it may be another's by then."""
+        """Empty and unlock the folder. A second call does nothing: others may own it by then."""
         if not self._lock.closed:
             self._empty()
             self._lock.close()
@@ -78,22 +78,22 @@ class Store:
         """Delete an item's folder, if it is still there."""
         shutil.rmtree(self.folder / item, ignore_errors=True)
 
-    def expect(self, num_bytes: int) -> None:
-        """Set room aside for bytes that are about to come.
+    def reserve(self, num_bytes: int) -> None:
+        """Reserve space for an upload.
 
         Raises:
-            Refusal: there is none.
+            RequestError: there is too little.
         """
-        free = shutil.disk_usage(self.folder).free - self._expected - num_bytes
+        free = shutil.disk_usage(self.folder).free - self._reserved - num_bytes
         if free < 1000 * self._limits.free_gb * MEGABYTE:
-            raise Refusal("The disk of this server is full; try again later.", 507)
-        if self.size() + self._expected + num_bytes > 1000 * self._limits.folder_gb * MEGABYTE:
-            raise Refusal("The fitting room is full; try again when others have left.", 507)
-        self._expected += num_bytes
+            raise RequestError("The disk of this server is full; try again later.", 507)
+        if self.size() + self._reserved + num_bytes > 1000 * self._limits.folder_gb * MEGABYTE:
+            raise RequestError("The fitting room is full; try again when others have left.", 507)
+        self._reserved += num_bytes
 
-    def arrived(self, num_bytes: int) -> None:
-        """What was expected is on the disk, or will not come."""
-        self._expected -= num_bytes
+    def release(self, num_bytes: int) -> None:
+        """Give up a reservation: the upload is on the disk, or has failed."""
+        self._reserved -= num_bytes
 
     def size(self) -> int:
         """Bytes of all files."""

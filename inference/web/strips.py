@@ -1,9 +1,10 @@
-"""Videos whose panes lie side by side; the page draws them pane by pane: one clock, no drift.
+"""Videos with panes side by side; the page draws them pane by pane, so they cannot drift apart.
 
 A browser may not play the source itself (HEVC, ProRes, AVI); a strip is H.264 with the source's
 rate and sound.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,8 +18,8 @@ from jaxtyping import UInt8
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
 
-_HEIGHT = 640  # px at most: a pane is seldom shown larger
-_COMMENT = "Partly synthetic, to be looked at beside its source: "
+_HEIGHT = 640  # px at most: a pane is rarely shown larger
+_COMMENT = "Partly synthetic, shown next to its source: "
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +42,7 @@ def write_strip(
         source: gives rate, colours and sound.
 
     Returns:
-        What the page's player needs: panes, their size, number of frames, frames a second.
+        What the page's player needs: panes, their size, number of frames, frames per second.
     """
     moments = iter(moments)
     first = next(moments)
@@ -53,7 +54,7 @@ def write_strip(
 
     def frames() -> Iterator[SourceFrame]:
         nonlocal count
-        for moment in _chain(first, moments):
+        for moment in itertools.chain([first], moments):
             count += 1
             panes = [cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in moment.images]
             yield SourceFrame(image=np.hstack(panes), time=moment.time)
@@ -66,11 +67,6 @@ def write_strip(
         "panes": names, "height": size[1], "width": size[0], "num_frames": count,
         "fps": source.fps,
     }  # fmt: skip
-
-
-def _chain(first: Panes, others: Iterator[Panes]) -> Iterator[Panes]:
-    yield first
-    yield from others
 
 
 def _even(length: float) -> int:

@@ -42,5 +42,5 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(capsys, tmp_path
         port = taken.getsockname()[1]
         code, line = run(capsys, f"checkpoint={tmp_path / 'last.ckpt'}", f"port={port}")
     assert code == 2
-    assert "cannot be listened at" in line
+    assert "cannot listen on" in line
     assert "port=7861" in line

@@ -70,14 +70,14 @@ def test_the_page_shows_results_and_what_failed(folder, pipeline):
     ("text", "message"),
     [
         ("video,garment,hat\na,b,c\n", "has the columns video, garment, hat"),
-        ("video\na.mp4\n", "video and garment are needed"),
+        ("video\na.mp4\n", "video and garment are required"),
         ("video,garment\n", "a header and no job"),
         ("video,garment\na.mp4,\n", "line 2: garment is empty"),
         ("video,garment,seed\na.mp4,g.png,x\n", "line 2: seed='x'"),
         ("video,garment,person\na.mp4,g.png,0\n", "line 2: person='0'"),
         ("video,garment,category\na.mp4,g.png,hat\n", "line 2: category='hat'"),
         ("video,garment\na.mp4,g.png\na.mp4,g.png\n", "line 3: .* is also the result of line 2"),
-        ("video,garment,mask\na.mp4,g.png,m.mp4\n", "mask and densepose are given together"),
+        ("video,garment,mask\na.mp4,g.png,m.mp4\n", "give mask and densepose together"),
     ],
 )
 def test_a_list_that_is_wrong_gets_one_sentence(tmp_path, text, message):
@@ -95,7 +95,7 @@ def test_a_spreadsheets_mark_and_spaces_are_no_trouble_and_no_file_is(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.csv does not exist"):
         read_jobs(tmp_path / "none.csv", tmp_path, TryOnConfig())
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="no CSV that can be read"):
+    with pytest.raises(ConfigError, match="cannot be read as a CSV"):
         read_jobs(path, tmp_path, TryOnConfig())
 
 

@@ -17,14 +17,14 @@ sys.path[:0] = ["tests", "tests/inference"]
 import torch
 torch.set_num_threads(1)
 from tryon_fixtures import colour_perception
-from inference.sampling.windows import latent_video
-from inference.conditions.stored import perceive as perceiving
+from inference.conditions import stored as conditions
+from inference.sampling import latent_video
 from inference.video import work_folder
 from inference.pipeline import TryOnPipeline
 from inference.sampling.solvers import SamplerConfig
 
 folder, after = Path(sys.argv[1]), int(sys.argv[2])
-perceiving._WORK_HEIGHT = 96
+conditions._WORK_HEIGHT = 96
 pipeline = TryOnPipeline.from_checkpoint(
     folder / "run" / "last.ckpt", device="cpu", perception=colour_perception(),
     sampler=SamplerConfig(solver="ddim", num_steps=2, clip=3.0),

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.progress import CONDITIONS, FINDING, PAINTING, STAGES, WRITING, Rates, Tracker
+from inference.progress import CONDITIONS, FINDING, PAINTING, STAGES, WRITING, Tracker
 
 
 class Clock:
@@ -19,7 +19,7 @@ def run_job(rates, seconds_each, stages=STAGES):
         tracker.start(stage, 10)
         for done in range(1, 11):
             clock.now += seconds_each[stage]
-            tracker.tell(done)
+            tracker.report(done)
     return told
 
 
@@ -27,20 +27,20 @@ SECONDS = {FINDING: 1.0, CONDITIONS: 2.0, "encoding": 0.5, PAINTING: 6.0, WRITIN
 
 
 def test_the_fraction_never_falls_and_ends_at_one():
-    for rates in (Rates(), rates_of_an_earlier_job()):
+    for rates in ({}, rates_of_an_earlier_job()):
         fractions = [status.fraction for status in run_job(rates, SECONDS)]
         assert fractions == sorted(fractions)
         assert fractions[-1] == pytest.approx(1.0)
 
 
 def rates_of_an_earlier_job():
-    rates = Rates()
+    rates = {}
     run_job(rates, SECONDS)
     return rates
 
 
 def test_time_left_is_unknown_until_measured_and_then_right():
-    told = run_job(Rates(), SECONDS)
+    told = run_job({}, SECONDS)
     assert told[0].seconds_left is None
     painting = [status for status in told if status.stage == PAINTING and status.done == 5]
     assert painting[0].seconds_left == pytest.approx(30, abs=0.1)
@@ -51,9 +51,9 @@ def test_time_left_is_unknown_until_measured_and_then_right():
 
 def test_a_stage_that_goes_on_from_before_is_timed_by_what_it_does_now():
     clock, told = Clock(), []
-    tracker = Tracker(told.append, (PAINTING,), Rates(), clock)
+    tracker = Tracker(told.append, (PAINTING,), {}, clock)
     tracker.start(PAINTING, 100, done=90)
     assert told[-1].fraction == pytest.approx(0.9)
     clock.now += 10
-    tracker.tell(95)
+    tracker.report(95)
     assert told[-1].seconds_left == pytest.approx(10)

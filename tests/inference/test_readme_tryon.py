@@ -57,7 +57,7 @@ def newcomer(tmp_path, tiny_system, monkeypatch):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     write_checkpoint(tmp_path / "runs/demo-stage3/checkpoints/last.ckpt", tiny_system)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("inference.conditions.perceive._WORK_HEIGHT", 192)
+    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 192)
     return tmp_path
 
 

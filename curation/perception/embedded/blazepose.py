@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from curation.perception.boxes import closeness
 from curation.perception.embedded.person_segmentation import PersonSegmentationModel
 from curation.perception.embedded.pose_detector import PoseDetectionModel, box_overlap
 from curation.perception.embedded.pose_landmarks import PoseLandmarkModel, PoseLandmarks
@@ -348,9 +349,12 @@ class _Tracks:
         }
         numbered = []
         for person in people:
-            closeness = {number: _closeness(person.box, box) for number, box in free.items()}
-            best = max(closeness, key=lambda number: closeness[number], default=None)
-            if best is None or closeness[best] <= 0:
+            near = {
+                number: closeness(person.box, box, box_overlap(person.box, box))
+                for number, box in free.items()
+            }
+            best = max(near, key=lambda number: near[number], default=None)
+            if best is None or near[best] <= 0:
                 best, self._next_id = self._next_id, self._next_id + 1
             else:
                 del free[best]
@@ -358,10 +362,3 @@ class _Tracks:
             numbered.append(replace(person, track_id=best))
         self._frame += 1
         return numbered
-
-
-def _closeness(first: np.ndarray, second: np.ndarray) -> float:
-    """Above 0 when two boxes may be one person a moment apart; overlap counts first."""
-    centers = np.hypot(*((first[:2] + first[2:] - second[:2] - second[2:]) / 2))
-    size = min(np.hypot(*(first[2:] - first[:2])), np.hypot(*(second[2:] - second[:2])))
-    return box_overlap(first, second) + max(0.0, 0.35 - float(centers) / max(float(size), 1e-6))

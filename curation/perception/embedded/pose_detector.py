@@ -122,7 +122,7 @@ def suppress_overlaps(
 
 
 def box_overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
+    """Intersection over union of two boxes, in their own precision (``boxes.py``: in float64)."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:

@@ -1,4 +1,4 @@
-// The order on the left, what comes of it on the right. Nothing is sent before the box is ticked.
+// Inputs on the left, preview and result on the right. Nothing is sent before the box is ticked.
 
 import { Picker } from "/assets/picker.js";
 import { getRoom, leaveRoom, submitJob } from "/assets/requests.js";
@@ -9,34 +9,34 @@ const find = (id) => document.getElementById(id);
 const rights = find("rights");
 const steps = [...document.querySelectorAll(".step")];
 let person = null;
-let isAsking = false;
+let isSubmitting = false;
 
 const stage = new Stage({
   onPerson: (id) => {
     person = id;
-    look();
+    requestPreview();
   },
   onChange: () => refresh(),
 });
-const tell = (sentence) => stage.tell(sentence);
-const video = new Picker(find("video"), { tell, onChange: () => reset() });
-const garment = new Picker(find("garment"), { tell, onChange: () => refresh() });
+const announce = (sentence) => stage.announce(sentence);
+const video = new Picker(find("video"), { announce, onChange: () => reset() });
+const garment = new Picker(find("garment"), { announce, onChange: () => refresh() });
 
 const category = () => document.querySelector("[name=category]:checked").value;
 
-// Another video or category: the preview no longer shows what would be painted.
+// After a change of video or category the preview no longer shows what would be painted.
 function reset() {
   person = null;
   stage.dropPreview();
 }
 
 function refresh() {
-  const isBusy = isAsking || (stage.job && ["waiting", "running"].includes(stage.job.state));
+  const isBusy = isSubmitting || (stage.job && ["waiting", "running"].includes(stage.job.state));
   for (const step of steps) step.disabled = !rights.checked;
-  find("look").disabled = !rights.checked || !video.choice || isBusy;
-  find("look").hidden = Boolean(stage.preview);
-  find("look-hint").hidden = find("look").hidden;
-  find("look-hint").textContent = !rights.checked
+  find("show").disabled = !rights.checked || !video.choice || isBusy;
+  find("show").hidden = Boolean(stage.preview);
+  find("show-hint").hidden = find("show").hidden;
+  find("show-hint").textContent = !rights.checked
     ? "Tick the box at the top to begin."
     : video.choice
       ? "A preview first: painting takes much longer."
@@ -50,23 +50,23 @@ function refresh() {
 }
 
 async function submit(order) {
-  isAsking = true;
+  isSubmitting = true;
   refresh();
   try {
     const job = await submitJob({ rights: rights.checked, ...order });
-    isAsking = false;
+    isSubmitting = false;
     stage.watch(job);
     stage.bring("progress");
   } catch (error) {
-    isAsking = false;
+    isSubmitting = false;
     stage.fail(error.message);
     refresh();
   }
 }
 
-const look = (more = {}) =>
+const requestPreview = (more = {}) =>
   submit({ video: video.choice.id, category: category(), person, ...more });
-const dress = () =>
+const requestResult = () =>
   submit({
     preview: stage.preview.id,
     garment: garment.choice.id,
@@ -93,7 +93,7 @@ function restore(room) {
 
 function describe({ limits, about }) {
   find("kept").textContent =
-    `What you send is deleted ${spokenTime(60 * limits.keep_minutes)} after its last use.`;
+    `Your files are deleted ${spokenTime(60 * limits.keep_minutes)} after their last use.`;
   find("video-hint").textContent =
     `One person, seen from the front or back, shoulders and hips in view; up to ` +
     `${spokenTime(limits.video_s)}.`;
@@ -116,10 +116,11 @@ rights.onchange = refresh;
 for (const radio of document.querySelectorAll("[name=category]")) radio.onchange = reset;
 find("order").onsubmit = (event) => {
   event.preventDefault();
-  look();
+  requestPreview();
 };
-find("dress").onclick = dress;
-find("every").onclick = () => look({ every_frame: true, person: stage.preview.facts.person });
+find("dress").onclick = requestResult;
+find("every").onclick = () =>
+  requestPreview({ every_frame: true, person: stage.preview.facts.person });
 find("leave").onclick = async () => {
   try {
     await leaveRoom();

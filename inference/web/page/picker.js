@@ -1,16 +1,16 @@
-// One step of the order: a file of one's own (chosen, dropped, sent) or one that is here already.
+// One input step: a file of your own (chosen or dropped, then sent) or one already on the server.
 
-import { removeUpload, sendFile } from "/assets/requests.js";
+import { sendFile } from "/assets/requests.js";
 import { spokenFacts, spokenSize } from "/assets/words.js";
 
 const NOUNS = { video: "video", garment: "picture" };
 
 export class Picker {
-  constructor(fieldset, { onChange, tell }) {
+  constructor(fieldset, { onChange, announce }) {
     this.kind = fieldset.dataset.kind;
     this.fieldset = fieldset;
     this.onChange = onChange;
-    this.tell = tell;
+    this.announce = announce;
     this.choice = null;
     this.mostBytes = Infinity;
     this.offers = [];
@@ -71,7 +71,7 @@ export class Picker {
       this.transfer = null;
       if (upload) {
         this.offers.push(upload);
-        this.tell(`${upload.name} is ready.`);
+        this.announce(`${upload.name} is ready.`);
         this.choose(upload);
       }
     } catch (error) {
@@ -82,7 +82,7 @@ export class Picker {
     }
   }
 
-  // What can be said before a byte is sent.
+  // What is wrong with a file, found before anything is sent; null: nothing.
   objection(file) {
     const noun = NOUNS[this.kind];
     if (!file.size) return "This file is empty.";
@@ -96,7 +96,7 @@ export class Picker {
   setShare(share) {
     if (share === null) this.bar.removeAttribute("value");
     else this.bar.value = share;
-    this.share.textContent = share === 1 ? "looking at it" : `${Math.round(100 * (share ?? 0))} %`;
+    this.share.textContent = share === 1 ? "checking" : `${Math.round(100 * (share ?? 0))} %`;
     if (share === 1) this.bar.removeAttribute("value");
   }
 
@@ -141,8 +141,8 @@ export class Picker {
   showTiles() {
     const hasOwn = this.offers.some((upload) => !upload.is_sample);
     this.samples.querySelector(".samples-title").textContent = hasOwn
-      ? "or take one that is here"
-      : "or take one of these samples";
+      ? "or pick one that is already here"
+      : "or pick one of these samples";
     this.tiles.replaceChildren(
       ...this.offers.map((upload) => {
         const tile = Object.assign(document.createElement("button"), {
@@ -160,11 +160,5 @@ export class Picker {
         return tile;
       }),
     );
-  }
-
-  async forget() {
-    const upload = this.choice;
-    this.choose(null);
-    if (upload && !upload.is_sample) await removeUpload(upload.id);
   }
 }

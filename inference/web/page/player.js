@@ -1,4 +1,4 @@
-// One video holds all panes side by side and is drawn pane by pane: they cannot drift apart.
+// One video contains all panes side by side and is drawn pane by pane, so they cannot drift apart.
 // Keys: space, arrows (one frame), Home, End.
 
 const ICONS = {
@@ -37,19 +37,19 @@ export class Player {
     this.sound = this.button("silent", "Sound is off", () => this.toggleSound());
     this.wipe = element("button", { type: "button", textContent: "Compare" });
     this.wipe.setAttribute("aria-pressed", "false");
-    this.wipe.title = "Lay the result over the source and draw a line between them";
+    this.wipe.title = "Show the result over the source, with a movable line between them";
     this.wipe.onclick = () => this.setWipe(!this.isWipe);
     this.wipeAt = element("input", {
       type: "range", min: 0, max: 100, value: 50, className: "wipe-at", hidden: true,
     });
-    this.wipeAt.setAttribute("aria-label", "Where the result begins, from left to right");
+    this.wipeAt.setAttribute("aria-label", "Position of the line between source and result");
     this.wipeAt.oninput = () => this.setLine(this.wipeAt.value);
     const controls = element(
       "div",
       { className: "controls" },
       this.play,
       this.button("back", "One frame back", () => this.step(-1)),
-      this.button("on", "One frame on", () => this.step(1)),
+      this.button("on", "One frame forward", () => this.step(1)),
       this.slider,
       this.output,
       this.sound,
@@ -57,7 +57,7 @@ export class Player {
     if (canWipe) controls.append(this.wipe);
     root.tabIndex = 0;
     root.setAttribute("role", "group");
-    root.setAttribute("aria-label", "Videos side by side, in step");
+    root.setAttribute("aria-label", "Synchronised videos side by side");
     root.replaceChildren(this.video, this.panes, this.wipeAt, controls);
     this.slider.oninput = () => {
       this.video.pause();

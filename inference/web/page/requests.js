@@ -1,8 +1,8 @@
-// Talks to the server. What it refuses comes back as an Error whose message is a sentence.
+// Talks to the server. A rejected request becomes an Error whose message is a sentence.
 
 const LOST = "The server does not answer. Is it still running?";
 
-export class Refused extends Error {
+export class RequestError extends Error {
   constructor(sentence, status) {
     super(sentence);
     this.status = status;
@@ -19,11 +19,11 @@ async function ask(method, path, body) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Refused(LOST, 0);
+    throw new RequestError(LOST, 0);
   }
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => null);
-  if (!response.ok) throw new Refused(answer?.error ?? LOST, response.status);
+  if (!response.ok) throw new RequestError(answer?.error ?? LOST, response.status);
   return answer;
 }
 
@@ -33,9 +33,8 @@ export const getJob = (id) => ask("GET", `/api/jobs/${id}`);
 export const submitJob = (order) => ask("POST", "/api/jobs", order);
 export const cancelJob = (id) => ask("POST", `/api/jobs/${id}/cancel`);
 export const removeJob = (id) => ask("DELETE", `/api/jobs/${id}`);
-export const removeUpload = (id) => ask("DELETE", `/api/uploads/${id}`);
 
-// Sends one file as it is, so that the server can count it while it comes.
+// Sends one file as the request's body, so that the server can count its bytes as they arrive.
 // Returns { stop, done }: `done` resolves to the upload, or to null when it was stopped.
 export function sendFile(kind, file, onShare) {
   const request = new XMLHttpRequest();
@@ -44,16 +43,16 @@ export function sendFile(kind, file, onShare) {
       onShare(event.lengthComputable ? event.loaded / event.total : null);
     request.onabort = () => resolve(null);
     request.onerror = () =>
-      reject(new Refused("The file could not be sent: the connection broke off.", 0));
+      reject(new RequestError("The file could not be sent: the connection was lost.", 0));
     request.onload = () => {
       let answer = null;
       try {
         answer = JSON.parse(request.responseText);
       } catch {
-        // not ours: a proxy's page, for instance
+        // not the server's answer: a proxy's page, for instance
       }
       if (request.status === 201 && answer) resolve(answer);
-      else reject(new Refused(answer?.error ?? LOST, request.status));
+      else reject(new RequestError(answer?.error ?? LOST, request.status));
     };
     const query = new URLSearchParams({ kind, name: file.name });
     request.open("POST", `/api/uploads?${query}`);

@@ -1,21 +1,21 @@
-// The right side of the page: a job's progress, its preview or its result, and the jobs before it.
+// The right side of the page: a job's progress, its preview or result, and earlier results.
 
 import { cancelJob, getJob, getRoom, removeJob } from "/assets/requests.js";
 import { Player } from "/assets/player.js";
 import { CATEGORIES, spokenTime } from "/assets/words.js";
 
 const POLL_MS = 800;
-const PATIENT_MS = 4000; // while the server does not answer
+const RETRY_MS = 4000; // while the server does not answer
 const ENDED = ["done", "failed", "cancelled"];
 const find = (id) => document.getElementById(id);
 
 export class Stage {
-  // onPerson(id): another person of the preview was picked. onChange(): what is shown is another job.
+  // onPerson(id): another person of the preview was picked. onChange(): another job is shown.
   constructor({ onPerson, onChange }) {
     this.onPerson = onPerson;
     this.onChange = onChange;
     this.job = null;
-    this.preview = null; // the finished look that the page shows
+    this.preview = null; // the finished preview job that the page shows
     this.players = {
       look: new Player(find("preview-player")),
       dress: new Player(find("result-player"), { canWipe: true }),
@@ -24,7 +24,7 @@ export class Stage {
     find("delete").onclick = () => this.remove();
   }
 
-  // Shows a job and stays with it until it has ended.
+  // Shows a job and follows it until it has ended.
   async watch(job) {
     this.job = job;
     this.moment = null;
@@ -50,7 +50,7 @@ export class Stage {
           this.fail(error.message);
           return;
         }
-        wait = PATIENT_MS;
+        wait = RETRY_MS;
         find("progress-note").textContent = `${error.message} Trying again …`;
       }
     }
@@ -63,22 +63,22 @@ export class Stage {
     if (job && !ENDED.includes(job.state)) this.showProgress(job);
     const moment = job ? `${job.id} ${job.state}` : null;
     if (moment !== this.moment) {
-      this.moment = moment; // what follows happens once
+      this.moment = moment; // the rest happens once per job and state
       if (job?.state === "failed") this.fail(job.error);
-      if (job?.state === "cancelled") this.tell("Cancelled.");
+      if (job?.state === "cancelled") this.announce("Cancelled.");
       if (job?.state === "done") {
         if (job.kind === "look") this.showPreview(job);
         else this.showResult(job);
       }
     }
-    const isBare = ["progress", "preview", "result", "stage-error"].every((id) => find(id).hidden);
-    find("empty").hidden = !isBare;
+    const isEmpty = ["progress", "preview", "result", "stage-error"].every((id) => find(id).hidden);
+    find("empty").hidden = !isEmpty;
     this.onChange();
   }
 
   showProgress(job) {
     const title = this.progressTitle(job);
-    if (find("progress-title").textContent !== title) this.tell(title);
+    if (find("progress-title").textContent !== title) this.announce(title);
     find("progress-title").textContent = title;
     find("progress-note").textContent = this.progressNote(job);
     const isKnown = job.state === "running" && job.fraction !== null;
@@ -92,16 +92,16 @@ export class Stage {
     if (job.is_ending) return "Cancelling";
     if (job.state === "running") return job.stage ?? "Starting";
     if (!job.num_ahead) return "Yours is next";
-    return job.num_ahead === 1 ? "One job is before yours" : `${job.num_ahead} jobs are before yours`;
+    return job.num_ahead === 1 ? "One job is ahead of yours" : `${job.num_ahead} jobs are ahead of yours`;
   }
 
   progressNote(job) {
-    if (job.is_ending) return "It stops at the end of the present step.";
+    if (job.is_ending) return "It stops after the current step.";
     if (job.state === "waiting") {
       const start = job.starts_in_s;
-      return start ? `It starts in about ${spokenTime(start)}.` : "You may leave this page open or come back.";
+      return start ? `It starts in about ${spokenTime(start)}.` : "You can leave this page open or come back later.";
     }
-    if (job.seconds_left === null) return "How long it takes is not known yet.";
+    if (job.seconds_left === null) return "Estimating the time left.";
     return `About ${spokenTime(job.seconds_left)} left`;
   }
 
@@ -111,14 +111,14 @@ export class Stage {
     find("preview").hidden = false;
     const missed = facts.num_without_person;
     find("preview-note").textContent =
-      (facts.every_frame ? "" : "A few moments of your video. ") +
-      `The tinted area (${CATEGORIES[job.category]}) is painted anew, the rest stays as it is.` +
-      (missed ? ` In ${missed} of ${facts.player.num_frames} frames nobody was found; they stay too.` : "");
+      (facts.every_frame ? "" : "Some frames of your video. ") +
+      `The tinted area (${CATEGORIES[job.category]}) is repainted; the rest is kept.` +
+      (missed ? ` In ${missed} of ${facts.player.num_frames} frames nobody was found; they are kept too.` : "");
     find("every").hidden = facts.every_frame;
     this.showPeople(job);
     this.players.look.open(job.files["preview.mp4"], { ...facts.player, isSlides: !facts.every_frame });
     this.bring("preview");
-    this.tell("The preview is ready.");
+    this.announce("The preview is ready.");
   }
 
   showPeople(job) {
@@ -142,15 +142,15 @@ export class Stage {
     find("result").hidden = false;
     find("result-note").textContent =
       `${job.garment_name} on ${job.video_name}, ${CATEGORIES[job.category]}, seed ${job.seed}. ` +
-      `Deleted in ${spokenTime(job.removed_in_s)}, or when you say so.`;
+      `Deleted in ${spokenTime(job.removed_in_s)}, or with the button below.`;
     find("download").href = job.files["result.mp4"];
     find("download").download = job.facts.download;
     this.players.dress.open(job.files["comparison.mp4"], job.facts.player);
     this.bring("result");
-    this.tell("The result is ready.");
+    this.announce("The result is ready.");
   }
 
-  // The preview is of other choices than those on the left.
+  // Closes a preview that no longer matches the inputs on the left.
   dropPreview() {
     this.preview = null;
     find("preview").hidden = true;
@@ -176,7 +176,7 @@ export class Stage {
     try {
       await removeJob(this.job.id);
       this.clearResult();
-      this.tell("Deleted.");
+      this.announce("Deleted.");
       this.listEarlier();
     } catch (error) {
       this.fail(error.message);
@@ -223,7 +223,7 @@ export class Stage {
     if (sentence) this.bring("stage-error");
   }
 
-  tell(sentence) {
-    find("told").textContent = sentence;
+  announce(sentence) {
+    find("announced").textContent = sentence;
   }
 }

@@ -1,4 +1,4 @@
-// Numbers as a person says them.
+// Numbers in words, for people.
 
 export function spokenTime(seconds) {
   if (seconds < 8) return "a few seconds";

@@ -16,12 +16,12 @@ from curation.shards.catalogue import CatalogueEntry
 from curation.shards.held_out import HeldOut, choose_held_out, hold_out, left_out
 from curation.stages.clip_files import encode_png
 from curation.stages.colours import (
+    ColourProfile,
     HeldOutConfig,
-    Looks,
     apart,
-    measure_looks,
+    measure_profile,
     people_apart,
-    read_looks,
+    read_profile,
 )
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.labels import ParseLabel
@@ -36,9 +36,9 @@ ALL_DIFFER = (
 )  # fmt: skip
 
 
-def looks_of(garment: int, place: int, person: float) -> Looks:
+def colours(garment: int, place: int, person: float) -> ColourProfile:
     """One bin of 256 each; hair as bright as ``person``."""
-    return Looks(
+    return ColourProfile(
         garment=np.eye(256)[garment],
         background=np.eye(256)[place],
         person=np.array([[person, 0.0, 0.0], [np.nan] * 3]),
@@ -58,31 +58,31 @@ def entry(name: str, group: str | None = None, split: str | None = None) -> Cata
 
 
 def test_no_two_show_one_person_or_garment_or_place():
-    looks = {
-        "a": looks_of(1, 1, 10), "a_again": looks_of(1, 1, 11), "same_shirt": looks_of(1, 2, 60),
-        "same_room": looks_of(2, 1, 60), "same_person": looks_of(3, 3, 10.5),
-        "b": looks_of(4, 4, 60), "c": looks_of(5, 5, 90),
+    profiles = {
+        "a": colours(1, 1, 10), "a_again": colours(1, 1, 11), "same_shirt": colours(1, 2, 60),
+        "same_room": colours(2, 1, 60), "same_person": colours(3, 3, 10.5),
+        "b": colours(4, 4, 60), "c": colours(5, 5, 90),
     }  # fmt: skip
-    entries = [entry(name) for name in looks]
-    held = choose_held_out(entries, looks, [], 7, CONFIG)
+    entries = [entry(name) for name in profiles]
+    held = choose_held_out(entries, profiles, [], 7, CONFIG)
     names = {one.clip_id for one in held}
     assert len(held) >= 3
     for one in names:
         for other in names - {one}:
-            assert CONFIG.differ(looks[one], looks[other])
+            assert CONFIG.differ(profiles[one], profiles[other])
     assert not {"a", "a_again"} <= names
     assert all(one.target in names - {one.clip_id} for one in held)
 
 
 def test_what_shows_the_same_leaves_train_and_what_does_not_stays():
-    looks = {
-        "a": looks_of(1, 1, 10), "a_again": looks_of(2, 1, 11), "same_room": looks_of(3, 1, 60),
-        "same_shirt_there": looks_of(1, 1, 60), "part_two": looks_of(9, 9, 90),
-        "b": looks_of(4, 4, 60),
+    profiles = {
+        "a": colours(1, 1, 10), "a_again": colours(2, 1, 11), "same_room": colours(3, 1, 60),
+        "same_shirt_there": colours(1, 1, 60), "part_two": colours(9, 9, 90),
+        "b": colours(4, 4, 60),
     }  # fmt: skip
-    entries = [entry(name, "g" if name in {"a", "part_two"} else None) for name in looks]
+    entries = [entry(name, "g" if name in {"a", "part_two"} else None) for name in profiles]
     held = [HeldOut(clip_id="a", group="g", target="b")]
-    left = left_out(entries, looks, held, CONFIG)
+    left = left_out(entries, profiles, held, CONFIG)
     assert set(left) == {"a_again", "same_shirt_there", "part_two"}
     assert left["part_two"] == {"same_group_as": "a"}
     assert left["a_again"]["shows_what_does"] == "a"
@@ -93,29 +93,29 @@ def test_what_shows_the_same_leaves_train_and_what_does_not_stays():
 
 
 def test_what_was_chosen_stays_and_a_sidecar_is_obeyed():
-    looks = {f"{n}": looks_of(n, n, 10.0 * n) for n in range(1, 8)}
-    entries = [entry(name) for name in sorted(looks)[:4]]
-    first = choose_held_out(entries, looks, [], 2, CONFIG)
+    profiles = {f"{n}": colours(n, n, 10.0 * n) for n in range(1, 8)}
+    entries = [entry(name) for name in sorted(profiles)[:4]]
+    first = choose_held_out(entries, profiles, [], 2, CONFIG)
     more = [*entries, entry("5", split="train"), entry("6"), entry("7")]
-    again = choose_held_out(more, looks, first, 2, CONFIG)
+    again = choose_held_out(more, profiles, first, 2, CONFIG)
     assert [one.clip_id for one in again] == [one.clip_id for one in first]
-    grown = choose_held_out(more, looks, first, 6, CONFIG)
+    grown = choose_held_out(more, profiles, first, 6, CONFIG)
     assert [one.clip_id for one in grown][:2] == [one.clip_id for one in first]
     assert "5" not in {one.clip_id for one in grown}
-    assert choose_held_out(more, looks, grown, 1, CONFIG) == grown  # never fewer
+    assert choose_held_out(more, profiles, grown, 1, CONFIG) == grown  # never fewer
 
 
 def test_a_clip_that_is_cut_otherwise_is_replaced_by_its_groups_longest():
     entries = [entry("new_cut", "g"), entry("b")]
     entries[0].clip.record["end_s"] = 9.0
-    looks = {"new_cut": looks_of(1, 1, 10), "b": looks_of(2, 2, 60)}
+    profiles = {"new_cut": colours(1, 1, 10), "b": colours(2, 2, 60)}
     before = [HeldOut(clip_id="old_cut", group="g", target=None)]
-    (held,) = choose_held_out(entries, looks, before, 1, CONFIG)
+    (held,) = choose_held_out(entries, profiles, before, 1, CONFIG)
     assert (held.clip_id, held.group) == ("new_cut", "g")
 
 
 def test_looks_tell_garments_places_and_people_apart_and_light_a_little(tmp_path):
-    def looks(shirt, wall, hair) -> Looks:
+    def measured(shirt, wall, hair) -> ColourProfile:
         labels = np.zeros((64, 64), np.uint8)
         labels[20:50, 12:36], labels[5:12, 18:30] = ParseLabel.UPPER, ParseLabel.HAIR
         colours = {ParseLabel.UPPER: shirt, ParseLabel.HAIR: hair}
@@ -130,20 +130,20 @@ def test_looks_tell_garments_places_and_people_apart_and_light_a_little(tmp_path
         (folder / "garment_mask.png").write_bytes(
             encode_png(cv2.circle(np.zeros((64, 64), np.uint8), (24, 32), 15, 255, -1))
         )
-        return measure_looks(folder)
+        return measure_profile(folder)
 
-    one = looks((200, 30, 30), (90, 130, 90), (40, 30, 20))
-    dimmer = looks((190, 28, 28), (85, 122, 85), (38, 28, 19))
-    other = looks((30, 30, 200), (200, 190, 150), (220, 190, 120))
+    one = measured((200, 30, 30), (90, 130, 90), (40, 30, 20))
+    dimmer = measured((190, 28, 28), (85, 122, 85), (38, 28, 19))
+    other = measured((30, 30, 200), (200, 190, 150), (220, 190, 120))
     assert max(apart(one.garment, dimmer.garment), apart(one.background, dimmer.background)) < 0.3
     assert people_apart(one, dimmer) < 0.1
     assert apart(one.garment, other.garment) > 0.9
     assert apart(one.background, other.background) > 0.9
     assert people_apart(one, other) > 0.9
-    back = read_looks(one.pack())
+    back = read_profile(one.pack())
     np.testing.assert_allclose(back.garment, one.garment, atol=1e-4)
     assert np.isnan(back.person[1]).all()  # no face is seen
-    assert people_apart(one, Looks(**{**vars(one), "person": np.full((2, 3), np.nan)})) == 0
+    assert people_apart(one, ColourProfile(**{**vars(one), "person": np.full((2, 3), np.nan)})) == 0
 
 
 @pytest.fixture

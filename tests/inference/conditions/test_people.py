@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from datasets.labels import DensePosePart, ParseLabel
 from inference.conditions.appearance import appearance_of, similarity
-from inference.conditions.people import Cast, find_people
+from inference.conditions.people import PeopleInVideo, find_people
 from inference.pipeline import TryOnPipeline
 from inference.progress import Tracker
 from inference.video.source import open_video
@@ -64,7 +64,7 @@ class TwoColours:
 @pytest.fixture(autouse=True)
 def small_perception(monkeypatch):
     """Perception at 96 rows, in the place of 512: the same way, in a twentieth of the time."""
-    monkeypatch.setattr("inference.conditions.perceive._WORK_HEIGHT", 96)
+    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ def find(path, perception):
 
 
 def test_people_keep_their_numbers_when_one_passes_the_other(tmp_path, two_people):
-    cast = find(write_pair(tmp_path / "v.mp4"), two_people)
-    assert [person.id for person in cast.people] == [1, 2]
-    red, blue = cast.people
+    everyone = find(write_pair(tmp_path / "v.mp4"), two_people)
+    assert [person.id for person in everyone.people] == [1, 2]
+    red, blue = everyone.people
     assert np.all(np.diff(red.boxes[:, 0]) > 0)
     assert np.ptp(blue.boxes[[0, -1], 0]) <= 2
     assert red.picture[..., 0].mean() > blue.picture[..., 0].mean()
@@ -111,12 +111,12 @@ def test_people_keep_their_numbers_when_one_passes_the_other(tmp_path, two_peopl
     assert red.box_at(9.0) is None
 
 
-def test_a_cast_survives_its_file(tmp_path, two_people):
-    cast = find(write_pair(tmp_path / "v.mp4", 8), two_people)
-    cast.save(tmp_path / "cast.npz")
-    again = Cast.load(tmp_path / "cast.npz")
-    assert again.num_frames == cast.num_frames == 8
-    for before, after in zip(cast.people, again.people, strict=True):
+def test_people_survive_their_file(tmp_path, two_people):
+    everyone = find(write_pair(tmp_path / "v.mp4", 8), two_people)
+    everyone.save(tmp_path / "people.npz")
+    again = PeopleInVideo.load(tmp_path / "people.npz")
+    assert again.num_frames == everyone.num_frames == 8
+    for before, after in zip(everyone.people, again.people, strict=True):
         for name in ("id", "times", "boxes", "picture", "seen_share", "appearance", "bands"):
             assert np.array_equal(getattr(before, name), getattr(after, name)), name
 
@@ -143,7 +143,7 @@ def test_the_one_asked_for_is_dressed_and_the_other_is_not_touched(
 
 
 def test_a_preview_paints_nobody_elses_pixels(tmp_path, two_people, pipeline, monkeypatch):
-    monkeypatch.setattr("inference.conditions.people.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("inference.conditions.people.SAMPLE_EVERY_S", 0.1)
     path = write_pair(tmp_path / "v.mp4", 24)
     dressing = TryOnPipeline(pipeline.painter, two_people, {"model": "x"})
     frames = dressing.preview(path, person=1, count=24)
@@ -181,7 +181,7 @@ class MergingOnce(TwoColours):
 def test_a_frame_in_which_two_are_taken_for_one_is_left_as_it_is(
     tmp_path, garment, pipeline, monkeypatch
 ):
-    monkeypatch.setattr("inference.conditions.people.LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr("inference.conditions.people.SAMPLE_EVERY_S", 0.2)
     path = write_pair(tmp_path / "v.mp4", 24)
     models = MergingOnce()
     perception = Perception(detector=models, densepose=models, parser=models)

@@ -25,7 +25,7 @@ def look_at(*colours, left=20):
 
 
 def walk(*visits):
-    """Tracks of visits (first second, last second, look), looked at twice a second."""
+    """ConditionTracks of visits (first second, last second, look), looked at twice a second."""
     tracks = []
     for start, stop, (image, person) in visits:
         for time in np.arange(start, stop, 0.5):

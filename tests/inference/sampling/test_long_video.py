@@ -2,7 +2,12 @@ import itertools
 
 import pytest
 
-from inference.sampling.long_video import LongVideoConfig, Window, count_evaluations, plan_windows
+from inference.sampling.long_video import (
+    FrameWindow,
+    LongVideoConfig,
+    count_evaluations,
+    plan_windows,
+)
 
 SHAPES = [(3, 1), (4, 1), (5, 2), (8, 1), (8, 3), (16, 1), (16, 4)]
 
@@ -45,7 +50,7 @@ def test_every_frame_is_painted_once_from_frames_known_by_then(settings):
 def test_a_video_that_fits_is_one_window():
     for method in ("ar", "iar"):
         plan = plan_windows(16, 16, LongVideoConfig(method=method))
-        assert plan == [[Window(frames=tuple(range(16)), painted=tuple(range(16)))]]
+        assert plan == [[FrameWindow(frames=tuple(range(16)), painted=tuple(range(16)))]]
 
 
 def test_ar_windows_start_from_the_end_of_the_last_and_only_the_last_is_short():
@@ -59,7 +64,9 @@ def test_ar_windows_start_from_the_end_of_the_last_and_only_the_last_is_short():
 
 def test_iar_paints_all_key_frames_first_and_jointly_where_they_fit():
     rounds = plan_windows(100, 16, LongVideoConfig(sub_video_length=10, batch_size=10))
-    assert rounds[0] == [Window(frames=tuple(range(0, 100, 10)), painted=tuple(range(0, 100, 10)))]
+    assert rounds[0] == [
+        FrameWindow(frames=tuple(range(0, 100, 10)), painted=tuple(range(0, 100, 10)))
+    ]
     assert len(rounds[1]) == 10  # all sub-videos at once
     rounds = plan_windows(100, 16, LongVideoConfig(sub_video_length=10, batch_size=4))
     assert [len(step) for step in rounds[1:]] == [4, 4, 2]

@@ -154,7 +154,9 @@ def test_a_checkpoint_that_cannot_be_used_gets_one_sentence(tmp_path, tiny_syste
     with pytest.raises(DataError, match=r"text\.ckpt"):
         load_system(tmp_path / "text.ckpt")
     early = write_checkpoint(tmp_path / "stage1.ckpt", tiny_system, drop=["control."])
-    with pytest.raises(DataError, match="has no control network; try-on needs one of stage 2 or 3"):
+    with pytest.raises(
+        DataError, match="has no control network; try-on needs a checkpoint of stage 2"
+    ):
         load_system(early)
     lacking = write_checkpoint(tmp_path / "l.ckpt", tiny_system, drop=["denoiser.final_layer."])
     with pytest.raises(DataError, match="missing"):

@@ -118,10 +118,10 @@ def test_files_that_are_no_videos_get_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"nothing\.mp4 does not exist"):
         open_video(tmp_path / "nothing.mp4")
     (tmp_path / "text.mp4").write_text("<html>not found</html>")
-    with pytest.raises(DataError, match="is no video that can be read"):
+    with pytest.raises(DataError, match="cannot be read as a video"):
         open_video(tmp_path / "text.mp4")
     (tmp_path / "empty.mp4").write_bytes(b"")
-    with pytest.raises(DataError, match="is no video that can be read"):
+    with pytest.raises(DataError, match="cannot be read as a video"):
         open_video(tmp_path / "empty.mp4")
 
 

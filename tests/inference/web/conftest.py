@@ -1,4 +1,4 @@
-"""A fitting room in a temporary folder, and visitors of it."""
+"""The web app in a temporary folder, and browsers that use it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,18 +17,18 @@ from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.sampling.painter import Painter
 from inference.sampling.solvers import SamplerConfig
-from inference.web.fitting import Fitting
-from inference.web.queue import Outcome
-from inference.web.room import Room
+from inference.web.app_state import AppState
+from inference.web.queue import JobResult
 from inference.web.server import RIGHTS_HEADER, build_app
-from inference.web.settings import LimitsConfig
+from inference.web.settings import AppLimits
 from inference.web.store import Store
+from inference.web.tryon_worker import TryOnWorker
 
 SENT = {RIGHTS_HEADER: "yes"}
 
 
-class SlowTailor:
-    """A fitter whose jobs wait at each message until the test lets them go on."""
+class SlowWorker:
+    """A worker whose jobs wait at each progress report until the test lets them continue."""
 
     def __init__(self) -> None:
         self.may_go_on = threading.Event()
@@ -38,15 +38,15 @@ class SlowTailor:
     def about(self):
         return {"checkpoint": "none", "step": "0", "sampler": "none", "device": "none"}
 
-    def work(self, job, folder, work, tell):
+    def work(self, job, folder, work, progress):
         self.started.append(job.id)
-        tell(Status(stage="Painting", done=1, total=4, fraction=0.25, seconds_left=30.0))
+        progress(Status(stage="Painting", done=1, total=4, fraction=0.25, seconds_left=30.0))
         while not self.may_go_on.wait(0.005):
-            tell(Status(stage="Painting", done=1, total=4, fraction=0.25, seconds_left=30.0))
+            progress(Status(stage="Painting", done=1, total=4, fraction=0.25, seconds_left=30.0))
         if self.fault is not None:
             raise self.fault
         (folder / "result.mp4").write_bytes(b"what came out")
-        return Outcome(files={"result.mp4": folder / "result.mp4"}, facts={"person": 1})
+        return JobResult(files={"result.mp4": folder / "result.mp4"}, facts={"person": 1})
 
 
 @pytest.fixture(scope="session")
@@ -62,47 +62,47 @@ def media(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def tailor() -> Iterator[SlowTailor]:
-    slow = SlowTailor()
+def slow_worker() -> Iterator[SlowWorker]:
+    slow = SlowWorker()
     yield slow
     slow.may_go_on.set()
 
 
 @pytest.fixture
-def real_fitter(tiny_system) -> Fitting:
+def real_worker(tiny_system) -> TryOnWorker:
     sampler = SamplerConfig(solver="ddim", num_steps=2, clip=3.0)
     painter = Painter(tiny_system, "cpu", sampler)
-    return Fitting(TryOnPipeline(painter, colour_perception(), {"model": "tiny", "step": 0}))
+    return TryOnWorker(TryOnPipeline(painter, colour_perception(), {"model": "tiny", "step": 0}))
 
 
 @pytest.fixture
-def open_room(tmp_path) -> Iterator[Callable[..., Room]]:
-    """Opens rooms with other limits; closes them at the end."""
-    with ExitStack() as rooms:
+def open_app(tmp_path) -> Iterator[Callable[..., AppState]]:
+    """Opens apps with given limits; closes them at the end."""
+    with ExitStack() as opened:
 
-        def open_one(fitter, folder="room", clock=None, **limits) -> Room:
-            config = LimitsConfig(**{"free_gb": 0.0, "video_mb": 1, "garment_mb": 1, **limits})
+        def open_one(worker, folder="room", clock=None, **limits) -> AppState:
+            config = AppLimits(**{"free_gb": 0.0, "video_mb": 1, "garment_mb": 1, **limits})
             store = Store(tmp_path / folder, config)
-            room = Room(store, config, fitter, *([clock] if clock else []))
-            rooms.callback(room.close)
-            return room
+            app_state = AppState(store, config, worker, *([clock] if clock else []))
+            opened.callback(app_state.close)
+            return app_state
 
         yield open_one
 
 
 @pytest.fixture
 def visit() -> Iterator[Callable[..., TestClient]]:
-    """A browser with a cookie of its own; all of a test share one running server a room."""
+    """A browser with a cookie of its own; all of a test share one running server a app_state."""
     with ExitStack() as clients:
-        first: dict[Room, TestClient] = {}
+        first: dict[AppState, TestClient] = {}
 
-        def visit_one(room: Room) -> TestClient:
-            if room in first:
-                client = TestClient(first[room].app, base_url="http://localhost")
-                client.portal = first[room].portal
+        def visit_one(app_state: AppState) -> TestClient:
+            if app_state in first:
+                client = TestClient(first[app_state].app, base_url="http://localhost")
+                client.portal = first[app_state].portal
             else:
-                client = TestClient(build_app(room), base_url="http://localhost")
-                first[room] = clients.enter_context(client)
+                client = TestClient(build_app(app_state), base_url="http://localhost")
+                first[app_state] = clients.enter_context(client)
             assert client.get("/").status_code == 200
             return client
 
@@ -123,12 +123,12 @@ def send(media) -> Callable:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Room], int]]:
-    """Serves rooms at a real port of this machine; returns the port."""
+def serve() -> Iterator[Callable[[AppState], int]]:
+    """Serves apps at a real port of this machine; returns the port."""
     with ExitStack() as servers:
 
-        def serve_one(room: Room) -> int:
-            server = uvicorn.Server(server_config(build_app(room), "127.0.0.1", 0))
+        def serve_one(app_state: AppState) -> int:
+            server = uvicorn.Server(server_config(build_app(app_state), "127.0.0.1", 0))
             thread = threading.Thread(target=server.run)
             thread.start()
 

@@ -101,28 +101,28 @@ class Page:
 
 @pytest.fixture
 def open_page(chromium, serve):
-    def open_one(room, **size):
+    def open_one(app_state, **size):
         chromium.get("about:blank")
         chromium.delete_all_cookies()
         for log in ("browser", "performance"):
             chromium.get_log(log)
-        page = Page(chromium, serve(room)).open(**size)
+        page = Page(chromium, serve(app_state)).open(**size)
         page.run("sessionStorage.clear()")
         return page
 
     return open_one
 
 
-def test_from_the_upload_to_the_file_at_home(open_page, open_room, real_fitter, media, downloads):
-    page = open_page(open_room(real_fitter))
+def test_from_the_upload_to_the_file_at_home(open_page, open_app, real_worker, media, downloads):
+    page = open_page(open_app(real_worker))
     assert not page.find("#video input[type=file]").is_enabled(), "the box is not ticked yet"
-    assert not page.find("#look").is_enabled()
+    assert not page.find("#show").is_enabled()
     page.click("#rights")
     page.choose("video", media / "video.mp4")
     assert "video.mp4" in page.text("#video .chosen")
     assert "0.6 s, 160 × 120, 10 fps" in page.text("#video .chosen")
     page.choose("garment", media / "garment.png")
-    page.click("#look")
+    page.click("#show")
     page.until("#preview")
     assert page.text("#preview-player figcaption") == "your video"
     assert len(page.browser.find_elements("css selector", "#preview-player canvas")) == 3
@@ -168,10 +168,10 @@ def test_from_the_upload_to_the_file_at_home(open_page, open_room, real_fitter, 
 
 
 def test_wrong_files_get_a_sentence_where_they_were_given(
-    open_page, open_room, real_fitter, media, tmp_path
+    open_page, open_app, real_worker, media, tmp_path
 ):
-    room = open_room(real_fitter, video_mb=200)
-    page = open_page(room)
+    app_state = open_app(real_worker, video_mb=200)
+    page = open_page(app_state)
     page.click("#rights")
     with (tmp_path / "long.mp4").open("wb") as file:
         file.truncate(TWO_GB)  # sparse: two gigabytes of nothing
@@ -184,10 +184,10 @@ def test_wrong_files_get_a_sentence_where_they_were_given(
     assert time.monotonic() - start < 20, "it was not sent first"
     page.give("garment", media / "text.jpg")
     page.until("#garment-error")
-    assert "no picture that can be read" in page.text("#garment-error")
+    assert "cannot be read as a picture" in page.text("#garment-error")
     page.choose("video", media / "empty_room.mp4")
     assert not page.is_shown("#video-error")
-    page.click("#look")
+    page.click("#show")
     page.until("#stage-error")
     assert page.text("#stage-error").startswith("No person was found in this video.")
     page.choose("garment", media / "garment.png")
@@ -195,21 +195,21 @@ def test_wrong_files_get_a_sentence_where_they_were_given(
 
 
 def test_a_place_in_the_queue_is_shown_and_a_job_can_be_cancelled(
-    open_page, open_room, tailor, media, visit, send
+    open_page, open_app, slow_worker, media, visit, send
 ):
-    room = open_room(tailor)
-    other = visit(room)
+    app_state = open_app(slow_worker)
+    other = visit(app_state)
     video = send(other, "video", "video.mp4").json()["id"]
     order = {"rights": True, "video": video}
     first = other.post("/api/jobs", json=order).json()["id"]
     until(lambda: other.get(f"/api/jobs/{first}").json()["stage"])
 
-    page = open_page(room)
+    page = open_page(app_state)
     page.click("#rights")
     page.choose("video", media / "video.mp4")
-    page.click("#look")
+    page.click("#show")
     page.until("#progress")
-    until(lambda: page.text("#progress-title") == "One job is before yours")
+    until(lambda: page.text("#progress-title") == "One job is ahead of yours")
     assert page.text("#progress-note") == "It starts in about 30 seconds."
     other.post(f"/api/jobs/{first}/cancel")
     until(lambda: page.text("#progress-title") == "Painting")
@@ -217,16 +217,16 @@ def test_a_place_in_the_queue_is_shown_and_a_job_can_be_cancelled(
     assert page.text("#progress-note") == "About 30 seconds left"
     page.click("#cancel")
     until(lambda: not page.is_shown("#progress"))
-    assert page.text("#told") == "Cancelled."
-    until(lambda: page.find("#look").is_enabled())
+    assert page.text("#announced") == "Cancelled."
+    until(lambda: page.find("#show").is_enabled())
 
 
-def test_it_fits_a_phone_and_everything_has_a_name(open_page, open_room, real_fitter, media):
-    page = open_page(open_room(real_fitter), width=390, height=844)
+def test_it_fits_a_phone_and_everything_has_a_name(open_page, open_app, real_worker, media):
+    page = open_page(open_app(real_worker), width=390, height=844)
     page.click("#rights")
     page.choose("video", media / "video.mp4")
     page.choose("garment", media / "garment.png")
-    page.click("#look")
+    page.click("#show")
     page.until("#preview")
     page.click("#dress")
     page.until("#result")

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from waiting import until
 
+from inference.errors import RequestError
 from inference.progress import Cancelled, Status
-from inference.web.checking import MediaFacts
-from inference.web.queue import Job, JobQueue, Outcome, Wish
-from inference.web.refusals import Refusal
-from inference.web.settings import LimitsConfig
+from inference.web.queue import JobQueue, JobResult, QueuedJob, TryOnRequest
+from inference.web.settings import AppLimits
+from inference.web.upload_checks import MediaFacts
 from inference.web.uploads import Upload
 
 
@@ -24,7 +24,9 @@ def job(name, owner, frames=100):
         facts=facts,
         used_at=1.0,
     )
-    return Job(id=name, owner=owner, wish=Wish(video=video, category="upper"), created_at=0.0)
+    return QueuedJob(
+        id=name, owner=owner, request=TryOnRequest(video=video, category="upper"), created_at=0.0
+    )
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def open_queue(tmp_path):
     queues = []
 
     def open_one(work, **limits):
-        queue = JobQueue(work, LimitsConfig(**limits))
+        queue = JobQueue(work, AppLimits(**limits))
         queues.append(queue)
         return queue
 
@@ -42,28 +44,28 @@ def open_queue(tmp_path):
 
 
 @pytest.fixture
-def gate(tailor, tmp_path):
+def gate(slow_worker, tmp_path):
     """A queue's work that waits until the test lets it go on."""
-    return lambda job, tell: tailor.work(job, tmp_path, tmp_path, tell)
+    return lambda job, report: slow_worker.work(job, tmp_path, tmp_path, report)
 
 
-def test_everybody_gets_a_turn(open_queue, gate, tailor):
+def test_everybody_gets_a_turn(open_queue, gate, slow_worker):
     queue = open_queue(gate)
     jobs = [job(name, "anna") for name in ("a1", "a2", "a3")]
     jobs += [job("b1", "bert"), job("b2", "bert"), job("c1", "cleo")]
     queue.submit(jobs[0])
-    until(lambda: tailor.started == ["a1"])
+    until(lambda: slow_worker.started == ["a1"])
     for later in jobs[1:]:
         queue.submit(later)
     expected = ["a1", "b1", "c1", "a2", "b2", "a3"]
     assert [job.id for job in queue.line()] == expected
     assert [queue.ahead(job)[0] for job in jobs[1:]] == [3, 5, 1, 4, 2]
-    tailor.may_go_on.set()
+    slow_worker.may_go_on.set()
     until(lambda: all(job.state == "done" for job in jobs))
-    assert tailor.started == expected
+    assert slow_worker.started == expected
 
 
-def test_the_wait_is_told_from_what_the_last_job_took(open_queue, gate, tailor):
+def test_the_wait_is_told_from_what_the_last_job_took(open_queue, gate, slow_worker):
     queue = open_queue(gate)
     first, second, third = job("1", "anna"), job("2", "bert"), job("3", "cleo", frames=50)
     queue.submit(first)
@@ -72,9 +74,9 @@ def test_the_wait_is_told_from_what_the_last_job_took(open_queue, gate, tailor):
     assert queue.ahead(second) == (1, 30.0)  # what the running job says itself
     queue.submit(third)
     assert queue.ahead(third) == (2, None)  # nothing of this kind was ever finished
-    tailor.may_go_on.set()
+    slow_worker.may_go_on.set()
     until(lambda: third.state == "done")
-    tailor.may_go_on.clear()
+    slow_worker.may_go_on.clear()
     fourth = job("4", "anna", frames=10**6)
     queue.submit(fourth)
     until(lambda: fourth.status is not None)
@@ -84,7 +86,7 @@ def test_the_wait_is_told_from_what_the_last_job_took(open_queue, gate, tailor):
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_message(
-    open_queue, gate, tailor
+    open_queue, gate, slow_worker
 ):
     queue = open_queue(gate)
     running, waiting = job("1", "anna"), job("2", "anna")
@@ -95,69 +97,69 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_at_its_next_messag
     assert waiting.state == "cancelled"
     queue.cancel(running)
     until(lambda: running.state == "cancelled")
-    assert tailor.started == ["1"]
+    assert slow_worker.started == ["1"]
 
 
-def test_a_job_cancelled_in_its_last_moment_leaves_nothing(open_queue, gate, tailor):
+def test_a_job_cancelled_in_its_last_moment_leaves_nothing(open_queue, gate, slow_worker):
     ended = []
 
-    def work(job, tell):
+    def work(job, report):
         job.is_cancelled = True  # between the last message and the end
-        return Outcome(files={"result.mp4": Path("x")}, facts={})
+        return JobResult(files={"result.mp4": Path("x")}, facts={})
 
     queue = open_queue(work)
     queue._on_end = ended.append
     one = job("1", "anna")
     queue.submit(one)
     until(lambda: ended)
-    assert (one.state, one.outcome.files) == ("cancelled", {})
+    assert (one.state, one.result.files) == ("cancelled", {})
 
 
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        (Refusal("Nobody is in it."), "Nobody is in it."),
+        (RequestError("Nobody is in it."), "Nobody is in it."),
         (MemoryError(), "too little memory"),
         (RuntimeError("CUDA out of memory. Tried to allocate"), "too little memory"),
-        (ZeroDivisionError("secret/path"), "not your file's fault"),
+        (ZeroDivisionError("secret/path"), "your file is not the cause"),
     ],
 )
 def test_a_fault_ends_its_job_with_a_sentence_and_the_next_one_runs(
-    open_queue, gate, tailor, fault, sentence, caplog
+    open_queue, gate, slow_worker, fault, sentence, caplog
 ):
     queue = open_queue(gate)
-    tailor.fault = fault
-    tailor.may_go_on.set()
+    slow_worker.fault = fault
+    slow_worker.may_go_on.set()
     broken = job("1", "anna")
     queue.submit(broken)
     until(lambda: broken.state == "failed")
     assert sentence in broken.error
     assert "secret" not in broken.error
-    tailor.fault = None
+    slow_worker.fault = None
     healthy = job("2", "anna")
     queue.submit(healthy)
     until(lambda: healthy.state == "done")
 
 
-def test_too_many_jobs_are_refused_for_one_and_for_all(open_queue, gate, tailor):
+def test_too_many_jobs_are_refused_for_one_and_for_all(open_queue, gate, slow_worker):
     queue = open_queue(gate, jobs_per_person=2, jobs=3)
     queue.submit(job("1", "anna"))
     queue.submit(job("2", "anna"))
-    with pytest.raises(Refusal, match="You have 2 jobs"):
+    with pytest.raises(RequestError, match="You have 2 jobs"):
         queue.submit(job("3", "anna"))
     queue.submit(job("4", "bert"))
-    with pytest.raises(Refusal, match="Too many jobs"):
+    with pytest.raises(RequestError, match="Too many jobs"):
         queue.submit(job("5", "cleo"))
 
 
 def test_closing_stops_the_running_job(open_queue):
     seen = []
 
-    def work(job, tell):
+    def work(job, report):
         try:
             while True:
                 time.sleep(0.005)
-                tell(Status(stage="x", done=0, total=1, fraction=0.0, seconds_left=None))
+                report(Status(stage="x", done=0, total=1, fraction=0.0, seconds_left=None))
         except Cancelled:
             seen.append(job.id)
             raise

@@ -3,24 +3,24 @@ import json
 import pytest
 from waiting import until
 
-from inference.web.sessions import COOKIE, Sessions
+from inference.web.request_checks import COOKIE, Sessions
 
 OTHERS = 404
 
 
 @pytest.fixture
-def room(open_room, tailor):
-    return open_room(tailor)
+def app_state(open_app, slow_worker):
+    return open_app(slow_worker)
 
 
 @pytest.fixture
-def anna(visit, room):
-    return visit(room)
+def anna(visit, app_state):
+    return visit(app_state)
 
 
 @pytest.fixture
-def bert(visit, room, anna):
-    return visit(room)
+def bert(visit, app_state, anna):
+    return visit(app_state)
 
 
 def look(client, upload, **more):
@@ -33,7 +33,7 @@ def ended(client, job_id):
     return state if state["state"] in ("done", "failed", "cancelled") else None
 
 
-def test_an_upload_is_taken_shown_and_removed(anna, send, room):
+def test_an_upload_is_taken_shown_and_removed(anna, send, app_state):
     answer = send(anna, "video", "video.mp4", name="C:\\me\\dance.mp4")
     assert answer.status_code == 201
     upload = answer.json()
@@ -43,7 +43,7 @@ def test_an_upload_is_taken_shown_and_removed(anna, send, room):
     assert [found["id"] for found in anna.get("/api/room").json()["uploads"]] == [upload["id"]]
     assert anna.delete(f"/api/uploads/{upload['id']}").status_code == 204
     assert anna.get(upload["poster"]).status_code == 404
-    assert not room._store.path(upload["id"]).exists()
+    assert not app_state._store.path(upload["id"]).exists()
 
 
 def test_nothing_is_taken_before_the_right_to_use_it_is_confirmed(anna, media, send):
@@ -57,7 +57,7 @@ def test_nothing_is_taken_before_the_right_to_use_it_is_confirmed(anna, media, s
     assert look(anna, video, rights="yes").status_code == 403  # true, and nothing else
 
 
-def test_two_people_share_the_queue_and_see_only_their_own(anna, bert, send, tailor):
+def test_two_people_share_the_queue_and_see_only_their_own(anna, bert, send, slow_worker):
     hers = send(anna, "video", "video.mp4").json()["id"]
     his = send(bert, "video", "video.mp4").json()["id"]
     first = look(anna, hers).json()["id"]
@@ -76,7 +76,7 @@ def test_two_people_share_the_queue_and_see_only_their_own(anna, bert, send, tai
     assert {job["id"] for job in bert.get("/api/room").json()["jobs"]} == {second["id"]}
     assert anna.get(f"/api/jobs/{first}").json()["state"] == "running"
 
-    tailor.may_go_on.set()
+    slow_worker.may_go_on.set()
     until(lambda: ended(bert, second["id"]))
     result = ended(anna, first)["files"]["result.mp4"]
     assert anna.get(result).content == b"what came out"
@@ -84,58 +84,58 @@ def test_two_people_share_the_queue_and_see_only_their_own(anna, bert, send, tai
     assert bert.get(f"/files/{second['id']}/result.mp4").status_code == 200
 
 
-def test_a_cancelled_job_leaves_no_files_and_frees_the_next(anna, send, room, tailor):
+def test_a_cancelled_job_leaves_no_files_and_frees_the_next(anna, send, app_state, slow_worker):
     video = send(anna, "video", "video.mp4").json()["id"]
     first, second = look(anna, video).json()["id"], look(anna, video).json()["id"]
-    until(lambda: tailor.started == [first])
+    until(lambda: slow_worker.started == [first])
     assert anna.delete(f"/api/uploads/{video}").status_code == 409  # still needed
     assert anna.post(f"/api/jobs/{first}/cancel").json()["is_ending"]
     until(lambda: ended(anna, first))
     assert ended(anna, first)["state"] == "cancelled"
-    assert not room._store.path(first).exists()
-    until(lambda: second in tailor.started)
+    assert not app_state._store.path(first).exists()
+    until(lambda: second in slow_worker.started)
 
 
-def test_who_leaves_takes_everything_along(anna, bert, send, room, tailor):
+def test_who_leaves_takes_everything_along(anna, bert, send, app_state, slow_worker):
     theirs = send(bert, "garment", "picture.jpg").json()["id"]
     video = send(anna, "video", "video.mp4").json()["id"]
     job = look(anna, video).json()["id"]
-    until(lambda: tailor.started == [job])
+    until(lambda: slow_worker.started == [job])
     assert anna.delete("/api/room").status_code == 204
     until(lambda: ended(anna, job))
-    room.remove_expired()
-    assert [path.name for path in room._store.folder.iterdir() if path.is_dir()] == [theirs]
+    app_state.remove_expired()
+    assert [path.name for path in app_state._store.folder.iterdir() if path.is_dir()] == [theirs]
     assert anna.get("/api/room").json()["uploads"] == []
 
 
 def test_files_and_results_are_removed_after_their_time_unless_a_job_needs_them(
-    open_room, tailor, visit, send
+    open_app, slow_worker, visit, send
 ):
     now = [1e9]
-    room = open_room(tailor, folder="clocked", clock=lambda: now[0], keep_minutes=10.0)
-    client = visit(room)
+    app_state = open_app(slow_worker, folder="clocked", clock=lambda: now[0], keep_minutes=10.0)
+    client = visit(app_state)
     video = send(client, "video", "video.mp4").json()["id"]
     garment = send(client, "garment", "picture.jpg").json()["id"]
     job = look(client, video).json()["id"]
-    until(lambda: tailor.started == [job])
+    until(lambda: slow_worker.started == [job])
     now[0] += 601
-    room.remove_expired()
+    app_state.remove_expired()
     kept = [upload["id"] for upload in client.get("/api/room").json()["uploads"]]
     assert kept == [video], "the garment is old; the video is being worked on"
-    assert not room._store.path(garment).exists()
-    tailor.may_go_on.set()
+    assert not app_state._store.path(garment).exists()
+    slow_worker.may_go_on.set()
     until(lambda: ended(client, job))
     assert ended(client, job)["removed_in_s"] == 600
     now[0] += 599
-    room.remove_expired()
+    app_state.remove_expired()
     assert client.get(f"/files/{job}/result.mp4").status_code == 200
     now[0] += 2
-    room.remove_expired()
+    app_state.remove_expired()
     assert client.get(f"/files/{job}/result.mp4").status_code == 404
-    assert "removed after a while" in client.get(f"/api/jobs/{job}").json()["error"]
+    assert "deleted after a while" in client.get(f"/api/jobs/{job}").json()["error"]
     assert client.get("/api/room").json()["uploads"] == []
-    assert not room._store.path(video).exists()
-    assert not room._store.path(job).exists()
+    assert not app_state._store.path(video).exists()
+    assert not app_state._store.path(job).exists()
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_no_path_leads_out_of_what_is_meant_to_be_seen(anna, send, path):
     ["../../../tmp/x.mp4", "/etc/cron.d/x", "..\\x", "a\x00.mp4", "\u202egpj.4pm", "x" * 3000, "..",
      "<img src=x onerror=alert(1)>.mp4", "con", "\ud800".encode("utf-8", "surrogatepass")],
 )  # fmt: skip
-def test_a_name_of_a_file_names_no_place(anna, send, room, name):
-    before = {path for path in room._store.folder.parent.rglob("*")}
+def test_a_name_of_a_file_names_no_place(anna, send, app_state, name):
+    before = {path for path in app_state._store.folder.parent.rglob("*")}
     upload = send(anna, "video", "video.mp4", name=name).json()
-    new = {path for path in room._store.folder.parent.rglob("*")} - before
-    item = room._store.path(upload["id"])
+    new = {path for path in app_state._store.folder.parent.rglob("*")} - before
+    item = app_state._store.path(upload["id"])
     assert new == {item, item / "sent", item / "poster.jpg"}
     assert "/" not in upload["name"]
     assert len(upload["name"]) <= 60
@@ -200,14 +200,14 @@ def test_wrong_values_in_an_order_get_a_sentence(anna, send):
     assert anna.request("PUT", "/api/jobs").status_code == 405
 
 
-def test_a_garment_is_put_on_only_in_what_was_seen(anna, send, tailor):
+def test_a_garment_is_put_on_only_in_what_was_seen(anna, send, slow_worker):
     video = send(anna, "video", "video.mp4").json()["id"]
     garment = send(anna, "garment", "picture.jpg").json()["id"]
     preview = look(anna, video).json()["id"]
     order = {"rights": True, "garment": garment, "preview": preview}
     answer = anna.post("/api/jobs", json=order)
-    assert (answer.status_code, answer.json()["error"]) == (409, "Look at the preview first.")
-    tailor.may_go_on.set()
+    assert (answer.status_code, answer.json()["error"]) == (409, "Make a preview first.")
+    slow_worker.may_go_on.set()
     until(lambda: ended(anna, preview))
     dressed = anna.post("/api/jobs", json=order).json()
     assert (dressed["kind"], dressed["preview"], dressed["video"]) == ("dress", preview, video)
@@ -215,7 +215,7 @@ def test_a_garment_is_put_on_only_in_what_was_seen(anna, send, tailor):
     assert ended(anna, dressed["id"])["state"] == "done"
 
 
-def test_only_cookies_of_this_server_count(anna, bert, visit, room):
+def test_only_cookies_of_this_server_count(anna, bert, visit, app_state):
     for value in ("", "x", "x.y", Sessions().new(), "\u00e9.x", "." * 9):
         headers = {"cookie": f"{COOKIE}={value}".encode("latin-1", "replace")}
         bert.cookies.clear()

@@ -5,13 +5,14 @@ from collections import namedtuple
 
 import pytest
 
-from inference.web.settings import LimitsConfig
+from inference.web.settings import AppLimits
+from inference.web.uploads import shown_name
 
 Usage = namedtuple("Usage", "total used free")
 
 
-def items(room):
-    return [path.name for path in room._store.folder.iterdir() if path.is_dir()]
+def items(app_state):
+    return [path.name for path in app_state._store.folder.iterdir() if path.is_dir()]
 
 
 def raw_upload(port, visitor, head, body=b"", kind="video"):
@@ -37,17 +38,17 @@ def raw_upload(port, visitor, head, body=b"", kind="video"):
 
 
 @pytest.fixture
-def port_and_visitor(open_room, tailor, serve):
-    """A served room and a visitor with its cookie."""
+def port_and_visitor(open_app, slow_worker, serve):
+    """A served app and a visitor with its cookie."""
     import httpx2
 
     def open_one(**limits):
-        room = open_room(tailor, **limits)
-        port = serve(room)
+        app_state = open_app(slow_worker, **limits)
+        port = serve(app_state)
         client = httpx2.Client(base_url=f"http://localhost:{port}")
         client.get("/")
         clients.append(client)
-        return room, port, client
+        return app_state, port, client
 
     clients = []
     yield open_one
@@ -56,78 +57,80 @@ def port_and_visitor(open_room, tailor, serve):
 
 
 def test_two_gigabytes_are_refused_before_the_first_byte(port_and_visitor):
-    room, port, visitor = port_and_visitor(video_mb=200)
+    app_state, port, visitor = port_and_visitor(video_mb=200)
     status, sentence = raw_upload(port, visitor, [f"Content-Length: {2 * 1024**3}"])
     assert status == 413
     assert sentence == (
         "This file is too large: a video may have up to 200 MB, this one has 2.1 GB."
     )
-    assert items(room) == []
+    assert items(app_state) == []
     assert visitor.get("/api/room").status_code == 200  # the server is up
 
 
 def test_a_file_that_does_not_say_how_long_it_is_is_counted(port_and_visitor):
-    room, port, visitor = port_and_visitor(video_mb=1)
+    app_state, port, visitor = port_and_visitor(video_mb=1)
     chunk = b"%x\r\n" % 100_000 + b"\x00" * 100_000 + b"\r\n"
     body = chunk * 30  # and no end: three times what is taken
     status, sentence = raw_upload(port, visitor, ["Transfer-Encoding: chunked"], body)
     assert status == 413
     assert "a video may have up to 1 MB" in sentence
-    assert items(room) == []
+    assert items(app_state) == []
     assert visitor.get("/api/room").status_code == 200
 
 
 def test_a_file_that_stops_coming_and_one_that_breaks_off_leave_nothing(port_and_visitor):
-    room, port, visitor = port_and_visitor(stalled_s=0.2)
+    app_state, port, visitor = port_and_visitor(stalled_s=0.2)
     status, sentence = raw_upload(port, visitor, ["Content-Length: 5000"], b"only this")
-    assert (status, sentence) == (408, "The file stopped coming; send it again.")
-    assert items(room) == []
+    assert (status, sentence) == (408, "The upload stalled; send the file again.")
+    assert items(app_state) == []
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"POST /api/uploads HTTP/1.1\r\nHost: localhost\r\n")
     assert visitor.get("/api/room").status_code == 200
 
 
-def test_a_disk_that_is_nearly_full_takes_nothing(open_room, tailor, visit, send, monkeypatch):
-    room = open_room(tailor, free_gb=2.0)
-    client = visit(room)
+def test_a_disk_that_is_nearly_full_takes_nothing(open_app, slow_worker, visit, send, monkeypatch):
+    app_state = open_app(slow_worker, free_gb=2.0)
+    client = visit(app_state)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 2 * 10**9 + 100_000))
     answer = send(client, "video", b"\x00" * 200_000, name="v.mp4")
     assert (answer.status_code, answer.json()["error"]) == (
         507, "The disk of this server is full; try again later.",
     )  # fmt: skip
-    assert send(client, "garment", b"x" * 9, name="g.png").status_code == 415  # that has room
-    assert items(room) == []
+    assert (
+        send(client, "garment", b"x" * 9, name="g.png").status_code == 415
+    )  # there is space for that
+    assert items(app_state) == []
 
 
 @pytest.mark.parametrize(
     ("kind", "content", "status", "sentence"),
     [
-        ("garment", "text.jpg", 415, "no picture that can be read. Give a jpg, png or webp"),
-        ("garment", "video.mp4", 415, "no picture that can be read"),
-        ("video", "text.jpg", 415, "no video that can be read. Give an mp4"),
-        ("video", "picture.jpg", 415, "no video that can be read"),
+        ("garment", "text.jpg", 415, "cannot be read as a picture. Give a jpg, png or webp"),
+        ("garment", "video.mp4", 415, "cannot be read as a picture"),
+        ("video", "text.jpg", 415, "cannot be read as a video. Give an mp4"),
+        ("video", "picture.jpg", 415, "cannot be read as a video"),
         ("video", b"", 415, "This file is empty."),
-        ("shoes", "picture.jpg", 400, "A video or a garment is expected."),
-        ("", "picture.jpg", 400, "A video or a garment is expected."),
+        ("shoes", "picture.jpg", 400, "The kind must be video or garment."),
+        ("", "picture.jpg", 400, "The kind must be video or garment."),
         ("garment", b"\x00" * 1_100_000, 413, "up to 1 MB, this one has 1.1 MB"),
     ],
 )
 def test_a_wrong_file_gets_a_sentence_and_leaves_nothing(
-    open_room, tailor, visit, send, kind, content, status, sentence
+    open_app, slow_worker, visit, send, kind, content, status, sentence
 ):
-    room = open_room(tailor)
-    client = visit(room)
+    app_state = open_app(slow_worker)
+    client = visit(app_state)
     answer = send(client, kind, content)
     assert answer.status_code == status
     assert sentence in answer.json()["error"]
-    assert str(room._store.folder) not in answer.text
-    assert items(room) == []
+    assert str(app_state._store.folder) not in answer.text
+    assert items(app_state) == []
     assert send(client, "video", "video.mp4").status_code == 201  # and the next one is taken
 
 
-def test_one_person_keeps_so_many_files(open_room, tailor, visit, send):
-    room = open_room(tailor, uploads_per_person=2)
-    anna, bert = visit(room), visit(room)
+def test_one_person_keeps_so_many_files(open_app, slow_worker, visit, send):
+    app_state = open_app(slow_worker, uploads_per_person=2)
+    anna, bert = visit(app_state), visit(app_state)
     kept = [send(anna, "garment", "picture.jpg").json()["id"] for _ in range(2)]
     answer = send(anna, "garment", "picture.jpg")
     assert (answer.status_code, answer.json()["error"]) == (
@@ -139,27 +142,27 @@ def test_one_person_keeps_so_many_files(open_room, tailor, visit, send):
 
 
 def test_everybody_may_pick_samples_and_nobody_may_remove_them(
-    open_room, tailor, visit, media, tmp_path
+    open_app, slow_worker, visit, media, tmp_path
 ):
     from inference.web.settings import SamplesConfig
 
     (tmp_path / "samples").mkdir()
     for name in ("video.mp4", "text.jpg", "picture.jpg"):
         shutil.copy(media / name, tmp_path / "samples")
-    room = open_room(tailor)
+    app_state = open_app(slow_worker)
     folder = str(tmp_path / "samples")
-    refused = room.add_samples(SamplesConfig(videos=folder, garments=folder))
+    refused = app_state.add_samples(SamplesConfig(videos=folder, garments=folder))
     assert len(refused) == 1
-    assert "text.jpg: This file is no picture" in refused[0]
-    assert room.add_samples(SamplesConfig(videos="none")) == [
+    assert "text.jpg: This file cannot be read as a picture" in refused[0]
+    assert app_state.add_samples(SamplesConfig(videos="none")) == [
         "samples: the folder none does not exist"
     ]
-    anna = visit(room)
+    anna = visit(app_state)
     samples = {upload["kind"]: upload for upload in anna.get("/api/room").json()["samples"]}
     assert samples["video"]["name"] == "video.mp4"
     assert anna.get(samples["garment"]["poster"]).status_code == 200
     assert anna.delete(f"/api/uploads/{samples['video']['id']}").status_code == 403
-    room.remove_expired()
+    app_state.remove_expired()
     order = {"rights": True, "video": samples["video"]["id"]}
     assert anna.post("/api/jobs", json=order).status_code == 201
     assert (tmp_path / "samples" / "video.mp4").exists()
@@ -168,4 +171,31 @@ def test_everybody_may_pick_samples_and_nobody_may_remove_them(
 def test_limits_below_one_are_refused():
     for wrong in ({"video_mb": 0}, {"jobs": -1}, {"keep_minutes": 0.0}, {"free_gb": -1.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
-            LimitsConfig(**wrong)
+            AppLimits(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("me.mp4", "me.mp4"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\windows\\system.ini", "system.ini"),
+        ("/etc/shadow", "shadow"),
+        ("a\x00b.mp4", "ab.mp4"),
+        ("..", "unnamed"),
+        ("", "unnamed"),
+        (".bashrc", "bashrc"),
+        ("gpj.\u202e4pm", "gpj.4pm"),  # turns the reading direction
+        ("\u0442\u0430\u043d\u0435\u0446.mp4", "\u0442\u0430\u043d\u0435\u0446.mp4"),
+        ("two\nlines\r.mp4", "twolines.mp4"),
+        ("bad\udcff.mp4", "bad.mp4"),  # a lone surrogate
+    ],
+)
+def test_only_a_name_is_left_of_what_is_sent(sent, shown):
+    assert shown_name(sent) == shown
+
+
+def test_a_long_name_is_cut_in_the_middle_and_keeps_its_ending():
+    name = shown_name("x" * 5000 + ".mp4")
+    assert len(name) <= 60
+    assert name.endswith(".mp4")

@@ -57,7 +57,7 @@ def words(tmp_path, monkeypatch) -> list[str]:
     monkeypatch.setattr(
         "curation.perception.select.choose_perception", lambda _: colour_perception()
     )
-    monkeypatch.setattr("inference.conditions.perceive._WORK_HEIGHT", 96)
+    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
     write_bench(tmp_path / "bench")
     write_checkpoint(tmp_path / "last.ckpt", build_tiny())
     return [

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 from tryon_fixtures import write_video
 
-from inference.web.checking import check_garment, check_video
-from inference.web.refusals import Refusal
-from inference.web.settings import LimitsConfig
+from inference.errors import RequestError
+from inference.web.settings import AppLimits
+from inference.web.upload_checks import check_garment, check_video
 
 
 def read(path):
@@ -16,13 +16,13 @@ def read(path):
 
 
 def look_at_video(path, **limits):
-    return check_video(path, path.with_name("poster.jpg"), LimitsConfig(**limits))
+    return check_video(path, path.with_name("poster.jpg"), AppLimits(**limits))
 
 
 def look_at_garment(path, **limits):
     folder = path.parent
     clean, poster = folder / "clean.png", folder / "poster.jpg"
-    return check_garment(path, clean, poster, LimitsConfig(**limits))
+    return check_garment(path, clean, poster, AppLimits(**limits))
 
 
 def test_a_video_is_known_by_its_content_whatever_its_name_says(tmp_path):
@@ -49,7 +49,7 @@ def test_a_video_is_known_by_its_content_whatever_its_name_says(tmp_path):
 def test_what_is_no_video_gets_one_sentence(tmp_path, content):
     write_video(tmp_path / "v.mp4", people=[True] * 3)
     (tmp_path / "sent").write_bytes(content)
-    with pytest.raises(Refusal, match="no video that can be read") as refusal:
+    with pytest.raises(RequestError, match="cannot be read as a video") as refusal:
         look_at_video(tmp_path / "sent")
     assert refusal.value.status == 415
     assert str(tmp_path) not in str(refusal.value)
@@ -57,7 +57,7 @@ def test_what_is_no_video_gets_one_sentence(tmp_path, content):
 
 def test_a_picture_and_a_song_are_no_videos(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "sent.png")
-    with pytest.raises(Refusal, match="no video that can be read"):
+    with pytest.raises(RequestError, match="cannot be read as a video"):
         look_at_video(tmp_path / "sent.png")
     with av.open(str(tmp_path / "song.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=44100)
@@ -65,20 +65,20 @@ def test_a_picture_and_a_song_are_no_videos(tmp_path):
         frame.rate = 44100
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(Refusal, match="only sound"):
+    with pytest.raises(RequestError, match="only sound"):
         look_at_video(tmp_path / "song.mp4")
     write_video(tmp_path / "still.mp4", people=[True])
-    with pytest.raises(Refusal, match="single picture"):
+    with pytest.raises(RequestError, match="single picture"):
         look_at_video(tmp_path / "still.mp4")
 
 
 def test_too_long_too_large_and_too_many_frames_are_refused_with_the_numbers(tmp_path):
     path = write_video(tmp_path / "v.mp4", people=[True] * 30)
-    with pytest.raises(Refusal, match="3 seconds long; up to 1 seconds are taken"):
+    with pytest.raises(RequestError, match="3 seconds long; up to 1 seconds are accepted"):
         look_at_video(path, video_s=1.0)
-    with pytest.raises(Refusal, match="160 x 120 pixels; sides of up to 100"):
+    with pytest.raises(RequestError, match="160 x 120 pixels; sides of up to 100"):
         look_at_video(path, video_side=100)
-    with pytest.raises(Refusal, match="more than 20 frames"):
+    with pytest.raises(RequestError, match="more than 20 frames"):
         look_at_video(path, video_frames=20)
 
 
@@ -90,7 +90,7 @@ def test_a_header_that_lies_about_the_length_does_not_help(tmp_path):
         duration = at + (24 if box == b"tkhd" else 20)
         content[duration : duration + 4] = bytes(4)
     (tmp_path / "lying").write_bytes(content)
-    with pytest.raises(Refusal, match="up to 1 seconds are taken"):
+    with pytest.raises(RequestError, match="up to 1 seconds are accepted"):
         look_at_video(tmp_path / "lying", video_s=1.0)
 
 
@@ -122,15 +122,15 @@ def test_transparency_of_a_garment_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"plain text " * 50, "no picture that can be read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture that can be read"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that can be read"),
-        (b"\x89PNG\r\n\x1a\n" + b"\x00" * 60, "no picture that can be read"),
+        (b"plain text " * 50, "cannot be read as a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be read as a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "cannot be read as a picture"),
+        (b"\x89PNG\r\n\x1a\n" + b"\x00" * 60, "cannot be read as a picture"),
     ],
 )
 def test_what_is_no_picture_gets_one_sentence(tmp_path, content, sentence):
     (tmp_path / "sent").write_bytes(content)
-    with pytest.raises(Refusal, match=sentence):
+    with pytest.raises(RequestError, match=sentence):
         look_at_garment(tmp_path / "sent")
 
 
@@ -139,11 +139,11 @@ def test_a_cut_off_picture_a_bomb_and_a_speck_are_refused(tmp_path):
     Image.fromarray(noise).save(tmp_path / "whole.png")
     content = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "half").write_bytes(content[: len(content) // 2])
-    with pytest.raises(Refusal, match="this one is damaged"):
+    with pytest.raises(RequestError, match="this one is damaged"):
         look_at_garment(tmp_path / "half")
     Image.new("1", (6000, 6000)).save(tmp_path / "bomb", "PNG")  # 5 kB, 36 megapixels
-    with pytest.raises(Refusal, match="36 megapixels; up to 10"):
+    with pytest.raises(RequestError, match="36 megapixels; up to 10"):
         look_at_garment(tmp_path / "bomb", garment_megapixels=10)
     Image.new("RGB", (4, 4)).save(tmp_path / "speck", "PNG")
-    with pytest.raises(Refusal, match="4 x 4 pixels small"):
+    with pytest.raises(RequestError, match="only 4 x 4 pixels"):
         look_at_garment(tmp_path / "speck")

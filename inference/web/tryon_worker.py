@@ -1,13 +1,14 @@
-"""The one place where the page meets try-on: a wish in, pictures and a video out.
+"""Runs the queue's jobs with a ``TryOnPipeline``: a request in, pictures and videos out.
 
-All that the room knows of ``TryOnPipeline`` is here.
+Nothing else in ``web/`` knows the pipeline.
 """
 
 import logging
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -15,14 +16,13 @@ from configs.errors import UserError
 from datasets.storage import DiskFull
 from inference.conditions.people import FoundPerson
 from inference.conditions.stored import ConditionFrame
+from inference.errors import RequestError
 from inference.pipeline import TryOnPipeline
 from inference.progress import Progress, Status
 from inference.result import TryOnResult
 from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
-from inference.web.names import download_name
-from inference.web.queue import Job, Outcome, Tell, Wish
-from inference.web.refusals import Refusal
+from inference.web.queue import JobResult, QueuedJob, TryOnRequest
 from inference.web.strips import Panes, write_strip
 
 LABEL = "AI-generated"
@@ -34,8 +34,8 @@ _RESULT_PANES = ["your video", "synthetic result"]
 _logger = logging.getLogger(__name__)
 
 
-class Fitting:
-    """Does the jobs of the queue with one pipeline.
+class TryOnWorker:
+    """Does the queue's jobs with one pipeline.
 
     Args:
         pipeline: loaded; used by one thread at a time.
@@ -45,7 +45,7 @@ class Fitting:
         self._pipeline = pipeline
 
     def about(self) -> dict[str, str]:
-        """What makes the results, for the foot of the page."""
+        """Which model makes the results, for the page's footer."""
         report, painter = self._pipeline.report, self._pipeline.painter
         return {
             "checkpoint": str(report.get("model", "?")),
@@ -54,100 +54,109 @@ class Fitting:
             "device": str(painter.device),
         }
 
-    def work(self, job: Job, folder: Path, work: Path, tell: Tell) -> Outcome:
+    def work(self, job: QueuedJob, folder: Path, work: Path, progress: Progress) -> JobResult:
         """Do a job.
 
         Args:
-            job: what is wished for.
+            job: what to do.
             folder: for its files.
-            work: what a preview found out lies here, for what is painted after it.
-            tell: about progress; raises ``Cancelled``.
+            work: work folder that a preview and the result painted from it share.
+            progress: called with the job's progress; raises ``Cancelled``.
 
         Raises:
-            Refusal: the files cannot be used for it.
+            RequestError: its files cannot be used.
         """
-        do = self._look if job.wish.garment is None else self._dress
+        do = self._make_preview if job.request.garment is None else self._make_result
         try:
-            return do(job.wish, folder, WorkFolder(work), tell)
+            return do(job.request, folder, WorkFolder(work), progress)
         except UserError as error:
             if isinstance(error, DiskFull):
                 _logger.error("job %s: %s", job.number, error)
-            raise Refusal(_without_paths(error, job.wish)) from error
+            raise RequestError(_without_paths(error, job.request)) from error
 
-    def _look(self, wish: Wish, folder: Path, work: WorkFolder, tell: Tell) -> Outcome:
-        source = open_video(wish.video.path)
-        cast = self._pipeline.find_people(source.path, work, _within(tell, 0.0, 0.3))
-        person = cast.person(wish.person, source.path).id
-        progress, path = _within(tell, 0.3, 0.9), folder / "preview.mp4"
+    def _make_preview(
+        self, request: TryOnRequest, folder: Path, work: WorkFolder, progress: Progress
+    ) -> JobResult:
+        source = open_video(request.video.path)
+        found = self._pipeline.find_people(source.path, work, _within(progress, 0.0, 0.3))
+        person = found.person(request.person, source.path).id
+        making, path = _within(progress, 0.3, 0.9), folder / "preview.mp4"
         num_missed = None
-        if wish.every_frame:
+        if request.every_frame:
             conditions = self._pipeline.prepare(
-                source.path, wish.category, person, work=work, progress=progress
+                source.path, request.category, person, work=work, progress=making
             )
             frames, count = conditions.frames(), conditions.num_frames
             num_missed = conditions.num_without_person
         else:
             frames = self._pipeline.preview(
-                source.path, wish.category, person, _PREVIEWED, work, progress
+                source.path, request.category, person, _PREVIEWED, work, making
             )
             count = len(frames)
             source = replace(source, rate=Fraction(_SLIDES_PER_S), audio_codec=None)
-        panes = _told(_condition_panes(frames, wish.every_frame), count, _within(tell, 0.9, 1.0))
-        player = write_strip(path, panes, _PREVIEW_PANES, source)
-        files = {"preview.mp4": path, **_portraits(cast.people, folder)}
+        panes = _condition_panes(frames, request.every_frame)
+        player = write_strip(
+            path, _reported(panes, count, _within(progress, 0.9, 1.0)), _PREVIEW_PANES, source
+        )
+        files = {"preview.mp4": path, **_portraits(found.people, folder)}
         facts = {
-            "player": {**player, "has_sound": wish.every_frame and bool(source.audio_codec)},
-            "people": [found.id for found in cast.people],
+            "player": {**player, "has_sound": request.every_frame and bool(source.audio_codec)},
+            "people": [one.id for one in found.people],
             "person": person,
-            "every_frame": wish.every_frame,
+            "every_frame": request.every_frame,
             "num_without_person": num_missed,
         }
-        return Outcome(files=files, facts=facts)
+        return JobResult(files=files, facts=facts)
 
-    def _dress(self, wish: Wish, folder: Path, work: WorkFolder, tell: Tell) -> Outcome:
-        assert wish.garment is not None
+    def _make_result(
+        self, request: TryOnRequest, folder: Path, work: WorkFolder, progress: Progress
+    ) -> JobResult:
+        assert request.garment is not None
         result = self._pipeline(
-            wish.video.path, wish.garment.path, wish.category, person=wish.person, seed=wish.seed,
-            label=LABEL if wish.is_labelled else "", work=work, progress=_within(tell, 0.0, 0.9),
+            request.video.path, request.garment.path, request.category, person=request.person,
+            seed=request.seed, label=LABEL if request.is_labelled else "", work=work,
+            progress=_within(progress, 0.0, 0.9),
         )  # fmt: skip
-        names = {"video": wish.video.name, "garment": wish.garment.name}
+        names = {"video": request.video.name, "garment": request.garment.name}
         result = replace(result, report={**result.report, **names})
         path, strip = folder / "result.mp4", folder / "comparison.mp4"
-        result.save(path, _within(tell, 0.9, 0.95))
-        panes = _told(_result_panes(result, path), result.num_frames, _within(tell, 0.95, 1.0))
+        result.save(path, _within(progress, 0.9, 0.95))
+        panes = _reported(
+            _result_panes(result, path), result.num_frames, _within(progress, 0.95, 1.0)
+        )
         player = write_strip(strip, panes, _RESULT_PANES, result.source)
         facts = {
             "player": {**player, "has_sound": bool(result.source.audio_codec)},
-            "download": download_name(wish.video.name, wish.garment.name),
+            "download": download_name(request.video.name, request.garment.name),
         }
-        return Outcome(files={"comparison.mp4": strip, "result.mp4": path}, facts=facts)
+        return JobResult(files={"comparison.mp4": strip, "result.mp4": path}, facts=facts)
 
 
-def _without_paths(error: UserError, wish: Wish) -> str:
+def _without_paths(error: UserError, request: TryOnRequest) -> str:
     """A sentence for the page: files by the names that the person knows."""
     sentence = str(getattr(error, "plain", error))
-    for upload in (wish.video, wish.garment):
+    for upload in (request.video, request.garment):
         if upload is not None:
             sentence = sentence.replace(str(upload.path), upload.name)
     return sentence[:1].upper() + sentence[1:]
 
 
-def _within(tell: Tell, low: float, high: float) -> Progress:
-    """Progress of a part of a job, as a part of the whole."""
+def _within(progress: Progress, low: float, high: float) -> Progress:
+    """A callback for one part of a job, which reports it as a part of the whole."""
 
-    def progress(status: Status) -> None:
+    def part(status: Status) -> None:
         fraction = low + (high - low) * status.fraction
         left = status.seconds_left
-        if left is not None and status.fraction > 0:  # the other parts are guessed by their share
+        if left is not None and status.fraction > 0:  # other parts are estimated by their share
             left *= (1 - fraction) / max(high - fraction, 1e-6)
         stage = status.stage[:1].upper() + status.stage[1:]
-        tell(replace(status, stage=stage, fraction=fraction, seconds_left=left))
+        progress(replace(status, stage=stage, fraction=fraction, seconds_left=left))
 
-    return progress
+    return part
 
 
-def _told(panes: Iterable[Panes], count: int, progress: Progress) -> Iterator[Panes]:
-    """The same, telling about each."""
+def _reported(panes: Iterable[Panes], count: int, progress: Progress) -> Iterator[Panes]:
+    """The same panes, with progress reported after each."""
     for done, moment in enumerate(panes, start=1):
         yield moment
         progress(
@@ -175,10 +184,22 @@ def _result_panes(result: TryOnResult, saved: Path) -> Iterator[Panes]:
 
 
 def _portraits(people: Iterable[FoundPerson], folder: Path) -> dict[str, Path]:
-    """A picture of everyone, to choose by."""
+    """A picture of each person, to choose from."""
     files: dict[str, Path] = {}
     for person in people:
         name = f"person-{person.id}.jpg"
         Image.fromarray(person.picture).save(folder / name, format="JPEG", quality=88)
         files[name] = folder / name
     return files
+
+
+def download_name(video: str, garment: str) -> str:
+    """ASCII letters, digits and dashes that name a result."""
+    stems = (_plain(PurePosixPath(name).stem) for name in (video, garment))
+    return ("-in-".join(stem for stem in stems if stem)[:80] or "result") + ".mp4"
+
+
+def _plain(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    kept = "".join(letter if letter.isalnum() else "-" for letter in ascii_text)
+    return "-".join(part for part in kept.split("-") if part)

@@ -1,11 +1,14 @@
-"""What every request must pass, and what every answer carries.
+"""Which requests are let through, who sent them, and the security headers of every answer.
 
-A page of another site must not reach a server that listens on this machine: not by a name that it
-made point here (DNS rebinding: the Host header tells), not by a form or a script of its own (the
-Origin header tells), not by embedding what it shows (the answer's headers tell the browser).
+A page of another site must not reach a server on this machine: not through a host name that it
+made point here (DNS rebinding; checked by the Host header), not through its own forms or scripts
+(checked by the Origin header), not by embedding our page (the answer's headers forbid it).
 """
 
+import hashlib
+import hmac
 import ipaddress
+import secrets
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -14,6 +17,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+COOKIE = "fitting-room"
+_NAME_BYTES = 24
 _SAFE_METHODS = ("GET", "HEAD")
 _HEADERS = {
     "Content-Security-Policy": (
@@ -36,8 +41,8 @@ class Guard:
 
     Args:
         app: what is guarded.
-        hosts: names by which the server may be asked for, without ports.
-        allow_addresses: also by any address; an address cannot be rebound to another site.
+        hosts: host names that the server answers to, without ports.
+        allow_addresses: answer to any IP address as well; an address cannot be rebound.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], allow_addresses: bool) -> None:
@@ -46,7 +51,7 @@ class Guard:
         self._allow_addresses = allow_addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass or answer it."""
+        """Pass a request on, or answer it with 403."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,7 +71,7 @@ class Guard:
             await answer(scope, receive, send_with_headers)
 
     def _refused(self, method: str, headers: Headers) -> str | None:
-        """A sentence if the request may not pass."""
+        """Why the request is rejected, as a sentence; None: it is not."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             shown = hosts[0][:80] if hosts else ""
@@ -99,7 +104,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Nobody but this machine can reach a server that listens there."""
+    """Whether only this machine can reach a server that listens on this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -107,9 +112,36 @@ def is_loopback(host: str) -> bool:
 
 
 def own_names(host: str, others: Iterable[str]) -> set[str]:
-    """Names under which a server that listens at ``host`` may be asked for."""
+    """Host names that a server listening on ``host`` answers to."""
     names = {"localhost", *others}
     if not is_loopback(host):
         machine = socket.gethostname()
         names |= {host, machine, f"{machine}.local"}
     return names
+
+
+class Sessions:
+    """Tells browsers apart: a random name in a cookie, signed so that only this server issues one.
+
+    There are no accounts. A browser sees only what it sent itself; names last until the server
+    stops.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+
+    def new(self) -> str:
+        """The cookie value of a new browser."""
+        name = secrets.token_hex(_NAME_BYTES)
+        return f"{name}.{self._sign(name)}"
+
+    def owner(self, cookie: str | None) -> str | None:
+        """The name in a cookie that this server issued; None for any other value."""
+        name, _, signature = (cookie or "").partition(".")
+        is_ours = name.isascii() and hmac.compare_digest(
+            signature.encode("utf-8", "replace"), self._sign(name).encode()
+        )
+        return name if is_ours and name else None
+
+    def _sign(self, name: str) -> str:
+        return hmac.new(self._key, name.encode("utf-8", "replace"), hashlib.sha256).hexdigest()

@@ -3,18 +3,18 @@ import socket
 import pytest
 from starlette.testclient import TestClient
 
-from inference.web.guards import is_loopback, own_names
+from inference.web.request_checks import is_loopback, own_names
 from inference.web.server import build_app
 
 
 @pytest.fixture
-def ask(tailor, open_room):
-    room = open_room(tailor)
+def ask(slow_worker, open_app):
+    app_state = open_app(slow_worker)
 
     def ask_one(method="GET", path="/", is_open=False, hosts=("localhost",), **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         client = TestClient(
-            build_app(room, hosts, allow_addresses=is_open), base_url="http://localhost"
+            build_app(app_state, hosts, allow_addresses=is_open), base_url="http://localhost"
         )
         return client.request(method, path, headers=named)
 

@@ -1,9 +1,8 @@
-"""What an upload really is: told by looking into it, never by its name.
+"""What an upload really is: decided by its content, never by its name.
 
-A video is opened with the containers named here and no others (FFmpeg would follow a playlist to
-other files), and its frames are counted, since a header may say anything. A garment is decoded,
-turned upright and written anew: what goes on is our PNG, without the position and the camera that
-a phone puts into its pictures.
+A video is opened only as one of the containers named here (FFmpeg would follow a playlist to other
+files), and its frames are counted, since a header may lie. A garment is decoded, turned upright and
+saved as a new PNG, without the place and the camera that a phone writes into its pictures.
 """
 
 import warnings
@@ -13,30 +12,30 @@ from pathlib import Path
 
 import av
 import av.error
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from inference.web.refusals import Refusal
-from inference.web.settings import LimitsConfig
+from inference.errors import RequestError
+from inference.video.framing import shrink
+from inference.web.settings import AppLimits
 
 VIDEO_CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "mpegts")
 GARMENT_FORMATS = ("JPEG", "PNG", "WEBP")
 _POSTER_HEIGHT = 360  # px
 _JPEG_QUALITY = 85
 _NOT_A_VIDEO = (
-    "This file is no video that can be read. Give an mp4, mov, mkv, webm or avi file, "
+    "This file cannot be read as a video. Give an mp4, mov, mkv, webm or avi file, "
     "for instance straight from a phone."
 )
-_NOT_A_PICTURE = "This file is no picture that can be read. Give a jpg, png or webp file."
+_NOT_A_PICTURE = "This file cannot be read as a picture. Give a jpg, png or webp file."
 
 
 @dataclass(frozen=True, kw_only=True)
 class MediaFacts:
-    """What a checked file holds; times and frames are a video's."""
+    """What a checked file contains; duration, rate and frames are set for videos only."""
 
     height: int  # upright, px
     width: int
@@ -45,36 +44,36 @@ class MediaFacts:
     num_frames: int | None = None
 
 
-def check_video(path: Path, poster: Path, limits: LimitsConfig) -> MediaFacts:
-    """Look into a file that should be a video, and write a picture of it.
+def check_video(path: Path, poster: Path, limits: AppLimits) -> MediaFacts:
+    """Check a file that should be a video, and write a picture of it.
 
     Args:
-        path: the file; its name says nothing.
-        poster: JPEG to write, of a frame near the middle of the first second.
+        path: the file; its name is not used.
+        poster: JPEG to write, of the first frame.
         limits: length and size.
 
     Raises:
-        Refusal: it is no video, or too long or too large.
+        RequestError: it is not a video, or is too long or too large.
     """
     options = {"format_whitelist": ",".join(VIDEO_CONTAINERS), "protocol_whitelist": "file"}
     try:
         with av.open(str(path), options=options) as container:
             streams = [s for s in container.streams.video if not _is_cover(s)]
             if not streams:
-                raise Refusal("This file has no moving picture in it, only sound.", 415)
+                raise RequestError("This file has no video track, only sound.", 415)
             stream = streams[0]
             _check_sides(stream.codec_context.height, stream.codec_context.width, limits)
             frame = next(container.decode(stream), None)
             if frame is None:
-                raise Refusal(_NOT_A_VIDEO, 415)
+                raise RequestError(_NOT_A_VIDEO, 415)
             fps = float(stream.average_rate or stream.guessed_rate or 25)
             turned = round(frame.rotation / 90) % 4
             image = np.rot90(frame.to_ndarray(format="rgb24"), turned)
         num_frames, duration_s = _count(path, options, limits, fps)
     except av.error.FFmpegError as error:
-        raise Refusal(_NOT_A_VIDEO, 415) from error
+        raise RequestError(_NOT_A_VIDEO, 415) from error
     if num_frames < 2:
-        raise Refusal("This is a single picture, not a video. Give a video of a person.", 415)
+        raise RequestError("This is a single picture, not a video. Give a video of a person.", 415)
     _write_poster(np.ascontiguousarray(image), poster)
     height, width = image.shape[:2]
     return MediaFacts(
@@ -82,17 +81,17 @@ def check_video(path: Path, poster: Path, limits: LimitsConfig) -> MediaFacts:
     )
 
 
-def check_garment(path: Path, clean: Path, poster: Path, limits: LimitsConfig) -> MediaFacts:
-    """Look into a file that should be a picture; write it anew, and a small one to show.
+def check_garment(path: Path, clean: Path, poster: Path, limits: AppLimits) -> MediaFacts:
+    """Check a file that should be a picture; write a clean copy and a small one to show.
 
     Args:
-        path: the file; its name says nothing.
-        clean: PNG to write, upright, with its transparency and nothing else.
+        path: the file; its name is not used.
+        clean: PNG to write: upright, with transparency, without metadata.
         poster: JPEG to write.
         limits: size.
 
     Raises:
-        Refusal: it is no picture, or too large.
+        RequestError: it is not a picture, or is too large.
     """
     try:
         with warnings.catch_warnings():
@@ -100,24 +99,24 @@ def check_garment(path: Path, clean: Path, poster: Path, limits: LimitsConfig) -
             with Image.open(path, formats=GARMENT_FORMATS) as file:
                 megapixels = file.height * file.width / 1e6
                 if megapixels > limits.garment_megapixels:
-                    raise Refusal(
+                    raise RequestError(
                         f"This picture has {megapixels:.0f} megapixels; up to "
-                        f"{limits.garment_megapixels} are taken. Make it smaller.",
+                        f"{limits.garment_megapixels} are accepted. Make it smaller.",
                         413,
                     )
                 upright = ImageOps.exif_transpose(file)
                 has_alpha = "A" in upright.getbands() or "transparency" in upright.info
                 picture = upright.convert("RGBA" if has_alpha else "RGB")
-    except Refusal:
+    except RequestError:
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise Refusal(_NOT_A_PICTURE, 415) from error
+        raise RequestError(_NOT_A_PICTURE, 415) from error
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
-        raise Refusal(f"{_NOT_A_PICTURE[:-1]}; this one is damaged.", 415) from error
+        raise RequestError(f"{_NOT_A_PICTURE[:-1]}; this one is damaged.", 415) from error
     if min(picture.size) < 16:
-        raise Refusal(
-            f"This picture is {picture.width} x {picture.height} pixels small; a garment cannot "
-            "be seen in it.",
+        raise RequestError(
+            f"This picture has only {picture.width} x {picture.height} pixels, too few to show a "
+            "garment; sides of 16 or more are accepted.",
             415,
         )
     bare = Image.fromarray(np.asarray(picture))  # without EXIF, comments, profiles
@@ -129,23 +128,21 @@ def check_garment(path: Path, clean: Path, poster: Path, limits: LimitsConfig) -
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """A music file's picture is a video stream to FFmpeg."""
+    """Whether a stream is the cover picture of a music file, which FFmpeg lists as video."""
     return Disposition.attached_pic in stream.disposition
 
 
-def _check_sides(height: int, width: int, limits: LimitsConfig) -> None:
+def _check_sides(height: int, width: int, limits: AppLimits) -> None:
     if max(height, width) > limits.video_side:
-        raise Refusal(
+        raise RequestError(
             f"This video is {width} x {height} pixels; sides of up to {limits.video_side} are "
-            "taken. Export it smaller, for instance in full HD.",
+            "accepted. Export it smaller, for instance in full HD.",
             413,
         )
 
 
-def _count(
-    path: Path, options: dict[str, str], limits: LimitsConfig, fps: float
-) -> tuple[int, float]:
-    """Frames and seconds, by walking through the file without decoding it."""
+def _count(path: Path, options: dict[str, str], limits: AppLimits, fps: float) -> tuple[int, float]:
+    """Number of frames and seconds, by reading the whole file without decoding it."""
     num_frames = 0
     first: Fraction | None = None
     last = Fraction(0)
@@ -163,9 +160,9 @@ def _count(
             if seconds > limits.video_s + 0.5:
                 raise _too_long(_stated_s(container) or seconds, limits)
             if num_frames > limits.video_frames:
-                raise Refusal(
-                    f"This video has more than {limits.video_frames} frames at {fps:.0f} a "
-                    "second; cut it shorter or export it with fewer frames a second.",
+                raise RequestError(
+                    f"This video has more than {limits.video_frames} frames at {fps:.0f} per "
+                    "second; cut it shorter or export it with fewer frames per second.",
                     413,
                 )
     seconds = float(last - (first or 0)) + 1 / max(fps, 1e-3)
@@ -176,9 +173,9 @@ def _stated_s(container: InputContainer) -> float | None:
     return None if container.duration is None else container.duration / 1e6
 
 
-def _too_long(seconds: float, limits: LimitsConfig) -> Refusal:
-    return Refusal(
-        f"This video is {_spoken(seconds)} long; up to {_spoken(limits.video_s)} are taken. "
+def _too_long(seconds: float, limits: AppLimits) -> RequestError:
+    return RequestError(
+        f"This video is {_spoken(seconds)} long; up to {_spoken(limits.video_s)} are accepted. "
         "Cut out the part that you want.",
         413,
     )
@@ -191,7 +188,5 @@ def _spoken(seconds: float) -> str:
 
 
 def _write_poster(image: np.ndarray, poster: Path) -> None:
-    scale = min(1.0, _POSTER_HEIGHT / image.shape[0])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = shrink(image, _POSTER_HEIGHT / image.shape[0])
     Image.fromarray(small).save(poster, format="JPEG", quality=_JPEG_QUALITY)

@@ -5,11 +5,12 @@ import pytest
 from waiting import until
 
 from inference.video.source import open_video
+from inference.web.tryon_worker import download_name
 
 
 @pytest.fixture
-def client(open_room, real_fitter, visit):
-    return visit(open_room(real_fitter))
+def client(open_app, real_worker, visit):
+    return visit(open_app(real_worker))
 
 
 def state_of(client, job):
@@ -85,3 +86,9 @@ def test_a_person_who_is_not_there_gets_a_sentence_without_our_paths(client, sen
     look = run(client, video=video, person=7)
     assert look["state"] == "failed"
     assert look["error"] == "Person=7; video.mp4 shows 1"
+
+
+def test_a_download_is_named_by_plain_letters():
+    assert download_name("Me, dancing.mp4", "Shirt (red).jpg") == "Me-dancing-in-Shirt-red.mp4"
+    assert download_name("\u4f60.mp4", "\u597d.png") == "result.mp4"
+    assert download_name('a";rm -rf.mp4', "../b.png") == "a-rm-rf-in-b.mp4"
