@@ -28,6 +28,7 @@ from training.metrics.standard import (
     VFID_I3D,
     VFID_RESNEXT,
 )
+from training.step_record import ValidationRecord
 from training.validation_samples import SampledWindow, to_pixels
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ _MODEL = "model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class ScoredWindow:
     """What one window adds to the numbers; sent between ranks."""
 
     scores: ItemScores
@@ -45,8 +46,8 @@ class Scored:
 
 
 @dataclass(kw_only=True)
-class HeldOut:
-    """Scores of one validation, gathered window by window.
+class ValidationScores:
+    """Windows of one validation and their scores, gathered window by window.
 
     Args:
         device: cpu, cuda:1, ...; of the metrics' networks.
@@ -57,7 +58,8 @@ class HeldOut:
     device: str
     best_by: str = "auto"
     suite: MetricSuite = field(init=False)
-    _scored: list[Scored] = field(default_factory=list, init=False)
+    _samples: list[SampledWindow] = field(default_factory=list, init=False)
+    _scored: list[ScoredWindow] = field(default_factory=list, init=False)
     _told: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,8 @@ class HeldOut:
             )
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin a validation."""
+        self._samples.clear()
         self._scored.clear()
 
     def add(self, batch: NumberedBatch, window: SampledWindow) -> None:
@@ -107,7 +110,15 @@ class HeldOut:
             num_frames=len(window.result), num_clips=num_clips, has_truth=True,
             videos={_MODEL: scores}, features=features,
         )  # fmt: skip
-        self._scored.append(Scored(scores=item, index=int(batch.numbers[0])))
+        self._samples.append(window)
+        self._scored.append(ScoredWindow(scores=item, index=int(batch.numbers[0])))
+
+    def record(self) -> ValidationRecord:
+        """What this rank painted, and what came of the windows of all ranks."""
+        numbers = self.numbers()
+        return ValidationRecord(
+            samples=tuple(self._samples), numbers=numbers, best_by=self._best_by(numbers)
+        )
 
     def numbers(self) -> dict[str, float]:
         """The metrics over the windows of all ranks, by their keys in metrics.json."""
@@ -126,7 +137,7 @@ class HeldOut:
                 logger.info("validation has no %s: %s", metric.label, entry["gap"])
         return found
 
-    def best_number(self, numbers: dict[str, float]) -> tuple[str, float] | None:
+    def _best_by(self, numbers: dict[str, float]) -> tuple[str, float] | None:
         """(metric, its value with the sign turned so that higher is better)."""
         key = self.best_by
         if key == "auto":

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from training.callbacks.each_step import EachStep
-from training.module import TryOnModule
+from training.step_record import step_record
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class StepProgress(EachStep):
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._started, self._first = 0.0, 0
+        self._loss = ""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar, on one rank."""
@@ -47,15 +48,14 @@ class StepProgress(EachStep):
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move on; the loss shown is the log's last one."""
-        assert isinstance(pl_module, TryOnModule)
-        step = trainer.global_step
-        loss = pl_module.logged.get("loss/train")
-        shown = "" if loss is None else f"loss {loss:.4f}"
+        step, losses = trainer.global_step, step_record(pl_module).losses
+        if "loss/train" in losses:
+            self._loss = f"loss {losses['loss/train']:.4f}"
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, loss=shown)
+            self._bar.update(self._task, completed=step, loss=self._loss)
         elif step % self.every == 0 or step == self.max_steps:
             seconds = (time.perf_counter() - self._started) / max(1, step - self._first)
-            logger.info("step %d/%d  %s  %.2f s/step", step, self.max_steps, shown, seconds)
+            logger.info("step %d/%d  %s  %.2f s/step", step, self.max_steps, self._loss, seconds)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""
