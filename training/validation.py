@@ -18,16 +18,11 @@ from training.evaluation.scoring import REFERENCE, ItemScores, VideoScores, exac
 from training.evaluation.suite import MetricSuite, load_suite
 from training.evaluation.summary import summarise
 from training.metrics.catalogue import METRICS
+from training.metrics.frechet import VFID_I3D, VFID_RESNEXT
+from training.metrics.lpips import LPIPS, LPIPS_MASKED
 from training.metrics.metric import VideoInputs
 from training.metrics.protocols import get_protocol
-from training.metrics.standard import (
-    LPIPS,
-    LPIPS_MASKED,
-    SSIM,
-    SSIM_MASKED,
-    VFID_I3D,
-    VFID_RESNEXT,
-)
+from training.metrics.ssim import SSIM, SSIM_MASKED
 from training.step_record import ValidationRecord
 from training.validation_samples import SampledWindow, to_pixels
 

@@ -10,10 +10,7 @@ from training.evaluation.intervals import block_interval, bootstrap_interval, ja
 from training.evaluation.scoring import REFERENCE, ItemScores
 from training.evaluation.suite import MetricSuite
 from training.metrics.catalogue import METRICS
-from training.metrics.frechet import frechet_distance, kernel_distance
-from training.metrics.metric import NO_TRUTH
-
-FEATURE_METRICS = {"vfid_i3d": "i3d", "vfid_resnext": "resnext", "kvd": "i3d"}
+from training.metrics.metric import NO_TRUTH, Metric
 
 
 def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> d
         if gap is not None:
             summary[metric.key] = {"gap": gap}
         elif metric.kind == "set":
-            summary[metric.key] = _set_distance(metric.key, method, items)
+            summary[metric.key] = _set_distance(metric, method, items)
         else:
             values = [item.videos[method].values.get(metric.key) for item in items]
             known = [value for value in values if value is not None]
@@ -49,19 +46,18 @@ def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> d
     return summary
 
 
-def _set_distance(key: str, method: str, items: Sequence[ItemScores]) -> dict[str, Any]:
-    network = FEATURE_METRICS[key]
+def _set_distance(metric: Metric, method: str, items: Sequence[ItemScores]) -> dict[str, Any]:
+    assert metric.distance is not None
+    assert metric.needs is not None
+    network = metric.needs
     ours = [torch.from_numpy(item.features[method][network]) for item in items]
     real = [torch.from_numpy(item.features[REFERENCE][network]) for item in items]
     first, second = torch.cat(ours), torch.cat(real)
     if min(len(first), len(second)) < 2:
         return {"gap": f"{len(first)} clips: two are needed for a distance between sets"}
-    if key == "kvd":
-        distance, interval = kernel_distance, block_interval
-    else:
-        distance, interval = frechet_distance, jackknife_interval
+    interval = block_interval if metric.is_unbiased else jackknife_interval
     return {
-        "value": distance(first, second),
-        "interval": interval(ours, real, distance),
+        "value": metric.distance(first, second),
+        "interval": interval(ours, real, metric.distance),
         "num_clips": len(first),
     }
