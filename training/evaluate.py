@@ -32,7 +32,7 @@ from training.evaluation.report import Case, write_report
 from training.evaluation.scoring import ItemScores
 from training.evaluation.suite import MetricSuite, load_suite
 from training.evaluation.summary import summarise
-from training.evaluation.timing import Stopwatch
+from training.evaluation.timing import EvaluationTimes
 from training.evaluation.workers import (
     ItemScorer,
     baselines,
@@ -67,7 +67,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
     for pairing in [pairing for pairing, identities in chosen.items() if not identities]:
         logger.info("%s has no %s items", config.bench, pairing)
     chosen, made_by = _prepare_results(config, chosen)
-    watch = Stopwatch()
+    watch = EvaluationTimes()
     scored, suite = _score(config, chosen, watch)
     with watch.part("set distances and intervals"):
         pairings = {
@@ -106,7 +106,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
 
 
 def _score(
-    config: EvaluationConfig, chosen: dict[str, list[str]], watch: Stopwatch
+    config: EvaluationConfig, chosen: dict[str, list[str]], watch: EvaluationTimes
 ) -> tuple[dict[str, list[ItemScores]], MetricSuite]:
     """All items of all pairings, painted where need be, gathered in the benchmark's order."""
     jobs = [(pairing, index) for pairing in chosen for index in range(len(chosen[pairing]))]

@@ -18,7 +18,7 @@ from training.evaluation.clips import Clip, ClipSelector, to_network_input
 from training.evaluation.reencode import reencode_x264
 from training.evaluation.store import ContentStore, digest_of
 from training.evaluation.suite import MetricSuite
-from training.evaluation.timing import Stopwatch
+from training.evaluation.timing import EvaluationTimes
 from training.metrics.catalogue import METRICS
 from training.metrics.metric import Metric, VideoInputs, VideoNumber
 
@@ -73,7 +73,7 @@ class Scorer:
         self, suite: MetricSuite, store: ContentStore, clips_at_once: int = CLIPS_AT_ONCE
     ) -> None:
         self.suite, self.store, self.clips_at_once = suite, store, clips_at_once
-        self.stopwatch = Stopwatch()
+        self.stopwatch = EvaluationTimes()
 
     def score_item(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
-class Stopwatch:
+class EvaluationTimes:
     """Seconds by part; a part inside another takes its time away from the outer one."""
 
     def __init__(self) -> None:

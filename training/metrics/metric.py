@@ -32,6 +32,7 @@ FrameValues = Float[np.ndarray, " t"]
 """A number for every frame; NaN where a frame has none."""
 
 
+@typing.runtime_checkable
 class FrameDistance(typing.Protocol):
     """A learned distance of two videos (``lpips.py``)."""
 
