@@ -26,6 +26,7 @@ from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.baselines import BASELINES
 from training.evaluation.benchmark_coverage import describe_missing, missing_items, perceptions
 from training.evaluation.config import EvaluationConfig
+from training.evaluation.metrics_file import FILE, heading, value_text
 from training.evaluation.predictions import GivenResults
 from training.evaluation.progress import progress
 from training.evaluation.report import Case, write_report
@@ -94,7 +95,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         "pairings": pairings,
     }
     config.folder.mkdir(parents=True, exist_ok=True)
-    (config.folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    (config.folder / FILE).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     method = make_method(config)
 
     def load_case(identity: str, pairing: str) -> Case:
@@ -192,13 +193,8 @@ def print_table(metrics: dict[str, Any]) -> None:
         for metric in metrics["metrics"]:
             scores = [row["scores"][metric["key"]] for row in rows]
             if any("value" in score for score in scores):
-                arrow = "↑" if metric["is_higher_better"] else "↓"
-                table.add_row(f"{metric['label']} {arrow}", *[_cell(score) for score in scores])
+                table.add_row(heading(metric), *map(value_text, scores))
         console.print(table)
-
-
-def _cell(score: dict[str, Any]) -> str:
-    return f"{score['value']:.4g}" if "value" in score else "-"
 
 
 def main(argv: list[str]) -> None:

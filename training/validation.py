@@ -8,13 +8,12 @@ import logging
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from configs.errors import ConfigError
 from datasets.loading.datamodule import NumberedBatch
 from training.distributed.ranks import gather_from_ranks, rank
-from training.evaluation.clips import ClipSelector, to_network_input
-from training.evaluation.scoring import REFERENCE, ItemScores, VideoScores, exact_arithmetic
+from training.evaluation.clips import ClipSelector
+from training.evaluation.scoring import REFERENCE, ItemScores, Scorer
 from training.evaluation.suite import MetricSuite, load_suite
 from training.evaluation.summary import summarise
 from training.metrics.catalogue import METRICS
@@ -55,10 +54,12 @@ class ValidationScores:
     suite: MetricSuite = field(init=False)
     _samples: list[SampledWindow] = field(default_factory=list, init=False)
     _scored: list[ScoredWindow] = field(default_factory=list, init=False)
+    _scorer: Scorer = field(init=False)
     _told: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.suite = load_suite(get_protocol("fixed"), self.device)
+        self._scorer = Scorer(self.suite, metrics=SHOWN)
         wanted = next((metric for metric in METRICS if metric.key == self.best_by), None)
         gap = None if wanted is None else self.suite.gap(wanted)
         if gap is not None:
@@ -90,15 +91,10 @@ class ValidationScores:
             protocol=self.suite.protocol,
             lpips=self.suite.lpips,
         )
-        values: dict[str, float | None] = {}
-        for metric in SHOWN:
-            if metric.compute is not None and self.suite.gap(metric) is None:
-                with exact_arithmetic():
-                    values[metric.key] = metric.compute(inputs).value
-        scores = VideoScores(id=window.key, num_frames=len(window.result), values=values, frames={})
+        scores = self._scorer.score_video(inputs, window.key)
         features = {
-            _MODEL: self._features(window.result),
-            REFERENCE: self._features(window.source),
+            name: self._scorer.features(ClipSelector(self.suite.protocol).push(video))
+            for name, video in ((_MODEL, window.result), (REFERENCE, window.source))
         }
         num_clips = len(next(iter(features[_MODEL].values()), []))
         item = ItemScores(
@@ -141,19 +137,3 @@ class ValidationScores:
             return None
         metric = next(metric for metric in METRICS if metric.key == key)
         return key, numbers[key] if metric.is_higher_better else -numbers[key]
-
-    @torch.no_grad()
-    def _features(self, video: np.ndarray) -> dict[str, np.ndarray]:
-        """Of every network (clips, dim); videos shorter than a clip have none."""
-        clips = ClipSelector(self.suite.protocol).push(video)
-        found: dict[str, np.ndarray] = {}
-        for name, network in self.suite.networks.items():
-            dim = int(network.num_features)  # pyright: ignore[reportArgumentType]
-            made = np.zeros((0, dim), np.float32)
-            if clips:
-                given = to_network_input(clips, self.suite.protocol)
-                with exact_arithmetic():
-                    device = next(network.parameters()).device
-                    made = network(given.to(device)).float().cpu().numpy()
-            found[name] = made
-        return found

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from configs.errors import ConfigError
+from models.checkpoints import is_checkpoint
 from models.weights.sharded import check_whole, read_whole
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,23 @@ def list_steps(folder: Path) -> dict[int, Path]:
     found = {step_of(path): path for path in folder.glob("step-*.ckpt")}
     steps = sorted((step for step in found if step is not None), reverse=True)
     return {step: found[step] for step in steps}
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint itself: a file, or the last one of a run's folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    tried = [path, path / LAST, path / "checkpoints" / LAST]
+    for file in tried:
+        if is_checkpoint(file):
+            return file
+    if path.is_dir():
+        raise ConfigError(f"checkpoint {path} is a folder without {tried[2].relative_to(path)}")
+    raise ConfigError(
+        f"checkpoint {path} does not exist; train it, or give checkpoint=FILE or pred=FOLDER"
+    )
 
 
 def newest_readable(folder: Path) -> Path | None:

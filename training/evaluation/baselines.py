@@ -3,15 +3,19 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from datasets.benchmarks.benchmark import BenchmarkItem
-from datasets.sample import compose_agnostic
+from datasets.sample import AGNOSTIC_GRAY
 from training.metrics.colour import garment_pixels
 
 Video = UInt8[np.ndarray, "t h w 3"]
+GRAY = np.full(3, round((AGNOSTIC_GRAY + 1) * 127.5), np.uint8)
+
+
+def fill(video: Video, mask: Bool[np.ndarray, "t h w"], colour: UInt8[np.ndarray, " 3"]) -> Video:
+    """The video with one colour inside the mask."""
+    return np.where(mask[..., None], colour, video)
 
 
 def copy_source(item: BenchmarkItem, pairing: str) -> Video:
@@ -21,16 +25,13 @@ def copy_source(item: BenchmarkItem, pairing: str) -> Video:
 
 def gray_out(item: BenchmarkItem, pairing: str) -> Video:
     """The agnostic video: gray where the garment has to be painted."""
-    video = rearrange(torch.from_numpy(item.video).float() / 127.5 - 1, "t h w c -> t c h w")
-    mask = rearrange(torch.from_numpy(item.mask > 127).float(), "t h w -> t 1 h w")
-    agnostic = rearrange(compose_agnostic(video, mask), "t c h w -> t h w c")
-    return ((agnostic + 1) * 127.5).round().to(torch.uint8).numpy()
+    return fill(item.video, item.mask > 127, GRAY)
 
 
 def paste_mean_colour(item: BenchmarkItem, pairing: str) -> Video:
     """The mask filled with the mean colour of the garment that is asked for."""
     colour = garment_pixels(item.garment(pairing)).mean(axis=0).round().astype(np.uint8)
-    return np.where(item.mask[..., None] > 127, colour, item.video)
+    return fill(item.video, item.mask > 127, colour)
 
 
 BASELINES: dict[str, Callable[[BenchmarkItem, str], Video]] = {

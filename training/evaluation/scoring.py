@@ -70,9 +70,22 @@ class Scorer:
     """Scores items with one suite of metrics and remembers what it found."""
 
     def __init__(
-        self, suite: MetricSuite, store: ContentStore, clips_at_once: int = CLIPS_AT_ONCE
+        self,
+        suite: MetricSuite,
+        store: ContentStore | None = None,
+        clips_at_once: int = CLIPS_AT_ONCE,
+        metrics: Sequence[Metric] = METRICS,
     ) -> None:
+        """Take over what scores.
+
+        Args:
+            suite: the networks.
+            store: what was computed before; None: nothing is kept.
+            clips_at_once: batch of the video networks.
+            metrics: of which the numbers of single videos are computed.
+        """
         self.suite, self.store, self.clips_at_once = suite, store, clips_at_once
+        self.metrics = metrics
         self.stopwatch = EvaluationTimes()
 
     def score_item(
@@ -138,22 +151,22 @@ class Scorer:
             seconds=self.stopwatch.take(),
         )
 
-    def score_video(self, inputs: VideoInputs, identity: str, digest: str) -> VideoScores:
+    def score_video(self, inputs: VideoInputs, identity: str, digest: str = "") -> VideoScores:
         """Every metric of single videos that this machine can compute for these inputs.
 
         Args:
             inputs: what the metrics look at.
             identity: the item's id.
-            digest: of all that is in ``inputs``.
+            digest: of all that is in ``inputs``; its name in the store.
         """
         wanted = {self._number_name(metric): metric for metric in self._computable(inputs)}
-        known = self.store.numbers(digest)
+        known = {} if self.store is None else self.store.numbers(digest)
         missing = {name: metric for name, metric in wanted.items() if name not in known}
         for name, metric in missing.items():
             assert metric.compute is not None
             with self.stopwatch.part(f"metric {metric.key}"), exact_arithmetic():
                 known[name] = asdict(metric.compute(inputs))
-        if missing:
+        if missing and self.store is not None:
             self.store.save_numbers(digest, known)
         numbers = {metric.key: VideoNumber(**known[name]) for name, metric in wanted.items()}
         return VideoScores(
@@ -163,19 +176,23 @@ class Scorer:
             frames={key: n.per_frame for key, n in numbers.items() if n.per_frame is not None},
         )
 
-    def features(self, clips: Sequence[Clip], digest: str) -> dict[str, Features]:
+    def features(self, clips: Sequence[Clip], digest: str = "") -> dict[str, Features]:
         """Features (clips, dim) by network, float32; a clip is converted once for all networks.
 
         Args:
             clips: in the protocol's colour order.
-            digest: of the clips.
+            digest: of the clips; it names them in the store.
         """
         protocol = self.suite.protocol
         names = {
             network: digest_of([digest, network, self.suite.sha256[network], protocol.clip_size])
             for network in self.suite.networks
         }
-        found = {network: self.store.features(name) for network, name in names.items()}
+        store = self.store
+        found = {
+            network: None if store is None else store.features(name)
+            for network, name in names.items()
+        }
         missing = [network for network, features in found.items() if features is None]
         if missing:
             parts: dict[str, list[np.ndarray]] = {network: [] for network in missing}
@@ -190,7 +207,8 @@ class Scorer:
             for network in missing:
                 empty = np.zeros((0, self._num_features(network)), np.float32)
                 made = np.concatenate([empty, *parts[network]])
-                self.store.save_features(names[network], made)
+                if store is not None:
+                    store.save_features(names[network], made)
                 found[network] = made
         return {network: features for network, features in found.items() if features is not None}
 
@@ -224,7 +242,7 @@ class Scorer:
     def _computable(self, inputs: VideoInputs) -> list[Metric]:
         return [
             metric
-            for metric in METRICS
+            for metric in self.metrics
             if metric.kind == "video"
             and self.suite.gap(metric) is None
             and (inputs.truth is not None or not metric.needs_truth)

@@ -94,9 +94,8 @@ class VideoNumber:
     @classmethod
     def of_frames(cls, values: FrameValues) -> "VideoNumber":
         """The mean over the frames that have a value; None where none has."""
-        known = values[~np.isnan(values)]
         return cls(
-            value=float(known.mean()) if len(known) else None,
+            value=mean_known(values),
             per_frame=[None if np.isnan(value) else round(float(value), 5) for value in values],
         )
 
@@ -131,6 +130,12 @@ class Metric:
         """The record for metrics.json."""
         keys = ("key", "label", "is_higher_better", "kind", "definition", "version")
         return {key: getattr(self, key) for key in keys}
+
+
+def mean_known(values: FrameValues) -> float | None:
+    """The mean of what is not NaN; None where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def by_frame(

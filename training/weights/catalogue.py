@@ -68,6 +68,15 @@ class PublicWeights:
         known = [size for size in sizes if size is not None]
         return sum(known) / 1e6 if len(known) == len(sizes) else None
 
+    @property
+    def how_to_get(self) -> str:
+        """What to do where it is absent."""
+        files = ", ".join(public.file for public in self.files)
+        return (
+            f"`make weights FETCH={self.name}`, or put {files} ({self.source}) into "
+            f"{weights_folder()}/"
+        )
+
 
 def weights_folder() -> Path:
     """The folder that the user keeps weights in: ``$WEIGHTS_DIR``, else ``weights``."""
