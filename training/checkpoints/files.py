@@ -68,18 +68,30 @@ def list_steps(folder: Path) -> dict[int, Path]:
     return {step: found[step] for step in steps}
 
 
+def locate_checkpoint(path: Path) -> Path | None:
+    """The checkpoint that a path means; None where there is none.
+
+    A file, with or without its ending ``.ckpt``; what was exported or converted; or the last
+    checkpoint of a run's folder or of its ``checkpoints``.
+    """
+    named = path.with_name(f"{path.name}.ckpt")
+    for place in (path, named, path / LAST, path / "checkpoints" / LAST):
+        if is_checkpoint(place):
+            return place
+    return None
+
+
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint itself: a file, or the last one of a run's folder.
+    """The checkpoint that a path means.
 
     Raises:
         ConfigError: there is none.
     """
-    tried = [path, path / LAST, path / "checkpoints" / LAST]
-    for file in tried:
-        if is_checkpoint(file):
-            return file
+    found = locate_checkpoint(path)
+    if found is not None:
+        return found
     if path.is_dir():
-        raise ConfigError(f"checkpoint {path} is a folder without {tried[2].relative_to(path)}")
+        raise ConfigError(f"checkpoint {path} is a folder without checkpoints/{LAST}")
     raise ConfigError(
         f"checkpoint {path} does not exist; train it, or give checkpoint=FILE or pred=FOLDER"
     )

@@ -25,6 +25,7 @@ from training.metrics.metric import Metric, VideoInputs, VideoNumber
 Video = UInt8[np.ndarray, "t h w 3"]
 Features = Float[np.ndarray, "clips dim"]
 CLIPS_AT_ONCE = 4
+"""Batch of the video networks: memory grows with it."""
 REFERENCE = ""
 """The name under which the real videos' clips are kept beside those of the methods."""
 
@@ -73,7 +74,6 @@ class Scorer:
         self,
         suite: MetricSuite,
         store: ContentStore | None = None,
-        clips_at_once: int = CLIPS_AT_ONCE,
         metrics: Sequence[Metric] = METRICS,
     ) -> None:
         """Take over what scores.
@@ -81,11 +81,9 @@ class Scorer:
         Args:
             suite: the networks.
             store: what was computed before; None: nothing is kept.
-            clips_at_once: batch of the video networks.
             metrics: of which the numbers of single videos are computed.
         """
-        self.suite, self.store, self.clips_at_once = suite, store, clips_at_once
-        self.metrics = metrics
+        self.suite, self.store, self.metrics = suite, store, metrics
         self.stopwatch = EvaluationTimes()
 
     def score_item(
@@ -196,11 +194,9 @@ class Scorer:
         missing = [network for network, features in found.items() if features is None]
         if missing:
             parts: dict[str, list[np.ndarray]] = {network: [] for network in missing}
-            for start in range(0, len(clips), self.clips_at_once):
+            for start in range(0, len(clips), CLIPS_AT_ONCE):
                 with self.stopwatch.part("converting clips"):
-                    batch = to_network_input(
-                        list(clips[start : start + self.clips_at_once]), protocol
-                    )
+                    batch = to_network_input(list(clips[start : start + CLIPS_AT_ONCE]), protocol)
                 for network in missing:
                     with self.stopwatch.part(f"network {network}"):
                         parts[network].append(self._forward(network, batch))

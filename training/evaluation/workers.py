@@ -58,7 +58,7 @@ class ItemScorer:
         first = next(iter(config.devices), None)
         self.suite = suite or load_suite(get_protocol(config.protocol), device or first or "auto")
         self.methods = {config.name: make_method(config, device or first), **baselines(config)}
-        self._scorer = Scorer(self.suite, ContentStore(config.cache), config.clips_at_once)
+        self._scorer = Scorer(self.suite, ContentStore(config.cache))
         self._selectors: dict[str, ClipSelector] = {}
         self._next: ItemPlace | None = None  # the item that the selectors are ready for
 
