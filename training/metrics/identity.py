@@ -9,7 +9,7 @@ levels. The plain mean absolute error is used rather than PSNR, which has no val
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from training.metrics.metric import Metric, VideoInputs, VideoNumber, by_frame
+from training.metrics.metric import Metric, VideoNumber, by_frame
 
 
 def change_outside(
@@ -35,16 +35,13 @@ def change_outside(
     return by_frame(~region, change)
 
 
-def _identity(inputs: VideoInputs) -> VideoNumber:
-    change = change_outside(inputs.prediction, inputs.source, inputs.painted)
-    return VideoNumber.of_frames(change)
-
-
 IDENTITY = Metric(
     key="outside_change",
     label="change outside mask",
     is_higher_better=False,
     definition="mean |result - source| outside the mask; 8-bit levels",
-    compute=_identity,
+    compute=lambda inputs: VideoNumber.of_frames(
+        change_outside(inputs.prediction, inputs.source, inputs.painted)
+    ),
     no_value="every frame is painted whole",
 )

@@ -114,20 +114,12 @@ def _both(inputs: VideoInputs) -> tuple[np.ndarray, np.ndarray]:
     return inputs.lpips.per_frame(inputs.prediction, inputs.truth, inputs.painted)
 
 
-def _whole(inputs: VideoInputs) -> VideoNumber:
-    return VideoNumber.of_frames(inputs.once(_both)[0])
-
-
-def _masked(inputs: VideoInputs) -> VideoNumber:
-    return VideoNumber.of_frames(inputs.once(_both)[1])
-
-
 LPIPS = Metric(
     key="lpips",
     label="LPIPS",
     is_higher_better=False,
     definition="Zhang et al. 2018, equation 1, torchmetrics' linear layers",
-    compute=_whole,
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[0]),
     needs="lpips",
     needs_truth=True,
     protocol_fields=("lpips_net",),
@@ -137,7 +129,7 @@ LPIPS_MASKED = Metric(
     label="LPIPS in mask",
     is_higher_better=False,
     definition="each layer's map brought to the frame's size, averaged over the mask, summed",
-    compute=_masked,
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[1]),
     needs="lpips",
     needs_truth=True,
     no_value=NOT_PAINTED,

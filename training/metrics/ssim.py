@@ -104,20 +104,12 @@ def _both(inputs: VideoInputs) -> tuple[np.ndarray, np.ndarray]:
     return ssim_per_frame(inputs.prediction, inputs.truth, inputs.painted, colour)
 
 
-def _whole(inputs: VideoInputs) -> VideoNumber:
-    return VideoNumber.of_frames(inputs.once(_both)[0])
-
-
-def _masked(inputs: VideoInputs) -> VideoNumber:
-    return VideoNumber.of_frames(inputs.once(_both)[1])
-
-
 SSIM = Metric(
     key="ssim",
     label="SSIM",
     is_higher_better=True,
     definition="Wang et al. 2004, equation 13, as torchmetrics computes it, in float64",
-    compute=_whole,
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[0]),
     needs_truth=True,
     protocol_fields=("ssim_colour", "ssim_window"),
 )
@@ -126,7 +118,7 @@ SSIM_MASKED = Metric(
     label="SSIM in mask",
     is_higher_better=True,
     definition="the same map, averaged over the pixels that were to be painted",
-    compute=_masked,
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[1]),
     needs_truth=True,
     no_value=NOT_PAINTED,
     protocol_fields=("ssim_colour", "ssim_window"),
