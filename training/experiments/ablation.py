@@ -25,6 +25,8 @@ from training.experiments.shared_artifacts import one_at_a_time
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"
+RENDER = "configs/experiments/render.yaml"
+CURATE = "configs/demo/curate.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +67,8 @@ class AblationConfig:
     data: str = "data/benchmark"
     runs: str = "runs/experiments"
     results: str = "docs/experiments"  # JSON, committed: tables are built from it
-    render_config: str = "configs/experiments/render.yaml"
     render: list[str] = field(default_factory=list)
     bench: list[str] = field(default_factory=list)  # of test videos of its own; empty: the common
-    curate_config: str = "configs/demo/curate.yaml"
     stages: list[StageConfig] = field(default_factory=list)
     variants: list[VariantConfig] = field(default_factory=list)
     judge: list[str] = field(default_factory=list)
@@ -157,23 +157,21 @@ def run_chains(chains: list[Chain]) -> int:
 def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     raw, data = f"{config.data}/raw", config.data
     bench = f"{raw}/bench"
-    steps = [
-        ChainStep(words=("datasets.synthetic", config.render_config, f"out={raw}", *config.render))
-    ]
+    steps = [ChainStep(words=("datasets.synthetic", RENDER, f"out={raw}", *config.render))]
     tests: list[ChainStep] = []  # no part of what was trained: other ablations train the same
     if config.bench:
-        words = ("datasets.synthetic", config.render_config, *config.render, "num_train=0",
+        words = ("datasets.synthetic", RENDER, *config.render, "num_train=0",
                  "num_val=0", *config.bench)  # fmt: skip
         folder = f"{config.data}-{fingerprint([words])[:8]}/raw"
         bench = f"{folder}/bench"
         tests = [ChainStep(words=(*words, f"out={folder}"))]
     if variant.render:
-        words = ("datasets.synthetic", config.render_config, *config.render, "num_bench=0",
+        words = ("datasets.synthetic", RENDER, *config.render, "num_bench=0",
                  *variant.render)  # fmt: skip
         data = f"{config.data}-{fingerprint([words])[:8]}"  # variants may share it
         raw = f"{data}/raw"
         steps.append(ChainStep(words=(*words, f"out={raw}")))
-    curate = ("curation.run", config.curate_config, f"src={raw}/train", *variant.curate)
+    curate = ("curation.run", CURATE, f"src={raw}/train", *variant.curate)
     # a curated folder keeps what left its source: other renders are curated into another one
     dance = f"{data}/dance-{fingerprint([*(step.words for step in steps), curate])[:8]}"
     steps.append(ChainStep(words=(*curate, f"out={dance}")))
