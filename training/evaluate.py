@@ -24,15 +24,14 @@ from configs.errors import ConfigError
 from configs.loading import load_config, split_arguments
 from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.baselines import BASELINES
-from training.evaluation.benchmark_coverage import describe_missing, missing_items, perceptions
 from training.evaluation.config import EvaluationConfig
-from training.evaluation.metrics_file import FILE, heading, value_text
+from training.evaluation.metrics_file import FILE, describe_missing, heading, value_text
 from training.evaluation.predictions import GivenResults
 from training.evaluation.progress import progress
 from training.evaluation.report import Case, write_report
 from training.evaluation.scoring import ItemScores
 from training.evaluation.suite import MetricSuite, load_suite
-from training.evaluation.summary import summarise
+from training.evaluation.summary import missing_items, perceptions, summarise
 from training.evaluation.timing import EvaluationTimes
 from training.evaluation.workers import (
     ItemScorer,

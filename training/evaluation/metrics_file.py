@@ -35,3 +35,10 @@ def heading(metric: dict[str, Any]) -> str:
 def value_text(score: dict[str, Any], absent: str = "-") -> str:
     """A score's value, or ``absent`` where there is none."""
     return f"{score['value']:.4g}" if "value" in score else absent
+
+
+def describe_missing(missing: list[dict[str, str]]) -> str:
+    """One sentence that names the items without a sample."""
+    named = ", ".join(f"{item['id']} ({item['reason']})" for item in missing)
+    count = "1 item is" if len(missing) == 1 else f"{len(missing)} items are"
+    return f"{count} missing from this benchmark, so from every mean: {named}"

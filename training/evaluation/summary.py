@@ -1,16 +1,24 @@
-"""The rows of a table from the scores of single items, gathered in the benchmark's order."""
+"""One pairing of metrics.json: a method's row from its items' scores, and what the benchmark lacks.
 
+An item that preparation rejected (its mask failed, say) has no sample. A mean over the rest is a
+mean over easier videos, so every result states what is missing and why.
+"""
+
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.intervals import block_interval, bootstrap_interval, jackknife_interval
 from training.evaluation.scoring import REFERENCE, ItemScores
 from training.evaluation.suite import MetricSuite
 from training.metrics.catalogue import METRICS
 from training.metrics.metric import NO_TRUTH, Metric
+
+NOT_STATED = "not stated by the samples"
 
 
 def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> dict[str, Any]:
@@ -61,3 +69,21 @@ def _set_distance(metric: Metric, method: str, items: Sequence[ItemScores]) -> d
         "interval": interval(ours, real, metric.distance),
         "num_clips": len(first),
     }
+
+
+def perceptions(bench: Benchmark, identities: list[str]) -> list[dict[str, Any]]:
+    """Which models made masks and DensePose: one record for each kind, with its number of items."""
+    counted: dict[str, int] = {}
+    for identity in identities:
+        backends = bench.record(identity).get("backends") or NOT_STATED
+        name = json.dumps(backends, sort_keys=True)
+        counted[name] = counted.get(name, 0) + 1
+    return [{"models": json.loads(name), "num_items": count} for name, count in counted.items()]
+
+
+def missing_items(bench: Benchmark, pairing: str) -> list[dict[str, str]]:
+    """Items of a pairing that were asked for and have no sample, each with its reason."""
+    return [
+        {"id": item.id, "source": item.source, "reason": item.code}
+        for item in bench.rejected(pairing)
+    ]
