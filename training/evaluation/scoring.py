@@ -84,7 +84,7 @@ class Scorer:
             metrics: of which the numbers of single videos are computed.
         """
         self.suite, self.store, self.metrics = suite, store, metrics
-        self.stopwatch = EvaluationTimes()
+        self.times = EvaluationTimes()
 
     def score_item(
         self,
@@ -107,7 +107,7 @@ class Scorer:
         truth = None
         if known is not None:
             truth = source if known is item.video else self._as_measured(known)
-        with self.stopwatch.part("hashing"):
+        with self.times.part("hashing"):
             digests = _Digests()
             of_item = digest_of([
                 digests.of(source), None if truth is None else digests.of(truth), pairing,
@@ -119,7 +119,7 @@ class Scorer:
         videos: dict[str, VideoScores] = {}
         memo: dict[Any, Any] = {}
         for name, method in methods.items():
-            with self.stopwatch.part("reading results"):
+            with self.times.part("reading results"):
                 result = method(item, pairing)
             prediction = source if result.frames is item.video else self._as_measured(result.frames)
             inputs = VideoInputs(
@@ -135,7 +135,7 @@ class Scorer:
                 lpips=self.suite.lpips,
                 item_memo=memo,
             )
-            with self.stopwatch.part("hashing"):
+            with self.times.part("hashing"):
                 digest = digest_of([of_item, digests.of(prediction), result.segment_borders])
             videos[name] = self.score_video(inputs, item.id, digest)
             theirs = selectors[name].push(prediction)
@@ -146,7 +146,7 @@ class Scorer:
             has_truth=truth is not None,
             videos=videos,
             features=features,
-            seconds=self.stopwatch.take(),
+            seconds=self.times.take(),
         )
 
     def score_video(self, inputs: VideoInputs, identity: str, digest: str = "") -> VideoScores:
@@ -162,7 +162,7 @@ class Scorer:
         missing = {name: metric for name, metric in wanted.items() if name not in known}
         for name, metric in missing.items():
             assert metric.compute is not None
-            with self.stopwatch.part(f"metric {metric.key}"), exact_arithmetic():
+            with self.times.part(f"metric {metric.key}"), exact_arithmetic():
                 known[name] = asdict(metric.compute(inputs))
         if missing and self.store is not None:
             self.store.save_numbers(digest, known)
@@ -195,10 +195,10 @@ class Scorer:
         if missing:
             parts: dict[str, list[np.ndarray]] = {network: [] for network in missing}
             for start in range(0, len(clips), CLIPS_AT_ONCE):
-                with self.stopwatch.part("converting clips"):
+                with self.times.part("converting clips"):
                     batch = to_network_input(list(clips[start : start + CLIPS_AT_ONCE]), protocol)
                 for network in missing:
-                    with self.stopwatch.part(f"network {network}"):
+                    with self.times.part(f"network {network}"):
                         parts[network].append(self._forward(network, batch))
             for network in missing:
                 empty = np.zeros((0, self._num_features(network)), np.float32)
@@ -221,13 +221,13 @@ class Scorer:
     def _as_measured(self, frames: Video) -> Video:
         if self.suite.protocol.reencode == "none":
             return frames
-        with self.stopwatch.part("re-encoding"):
+        with self.times.part("re-encoding"):
             return reencode_x264(frames)
 
     def _clips_name(self, video: Video, clips: Sequence[Clip], digests: "_Digests") -> str:
         """Digest of a video's clips: of the video, unless frames of others are in them."""
         protocol = self.suite.protocol
-        with self.stopwatch.part("hashing"):
+        with self.times.part("hashing"):
             if protocol.clip_selection == "across":
                 return digest_of([*clips])
             return digest_of([

@@ -33,6 +33,6 @@ class EvaluationTimes:
         return taken
 
     def add(self, seconds: Mapping[str, float]) -> None:
-        """Add another stopwatch's parts."""
+        """Add the parts of other times."""
         for name, spent in seconds.items():
             self.seconds[name] += spent

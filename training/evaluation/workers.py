@@ -64,7 +64,7 @@ class ItemScorer:
 
     def load(self, pairing: str, index: int) -> BenchmarkItem:
         """Decode one item."""
-        with self._scorer.stopwatch.part("decoding the benchmark"):
+        with self._scorer.times.part("decoding the benchmark"):
             return self.bench.load(self.chosen[pairing][index], *self.size)
 
     def score(self, pairing: str, index: int) -> ItemScores:
