@@ -1,7 +1,6 @@
 """Validation's samples: held-out windows painted from noise that never changes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from einops import rearrange
@@ -10,12 +9,11 @@ from torch import Tensor
 
 from datasets.loading.datamodule import NumberedBatch
 from datasets.sample import signed_to_bytes
+from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import sample_windows
+from models.system import System
+from models.viton_dit import Conditions
 from training.distributed.sharding import is_network_sharded
-from training.encoding import encode_conditions
-
-if TYPE_CHECKING:
-    from training.module import TryOnModule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +53,28 @@ class SampledWindow:
         return np.concatenate([left, np.concatenate(rows, axis=0)], axis=1)
 
 
-def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, "b t 3 h w"]:
-    """Paint one held-out window; its number in the data set names the noise."""
-    system = module.system
+def sample_window(
+    system: System, conditions: Conditions, batch: NumberedBatch, sampler: SamplerConfig, seed: int
+) -> Float[Tensor, "b t 3 h w"]:
+    """Paint held-out windows.
+
+    Args:
+        system: network, codec and diffusion.
+        conditions: of the batch's rows.
+        batch: the first row's number in the data set names the noise.
+        sampler: solver and steps.
+        seed: of the run.
+    """
     _, _, height, width = system.config.latent_shape
-    control, garment = encode_conditions(system, batch)
-    conditions = module.conditions(control, garment, batch.known, drop=None)
-    if not is_network_sharded(module.network):  # a sharded block is gathered in its forward alone
-        conditions = module.network.project(conditions)
+    if not is_network_sharded(system.network):  # a sharded block is gathered in its forward alone
+        conditions = system.network.project(conditions)
     latents = sample_windows(
         system,
-        module.config.validation.sampler,
+        sampler,
         conditions,
         frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
         latent_size=(height, width),
-        seed=module.config.seed + int(batch.numbers[0]),
+        seed=seed + int(batch.numbers[0]),
     )
     return system.codec.decode(latents)
 

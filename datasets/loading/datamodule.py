@@ -21,7 +21,7 @@ from datasets.bad_samples import Fault, Tally
 from datasets.loading.clip_table import ClipTable
 from datasets.loading.collate import PackedBatch
 from datasets.loading.config import DataConfig
-from datasets.loading.dataset import ClipDataset, HeldOutWindows, Spoilt, collate_drawn
+from datasets.loading.dataset import ClipDataset, HeldOutWindows, UnreadableBatch, collate_drawn
 from datasets.loading.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
 from datasets.loading.sample_order import CLIPS, IMAGES, RankBatches, SampleOrder, Stream
 from datasets.loading.streams import build_streams
@@ -50,7 +50,7 @@ class CountedLoader:
     def __iter__(self) -> Iterator[PackedBatch | LatentBatch]:
         for batch in self.loader:
             self.tally.add(batch.faults)
-            if isinstance(batch, Spoilt):
+            if isinstance(batch, UnreadableBatch):
                 last = batch.faults[-1]
                 raise DataError(
                     f"{len(batch.faults)} samples in a row cannot be read, the last one is "

@@ -32,7 +32,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spoilt:
+class UnreadableBatch:
     """In the place of a batch: so many samples in a row could not be read for one number."""
 
     faults: list[Fault]
@@ -141,12 +141,12 @@ class HeldOutWindows(Dataset[Drawn]):
         return Drawn(sample=to_sample(clip.key, number, tracks, known, "none"))
 
 
-def collate_drawn(rows: list[Drawn]) -> PackedBatch | LatentBatch | Spoilt:
+def collate_drawn(rows: list[Drawn]) -> PackedBatch | LatentBatch | UnreadableBatch:
     """Stack samples, with the faults that were met; a batch that lacks one is spoilt."""
     faults = [fault for row in rows for fault in row.faults]
     if any(row.sample is None for row in rows):
         lacking = next(row for row in rows if row.sample is None)
-        return Spoilt(faults=lacking.faults)
+        return UnreadableBatch(faults=lacking.faults)
     latents = [row.sample for row in rows if isinstance(row.sample, LatentSample)]
     if latents:
         return stack_latents(latents, faults)
