@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from configs.errors import DataError
-from curation.benchmark import Fitting, FramesJob, sha256_of_files
+from curation.benchmark import BenchSample, FramesJob, sha256_of_files
 from curation.video.sources import SourcesConfig
 
 logger = logging.getLogger(__name__)
@@ -117,8 +117,8 @@ def _job(root: Path, pair: _Pair, config: SourcesConfig, deciding: Callable[...,
         frame_range=None,
         fps=STILL_FPS,
         category=pair.category,
-        fittings=[
-            Fitting(bench_id=identity, own_garment=pair.product, target=pair.target, record={})
+        samples=[
+            BenchSample(bench_id=identity, own_garment=pair.product, target=pair.target, record={})
         ],
         ids={"paired": [identity], "unpaired": [identity] if pair.target else []},
         sha256=digest,

@@ -85,11 +85,11 @@ def main(argv: list[str]) -> None:
         changes = refilter(output.config, config, output.ledger, is_dry=is_dry)
         _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)
         if not is_dry:
-            from curation.publish import Outcome, print_outcome, publish
+            from curation.publish import Published, print_outcome, publish
             from curation.video.remote import send
 
             save_config(config, root / "config.yaml")
-            outcome = Outcome(num_sources=len(output.ledger.digests()))
+            outcome = Published(num_sources=len(output.ledger.digests()))
             publish(config, output.ledger, outcome)
             print_outcome(outcome, root)
             if config.send is not None:
@@ -136,7 +136,7 @@ def refilter(
             "its verdicts; run `make curate` on it once"
         )
     changes, rows = Changes(), []
-    work = partial(_judge_some, before, config, infos, is_dry)
+    work = partial(_judge_some, config, infos, is_dry)
     for some, judged in _judge_all(work, ledger.digests(), config.workers):
         changes.add(some)
         rows += judged
@@ -149,25 +149,15 @@ def _judge_all(
     work: Callable[[str, str], tuple[Changes, Rows]], digests: Sequence[str], workers: int
 ) -> list[tuple[Changes, Rows]]:
     """Sources by sha256, part by part, in as many processes as that is worth."""
-    is_few = len(digests) < MIN_SOURCES
-    workers = 1 if is_few else min(workers or cpu_count(), cpu_count())
-    size = max(1, min(-(-len(digests) // workers), PART))
-    parts = [digests[start : start + size] for start in range(0, len(digests), size)]
-    firsts, lasts = [part[0] for part in parts], [part[-1] for part in parts]
-    if workers == 1:
-        return list(map(work, firsts, lasts))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers - 1, mp_context=context) as pool:
-        tasks = [pool.submit(work, *part) for part in zip(firsts, lasts, strict=True)]
-        # this process has all imports: it begins at the other end, and takes what nobody began
-        own = {
-            n: work(firsts[n], lasts[n]) for n in reversed(range(len(tasks))) if tasks[n].cancel()
-        }
-        return [own[n] if n in own else task.result() for n, task in enumerate(tasks)]
+    workers = min(workers or cpu_count(), cpu_count())
+    if len(digests) < MIN_SOURCES or workers == 1:
+        return [work(digests[0], digests[-1])] if digests else []
+    parts = [digests[start : start + PART] for start in range(0, len(digests), PART)]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(work, [part[0] for part in parts], [part[-1] for part in parts]))
 
 
 def _judge_some(
-    before: CurateConfig,
     config: CurateConfig,
     infos: dict[str, Any],
     is_dry: bool,
@@ -175,7 +165,7 @@ def _judge_some(
     last: str,
 ) -> tuple[Changes, Rows]:
     """The sources from one sha256 to another; no rows where nobody writes them."""
-    judge, changes, rows = Judge(before, config, infos), Changes(), []
+    judge, changes, rows = Judge(config, infos), Changes(), []
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         clips = ledger.clips_by_source(first, last)
         for source in ledger.sources(first, last):

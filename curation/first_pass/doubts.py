@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.first_pass.signals import Signals
-from curation.selection.shots import ShotsConfig, is_transition, runs_of, thumb_changes
+from curation.first_pass.signals import Signals, runs_of, thumb_changes
+from curation.selection.shots import ShotsConfig, is_transition
 
 WITHIN_S = 1.0
 MIN_CHANGE = 20.0

@@ -22,7 +22,7 @@ LINE_EVERY_S = 60.0
 FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once
 
 
-class Tally:
+class VerdictCounts:
     """What became of the videos so far.
 
     Args:
@@ -85,10 +85,10 @@ class Tally:
 
 
 class ProgressLine:
-    """Shows a tally while a run works."""
+    """Shows the counts while a run works."""
 
     def __init__(self, total_bytes: int, num_videos: int) -> None:
-        self.tally = Tally(total_bytes, num_videos)
+        self.counts = VerdictCounts(total_bytes, num_videos)
         console = Console(stderr=True)
         self._is_shown = console.is_terminal
         columns = (
@@ -109,13 +109,13 @@ class ProgressLine:
 
     def count(self, source: SourceRow, clips: Sequence[ClipRow], num_bytes: int) -> None:
         """One more video is done."""
-        tally = self.tally
-        tally.add(source, clips, num_bytes)
-        told = f"{tally.rate()}, {tally.left()}: {tally.counts()}"
+        counts = self.counts
+        counts.add(source, clips, num_bytes)
+        told = f"{counts.rate()}, {counts.left()}: {counts.counts()}"
         self._bar.update(self._task, advance=1, told=told)
         if self._is_shown:
             return
-        now, is_last = time.monotonic(), tally.num_done == tally.num_videos
-        if is_last or tally.num_done <= FIRST_LINES or now - self._told_s >= LINE_EVERY_S:
+        now, is_last = time.monotonic(), counts.num_done == counts.num_videos
+        if is_last or counts.num_done <= FIRST_LINES or now - self._told_s >= LINE_EVERY_S:
             self._told_s = now
-            logger.info("%d/%d videos, %s", tally.num_done, tally.num_videos, told)
+            logger.info("%d/%d videos, %s", counts.num_done, counts.num_videos, told)

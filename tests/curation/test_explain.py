@@ -4,7 +4,7 @@ import pytest
 
 from configs.errors import ConfigError, DataError
 from curation import explain
-from curation.checks import AT_LEAST, AT_MOST, LESS, MORE, Check
+from curation.clip import AT_LEAST, AT_MOST, LESS, MORE, Check
 from tests.output_fixtures import write_output
 
 

@@ -17,9 +17,9 @@ sys.path[:0] = ["tests", "tests/inference"]
 import torch
 torch.set_num_threads(1)
 from tryon_fixtures import colour_perception
-from inference.video import work_folder
 from inference.sampling.windows import latent_video
 from inference.conditions.stored import perceive as perceiving
+from inference.video import work_folder
 from inference.pipeline import TryOnPipeline
 from inference.sampling.solvers import SamplerConfig
 
