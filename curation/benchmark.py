@@ -211,7 +211,7 @@ def prepare_video(
     found = perception.detector.detect(list(frames))
     people = [sample[0] if sample else None for sample in found]
     tracks = Tracks(frames=frames, people=people)
-    run = run_stages(_stages_of(job, config, perception), clip, tracks)
+    run = run_stages(stages_of(job, config, perception), clip, tracks)
     if run.reject is not None:
         row = rejected_row(RejectedClip(clip=run.clip, reject=run.reject))
         return SourceResult(row=frames_row(job), clips=[row], was_decoded=True)
@@ -219,7 +219,7 @@ def prepare_video(
     return SourceResult(row=frames_row(job), clips=rows, was_decoded=True)
 
 
-def _stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> list[Stage]:
+def stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> list[Stage]:
     """Those of videos, but for what is given: every frame stays, and the product is the garment."""
     agnostic = replace(config.agnostic, category=job.category)
     surface, parsing = config.densepose, config.parsing

@@ -16,7 +16,7 @@ from curation.ledger import ClipRow, SourceRow
 from curation.perception.protocols import named_perception
 from curation.pipeline import build_stages
 from curation.selection.candidates import SelectionConfig, reach_of_person, stretch_check
-from curation.selection.people import PASSES, largest_of, other_checks
+from curation.selection.people import PASSES, largest_of, other_checks, score_check
 from curation.selection.probe import header_checks
 from curation.selection.quality import frozen_runs, measure_span, moving_check, span_checks, without
 from curation.selection.scenes import people_in
@@ -25,6 +25,7 @@ from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry
 from curation.shards.duplicates import NEAR_DUPLICATE, copy_check, nearest_copy
 from curation.shards.held_out import held_out_check
+from curation.stages.follow_person import LONGEST
 from curation.video.canonical import height_check
 from curation.video.decode import UNREADABLE, Header
 from curation.workers.executor import FAILURES
@@ -92,7 +93,8 @@ class Checker:
         ]
         if signals is not None and signals.samples is not None:
             seen, height = _sample_checks(signals, span, config.selection)
-            checks += seen
+            # where every frame was looked at, those decided about others: a stage states it
+            checks += [c for c in seen if LONGEST not in clip.scores or c.rule is None]
         checks.append(height_check(height, config.canonical))
         for stage in self.stages:
             checks += stage.checks(clip)
@@ -147,6 +149,9 @@ def _sample_checks(
     told = people.evidence()
     names = {name: value for name, value in told.items() if value and not name.startswith("other")}
     checks = [_report("people", name.replace("_", " "), value) for name, value in names.items()]
+    rows = people.main_rows[people.main_rows >= 0]
+    if signals.samples is not None and len(rows):
+        checks.append(score_check(float(signals.samples.scores[rows].min()), selection.people))
     beside = people.others or people.passed_over
     other: dict[str, Any] = largest_of(beside) if beside else {"other_share": 0.0}
     checks += other_checks(other, selection.people)

@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
 DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
        "dry_run=false": False, "dry_run=0": False}  # fmt: skip
-JUDGED_BY = (
-    "probe", "selection", "canonical", "densepose", "parsing", "agnostic", "garments",
-    "duplicates", "held_out", "bench", "shards",
-)  # fmt: skip
-"""Sections of the settings that decide about what is stored."""
+JUDGED_BY = ("probe", "selection", "canonical", "duplicates", "held_out", "bench", "shards")
+"""What decides about what is stored, next to the sections of the stages."""
 MIN_SOURCES = 400
 """From so many on, sources are judged in one process a core."""
 PART = 100
@@ -187,14 +184,15 @@ def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
         raise ConfigError(f"{config.out} holds {what}; thresholds are asked of videos only")
     if config.benchmark is not None:
         raise ConfigError(f"bench is {config.bench!r}; how many clips to hold out is accepted here")
-    free = {*JUDGED_BY, "workers", "out", "send", "cache"}
+    deciding = (*JUDGED_BY, *config.stage_settings())
+    free = {*deciding, "workers", "out", "send", "cache"}
     for name in (each.name for each in fields(config) if each.name not in free):
         old, new = getattr(before, name), getattr(config, name)
         if old != new:
             told = f"{old!r} there and {new!r} here" if isinstance(new, str | bool) else "changed"
             raise ConfigError(
                 f"{name} is {told}, and nothing that is stored is judged by it; apply it with "
-                f"`make curate`. Refilter takes keys of {', '.join(JUDGED_BY)}"
+                f"`make curate`. Refilter takes keys of {', '.join(deciding)}"
             )
 
 

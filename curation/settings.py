@@ -1,6 +1,6 @@
 """Every setting of ``python -m curation.run``; the sections lie beside the code they configure."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from configs.errors import ConfigError
@@ -22,6 +22,11 @@ from curation.workers.parts import parse_part
 from curation.workers.ray_executor import RayConfig
 
 EXECUTORS = ("local", "ray")
+NO_STAGES = (
+    "weights", "limits", "ray", "sources", "probe", "first_pass", "selection", "canonical",
+    "duplicates", "held_out", "shards",
+)  # fmt: skip
+"""Sections of the settings that are no stage's; all others are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +103,10 @@ class CurateConfig:
 
     def stage_settings(self) -> dict[str, Any]:
         """What the stages on the canonical clip depend on."""
-        return {
-            "densepose": asdict(self.densepose),
-            "parsing": asdict(self.parsing),
-            "agnostic": asdict(self.agnostic),
-            "garments": asdict(self.garments),
+        sections: dict[str, Any] = {
+            name: value for name, value in vars(self).items() if is_dataclass(value)
         }
+        return {name: asdict(s) for name, s in sections.items() if name not in NO_STAGES}
 
     def deciding(self) -> dict[str, Any]:
         """All settings that decide what becomes of a source."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.clip import LESS, Check
+from curation.clip import AT_LEAST, LESS, Check
 from curation.first_pass.signals import PersonSamples, runs_of
 from curation.perception.protocols import COCO_KEYPOINTS, Person
 from curation.selection.person_tracks import MotionBounds, PersonTrack, Sightings, find_scene_people
@@ -221,6 +221,14 @@ def counts_as_other(track: PersonTrack, config: PeopleConfig, min_other_s: float
     is_lasting = len(track.rows) >= 2 and track.seen_s >= min_other_s
     is_alive = track.is_alive(config.alive)
     return is_alive and is_lasting and track.share >= config.min_other_share
+
+
+def score_check(lowest: float, config: PeopleConfig) -> Check:
+    """How sure the detector must be of somebody, at the least."""
+    return Check(
+        verdict="people", signal="lowest score of the main person", value=lowest, rule=AT_LEAST,
+        threshold=config.min_score, key=KEYS + "min_score",
+    )  # fmt: skip
 
 
 def commonest_code(counts: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from curation.perception.embedded.person_segmentation import PersonSegmentationModel
 from curation.perception.embedded.pose_detector import PoseDetectionModel, box_overlap
-from curation.perception.embedded.pose_landmarks import Pose, PoseLandmarkModel
+from curation.perception.embedded.pose_landmarks import BodyLandmarks, PoseLandmarkModel
 from curation.perception.embedded.regions import Region, square_region
 from curation.perception.embedded.weights import MODELS, WHEEL
 from curation.perception.protocols import BackendInfo, Person
@@ -75,7 +75,7 @@ class EmbeddedDetector:
         ``track_id`` goes on while a person stays near where it was.
         """
         found: list[list[Person]] = []
-        bodies: list[Pose] = []
+        bodies: list[BodyLandmarks] = []
         tracks = _Tracks()
         for index, frame in enumerate(frames):
             bodies = self._bodies(frame, bodies, search=index % self.config.redetect_every == 0)
@@ -93,15 +93,17 @@ class EmbeddedDetector:
 
     def look(self, frame: np.ndarray, view: Region) -> Person | None:
         """The person whom a part of a frame shows best; None when no body is there."""
-        bodies: list[Pose] = []
+        bodies: list[BodyLandmarks] = []
         for detection in self._find(frame, view):
             if self._add(bodies, self._place_twice(frame, detection.region)):
                 return self._person(bodies[0], self._segment(frame))
         return None
 
-    def _bodies(self, frame: np.ndarray, previous: list[Pose], search: bool) -> list[Pose]:
+    def _bodies(
+        self, frame: np.ndarray, previous: list[BodyLandmarks], search: bool
+    ) -> list[BodyLandmarks]:
         """Poses of this frame: followed from the last one, and searched for now and then."""
-        bodies: list[Pose] = []
+        bodies: list[BodyLandmarks] = []
         upright = [body for body in previous if abs(body.next_region.angle) <= MAX_TILT]
         for body in upright:
             self._add(bodies, self._place_twice(frame, body.next_region))
@@ -118,13 +120,15 @@ class EmbeddedDetector:
             self._add_behind(frame, [None, *tiles], bodies)
         return bodies
 
-    def _add_detections(self, frame: np.ndarray, view: Region | None, bodies: list[Pose]) -> None:
+    def _add_detections(
+        self, frame: np.ndarray, view: Region | None, bodies: list[BodyLandmarks]
+    ) -> None:
         for detection in self._find(frame, view):
             if self._is_new_region(bodies, detection.region):
                 self._add(bodies, self._place_twice(frame, detection.region))
 
     def _add_behind(
-        self, frame: np.ndarray, views: Sequence[Region | None], bodies: list[Pose]
+        self, frame: np.ndarray, views: Sequence[Region | None], bodies: list[BodyLandmarks]
     ) -> None:
         """Paint the found people over and look again, until nobody new appears."""
         is_searching = True
@@ -141,12 +145,12 @@ class EmbeddedDetector:
                     if ghost.score >= self.config.presence_threshold:
                         is_searching |= self._add(bodies, self._place(frame, detection.region))
 
-    def _is_new_region(self, bodies: list[Pose], region: Region) -> bool:
+    def _is_new_region(self, bodies: list[BodyLandmarks], region: Region) -> bool:
         known = [body.next_region for body in bodies]
         is_apart = all(region.shift(other) > SAME_REGION_SHIFT for other in known)
         return is_apart and len(bodies) < self.config.max_people
 
-    def _place_twice(self, frame: np.ndarray, region: Region) -> Pose:
+    def _place_twice(self, frame: np.ndarray, region: Region) -> BodyLandmarks:
         """Landmarks; from a better region if the first one was far off."""
         pose = self._place(frame, region)
         if (
@@ -156,7 +160,7 @@ class EmbeddedDetector:
             return self._place(frame, pose.next_region)
         return pose
 
-    def _add(self, bodies: list[Pose], pose: Pose) -> bool:
+    def _add(self, bodies: list[BodyLandmarks], pose: BodyLandmarks) -> bool:
         if pose.score < self.config.presence_threshold:
             return False
         if any(is_same_body(pose, body) for body in bodies):
@@ -164,7 +168,7 @@ class EmbeddedDetector:
         bodies.append(pose)
         return True
 
-    def _person(self, pose: Pose, segmentation: np.ndarray) -> Person:
+    def _person(self, pose: BodyLandmarks, segmentation: np.ndarray) -> Person:
         blend = (1 - SEGMENTATION_SHARE) * pose.mask + SEGMENTATION_SHARE * segmentation
         mask = keep_pieces_with_landmarks((blend > 0.5).astype(np.uint8) * 255, pose.landmarks)
         return Person(
@@ -179,9 +183,9 @@ class EmbeddedDetector:
         self,
         frame: np.ndarray,
         segmentation: np.ndarray,
-        bodies: list[Pose],
+        bodies: list[BodyLandmarks],
         people: list[Person],
-    ) -> tuple[list[Pose], list[Person]]:
+    ) -> tuple[list[BodyLandmarks], list[Person]]:
         """Look for a body in every patch of person pixels that nobody's mask covers."""
         low_detail: list[Person] = []
         masks = [person.mask for person in people if person.mask is not None]
@@ -211,7 +215,7 @@ def tile_regions(height: int, width: int) -> list[Region]:
     return [square_region(0, y, short, y + short) for y in offsets]
 
 
-def is_same_body(first: Pose, second: Pose) -> bool:
+def is_same_body(first: BodyLandmarks, second: BodyLandmarks) -> bool:
     """Whether two poses lie on one body: their points are near, or one mask holds the other."""
     inside_first, inside_second = first.mask > 0.5, second.mask > 0.5
     smaller = min(np.count_nonzero(inside_first), np.count_nonzero(inside_second))

@@ -20,7 +20,7 @@ COCO_FROM_BLAZEPOSE = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pose:
+class BodyLandmarks:
     """What the landmark model says about one region of a frame."""
 
     landmarks: np.ndarray  # (33, 5) float32: x, y, z in pixels, visibility and presence in 0..1
@@ -40,7 +40,7 @@ class PoseLandmarkModel:
     def __init__(self) -> None:
         self._network = EmbeddedInterpreter(POSE_LANDMARKS)
 
-    def __call__(self, frame: np.ndarray, region: Region) -> Pose:
+    def __call__(self, frame: np.ndarray, region: Region) -> BodyLandmarks:
         """Landmarks in frame pixels; check ``score`` before believing them."""
         crop = region.crop(frame, INPUT_SIZE).astype(np.float32) / 255
         points, score, mask, _, _ = self._network(crop)
@@ -52,7 +52,7 @@ class PoseLandmarkModel:
         landmarks[:, 2] = points[:NUM_LANDMARKS, 2] * (region.side / INPUT_SIZE)
         landmarks[:, 3:] = _sigmoid(points[:NUM_LANDMARKS, 3:])
         height, width = frame.shape[:2]
-        return Pose(
+        return BodyLandmarks(
             landmarks=landmarks,
             score=float(score[0, 0]),
             mask=region.paste(_sigmoid(mask[0, :, :, 0]), height, width),
