@@ -30,8 +30,9 @@ def histograms(checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]]) -> str
     limits: dict[str, set[float]] = defaultdict(set)
     for entry, checks in checked:
         for check in checks:
-            is_asked = check.key and check.threshold is not None and check.signal in rejecting
-            if is_asked and isinstance(check.value, int | float):
+            if check.threshold is None or not check.key or check.signal not in rejecting:
+                continue
+            if isinstance(check.value, int | float):
                 values[check.signal][entry.is_kept][entry.clip.clip_id] = float(check.value)
                 limits[check.signal].add(check.threshold)
     images: list[str] = []

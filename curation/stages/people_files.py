@@ -6,6 +6,7 @@ the clips, not in shards: other thresholds are asked of them, other models start
 """
 
 import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def pack_people(
 
 def read_take(folder: Path) -> list[list[Person]]:
     """Every detection of every frame, without masks and landmarks."""
-    arrays = _read(folder / "take.npz")
+    arrays = _read_arrays(folder / "take.npz")
     ends = np.cumsum(arrays["num_people"])
     people = [
         Person(
@@ -92,9 +93,9 @@ def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSample
         height: of its frames.
         width: of its frames.
     """
-    arrays = _read(folder / "take.npz")
+    arrays = _read_arrays(folder / "take.npz")
     scale = np.array([width, height, width, height], dtype=np.float32)
-    keypoints = arrays["keypoints"]
+    keypoints = arrays["keypoints"].copy()
     keypoints[..., 0] /= scale[0]
     keypoints[..., 1] /= scale[1]
     return PersonSamples(
@@ -133,6 +134,18 @@ def read_chosen(folder: Path) -> list[Person | None]:
             )
         )
     return chosen
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """``_read`` of arrays of known kinds in half its time: thousands are read by a refilter."""
+    arrays: dict[str, np.ndarray] = {}
+    with zipfile.ZipFile(path) as stored:
+        for name, (kind, one) in TAKE.items():
+            member = stored.read(f"{name}.npy")
+            start = 10 + int.from_bytes(member[8:10], "little")
+            assert f"'{kind}'".encode() in member[:start], f"{path}: {name} is of another kind"
+            arrays[name] = np.frombuffer(member, kind, offset=start).reshape(-1, *one)
+    return arrays
 
 
 def _npz(**arrays: np.ndarray) -> bytes:
