@@ -9,7 +9,6 @@ from typing import Any
 
 from curation.clip import Check, Stage
 from curation.clip_maker import clip_of
-from curation.first_pass.doubts import answers_in
 from curation.first_pass.signals import Signals
 from curation.judging import TO_BE_MADE, to_be_made_check
 from curation.ledger import ClipRow, SourceRow
@@ -20,7 +19,7 @@ from curation.selection.people import PASSES, largest_of, other_checks, score_ch
 from curation.selection.probe import header_checks
 from curation.selection.quality import frozen_runs, measure_span, moving_check, span_checks, without
 from curation.selection.scenes import people_in
-from curation.selection.shots import scene_checks
+from curation.selection.shots import answers_in, scene_checks
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry
 from curation.shards.duplicates import NEAR_DUPLICATE, copy_check, nearest_copy

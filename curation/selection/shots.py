@@ -234,6 +234,38 @@ def is_transition(said: np.ndarray, config: ShotsConfig) -> np.ndarray:
     return said >= config.min_cut_probability  # NaN is not
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One stretch that was asked."""
+
+    start_s: float
+    end_s: float
+    probability: float  # the largest in it
+    is_transition: bool  # by today's threshold
+
+    @property
+    def in_words(self) -> str:
+        """The number and the verdict."""
+        return f"{self.probability:.2f}, {'a transition' if self.is_transition else 'none'}"
+
+
+def answers_in(signals: Signals, config: ShotsConfig) -> list[Answer]:
+    """What was asked of a source and what was said, in order of time."""
+    said = signals.cut_probability
+    if said is None:
+        return []
+    times = np.append(signals.times_s, signals.end_s)
+    return [
+        Answer(
+            start_s=float(times[run.start]),
+            end_s=float(times[run.stop]),
+            probability=float(said[run].max()),
+            is_transition=bool(is_transition(said[run], config).any()),
+        )
+        for run in runs_of(~np.isnan(said))
+    ]
+
+
 def may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
     """Of which windows, ``lag`` frames long from each start, the steps allow a blend: (k,) bool.
 
