@@ -14,10 +14,11 @@ from configs.errors import ConfigError
 from curation.ledger import Ledger, SourceRow
 from curation.pipeline import Curator, SourceJob, SourceResult, source_row
 from curation.run import curate, work_off
-from curation.settings import CurateConfig, LimitsConfig, RayConfig
+from curation.settings import CurateConfig
 from curation.workers.attempts import facts_of_failure, is_to_try_again
-from curation.workers.executor import Limit
+from curation.workers.executor import Limit, LimitsConfig
 from curation.workers.parts import is_in_part, ledger_path
+from curation.workers.ray_executor import RayConfig
 from tests.curation import hostile as h
 
 
