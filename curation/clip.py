@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from curation.first_pass.stopwatch import StepTimes
 from curation.perception.protocols import Person
+from curation.step_times import StepTimes
 
 AT_LEAST, AT_MOST, MORE, LESS = ">=", "<=", ">", "<"
 HOLDS = {AT_LEAST: operator.ge, AT_MOST: operator.le, MORE: operator.gt, LESS: operator.lt}

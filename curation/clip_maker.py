@@ -18,7 +18,6 @@ import numpy as np
 
 from curation.clip import Clip, Reject, Stage, Tracks, first_failed, run_stages
 from curation.first_pass.signals import Signals
-from curation.first_pass.stopwatch import StepTimes
 from curation.ledger import ClipRow
 from curation.perception.protocols import Perception
 from curation.selection.candidates import Candidate, RejectedClip
@@ -26,6 +25,7 @@ from curation.shards.duplicates import pack_hashes, sample_hashes
 from curation.stages.clip_files import encode_tracks, read_rgb, read_tracks
 from curation.stages.follow_person import FollowPerson
 from curation.stages.people_files import pack_people, read_chosen, read_seen
+from curation.step_times import StepTimes
 from curation.versions import VERSION
 from datasets.storage import settings_sha256, store_folder
 from datasets.tracks import encode_video

@@ -21,11 +21,11 @@ from rich.table import Table
 from configs.console import duration_in_words, size_in_words
 from configs.loading import load_config
 from curation.clip import first_failed
-from curation.first_pass.stopwatch import seconds_by_step
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.selection.probe import header_checks
 from curation.settings import CurateConfig
+from curation.step_times import seconds_by_step
 from curation.video.decode import Header, UnreadableVideoError, cpu_count, read_header
 from curation.video.sources import Source
 from curation.workers.attempts import is_to_try_again

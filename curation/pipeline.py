@@ -26,7 +26,6 @@ from curation.first_pass.signals import (
     read_signals,
     write_signals,
 )
-from curation.first_pass.stopwatch import StepTimes
 from curation.ledger import ClipRow, SourceRow
 from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.transnet_arbiter import choose_arbiter
@@ -42,6 +41,7 @@ from curation.stages.follow_person import FollowPerson
 from curation.stages.garments import CutGarment
 from curation.stages.parsing import ParseClothes
 from curation.stages.product_photo import lay_out_product
+from curation.step_times import StepTimes
 from curation.video.canonical import CropPlan, read_clip
 from curation.video.decode import Header, UnreadableVideoError, read_header
 from curation.video.sources import Source

@@ -163,9 +163,7 @@ def test_a_circle_between_files_or_between_folders_is_found() -> None:
 def test_every_file_is_imported_by_another_or_run_by_a_command() -> None:
     known = modules()
     imported = {
-        target
-        for name, path in known.items()
-        for target in imported_modules(path, known) - {name}
+        target for name, path in known.items() for target in imported_modules(path, known) - {name}
     }
     for name, path in known.items():
         is_run = path.name == "__main__.py" or "__main__" in path.read_text(encoding="utf-8")

@@ -25,9 +25,8 @@ from training.loss_split import LossSplit
 from training.nonfinite import SkippedSteps
 from training.objective import Draws, counted_frames, draw, reduce_losses, snr_weights
 from training.optimizers import build_optimizer, build_schedule
-from training.step_record import StepRecord, ValidationRecord
-from training.validation import ValidationScores
-from training.validation_samples import SampledWindow, sample_window
+from training.step_record import SampledWindow, StepRecord, ValidationRecord
+from training.validation import ValidationScores, sample_window
 
 
 class TryOnModule(LightningModule):

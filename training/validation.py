@@ -8,10 +8,17 @@ import logging
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from configs.errors import ConfigError
 from datasets.loading.datamodule import NumberedBatch
+from inference.sampling.solvers import SamplerConfig
+from inference.sampling.windows import sample_windows
+from models.conditions import Conditions
+from models.system import System
 from training.distributed.ranks import gather_from_ranks, rank
+from training.distributed.sharding import is_network_sharded
 from training.evaluation.clips import ClipSelector
 from training.evaluation.scoring import REFERENCE, ItemScores, Scorer
 from training.evaluation.suite import MetricSuite, load_suite
@@ -22,8 +29,7 @@ from training.metrics.lpips import LPIPS, LPIPS_MASKED
 from training.metrics.metric import VideoInputs
 from training.metrics.protocols import get_protocol
 from training.metrics.ssim import SSIM, SSIM_MASKED
-from training.step_record import ValidationRecord
-from training.validation_samples import SampledWindow, to_pixels
+from training.step_record import SampledWindow, ValidationRecord, to_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -137,3 +143,29 @@ class ValidationScores:
             return None
         metric = next(metric for metric in METRICS if metric.key == key)
         return key, numbers[key] if metric.is_higher_better else -numbers[key]
+
+
+def sample_window(
+    system: System, conditions: Conditions, batch: NumberedBatch, sampler: SamplerConfig, seed: int
+) -> Float[Tensor, "b t 3 h w"]:
+    """Paint held-out windows.
+
+    Args:
+        system: network, codec and diffusion.
+        conditions: of the batch's rows.
+        batch: the first row's number in the data set names the noise.
+        sampler: solver and steps.
+        seed: of the run.
+    """
+    _, _, height, width = system.config.latent_shape
+    if not is_network_sharded(system.network):  # a sharded block is gathered in its forward alone
+        conditions = system.network.project(conditions)
+    latents = sample_windows(
+        system,
+        sampler,
+        conditions,
+        frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
+        latent_size=(height, width),
+        seed=seed + int(batch.numbers[0]),
+    )
+    return system.codec.decode(latents)

@@ -18,8 +18,8 @@ from configs.errors import ConfigError
 from curation.first_pass.doubts import find_doubts
 from curation.first_pass.signals import Previews, Signals
 from curation.first_pass.small_frames import SmallFrames, ask_arbiter
-from curation.first_pass.stopwatch import StepTimes
 from curation.perception.protocols import CutArbiter
+from curation.step_times import StepTimes
 from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,

@@ -13,7 +13,6 @@ from configs.console import duration_in_words
 from curation.checks import Checker, rejecting
 from curation.clip import Check
 from curation.first_pass.signals import Signals, read_signals
-from curation.first_pass.stopwatch import seconds_by_step
 from curation.judging import TO_BE_MADE
 from curation.ledger import SourceRow
 from curation.report.arbiter import arbiter_sheet
@@ -22,6 +21,7 @@ from curation.report.evidence import evidence_text, nearly_turned
 from curation.report.pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
 from curation.shards.catalogue import HELD_OUT, CatalogueEntry
+from curation.step_times import seconds_by_step
 from datasets.storage import write_file
 from datasets.webpage import (
     Html,

@@ -11,7 +11,6 @@ import pytest
 
 from curation.clip import Clip
 from curation.clip_maker import ClipMaker, NeedsDecoding
-from curation.first_pass.stopwatch import StepTimes
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from curation.selection.candidates import Candidate
 from curation.selection.people import PeopleConfig, collect_samples
@@ -21,6 +20,7 @@ from curation.stages.follow_person import FollowPerson
 from curation.stages.garments import CutGarment, GarmentConfig
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.people_files import pack_people, read_chosen, read_seen, read_take
+from curation.step_times import StepTimes
 from curation.video.canonical import CropPlan
 from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import read_labels

@@ -14,8 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import (
 )
 
 from training.distributed.ranks import rank
-from training.step_record import validation_record
-from training.validation_samples import SampledWindow
+from training.step_record import SampledWindow, validation_record
 
 MOST_SHOWN = 8
 """Samples of one validation, of each rank, that are written."""
