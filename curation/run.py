@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         print_dry_run(config)
         return 0
     outcome = curate(config) if config.benchmark is None else prepare_benchmark(config)
-    if config.send is not None and config.shard is None:
+    if config.send is not None and config.job_part is None:
         send(Path(config.out), config.send)
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
@@ -76,7 +76,7 @@ def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -
     """
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
-    out, part = Path(config.out), None if config.shard is None else parse_part(config.shard)
+    out, part = Path(config.out), None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     src = Path(config.src)
     if is_remote(config.src):
@@ -103,7 +103,7 @@ def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -
             publish(config, ledger, outcome)
             print_outcome(outcome, out)
         else:
-            _print_part(config.shard, outcome)
+            _print_part(config.job_part, outcome)
     return outcome
 
 
@@ -116,7 +116,7 @@ def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_percep
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
     check_folder(Path(config.src))
-    part = None if config.shard is None else parse_part(config.shard)
+    part = None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     with ledger_copy(Path(config.out)) as ledger:
         src, hash_of = Path(config.src), known_or_new(ledger)
@@ -136,9 +136,9 @@ def curate_pairs(
     Raises:
         ConfigError: ``shard`` is given; photographs are not worked off in parts.
     """
-    if config.shard is not None:
+    if config.job_part is not None:
         raise ConfigError(
-            f"shard is {config.shard!r}; sources.layout={config.sources.layout} has none"
+            f"job_part is {config.job_part!r}; sources.layout={config.sources.layout} has none"
         )
     infos = infos_of(choose(config))
     deciding = functools.partial(
@@ -207,7 +207,7 @@ def work_off(
     for folder in ("clips", "signals", "people"):
         (out / folder).mkdir(parents=True, exist_ok=True)
         sweep(out / folder)
-    save_config(replace(config, shard=None), out / "config.yaml")
+    save_config(replace(config, job_part=None), out / "config.yaml")
     outcome = Published(num_sources=len(jobs))
     failed = ledger.failed(FAILURES)
     again = {sha for sha, row in failed.items() if is_to_try_again(row, config.limits)}
@@ -260,10 +260,10 @@ def _num_bytes(job: SourceJob | FramesJob) -> int:
     return job.source.num_bytes if isinstance(job, SourceJob) else job.num_frames
 
 
-def _print_part(shard: str | None, outcome: Published) -> None:
+def _print_part(part: str | None, outcome: Published) -> None:
     Console().print(
-        f"part {shard}: {outcome.num_sources} videos done; the same command without shard= packs "
-        "when every part is",
+        f"part {part}: {outcome.num_sources} videos done; when every part is done, run the "
+        "same command without job_part= to pack",
         soft_wrap=True,
     )
 

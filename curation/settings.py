@@ -43,7 +43,8 @@ class CurateConfig:
     weights: PerceptionConfig = field(default_factory=PerceptionConfig)
     executor: str = "local"  # processes on this machine; or "ray"
     workers: int = 0  # 0: one a core (of the cluster)
-    shard: str | None = None  # I/N: work off this part of the sources, and pack nothing
+    job_part: str | None = None  # I/N: process only this part of the sources, and pack nothing
+    shard: str | None = None  # the name of job_part before; rejected
     strict: bool = False  # exit with 1 when anything was rejected
     dry_run: bool = False  # say what would be done, and write nothing
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -72,9 +73,11 @@ class CurateConfig:
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; {', '.join(EXECUTORS)} are accepted")
         if self.shard is not None:
-            parse_part(self.shard)
+            raise ConfigError(f"shard={self.shard} is now called job_part={self.shard}")
+        if self.job_part is not None:
+            parse_part(self.job_part)
             if self.benchmark is not None:
-                raise ConfigError("shard=I/N and bench= are both given; a benchmark is one run")
+                raise ConfigError("job_part=I/N and bench= are both given; a benchmark is one run")
         if "://" in self.out:
             raise ConfigError(f"out is {self.out}; give a local folder, and send={self.out}")
         if self.dry_run and "://" in (self.src or ""):

@@ -1,7 +1,7 @@
 """report.html of an evaluation: tables, published numbers beside them, cases in motion, plots.
 
 One file that opens anywhere without a network. The page's own style and script lie beside this
-file (evaluation_report.css, .js, .html); what all reports share is in datasets/webpage.py.
+file (report.css, report.js, report.html); what all reports share is in datasets/webpage.py.
 """
 
 from html import escape
