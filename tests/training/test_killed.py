@@ -23,7 +23,7 @@ def run(path: Path, runs: list[str], num_ranks: int) -> list[int]:
         words = [sys.executable, str(PROGRAM), str(path), *runs]
         environ = {**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"}
         alone = subprocess.run(
-            words, cwd=PROGRAM.parents[2], env=environ, capture_output=True, check=False
+            words, cwd=PROGRAM.parents[3], env=environ, capture_output=True, check=False
         )
         return [alone.returncode]
     first, second = start_two_ranks(path, runs)
