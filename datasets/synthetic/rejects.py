@@ -1,4 +1,4 @@
-"""Raw videos that curation has to refuse or to cut: they make its funnel honest."""
+"""Raw videos that curation must reject or cut, so that its funnel is tested."""
 
 from dataclasses import replace
 from itertools import chain
@@ -11,7 +11,7 @@ from datasets.synthetic.render.camera import Camera
 from datasets.tracks import encode_video
 
 REJECTS = ("two_dancers", "hard_cut", "empty_room", "truncated", "close_up", "too_short")
-"""Names of the unusable videos, in the order in which ``num_bad`` takes them."""
+"""Names of the unusable videos; ``num_bad`` uses the first ones."""
 
 
 def render_reject(name: str, spec: ClipSpec) -> tuple[bytes, str]:
@@ -19,7 +19,7 @@ def render_reject(name: str, spec: ClipSpec) -> tuple[bytes, str]:
 
     Args:
         name: one of REJECTS.
-        spec: an ordinary clip to spoil.
+        spec: an ordinary clip to make unusable.
 
     Returns:
         The file's bytes and a sentence on what is wrong with it.

@@ -146,7 +146,7 @@ def test_what_cannot_be_converted_is_refused_and_nothing_is_written(
     content["ema"] = None
     content["state_dict"]["network.denoiser.stray"] = torch.zeros(1)
     torch.save(content, tmp_path / "stray.ckpt")
-    with pytest.raises(ValueError, match="holds no average; take --weights raw"):
+    with pytest.raises(ValueError, match="holds no average; use --weights raw"):
         convert(tmp_path / "stray.ckpt", out, weights="ema")
     with pytest.raises(ValueError, match=r"stray\.ckpt does not fit.*: denoiser\.stray$"):
         convert(tmp_path / "stray.ckpt", out)
