@@ -144,7 +144,7 @@ def scan_shard(shard: Path, needed: Iterable[str] = TRACK_MEMBERS) -> ShardScan:
     with shard.open("rb") as file:
         for key, members in found.items():
             if max(offset + size for offset, size in members.values()) > num_bytes:
-                faults.append(_fault(shard, key, "is cut short: the shard ends within it"))
+                faults.append(_fault(shard, key, "is truncated: the shard ends within it"))
                 continue
             missing = [member for member in needed if member not in members]
             file.seek(members.get("json", (0, 0))[0])
@@ -156,13 +156,13 @@ def scan_shard(shard: Path, needed: Iterable[str] = TRACK_MEMBERS) -> ShardScan:
             if missing:
                 faults.append(_fault(shard, key, f"has no {missing[0]}"))
             elif record is None:
-                faults.append(_fault(shard, key, "has a json that is none, or without num_frames"))
+                faults.append(_fault(shard, key, "has an invalid json, or one without num_frames"))
             else:
                 samples.append(IndexedSample(key=key, shard=shard, members=members, record=record))
     lost = [key for key in index["members"] if key not in found] if index else []
-    faults += [_fault(shard, key, f"is not in it any more: {problem}") for key in lost]
-    if problem and not lost and not any("cut short" in fault.reason for fault in faults):
-        faults.append(_fault(shard, "", f"is not a whole, uncompressed tar file ({problem})"))
+    faults += [_fault(shard, key, f"is no longer in it: {problem}") for key in lost]
+    if problem and not lost and not any("truncated" in fault.reason for fault in faults):
+        faults.append(_fault(shard, "", f"is not a complete, uncompressed tar file ({problem})"))
     stored = index["content"] if index is not None and is_current else None
     return ShardScan(samples=samples, faults=faults, content=stored or content.hexdigest())
 

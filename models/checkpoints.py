@@ -24,6 +24,7 @@ from models.weights.files import (
 )
 from models.weights.sharded import is_sharded, read_whole
 from models.weights.trunk_formats import (
+    DESCRIPTIONS,
     OPEN_SORA,
     PIXART,
     Shapes,
@@ -55,6 +56,11 @@ class LoadedTrunk:
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     ignored: Mapping[str, str]
+
+    @property
+    def description(self) -> str:
+        """The kind in words."""
+        return DESCRIPTIONS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True)

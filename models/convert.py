@@ -147,7 +147,7 @@ def convert(
         take = take_network if whole_network else take_denoiser
         conversion = take(contents, weights, str(source))
     elif whole_network or weights:
-        raise ValueError(f"{source} is no training checkpoint; --network and --weights need one")
+        raise ValueError(f"{source} is not a training checkpoint; --network and --weights need one")
     else:
         conversion = take_trunk(read_weights(source), str(source))
     digest = file_sha256(source)

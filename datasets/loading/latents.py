@@ -207,7 +207,7 @@ def _read_rows(
             file.seek(start + index * row)
         content += file.read(row)
     if len(content) != row * len(wanted):
-        raise EOFError("the shard is cut short")
+        raise EOFError("the shard is truncated")
     return np.frombuffer(content, dtype).reshape(len(wanted), *shape[1:])
 
 

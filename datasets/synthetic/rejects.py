@@ -36,7 +36,7 @@ def render_reject(name: str, spec: ClipSpec) -> tuple[bytes, str]:
         frames = (frame for frame, _ in chain(render_frames(spec), render_frames(second)))
         return encode_video(frames, spec.fps), "a cut in the middle: two clips, one person each"
     if name == "empty_room":
-        return _encoded(replace(spec, dancers=(), shifts_m=())), "nobody is in the room"
+        return _encoded(replace(spec, dancers=(), shifts_m=())), "the room is empty"
     if name == "truncated":
         whole = _encoded(replace(spec, num_frames=min(spec.num_frames, 6)))
         return whole[: len(whole) // 2], "the file ends halfway, before its index"

@@ -166,7 +166,8 @@ def test_trunks_are_told_apart_by_their_keys(tmp_path, tiny_trunk, published, im
     video = load_trunk(STDiT(tiny_trunk), tmp_path / "a.pth")
     image = load_trunk(STDiT(tiny_trunk), tmp_path / "b.pth")
     assert (video.kind, video.missing) == ("open-sora", ())
-    assert (video.kind, image.kind) == ("open-sora", "pixart")
+    assert video.description == "an Open-Sora v1.0 video trunk"
+    assert (image.kind, image.description) == ("pixart", "a PixArt-alpha image model")
     with pytest.raises(
         ValueError, match=r"b\.pth is not a video model: it has no blocks\.\*\.attn"
     ):

@@ -135,8 +135,8 @@ def test_what_cannot_be_converted_is_refused_and_nothing_is_written(
                tmp_path / "renamed.pth")  # fmt: skip
     for source, options, message in (
         ("renamed.pth", {}, r"1 missing: blocks\.2\.mlp\.fc2\.bias; .*: blocks\.2\.mlp\.fc3\.bias"),
-        ("good.pth", {"weights": "ema"}, "good.pth is no training checkpoint"),
-        ("good.pth", {"whole_network": True}, "good.pth is no training checkpoint"),
+        ("good.pth", {"weights": "ema"}, "good.pth is not a training checkpoint"),
+        ("good.pth", {"whole_network": True}, "good.pth is not a training checkpoint"),
         ("absent.pth", {}, "absent.pth does not exist"),
     ):
         with pytest.raises(ValueError, match=message):
