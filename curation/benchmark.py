@@ -11,7 +11,7 @@ import functools
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,15 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, DataError
-from curation.clip import Clip, Reject, Stage, Tracks
-from curation.clip_maker import fingerprint
+from curation.clip import Clip, Stage, Tracks, run_stages
+from curation.clip_maker import fingerprint, infos_of, rejected_row
 from curation.ledger import ClipRow, SourceRow
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
-from curation.pipeline import SourceResult
+from curation.pipeline import SourceResult, build_stages
+from curation.selection.candidates import RejectedClip
 from curation.settings import CurateConfig
-from curation.stages.agnostic import MaskGarment
 from curation.stages.clip_files import encode_png, encode_tracks, read_picture
-from curation.stages.densepose import DensePoseConfig, MapSurface
-from curation.stages.parsing import ParseClothes, ParsingConfig
 from curation.stages.product_photo import lay_out_product
 from curation.video.canonical import MULTIPLE, CanonicalConfig
 from curation.workers.executor import Limit
@@ -41,12 +39,14 @@ from datasets.storage import file_sha256, store_folder
 logger = logging.getLogger(__name__)
 
 BENCHMARKS = ("vvt", "vivid_s")
+GIVEN = {"people", "garments"}
+"""Stages that are left out."""
 VVT_FPS = 30.0
 """The frames carry no rate; it only decides how fast a report plays them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitting:
+class BenchSample:
     """One sample: a garment to be put on a video."""
 
     bench_id: str
@@ -64,7 +64,7 @@ class FramesJob:
     frame_range: tuple[int, int] | None  # these frames are taken
     fps: float
     category: str
-    fittings: list[Fitting]
+    samples: list[BenchSample]
     ids: dict[str, list[str]]  # pairing -> the items that are lost without it
     sha256: str
     fingerprint: str
@@ -89,7 +89,7 @@ def prepare_jobs(config: CurateConfig) -> tuple[CurateConfig, list[FramesJob]]:
     root = benchmark_root(config)
     config = replace(config, out=str(root), duplicates=replace(config.duplicates, enabled=False))
     perception = choose_perception(config.perception, config.weights)
-    infos = {role: asdict(info) for role, info in perception.infos().items()}
+    infos = infos_of(perception)
     deciding = functools.partial(fingerprint, infos, config.stage_settings())
     if config.bench == "vvt":
         return config, _vvt_jobs(read_vvt(root), config.agnostic.category, deciding)
@@ -104,8 +104,8 @@ def _vvt_jobs(
         people.setdefault(item.person_id, []).append(item)
     jobs: list[FramesJob] = []
     for person_id, theirs in sorted(people.items()):
-        fittings = [
-            Fitting(
+        samples = [
+            BenchSample(
                 bench_id=person_id if item.is_paired else f"{person_id}_{item.garment_id}",
                 own_garment=item.own_garment_path,
                 target=item.garment_path,
@@ -114,7 +114,7 @@ def _vvt_jobs(
             for item in theirs
         ]
         garments = [path for item in theirs for path in (item.garment_path, item.own_garment_path)]
-        unpaired = [f.bench_id for f in fittings if not f.record["paired"]]
+        unpaired = [sample.bench_id for sample in samples if not sample.record["paired"]]
         jobs.append(
             FramesJob(
                 name=f"test_frames/{person_id}",
@@ -122,7 +122,7 @@ def _vvt_jobs(
                 frame_range=None,
                 fps=VVT_FPS,
                 category=category,
-                fittings=fittings,
+                samples=samples,
                 ids={"paired": [person_id], "unpaired": unpaired},
                 sha256=file_sha256(*theirs[0].frame_paths),
                 fingerprint=deciding([file_sha256(path) for path in garments]),
@@ -136,19 +136,19 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
     name = clip.video_path.relative_to(root).as_posix()
     said = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
     own = clip.own_garment_path
-    fittings = [Fitting(bench_id=clip.id, own_garment=own, target=None, record=said)]
+    samples = [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=said)]
     if clip.other_garment_paths:
         first, *further = clip.other_garment_paths
-        fittings = [
-            Fitting(
+        samples = [
+            BenchSample(
                 bench_id=clip.id,
                 own_garment=own,
                 target=first,
                 record=said | {"garment_id": first.stem},
             )
         ]
-        fittings += [
-            Fitting(
+        samples += [
+            BenchSample(
                 bench_id=f"{clip.id}_{path.stem}",
                 own_garment=own,
                 target=path,
@@ -156,7 +156,7 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
             )
             for path in further
         ]
-    unpaired = [fitting.bench_id for fitting in fittings if fitting.target is not None]
+    unpaired = [sample.bench_id for sample in samples if sample.target is not None]
     garments = [own, *clip.other_garment_paths]
     where = f"{name}@{clip.first}-{clip.end}"
     return FramesJob(
@@ -165,7 +165,7 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
         frame_range=(clip.first, clip.end),
         fps=frame_rate(clip.video_path),
         category=clip.category,
-        fittings=fittings,
+        samples=samples,
         ids={"paired": [clip.id], "unpaired": unpaired},
         sha256=hashlib.sha256(f"{where} {file_sha256(clip.video_path)}".encode()).hexdigest(),
         fingerprint=deciding(clip.category, [file_sha256(path) for path in garments]),
@@ -210,39 +210,30 @@ def prepare_video(
     clip = _clip_of(job, frames)
     found = perception.detector.detect(list(frames))
     people = [sample[0] if sample else None for sample in found]
-    tracks: Tracks = Tracks(frames=frames, people=people)
-    for stage in _stages_of(job, config, perception):
-        outcome = stage.process(clip, tracks)
-        if isinstance(outcome, Reject):
-            row = ClipRow(
-                clip_id=clip.clip_id,
-                source_sha256=job.sha256,
-                status="rejected",
-                code=outcome.code,
-                evidence=outcome.evidence,
-                record=outcome.clip.as_record(),
-                folder=None,
-            )
-            return SourceResult(row=frames_row(job), clips=[row], was_decoded=True)
-        clip, tracks = outcome
-    rows = [_sample(config, perception, job, fitting, clip, tracks) for fitting in job.fittings]
+    tracks = Tracks(frames=frames, people=people)
+    run = run_stages(stages_of(job, config, perception), clip, tracks)
+    if run.reject is not None:
+        row = rejected_row(RejectedClip(clip=run.clip, reject=run.reject))
+        return SourceResult(row=frames_row(job), clips=[row], was_decoded=True)
+    rows = [_sample(config, perception, job, item, run.clip, run.tracks) for item in job.samples]
     return SourceResult(row=frames_row(job), clips=rows, was_decoded=True)
 
 
-def _stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> tuple[Stage, ...]:
+def stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> list[Stage]:
+    """Those of videos, but for what is given: every frame stays, and the product is the garment."""
     agnostic = replace(config.agnostic, category=job.category)
     surface, parsing = config.densepose, config.parsing
     if not job.is_filtered or job.category == "lower":  # parsing asks for an upper garment
-        parsing = ParsingConfig(min_garment_share=0.0, max_outfit_change=1.0)
+        parsing = replace(parsing, min_garment_share=0.0, max_outfit_change=1.0)
     if not job.is_filtered:
         # a benchmark keeps every frame, so the filters of training clips are wide open
         agnostic = replace(agnostic, min_coverage=0.0, max_area=1.0)
-        surface = DensePoseConfig(min_mapped_share=0.0)
-    return (
-        MapSurface(estimator=perception.densepose, config=surface),
-        ParseClothes(parser=perception.parser, config=parsing),
-        MaskGarment(config=agnostic),
+        surface = replace(surface, min_mapped_share=0.0)
+    garments = replace(config.garments, category=job.category)
+    config = replace(
+        config, agnostic=agnostic, densepose=surface, parsing=parsing, garments=garments
     )
+    return [s for s in build_stages(config, perception) if s.name not in GIVEN]
 
 
 def _clip_of(job: FramesJob, frames: np.ndarray) -> Clip:
@@ -272,24 +263,24 @@ def _sample(
     config: CurateConfig,
     perception: Perception,
     job: FramesJob,
-    fitting: Fitting,
+    sample: BenchSample,
     clip: Clip,
     tracks: Tracks,
 ) -> ClipRow:
     height, width = tracks.frames.shape[1:3]
-    worn, worn_mask = lay_out_product(fitting.own_garment, height, width)
+    worn, worn_mask = lay_out_product(sample.own_garment, height, width)
     files = encode_tracks(clip, replace(tracks, garment=worn, garment_mask=worn_mask))
-    if fitting.target is not None:
-        files["target.png"] = encode_png(lay_out_product(fitting.target, height, width)[0])
+    if sample.target is not None:
+        files["target.png"] = encode_png(lay_out_product(sample.target, height, width)[0])
     record = {
         **clip.as_record(),
-        "backends": {role: asdict(info) for role, info in perception.infos().items()},
+        "backends": infos_of(perception),
         "category": job.category,
-        "bench_id": fitting.bench_id,
-        **fitting.record,
+        "bench_id": sample.bench_id,
+        **sample.record,
     }
     return ClipRow(
-        clip_id=f"{clip.clip_id}_{hashlib.sha256(fitting.bench_id.encode()).hexdigest()[:8]}",
+        clip_id=f"{clip.clip_id}_{hashlib.sha256(sample.bench_id.encode()).hexdigest()[:8]}",
         source_sha256=job.sha256,
         status="kept",
         code=None,

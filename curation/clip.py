@@ -1,14 +1,24 @@
-"""A candidate clip's record and tracks, and a reason to let it go.
+"""A candidate clip's record and tracks, the rules it is checked by, and the stages that fill it.
 
 Records are immutable: a stage returns a new one with its own fields filled. None means unknown.
+A rule is stated once, as the ``Check`` that its owner makes; whoever rejects, explains, reports or
+judges again reads that check.
 """
 
+import operator
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from curation.perception.protocols import Person
+from curation.step_times import StepTimes
+
+AT_LEAST, AT_MOST, MORE, LESS = ">=", "<=", ">", "<"
+HOLDS = {AT_LEAST: operator.ge, AT_MOST: operator.le, MORE: operator.gt, LESS: operator.lt}
+NEAR = 0.1
+"""A threshold higher or lower by this share is near."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +84,56 @@ def unpack_shares(text: str) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reject:
-    """Why a clip was let go."""
+class Check:
+    """One measured value and what is asked of it; without a rule it is only reported."""
 
-    clip: Clip
-    code: str  # short, stable: "two_people", "no_person", "too_short", ...
-    evidence: dict[str, Any]  # the numbers that decided, beside their thresholds
+    verdict: str  # the step that decides: probe, quality, people, the name of a stage, ...
+    signal: str
+    value: float | str | None  # None: not measured
+    rule: str | None = None  # one of HOLDS
+    threshold: float | None = None
+    key: str = ""  # of configs/curate.yaml
+    code: str = ""  # short, stable: what is rejected where the rule is broken; "": nothing
+    meaning: str = ""  # of the code, for people
+    evidence: Mapping[str, Any] | None = None  # what a rejection stores; None: value and threshold
+
+    @property
+    def is_passed(self) -> bool | None:
+        """Whether the value keeps the rule; None where there is no rule or no value."""
+        if self.rule is None or self.threshold is None or not isinstance(self.value, int | float):
+            return None
+        return HOLDS[self.rule](self.value, self.threshold)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether a threshold a tenth higher or lower would decide otherwise."""
+        if self.is_passed is None or not isinstance(self.value, int | float):
+            return False
+        assert self.rule is not None
+        assert self.threshold is not None
+        moved = (self.threshold * (1 - NEAR), self.threshold * (1 + NEAR))
+        return any(HOLDS[self.rule](self.value, limit) != self.is_passed for limit in moved)
+
+    @property
+    def reject(self) -> "Reject":
+        """What is stored where this check fails."""
+        evidence = self.evidence
+        if evidence is None:
+            evidence = {self.signal: self.value, self.key.rpartition(".")[2]: self.threshold}
+        return Reject(code=self.code, evidence=dict(evidence))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """Why a source or a clip is rejected."""
+
+    code: str  # "two_people", "no_person", "too_short", ...
+    evidence: dict[str, Any]  # the numbers that decided, next to their thresholds
+
+
+def first_failed(checks: Iterable[Check]) -> Reject | None:
+    """The rejection: the first check that fails and has a code; None: everything passes."""
+    return next((c.reject for c in checks if c.code and c.is_passed is False), None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,6 +144,7 @@ class Tracks:
     """
 
     frames: np.ndarray  # (t, height, width, 3) uint8 RGB of the canonical clip
+    everyone: list[list[Person]] | None = None  # of each frame that was decoded, before any is cut
     people: list[Person | None] | None = None  # the one person of each frame, t entries
     iuv: np.ndarray | None = None  # (t, 112, 112, 3) uint8: I, 255 U, 255 V
     boxes: np.ndarray | None = None  # (t, 4) float32: where each grid lies in the frame
@@ -100,24 +155,69 @@ class Tracks:
 
 
 class Stage(Protocol):
-    """A step that reads the canonical clip: settings as fields, one verdict or more tracks.
+    """A step on the canonical clip, its settings as fields: it measures, and states its rules.
 
-    What it makes and what it asks are apart, so that another threshold needs no new tracks.
+    Both are apart, so that another threshold needs no new tracks.
     """
 
     @property
     def name(self) -> str:
-        """What it is called in records."""
+        """What it is called in records; a key of configs/curate.yaml where it has settings."""
         ...
 
-    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
-        """The clip and its tracks with this stage's own fields filled, or why it is let go."""
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the stages whose tracks it reads; all read the clip's frames and people."""
         ...
 
-    def making(self) -> dict[str, Any]:
+    def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
+        """The clip and its tracks with this stage's own fields filled, as far as they can be."""
+        ...
+
+    def checks(self, clip: Clip) -> list[Check]:
+        """Its rules, applied to the scores and shares that ``process`` left in the record."""
+        ...
+
+    def provenance_key(self) -> dict[str, Any]:
         """Model and settings that decide its tracks and scores; its thresholds are not here."""
         ...
 
-    def judge(self, clip: Clip) -> Reject | None:
-        """Its thresholds, applied to the scores and shares that ``process`` left in the record."""
-        ...
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StagesRun:
+    """What stages made of a clip, up to the one that rejected it."""
+
+    clip: Clip
+    tracks: Tracks
+    reject: Reject | None
+    ran: tuple[str, ...]  # names of the stages that measured, in order
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    clip: Clip,
+    tracks: Tracks,
+    *,
+    done: Collection[str] = (),
+    watch: StepTimes | None = None,
+) -> StagesRun:
+    """Stage after stage, until a check fails.
+
+    Args:
+        stages: in order.
+        clip: the record.
+        tracks: of the clip.
+        done: names of stages whose tracks and scores are there; only their checks are asked.
+        watch: gets the time of each stage.
+    """
+    watch, ran = watch or StepTimes(), []
+    for stage in stages:
+        if stage.name not in done:
+            with watch.measure(stage.name):
+                clip, tracks = stage.process(clip, tracks)
+            ran.append(stage.name)
+        reject = first_failed(stage.checks(clip))
+        if reject is not None:
+            clip = replace(clip, verdicts={**clip.verdicts, stage.name: reject.code})
+            return StagesRun(clip=clip, tracks=tracks, reject=reject, ran=tuple(ran))
+    return StagesRun(clip=clip, tracks=tracks, reject=None, ran=tuple(ran))

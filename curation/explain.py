@@ -1,4 +1,4 @@
-"""``python -m curation.explain OUT CLIP_OR_SOURCE``: why a clip was kept or let go.
+"""``python -m curation.explain OUT CLIP_OR_SOURCE``: why a clip was kept or rejected.
 
 Every stored signal against its threshold, verdict by verdict; no video is opened. "nearly" marks
 values that a threshold a tenth higher or lower would judge otherwise.
@@ -10,12 +10,12 @@ from rich.table import Table
 
 from configs.command import run_command
 from configs.errors import ConfigError
-from curation.checks import Check, arbiter_checks, clip_checks, source_checks
+from curation.checks import Checker, arbiter_checks, rejecting
+from curation.clip import Check
 from curation.curated_folder import Output, find_rows, open_output, output_argument
 from curation.first_pass.signals import Signals, read_signals
 from curation.ledger import SourceRow
 from curation.publish import stored_catalogue
-from curation.report.report import MEANINGS
 from curation.shards.catalogue import CatalogueEntry
 
 USAGE = "python -m curation.explain OUT CLIP_OR_SOURCE"
@@ -46,7 +46,8 @@ def explain(output: Output, name: str, console: Console) -> None:
     entries = stored_catalogue(output.config, output.ledger, sources, clips)
     by_clip = {entry.clip.clip_id: entry for entry in entries}
     signals = _signals_of(output, source)
-    checks = source_checks(source, output.config)
+    checker = Checker.of(output.config)
+    checks = checker.source_checks(source)
     if signals is not None:
         checks += arbiter_checks(signals, output.config.selection)
     _print_source(console, source, checks)
@@ -55,7 +56,7 @@ def explain(output: Output, name: str, console: Console) -> None:
     kept = [clip for clip in clips if clip.status == "kept"]
     for clip in chosen:
         entry = by_clip[clip.clip_id]
-        _print_clip(console, entry, clip_checks(entry, output.config, signals, kept))
+        _print_clip(console, entry, checker.clip_checks(entry, signals, kept))
 
 
 def _signals_of(output: Output, source: SourceRow) -> Signals | None:
@@ -69,7 +70,9 @@ def _print_source(console: Console, source: SourceRow, checks: list[Check]) -> N
     licence = source.sidecar.get("licence") or "unknown"
     console.print(f"licence {escape(licence)}, {source.num_bytes} bytes", highlight=False)
     if source.code is not None:
-        console.print(f"[red]rejected: {source.code}[/red] ({MEANINGS.get(source.code, '')})")
+        console.print(
+            f"[red]rejected: {source.code}[/red] ({rejecting(checks, source.code).meaning})"
+        )
     _print_checks(console, checks)
 
 
@@ -79,7 +82,7 @@ def _print_clip(console: Console, entry: CatalogueEntry, checks: list[Check]) ->
     if entry.is_kept:
         verdict = f"[green]kept[/green], split {entry.split}"
     else:
-        verdict = f"[red]rejected: {clip.code}[/red] ({MEANINGS.get(str(clip.code), '')})"
+        verdict = f"[red]rejected: {clip.code}[/red] ({rejecting(checks, clip.code).meaning})"
     console.print(f"\n[bold]{clip.clip_id}[/bold]  {span}: {verdict}", highlight=False)
     _print_checks(console, checks)
 

@@ -20,14 +20,16 @@ from rich.table import Table
 
 from configs.console import duration_in_words, size_in_words
 from configs.loading import load_config
-from curation.first_pass.stopwatch import seconds_by_step
+from curation.clip import first_failed
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.selection.probe import refuse_header
+from curation.selection.probe import header_checks
 from curation.settings import CurateConfig
+from curation.step_times import seconds_by_step
 from curation.video.decode import Header, UnreadableVideoError, cpu_count, read_header
 from curation.video.sources import Source
-from curation.workers.attempts import MACHINE_FAULTS, is_to_try_again
+from curation.workers.attempts import is_to_try_again
+from curation.workers.executor import FAILURES
 
 PASS_STEPS = ("first pass", "arbiter", "people in samples")
 TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045
@@ -78,7 +80,7 @@ def measured_costs(sources: Sequence[SourceRow], clips: Sequence[ClipRow]) -> Co
     made = [clip for clip in clips if clip.record.get("seconds")]
     if not measured or not made:
         return Costs()
-    spent = seconds_by_step(measured, made)
+    spent = seconds_by_step([s.facts for s in measured] + [clip.record for clip in made])
     pass_s = sum(wall for step, (_, wall) in spent.items() if step in PASS_STEPS)
     clip_s = sum(wall for step, (_, wall) in spent.items() if step not in PASS_STEPS)
     typical_s = sum(
@@ -145,7 +147,7 @@ def forecast(
     costs = measured_costs(list(rows.values()), clips)
     stored = Path(config.out) / "config.yaml"
     before = load_config(CurateConfig, stored) if stored.is_file() else config
-    judge = Judge(before, config, infos)
+    judge = Judge(config, infos)
     measured_alike = _measured_alike(before, config, ledger, infos)
     expected: list[Expected] = []
     for source, fingerprint in jobs:
@@ -156,7 +158,7 @@ def forecast(
                 detail = row.code or f"{kept} kept"
                 expected.append(Expected(name=source.name, what=AS_BEFORE, detail=detail))
                 continue
-        elif row is not None and measured_alike and row.code not in MACHINE_FAULTS:
+        elif row is not None and measured_alike and row.code not in FAILURES:
             judged = judge.judge(row, mine, partial(ledger.made_of, row.sha256))
             if judged.source.code is not None or judged.clips is not None or not judged.is_open:
                 expected.append(_judged_again(source.name, judged.clips, mine, row, costs))
@@ -198,9 +200,9 @@ def _decoded(source: Source, config: CurateConfig, costs: Costs) -> Expected:
         header = read_header(source.path)
     except UnreadableVideoError as error:
         return Expected(name=source.name, what=REFUSED, detail=error.code)
-    refused = refuse_header(header, config.probe)
-    if refused is not None:
-        return Expected(name=source.name, what=REFUSED, detail=refused[0])
+    reject = first_failed(header_checks(header, config.probe))
+    if reject is not None:
+        return Expected(name=source.name, what=REFUSED, detail=reject.code)
     limit_s = config.first_pass.max_duration_s
     duration_s = min(header.duration_s or limit_s, limit_s)
     fps = header.average_fps or 30.0

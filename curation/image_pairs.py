@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from configs.errors import DataError
-from curation.benchmark import Fitting, FramesJob
+from curation.benchmark import BenchSample, FramesJob
 from curation.video.sources import SourcesConfig
 from datasets.storage import file_sha256
 
@@ -118,8 +118,8 @@ def _job(root: Path, pair: _Pair, config: SourcesConfig, deciding: Callable[...,
         frame_range=None,
         fps=STILL_FPS,
         category=pair.category,
-        fittings=[
-            Fitting(bench_id=identity, own_garment=pair.product, target=pair.target, record={})
+        samples=[
+            BenchSample(bench_id=identity, own_garment=pair.product, target=pair.target, record={})
         ],
         ids={"paired": [identity], "unpaired": [identity] if pair.target else []},
         sha256=digest,

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
-from curation.clip import Clip, Reject
-from curation.clip_maker import build_maker, fingerprint, infos_of, rejected_row, with_hashes
+from curation.clip import Clip, Reject, Stage, first_failed
+from curation.clip_maker import ClipMaker, fingerprint, infos_of, rejected_row, with_hashes
 from curation.first_pass.first_pass import SampleStore, batches_of, measure_source
 from curation.first_pass.signals import (
     PersonSamples,
@@ -26,20 +26,23 @@ from curation.first_pass.signals import (
     read_signals,
     write_signals,
 )
-from curation.first_pass.stopwatch import Stopwatch
 from curation.ledger import ClipRow, SourceRow
 from curation.perception.protocols import Perception, Person, PersonDetector
-from curation.perception.select import choose_perception
 from curation.perception.transnet_arbiter import choose_arbiter
-from curation.selection.candidates import Candidate, find_candidates
+from curation.selection.candidates import Candidate, RejectedClip, find_candidates
 from curation.selection.people import collect_samples
-from curation.selection.probe import refuse_header
-from curation.selection.scenes import pack_scenes
+from curation.selection.probe import header_checks
 from curation.selection.stillness import looks_apart, with_changes
 from curation.settings import CurateConfig
+from curation.stages.agnostic import MaskGarment
 from curation.stages.clip_files import encode_png
+from curation.stages.densepose import MapSurface
+from curation.stages.follow_person import FollowPerson
+from curation.stages.garments import CutGarment
+from curation.stages.parsing import ParseClothes
 from curation.stages.product_photo import lay_out_product
-from curation.video.canonical import Framing, read_clip
+from curation.step_times import StepTimes
+from curation.video.canonical import CropPlan, read_clip
 from curation.video.decode import Header, UnreadableVideoError, read_header
 from curation.video.sources import Source
 from curation.workers.executor import Limit
@@ -71,28 +74,64 @@ class SourceResult:
     was_decoded: bool
 
 
-Look = Callable[[CurateConfig], Perception]
+BuildStage = Callable[[CurateConfig, Perception], Stage]
+STAGES: tuple[BuildStage, ...] = (
+    lambda config, models: FollowPerson(
+        detector=models.detector,
+        config=config.selection.people,
+        min_duration_s=config.selection.quality.min_duration_s,
+    ),
+    lambda config, models: MapSurface(estimator=models.densepose, config=config.densepose),
+    lambda config, models: ParseClothes(parser=models.parser, config=config.parsing),
+    lambda config, models: MaskGarment(config=config.agnostic),
+    lambda config, models: CutGarment(config=config.garments),
+)
+"""What is done with a clip, top to bottom; for videos, photographs and benchmarks alike."""
+
+
+def build_stages(config: CurateConfig, perception: Perception) -> tuple[Stage, ...]:
+    """The stages with their settings and models, in order; models load at first use."""
+    return tuple(build(config, perception) for build in STAGES)
+
+
+def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
+    """What makes a clip's tracks, or finds them made."""
+    follow, *stages = build_stages(config, perception)
+    assert isinstance(follow, FollowPerson), "it decides which frames there are"
+    return ClipMaker(
+        out=Path(config.out),
+        follow=follow,
+        stages=stages,
+        infos=infos_of(perception),
+        category=config.agnostic.category,
+    )
+
+
+ChoosePerception = Callable[[CurateConfig], Perception]
 """Chooses the models of a run; called once in each worker, too."""
 
 
 def chosen_perception(config: CurateConfig) -> Perception:
     """What the settings ask for."""
+    # brings the adapters of all models, which judging again does without
+    from curation.perception.select import choose_perception
+
     arbiter = choose_arbiter(config.first_pass.arbiter)
     return replace(choose_perception(config.perception, config.weights), arbiter=arbiter)
 
 
 def build_worker(
-    config: CurateConfig, look: Look
+    config: CurateConfig, choose: ChoosePerception
 ) -> Callable[[SourceJob, Callable[[Limit], None]], SourceResult]:
     """What a worker process does with a job; called once in each."""
-    return Curator(config, look(config)).curate
+    return Curator(config, choose(config)).curate
 
 
 def build_measurer(
-    config: CurateConfig, look: Look
+    config: CurateConfig, choose: ChoosePerception
 ) -> Callable[[SourceJob, Callable[[Limit], None]], None]:
     """What a worker process without a GPU does beforehand."""
-    return Curator(config, look(config)).measure
+    return Curator(config, choose(config)).measure
 
 
 def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
@@ -116,9 +155,10 @@ class Curator:
         source = job.source
         try:
             header = read_header(source.path)
-            refused = refuse_header(header, self.config.probe)
-            if refused is not None:
-                return self._refuse(job, *refused, facts={"header": asdict(header)})
+            reject = first_failed(header_checks(header, self.config.probe))
+            if reject is not None:
+                facts = {"header": asdict(header)}
+                return self._refuse(job, reject.code, reject.evidence, facts=facts)
             self._set_limit(header, set_limit)
             signals, was_decoded = self._signals(source, header)
         except UnreadableVideoError as error:
@@ -131,12 +171,10 @@ class Curator:
             start_s=0.0,
             end_s=signals.end_s,
         )
-        selection = self.config.selection
-        seen = selection.scenes.look_at(signals)
-        outcomes = find_candidates(base, signals, selection, self.config.canonical, seen)
+        selection, canonical = self.config.selection, self.config.canonical
         rows: list[ClipRow] = []
-        for outcome in outcomes:
-            if isinstance(outcome, Reject):
+        for outcome in find_candidates(base, signals, selection, canonical):
+            if isinstance(outcome, RejectedClip):
                 rows.append(rejected_row(outcome))
                 continue
             row, is_new = self._make_clip(job, outcome, signals)
@@ -145,7 +183,6 @@ class Curator:
         facts = {
             "header": asdict(header),
             "signals": self._signals_path(source).name,
-            "seen": pack_scenes(seen, selection.scenes.key(self._signals_path(source).name)),
             "num_frames": signals.num_frames,
             "duration_s": signals.end_s,
             "seconds": signals.seconds,
@@ -159,7 +196,8 @@ class Curator:
         source = job.source
         try:
             header = read_header(source.path)
-            if refuse_header(header, self.config.probe) or self._signals_path(source).is_file():
+            is_rejected = first_failed(header_checks(header, self.config.probe)) is not None
+            if is_rejected or self._signals_path(source).is_file():
                 return
             self._set_limit(header, set_limit)
             signals, store = self._measure(source, header)
@@ -201,7 +239,7 @@ class Curator:
         if path.is_file():
             return read_signals(path), False
         signals, store = self._measured(source, header)
-        watch = Stopwatch()
+        watch = StepTimes()
         with closing(store), watch.measure("people in samples"):
             signals = replace(signals, samples=find_people(store, self.perception.detector))
         signals = replace(signals, seconds={**signals.seconds, **watch.seconds})
@@ -219,18 +257,18 @@ class Curator:
         companions = job.source.companions_sha256 if is_bench else None
         request = self.maker.request(candidate, companions)
         known = job.known.get(request)
-        row = None if known is None else self.maker.again(known, candidate)
+        row = None if known is None else self.maker.reuse_or_redo(known, candidate)
         if row is not None:
             return with_hashes(row, signals, self.config.duplicates.hash_fps), False
-        watch = Stopwatch()
+        watch = StepTimes()
         extra = partial(self._bench_files, job.source, candidate, signals) if is_bench else None
         try:
             with watch.measure("decode clip"):
-                frames = _cut_out(job.source.path, candidate.clip, candidate.framing, signals)
+                frames = _cut_out(job.source.path, candidate.clip, candidate.plan, signals)
             row = self.maker.make(candidate, frames, request, watch, extra)
         except UnreadableVideoError as error:  # costs this clip; the source's others stay
-            reject = Reject(clip=candidate.clip, code=error.code, evidence={"detail": error.detail})
-            return rejected_row(reject), True
+            reject = Reject(code=error.code, evidence={"detail": error.detail})
+            return rejected_row(RejectedClip(clip=candidate.clip, reject=reject)), True
         return with_hashes(row, signals, self.config.duplicates.hash_fps), True
 
     def _bench_files(
@@ -238,12 +276,12 @@ class Curator:
     ) -> dict[str, bytes]:
         """The garment to put on, and the same motion in it, cut exactly like the clip."""
         files: dict[str, bytes] = {}
-        height, width = candidate.framing.height, candidate.framing.width
+        height, width = candidate.plan.height, candidate.plan.width
         if source.target_path is not None:
             files["target.png"] = encode_png(lay_out_product(source.target_path, height, width)[0])
         if source.truth_path is not None:
             try:
-                frames = _cut_out(source.truth_path, clip, candidate.framing, signals)
+                frames = _cut_out(source.truth_path, clip, candidate.plan, signals)
             except UnreadableVideoError as error:
                 raise UnreadableVideoError(error.code, f"the truth: {error.detail}") from error
             if len(frames) != clip.num_frames:
@@ -285,7 +323,7 @@ def find_people(store: SampleStore, detector: PersonDetector) -> PersonSamples:
     return join_samples(parts)
 
 
-def _cut_out(path: Path, clip: Clip, framing: Framing, signals: Signals) -> np.ndarray:
+def _cut_out(path: Path, clip: Clip, plan: CropPlan, signals: Signals) -> np.ndarray:
     """The clip's frames (t, height, width, 3) uint8 out of a video as large as its source."""
     assert clip.fps is not None
     assert clip.source_height is not None
@@ -295,7 +333,7 @@ def _cut_out(path: Path, clip: Clip, framing: Framing, signals: Signals) -> np.n
         start_s=clip.start_s,
         end_s=clip.end_s,
         fps=clip.fps,
-        framing=framing,
+        plan=plan,
         upright=(clip.source_height, clip.source_width),
         orientation=signals.orientation,
     )

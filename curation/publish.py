@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class Published:
     """What a run did, for its last lines."""
 
     num_sources: int
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def publish(
-    config: CurateConfig, ledger: Ledger, outcome: Outcome, only: set[str] | None = None
+    config: CurateConfig, ledger: Ledger, outcome: Published, only: set[str] | None = None
 ) -> None:
     """Shards, manifest and report from the ledger.
 
@@ -106,7 +106,7 @@ def _warn_of_trained(held: list[HeldOut], shard_of: dict[str, str]) -> None:
         )  # fmt: skip
 
 
-def print_outcome(outcome: Outcome, out: Path) -> None:
+def print_outcome(outcome: Published, out: Path) -> None:
     """The table of reasons, and where everything lies."""
     console = Console()
     if outcome.reasons:

@@ -16,7 +16,7 @@ from configs.command import run_command
 from configs.errors import ConfigError
 from curation.curated_folder import Output, find_source, flag, open_output, output_argument
 from curation.ledger import Ledger, SourceRow
-from curation.publish import Outcome, publish, stored_catalogue
+from curation.publish import Published, publish, stored_catalogue
 from curation.shards.catalogue import CatalogueEntry
 from curation.shards.upload import send
 from curation.workers.lock import only_run
@@ -75,7 +75,7 @@ def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) ->
         _forget_held_out(ledger, source.sha256)
         console.print(f"purged {source.name} ({source.sha256[:16]})", highlight=False)
     num_removed = remove_orphans(output.root, ledger)
-    outcome = Outcome(num_sources=len(sources) - len(chosen), num_decoded=len(names))
+    outcome = Published(num_sources=len(sources) - len(chosen), num_decoded=len(names))
     publish(output.config, ledger, outcome)
     console.print(
         f"{num_removed} folders and files removed, {outcome.num_written} shards written anew; "

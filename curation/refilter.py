@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
 DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
        "dry_run=false": False, "dry_run=0": False}  # fmt: skip
-JUDGED_BY = (
-    "probe", "selection", "canonical", "densepose", "parsing", "agnostic", "garments",
-    "duplicates", "held_out", "bench", "shards",
-)  # fmt: skip
-"""Sections of the settings that decide about what is stored."""
+JUDGED_BY = ("probe", "selection", "canonical", "duplicates", "held_out", "bench", "shards")
+"""What decides about what is stored, next to the sections of the stages."""
 MIN_SOURCES = 400
 """From so many on, sources are judged in one process a core."""
 PART = 100
@@ -85,11 +82,11 @@ def main(argv: list[str]) -> None:
         changes = refilter(output.config, config, output.ledger, is_dry=is_dry)
         _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)
         if not is_dry:
-            from curation.publish import Outcome, print_outcome, publish
+            from curation.publish import Published, print_outcome, publish
             from curation.shards.upload import send
 
             save_config(config, root / "config.yaml")
-            outcome = Outcome(num_sources=len(output.ledger.digests()))
+            outcome = Published(num_sources=len(output.ledger.digests()))
             publish(config, output.ledger, outcome)
             print_outcome(outcome, root)
             if config.send is not None:
@@ -136,7 +133,7 @@ def refilter(
             "its verdicts; run `make curate` on it once"
         )
     changes, rows = Changes(), []
-    work = partial(_judge_some, before, config, infos, is_dry)
+    work = partial(_judge_some, config, infos, is_dry)
     for some, judged in _judge_all(work, ledger.digests(), config.workers):
         changes.add(some)
         rows += judged
@@ -149,25 +146,15 @@ def _judge_all(
     work: Callable[[str, str], tuple[Changes, Rows]], digests: Sequence[str], workers: int
 ) -> list[tuple[Changes, Rows]]:
     """Sources by sha256, part by part, in as many processes as that is worth."""
-    is_few = len(digests) < MIN_SOURCES
-    workers = 1 if is_few else min(workers or cpu_count(), cpu_count())
-    size = max(1, min(-(-len(digests) // workers), PART))
-    parts = [digests[start : start + size] for start in range(0, len(digests), size)]
-    firsts, lasts = [part[0] for part in parts], [part[-1] for part in parts]
-    if workers == 1:
-        return list(map(work, firsts, lasts))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers - 1, mp_context=context) as pool:
-        tasks = [pool.submit(work, *part) for part in zip(firsts, lasts, strict=True)]
-        # this process has all imports: it begins at the other end, and takes what nobody began
-        own = {
-            n: work(firsts[n], lasts[n]) for n in reversed(range(len(tasks))) if tasks[n].cancel()
-        }
-        return [own[n] if n in own else task.result() for n, task in enumerate(tasks)]
+    workers = min(workers or cpu_count(), cpu_count())
+    if len(digests) < MIN_SOURCES or workers == 1:
+        return [work(digests[0], digests[-1])] if digests else []
+    parts = [digests[start : start + PART] for start in range(0, len(digests), PART)]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(work, [part[0] for part in parts], [part[-1] for part in parts]))
 
 
 def _judge_some(
-    before: CurateConfig,
     config: CurateConfig,
     infos: dict[str, Any],
     is_dry: bool,
@@ -175,7 +162,7 @@ def _judge_some(
     last: str,
 ) -> tuple[Changes, Rows]:
     """The sources from one sha256 to another; no rows where nobody writes them."""
-    judge, changes, rows = Judge(before, config, infos), Changes(), []
+    judge, changes, rows = Judge(config, infos), Changes(), []
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         clips = ledger.clips_by_source(first, last)
         for source in ledger.sources(first, last):
@@ -197,14 +184,15 @@ def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
         raise ConfigError(f"{config.out} holds {what}; thresholds are asked of videos only")
     if config.benchmark is not None:
         raise ConfigError(f"bench is {config.bench!r}; how many clips to hold out is accepted here")
-    free = {*JUDGED_BY, "workers", "out", "send", "cache"}
+    deciding = (*JUDGED_BY, *config.stage_settings())
+    free = {*deciding, "workers", "out", "send", "cache"}
     for name in (each.name for each in fields(config) if each.name not in free):
         old, new = getattr(before, name), getattr(config, name)
         if old != new:
             told = f"{old!r} there and {new!r} here" if isinstance(new, str | bool) else "changed"
             raise ConfigError(
                 f"{name} is {told}, and nothing that is stored is judged by it; apply it with "
-                f"`make curate`. Refilter takes keys of {', '.join(JUDGED_BY)}"
+                f"`make curate`. Refilter takes keys of {', '.join(deciding)}"
             )
 
 

@@ -23,7 +23,7 @@ from curation.forecast import forecast, known_or_new, ledger_copy, print_forecas
 from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
 from curation.pipeline import (
-    Look,
+    ChoosePerception,
     SourceJob,
     SourceResult,
     build_measurer,
@@ -33,15 +33,15 @@ from curation.pipeline import (
     infos_of,
     source_row,
 )
-from curation.publish import Outcome, print_outcome, publish
+from curation.publish import Published, print_outcome, publish
 from curation.settings import CurateConfig
 from curation.shards.upload import send
 from curation.stages.clip_files import read_picture
 from curation.video.decode import cpu_count
 from curation.video.remote import fetch, is_remote
 from curation.video.sources import Source, check_folder, find_sources
-from curation.workers.attempts import MACHINE_FAULTS, facts_of_failure, is_to_try_again
-from curation.workers.executor import Failure, Limit, Workers
+from curation.workers.attempts import facts_of_failure, is_to_try_again
+from curation.workers.executor import FAILURES, Failure, Limit, Workers
 from curation.workers.lock import only_run
 from curation.workers.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.workers.progress import ProgressLine
@@ -62,12 +62,12 @@ def main(argv: list[str]) -> int:
         print_dry_run(config)
         return 0
     outcome = curate(config) if config.benchmark is None else prepare_benchmark(config)
-    if config.send is not None and config.shard is None:
+    if config.send is not None and config.job_part is None:
         send(Path(config.out), config.send)
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
 
-def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
+def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -> Published:
     """Curate the folder ``config.src`` into ``config.out``, or one part of it.
 
     Raises:
@@ -76,14 +76,14 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
     """
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
-    out, part = Path(config.out), None if config.shard is None else parse_part(config.shard)
+    out, part = Path(config.out), None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     src = Path(config.src)
     if is_remote(config.src):
         src = fetch(config.src, Path(config.cache), is_wanted)
     check_folder(src)
     if config.sources.layout != "videos":
-        return curate_pairs(config, src, look)
+        return curate_pairs(config, src, choose)
     path = ledger_path(out, part)
     with disk_errors_named(out), only_run(path), Ledger(path) as ledger:
         if part is None:
@@ -92,22 +92,22 @@ def curate(config: CurateConfig, look: Look = chosen_perception) -> Outcome:
             begin_part(ledger, out)
         found = find_sources(src, ledger.hash_of, is_wanted, config.sources)
         sources = _not_purged(found, ledger)
-        perception = look(config)
+        perception = choose(config)
         ledger.remember("models", infos_of(perception))
         jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
-        build = functools.partial(build_worker, config, look)
-        build_first = functools.partial(build_measurer, config, look)
+        build = functools.partial(build_worker, config, choose)
+        build_first = functools.partial(build_measurer, config, choose)
         outcome = work_off(jobs, build, source_row, config, ledger, build_first)
         ledger.update_names(source_row(job) for job in jobs)
         if part is None:
             publish(config, ledger, outcome)
             print_outcome(outcome, out)
         else:
-            _print_part(config.shard, outcome)
+            _print_part(config.job_part, outcome)
     return outcome
 
 
-def print_dry_run(config: CurateConfig, look: Look = chosen_perception) -> None:
+def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_perception) -> None:
     """What ``curate`` would do, and how long it would take; nothing is written.
 
     Raises:
@@ -116,29 +116,31 @@ def print_dry_run(config: CurateConfig, look: Look = chosen_perception) -> None:
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
     check_folder(Path(config.src))
-    part = None if config.shard is None else parse_part(config.shard)
+    part = None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     with ledger_copy(Path(config.out)) as ledger:
         src, hash_of = Path(config.src), known_or_new(ledger)
         sources = _not_purged(find_sources(src, hash_of, is_wanted, config.sources), ledger)
-        perception = look(config)
+        perception = choose(config)
         jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
         pairs = [(job.source, job.fingerprint) for job in jobs]
         expected, costs = forecast(config, ledger, pairs, infos_of(perception))
         print_forecast(expected, costs, config, Console())
 
 
-def curate_pairs(config: CurateConfig, src: Path, look: Look = chosen_perception) -> Outcome:
+def curate_pairs(
+    config: CurateConfig, src: Path, choose: ChoosePerception = chosen_perception
+) -> Published:
     """Photographs with products (``sources.layout``) as samples of one frame.
 
     Raises:
         ConfigError: ``shard`` is given; photographs are not worked off in parts.
     """
-    if config.shard is not None:
+    if config.job_part is not None:
         raise ConfigError(
-            f"shard is {config.shard!r}; sources.layout={config.sources.layout} has none"
+            f"job_part is {config.job_part!r}; sources.layout={config.sources.layout} has none"
         )
-    infos = infos_of(look(config))
+    infos = infos_of(choose(config))
     deciding = functools.partial(
         fingerprint, infos, config.stage_settings(), asdict(config.canonical)
     )
@@ -155,7 +157,7 @@ def curate_pairs(config: CurateConfig, src: Path, look: Look = chosen_perception
     return outcome
 
 
-def prepare_benchmark(config: CurateConfig) -> Outcome:
+def prepare_benchmark(config: CurateConfig) -> Published:
     """Make the tracks of ``config.bench`` once; its shards lie in its own folder."""
     config, jobs = prepare_jobs(config)
     path = ledger_path(Path(config.out), None)
@@ -199,15 +201,15 @@ def work_off(
     config: CurateConfig,
     ledger: Ledger,
     build_first: Callable[[], Callable[[AnyJob, Callable[[Limit], None]], object]] | None = None,
-) -> Outcome:
+) -> Published:
     """Do what the ledger does not hold yet, with these settings and models."""
     out = Path(config.out)
     for folder in ("clips", "signals", "people"):
         (out / folder).mkdir(parents=True, exist_ok=True)
         sweep(out / folder)
-    save_config(replace(config, shard=None), out / "config.yaml")
-    outcome = Outcome(num_sources=len(jobs))
-    failed = ledger.failed(MACHINE_FAULTS)
+    save_config(replace(config, job_part=None), out / "config.yaml")
+    outcome = Published(num_sources=len(jobs))
+    failed = ledger.failed(FAILURES)
     again = {sha for sha, row in failed.items() if is_to_try_again(row, config.limits)}
     missing = [
         job
@@ -258,10 +260,10 @@ def _num_bytes(job: SourceJob | FramesJob) -> int:
     return job.source.num_bytes if isinstance(job, SourceJob) else job.num_frames
 
 
-def _print_part(shard: str | None, outcome: Outcome) -> None:
+def _print_part(part: str | None, outcome: Published) -> None:
     Console().print(
-        f"part {shard}: {outcome.num_sources} videos done; the same command without shard= packs "
-        "when every part is",
+        f"part {part}: {outcome.num_sources} videos done; when every part is done, run the "
+        "same command without job_part= to pack",
         soft_wrap=True,
     )
 

@@ -1,6 +1,6 @@
 """Every setting of ``python -m curation.run``; the sections lie beside the code they configure."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from configs.errors import ConfigError
@@ -17,41 +17,16 @@ from curation.stages.garments import GarmentConfig
 from curation.stages.parsing import ParsingConfig
 from curation.video.canonical import CanonicalConfig
 from curation.video.sources import SourcesConfig
+from curation.workers.executor import LimitsConfig
 from curation.workers.parts import parse_part
+from curation.workers.ray_executor import RayConfig
 
 EXECUTORS = ("local", "ray")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitsConfig:
-    """What one source may take before its worker is killed."""
-
-    base_s: float = 120.0  # loading models, hashing, opening
-    per_second_s: float = 60.0  # for each second of video: 10x what the embedded models take
-    max_memory_gb: float | None = 8.0  # GiB in RAM; None: no limit
-    max_attempts: int = 3  # runs that try a source which failed by these limits or by a crash
-
-    def __post_init__(self) -> None:
-        if self.max_memory_gb is not None and self.max_memory_gb <= 0:
-            raise ConfigError(f"max_memory_gb is {self.max_memory_gb}; above 0, or null for none")
-        if self.max_attempts < 1:
-            raise ConfigError(f"max_attempts is {self.max_attempts}; 1 or more is accepted")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RayConfig:
-    """The cluster of ``executor=ray``, and what one worker takes of it."""
-
-    address: str | None = None  # None: the one that RAY_ADDRESS names, else one on this machine
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0  # above 0: the first pass runs beside it, on CPUs
-
-    def __post_init__(self) -> None:
-        if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
-            raise ConfigError(
-                f"cpus_per_worker is {self.cpus_per_worker} and gpus_per_worker "
-                f"{self.gpus_per_worker}; above 0 and at least 0 are accepted"
-            )
+NO_STAGES = (
+    "weights", "limits", "ray", "sources", "probe", "first_pass", "selection", "canonical",
+    "duplicates", "held_out", "shards",
+)  # fmt: skip
+"""Sections of the settings that are no stage's; all others are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +43,8 @@ class CurateConfig:
     weights: PerceptionConfig = field(default_factory=PerceptionConfig)
     executor: str = "local"  # processes on this machine; or "ray"
     workers: int = 0  # 0: one a core (of the cluster)
-    shard: str | None = None  # I/N: work off this part of the sources, and pack nothing
+    job_part: str | None = None  # I/N: process only this part of the sources, and pack nothing
+    shard: str | None = None  # the name of job_part before; rejected
     strict: bool = False  # exit with 1 when anything was rejected
     dry_run: bool = False  # say what would be done, and write nothing
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -97,9 +73,11 @@ class CurateConfig:
         if self.executor not in EXECUTORS:
             raise ConfigError(f"executor is {self.executor!r}; {', '.join(EXECUTORS)} are accepted")
         if self.shard is not None:
-            parse_part(self.shard)
+            raise ConfigError(f"shard={self.shard} is now called job_part={self.shard}")
+        if self.job_part is not None:
+            parse_part(self.job_part)
             if self.benchmark is not None:
-                raise ConfigError("shard=I/N and bench= are both given; a benchmark is one run")
+                raise ConfigError("job_part=I/N and bench= are both given; a benchmark is one run")
         if "://" in self.out:
             raise ConfigError(f"out is {self.out}; give a local folder, and send={self.out}")
         if self.dry_run and "://" in (self.src or ""):
@@ -128,12 +106,10 @@ class CurateConfig:
 
     def stage_settings(self) -> dict[str, Any]:
         """What the stages on the canonical clip depend on."""
-        return {
-            "densepose": asdict(self.densepose),
-            "parsing": asdict(self.parsing),
-            "agnostic": asdict(self.agnostic),
-            "garments": asdict(self.garments),
+        sections: dict[str, Any] = {
+            name: value for name, value in vars(self).items() if is_dataclass(value)
         }
+        return {name: asdict(s) for name, s in sections.items() if name not in NO_STAGES}
 
     def deciding(self) -> dict[str, Any]:
         """All settings that decide what becomes of a source."""

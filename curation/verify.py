@@ -37,7 +37,7 @@ MAX_PART = 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class ShardFault:
     """Something that is not as it should be."""
 
     where: str  # shard, and sample and member where it is one of these
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     with open_output(root) as output:
         expected = output.ledger.shards()
     console = Console()
-    faults: list[Fault] = []
+    faults: list[ShardFault] = []
     num_samples = 0
     for shard in sorted((root / "shards").glob("*.tar")):
         found, keys = check_shard(shard, is_quick=is_quick)
@@ -64,24 +64,24 @@ def main(argv: list[str]) -> int:
         console.print(f"{shard.name}: {len(keys)} samples, {len(found)} faults", highlight=False)
     for name in sorted(set(expected.values())):
         if not (root / "shards" / name).is_file():
-            faults.append(Fault(where=name, what="the ledger names it, but it is not there"))
+            faults.append(ShardFault(where=name, what="the ledger names it, but it is not there"))
     for fault in faults:
         console.print(f"{fault.where}: {fault.what}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"{num_samples} samples, {len(faults)} faults in {root / 'shards'}")
     return EXIT_FAULTS if faults else 0
 
 
-def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[Fault], list[str]]:
+def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[ShardFault], list[str]]:
     """All faults of one shard, and the keys it holds.
 
     Args:
         shard: the tar file; its index lies beside it.
         is_quick: leave out what has to decode frames (label values).
     """
-    faults: list[Fault] = []
+    faults: list[ShardFault] = []
 
     def report(what: str, *names: str) -> None:
-        faults.append(Fault(where=" ".join([shard.name, *names]), what=what))
+        faults.append(ShardFault(where=" ".join([shard.name, *names]), what=what))
 
     index = _read_index(shard, report)
     if index is not None:
@@ -211,10 +211,10 @@ def _compare(
                     report("lies elsewhere than the index says", key, member)
 
 
-def _misplaced(shard: str, keys: list[str], expected: dict[str, str]) -> list[Fault]:
+def _misplaced(shard: str, keys: list[str], expected: dict[str, str]) -> list[ShardFault]:
     wanted = {key for key, name in expected.items() if name == shard}
     return [
-        Fault(
+        ShardFault(
             where=f"{shard} {key}",
             what="is not there" if key in wanted else "does not belong there by the ledger",
         )

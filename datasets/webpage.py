@@ -90,44 +90,51 @@ def captioned(inner: str, caption: str) -> str:
 
 def png_image(image: np.ndarray, alt: str = "") -> str:
     """An <img> of a (height, width[, 3]) uint8 picture, RGB or gray, lossless."""
-    return _image(image, ".png", "image/png", [], alt)
+    return embedded_image(_encode(image, ".png"), "image/png", alt)
 
 
-def jpeg_image(image: np.ndarray, alt: str = "", quality: int = 85) -> str:
+def jpeg_image(image: np.ndarray, alt: str = "") -> str:
     """An <img> of a (height, width, 3) uint8 RGB photograph, a tenth of the size of a PNG."""
-    return _image(image, ".jpg", "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality], alt)
+    return embedded_image(encode_jpeg(image), "image/jpeg", alt)
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 85) -> bytes:
+    """A (height, width, 3) uint8 RGB picture as a JPEG file."""
+    return _encode(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def embedded_image(content: bytes, kind: str, alt: str = "") -> str:
+    """An <img> of a picture file; ``kind`` is its media type."""
+    return (
+        f'<img class="tile" loading="lazy" alt="{escape(alt, quote=True)}" '
+        f'src="{data_uri(content, kind)}">'
+    )
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A file inside a page; ``kind`` is its media type."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def video_player(frames: np.ndarray, fps: float) -> str:
     """A looping <video> of (t, height, width, 3) uint8 RGB frames with even sides."""
     from datasets.tracks import encode_video
 
-    data = base64.b64encode(encode_video(frames, fps)).decode("ascii")
-    return (
-        '<video class="tile" autoplay muted loop playsinline controls '
-        f'src="data:video/mp4;base64,{data}"></video>'
-    )
+    source = data_uri(encode_video(frames, fps), "video/mp4")
+    return f'<video class="tile" autoplay muted loop playsinline controls src="{source}"></video>'
 
 
 def figure_image(figure: "Figure", alt: str = "") -> str:
     """An <img> of a matplotlib figure, as SVG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return (
-        f'<img class="figure" alt="{escape(alt, quote=True)}" '
-        f'src="data:image/svg+xml;base64,{data}">'
-    )
+    source = data_uri(buffer.getvalue(), "image/svg+xml")
+    return f'<img class="figure" alt="{escape(alt, quote=True)}" src="{source}">'
 
 
-def _image(image: np.ndarray, suffix: str, kind: str, options: list[int], alt: str) -> str:
+def _encode(image: np.ndarray, suffix: str, options: Sequence[int] = ()) -> bytes:
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(suffix, pixels, options)
-    data = base64.b64encode(encoded.tobytes()).decode("ascii")
-    return (
-        f'<img class="tile" loading="lazy" alt="{escape(alt, quote=True)}" '
-        f'src="data:{kind};base64,{data}">'
-    )
+    return cv2.imencode(suffix, pixels, options)[1].tobytes()
 
 
 def _cell(value: object) -> str:

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from configs.loading import save_config
-from curation.clip import Clip, Reject
-from curation.clip_maker import ClipMaker, build_maker, fingerprint, rejected_row, with_hashes
+from curation.clip import Clip
+from curation.clip_maker import ClipMaker, fingerprint, rejected_row, with_hashes
 from curation.first_pass.signals import PersonSamples, Signals, write_signals
-from curation.judging import named_perception
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.perception.protocols import Person
-from curation.publish import Outcome, publish
-from curation.selection.candidates import Candidate, find_candidates
-from curation.selection.scenes import pack_scenes
+from curation.perception.protocols import Person, named_perception
+from curation.pipeline import build_maker
+from curation.publish import Published, publish
+from curation.selection.candidates import Candidate, RejectedClip, find_candidates
 from curation.settings import CurateConfig
 from curation.stages.people_files import pack_people
 from datasets.storage import store_folder, write_file
@@ -45,7 +44,7 @@ def write_judged(
         ledger.remember("models", INFOS)
         for number in range(num_sources):
             ledger.record(*judged_source(config, maker, run, number, seconds, fps))
-        publish(config, ledger, Outcome(num_sources=num_sources, num_decoded=num_sources))
+        publish(config, ledger, Published(num_sources=num_sources, num_decoded=num_sources))
     save_config(config, out / "config.yaml")
     return config
 
@@ -72,10 +71,9 @@ def judged_source(
         source=f"take {number:05d}.mp4", source_sha256=sha, scene_start_s=0.0,
         scene_end_s=signals.end_s, start_s=0.0, end_s=signals.end_s,
     )  # fmt: skip
-    seen = config.selection.scenes.look_at(signals)
     rows: list[ClipRow] = []
-    for outcome in find_candidates(base, signals, config.selection, config.canonical, seen):
-        if isinstance(outcome, Reject):
+    for outcome in find_candidates(base, signals, config.selection, config.canonical):
+        if isinstance(outcome, RejectedClip):
             rows.append(rejected_row(outcome))
         else:
             row = made_row(config, maker, outcome, number)
@@ -83,7 +81,7 @@ def judged_source(
     source = SourceRow(
         sha256=sha, name=base.source, group=sha, num_bytes=1000, fingerprint=f"{run}--False",
         facts={
-            "signals": name, "seen": pack_scenes(seen, config.selection.scenes.key(name)),
+            "signals": name,
             "num_frames": signals.num_frames, "duration_s": signals.end_s,
         },
     )  # fmt: skip
@@ -138,8 +136,7 @@ def made_row(config: CurateConfig, maker: ClipMaker, candidate: Candidate, numbe
         **vars(clip),
         "request": maker.request(candidate, None),
         "people": store_folder(out / "people", packed),
-        "followed": maker.followed,
-        "made": dict(maker.makings),
+        "made": dict(maker.provenance_keys),
         "seconds": {},
         "backends": INFOS,
         "category": maker.category,

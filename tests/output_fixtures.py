@@ -12,7 +12,7 @@ import numpy as np
 from configs.loading import load_config, save_config
 from curation.first_pass.signals import PersonSamples, Signals, write_signals
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.publish import Outcome, publish
+from curation.publish import Published, publish
 from curation.settings import CurateConfig
 from curation.shards.duplicates import pack_hashes, sample_hashes
 from curation.video.decode import Orientation
@@ -81,7 +81,7 @@ def write_output(out: Path, num_sources: int = 5, clips_each: int = 1) -> Curate
             ),
             [],
         )  # fmt: skip
-        publish(config, ledger, Outcome(num_sources=num_sources, num_decoded=num_sources))
+        publish(config, ledger, Published(num_sources=num_sources, num_decoded=num_sources))
     save_config(config, out / "config.yaml")
     return config
 

@@ -1,5 +1,6 @@
 """The house stands as docs/architecture.md draws it."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -50,3 +51,21 @@ def test_no_file_names_a_package_registry_or_a_private_path() -> None:
             if path == Path(__file__).resolve():
                 continue
             assert not hosts.search(path.read_text(encoding="utf-8", errors="replace")), name
+
+
+def test_a_folder_holds_at_most_twenty_files_of_its_own() -> None:
+    for room in ROOMS:
+        folders = {path.parent for path in (ROOT / room).rglob("*.py")}
+        for folder in sorted(folders):
+            files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+            assert len(files) <= 20, f"{folder.relative_to(ROOT)} holds {len(files)} files"
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path in python_files():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    twice = {name: files for name, files in places.items() if len(files) > 1}
+    assert not twice, f"defined more than once: {twice}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from configs.command import run_command
 from configs.loading import load_config, read_plain, split_arguments
-from training.experiments.chain import Step
+from training.experiments.chain import ChainStep
 from training.experiments.demo_page import STAGES, write_page
 from training.experiments.film_strip import write_film_strip
 from training.experiments.fingerprints import claim, fingerprint
@@ -84,12 +84,12 @@ class StepTime:
     seconds: float
 
 
-def demo_steps(config: DemoConfig) -> list[Step]:
+def demo_steps(config: DemoConfig) -> list[ChainStep]:
     """The way of the data, one command after the other."""
     data, settings = config.data, config.settings
     limit = [] if config.steps is None else [f"max_steps={config.steps}"]
 
-    def fit(title: str, stage: str, before: str | None) -> Step:
+    def fit(title: str, stage: str, before: str | None) -> ChainStep:
         run, file = config.run_of(stage), f"{settings}/{stage}.yaml"
         start = [f"init_from={last_of(before)}"] if before else []
         named = [] if read_plain(Path(file)).get("name") == run.name else [f"name={run.name}"]
@@ -97,26 +97,26 @@ def demo_steps(config: DemoConfig) -> list[Step]:
             "training.fit", file, f"data.roots=[{data}/dance]", f"runs={config.runs}",
             *start, *limit, *named,
         )  # fmt: skip
-        return Step(title=title, words=words, makes=run)
+        return ChainStep(title=title, words=words, makes=run)
 
     def last_of(stage: str) -> str:
         return f"{config.run_of(stage)}/checkpoints/last.ckpt"
 
     curate = ("curation.run", f"{settings}/curate.yaml")
     return [
-        Step(
+        ChainStep(
             title="Render dancers",
             words=(
                 "datasets.synthetic", f"{settings}/render.yaml", f"out={data}/raw", *config.render
             ),
             makes=Path(f"{data}/raw"),
         ),
-        Step(
+        ChainStep(
             title="Curate the training videos",
             words=(*curate, f"src={data}/raw/train", f"out={data}/dance"),
             makes=Path(f"{data}/dance"),
         ),
-        Step(
+        ChainStep(
             title="Curate the benchmark",
             words=(*curate, f"src={data}/raw/bench/raw", f"out={data}/bench"),
             makes=Path(f"{data}/bench"),
@@ -125,7 +125,7 @@ def demo_steps(config: DemoConfig) -> list[Step]:
         fit("Stage 1: garment extractor", "stage1", "pretrain"),
         fit("Stage 2: ID ControlNet", "stage2", "stage1"),
         fit("Stage 3: video", "stage3", "stage2"),
-        Step(
+        ChainStep(
             title="Evaluate",
             words=(
                 "training.evaluate", "configs/eval/synthetic.yaml",
@@ -137,7 +137,7 @@ def demo_steps(config: DemoConfig) -> list[Step]:
     ]  # fmt: skip
 
 
-def run_steps(steps: list[Step], times_file: Path) -> list[StepTime]:
+def run_steps(steps: list[ChainStep], times_file: Path) -> list[StepTime]:
     """Run the steps in order and keep their times beside the page.
 
     A step goes on only with what it made itself, behind the very same steps; the time of what is

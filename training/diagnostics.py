@@ -1,4 +1,4 @@
-"""Numbers that tell how a run feels: gradients by part, garment gates, memory."""
+"""Training diagnostics: gradient norms by part, norms of the garment gates, memory."""
 
 import resource
 from collections import defaultdict

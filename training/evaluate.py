@@ -25,14 +25,14 @@ from configs.errors import ConfigError
 from configs.loading import load_config, split_arguments
 from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.baselines import BASELINES
-from training.evaluation.benchmark_coverage import describe_missing, missing_items, perceptions
 from training.evaluation.config import EvaluationConfig
+from training.evaluation.metrics_file import FILE, describe_missing, heading, value_text
 from training.evaluation.predictions import GivenResults
 from training.evaluation.report import Case, write_report
 from training.evaluation.scoring import ItemScores
 from training.evaluation.suite import MetricSuite, load_suite
-from training.evaluation.summary import summarise
-from training.evaluation.timing import Stopwatch
+from training.evaluation.summary import missing_items, perceptions, summarise
+from training.evaluation.timing import EvaluationTimes
 from training.evaluation.workers import (
     ItemScorer,
     baselines,
@@ -67,7 +67,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
     for pairing in [pairing for pairing, identities in chosen.items() if not identities]:
         logger.info("%s has no %s items", config.bench, pairing)
     chosen, made_by = _prepare_results(config, chosen)
-    watch = Stopwatch()
+    watch = EvaluationTimes()
     scored, suite = _score(config, chosen, watch)
     with watch.part("set distances and intervals"):
         pairings = {
@@ -94,7 +94,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         "pairings": pairings,
     }
     config.folder.mkdir(parents=True, exist_ok=True)
-    (config.folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    (config.folder / FILE).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     method = make_method(config)
 
     def load_case(identity: str, pairing: str) -> Case:
@@ -106,7 +106,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
 
 
 def _score(
-    config: EvaluationConfig, chosen: dict[str, list[str]], watch: Stopwatch
+    config: EvaluationConfig, chosen: dict[str, list[str]], watch: EvaluationTimes
 ) -> tuple[dict[str, list[ItemScores]], MetricSuite]:
     """All items of all pairings, painted where need be, gathered in the benchmark's order."""
     jobs = [(pairing, index) for pairing in chosen for index in range(len(chosen[pairing]))]
@@ -192,13 +192,8 @@ def print_table(metrics: dict[str, Any]) -> None:
         for metric in metrics["metrics"]:
             scores = [row["scores"][metric["key"]] for row in rows]
             if any("value" in score for score in scores):
-                arrow = "↑" if metric["is_higher_better"] else "↓"
-                table.add_row(f"{metric['label']} {arrow}", *[_cell(score) for score in scores])
+                table.add_row(heading(metric), *map(value_text, scores))
         console.print(table)
-
-
-def _cell(score: dict[str, Any]) -> str:
-    return f"{score['value']:.4g}" if "value" in score else "-"
 
 
 def main(argv: list[str]) -> None:

@@ -25,8 +25,8 @@ from models.system import SystemConfig
 from models.viton_dit import VitonDiT
 from models.weights.files import write_weights
 from models.weights.sharded import read_whole
+from training.checkpoints.files import find_checkpoint
 from training.checkpoints.model_card import Exported, write_card
-from training.evaluation.predictions import find_checkpoint
 
 logger = logging.getLogger(__name__)
 

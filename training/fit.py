@@ -21,14 +21,14 @@ from configs.loading import load_config, save_config, split_arguments
 from datasets.loading.datamodule import TryOnData
 from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
 from models.system import System, SystemConfig, build_system
-from training.callbacks.best_checkpoint import JudgeCheckpoints
 from training.callbacks.checkpointing import Checkpoints
 from training.callbacks.data_counts import DataCounts
+from training.callbacks.each_step import FreeGradients
 from training.callbacks.ema import Ema
 from training.callbacks.pictures import Pictures
 from training.callbacks.progress import StepProgress
 from training.callbacks.run_log import RunLog
-from training.callbacks.step_timer import StepClock
+from training.callbacks.step_timer import StepTimer
 from training.callbacks.stopping import EXIT_STOPPED, StopSignals, requeue
 from training.checkpoints.files import WholeFiles
 from training.checkpoints.init_from import (
@@ -51,7 +51,7 @@ from training.encoding import cache_key
 from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
 from training.module import TryOnModule
-from training.optimizers import FreeGradients, check_states
+from training.optimizers import check_states
 from training.planning.fit_check import check_fits
 from training.report import write_report
 
@@ -168,22 +168,6 @@ def _train(
     signals: StopSignals,
 ) -> None:
     machine = config.trainer
-    clock = StepClock()
-    checkpoints = Checkpoints(
-        folder / "checkpoints", machine.checkpoint_every_steps, machine.keep_last,
-        machine.keep_best, signals,
-    )  # fmt: skip
-    callbacks: list[lightning.Callback] = [
-        clock,
-        *([Ema(config.ema)] if config.ema.enabled else []),
-        FreeGradients(),
-        DataCounts(data),
-        RunLog(machine.log_every_steps, global_batch(config), clock),
-        StepProgress(config.max_steps),
-        Pictures(folder / "samples", config.system.fps),
-        JudgeCheckpoints(checkpoints),
-        checkpoints,
-    ]
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     interval = config.validation.every_steps if config.looks_at_val else 0
     sharded = machine.strategy == "fsdp2"
@@ -198,7 +182,7 @@ def _train(
         max_steps=config.max_steps,
         max_epochs=-1,
         logger=_loggers(config),
-        callbacks=callbacks,
+        callbacks=build_callbacks(config, data, folder, signals),
         val_check_interval=interval * machine.accumulate if interval else None,
         check_val_every_n_epoch=None,
         limit_val_batches=None if interval else 0,
@@ -219,6 +203,26 @@ def _train(
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except SystemExit as leaving:  # Lightning's answer to Ctrl-C, without a word
             raise (KeyboardInterrupt if trainer.interrupted else leaving) from None
+
+
+def build_callbacks(
+    config: TrainConfig, data: TryOnData, folder: Path, signals: StopSignals
+) -> list[lightning.Callback]:
+    """In any order: they read the module's records, and Lightning puts checkpoints last."""
+    machine = config.trainer
+    return [
+        *([Ema(config.ema)] if config.ema.enabled else []),
+        FreeGradients(),
+        RunLog(),
+        StepTimer(global_batch(config)),
+        DataCounts(data),
+        StepProgress(config.max_steps),
+        Pictures(folder / "samples", config.system.fps),
+        Checkpoints(
+            folder / "checkpoints", machine.checkpoint_every_steps, machine.keep_last,
+            machine.keep_best, signals,
+        ),
+    ]  # fmt: skip
 
 
 def _loggers(config: TrainConfig) -> list[Logger]:

@@ -47,7 +47,7 @@ SPLIT = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ShardJob:
     """One shard to be encoded."""
 
     source: Path
@@ -87,7 +87,7 @@ def encode_all(config: TrainConfig, codec: Codec, key: CacheKey) -> list[Path]:
             f"two of the roots {', '.join(data.roots)} have the same name; with latents = {where} "
             "their caches would be one: use latents=auto"
         )
-    jobs: list[Job] = []
+    jobs: list[ShardJob] = []
     faults: list[Fault] = []
     num_shards = 0
     tally = Tally(0, data.max_bad_share)
@@ -100,7 +100,7 @@ def encode_all(config: TrainConfig, codec: Codec, key: CacheKey) -> list[Path]:
             scan = scan_shard(shard)
             faults += scan.faults
             tally.num_clips += len(scan.samples) + len(scan.faults)
-            job = Job(
+            job = ShardJob(
                 source=shard, target=folder / shard.name, content=scan.content, clips=scan.samples
             )
             if not _is_done(job):
@@ -135,14 +135,16 @@ def _prepare(folder: Path, key: CacheKey, shards: list[str]) -> None:
     _write_json(folder / "cache.json", content)
 
 
-def _is_done(job: Job) -> bool:
+def _is_done(job: ShardJob) -> bool:
     if not job.target.is_file() or not note_path(job.target).is_file():
         return False
     note = read_note(job.target)
     return note["source"] == job.content and note["num_bytes"] == job.target.stat().st_size
 
 
-def _encode_shard(job: Job, config: TrainConfig, codec: Codec, tally: Tally, bar: Progress) -> None:
+def _encode_shard(
+    job: ShardJob, config: TrainConfig, codec: Codec, tally: Tally, bar: Progress
+) -> None:
     """Write one shard aside, clip by clip, and rename it when it is whole."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     note_path(job.target).unlink(missing_ok=True)

@@ -19,14 +19,14 @@ from training.diagnostics import gradient_norms
 from training.distributed.ranks import rank, whole, world_size
 from training.distributed.sharding import is_network_sharded, shard_network
 from training.distributed.world import global_batch
-from training.encoding import encode_batch
+from training.encoding import encode_batch, encode_conditions
 from training.freezing import freeze, freeze_rule, set_modes
 from training.loss_split import LossSplit
 from training.nonfinite import SkippedSteps
 from training.objective import Draws, counted_frames, draw, reduce_losses, snr_weights
 from training.optimizers import build_optimizer, build_schedule
-from training.validation import HeldOut
-from training.validation_samples import SampledWindow, sample_window
+from training.step_record import SampledWindow, StepRecord, ValidationRecord
+from training.validation import ValidationScores, sample_window
 
 
 class TryOnModule(LightningModule):
@@ -45,13 +45,12 @@ class TryOnModule(LightningModule):
         self._system = [system]  # in a list: not registered as a child
         self.network = system.network
         self.learning = freeze(self.network, freeze_rule(config.freeze, config.stage))
-        self.samples: list[SampledWindow] = []  # of the last validation, painted by this rank
-        self.held_out: HeldOut | None = None  # its scores; made at the first validation
-        self._own_window: NumberedBatch | None = None
         self.losses = LossSplit()
         self.skipped = SkippedSteps(folder, config.trainer.max_skipped)
-        self.measured: dict[str, float] = {}  # of the last step, for the log
-        self.logged: dict[str, float] = {}  # the log's last line
+        self.step_record: StepRecord | None = None  # of the last step, for callbacks
+        self.validation_record: ValidationRecord | None = None  # of the last validation
+        self._scores: ValidationScores | None = None  # loads its networks at the first validation
+        self._own_window: NumberedBatch | None = None
 
     @property
     def system(self) -> System:
@@ -123,11 +122,11 @@ class TryOnModule(LightningModule):
             shard_network(self.network, self.device_mesh["data_parallel"])
 
     def on_validation_start(self) -> None:
-        """Forget the samples of the last time."""
-        self.samples.clear()
-        if self.held_out is None:
-            self.held_out = HeldOut(device=str(self.device), best_by=self.config.validation.best_by)
-        self.held_out.clear()
+        """Forget the windows of the last time."""
+        if self._scores is None:
+            best_by = self.config.validation.best_by
+            self._scores = ValidationScores(device=str(self.device), best_by=best_by)
+        self._scores.clear()
 
     def validation_step(self, batch: NumberedBatch, batch_idx: int) -> None:
         """Sample a held-out window and compare it with the truth.
@@ -141,12 +140,20 @@ class TryOnModule(LightningModule):
         if (batch_idx + 1) % world_size() and not is_last:
             return
         own, self._own_window = self._own_window, None
-        video = sample_window(self, batch if own is None else own)
+        shown = batch if own is None else own
+        control, garment = encode_conditions(self.system, shown)
+        conditions = self.conditions(control, garment, shown.known, drop=None)
+        video = sample_window(
+            self.system, conditions, shown, self.config.validation.sampler, self.config.seed
+        )
         if own is not None:
-            window = SampledWindow.of(own, video)
-            self.samples.append(window)
-            assert self.held_out is not None
-            self.held_out.add(own, window)
+            assert self._scores is not None
+            self._scores.add(own, SampledWindow.of(own, video))
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the windows of all ranks; callbacks read the record."""
+        assert self._scores is not None
+        self.validation_record = self._scores.record()
 
     def configure_optimizers(self) -> Any:
         """AdamW over what learns."""
@@ -162,13 +169,17 @@ class TryOnModule(LightningModule):
         """Clip the norm; a gradient that is not finite is thrown away, and the step is empty."""
         step = self.global_step + 1
         is_logged = step % self.config.trainer.log_every_steps == 0
-        parts = gradient_norms(self.network) if is_logged else {}
+        part_norms = gradient_norms(self.network) if is_logged else {}
         learning = [p for p in self.network.parameters() if p.grad is not None]
         limit = self.config.optimizer.clip or float("inf")
         norm = float(whole(nn.utils.clip_grad_norm_(learning, limit)))
         if not self.skipped.is_usable(norm, step):
             optimizer.zero_grad(set_to_none=True)
-        self.measured = {"gradient/norm": norm, "lr": optimizer.param_groups[0]["lr"], **parts}
+        self.step_record = StepRecord(
+            step=step, lr=optimizer.param_groups[0]["lr"], gradient_norm=norm,
+            num_skipped=self.skipped.total, is_logged=is_logged,
+            losses=self.losses.take() if is_logged else {}, part_norms=part_norms,
+        )  # fmt: skip
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what inference needs; leave out networks that this stage does not use."""

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 import torch
-from lightning import LightningModule, Trainer
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from configs.errors import ConfigError
-from training.callbacks.each_step import EachStep
 
 SCHEDULES = ("constant", "cosine")
 STATES = ("float32", "8bit")
@@ -92,19 +90,6 @@ def check_states(config: OptimizerConfig) -> None:
             "optimizer.states is 8bit, which needs bitsandbytes: pip install -e '.[lowmem]', or"
             " take optimizer.states=float32"
         )
-
-
-class FreeGradients(EachStep):
-    """Drop the gradients as soon as an optimizer step has used them.
-
-    Lightning drops them only before the next backward pass: they would stand beside the
-    activations of the whole next forward pass, and beside validation.
-    """
-
-    def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Only after a step: between micro-batches they are still being summed."""
-        for optimizer in trainer.optimizers:
-            optimizer.zero_grad(set_to_none=True)
 
 
 def lr_share(config: OptimizerConfig, step: int, max_steps: int) -> float:

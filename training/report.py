@@ -1,10 +1,8 @@
 """``runs/<name>/report.html``: what a run learned, in curves, pictures and a table."""
 
-import base64
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -122,31 +120,19 @@ def _samples(folder: Path, most: int = 12) -> str:
     if not files:
         return "<p>No samples were taken.</p>"
     last = [file for file in files if file.name.split("-")[1] == files[-1].name.split("-")[1]]
-    items = [
-        webpage.captioned(webpage.png_image(_read(file), file.stem), file.stem)
-        for file in last[:most]
-    ]
-    words = "<p>Rows: source, agnostic, result; the garment stands on the left.</p>"
-    films = [film for file in last[:most] if (film := _film(file.with_suffix(".webp")))]
-    page = words + webpage.grid(items, cell_px=320)
+    items = [_embedded(file, "image/png") for file in last[:most]]
+    page = "<p>Rows: source, agnostic, result; the garment stands on the left.</p>"
+    page += webpage.grid(items, cell_px=320)
+    films = [file.with_suffix(".webp") for file in last[:most]]  # none where a window is one frame
+    films = [_embedded(film, "image/webp") for film in films if film.is_file()]
     if films:
         page += "<p>In motion: garment, source, agnostic, result.</p>" + webpage.grid(films, 420)
     return page
 
 
-def _film(file: Path) -> str:
-    """Garment, source, agnostic and result side by side; empty where the window is one frame."""
-    if not file.is_file():
-        return ""
-    data = base64.b64encode(file.read_bytes()).decode("ascii")
-    picture = f'<img class="tile" alt="{escape(file.stem)}" src="data:image/webp;base64,{data}">'
+def _embedded(file: Path, kind: str) -> str:
+    picture = webpage.embedded_image(file.read_bytes(), kind, file.stem)
     return webpage.captioned(picture, file.stem)
-
-
-def _read(file: Path) -> np.ndarray:
-    image = cv2.imread(str(file))
-    assert image is not None  # our own file, just listed
-    return np.ascontiguousarray(image[..., ::-1])
 
 
 def _learning(rows: list[tuple[str, int, int]]) -> str:

@@ -8,27 +8,28 @@ import logging
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from configs.errors import ConfigError
 from datasets.loading.datamodule import NumberedBatch
+from inference.sampling.solvers import SamplerConfig
+from inference.sampling.windows import sample_windows
+from models.conditions import Conditions
+from models.system import System
 from training.distributed.ranks import gather_from_ranks, rank
-from training.evaluation.clips import ClipSelector, to_network_input
-from training.evaluation.scoring import REFERENCE, ItemScores, VideoScores, exact_arithmetic
+from training.distributed.sharding import is_network_sharded
+from training.evaluation.clips import ClipSelector
+from training.evaluation.scoring import REFERENCE, ItemScores, Scorer
 from training.evaluation.suite import MetricSuite, load_suite
 from training.evaluation.summary import summarise
 from training.metrics.catalogue import METRICS
+from training.metrics.frechet import VFID_I3D, VFID_RESNEXT
+from training.metrics.lpips import LPIPS, LPIPS_MASKED
 from training.metrics.metric import VideoInputs
 from training.metrics.protocols import get_protocol
-from training.metrics.standard import (
-    LPIPS,
-    LPIPS_MASKED,
-    SSIM,
-    SSIM_MASKED,
-    VFID_I3D,
-    VFID_RESNEXT,
-)
-from training.validation_samples import SampledWindow, to_pixels
+from training.metrics.ssim import SSIM, SSIM_MASKED
+from training.step_record import SampledWindow, ValidationRecord, to_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ _MODEL = "model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class ScoredWindow:
     """What one window adds to the numbers; sent between ranks."""
 
     scores: ItemScores
@@ -45,8 +46,8 @@ class Scored:
 
 
 @dataclass(kw_only=True)
-class HeldOut:
-    """Scores of one validation, gathered window by window.
+class ValidationScores:
+    """Windows of one validation and their scores, gathered window by window.
 
     Args:
         device: cpu, cuda:1, ...; of the metrics' networks.
@@ -57,11 +58,14 @@ class HeldOut:
     device: str
     best_by: str = "auto"
     suite: MetricSuite = field(init=False)
-    _scored: list[Scored] = field(default_factory=list, init=False)
+    _samples: list[SampledWindow] = field(default_factory=list, init=False)
+    _scored: list[ScoredWindow] = field(default_factory=list, init=False)
+    _scorer: Scorer = field(init=False)
     _told: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.suite = load_suite(get_protocol("fixed"), self.device)
+        self._scorer = Scorer(self.suite, metrics=SHOWN)
         wanted = next((metric for metric in METRICS if metric.key == self.best_by), None)
         gap = None if wanted is None else self.suite.gap(wanted)
         if gap is not None:
@@ -70,7 +74,8 @@ class HeldOut:
             )
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin a validation."""
+        self._samples.clear()
         self._scored.clear()
 
     def add(self, batch: NumberedBatch, window: SampledWindow) -> None:
@@ -92,22 +97,25 @@ class HeldOut:
             protocol=self.suite.protocol,
             lpips=self.suite.lpips,
         )
-        values: dict[str, float | None] = {}
-        for metric in SHOWN:
-            if metric.compute is not None and self.suite.gap(metric) is None:
-                with exact_arithmetic():
-                    values[metric.key] = metric.compute(inputs).value
-        scores = VideoScores(id=window.key, num_frames=len(window.result), values=values, frames={})
+        scores = self._scorer.score_video(inputs, window.key)
         features = {
-            _MODEL: self._features(window.result),
-            REFERENCE: self._features(window.source),
+            name: self._scorer.features(ClipSelector(self.suite.protocol).push(video))
+            for name, video in ((_MODEL, window.result), (REFERENCE, window.source))
         }
         num_clips = len(next(iter(features[_MODEL].values()), []))
         item = ItemScores(
             num_frames=len(window.result), num_clips=num_clips, has_truth=True,
             videos={_MODEL: scores}, features=features,
         )  # fmt: skip
-        self._scored.append(Scored(scores=item, index=int(batch.numbers[0])))
+        self._samples.append(window)
+        self._scored.append(ScoredWindow(scores=item, index=int(batch.numbers[0])))
+
+    def record(self) -> ValidationRecord:
+        """What this rank painted, and what came of the windows of all ranks."""
+        numbers = self.numbers()
+        return ValidationRecord(
+            samples=tuple(self._samples), numbers=numbers, best_by=self._best_by(numbers)
+        )
 
     def numbers(self) -> dict[str, float]:
         """The metrics over the windows of all ranks, by their keys in metrics.json."""
@@ -126,7 +134,7 @@ class HeldOut:
                 logger.info("validation has no %s: %s", metric.label, entry["gap"])
         return found
 
-    def best_number(self, numbers: dict[str, float]) -> tuple[str, float] | None:
+    def _best_by(self, numbers: dict[str, float]) -> tuple[str, float] | None:
         """(metric, its value with the sign turned so that higher is better)."""
         key = self.best_by
         if key == "auto":
@@ -136,18 +144,28 @@ class HeldOut:
         metric = next(metric for metric in METRICS if metric.key == key)
         return key, numbers[key] if metric.is_higher_better else -numbers[key]
 
-    @torch.no_grad()
-    def _features(self, video: np.ndarray) -> dict[str, np.ndarray]:
-        """Of every network (clips, dim); videos shorter than a clip have none."""
-        clips = ClipSelector(self.suite.protocol).push(video)
-        found: dict[str, np.ndarray] = {}
-        for name, network in self.suite.networks.items():
-            dim = int(network.num_features)  # pyright: ignore[reportArgumentType]
-            made = np.zeros((0, dim), np.float32)
-            if clips:
-                given = to_network_input(clips, self.suite.protocol)
-                with exact_arithmetic():
-                    device = next(network.parameters()).device
-                    made = network(given.to(device)).float().cpu().numpy()
-            found[name] = made
-        return found
+
+def sample_window(
+    system: System, conditions: Conditions, batch: NumberedBatch, sampler: SamplerConfig, seed: int
+) -> Float[Tensor, "b t 3 h w"]:
+    """Paint held-out windows.
+
+    Args:
+        system: network, codec and diffusion.
+        conditions: of the batch's rows.
+        batch: the first row's number in the data set names the noise.
+        sampler: solver and steps.
+        seed: of the run.
+    """
+    _, _, height, width = system.config.latent_shape
+    if not is_network_sharded(system.network):  # a sharded block is gathered in its forward alone
+        conditions = system.network.project(conditions)
+    latents = sample_windows(
+        system,
+        sampler,
+        conditions,
+        frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
+        latent_size=(height, width),
+        seed=seed + int(batch.numbers[0]),
+    )
+    return system.codec.decode(latents)

@@ -18,9 +18,8 @@ from configs.errors import ConfigError
 from curation.first_pass.doubts import find_doubts
 from curation.first_pass.signals import Previews, Signals
 from curation.first_pass.small_frames import SmallFrames, ask_arbiter
-from curation.first_pass.stopwatch import Stopwatch
-from curation.medians import median
 from curation.perception.protocols import CutArbiter
+from curation.step_times import StepTimes
 from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,
@@ -76,7 +75,7 @@ class SampleStore:
     def fps(self) -> float:
         """Typical rate of the frames that are kept; 0 of a single one."""
         steps = np.diff(self.times_s)
-        return 1 / max(median(steps), 1e-6) if len(steps) else 0.0
+        return 1 / max(float(np.median(steps)), 1e-6) if len(steps) else 0.0
 
     def add(self, time_s: float, image: np.ndarray, preview_side: int) -> None:
         """Keep one RGB frame, and a small picture of it for the report."""
@@ -159,7 +158,7 @@ def measure_source(
     with closing(SmallFrames()) as small, ExitStack() as undo:
         signals, store = _read_source(path, config, sample_aspect, small)
         undo.callback(store.close)
-        watch = Stopwatch()
+        watch = StepTimes()
         with watch.measure("arbiter"):
             said = ask_arbiter(arbiter, small, find_doubts(signals))
         undo.pop_all()
@@ -181,7 +180,7 @@ def _read_source(
     fills: list[tuple[float, ...]] = []
     orientation = Orientation()
     next_sample_s = 0.0
-    watch = Stopwatch()
+    watch = StepTimes()
     try:
         with watch.measure("first pass"):
             for time_s, frame in decode(path, faults):

@@ -8,13 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
+import cv2
 import numpy as np
 
 from configs.errors import DataError
-from curation.medians import median
 from curation.video.decode import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
@@ -23,6 +24,8 @@ SIGNALS_SCHEMA = 7
 ALIGNED = 16
 FLAT_GRAY = 4
 """Neighbours of a thumbnail that differ by no more are taken for equal."""
+BLOCK = 4096
+"""Thumbnails that are compared at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +103,7 @@ class Signals:
     @cached_property
     def frame_s(self) -> float:
         """Typical time between two frames, the median of the differences."""
-        return median(np.diff(self.times_s)) if self.num_frames > 1 else 0.0
+        return float(np.median(np.diff(self.times_s))) if self.num_frames > 1 else 0.0
 
     @property
     def end_s(self) -> float:
@@ -129,10 +132,31 @@ def gradients_of(thumbs: np.ndarray) -> np.ndarray:
     return (change > FLAT_GRAY).astype(np.int8) - (change < -FLAT_GRAY).astype(np.int8)
 
 
+def thumb_changes(thumbs: np.ndarray, lag: int) -> np.ndarray:
+    """Mean absolute difference of thumbnails (n, h, w) ``lag`` frames apart, (n - lag,)."""
+    flat = thumbs.reshape(len(thumbs), -1)
+    changes = np.empty(max(len(flat) - lag, 0))
+    for start in range(0, len(changes), BLOCK):  # an hour of thumbnails is 30 MB, three times that
+        stop = min(start + BLOCK, len(changes))
+        change = cv2.absdiff(flat[start:stop], flat[start + lag : stop + lag])
+        sums = cv2.reduce(change, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+        changes[start:stop] = sums[:, 0] / flat.shape[1]
+    return changes
+
+
+def runs_of(flags: np.ndarray) -> list[slice]:
+    """Maximal runs of True in (n,) bool, as slices."""
+    if not len(flags):
+        return []
+    edges = [0, *(np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist(), len(flags)]
+    runs = [slice(start, stop) for start, stop in pairwise(edges)]
+    return runs[::2] if flags[0] else runs[1::2]
+
+
 def write_signals(signals: Signals, file: IO[bytes]) -> None:
     """The signals as one file: a line of JSON that says where each array lies, then the arrays.
 
-    Not compressed: a folder of 10,000 is judged again in seconds because each is read at once.
+    Not compressed: a folder of 10,000 is judged again soon because each is read at once.
     Array after array: those of an hour are not held twice.
     """
     arrays: dict[str, np.ndarray] = {}

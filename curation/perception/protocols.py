@@ -4,9 +4,9 @@ Frames are uint8 RGB of shape (height, width, 3). Boxes are float32 (left, top, 
 pixels of the frame they were found in. A backend is built cheaply and loads its model at first use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -145,3 +145,26 @@ class Perception:
             "parser": self.parser.info,
         }
         return infos if self.arbiter is None else {**infos, "arbiter": self.arbiter.info}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedModel:
+    """Stands in for a model: its name is asked for, and it is never run."""
+
+    info: BackendInfo
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name}: {self.info.name} is only named here, and never run")
+
+
+def named_perception(infos: Mapping[str, Any]) -> Perception:
+    """Models by name alone, for whoever only judges what they gave.
+
+    Args:
+        infos: role -> model (``Ledger.recall("models")``); roles may be missing.
+    """
+    unknown = BackendInfo(name="unknown", version="", weights_sha256=None, is_approximate=True)
+    named: dict[str, Any] = dict.fromkeys(("detector", "densepose", "parser"), unknown)
+    named |= {role: BackendInfo(**info) for role, info in infos.items()}
+    models: dict[str, Any] = {role: NamedModel(info=info) for role, info in named.items()}
+    return Perception(**models)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from curation.first_pass.doubts import answers_in
 from curation.first_pass.signals import read_signals
 from curation.ledger import SourceRow
 from curation.report.pictures import preview_strip
+from curation.selection.shots import answers_in
 from curation.settings import CurateConfig
 from datasets.webpage import captioned, grid, jpeg_image
 

@@ -1,75 +1,65 @@
 """Histograms for the report: what was measured of every clip, with the thresholds drawn in."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 
-from curation.settings import CurateConfig
+from curation.clip import Check
 from curation.shards.catalogue import CatalogueEntry
 from datasets.webpage import figure_image, grid
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Histogram:
-    name: str  # of the score
-    label: str
-    limits: tuple[float, ...]
-    is_logarithmic: bool = False
+MAX_LIMITS = 2
+"""Of one signal that are drawn."""
+MIN_SPREAD = 30.0
+"""Largest over smallest value from which an axis is logarithmic."""
 
 
-def histograms(entries: Sequence[CatalogueEntry], config: CurateConfig) -> str:
-    """One small chart a score; kept and rejected clips stacked."""
+def histograms(checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]]) -> str:
+    """One small chart a signal that can reject and differs; kept and rejected clips stacked.
+
+    Args:
+        checked: candidate clips with all their checks.
+    """
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    quality = config.selection.quality
-    wanted = (
-        _Histogram(
-            name="duration_s", label="duration, s",
-            limits=(quality.min_duration_s, quality.max_duration_s),
-        ),
-        _Histogram(
-            name="sharpness", label="sharpness", limits=(quality.min_sharpness,),
-            is_logarithmic=True,
-        ),
-        _Histogram(name="brightness", label="brightness", limits=(quality.min_brightness,)),
-        _Histogram(
-            name="motion", label="motion, gray levels a frame", limits=(quality.frozen_motion,),
-            is_logarithmic=True,
-        ),
-        _Histogram(
-            name="mask_coverage", label="garment inside the mask (worst frame)",
-            limits=(config.agnostic.min_coverage,),
-        ),
-        _Histogram(
-            name="mask_area", label="mask's share of the frame", limits=(config.agnostic.max_area,)
-        ),
-    )  # fmt: skip
+    values: dict[str, dict[bool, dict[str, float]]] = defaultdict(lambda: {True: {}, False: {}})
+    rejecting = {check.signal for _, checks in checked for check in checks if check.code}
+    limits: dict[str, set[float]] = defaultdict(set)
+    for entry, checks in checked:
+        for check in checks:
+            if check.threshold is None or not check.key or check.signal not in rejecting:
+                continue
+            if isinstance(check.value, int | float):
+                values[check.signal][entry.is_kept][entry.clip.clip_id] = float(check.value)
+                limits[check.signal].add(check.threshold)
     images: list[str] = []
-    for histogram in wanted:
-        kept = _values((e for e in entries if e.is_kept), histogram.name)
-        rejected = _values((e for e in entries if not e.is_kept), histogram.name)
-        if not kept and not rejected:
+    for signal, of_clip in values.items():
+        kept, rejected = (list(of_clip[is_kept].values()) for is_kept in (True, False))
+        if len({*kept, *rejected}) < 2:
             continue
         figure, axes = plt.subplots(figsize=(4.2, 2.4))
-        bins = _bins([*kept, *rejected, *histogram.limits], histogram.is_logarithmic)
+        if len(limits[signal]) > MAX_LIMITS:
+            limits[signal].clear()  # it is another one for every clip
+        spread = [*kept, *rejected, *limits[signal]]
+        is_logarithmic = min(spread) > 0 and max(spread) > MIN_SPREAD * min(spread)
         axes.hist(
-            [kept, rejected], bins=bins, stacked=True, label=["kept", "rejected"],
-            color=["#4477aa", "#cc6677"],
+            [kept, rejected], bins=_bins(spread, is_logarithmic), stacked=True,
+            label=["kept", "rejected"], color=["#4477aa", "#cc6677"],
         )  # fmt: skip
-        for limit in histogram.limits:
+        for limit in limits[signal]:
             axes.axvline(limit, color="#888888", linestyle="--", linewidth=1)
-        if histogram.is_logarithmic:
+        if is_logarithmic:
             axes.set_xscale("log")
-        axes.set_xlabel(histogram.label)
+        axes.set_xlabel(signal)
         axes.set_ylabel("clips")
         axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-        images.append(figure_image(figure, histogram.label))
+        images.append(figure_image(figure, signal))
         plt.close(figure)
-    lead = "<p>Dashed: the threshold. Values of what was measured before a clip was let go.</p>"
+    lead = "<p>Dashed: the threshold. Values of what was measured before a clip was rejected.</p>"
     return lead + grid(images, 340) if images else ""
 
 
@@ -79,12 +69,3 @@ def _bins(values: list[float], is_logarithmic: bool) -> list[float]:
         return np.geomspace(max(low, 1e-3) * 0.9, max(high, 2e-3) * 1.1, 25).tolist()
     room = max(high - low, 1e-3) * 0.05
     return np.linspace(low - room, high + room, 25).tolist()
-
-
-def _values(entries: Iterable[CatalogueEntry], name: str) -> list[float]:
-    found: list[float] = []
-    for entry in entries:
-        value = (entry.clip.record.get("scores") or {}).get(name, entry.clip.evidence.get(name))
-        if isinstance(value, int | float):
-            found.append(float(value))
-    return found

@@ -3,54 +3,46 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curation.checks import AT_LEAST, MORE, Check, clip_checks
-from curation.settings import CurateConfig
+from curation.clip import AT_LEAST, LESS, MORE, Check
 from curation.shards.catalogue import CatalogueEntry
 
-THRESHOLDS = {
-    "height": "min_person_height", "longest_moving_s": "min_duration_s",
-    "longest_stretch_s": "min_duration_s", "largest_area": "max_area",
-    "share_of_frames": "min_garment_share", "garment_area": "min", "duration_s": "max_s",
-}  # fmt: skip
-"""Number -> its threshold, where that is not called min_NUMBER or max_NUMBER."""
+IN_WORDS = {AT_LEAST: "at least", MORE: "more than", LESS: "less than"}
 
 
-def evidence_text(evidence: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+def evidence_text(check: Check, evidence: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     """What was asked first, with its threshold; then what else was measured. Zeros are left out.
 
     Args:
-        evidence: of a verdict.
+        check: the one that rejected.
+        evidence: of the verdict.
         sources: clip_id -> name of its video, for clips that are pointed at.
     """
-    asked: list[str] = []
     told: list[str] = []
-    used: set[str] = set()
+    if check.threshold is not None:
+        value = evidence.get(check.signal, check.value)
+        asked = f"{IN_WORDS.get(str(check.rule), 'at most')} {_number(check.threshold)} is asked"
+        told.append(f"{_measure(check.signal, value)} ({asked})")
     for name, value in evidence.items():
-        names = (f"min_{name}", f"max_{name}", THRESHOLDS.get(name, ""))
-        limit = next((other for other in names if other in evidence), None)
-        if limit is not None and isinstance(value, int | float):
-            word = "at most" if limit.startswith("max") else "at least"
-            asked.append(f"{_measure(name, value)} ({word} {_number(evidence[limit])} is asked)")
-            used |= {name, limit}
-    for name, value in evidence.items():
-        if name not in used and value != 0:
+        is_told = check.threshold is not None and check.signal.endswith(name)
+        if not (is_told or name.startswith(("min", "max")) or value in (0, None)):
             told.append(_measure(name, sources.get(value, value) if _is_name(value) else value))
-    return ", ".join(asked + told)
+    return ", ".join(told)
 
 
 def nearly_turned(
-    entries: Sequence[CatalogueEntry], config: CurateConfig
+    checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]],
 ) -> list[tuple[CatalogueEntry, str]]:
-    """Kept clips that a threshold a tenth stricter would have let go, the nearest first."""
+    """Kept clips that a threshold a tenth stricter would have rejected, the nearest first.
+
+    Args:
+        checked: candidate clips with all their checks.
+    """
     found: list[tuple[float, CatalogueEntry, str]] = []
-    for entry in entries:
-        if not entry.is_kept:
-            continue
-        checks = clip_checks(entry, config, None)
-        near = [c for c in checks if c.is_near and c.is_passed and not _is_whole(c)]
-        if near:
+    for entry, checks in checked:
+        near = [c for c in checks if c.code and c.is_near and c.is_passed and not _is_whole(c)]
+        if entry.is_kept and near:
             closest = min(near, key=_distance)
-            word = "at least" if closest.rule in (AT_LEAST, MORE) else "at most"
+            word = IN_WORDS.get(str(closest.rule), "at most")
             told = f"{closest.signal} {_number(closest.value)}, {word} {_number(closest.threshold)}"
             found.append((_distance(closest), entry, f"{told} ({closest.key})"))
     found.sort(key=lambda item: (item[0], item[1].clip.clip_id))
@@ -74,6 +66,8 @@ def _is_name(value: Any) -> bool:
 
 
 def _measure(name: str, value: Any) -> str:
+    if value is None:
+        return name.replace("_", " ")
     words = name.removesuffix("_s").replace("_", " ")
     return f"{words} {_number(value)}{' s' if name.endswith('_s') else ''}"
 

@@ -1,8 +1,8 @@
-"""report.html: what was kept, what was let go and why, with pictures and the numbers behind."""
+"""report.html: what was kept, what was rejected and why, with pictures and the numbers behind."""
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from configs.console import duration_in_words
+from curation.checks import Checker, rejecting
+from curation.clip import Check
 from curation.first_pass.signals import Signals, read_signals
-from curation.first_pass.stopwatch import seconds_by_step
+from curation.judging import TO_BE_MADE
 from curation.ledger import SourceRow
 from curation.report.arbiter import arbiter_sheet
 from curation.report.charts import histograms
 from curation.report.evidence import evidence_text, nearly_turned
 from curation.report.pictures import clip_strip, preview_strip, track_strip
 from curation.settings import CurateConfig
-from curation.shards.catalogue import CatalogueEntry
+from curation.shards.catalogue import HELD_OUT, CatalogueEntry
+from curation.step_times import seconds_by_step
 from datasets.storage import write_file
 from datasets.webpage import (
     Html,
@@ -33,40 +36,20 @@ from datasets.webpage import (
 
 logger = logging.getLogger(__name__)
 
-MEANINGS = {
-    "empty_file": "the file has 0 bytes",
-    "not_a_video": "the file is something else",
-    "no_video_stream": "it holds sound only",
-    "truncated": "its index or all of its frames are missing",
-    "no_frames": "not one frame could be decoded",
-    "too_small": "the picture is too small to show a garment",
-    "too_large": "the picture is larger than the limit",
-    "too_long": "the header says it is longer than the limit",
-    "hdr": "high dynamic range, refused by probe.hdr",
-    "timed_out": "its worker took longer than the time limit",
-    "worker_failed": "its worker crashed",
-    "out_of_memory": "its worker held more memory than its limit",
-    "too_short": "no stretch is long enough",
-    "dark": "too dark to see",
-    "blurred": "out of focus or smeared",
-    "frozen": "the picture stands still",
-    "duplicate_frames": "a slow frame rate stretched to a fast one",
-    "corrupt_frames": "frames could not be decoded",
-    "no_person": "nobody is seen",
-    "two_people": "more than one person is seen",
-    "body_hidden": "shoulders or hips are out of view",
-    "person_too_small": "the person is too small in the picture",
-    "densepose_failed": "the body could not be mapped",
-    "garment_too_small": "the garment is hardly seen",
-    "outfit_change": "the garment is another one from a moment on",
-    "mask_failed": "the mask is empty, leaks, or covers nearly everything",
-    "to_be_made": "it passes since thresholds were changed; the next curate makes its tracks",
-    "held_out": "it shows what a clip of the benchmark shows, so that it may not be trained on",
-    "near_duplicate": "another clip shows the same thing, better",
+Checked = Sequence[tuple[CatalogueEntry, Sequence[Check]]]
+"""Candidate clips with all their checks."""
+ALL_TRACKS = "all tracks made"
+STEPS = {
+    "quality": "sharp, lit, moving, long enough",
+    "people": "one person, body in view",
+    ALL_TRACKS: ALL_TRACKS,  # any verdict that is not named here is a stage's
+    TO_BE_MADE: "tracks there since thresholds changed",
+    "copies": "no near-duplicate",
+    HELD_OUT: "unlike the benchmark",
 }
-"""Reject codes in a reader's words."""
-OCCASIONAL = (("to_be_made",), ("held_out",))
-"""Steps of the funnel that are left out where they let nothing go."""
+"""Verdict -> a step of the funnel, in order."""
+OCCASIONAL = (TO_BE_MADE, HELD_OUT)
+"""Steps of the funnel that are left out where they reject nothing."""
 MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED, STRIP_FRAMES = 48, 12, 12, 9, 4
 
 
@@ -84,17 +67,23 @@ def write_report(
         entry.clip.clip_id: f"{entry.source.name} at {entry.clip.record['start_s']:.1f} s"
         for entry in entries
     }
-    near = _near_sheet(kept, config, out / "clips")
+    checker = Checker.of(config)
+    checked = [(entry, checker.clip_checks(entry)) for entry in entries]
+    verdicts = {entry.clip.clip_id: rejecting(c, entry.clip.code) for entry, c in checked}
+    verdicts |= {s.sha256: rejecting(checker.source_checks(s), s.code) for s in sources if s.code}
+    near = _near_sheet(checked, out / "clips")
     asked = arbiter_sheet(sources, config, out / "signals")
     sections = [
-        section("What was let go, and where", _funnel(entries, sources)),
-        section("Reasons", _reasons(rejected, sources, names)),
+        section("What was let go, and where", _funnel(entries, sources, verdicts)),
+        section("Reasons", _reasons(rejected, sources, verdicts, names)),
         section("Kept", _kept_sheet(kept, out / "clips")),
         section("Tracks", _tracks_sheet(kept, out / "clips")),
         section("Near a threshold", near) if near else "",
-        section("Rejected", _rejected_sheet(rejected, out / "signals", names)) if rejected else "",
+        section("Rejected", _rejected_sheet(rejected, out / "signals", verdicts, names))
+        if rejected
+        else "",
         section("Asked of the arbiter of cuts", asked) if asked else "",
-        section("Where the thresholds lie", histograms(entries, config)),
+        section("Where the thresholds lie", histograms(checked)),
         section("Sources", _source_table(entries, sources)),
         section("Models", _models(kept)),
         section("Where the time went", _cost(entries, sources)),
@@ -120,26 +109,22 @@ def write_report(
     write_file(path, text.encode())
 
 
-def _funnel(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
+def _funnel(
+    entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow], verdicts: Mapping[str, Check]
+) -> str:
     readable = [source for source in sources if source.code is None]
-    codes = Counter(entry.clip.code for entry in entries if not entry.is_kept)
-    picture = ("too_short", "dark", "blurred", "frozen", "duplicate_frames", "corrupt_frames")
-    people = ("no_person", "two_people", "body_hidden", "person_too_small")
-    tracks = ("densepose_failed", "garment_too_small", "outfit_change", "mask_failed")
+    lost: Counter[str] = Counter()
+    for entry in entries:
+        if not entry.is_kept:
+            verdict = verdicts[entry.clip.clip_id].verdict
+            lost[verdict if verdict in STEPS else ALL_TRACKS] += 1
     steps: list[tuple[str, int]] = [("videos", len(sources)), ("readable videos", len(readable))]
     left = len(entries)
     steps.append(("scenes and stretches", left))
-    for label, group in (
-        ("sharp, lit, moving, long enough", picture),
-        ("one person, body in view", people),
-        ("all tracks made", tracks),
-        ("tracks there since thresholds changed", ("to_be_made",)),
-        ("no near-duplicate", ("near_duplicate",)),
-        ("unlike the benchmark", ("held_out",)),
-    ):
-        if not any(codes[code] for code in group) and group in OCCASIONAL:
+    for verdict, label in STEPS.items():
+        if not lost[verdict] and verdict in OCCASIONAL:
             continue
-        left -= sum(codes[code] for code in group)
+        left -= lost[verdict]
         steps.append((label, left))
     # videos are measured against all videos, stretches against all stretches
     whole = [len(sources)] * 2 + [len(entries)] * (len(steps) - 2)
@@ -160,25 +145,32 @@ def _bar(share: float) -> str:
 
 
 def _reasons(
-    rejected: Sequence[CatalogueEntry], sources: Sequence[SourceRow], names: dict[str, str]
+    rejected: Sequence[CatalogueEntry],
+    sources: Sequence[SourceRow],
+    verdicts: Mapping[str, Check],
+    names: dict[str, str],
 ) -> str:
-    found: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    found: dict[str, list[tuple[str, Check, dict[str, Any]]]] = defaultdict(list)
     for entry in rejected:
-        found[str(entry.clip.code)].append((entry.source.name, entry.clip.evidence))
+        clip = entry.clip
+        case = (entry.source.name, verdicts[clip.clip_id], clip.evidence)
+        found[str(clip.code)].append(case)
     for source in sources:
         if source.code is not None:
-            found[source.code].append((source.name, source.evidence))
+            found[source.code].append((source.name, verdicts[source.sha256], source.evidence))
     if not found:
         return "<p>Nothing was rejected.</p>"
-    rows = [
-        (code, len(cases), MEANINGS.get(code, ""), cases[0][0], evidence_text(cases[0][1], names))
-        for code, cases in sorted(found.items(), key=lambda item: -len(item[1]))
-    ]
+    rows: list[tuple[object, ...]] = []
+    for code, cases in sorted(found.items(), key=lambda item: -len(item[1])):
+        name, check, evidence = cases[0]
+        rows.append(
+            (code, len(cases), check.meaning, name, evidence_text(check, evidence, names))
+        )  # fmt: skip
     return table(("reason", "clips", "what it means", "for example", "its evidence"), rows)
 
 
-def _near_sheet(kept: Sequence[CatalogueEntry], config: CurateConfig, clips: Path) -> str:
-    near = nearly_turned(kept, config)
+def _near_sheet(checked: Checked, clips: Path) -> str:
+    near = nearly_turned(checked)
     if not near:
         return ""
     figures: list[str] = []
@@ -186,7 +178,7 @@ def _near_sheet(kept: Sequence[CatalogueEntry], config: CurateConfig, clips: Pat
         assert entry.clip.folder is not None
         strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
         figures.append(captioned(strip, f"{entry.source.name}: {told}"))
-    lead = "<p>Kept, and let go if that threshold were a tenth stricter; the nearest first.</p>"
+    lead = "<p>Kept, and rejected if that threshold were a tenth stricter; the nearest first.</p>"
     return lead + _how_many(len(figures), len(near)) + grid(figures, 360)
 
 
@@ -226,7 +218,12 @@ def _tracks_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
     return lead + _how_many(len(figures), len(kept)) + grid(figures, 560)
 
 
-def _rejected_sheet(rejected: Sequence[CatalogueEntry], folder: Path, names: dict[str, str]) -> str:
+def _rejected_sheet(
+    rejected: Sequence[CatalogueEntry],
+    folder: Path,
+    verdicts: Mapping[str, Check],
+    names: dict[str, str],
+) -> str:
     by_code: dict[str, list[CatalogueEntry]] = defaultdict(list)
     for entry in rejected:
         by_code[str(entry.clip.code)].append(entry)
@@ -243,10 +240,11 @@ def _rejected_sheet(rejected: Sequence[CatalogueEntry], folder: Path, names: dic
                 continue
             caption = (
                 f"{entry.source.name}, {span[0]:.2f}-{span[1]:.2f} s: "
-                f"{evidence_text(entry.clip.evidence, names)}"
+                f"{evidence_text(verdicts[entry.clip.clip_id], entry.clip.evidence, names)}"
             )
             figures.append(captioned(jpeg_image(strip, entry.source.name), caption))
-        parts.append(f"<h3>{escape(code)}: {escape(MEANINGS.get(code, ''))}</h3>")
+        meaning = verdicts[cases[0].clip.clip_id].meaning
+        parts.append(f"<h3>{escape(code)}: {escape(meaning)}</h3>")
         parts.append(_how_many(len(figures), len(cases)) + grid(figures, 360))
     return "".join(parts)
 
@@ -307,7 +305,7 @@ def _models(kept: Sequence[CatalogueEntry]) -> str:
 
 
 def _cost(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
-    steps = seconds_by_step(sources, [entry.clip for entry in entries])
+    steps = seconds_by_step([s.facts for s in sources] + [e.clip.record for e in entries])
     frames = sum(source.facts.get("num_frames", 0) for source in sources)
     if not frames or not steps:
         return ""

@@ -2,42 +2,45 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.clip import Clip, Reject
+from curation.clip import AT_LEAST, Check, Clip, Reject, first_failed
 from curation.first_pass.signals import Signals
 from curation.selection.people import (
-    CODES,
+    MEANINGS,
     PASSES,
-    TWO_PEOPLE,
     PeopleConfig,
     PeopleVerdicts,
+    commonest_code,
     passing_runs,
 )
 from curation.selection.quality import (
+    TOO_SHORT,
     QualityConfig,
+    faults_in,
     filled_region,
     frame_rate,
     frozen_runs,
     lit_region,
     measure_span,
-    refuse_span,
+    moving_check,
+    span_checks,
     split_long,
     within_both,
     without,
 )
-from curation.selection.scenes import SceneRules, SeenScene
+from curation.selection.scenes import SeenScene, find_seen_scenes
 from curation.selection.shots import ShotsConfig
 from curation.video.canonical import (
     CanonicalConfig,
-    Framing,
-    choose_framing,
+    CropPlan,
     clip_rate,
     count_clip_frames,
+    height_check,
+    plan_crop,
 )
 
 Span = tuple[float, float]
@@ -59,10 +62,9 @@ class SelectionConfig:
         if self.stretches not in {"longest", "all"}:
             raise ConfigError(f"stretches is {self.stretches!r}; 'longest' and 'all' are accepted")
 
-    @cached_property
-    def scenes(self) -> SceneRules:
-        """What of it decides scenes and who is seen in them."""
-        return SceneRules(shots=self.shots, people=self.people, quality=self.quality)
+    def scenes_of(self, signals: Signals) -> list[SeenScene]:
+        """The scenes of a source, with who is seen in them."""
+        return find_seen_scenes(signals, self.shots, self.people, self.quality)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +72,20 @@ class Candidate:
     """A stretch that passed all cheap filters, and how it is to be cut out."""
 
     clip: Clip
-    framing: Framing
+    plan: CropPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedClip:
+    """A scene or a stretch that did not, and why."""
+
+    clip: Clip
+    reject: Reject
 
 
 def find_candidates(
-    base: Clip,
-    signals: Signals,
-    selection: SelectionConfig,
-    canonical: CanonicalConfig,
-    seen: Sequence[SeenScene] | None = None,
-) -> list[Candidate | Reject]:
+    base: Clip, signals: Signals, selection: SelectionConfig, canonical: CanonicalConfig
+) -> list[Candidate | RejectedClip]:
     """What to do with each scene of a source, in order of time.
 
     Args:
@@ -87,13 +93,36 @@ def find_candidates(
         signals: of the whole source, with samples of people.
         selection: thresholds.
         canonical: size and rate of the clips to be made.
-        seen: what ``selection.scenes`` finds in it; None: it is looked for now.
     """
     frozen = frozen_runs(signals, selection.quality)
-    outcomes: list[Candidate | Reject] = []
-    for scene in selection.scenes.look_at(signals) if seen is None else seen:
+    outcomes: list[Candidate | RejectedClip] = []
+    for scene in selection.scenes_of(signals):
         outcomes += _judge_scene(base, scene, signals, frozen, selection, canonical)
     return outcomes
+
+
+def stretch_check(
+    counts: Mapping[str, Any], longest_s: float | None, config: QualityConfig
+) -> Check:
+    """One person must be seen for long enough; the code says what is seen instead.
+
+    Args:
+        counts: of ``PeopleVerdicts.evidence``.
+        longest_s: of the stretches that show one person.
+        config: the thresholds.
+    """
+    # a second person explains the loss of a scene, however few samples show him
+    code = "two_people" if counts.get("two_people_samples") else commonest_code(counts)
+    meaning = MEANINGS[code]
+    if counts.get("samples") == 0:
+        code, meaning = TOO_SHORT
+    return Check(
+        verdict="people", signal="longest_stretch_s", value=longest_s, rule=AT_LEAST,
+        threshold=config.min_duration_s, key="selection.quality.min_duration_s", code=code,
+        meaning=meaning, evidence={
+            **counts, "longest_stretch_s": longest_s, "min_duration_s": config.min_duration_s
+        },
+    )  # fmt: skip
 
 
 def _judge_scene(
@@ -103,7 +132,7 @@ def _judge_scene(
     frozen: list[Span],
     selection: SelectionConfig,
     canonical: CanonicalConfig,
-) -> list[Candidate | Reject]:
+) -> Sequence[Candidate | RejectedClip]:
     quality = selection.quality
     span, people = seen.span, seen.people
     height, width = signals.size_at(span[0])
@@ -117,17 +146,16 @@ def _judge_scene(
         start_s=span[0],
         end_s=span[1],
         source_fps=round(frame_rate(signals, span), 4) or None,
-        num_people=seen.num_people,
+        num_people=int(people.counts.max()) if len(people.counts) else None,
     )
     measured = measure_span(signals, span)
-    refused = refuse_span(measured, signals, span, quality)
-    if refused is not None and refused[0] in WHOLE_SCENE_CODES:
-        return [Reject(clip=clip, code=refused[0], evidence=refused[1])]
+    reject = first_failed(span_checks(measured, quality, faults_in(signals, span)))
+    if reject is not None and reject.code in WHOLE_SCENE_CODES:
+        return [RejectedClip(clip=clip, reject=reject)]
     pieces = without(span, frozen)
-    if not pieces or pieces[0][1] - pieces[0][0] < quality.min_duration_s:
-        longest_s = pieces[0][1] - pieces[0][0] if pieces else 0.0
-        evidence = {"longest_moving_s": longest_s, "min_duration_s": quality.min_duration_s}
-        return [Reject(clip=clip, code="frozen", evidence=evidence)]
+    reject = first_failed([moving_check(_longest_s(pieces), quality)])
+    if reject is not None:
+        return [RejectedClip(clip=clip, reject=reject)]
     stretches = [
         run
         for piece in pieces
@@ -135,32 +163,18 @@ def _judge_scene(
         for run in passing_runs(people.times_s, codes, *piece, selection.people)
     ]
     stretches.sort(key=lambda stretch: stretch[0] - stretch[1])
+    reject = first_failed([stretch_check(people.evidence(), _longest_s(stretches), quality)])
+    if reject is not None:
+        return [RejectedClip(clip=clip, reject=reject)]
     long_enough = [s for s in stretches if s[1] - s[0] >= quality.min_duration_s]
-    if not long_enough:
-        return [_refuse_people(clip, seen, stretches, quality)]
     chosen = long_enough[:1] if selection.stretches == "longest" else sorted(long_enough)
     parts = [part for stretch in chosen for part in split_long(stretch, quality)]
-    return [
-        _judge_part(clip, part, signals, people, selection, canonical, {span: measured})
-        for part in parts
-    ]
+    return [_judge_part(clip, part, signals, people, selection, canonical) for part in parts]
 
 
-def _refuse_people(
-    clip: Clip, scene: SeenScene, stretches: list[Span], quality: QualityConfig
-) -> Reject:
-    people = scene.people
-    evidence: dict[str, Any] = {
-        **scene.evidence,
-        "longest_stretch_s": stretches[0][1] - stretches[0][0] if stretches else 0.0,
-        "min_duration_s": quality.min_duration_s,
-    }
-    if not len(people.codes):
-        return Reject(clip=clip, code="too_short", evidence=evidence)
-    seen = {code: int((people.codes == number).sum()) for number, code in CODES.items()}
-    # a second person explains the loss of a scene, however few samples show him
-    code = CODES[TWO_PEOPLE] if seen[CODES[TWO_PEOPLE]] else max(seen, key=lambda c: seen[c])
-    return Reject(clip=clip, code=code, evidence=evidence)
+def _longest_s(spans: Sequence[Span]) -> float:
+    """Of spans that are sorted, longest first; 0.0 of none."""
+    return spans[0][1] - spans[0][0] if spans else 0.0
 
 
 def _judge_part(
@@ -170,47 +184,39 @@ def _judge_part(
     people: PeopleVerdicts,
     selection: SelectionConfig,
     canonical: CanonicalConfig,
-    known: Mapping[Span, dict[str, float]],
-) -> Candidate | Reject:
-    """``known``: what ``measure_span`` gave before; a part is often the whole scene."""
-    part = _snap(signals, part)
-    measured = known.get(part) or measure_span(signals, part)
-
-    def known_of(**further: Any) -> Clip:
-        scores = {**clip.scores, **measured, **further.pop("scores", {})}
-        times = {"start_s": part[0], "end_s": part[1]}
-        return replace(clip, **times, num_people=1, scores=scores, **further)
-
-    refused = refuse_span(measured, signals, part, selection.quality)
-    if refused is not None:
-        return Reject(clip=known_of(), code=refused[0], evidence=refused[1])
-    height, width = signals.size_at(part[0])
-    left, top, right, bottom = _reach_of_person(signals, part, people)
+) -> Candidate | RejectedClip:
+    quality = selection.quality
+    start_s, end_s = part = _snap(signals, part)
+    measured = measure_span(signals, part)
+    clip = replace(clip, start_s=start_s, end_s=end_s, num_people=1).with_scores(**measured)
+    reject = first_failed(span_checks(measured, quality, faults_in(signals, part)))
+    if reject is not None:
+        return RejectedClip(clip=clip, reject=reject)
+    height, width = signals.size_at(start_s)
+    left, top, right, bottom = reach_of_person(signals, part, people)
     person = left * width, top * height, right * width, bottom * height
-    person_height = person[3] - person[1]
-    if person_height < canonical.min_person_height:
-        evidence = {"height": person_height, "min_person_height": canonical.min_person_height}
-        return Reject(clip=known_of(), code="person_too_small", evidence=evidence)
-    fill_likeness = selection.quality.min_fill_likeness
-    lit, inner = lit_region(signals, part), filled_region(signals, part, fill_likeness)
+    reject = first_failed([height_check(person[3] - person[1], canonical)])
+    if reject is not None:
+        return RejectedClip(clip=clip, reject=reject)
+    lit = lit_region(signals, part)
+    inner = filled_region(signals, part, quality.min_fill_likeness)
     top, left, bottom, right = within_both(lit, inner)
     region = left * width, top * height, right * width, bottom * height
-    framing = choose_framing(person, region, canonical)
+    plan = plan_crop(person, region, canonical)
     fps = clip_rate(signals.times_s[signals.between(*part)], canonical.max_fps)
-    scores = {
-        "coverage": framing.coverage,
-        "letterbox": _share_outside(lit),
-        "blurred_fill": _share_outside(inner),
-    }
-    found = known_of(
-        scores=scores,
-        crop=framing.crop,
-        height=framing.height,
-        width=framing.width,
+    found = replace(
+        clip,
+        crop=plan.crop,
+        height=plan.height,
+        width=plan.width,
         fps=fps,
         num_frames=count_clip_frames(*part, fps),
+    ).with_scores(
+        coverage=plan.coverage,
+        letterbox=_share_outside(lit),
+        blurred_fill=_share_outside(inner),
     )
-    return Candidate(clip=found, framing=framing)
+    return Candidate(clip=found, plan=plan)
 
 
 def _snap(signals: Signals, span: Span) -> Span:
@@ -220,7 +226,7 @@ def _snap(signals: Signals, span: Span) -> Span:
     return float(times[start]), float(times[min(end, len(times) - 1)])
 
 
-def _reach_of_person(signals: Signals, span: Span, people: PeopleVerdicts) -> Box:
+def reach_of_person(signals: Signals, span: Span, people: PeopleVerdicts) -> Box:
     """Left, top, right, bottom of the main person over a stretch, in shares of the sides."""
     assert signals.samples is not None
     inside = (people.times_s >= span[0] - 1e-6) & (people.times_s <= span[1] + 1e-6)

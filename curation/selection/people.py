@@ -1,24 +1,23 @@
-"""Exactly one person, with enough of the body in view: in sampled frames, then in every frame.
+"""Exactly one person, with enough of the body in view: in sampled frames, or in every frame.
 
 People are followed over a scene (``person_tracks.py``). A second person counts when large against
 the main one, seen for long enough and moving; a passer-by cuts a clip to its longest stretch
 without him rather than losing it. Mirrors, duets and split screens show two.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.clip import Clip, Reject, Tracks
-from curation.first_pass.signals import PersonSamples
-from curation.perception.protocols import COCO_KEYPOINTS, Person, PersonDetector
-from curation.selection.person_tracks import Liveliness, Sightings, Track, find_cast
-from curation.selection.shots import runs_of
-from curation.selection.stillness import looks_apart, with_changes
+from curation.clip import AT_LEAST, LESS, Check
+from curation.first_pass.signals import PersonSamples, runs_of
+from curation.perception.protocols import COCO_KEYPOINTS, Person
+from curation.selection.person_tracks import MotionBounds, PersonTrack, Sightings, find_scene_people
 
+KEYS = "selection.people."
 BODIES = {
     "upper": ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),
     "full": (
@@ -28,12 +27,17 @@ BODIES = {
 """Keypoints that must be in view."""
 PASSES, NO_PERSON, TWO_PEOPLE, BODY_HIDDEN = 0, 1, 2, 3
 CODES = {NO_PERSON: "no_person", TWO_PEOPLE: "two_people", BODY_HIDDEN: "body_hidden"}
-SEEING = (
-    "visible_body", "min_score", "min_visibility", "min_other_share", "min_other_s",
-    "min_other_motion", "sure_other_motion", "min_other_change", "memory_s", "frame_margin",
-    "min_others_s",
+MEANINGS = {
+    "no_person": "nobody is seen",
+    "two_people": "more than one person is seen",
+    "body_hidden": "shoulders or hips are out of view",
+}
+"""Of the codes, for people."""
+NUMBERS = (
+    "samples", "passing_samples", *(f"{code}_samples" for code in CODES.values()), "num_people",
+    "other_share", "other_s", "other_motion", "other_change",
 )  # fmt: skip
-"""Fields of ``PeopleConfig`` that decide what a sample shows, and nothing once that is known."""
+"""What ``PeopleVerdicts.evidence`` may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +59,9 @@ class PeopleConfig:
     min_others_s: float = 0.1  # the same as min_other_s in a finished clip, where all is seen
 
     @property
-    def alive(self) -> Liveliness:
+    def alive(self) -> MotionBounds:
         """What tells somebody else from a picture of him."""
-        return Liveliness(
+        return MotionBounds(
             min_motion=self.min_other_motion,
             sure_motion=self.sure_other_motion,
             min_change=self.min_other_change,
@@ -108,8 +112,8 @@ class PeopleVerdicts:
     counts: np.ndarray  # (n,) people who count
     main_rows: np.ndarray  # (n,) rows of the samples' people; below 0: unseen
     owners: np.ndarray  # (n,) whose moment it is, 0, 1, ...; below 0: nobody's
-    others: list[Track]  # who counts beside the main people
-    passed_over: list[Track]  # who does not
+    others: list[PersonTrack]  # who counts beside the main people
+    passed_over: list[PersonTrack]  # who does not
 
     def codes_by_person(self) -> list[np.ndarray]:
         """For each main person the codes (n,), with NO_PERSON in the time of the others."""
@@ -127,14 +131,18 @@ class PeopleVerdicts:
             **{f"{code}_samples": int((self.codes == n).sum()) for n, code in CODES.items()},
             "num_people": int(self.counts.max(initial=0)),
         }
-        if self.others:
-            other = max(self.others, key=lambda track: track.share)
-            told |= {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
-            if other.motion is not None:
-                told["other_motion"] = round(other.motion, 3)
-            if other.change is not None:
-                told["other_change"] = round(other.change, 1)
-        return told
+        return told | (largest_of(self.others) if self.others else {})
+
+
+def largest_of(tracks: Sequence[PersonTrack]) -> dict[str, Any]:
+    """The numbers of the largest of other people, one at least."""
+    other = max(tracks, key=lambda track: track.share)
+    told = {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
+    if other.motion is not None:
+        told["other_motion"] = round(other.motion, 3)
+    if other.change is not None:
+        told["other_change"] = round(other.change, 1)
+    return told
 
 
 def judge_samples(
@@ -183,8 +191,8 @@ def judge_samples(
     codes = np.full(len(times), NO_PERSON)
     counts = np.zeros(len(times), dtype=int)
     main_rows = np.full(len(times), -1)
-    cast = find_cast(seen, config.memory_s, config.alive)
-    for main in cast.mains:
+    found = find_scene_people(seen, config.memory_s, config.alive)
+    for main in found.mains:
         sure = main.rows[seen.scores[main.rows] >= config.min_score]
         moments = seen.moments[sure]
         main_rows[moments] = rows[sure]
@@ -192,27 +200,64 @@ def judge_samples(
         codes[moments] = np.where(is_seen, PASSES, BODY_HIDDEN)
         counts[moments] = 1
     least_s = config.min_other_s if min_other_s is None else min_other_s
-    others = [track for track in cast.others if counts_as_other(track, config, least_s)]
+    others = [track for track in found.others if counts_as_other(track, config, least_s)]
     for track in others:
         # who is there while nobody is main is no second person
-        codes[track.covers(times) & (cast.owners >= 0)] = TWO_PEOPLE
+        codes[track.covers(times) & (found.owners >= 0)] = TWO_PEOPLE
         counts[track.covers(times)] += 1
     return PeopleVerdicts(
         times_s=times,
         codes=codes,
         counts=counts,
         main_rows=main_rows,
-        owners=cast.owners,
+        owners=found.owners,
         others=others,
-        passed_over=[t for t in cast.others if not any(t is other for other in others)],
+        passed_over=[t for t in found.others if not any(t is other for other in others)],
     )
 
 
-def counts_as_other(track: Track, config: PeopleConfig, min_other_s: float) -> bool:
+def counts_as_other(track: PersonTrack, config: PeopleConfig, min_other_s: float) -> bool:
     """Whether somebody beside a main person is large, lasting and alive enough to matter."""
     is_lasting = len(track.rows) >= 2 and track.seen_s >= min_other_s
     is_alive = track.is_alive(config.alive)
     return is_alive and is_lasting and track.share >= config.min_other_share
+
+
+def score_check(lowest: float, config: PeopleConfig) -> Check:
+    """How sure the detector must be of somebody, at the least."""
+    return Check(
+        verdict="people", signal="lowest score of the main person", value=lowest, rule=AT_LEAST,
+        threshold=config.min_score, key=KEYS + "min_score",
+    )  # fmt: skip
+
+
+def commonest_code(counts: Mapping[str, Any]) -> str:
+    """What most samples show that do not pass; ``counts``: of ``PeopleVerdicts.evidence``."""
+    return max(CODES.values(), key=lambda code: counts.get(f"{code}_samples", 0))
+
+
+def other_checks(
+    measured: Mapping[str, Any], config: PeopleConfig, lasting: str = "min_other_s"
+) -> list[Check]:
+    """What makes the largest other person count: being large, lasting and alive, all at once.
+
+    Args:
+        measured: of ``PeopleVerdicts.evidence``.
+        config: the thresholds.
+        lasting: the field that decides how long is long.
+    """
+    rules = (
+        ("other_share", "min_other_share"), ("other_s", lasting),
+        ("other_motion", "min_other_motion"), ("other_change", "min_other_change"),
+    )  # fmt: skip
+    return [
+        Check(
+            verdict="people", signal=signal, value=measured[signal], rule=LESS,
+            threshold=getattr(config, name), key=KEYS + name,
+        )
+        for signal, name in rules
+        if measured.get(signal) is not None
+    ]  # fmt: skip
 
 
 def bodies_in_view(
@@ -264,115 +309,3 @@ def passing_runs(
         for run in runs_of(good)
     ]
     return sorted(spans, key=lambda span: span[0] - span[1])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Followed:
-    """The longest stretch of a clip that passes."""
-
-    clip: Clip  # shortened to it
-    frames: slice  # of the clip as it came
-    rows: np.ndarray  # (t,) of the samples' people, who is seen in each frame; below 0: nobody
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FollowPerson:
-    """Finds the one person in every frame of a canonical clip; cuts off frames with others."""
-
-    detector: PersonDetector
-    config: PeopleConfig
-    min_duration_s: float
-    name: str = "people"
-
-    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
-        """Fill ``people``; shorten the clip to its longest stretch that passes."""
-        return self.choose(clip, tracks, self.look(tracks.frames, clip.fps or 1.0))
-
-    def look(self, frames: np.ndarray, fps: float) -> list[list[Person]]:
-        """Everybody in every frame (t, height, width, 3)."""
-        shown = list(frames)
-        return with_changes(shown, self.detector.detect(shown), looks_apart(fps))
-
-    def choose(
-        self, clip: Clip, tracks: Tracks, people: list[list[Person]]
-    ) -> "tuple[Clip, Tracks] | Reject":
-        """``process`` of frames that were looked at."""
-        height, width = tracks.frames.shape[1:3]
-        fps = clip.fps or 1.0
-        samples = collect_samples([i / fps for i in range(len(people))], people, height, width)
-        outcome = self.follow(clip, samples, width / height)
-        if isinstance(outcome, Reject):
-            return outcome
-        everyone = [person for sample in people for person in sample]
-        chosen = [None if row < 0 else everyone[row] for row in outcome.rows]
-        shorter = outcome.clip.with_scores(
-            seen_share=float(np.mean([person is not None for person in chosen])),
-            person_score=float(np.mean([p.score for p in chosen if p is not None] or [0.0])),
-        )
-        return shorter, replace(tracks, frames=tracks.frames[outcome.frames], people=chosen)
-
-    def follow(self, clip: Clip, samples: PersonSamples, aspect: float) -> Followed | Reject:
-        """The same from what was seen in every frame, when no pixels are at hand."""
-        fps = clip.fps or 1.0
-        verdicts, good = self._longest(samples, fps, aspect)
-        if good.stop - good.start < self.min_duration_s * fps - 0.5:
-            codes = verdicts.codes
-            worst = max(CODES, key=lambda code: int((codes == code).sum()))
-            evidence = {**verdicts.evidence(), "longest_stretch": good.stop - good.start}
-            return Reject(clip=clip, code=CODES[worst], evidence=evidence)
-        shorter = replace(
-            clip,
-            start_s=clip.start_s + good.start / fps,
-            end_s=clip.start_s + good.stop / fps,
-            num_frames=good.stop - good.start,
-            num_people=1,
-            verdicts={**clip.verdicts, self.name: "one person"},
-        )
-        return Followed(clip=shorter, frames=good, rows=verdicts.main_rows[good])
-
-    def keeps_all(self, samples: PersonSamples, fps: float, aspect: float) -> bool:
-        """Whether ``follow`` shortens such a clip by nothing."""
-        count = len(samples.times_s)
-        is_long = count >= self.min_duration_s * fps - 0.5
-        return is_long and self._longest(samples, fps, aspect)[1] == slice(0, count)
-
-    def _longest(
-        self, samples: PersonSamples, fps: float, aspect: float
-    ) -> tuple[PeopleVerdicts, slice]:
-        """What every frame shows, and the longest stretch of them that passes."""
-        verdicts = judge_samples(
-            samples, self.config, aspect=aspect, min_other_s=self.config.min_others_s
-        )
-        is_bad = verdicts.codes == TWO_PEOPLE
-        for code in (NO_PERSON, BODY_HIDDEN):
-            for run in runs_of(verdicts.codes == code):
-                is_bad[run] |= run.stop - run.start > self.config.max_missed_s * fps
-        return verdicts, _longest_of_one(~is_bad, verdicts.owners)
-
-    def making(self) -> dict[str, Any]:
-        """The detector and every setting: they decide which frames the clip has."""
-        return {
-            "detector": asdict(self.detector.info),
-            "people": asdict(self.config),
-            "min_duration_s": self.min_duration_s,
-        }
-
-    def judge(self, clip: Clip) -> Reject | None:
-        """Nothing is left to ask: what does not pass was cut off."""
-        return None
-
-
-def _longest_of_one(is_good: np.ndarray, owners: np.ndarray) -> slice:
-    """The longest run of good moments (n,) that belong to one person.
-
-    A moment of nobody belongs to the person before it; at the start, to the first one.
-    """
-    known = np.flatnonzero(owners >= 0)
-    if not len(known):
-        return slice(0, 0)
-    nearest = owners
-    if len(known) < len(owners):
-        last = np.clip(np.searchsorted(known, np.arange(len(owners)), side="right") - 1, 0, None)
-        nearest = owners[known[last]]
-    runs = [run for owner in set(nearest.tolist()) for run in runs_of(is_good & (nearest == owner))]
-    return max(runs, key=lambda run: (run.stop - run.start, -run.start), default=slice(0, 0))

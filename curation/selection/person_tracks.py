@@ -54,7 +54,7 @@ class Sightings:
 
 
 @dataclass(kw_only=True, eq=False)
-class Track:
+class PersonTrack:
     """One person over time; measured when asked, since of most, who are alone, nobody asks."""
 
     seen: Sightings
@@ -97,7 +97,7 @@ class Track:
         """Which moments (n,) lie between the first and the last sighting."""
         return (times_s >= self.first_s - 1e-6) & (times_s <= self.last_s + 1e-6)
 
-    def is_alive(self, bounds: "Liveliness") -> bool:
+    def is_alive(self, bounds: "MotionBounds") -> bool:
         """Whether it moves; one of whom nothing is known but an outline is taken to do so."""
         if self.motion is not None and self.motion >= bounds.sure_motion:
             return True
@@ -107,7 +107,7 @@ class Track:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Liveliness:
+class MotionBounds:
     """What tells a person from a picture of one: points that move, and pixels that change."""
 
     min_motion: float  # of the points; below, it is a picture
@@ -116,15 +116,15 @@ class Liveliness:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Cast:
+class ScenePeople:
     """Who plays in a scene: main people one after the other, and those beside them."""
 
-    mains: list[Track]  # no two at the same time
-    others: list[Track]
+    mains: list[PersonTrack]  # no two at the same time
+    others: list[PersonTrack]
     owners: np.ndarray  # (n,) int: whose moment it is, an index of ``mains``; below 0: nobody's
 
 
-def find_cast(seen: Sightings, memory_s: float, alive: Liveliness) -> Cast:
+def find_scene_people(seen: Sightings, memory_s: float, alive: MotionBounds) -> ScenePeople:
     """Follow everybody through a scene.
 
     The main person of a time is who fills most of the picture for longest; who does not move at
@@ -137,13 +137,13 @@ def find_cast(seen: Sightings, memory_s: float, alive: Liveliness) -> Cast:
     """
     numbers = link_sightings(seen, memory_s)
     count = int(numbers.max(initial=-1)) + 1
-    tracks = [Track(seen=seen, rows=np.flatnonzero(numbers == n)) for n in range(count)]
+    tracks = [PersonTrack(seen=seen, rows=np.flatnonzero(numbers == n)) for n in range(count)]
 
-    def prominence(track: Track) -> tuple[bool, float]:
+    def prominence(track: PersonTrack) -> tuple[bool, float]:
         return track.motion is not None and track.is_alive(alive), track.weight
 
-    mains: list[Track] = []
-    others: list[Track] = []
+    mains: list[PersonTrack] = []
+    others: list[PersonTrack] = []
     owners = np.full(len(seen.times_s), -1)
     if len(tracks) > 1:
         tracks.sort(key=prominence, reverse=True)
@@ -156,7 +156,7 @@ def find_cast(seen: Sightings, memory_s: float, alive: Liveliness) -> Cast:
         mains.append(track)
     for track in others:
         track.share = _share_beside(seen, track, mains)
-    return Cast(mains=mains, others=others, owners=owners)
+    return ScenePeople(mains=mains, others=others, owners=owners)
 
 
 def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
@@ -270,7 +270,7 @@ def liveliness(keypoints: np.ndarray) -> float | None:
     return float(max(articulation, WANDERING * wandered))
 
 
-def _share_beside(seen: Sightings, track: Track, mains: list[Track]) -> float:
+def _share_beside(seen: Sightings, track: PersonTrack, mains: list[PersonTrack]) -> float:
     """A track's area against that of the main people it is beside, or was nearest to."""
     rows = np.concatenate([main.rows for main in mains])
     rows = rows[np.argsort(seen.moments[rows])]

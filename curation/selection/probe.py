@@ -1,10 +1,10 @@
 """What a file's header alone rules out, before a frame is decoded."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from configs.errors import ConfigError
-from curation.video.decode import HDR_TRANSFERS, Header
+from curation.clip import AT_LEAST, AT_MOST, MORE, Check
+from curation.video.decode import HDR_TRANSFERS, UNREADABLE, Header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +23,36 @@ class ProbeConfig:
             raise ConfigError(f"min_side is {self.min_side}; at least 64 pixels are needed")
 
 
-def refuse_header(header: Header, config: ProbeConfig) -> tuple[str, dict[str, Any]] | None:
-    """A reject code with its evidence, or None when the file is worth decoding."""
+def header_checks(header: Header, config: ProbeConfig) -> list[Check]:
+    """What the header must say for the file to be worth decoding."""
     side, pixels = min(header.height, header.width), header.height * header.width
-    if pixels == 0:
-        return "no_frames", {"height": header.height, "width": header.width}
-    if side < config.min_side:
-        return "too_small", {"side": side, "min_side": config.min_side}
-    if pixels > config.max_pixels:
-        return "too_large", {"pixels": pixels, "max_pixels": config.max_pixels}
-    if header.duration_s is not None and header.duration_s > config.max_declared_s:
-        return "too_long", {"duration_s": header.duration_s, "max_s": config.max_declared_s}
-    if config.hdr == "refuse" and header.transfer in HDR_TRANSFERS:
-        return "hdr", {"transfer": HDR_TRANSFERS[header.transfer]}
-    return None
+    hdr = HDR_TRANSFERS.get(header.transfer) if header.transfer is not None else None
+    return [
+        Check(
+            verdict="probe", signal="pixels", value=pixels, rule=MORE, threshold=0,
+            code="no_frames", meaning=UNREADABLE["no_frames"],
+            evidence={"height": header.height, "width": header.width},
+        ),
+        Check(
+            verdict="probe", signal="side", value=side, rule=AT_LEAST, threshold=config.min_side,
+            key="probe.min_side", code="too_small",
+            meaning="the picture is too small to show a garment",
+        ),
+        Check(
+            verdict="probe", signal="pixels", value=pixels, rule=AT_MOST,
+            threshold=config.max_pixels, key="probe.max_pixels", code="too_large",
+            meaning="the picture is larger than the limit",
+        ),
+        Check(
+            verdict="probe", signal="duration_s", value=header.duration_s, rule=AT_MOST,
+            threshold=config.max_declared_s, key="probe.max_declared_s", code="too_long",
+            meaning="the header says it is longer than the limit",
+            evidence={"duration_s": header.duration_s, "max_s": config.max_declared_s},
+        ),
+        Check(
+            verdict="probe", signal="hdr", value=int(hdr is not None), rule=AT_MOST,
+            threshold=0 if config.hdr == "refuse" else 1, key="probe.hdr", code="hdr",
+            meaning="high dynamic range, refused by probe.hdr",
+            evidence={"transfer": hdr},
+        ),
+    ]  # fmt: skip

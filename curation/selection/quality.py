@@ -1,5 +1,6 @@
 """Which stretches of a scene are worth keeping: long enough, sharp, lit, moving, not frozen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.first_pass.signals import Signals
-from curation.medians import median
-from curation.selection.shots import runs_of
+from curation.clip import AT_LEAST, AT_MOST, MORE, Check
+from curation.first_pass.signals import Signals, runs_of
+from curation.video.decode import UNREADABLE
 
+KEYS = "selection.quality."
+TOO_SHORT = "too_short", "no stretch is long enough"
+"""Code, and its meaning."""
 LETTERBOX_SHARE = 0.02  # thinner bars are compression noise at the border
 FILL_TOLERANCE = 0.006  # of the side: borders of a fill are found to two or three pixels of 640
 
@@ -91,41 +95,71 @@ def measure_span(signals: Signals, span: tuple[float, float]) -> dict[str, float
     return {
         "duration_s": span[1] - span[0],
         "frames": float(frames.stop - frames.start),
-        "sharpness": median(signals.sharpness[frames]),
-        "brightness": median(signals.brightness[frames]),
-        "motion": median(motion) if len(motion) else 0.0,
+        "sharpness": float(np.median(signals.sharpness[frames])),
+        "brightness": float(np.median(signals.brightness[frames])),
+        "motion": float(np.median(motion)) if len(motion) else 0.0,
         "duplicate_share": float(np.mean(motion < 1e-3)) if len(motion) else 0.0,
     }
 
 
-def refuse_span(
-    measured: dict[str, float],
-    signals: Signals,
-    span: tuple[float, float],
-    config: QualityConfig,
-) -> tuple[str, dict[str, Any]] | None:
-    """A reject code with its evidence, or None when the stretch is good.
+def faults_in(signals: Signals, span: tuple[float, float]) -> int:
+    """Decoding errors of the source, if any of them lies in a stretch; else 0."""
+    faults = signals.fault_times_s
+    is_inside = (faults >= span[0]) & (faults < span[1])
+    return len(faults) if is_inside.any() else 0
+
+
+def span_checks(
+    measured: Mapping[str, Any], config: QualityConfig, num_faults: int = 0
+) -> list[Check]:
+    """What a stretch must be like.
 
     Args:
         measured: by ``measure_span``.
-        signals: of the source.
-        span: start and end in s.
+        config: the thresholds.
+        num_faults: see ``faults_in``.
+    """
+    code, meaning = TOO_SHORT
+    rules = (
+        ("faults", AT_MOST, 0, "", "corrupt_frames", UNREADABLE["corrupt_frames"]),
+        ("duration_s", AT_LEAST, config.min_duration_s, "min_duration_s", code, meaning),
+        ("frames", AT_LEAST, 2, "", code, meaning),
+        ("duration_s", AT_MOST, config.max_duration_s, "max_duration_s", "", ""),  # it is split
+        ("brightness", AT_LEAST, config.min_brightness, "min_brightness",
+         "dark", "too dark to see"),
+        ("sharpness", AT_LEAST, config.min_sharpness, "min_sharpness",
+         "blurred", "out of focus or smeared"),
+        ("motion", MORE, config.frozen_motion, "frozen_motion", "", ""),  # see ``moving_check``
+        ("duplicate_share", AT_MOST, config.max_duplicate_share, "max_duplicate_share",
+         "duplicate_frames", "a slow frame rate stretched to a fast one"),
+    )  # fmt: skip
+    values = {**measured, "faults": num_faults}
+    asked = {
+        "corrupt_frames": {"faults": num_faults},
+        code: {"min_duration_s": config.min_duration_s},
+    }
+    return [
+        Check(
+            verdict="quality", signal=signal, value=values.get(signal), rule=rule,
+            threshold=threshold, key=KEYS + name if name else "", code=code, meaning=meaning,
+            evidence={**measured, **asked.get(code, {name: threshold})},
+        )
+        for signal, rule, threshold, name, code, meaning in rules
+    ]  # fmt: skip
+
+
+def moving_check(longest_s: float | None, config: QualityConfig) -> Check:
+    """What is left of a scene without its still pictures must be long enough.
+
+    Args:
+        longest_s: of the longest piece that moves.
         config: the thresholds.
     """
-    faults = signals.fault_times_s
-    if len(faults) and ((faults >= span[0]) & (faults < span[1])).any():
-        return "corrupt_frames", {**measured, "faults": len(faults)}
-    if measured["duration_s"] < config.min_duration_s or measured["frames"] < 2:
-        return "too_short", {**measured, "min_duration_s": config.min_duration_s}
-    if measured["brightness"] < config.min_brightness:
-        return "dark", {**measured, "min_brightness": config.min_brightness}
-    if measured["sharpness"] < config.min_sharpness:
-        return "blurred", {**measured, "min_sharpness": config.min_sharpness}
-    if measured["duplicate_share"] > config.max_duplicate_share:
-        return "duplicate_frames", {
-            **measured, "max_duplicate_share": config.max_duplicate_share
-        }  # fmt: skip
-    return None
+    return Check(
+        verdict="quality", signal="longest_moving_s", value=longest_s, rule=AT_LEAST,
+        threshold=config.min_duration_s, key=KEYS + "min_duration_s", code="frozen",
+        meaning="the picture stands still",
+    )  # fmt: skip
 
 
 def frame_rate(signals: Signals, span: tuple[float, float]) -> float:
@@ -160,10 +194,10 @@ def filled_region(
     edges = []
     for shares, likeness in (looked_at[:, :2].T, looked_at[:, 2:].T):
         found = shares[shares > 0]
-        middle = median(found) if len(found) else 0.0
+        middle = float(np.median(found)) if len(found) else 0.0
         is_same = (shares > 0) & (np.abs(shares - middle) <= FILL_TOLERANCE)
         is_fill = is_same.sum() * 2 >= max(len(shares), 2)
-        is_alike = is_fill and median(likeness[is_same]) >= min_likeness
+        is_alike = is_fill and float(np.median(likeness[is_same])) >= min_likeness
         edges.append(middle + FILL_TOLERANCE / 2 if is_alike else 0.0)
     across, beside = edges
     return across, beside, 1.0 - across, 1.0 - beside

@@ -1,15 +1,6 @@
-"""The scenes of a source and who is seen in each: what cuts and people decide, kept in the ledger.
+"""The scenes of a source and who is seen in each, from its stored signals."""
 
-These two steps take most of the time of judging a source again, and most thresholds have no part
-in them. What they found is stored beside the source's facts under what decided it.
-"""
-
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,8 +9,6 @@ from curation.selection.people import PeopleConfig, PeopleVerdicts, judge_sample
 from curation.selection.quality import QualityConfig, picture_region
 from curation.selection.shots import Scene, ShotsConfig, find_scenes
 
-SCHEMA = 3
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeenScene:
@@ -27,64 +16,19 @@ class SeenScene:
 
     scene: Scene
     span: tuple[float, float]
-    people: PeopleVerdicts  # read back from the ledger it names nobody beside the main people
-    num_people: int | None  # at most at one time; None: no sample
-    evidence: dict[str, Any]  # of ``people``
+    people: PeopleVerdicts
 
 
-@dataclass(frozen=True, kw_only=True)
-class SceneRules:
-    """What decides scenes and who is seen in them; one for all sources of a run."""
-
-    shots: ShotsConfig
-    people: PeopleConfig
-    quality: QualityConfig
-
-    def key(self, signals_name: str) -> str:
-        """Name of everything that decides what a file of signals shows: of its cuts, of people."""
-        return f"{_digest(signals_name, self._cuts)}-{_digest(signals_name, self._people)}"
-
-    @cached_property
-    def _cuts(self) -> str:
-        return json.dumps([SCHEMA, asdict(self.shots)], sort_keys=True)
-
-    @cached_property
-    def _people(self) -> str:
-        quality = self.quality
-        decided = [SCHEMA, asdict(self.people), quality.trim_frames, quality.min_fill_likeness]
-        return json.dumps(decided, sort_keys=True)
-
-    def look_at(
-        self, signals: Signals, stored: Mapping[str, Any] | None = None, key: str = ""
-    ) -> list[SeenScene]:
-        """Scenes in order of time, with who is seen in them.
-
-        Args:
-            signals: of a source.
-            stored: what ``pack_scenes`` gave before; as far as it was decided alike, it is taken.
-            key: of today.
-        """
-        old_cuts, _, old_people = str((stored or {}).get("key")).partition("-")
-        cuts, _, people = key.partition("-")
-        known = {_scene_of(entry): entry for entry in stored["scenes"]} if stored else {}
-        scenes = list(known) if cuts == old_cuts else find_scenes(signals, self.shots)
-        return [
-            _read(known[scene])
-            if people == old_people and scene in known
-            else self._look(scene, signals)
-            for scene in scenes
-        ]
-
-    def _look(self, scene: Scene, signals: Signals) -> SeenScene:
-        span = _trim(scene, signals, self.quality.trim_frames)
-        verdicts = people_in(signals, span, self.people, self.quality)
-        return SeenScene(
-            scene=scene,
-            span=span,
-            people=verdicts,
-            num_people=int(verdicts.counts.max()) if len(verdicts.counts) else None,
-            evidence=verdicts.evidence(),
-        )
+def find_seen_scenes(
+    signals: Signals, shots: ShotsConfig, people: PeopleConfig, quality: QualityConfig
+) -> list[SeenScene]:
+    """In order of time."""
+    found: list[SeenScene] = []
+    for scene in find_scenes(signals, shots):
+        span = _trim(scene, signals, quality.trim_frames)
+        verdicts = people_in(signals, span, people, quality)
+        found.append(SeenScene(scene=scene, span=span, people=verdicts))
+    return found
 
 
 def people_in(
@@ -100,54 +44,6 @@ def people_in(
         span=span,
         aspect=width / height,
         region=(left, top, right, bottom),
-    )
-
-
-def _digest(*decided: str) -> str:
-    return hashlib.sha256("\0".join(decided).encode()).hexdigest()[:16]
-
-
-def pack_scenes(seen: Sequence[SeenScene], key: str) -> dict[str, Any]:
-    """Scenes as plain values for the ledger."""
-    return {
-        "key": key,
-        "scenes": [
-            {
-                "scene": [s.scene.first, s.scene.last, s.scene.start_s, s.scene.end_s],
-                "span": list(s.span),
-                "times_s": s.people.times_s.tolist(),
-                "codes": s.people.codes.tolist(),
-                "counts": s.people.counts.tolist(),
-                "main_rows": s.people.main_rows.tolist(),
-                "owners": s.people.owners.tolist(),
-                "evidence": s.evidence,
-            }
-            for s in seen
-        ],
-    }
-
-
-def _scene_of(entry: Mapping[str, Any]) -> Scene:
-    first, last, start_s, end_s = entry["scene"]
-    return Scene(first=first, last=last, start_s=start_s, end_s=end_s)
-
-
-def _read(entry: Mapping[str, Any]) -> SeenScene:
-    counts = np.array(entry["counts"], dtype=int)
-    return SeenScene(
-        scene=_scene_of(entry),
-        span=(entry["span"][0], entry["span"][1]),
-        people=PeopleVerdicts(
-            times_s=np.array(entry["times_s"], dtype=np.float64),
-            codes=np.array(entry["codes"], dtype=int),
-            counts=counts,
-            main_rows=np.array(entry["main_rows"], dtype=int),
-            owners=np.array(entry["owners"], dtype=int),
-            others=[],
-            passed_over=[],
-        ),
-        num_people=int(counts.max()) if len(counts) else None,
-        evidence=entry["evidence"],
     )
 
 

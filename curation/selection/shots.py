@@ -7,14 +7,14 @@ arbiter was asked (``doubts.py``), what it takes for a transition is one, too.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
-import cv2
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.first_pass.signals import Signals
+from curation.clip import AT_LEAST, LESS, Check
+from curation.first_pass.signals import Signals, runs_of, thumb_changes
 
+KEYS = "selection.shots."
 MAX_RATIO = 255.0
 CLEAR_STEP = 0.5
 """A blend that jumps by more than this share between two frames is a hard cut, not a dissolve."""
@@ -24,9 +24,6 @@ STEP_MARGIN = 0.01
 """More than rounding does to a step."""
 WINDOWS = 64
 """Windows that are looked at together; two seconds of thumbnails are 16 kB."""
-
-BLOCK = 4096
-"""Thumbnails that are compared at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +234,38 @@ def is_transition(said: np.ndarray, config: ShotsConfig) -> np.ndarray:
     return said >= config.min_cut_probability  # NaN is not
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One stretch that was asked."""
+
+    start_s: float
+    end_s: float
+    probability: float  # the largest in it
+    is_transition: bool  # by today's threshold
+
+    @property
+    def in_words(self) -> str:
+        """The number and the verdict."""
+        return f"{self.probability:.2f}, {'a transition' if self.is_transition else 'none'}"
+
+
+def answers_in(signals: Signals, config: ShotsConfig) -> list[Answer]:
+    """What was asked of a source and what was said, in order of time."""
+    said = signals.cut_probability
+    if said is None:
+        return []
+    times = np.append(signals.times_s, signals.end_s)
+    return [
+        Answer(
+            start_s=float(times[run.start]),
+            end_s=float(times[run.stop]),
+            probability=float(said[run].max()),
+            is_transition=bool(is_transition(said[run], config).any()),
+        )
+        for run in runs_of(~np.isnan(said))
+    ]
+
+
 def may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
     """Of which windows, ``lag`` frames long from each start, the steps allow a blend: (k,) bool.
 
@@ -281,22 +310,47 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
-def thumb_changes(thumbs: np.ndarray, lag: int) -> np.ndarray:
-    """Mean absolute difference of thumbnails (n, h, w) ``lag`` frames apart, (n - lag,)."""
-    flat = thumbs.reshape(len(thumbs), -1)
-    changes = np.empty(max(len(flat) - lag, 0))
-    for start in range(0, len(changes), BLOCK):  # an hour of thumbnails is 30 MB, three times that
-        stop = min(start + BLOCK, len(changes))
-        change = cv2.absdiff(flat[start:stop], flat[start + lag : stop + lag])
-        sums = cv2.reduce(change, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
-        changes[start:stop] = sums[:, 0] / flat.shape[1]
-    return changes
+def scene_checks(signals: Signals, span: tuple[float, float], config: ShotsConfig) -> list[Check]:
+    """What begins and ends a scene, and how near a cut the strongest changes inside it are.
 
+    A scene is cut where these are broken, so they are reported and reject nothing.
 
-def runs_of(flags: np.ndarray) -> list[slice]:
-    """Maximal runs of True in (n,) bool, as slices."""
-    if not len(flags):
-        return []
-    edges = [0, *(np.flatnonzero(flags[1:] != flags[:-1]) + 1).tolist(), len(flags)]
-    runs = [slice(start, stop) for start, stop in pairwise(edges)]
-    return runs[::2] if flags[0] else runs[1::2]
+    Args:
+        signals: of its source.
+        span: of the scene, in seconds.
+        config: the thresholds.
+    """
+    transitions = find_transitions(signals, config)
+    times = np.append(signals.times_s, signals.end_s)
+    checks: list[Check] = []
+    for moment, edge, name in (
+        (span[0], "enter", "scene begins"), (span[1], "leave", "scene ends")
+    ):  # fmt: skip
+        near = (t.kind for t in transitions if abs(times[getattr(t, edge)] - moment) < 1e-6)
+        text = f"{moment:.3f} s, {next(near, 'of the video')}"
+        checks.append(Check(verdict="cuts", signal=name, value=text))
+    inside = signals.between(*span)
+    inner = slice(inside.start + 1, inside.stop)
+    if inner.stop > inner.start:
+        label = f"strongest change inside (a cut: {config.min_content:g} and "
+        label += f"{config.adaptive_ratio:g}x its neighbours)"
+        strongest, weakest = signals.content[inner].max(), signals.histogram[inner].min()
+        checks += [
+            Check(verdict="cuts", signal=label, value=float(strongest)),
+            Check(
+                verdict="cuts", signal="weakest histogram correlation inside",
+                value=float(weakest), rule=AT_LEAST, threshold=config.max_histogram_correlation,
+                key=KEYS + "max_histogram_correlation",
+            ),
+        ]  # fmt: skip
+    if signals.cut_probability is not None:
+        said = signals.cut_probability[inside.start : inside.stop - 1]  # the last is next to a cut
+        said = said[~np.isnan(said)]
+        checks.append(
+            Check(
+                verdict="cuts", signal="arbiter: likeliest transition inside",
+                value=float(said.max()) if len(said) else None, rule=LESS,
+                threshold=config.min_cut_probability, key=KEYS + "min_cut_probability",
+            )
+        )  # fmt: skip
+    return checks

@@ -6,10 +6,17 @@ A pure function of the ledger and the settings; shards, manifest and report are 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from curation.clip import Reject
 from curation.ledger import ClipRow, SourceRow
-from curation.shards.duplicates import DuplicatesConfig, Fingerprint, find_clusters, unpack_hashes
+from curation.shards.duplicates import (
+    NEAR_DUPLICATE,
+    DuplicatesConfig,
+    Fingerprint,
+    copy_check,
+    find_clusters,
+    unpack_hashes,
+)
 from curation.shards.groups import HELD_OUT_FIRST, name_groups
 from curation.shards.shards import PackedClip, ShardsConfig, split_of
 
@@ -75,21 +82,17 @@ def build_catalogue(
     splits = {
         clip.clip_id: split_of_clip(clip.clip_id, by_sha[clip.source_sha256]) for clip in clips
     }
-    losers: dict[str, dict[str, Any]] = {}
+    losers: dict[str, Reject] = {}
     for cluster in clusters:
         # of copies in different splits, the one that scores are computed on stays
         ordered = sorted(cluster, key=lambda member: HELD_OUT_FIRST[splits[member.clip_id]])
         for loser in ordered[1:]:
-            losers[loser.clip_id] = {
-                "same_as": ordered[0].clip_id,
-                "max_distance": duplicates.max_distance,
-            }
+            losers[loser.clip_id] = copy_check(None, duplicates, ordered[0].clip_id).reject
     entries: list[CatalogueEntry] = []
     for clip in clips:
         if clip.clip_id in losers:
-            clip = replace(
-                clip, status="rejected", code="near_duplicate", evidence=losers[clip.clip_id]
-            )
+            reject = losers[clip.clip_id]
+            clip = replace(clip, status="rejected", code=reject.code, evidence=reject.evidence)
         entries.append(
             CatalogueEntry(
                 clip=clip,
@@ -106,7 +109,7 @@ def groups_of(entries: Sequence[CatalogueEntry]) -> dict[str, str]:
     return {
         entry.source.group: entry.group
         for entry in entries
-        if entry.is_kept or entry.clip.code in ("near_duplicate", HELD_OUT)
+        if entry.is_kept or entry.clip.code in (NEAR_DUPLICATE, HELD_OUT)
     }
 
 

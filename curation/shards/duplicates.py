@@ -4,19 +4,19 @@ Difference hashes of the stored thumbnails are compared along time, at the best 
 the best clip is kept, and its members share one split group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from configs.errors import ConfigError
+from curation.clip import MORE, Check
 from curation.first_pass.signals import gradients_of
 from curation.shards.copies import pairs_to_compare
 
 HASH_BITS = 256
-HASH_CHARACTERS = 2 * HASH_BITS // 4
-"""Of one hash in a record: two bits a place, four a character."""
+NEAR_DUPLICATE = "near_duplicate"
 ONE_SIDED = 0.25
 MIDDLE = 8
 """Samples before and after a clip's middle that tell most pairs apart (``are_alike``)."""
@@ -52,6 +52,43 @@ class Fingerprint:
     def said(self) -> np.ndarray:
         """Of how many bits each hash says something, (n,)."""
         return np.count_nonzero(self.hashes, axis=1)
+
+
+def copy_check(
+    nearest: float | None, config: DuplicatesConfig, same_as: str | None = None
+) -> Check:
+    """A clip must be unlike any better one.
+
+    Args:
+        nearest: distance of the clip that is most alike; None: not measured.
+        config: the threshold.
+        same_as: the better clip that is kept in its place.
+    """
+    return Check(
+        verdict="copies", signal="distance", value=nearest, rule=MORE,
+        threshold=config.max_distance, key="duplicates.max_distance", code=NEAR_DUPLICATE,
+        meaning="another clip shows the same thing, better",
+        evidence={"same_as": same_as, "max_distance": config.max_distance},
+    )  # fmt: skip
+
+
+def nearest_copy(
+    hashes: str, others: Mapping[str, str], config: DuplicatesConfig
+) -> tuple[float, str] | None:
+    """Distance and clip_id of the clip that is most alike.
+
+    Args:
+        hashes: of a clip, by ``pack_hashes``.
+        others: clip_id -> hashes.
+        config: the overlap that is asked for.
+    """
+    overlap, own = _overlap(config), unpack_hashes(hashes)
+    found = ((distance(own, unpack_hashes(t), overlap), name) for name, t in others.items())
+    return min(found, default=None)
+
+
+def _overlap(config: DuplicatesConfig) -> int:
+    return max(1, round(config.min_overlap_s * config.hash_fps))
 
 
 def sample_hashes(
@@ -161,7 +198,7 @@ def find_clusters(
             index = parents[index]
         return index
 
-    overlap = max(1, round(config.min_overlap_s * config.hash_fps))
+    overlap = _overlap(config)
     for first, second in pairs_to_compare([item.hashes for item in fingerprints]):
         if root(first) == root(second):
             continue

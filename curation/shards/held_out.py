@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from curation.clip import AT_MOST, Check
 from curation.shards.catalogue import HELD_OUT, CatalogueEntry
 from curation.stages.colours import (
     ColourProfile,
@@ -119,6 +120,19 @@ def left_out(
     return found
 
 
+def held_out_check(evidence: Mapping[str, Any] | None) -> Check:
+    """A clip must not give one of the benchmark away.
+
+    Args:
+        evidence: how it does (``left_out``); None: it does not.
+    """
+    return Check(
+        verdict=HELD_OUT, signal="shows what the benchmark shows", value=int(evidence is not None),
+        rule=AT_MOST, threshold=0, key="held_out", code=HELD_OUT, evidence=evidence or {},
+        meaning="it shows what a clip of the benchmark shows, so that it may not be trained on",
+    )  # fmt: skip
+
+
 def _least(one: ColourProfile, others: Sequence[ColourProfile], config: HeldOutConfig) -> float:
     """How far a clip is from the nearest of others; below 0: too near. 2 where there is none."""
     distances = [
@@ -182,7 +196,8 @@ def hold_out(
         if entry.is_kept and clip.clip_id in bench:
             entry = replace(entry, split="bench")
         elif entry.is_kept and clip.clip_id in left:
-            gone = replace(clip, status="rejected", code=HELD_OUT, evidence=left[clip.clip_id])
+            reject = held_out_check(left[clip.clip_id]).reject
+            gone = replace(clip, status="rejected", code=reject.code, evidence=reject.evidence)
             entry = replace(entry, clip=gone, split=None)
         listed.append(entry)
     return listed

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.clip import Clip, Reject, Tracks
+from curation.clip import AT_LEAST, AT_MOST, MORE, Check, Clip, Tracks
 from datasets.densepose import paste_iuv
 from datasets.masks import RULES, MaskSettings, inpainting_mask
 
@@ -33,9 +33,10 @@ class MaskGarment:
 
     config: AgnosticConfig
     name: str = "agnostic"
+    reads: tuple[str, ...] = ("densepose", "parsing")
 
-    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
-        """Reject with ``mask_failed`` when a frame's mask is empty, leaks or covers everything."""
+    def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
+        """Needs ``parse``, ``iuv`` and ``boxes``."""
         assert tracks.parse is not None, "the parsing stage comes first"
         assert tracks.iuv is not None, "the densepose stage comes first"
         assert tracks.boxes is not None, "the densepose stage comes first"
@@ -53,33 +54,36 @@ class MaskGarment:
             mask_smallest_area=float(areas.min()),
             mask_largest_area=float(areas.max()),
         )
-        refused = self.judge(clip)
-        if refused is not None:
-            return refused
-        passed = replace(clip, verdicts={**clip.verdicts, self.name: self.config.category})
-        return passed, replace(tracks, mask=mask)
+        clip = replace(clip, verdicts={**clip.verdicts, self.name: self.config.category})
+        return clip, replace(tracks, mask=mask)
 
-    def making(self) -> dict[str, Any]:
+    def checks(self, clip: Clip) -> list[Check]:
+        """No frame's mask may be empty, leak, or cover nearly everything."""
+        config, scores = self.config, clip.scores
+        evidence = {
+            "coverage": round(scores.get("mask_coverage", 0.0), 4),
+            "min_coverage": config.min_coverage,
+            "smallest_area": round(scores.get("mask_smallest_area", 0.0), 4),
+            "largest_area": round(scores.get("mask_largest_area", 0.0), 4),
+            "max_area": config.max_area,
+        }
+        rules = (
+            ("mask_smallest_area", MORE, 0.0, ""),
+            ("mask_largest_area", AT_MOST, config.max_area, "agnostic.max_area"),
+            ("mask_coverage", AT_LEAST, config.min_coverage, "agnostic.min_coverage"),
+        )
+        return [
+            Check(
+                verdict=self.name, signal=signal, value=scores.get(signal), rule=rule,
+                threshold=threshold, key=key, code="mask_failed", evidence=evidence,
+                meaning="the mask is empty, leaks, or covers nearly everything",
+            )
+            for signal, rule, threshold, key in rules
+        ]  # fmt: skip
+
+    def provenance_key(self) -> dict[str, Any]:
         """The category and how masks are widened."""
         return {"category": self.config.category, "mask": asdict(self.config.mask)}
-
-    def judge(self, clip: Clip) -> Reject | None:
-        """``mask_failed``: a frame's mask is empty, leaks, or covers everything."""
-        coverage, smallest, largest = (
-            clip.scores[name]
-            for name in ("mask_coverage", "mask_smallest_area", "mask_largest_area")
-        )
-        is_within = smallest > 0 and largest <= self.config.max_area
-        if is_within and coverage >= self.config.min_coverage:
-            return None
-        evidence = {
-            "coverage": round(coverage, 4),
-            "min_coverage": self.config.min_coverage,
-            "smallest_area": round(smallest, 4),
-            "largest_area": round(largest, 4),
-            "max_area": self.config.max_area,
-        }
-        return Reject(clip=clip, code="mask_failed", evidence=evidence)
 
 
 def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

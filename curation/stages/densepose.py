@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.clip import Clip, Reject, Tracks, unpack_shares
+from curation.clip import AT_LEAST, Check, Clip, Tracks, unpack_shares
 from curation.perception.protocols import DensePoseEstimator
 
 GRID = 112
@@ -26,9 +26,10 @@ class MapSurface:
     estimator: DensePoseEstimator
     config: DensePoseConfig
     name: str = "densepose"
+    reads: tuple[str, ...] = ()
 
-    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
-        """Reject with ``densepose_failed`` when too few frames show a body."""
+    def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
+        """Needs ``people``."""
         assert tracks.people is not None, "the people stage comes first"
         surfaces = self.estimator.estimate(list(tracks.frames), tracks.people)
         iuv = np.zeros((len(surfaces), GRID, GRID, 3), np.uint8)
@@ -36,32 +37,31 @@ class MapSurface:
         for index, surface in enumerate(surfaces):
             if surface is not None:
                 iuv[index], boxes[index] = surface.iuv, surface.box
-        body_shares = (iuv[..., 0] > 0).mean(axis=(1, 2))
-        clip = clip.with_shares(body_share=body_shares)
-        refused = self.judge(clip)
-        if refused is not None:
-            return refused
-        passed = replace(clip, verdicts={**clip.verdicts, self.name: "mapped"})
-        return (
-            passed.with_scores(densepose_share=self._mapped_share(clip)),
-            replace(tracks, iuv=iuv, boxes=boxes),
-        )
+        clip = clip.with_shares(body_share=(iuv[..., 0] > 0).mean(axis=(1, 2)))
+        clip = replace(clip, verdicts={**clip.verdicts, self.name: "mapped"})
+        share = self._mapped_share(clip)
+        assert share is not None
+        return clip.with_scores(densepose_share=share), replace(tracks, iuv=iuv, boxes=boxes)
 
-    def making(self) -> dict[str, Any]:
+    def checks(self, clip: Clip) -> list[Check]:
+        """Enough frames must show a body."""
+        share, least = self._mapped_share(clip), self.config.min_mapped_share
+        return [
+            Check(
+                verdict=self.name, signal="mapped_share", value=share, rule=AT_LEAST,
+                threshold=least, key="densepose.min_mapped_share", code="densepose_failed",
+                meaning="the body could not be mapped",
+                evidence={"mapped_share": round(share or 0.0, 3), "min_mapped_share": least},
+            )
+        ]  # fmt: skip
+
+    def provenance_key(self) -> dict[str, Any]:
         """The model alone."""
         return asdict(self.estimator.info)
 
-    def judge(self, clip: Clip) -> Reject | None:
-        """``densepose_failed``: too few frames show a body."""
-        mapped = self._mapped_share(clip)
-        if mapped >= self.config.min_mapped_share:
+    def _mapped_share(self, clip: Clip) -> float | None:
+        """Of the frames; None: not measured."""
+        if "body_share" not in clip.shares:
             return None
-        evidence = {
-            "mapped_share": round(mapped, 3),
-            "min_mapped_share": self.config.min_mapped_share,
-        }
-        return Reject(clip=clip, code="densepose_failed", evidence=evidence)
-
-    def _mapped_share(self, clip: Clip) -> float:
         shares = unpack_shares(clip.shares["body_share"])
         return float((shares >= self.config.min_body_share).mean())

@@ -6,7 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from curation.clip import Clip, Reject, Tracks
+from curation.clip import AT_LEAST, Check, Clip, Tracks, first_failed
+from curation.stages.parsing import TOO_SMALL, TOO_SMALL_MEANING
 from datasets.labels import GARMENT_LABELS
 
 GROUND = 245  # gray level around the garment
@@ -28,18 +29,18 @@ class CutGarment:
 
     config: GarmentConfig
     name: str = "garments"
+    reads: tuple[str, ...] = ("parsing",)
 
-    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
-        """Reject with ``garment_too_small`` when no frame shows enough of it."""
+    def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
+        """Needs ``parse`` and ``people``."""
         assert tracks.parse is not None, "the parsing stage comes first"
         assert tracks.people is not None, "the people stage comes first"
         labels = [int(label) for label in GARMENT_LABELS[self.config.category]]
         garment = np.isin(tracks.parse, labels)
         areas = garment.mean(axis=(1, 2))
         clip = clip.with_scores(garment_largest_area=float(areas.max()))
-        refused = self.judge(clip)
-        if refused is not None:
-            return refused
+        if first_failed(self.checks(clip)):
+            return clip, tracks  # there is nothing to cut out
         scores = frame_scores(tracks, garment)
         best = int(np.argmax(np.where(areas >= self.config.min_area, scores, -np.inf)))
         picture, mask = lay_out(tracks.frames[best], garment[best], self.config.margin)
@@ -48,17 +49,21 @@ class CutGarment:
         ).with_scores(garment_score=float(scores[best]))
         return passed, replace(tracks, garment=picture, garment_mask=mask)
 
-    def making(self) -> dict[str, Any]:
+    def checks(self, clip: Clip) -> list[Check]:
+        """One frame at least must show enough to cut out."""
+        area = clip.scores.get("garment_largest_area")
+        return [
+            Check(
+                verdict=self.name, signal="garment_largest_area", value=area, rule=AT_LEAST,
+                threshold=self.config.min_area, key="garments.min_area", code=TOO_SMALL,
+                meaning=TOO_SMALL_MEANING,
+                evidence={"garment_area": round(area or 0.0, 4), "min": self.config.min_area},
+            )
+        ]  # fmt: skip
+
+    def provenance_key(self) -> dict[str, Any]:
         """All settings: the smallest area decides, too, which frames may be taken."""
         return asdict(self.config)
-
-    def judge(self, clip: Clip) -> Reject | None:
-        """``garment_too_small``: no frame shows enough to cut out."""
-        area = clip.scores["garment_largest_area"]
-        if area >= self.config.min_area:
-            return None
-        evidence = {"garment_area": round(area, 4), "min": self.config.min_area}
-        return Reject(clip=clip, code="garment_too_small", evidence=evidence)
 
 
 def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:

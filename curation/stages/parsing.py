@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from curation.clip import Clip, Reject, Tracks, unpack_shares
+from curation.clip import AT_LEAST, AT_MOST, Check, Clip, Tracks, unpack_shares
 from curation.perception.protocols import HumanParser
 from curation.stages.outfits import outfit_change
 from datasets.labels import ParseLabel
 
+TOO_SMALL, TOO_SMALL_MEANING = "garment_too_small", "the garment is hardly seen"
 WORN = (ParseLabel.UPPER, ParseLabel.DRESS)
 
 
@@ -29,46 +30,49 @@ class ParseClothes:
     parser: HumanParser
     config: ParsingConfig
     name: str = "parsing"
+    reads: tuple[str, ...] = ()
 
-    def process(self, clip: Clip, tracks: Tracks) -> "tuple[Clip, Tracks] | Reject":
-        """Reject where the upper garment is hardly seen, or another one from a moment on."""
+    def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
+        """Needs ``people``."""
         assert tracks.people is not None, "the people stage comes first"
         parse = np.stack(self.parser.parse(list(tracks.frames), tracks.people))
         garment = np.isin(parse, [int(label) for label in WORN])
         areas = garment.mean(axis=(1, 2))
+        clip = clip.with_scores(garment_area=float(np.median(areas)))
         clip = clip.with_shares(garment_area=areas)
         change = outfit_change(tracks.frames, garment, clip.fps or 1.0)
-        if change is not None:
+        if change is not None:  # else the clip is too short to tell
             clip = clip.with_scores(outfit_change=change)
-        refused = self.judge(clip)
-        if refused is not None:
-            return refused
-        passed = replace(clip, verdicts={**clip.verdicts, self.name: "parsed"})
-        return passed.with_scores(garment_area=float(np.median(areas))), replace(
-            tracks, parse=parse
-        )
+        clip = replace(clip, verdicts={**clip.verdicts, self.name: "parsed"})
+        return clip, replace(tracks, parse=parse)
 
-    def making(self) -> dict[str, Any]:
+    def checks(self, clip: Clip) -> list[Check]:
+        """Enough frames must show enough of the garment, and one garment throughout."""
+        config, share, evidence = self.config, None, {}
+        if "garment_area" in clip.shares:
+            areas = unpack_shares(clip.shares["garment_area"])
+            share = float((areas >= config.min_garment_area).mean())
+            evidence = {
+                "garment_area": round(float(np.median(areas)), 4),
+                "min_garment_area": config.min_garment_area,
+                "share_of_frames": round(share, 3),
+                "min_garment_share": config.min_garment_share,
+            }
+        change, most = clip.scores.get("outfit_change"), config.max_outfit_change
+        return [
+            Check(
+                verdict=self.name, signal="share_of_frames", value=share, rule=AT_LEAST,
+                threshold=config.min_garment_share, key="parsing.min_garment_share",
+                code=TOO_SMALL, meaning=TOO_SMALL_MEANING, evidence=evidence,
+            ),
+            Check(
+                verdict=self.name, signal="outfit_change", value=change, rule=AT_MOST,
+                threshold=most, key="parsing.max_outfit_change", code="outfit_change",
+                meaning="the garment is another one from a moment on",
+                evidence={"outfit_change": round(change or 0.0, 3), "max_outfit_change": most},
+            ),
+        ]  # fmt: skip
+
+    def provenance_key(self) -> dict[str, Any]:
         """The model alone."""
         return asdict(self.parser.info)
-
-    def judge(self, clip: Clip) -> Reject | None:
-        """``garment_too_small``: too few frames show enough; ``outfit_change``: two are worn."""
-        areas = unpack_shares(clip.shares["garment_area"])
-        share = float((areas >= self.config.min_garment_area).mean())
-        if share >= self.config.min_garment_share:
-            change = clip.scores.get("outfit_change")  # absent where the clip is too short to tell
-            if change is None or change <= self.config.max_outfit_change:
-                return None
-            told = {
-                "outfit_change": round(change, 3),
-                "max_outfit_change": self.config.max_outfit_change,
-            }
-            return Reject(clip=clip, code="outfit_change", evidence=told)
-        evidence = {
-            "garment_area": round(float(np.median(areas)), 4),
-            "min_garment_area": self.config.min_garment_area,
-            "share_of_frames": round(share, 3),
-            "min_garment_share": self.config.min_garment_share,
-        }
-        return Reject(clip=clip, code="garment_too_small", evidence=evidence)

@@ -6,10 +6,8 @@ the clips, not in shards: other thresholds are asked of them, other models start
 """
 
 import io
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +67,7 @@ def pack_people(
 
 def read_take(folder: Path) -> list[list[Person]]:
     """Every detection of every frame, without masks and landmarks."""
-    arrays = _read_arrays(folder)
+    arrays = _read_arrays(folder / "take.npz")
     ends = np.cumsum(arrays["num_people"])
     people = [
         Person(
@@ -95,7 +93,7 @@ def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSample
         height: of its frames.
         width: of its frames.
     """
-    arrays = _read_arrays(folder)
+    arrays = _read_arrays(folder / "take.npz")
     scale = np.array([width, height, width, height], dtype=np.float32)
     keypoints = arrays["keypoints"].copy()
     keypoints[..., 0] /= scale[0]
@@ -109,12 +107,6 @@ def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSample
         track_ids=arrays["track_ids"],
         changes=arrays["changes"],
     )
-
-
-def read_values(folder: Path, name: str) -> np.ndarray:
-    """``scores`` of ``read_seen``, or ``keypoints`` with x and y in pixels."""
-    array = _read_arrays(folder, [name])[name]
-    return array.astype(np.float32) if name == "scores" else array
 
 
 def read_chosen(folder: Path) -> list[Person | None]:
@@ -144,35 +136,16 @@ def read_chosen(folder: Path) -> list[Person | None]:
     return chosen
 
 
-def _read_arrays(folder: Path, names: Iterable[str] = TAKE) -> dict[str, np.ndarray]:
-    """Those of ``take.npz``: np.load parses six headers that say what is known, in twice the time.
-
-    Thousands are read when other rules on people are asked.
-    """
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """``_read`` of arrays of known kinds in half its time: thousands are read by a refilter."""
     arrays: dict[str, np.ndarray] = {}
-    data = (folder / "take.npz").read_bytes()
-    with zipfile.ZipFile(io.BytesIO(data)) as stored:
-        for name in names:
-            kind, one = TAKE[name]
-            member = _inflated(data, stored.getinfo(f"{name}.npy"))
+    with zipfile.ZipFile(path) as stored:
+        for name, (kind, one) in TAKE.items():
+            member = stored.read(f"{name}.npy")
             start = 10 + int.from_bytes(member[8:10], "little")
-            assert f"'{kind}'".encode() in member[:start], f"{folder}: {name} is of another kind"
+            assert f"'{kind}'".encode() in member[:start], f"{path}: {name} is of another kind"
             arrays[name] = np.frombuffer(member, kind, offset=start).reshape(-1, *one)
     return arrays
-
-
-def _inflated(data: bytes, member: zipfile.ZipInfo) -> bytes:
-    """What ``ZipFile.read`` gives of a member of savez_compressed, in a quarter of its time.
-
-    Raises:
-        BadZipFile: the file is damaged.
-    """
-    lengths = struct.unpack_from("<HH", data, member.header_offset + 26)  # of name, of extra field
-    start = member.header_offset + 30 + sum(lengths)
-    inflated = zlib.decompress(data[start : start + member.compress_size], -15, member.file_size)
-    if zlib.crc32(inflated) != member.CRC:
-        raise zipfile.BadZipFile(f"{member.filename} is damaged")
-    return inflated
 
 
 def _npz(**arrays: np.ndarray) -> bytes:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError
-from curation.medians import median
+from curation.clip import AT_LEAST, Check
 from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,
@@ -57,8 +57,17 @@ class CanonicalConfig:
             )
 
 
+def height_check(height: float | None, config: CanonicalConfig) -> Check:
+    """How tall the main person must be seen, in pixels of the upright source."""
+    return Check(
+        verdict="people", signal="height", value=height, rule=AT_LEAST,
+        threshold=config.min_person_height, key="canonical.min_person_height",
+        code="person_too_small", meaning="the person is too small in the picture",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
-class Framing:
+class CropPlan:
     """Which part of the upright source becomes a clip of what size."""
 
     top: int
@@ -75,11 +84,11 @@ class Framing:
         return self.top, self.left, self.crop_height, self.crop_width
 
 
-def choose_framing(
+def plan_crop(
     person: tuple[float, float, float, float],
     region: tuple[float, float, float, float],
     config: CanonicalConfig,
-) -> Framing:
+) -> CropPlan:
     """The bucket that holds the person best, and the window of the source that fills it.
 
     Args:
@@ -111,7 +120,7 @@ def choose_framing(
     height, width, coverage = window(best)
     clip_height, clip_width = _clip_size(best, height, config.max_upscale)
     crop_height, crop_width = int(height), int(width)
-    return Framing(
+    return CropPlan(
         top=round(_place((top + bottom) / 2, crop_height, region[1], region[3])),
         left=round(_place((left + right) / 2, crop_width, region[0], region[2])),
         crop_height=crop_height,
@@ -146,7 +155,7 @@ def clip_rate(times_s: np.ndarray, max_fps: float) -> float:
         max_fps: upper limit.
     """
     steps = np.diff(times_s)
-    steps = steps[steps < 1.5 * median(steps)] if len(steps) > 2 else steps
+    steps = steps[steps < 1.5 * float(np.median(steps))] if len(steps) > 2 else steps
     mean = float(len(steps) / steps.sum())
     nearest = min(COMMON_RATES, key=lambda rate: abs(mean / rate - 1))
     return min(nearest if abs(mean / nearest - 1) < 6e-4 else mean, max_fps)
@@ -163,7 +172,7 @@ def read_clip(
     start_s: float,
     end_s: float,
     fps: float,
-    framing: Framing,
+    plan: CropPlan,
     upright: tuple[int, int],
     orientation: Orientation,
 ) -> np.ndarray:
@@ -175,7 +184,7 @@ def read_clip(
         UnreadableVideoError: the stretch gives no frame, or broke off before its end.
     """
     count = count_clip_frames(start_s, end_s, fps)
-    clip = np.empty((count, framing.height, framing.width, 3), dtype=np.uint8)
+    clip = np.empty((count, plan.height, plan.width, 3), dtype=np.uint8)
     done = 0
     previous: tuple[float, Any] | None = None
     faults = DecodeFaults()
@@ -186,7 +195,7 @@ def read_clip(
             target = start_s + done / fps
             is_nearer = previous is None or time_s - target < target - previous[0]
             nearest = frame if is_nearer or previous is None else previous[1]
-            clip[done] = cut_out(nearest, framing, upright, orientation)
+            clip[done] = cut_out(nearest, plan, upright, orientation)
             done += 1
         previous = (time_s, frame)
     if previous is None:
@@ -195,22 +204,20 @@ def read_clip(
         detail = f"decoding broke off at {previous[0]:.3f} s, wanted to {end_s:.3f} s"
         raise UnreadableVideoError("corrupt_frames", detail)
     if done < count:
-        clip[done:] = cut_out(previous[1], framing, upright, orientation)
+        clip[done:] = cut_out(previous[1], plan, upright, orientation)
     return clip
 
 
 def cut_out(
-    frame: Any, framing: Framing, upright: tuple[int, int], orientation: Orientation
+    frame: Any, plan: CropPlan, upright: tuple[int, int], orientation: Orientation
 ) -> np.ndarray:
     """The crop of one decoded frame, upright, with square pixels, at the clip's size."""
     is_hdr = frame.color_trc in HDR_TRANSFERS
     image = orientation.apply(frame.to_ndarray(format="rgb48le" if is_hdr else "rgb24"))
     # the sample aspect stretches one axis of the stored picture
     rows, columns = image.shape[0] / upright[0], image.shape[1] / upright[1]
-    top, bottom = (round(y * rows) for y in (framing.top, framing.top + framing.crop_height))
-    left, right = (round(x * columns) for x in (framing.left, framing.left + framing.crop_width))
-    method = cv2.INTER_AREA if framing.height < framing.crop_height else cv2.INTER_CUBIC
-    cut = cv2.resize(
-        image[top:bottom, left:right], (framing.width, framing.height), interpolation=method
-    )
+    top, bottom = (round(y * rows) for y in (plan.top, plan.top + plan.crop_height))
+    left, right = (round(x * columns) for x in (plan.left, plan.left + plan.crop_width))
+    method = cv2.INTER_AREA if plan.height < plan.crop_height else cv2.INTER_CUBIC
+    cut = cv2.resize(image[top:bottom, left:right], (plan.width, plan.height), interpolation=method)
     return tone_map(cut, frame.color_trc) if is_hdr else cut

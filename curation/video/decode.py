@@ -48,6 +48,17 @@ CONTAINER_MARKS = (b"ftyp", b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\x00\x
 """What video files start with (mp4 after 4 bytes): tells a truncated video from a foreign file."""
 
 
+UNREADABLE = {
+    "empty_file": "the file has 0 bytes",
+    "not_a_video": "the file is something else",
+    "no_video_stream": "it holds sound only",
+    "truncated": "its index or all of its frames are missing",
+    "no_frames": "not one frame could be decoded",
+    "corrupt_frames": "frames could not be decoded",
+}
+"""Codes of ``UnreadableVideoError``, and what each means to people."""
+
+
 class UnreadableVideoError(Exception):
     """A file that gives no video frames; ``code`` says why in a short, stable word."""
 

@@ -8,22 +8,19 @@ from dataclasses import asdict
 from typing import Any
 
 from curation.ledger import SourceRow
-from curation.settings import LimitsConfig
-
-MACHINE_FAULTS = ("timed_out", "out_of_memory", "worker_failed")
-"""Codes that another run may not give."""
+from curation.workers.executor import FAILURES, LimitsConfig
 
 
 def is_to_try_again(row: SourceRow, limits: LimitsConfig) -> bool:
     """Whether a failed source has attempts left under these limits."""
-    if row.code not in MACHINE_FAULTS:
+    if row.code not in FAILURES:
         return False
     return _attempts(row, limits) < limits.max_attempts
 
 
 def facts_of_failure(before: SourceRow | None, limits: LimitsConfig) -> dict[str, Any]:
     """What the ledger remembers of a failure: how many there were under these limits."""
-    count = 0 if before is None or before.code not in MACHINE_FAULTS else _attempts(before, limits)
+    count = 0 if before is None or before.code not in FAILURES else _attempts(before, limits)
     return {"attempts": count + 1, "limits": asdict(limits)}
 
 

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from configs.errors import UserError
+from configs.errors import ConfigError, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +27,36 @@ POLL_S = 0.5
 GIB = 1 << 30
 WORKING: Any = object()
 """What is heard of a worker that is still at work."""
+FAILURES = {
+    "timed_out": "its worker took longer than the time limit",
+    "out_of_memory": "its worker held more memory than its limit",
+    "worker_failed": "its worker crashed",
+}
+"""Codes of ``Failure``, which another run may not give, and what each means to people."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    """What one source may take before its worker is killed."""
+
+    base_s: float = 120.0  # loading models, hashing, opening
+    per_second_s: float = 60.0  # for each second of video: 10x what the embedded models take
+    max_memory_gb: float | None = 8.0  # GiB in RAM; None: no limit
+    max_attempts: int = 3  # runs that try a source which failed by these limits or by a crash
+
+    def __post_init__(self) -> None:
+        if self.max_memory_gb is not None and self.max_memory_gb <= 0:
+            raise ConfigError(f"max_memory_gb is {self.max_memory_gb}; above 0, or null for none")
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts is {self.max_attempts}; 1 or more is accepted")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """What happened to a job that gave no result."""
 
-    code: str  # worker_failed, timed_out or out_of_memory
+    code: str  # one of FAILURES
     detail: str
 
 

@@ -1,4 +1,4 @@
-"""One folder curated by many runs: ``shard=I/N`` works off a part, a run without it finishes.
+"""One folder curated by many runs: ``job_part=I/N`` works off a part, a run without it finishes.
 
 For arrays of jobs on a cluster whose machines share the disk. Every part has a ledger of its own
 (SQLite has one writer); tracks and signals are content-addressed, so all write below one OUT.
@@ -28,7 +28,7 @@ def parse_part(word: str) -> tuple[int, int]:
     """
     match = _WORD.fullmatch(word)
     if match is None or not int(match[1]) < int(match[2]):
-        raise ConfigError(f"shard is {word!r}; I/N with 0 <= I < N is accepted, such as 0/8")
+        raise ConfigError(f"job_part is {word!r}; I/N with 0 <= I < N is accepted, such as 0/8")
     return int(match[1]), int(match[2])
 
 

@@ -17,7 +17,7 @@ LINE_EVERY_S = 60.0
 FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once
 
 
-class Tally:
+class VerdictCounts:
     """What became of the videos so far.
 
     Args:
@@ -69,10 +69,10 @@ class Tally:
 
 
 class ProgressLine:
-    """Shows a tally while a run works."""
+    """Shows the counts while a run works."""
 
     def __init__(self, total_bytes: int, num_videos: int) -> None:
-        self.tally = Tally(total_bytes, num_videos)
+        self.counts = VerdictCounts(total_bytes, num_videos)
         self._shown = Progress(
             "curating", num_videos, unit="videos", every_s=LINE_EVERY_S, first_lines=FIRST_LINES
         )
@@ -86,7 +86,7 @@ class ProgressLine:
 
     def count(self, source: SourceRow, clips: Sequence[ClipRow], num_bytes: int) -> None:
         """One more video is done."""
-        tally = self.tally
-        tally.add(source, clips, num_bytes)
-        note = f"{tally.rate()}: {tally.counts()}"
-        self._shown.update(tally.num_done, note=note, seconds_left=tally.seconds_left)
+        counts = self.counts
+        counts.add(source, clips, num_bytes)
+        note = f"{counts.rate()}: {counts.counts()}"
+        self._shown.update(counts.num_done, note=note, seconds_left=counts.seconds_left)

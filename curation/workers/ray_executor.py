@@ -11,20 +11,36 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from configs.errors import DataError, UserError
-from curation.settings import LimitsConfig, RayConfig
-from curation.workers.executor import Failure, Limit, Workers
+from configs.errors import ConfigError, DataError, UserError
+from curation.workers.executor import Failure, Limit, LimitsConfig, Workers
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Build = Callable[[], Callable[[Any, Callable[[Limit], None]], Any]]
 CHECKOUT = Path(__file__).resolve().parents[2]
 INSTALL_COMMAND = "pip install -e '.[ray]'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayConfig:
+    """The cluster of ``executor=ray``, and what one worker takes of it."""
+
+    address: str | None = None  # None: the one that RAY_ADDRESS names, else one on this machine
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0  # above 0: the first pass runs beside it, on CPUs
+
+    def __post_init__(self) -> None:
+        if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
+            raise ConfigError(
+                f"cpus_per_worker is {self.cpus_per_worker} and gpus_per_worker "
+                f"{self.gpus_per_worker}; above 0 and at least 0 are accepted"
+            )
 
 
 def run_on_ray(

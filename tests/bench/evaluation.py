@@ -37,7 +37,7 @@ from training.evaluation.config import EvaluationConfig
 from training.evaluation.results import read_result
 from training.evaluation.suite import MetricSuite
 from training.evaluation.summary import summarise
-from training.evaluation.timing import Stopwatch
+from training.evaluation.timing import EvaluationTimes
 from training.evaluation.workers import ItemScorer
 from training.metrics.catalogue import METRICS
 from training.metrics.i3d import InceptionI3d
@@ -166,7 +166,7 @@ def ours(root: Path, method: str, suite: MetricSuite, baselines: bool) -> dict[s
     )  # fmt: skip
     chosen = {"paired": Benchmark(root / "bench", "synthetic").ids("paired")}
     scorer = ItemScorer(config, chosen, suite=suite)
-    watch = Stopwatch()
+    watch = EvaluationTimes()
     items = [scorer.score("paired", index) for index in range(len(chosen["paired"]))]
     for item in items:
         watch.add(item.seconds)
@@ -177,7 +177,7 @@ def ours(root: Path, method: str, suite: MetricSuite, baselines: bool) -> dict[s
 
 def plain(root: Path, method: str, suite: MetricSuite) -> dict[str, float]:
     """Seconds by part of one metric after the other, each from the files on."""
-    watch = Stopwatch()
+    watch = EvaluationTimes()
     names = sorted(path.stem for path in (root / method).iterdir())
 
     def read(path: Path) -> np.ndarray:

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 
 from curation.clip import Clip
-from curation.clip_maker import ClipMaker, ToMake
-from curation.first_pass.stopwatch import Stopwatch
+from curation.clip_maker import ClipMaker, NeedsDecoding
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from curation.selection.candidates import Candidate
-from curation.selection.people import FollowPerson, PeopleConfig, collect_samples
+from curation.selection.people import PeopleConfig, collect_samples
 from curation.stages.agnostic import AgnosticConfig, MaskGarment
 from curation.stages.densepose import DensePoseConfig, MapSurface
+from curation.stages.follow_person import FollowPerson
 from curation.stages.garments import CutGarment, GarmentConfig
 from curation.stages.parsing import ParseClothes, ParsingConfig
-from curation.stages.people_files import pack_people, read_chosen, read_seen, read_take, read_values
-from curation.video.canonical import Framing
+from curation.stages.people_files import pack_people, read_chosen, read_seen, read_take
+from curation.step_times import StepTimes
+from curation.video.canonical import CropPlan
 from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import read_labels
 
@@ -93,10 +94,10 @@ def candidate(**changes: object) -> Candidate:
         source="a.mp4", source_sha256="a" * 64, scene_start_s=0, scene_end_s=2, start_s=0,
         end_s=COUNT / 8, fps=8.0, height=HEIGHT, width=WIDTH, num_frames=COUNT,
     )  # fmt: skip
-    framing = Framing(
+    plan = CropPlan(
         top=0, left=0, crop_height=HEIGHT, crop_width=WIDTH, height=HEIGHT, width=WIDTH, coverage=1
     )
-    return Candidate(clip=replace(clip, **changes), framing=framing)  # pyright: ignore[reportArgumentType]
+    return Candidate(clip=replace(clip, **changes), plan=plan)  # pyright: ignore[reportArgumentType]
 
 
 def maker_of(out, seer: Seer, parser: Parser, people: PeopleConfig | None = None, **more: object):
@@ -113,7 +114,7 @@ def maker_of(out, seer: Seer, parser: Parser, people: PeopleConfig | None = None
 
 def made(out, frames, seer=None, parser=None):
     maker = maker_of(out, seer or Seer(), parser or Parser())
-    return maker.make(candidate(), frames, "request", Stopwatch())
+    return maker.make(candidate(), frames, "request", StepTimes())
 
 
 def test_a_damaged_file_of_who_was_seen_is_noticed(tmp_path):
@@ -125,9 +126,8 @@ def test_a_damaged_file_of_who_was_seen_is_noticed(tmp_path):
     assert data[entry + 16 : entry + 20] == boxes.CRC.to_bytes(4, "little")
     data[entry + 16] ^= 1
     (tmp_path / "take.npz").write_bytes(data)
-    with pytest.raises(zipfile.BadZipFile, match=r"boxes\.npy is damaged"):
+    with pytest.raises(zipfile.BadZipFile, match=r"boxes\.npy"):
         read_seen(tmp_path, 8.0, 64, 48)
-    assert len(read_values(tmp_path, "scores")) == 2  # the others are whole
 
 
 def test_who_was_seen_is_read_back_to_the_bit_with_masks_and_landmarks(tmp_path):
@@ -147,9 +147,6 @@ def test_who_was_seen_is_read_back_to_the_bit_with_masks_and_landmarks(tmp_path)
     for name, values in vars(wanted).items():
         np.testing.assert_array_equal(getattr(seen, name), values, err_msg=name)
         assert getattr(seen, name).dtype == values.dtype
-    np.testing.assert_array_equal(read_values(tmp_path, "scores"), wanted.scores)
-    visibility = read_values(tmp_path, "keypoints")[..., 2]
-    np.testing.assert_array_equal(visibility, wanted.keypoints[..., 2])
     first, nobody, last = read_chosen(tmp_path)
     assert nobody is None
     for read, wanted in ((first, found[0][0]), (last, found[2][0])):
@@ -165,11 +162,11 @@ def test_a_threshold_is_asked_of_the_record_and_turned_back_at_no_cost(tmp_path,
     assert row.status == "kept"
     parser.frames = []
     strict = maker_of(tmp_path, seer, parser, agnostic=AgnosticConfig(max_area=0.01))
-    refused = strict.again(row, candidate())
+    refused = strict.reuse_or_redo(row, candidate())
     assert refused is not None
     assert (refused.status, refused.code) == ("rejected", "mask_failed")
     assert refused.evidence["max_area"] == 0.01
-    back = maker_of(tmp_path, seer, parser).again(refused, candidate())
+    back = maker_of(tmp_path, seer, parser).reuse_or_redo(refused, candidate())
     assert back == row
     assert seer.asked == 1
     assert parser.frames == []
@@ -180,14 +177,14 @@ def test_thresholds_on_people_are_asked_of_who_was_seen(tmp_path, frames):
     row = made(tmp_path, frames, seer, parser)
     parser.frames = []
     same = maker_of(tmp_path, seer, parser, people=PeopleConfig(min_score=0.6))
-    again = same.again(row, candidate())
+    again = same.reuse_or_redo(row, candidate())
     assert again is not None
     assert again.folder == row.folder
     picky = maker_of(tmp_path, seer, parser, people=PeopleConfig(min_score=0.99))
-    refused = picky.again(row, candidate())
+    refused = picky.reuse_or_redo(row, candidate())
     assert refused is not None
     assert refused.code == "no_person"
-    assert maker_of(tmp_path, seer, parser).again(refused, candidate()) == row
+    assert maker_of(tmp_path, seer, parser).reuse_or_redo(refused, candidate()) == row
     assert seer.asked == 1
     assert parser.frames == []
 
@@ -198,16 +195,16 @@ def test_another_cut_asks_for_the_raw_video(tmp_path, frames):
     shorter = maker_of(
         tmp_path, Seer(), Parser(), people=PeopleConfig(min_score=0.902, max_missed_s=0.1)
     )
-    assert shorter.judge(row, candidate()) == ToMake(reason="it is cut to other frames")
-    assert shorter.again(row, candidate()) is None
+    assert shorter.judge(row, candidate()) == NeedsDecoding(reason="it is cut to other frames")
+    assert shorter.reuse_or_redo(row, candidate()) is None
 
 
 def test_a_new_parser_redoes_its_stage_and_what_depends_on_it_from_stored_tracks(tmp_path, frames):
     seer, parser = Seer(), Parser()
     row = made(tmp_path, frames, seer, parser)
     wider = Parser("wider", half=20)
-    assert isinstance(maker_of(tmp_path, seer, wider).judge(row, candidate()), ToMake)
-    again = maker_of(tmp_path, seer, wider).again(row, candidate(scene_end_s=3))
+    assert isinstance(maker_of(tmp_path, seer, wider).judge(row, candidate()), NeedsDecoding)
+    again = maker_of(tmp_path, seer, wider).reuse_or_redo(row, candidate(scene_end_s=3))
     assert again is not None
     assert again.record["scene_end_s"] == 3  # cuts were found elsewhere, too
     assert again.folder is not None
@@ -231,7 +228,7 @@ def test_a_new_parser_redoes_its_stage_and_what_depends_on_it_from_stored_tracks
 def test_a_clip_without_stored_people_is_made_anew(tmp_path, frames):
     row = made(tmp_path, frames)
     older = replace(row, record={**row.record, "people": None})
-    assert maker_of(tmp_path, Seer(), Parser()).again(older, candidate()) is None
+    assert maker_of(tmp_path, Seer(), Parser()).reuse_or_redo(older, candidate()) is None
 
 
 def test_the_same_pixels_have_the_same_request_whatever_the_thresholds(tmp_path):

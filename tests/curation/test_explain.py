@@ -1,10 +1,13 @@
 """explain tells every number that decided, and which of them nearly decided otherwise."""
 
+from dataclasses import replace
+
 import pytest
 
 from configs.errors import ConfigError, DataError
 from curation import explain
-from curation.checks import AT_LEAST, AT_MOST, LESS, MORE, Check
+from curation.clip import AT_LEAST, AT_MOST, LESS, MORE, Check
+from curation.ledger import Ledger
 from tests.output_fixtures import write_output
 
 
@@ -73,3 +76,27 @@ def test_a_name_that_means_nothing_or_several_is_one_sentence(output):
         explain.main([str(output), "0" * 5])
     with pytest.raises(ConfigError, match="give one clip_id"):
         explain.main([str(output)])
+
+
+def test_the_key_that_decided_about_somebody_else_is_named(output, capsys):
+    """In samples of a scene min_other_s decides, in the frames of a clip min_others_s."""
+    name = f"{'01' * 8}_00000000_00001500"
+    numbers = {
+        "samples": 12, "passing_samples": 0, "no_person_samples": 0, "two_people_samples": 12,
+        "body_hidden_samples": 0, "num_people": 2, "other_share": 0.5, "other_s": 0.3,
+        "longest_stretch": 0,
+    }  # fmt: skip
+    with Ledger(output / "ledger.sqlite") as ledger:
+        (clip,) = (clip for clip in ledger.clips() if clip.clip_id == name)
+        (source,) = (row for row in ledger.sources() if row.sha256 == clip.source_sha256)
+        gone = replace(clip, status="rejected", code="two_people", evidence=numbers)
+        ledger.judge_again([(source, [gone])])
+        explain.main([str(output), name])
+        ledger.judge_again([(source, [clip])])
+    text = capsys.readouterr().out
+    assert "rejected: two_people (more than one person is seen)" in text
+    rows = {line.split("│")[-1].strip(): line for line in text.splitlines() if "│" in line}
+    assert "< 0.1" in rows["selection.people.min_others_s"]
+    assert "NO" in rows["selection.people.min_others_s"]
+    assert "NO" in rows["selection.quality.min_duration_s"]  # the stretch that is left
+    assert "selection.people.min_other_s" not in rows

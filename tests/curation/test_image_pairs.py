@@ -45,9 +45,9 @@ def test_dresscode_pairs_have_the_category_of_their_folder(tmp_path):
         "dresses/images/b_0.jpg": ("overall", "bench"),
     }
     test = jobs["dresses/images/b_0.jpg"]
-    assert test.fittings[0].own_garment.name == "b_1.jpg"
-    assert test.fittings[0].target is not None
-    assert test.fittings[0].target.name == "a_1.jpg"
+    assert test.samples[0].own_garment.name == "b_1.jpg"
+    assert test.samples[0].target is not None
+    assert test.samples[0].target.name == "a_1.jpg"
     assert test.sidecar["licence"] == "ask"
 
 

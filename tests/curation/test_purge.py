@@ -9,7 +9,7 @@ import pytest
 from configs.errors import ConfigError, DataError
 from curation import purge, verify
 from curation.ledger import Ledger
-from curation.publish import Outcome, publish
+from curation.publish import Published, publish
 from tests.output_fixtures import config_of, stored_source, write_output
 
 
@@ -74,7 +74,7 @@ def test_a_copy_does_not_take_its_place_in_silence(output, caplog):
     config = config_of(output)
     with Ledger(output / "ledger.sqlite") as ledger:
         ledger.record(*stored_source(config, 9, seed=2))
-        publish(config, ledger, Outcome(num_sources=7, num_decoded=1))
+        publish(config, ledger, Published(num_sources=7, num_decoded=1))
     rows = pq.read_table(output / "manifest.parquet").to_pylist()
     assert [row["source"] for row in rows if row["reason"] == "near_duplicate"] == ["dancer 9.mp4"]
     again = Path(shutil.copytree(output, output.parent / "again"))

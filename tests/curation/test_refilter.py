@@ -8,20 +8,14 @@ import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation import refilter
-from curation.clip import Clip
-from curation.first_pass.signals import read_signals
 from curation.ledger import Ledger
-from curation.selection.candidates import find_candidates
-from curation.selection.scenes import pack_scenes
 from curation.settings import CurateConfig
 from curation.video.decode import Header
 from tests.judged_fixtures import mask_area_of, sharpness_of, write_judged
@@ -215,53 +209,3 @@ def test_settings_that_judge_nothing_stored_are_refused_in_one_sentence(output, 
     write_output(older, num_sources=1)
     with pytest.raises(DataError, match="run `make curate` on it once"):
         refilter.main([str(older), "selection.quality.min_sharpness=50"])
-
-
-def test_stored_scenes_give_the_same_verdicts_as_looking_again(whole):
-    config = load_config(CurateConfig, whole / "config.yaml")
-    selection = replace(
-        config.selection, quality=replace(config.selection.quality, min_sharpness=50, frozen_s=0.2)
-    )
-    with Ledger(whole / "ledger.sqlite") as ledger:
-        for source in ledger.sources():
-            name = source.facts["signals"]
-            signals = read_signals(whole / "signals" / name)
-            stored, key = source.facts["seen"], selection.scenes.key(name)
-            assert stored["key"] == key
-            seen = selection.scenes.look_at(signals, stored, key)
-            base = Clip(
-                source="a", source_sha256="b" * 64, scene_start_s=0, scene_end_s=4, start_s=0,
-                end_s=4,
-            )  # fmt: skip
-            arguments = (base, signals, selection, config.canonical)
-            assert find_candidates(*arguments, seen) == find_candidates(*arguments)
-            assert np.all(seen[0].people.codes == 0)
-
-
-def test_of_scenes_only_what_is_decided_otherwise_is_looked_for_again(whole):
-    """Told apart by what is stored here: a cut where none is, and evidence of nothing."""
-    selection = load_config(CurateConfig, whole / "config.yaml").selection
-    with Ledger(whole / "ledger.sqlite") as ledger:
-        name = ledger.sources()[0].facts["signals"]
-    signals = read_signals(whole / "signals" / name)
-    cut, rules = signals.num_frames // 2, selection.scenes
-    halves = [
-        replace(found, scene=scene, evidence={"stored": True})
-        for found in rules.look_at(signals)
-        for scene in (replace(found.scene, last=cut), replace(found.scene, first=cut))
-    ]
-    stored = pack_scenes(halves, rules.key(name))
-
-    def found(**changed: Any) -> tuple[list[int], list[bool]]:
-        other = replace(selection, **changed).scenes
-        seen = other.look_at(signals, stored, other.key(name))
-        return [each.scene.first for each in seen], ["stored" in each.evidence for each in seen]
-
-    assert found() == ([0, cut], [True, True])
-    assert found(people=replace(selection.people, min_score=0.6)) == ([0, cut], [False, False])
-    other_cuts = replace(selection.shots, min_content=16.0)
-    assert found(shots=other_cuts) == ([0], [False])
-    stored = pack_scenes([replace(halves[0], scene=rules.look_at(signals)[0].scene)], "")
-    assert found() == ([0], [False])
-    stored["key"] = rules.key(name)
-    assert found(shots=other_cuts) == ([0], [True])  # the same scene: the same people

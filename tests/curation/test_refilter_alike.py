@@ -1,4 +1,4 @@
-"""What is not judged anew, since it cannot differ, is what judging it anew would say."""
+"""Other rules on people and cuts, and back: verdicts turn, and come back as they were."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation.clip import Clip, Reject
-from curation.clip_maker import build_maker, fingerprint, rejected_row, with_hashes
+from curation.clip import Clip, first_failed
+from curation.clip_maker import fingerprint, rejected_row, with_hashes
 from curation.first_pass.signals import Signals, write_signals
-from curation.judging import Judge, Judged, named_perception
+from curation.judging import Judge, Judged
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.perception.protocols import Person
-from curation.selection.candidates import find_candidates
+from curation.perception.protocols import Person, named_perception
+from curation.pipeline import build_maker
+from curation.selection.candidates import RejectedClip, find_candidates
 from curation.selection.people import PeopleConfig, collect_samples
-from curation.selection.scenes import pack_scenes
 from curation.selection.shots import ShotsConfig
 from curation.settings import CurateConfig
 from curation.stages.people_files import pack_people
@@ -106,10 +106,9 @@ def write_take(config: CurateConfig, ledger: Ledger, number: int, kind: str) -> 
         source=f"{kind}.mp4", source_sha256=sha, scene_start_s=0.0, scene_end_s=signals.end_s,
         start_s=0.0, end_s=signals.end_s,
     )  # fmt: skip
-    seen = config.selection.scenes.look_at(signals)
     rows: list[ClipRow] = []
-    for outcome in find_candidates(base, signals, config.selection, config.canonical, seen):
-        if isinstance(outcome, Reject):
+    for outcome in find_candidates(base, signals, config.selection, config.canonical):
+        if isinstance(outcome, RejectedClip):
             rows.append(rejected_row(outcome))
             continue
         clip = outcome.clip
@@ -125,19 +124,18 @@ def write_take(config: CurateConfig, ledger: Ledger, number: int, kind: str) -> 
         beginning = {
             "request": maker.request(outcome, None),
             "people": store_folder(out / "people", pack_people(found, None, fps)),
-            "followed": maker.followed,
             "seconds": {},
         }
-        if isinstance(followed, Reject):
-            row = rejected_row(followed)
+        reject = first_failed(maker.follow.checks(followed.clip))
+        if reject is not None:
+            row = rejected_row(RejectedClip(clip=followed.clip, reject=reject))
             rows.append(replace(row, record={**row.record, **beginning, "made": {}}))
             continue
         row = made_row(config, maker, replace(outcome, clip=followed.clip), number)
         row = replace(row, record={**row.record, **beginning})
         rows.append(with_hashes(row, signals, config.duplicates.hash_fps))
     run = fingerprint(config.deciding(), INFOS)
-    seen_today = pack_scenes(seen, config.selection.scenes.key(name))
-    facts = {"signals": name, "seen": seen_today, "duration_s": signals.end_s}
+    facts = {"signals": name, "duration_s": signals.end_s}
     source = SourceRow(
         sha256=sha, name=base.source, group=sha, num_bytes=1, fingerprint=f"{run}--False",
         facts=facts,
@@ -155,20 +153,21 @@ def config(tmp_path_factory):
     return config
 
 
-def judge_all(
-    before: CurateConfig, config: CurateConfig, *, anew: bool
-) -> list[tuple[Judged, list[ClipRow]]]:
-    """Every source with its clips; ``anew``: as if older settings had judged them last."""
-    judge = Judge(before, config, INFOS)
-    found: list[tuple[Judged, list[ClipRow]]] = []
+Rows = dict[str, list[ClipRow]]
+
+
+def judge_all(config: CurateConfig, before: Rows | None = None) -> tuple[list[Judged], Rows]:
+    """Every source and its clips by these rules; ``before``: clips as other rules left them."""
+    judge, found, after = Judge(config, INFOS), [], {}
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
+        stored = ledger.clips_by_source("", "~")
         for source in ledger.sources():
-            clips = ledger.clips_by_source(source.sha256, source.sha256).get(source.sha256, [])
-            asked = replace(source, fingerprint="older--False") if anew else source
-            result = judge.judge(asked, clips, lambda sha=source.sha256: ledger.made_of(sha))
+            clips = (before or stored).get(source.sha256, [])
+            result = judge.judge(source, clips, lambda sha=source.sha256: ledger.made_of(sha))
+            found.append(result)
             rows = clips if result.clips is None else result.clips
-            found.append((result, sorted(rows, key=lambda row: row.clip_id)))
-    return found
+            after[source.sha256] = sorted(rows, key=lambda row: row.clip_id)
+    return found, after
 
 
 def with_people(config: CurateConfig, **changed: Any) -> CurateConfig:
@@ -181,14 +180,12 @@ def with_cuts(config: CurateConfig, **changed: Any) -> CurateConfig:
     return replace(config, selection=replace(config.selection, shots=shots))
 
 
-def check_alike(before: CurateConfig, config: CurateConfig) -> bool:
-    """Whether anything turned."""
-    soon, anew = judge_all(before, config, anew=False), judge_all(before, config, anew=True)
-    for (one, rows), (other, other_rows) in zip(soon, anew, strict=True):
-        assert rows == other_rows
-        assert one.turned == other.turned
-        assert one.source == other.source
-    return any(result.turned for result, _ in soon)
+def turns(config: CurateConfig, other: CurateConfig) -> bool:
+    """Whether anything turns; turned back, every row is what it was."""
+    _, today = judge_all(config)
+    found, rows = judge_all(other, today)
+    assert judge_all(config, rows)[1] == today
+    return any(result.turned for result in found)
 
 
 def test_whatever_decides_about_people_and_cuts_is_tried_here():
@@ -197,19 +194,19 @@ def test_whatever_decides_about_people_and_cuts_is_tried_here():
 
 
 @pytest.mark.parametrize("name", OTHER_PEOPLE)
-def test_another_rule_on_people_gives_what_judging_all_anew_gives(config, name):
+def test_another_rule_on_people_is_turned_back_at_no_cost(config, name):
     for value in OTHER_PEOPLE[name]:
-        check_alike(config, with_people(config, **{name: value}))
+        turns(config, with_people(config, **{name: value}))
 
 
 @pytest.mark.parametrize("name", OTHER_CUTS)
-def test_another_rule_on_cuts_gives_what_judging_all_anew_gives(config, name):
+def test_another_rule_on_cuts_is_turned_back_at_no_cost(config, name):
     for value in OTHER_CUTS[name]:
-        check_alike(config, with_cuts(config, **{name: value}))
+        turns(config, with_cuts(config, **{name: value}))
 
 
 def test_the_rules_that_are_tried_turn_verdicts(config):
-    """Otherwise nothing would be told by their giving the same."""
+    """Otherwise turning them back would prove nothing."""
     turning = [
         with_people(config, min_score=0.6), with_people(config, min_visibility=0.6),
         with_people(config, frame_margin=0.0), with_people(config, min_other_share=0.9),
@@ -218,46 +215,16 @@ def test_the_rules_that_are_tried_turn_verdicts(config):
         with_people(config, max_missed_s=3.0), with_cuts(config, min_content=16.0),
         with_cuts(config, min_jump=90.0),
     ]  # fmt: skip
-    assert all(check_alike(config, other) for other in turning)
+    assert all(turns(config, other) for other in turning)
     other_area = replace(turning[0], agnostic=replace(config.agnostic, max_area=0.2))
-    assert check_alike(config, other_area)
-
-
-@pytest.mark.parametrize("kind", ["plain", "cut"])
-def test_where_nothing_can_differ_the_records_alone_are_asked(config, kind):
-    """Told apart by a record that says what no scene does."""
-    with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
-        source = next(s for s in ledger.sources() if s.name == f"{kind}.mp4")
-        known = ledger.clips_by_source(source.sha256, source.sha256)[source.sha256]
-    clips = [replace(row, record={**row.record, "scene_start_s": -1.0}) for row in known]
-
-    def starts(other: CurateConfig, source: SourceRow = source) -> set[float]:
-        result = Judge(config, other, INFOS).judge(source, clips, dict)
-        rows = clips if result.clips is None else result.clips
-        return {row.record["scene_start_s"] for row in rows}
-
-    others = [
-        with_cuts(config, min_content=16.0), with_people(config, min_score=0.6),
-        with_people(config, memory_s=4.0),
-    ]  # fmt: skip
-    for other in others:
-        assert starts(other) == {-1.0}
-        assert -1.0 not in starts(other, replace(source, fingerprint="older--False"))
-    lenient = with_people(config, max_missed_s=2.0)
-    assert -1.0 not in starts(lenient)  # it joins samples to stretches: they are judged
+    assert turns(config, other_area)
 
 
 def test_who_was_refused_after_the_clip_was_made_stays_refused(config):
     strict, stricter = with_people(config, min_score=0.75), with_people(config, min_score=0.8)
-    (judged, rows), *_ = (
-        (judged, rows)
-        for judged, rows in judge_all(config, strict, anew=False)
-        if judged.source.name == "faint in its frames.mp4"
-    )
-    assert [row.code for row in rows] == ["no_person"]
-    assert rows[0].record["made"]
-    judge = Judge(strict, stricter, INFOS)
-    for source in (judged.source, replace(judged.source, fingerprint="older--False")):
-        again = judge.judge(source, rows, dict)
-        (row,) = rows if again.clips is None else again.clips
-        assert row.code == "no_person"
+    found, rows = judge_all(strict)
+    (sha,) = (r.source.sha256 for r in found if r.source.name == "faint in its frames.mp4")
+    assert [row.code for row in rows[sha]] == ["no_person"]
+    assert rows[sha][0].record["made"]
+    _, again = judge_all(stricter, rows)
+    assert [row.code for row in again[sha]] == ["no_person"]

@@ -16,7 +16,7 @@ from tests.benchmark_fixtures import HEIGHT, WIDTH, write_bench, write_results
 from training.config import TrainConfig
 from training.demo import DemoConfig, demo_steps, run_steps
 from training.evaluation.config import EvaluationConfig
-from training.experiments.chain import Step
+from training.experiments.chain import ChainStep
 from training.experiments.demo_page import STAGES, draw_losses, show_results
 
 RECIPES = {"demo": "configs/demo/demo.yaml", "small": "configs/small/small.yaml"}
@@ -37,7 +37,7 @@ def step(tmp_path, monkeypatch):
         makes = tmp_path / "data" / title
         adds = f"open({str(makes / 'made')!r}, 'a').write('x')"
         (tmp_path / f"{title.lower()}.py").write_text(f"import sys\n{adds}\n{body}\n")
-        return Step(words=(title.lower(), *words), title=title, makes=makes)
+        return ChainStep(words=(title.lower(), *words), title=title, makes=makes)
 
     return make
 

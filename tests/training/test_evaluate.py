@@ -33,8 +33,9 @@ from tests.benchmark_fixtures import (
     write_vvt,
 )
 from training.evaluate import evaluate, main
-from training.evaluation.compare import comparison, read_metrics
+from training.evaluation.compare import comparison
 from training.evaluation.config import EvaluationConfig
+from training.evaluation.metrics_file import read_metrics
 from training.evaluation.predictions import CheckpointConfig, CheckpointResults
 from training.metrics.catalogue import METRICS
 from training.metrics.i3d import InceptionI3d

@@ -10,6 +10,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from tests.shard_fixtures import write_shards
+from training import fit as program
 from training.checkpoints.init_from import start_from
 from training.config import TrainConfig
 from training.fit import fit, main
@@ -80,6 +81,26 @@ def test_a_run_killed_between_checkpoints_repeats_the_lost_steps_exactly(
     assert curve(folder) == curve(tmp_path / "runs" / "whole")
     left = states(tmp_path / "runs" / "whole" / "checkpoints" / "last.ckpt")
     right = states(folder / "checkpoints" / "last.ckpt")
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_the_order_of_callbacks_changes_neither_log_nor_checkpoint(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*CLIPS, "trainer.log_every_steps=2", "validation.every_steps=2",
+             "data.num_validation_clips=1", "trainer.checkpoint_every_steps=2"]  # fmt: skip
+    fit(tiny("name=forwards", *words), PATH)
+    ordered = program.build_callbacks
+    monkeypatch.setattr(program, "build_callbacks", lambda *given: ordered(*given)[::-1])
+    fit(tiny("name=backwards", *words), PATH)
+    runs = [tmp_path / "runs" / name for name in ("forwards", "backwards")]
+    first, second = (read_scalars(folder) for folder in runs)
+    assert first.keys() == second.keys()
+    assert {"data/swap_none", "validation/ssim", "skipped_steps", "time/step_s"} <= first.keys()
+    for tag in first:
+        if not tag.startswith(("time/", "memory/", "data/clips_per_s")):
+            assert first[tag] == second[tag], tag
+    left, right = (states(folder / "checkpoints" / "best.ckpt") for folder in runs)
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 

@@ -18,12 +18,16 @@ from training.checkpoints.files import (
     write_scores,
 )
 from training.distributed.ranks import any_rank, rank
+from training.step_record import validation_record
 
 logger = logging.getLogger(__name__)
 
 
 class Checkpoints(EachStep, Checkpoint):
     """Writes them, keeps the newest and the best, and ends a run that is told to stop.
+
+    Lightning calls checkpoint callbacks last, wherever they stand in its list: what is saved are
+    the raw weights and their average (``ema.py``), both of this step.
 
     Args:
         folder: ``runs/<name>/checkpoints``.
@@ -56,6 +60,12 @@ class Checkpoints(EachStep, Checkpoint):
             self.save(trainer)
         if stop:
             self.signals.is_stopping = trainer.should_stop = True
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep this step's weights if they are among the best."""
+        best_by = validation_record(pl_module).best_by
+        if best_by is not None:
+            self.judge(trainer, *best_by)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what the run ended with."""

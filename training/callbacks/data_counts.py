@@ -3,19 +3,21 @@
 from collections import Counter
 from typing import Any
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 
 from datasets.loading.datamodule import TryOnData
 from datasets.loading.latents import LatentBatch
 from datasets.loading.swapping import PATTERNS
 from datasets.sample import NumberedBatch
-from training.module import TryOnModule
+from training.callbacks.each_step import EachStep, log_numbers
+from training.step_record import step_record
 
 
-class DataCounts(Callback):
+class DataCounts(EachStep):
     """Logs ``data/swap_<pattern>``, samples of this rank so far, and ``data/bad_clips``."""
 
     def __init__(self, data: TryOnData) -> None:
+        super().__init__()
         self.data = data
         self.patterns: Counter[str] = Counter()
 
@@ -27,12 +29,16 @@ class DataCounts(Callback):
         batch: NumberedBatch | LatentBatch,
         batch_idx: int,
     ) -> None:
-        """Count; the run's log takes it from there (``RunLog``, which comes after)."""
-        assert isinstance(pl_module, TryOnModule)
+        """Count every micro-batch."""
         self.patterns.update(batch.patterns)
-        figures = {f"data/swap_{pattern}": float(self.patterns[pattern]) for pattern in PATTERNS}
-        figures["data/bad_clips"] = float(len(self.data.tally.counts))
-        pl_module.measured.update(figures)
+        super().on_train_batch_end(trainer, pl_module)
+
+    def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log where a line is due."""
+        if step_record(pl_module).is_logged:
+            numbers = {f"data/swap_{name}": float(self.patterns[name]) for name in PATTERNS}
+            numbers["data/bad_clips"] = float(len(self.data.tally.counts))
+            log_numbers(trainer, numbers)
 
     def state_dict(self) -> dict[str, Any]:
         """The counts, for a checkpoint."""

@@ -1,5 +1,6 @@
 """Callbacks that act once an optimizer step, not once a micro-batch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -26,3 +27,22 @@ class EachStep(Callback):
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What the callback is there for."""
         raise NotImplementedError
+
+
+class FreeGradients(EachStep):
+    """Drop the gradients as soon as an optimizer step has used them.
+
+    Lightning drops them only before the next backward pass: they would stand beside the
+    activations of the whole next forward pass, and beside validation.
+    """
+
+    def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Only after a step: between micro-batches they are still being summed."""
+        for optimizer in trainer.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+
+def log_numbers(trainer: Trainer, numbers: Mapping[str, float]) -> None:
+    """Hand numbers of this step to every logger of the run."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(numbers), step=trainer.global_step)

@@ -14,8 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import (
 )
 
 from training.distributed.ranks import rank
-from training.module import TryOnModule
-from training.validation_samples import SampledWindow
+from training.step_record import SampledWindow, validation_record
 
 MOST_SHOWN = 8
 """Samples of one validation, of each rank, that are written."""
@@ -34,10 +33,9 @@ class Pictures(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what this rank painted."""
-        assert isinstance(pl_module, TryOnModule)
         self.folder.mkdir(parents=True, exist_ok=True)
         step = trainer.global_step
-        for sample in pl_module.samples[:MOST_SHOWN]:
+        for sample in validation_record(pl_module).samples[:MOST_SHOWN]:
             stem = self.folder / f"step-{step:06d}-{sample.key}"
             strip = sample.strip()
             cv2.imwrite(f"{stem}.png", np.ascontiguousarray(strip[..., ::-1]))

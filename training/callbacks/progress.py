@@ -6,7 +6,7 @@ from lightning import LightningModule, Trainer
 
 from configs.console import Progress
 from training.callbacks.each_step import EachStep
-from training.module import TryOnModule
+from training.step_record import step_record
 
 LINE_EVERY_S = 300.0
 FIRST_LINES = 3  # after each of the first steps, so that a bad start is seen at once
@@ -20,6 +20,7 @@ class StepProgress(EachStep):
         self.max_steps = max_steps
         self._bar: Progress | None = None
         self._started, self._first = 0.0, 0
+        self._loss = ""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar, on one rank."""
@@ -33,14 +34,14 @@ class StepProgress(EachStep):
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move on; the loss shown is the log's last one."""
-        assert isinstance(pl_module, TryOnModule)
+        losses = step_record(pl_module).losses
+        if "loss/train" in losses:
+            self._loss = f"loss {losses['loss/train']:.4f}, "
         if self._bar is None:
             return
-        loss = pl_module.logged.get("loss/train")
-        shown = "" if loss is None else f"loss {loss:.4f}, "
         step = trainer.global_step
         pace = (time.perf_counter() - self._started) / max(1, step - self._first)
-        self._bar.update(step, note=f"{shown}{pace:.2f} s a step")
+        self._bar.update(step, note=f"{self._loss}{pace:.2f} s a step")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""

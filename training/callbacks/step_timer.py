@@ -8,15 +8,25 @@ import time
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
+
+from training.callbacks.each_step import EachStep, log_numbers
+from training.step_record import step_record
 
 PARTS = ("forward", "backward", "optimizer")
 
 
-class StepClock(Callback):
-    """Adds up the parts of every micro-batch; ``take`` says the means a step."""
+class StepTimer(EachStep):
+    """Adds up the parts of every micro-batch and logs the means of a step.
 
-    def __init__(self) -> None:
+    Args:
+        clips_per_step: windows in an optimizer step, over all devices.
+    """
+
+    def __init__(self, clips_per_step: int) -> None:
+        super().__init__()
+        self.clips_per_step = clips_per_step
+        self._logged_step = 0
         self._cuda = False
         self._spans: list[tuple[str, Any, Any]] = []
         self._seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
@@ -24,7 +34,9 @@ class StepClock(Callback):
         self._waited = self._begun = self._last_batch = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; by now a resumed run knows its step."""
+        super().on_train_start(trainer, pl_module)
+        self._logged_step = trainer.global_step
         self._cuda = pl_module.device.type == "cuda"
         self.restart()
 
@@ -43,10 +55,26 @@ class StepClock(Callback):
         """The gradients are known; clipping and the step follow, or the next micro-batch."""
         self._next("optimizer")
 
-    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
+    ) -> None:
         """The micro-batch is done."""
         self._next(None)
         self._last_batch = time.perf_counter()
+        super().on_train_batch_end(trainer, pl_module)
+
+    def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log where a line is due."""
+        if step_record(pl_module).is_logged:
+            numbers = self.take(trainer.global_step - self._logged_step)
+            numbers["data/clips_per_s"] = self.clips_per_step / numbers["time/step_s"]
+            self._logged_step = trainer.global_step
+            log_numbers(trainer, numbers)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sampling is not part of a step."""
+        self.restart()
+        self._logged_step = trainer.global_step
 
     def take(self, num_steps: int) -> dict[str, float]:
         """Mean seconds a step since the last time, in all and by part."""

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from configs.errors import ConfigError
 from datasets.storage import PART, put_in_place, remove, sweep, write_file, writing
+from models.checkpoints import is_checkpoint
 from models.weights.sharded import check_whole, read_whole
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,35 @@ def list_steps(folder: Path) -> dict[int, Path]:
     found = {step_of(path): path for path in folder.glob("step-*.ckpt")}
     steps = sorted((step for step in found if step is not None), reverse=True)
     return {step: found[step] for step in steps}
+
+
+def locate_checkpoint(path: Path) -> Path | None:
+    """The checkpoint that a path means; None where there is none.
+
+    A file, with or without its ending ``.ckpt``; what was exported or converted; or the last
+    checkpoint of a run's folder or of its ``checkpoints``.
+    """
+    named = path.with_name(f"{path.name}.ckpt")
+    for place in (path, named, path / LAST, path / "checkpoints" / LAST):
+        if is_checkpoint(place):
+            return place
+    return None
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that a path means.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = locate_checkpoint(path)
+    if found is not None:
+        return found
+    if path.is_dir():
+        raise ConfigError(f"checkpoint {path} is a folder without checkpoints/{LAST}")
+    raise ConfigError(
+        f"checkpoint {path} does not exist; train it, or give checkpoint=FILE or pred=FOLDER"
+    )
 
 
 def newest_readable(folder: Path) -> Path | None:

@@ -9,9 +9,8 @@ from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
 from models.checkpoints import load_network, load_trunk, read_checkpoint
 from models.viton_dit import VitonDiT
-from models.weights.files import SAFETENSORS
 from models.weights.sharded import read_whole
-from training.checkpoints.files import LAST, list_steps, newest_readable
+from training.checkpoints.files import LAST, list_steps, locate_checkpoint, newest_readable
 from training.config import TrainConfig
 from training.distributed.world import global_batch
 from training.freezing import PARTS
@@ -31,17 +30,6 @@ _FREE_KEYS = (
 )  # fmt: skip
 
 
-def checkpoint_file(path: str | Path) -> Path:
-    """``.../checkpoints``, ``.../checkpoints/last`` and ``.../checkpoints/last.ckpt`` are one.
-
-    A network that ``models.convert --network`` wrote is named whole: .safetensors.
-    """
-    given = Path(path)
-    if given.suffix in (".ckpt", SAFETENSORS):
-        return given
-    return given / LAST if given.is_dir() else given.with_name(f"{given.name}.ckpt")
-
-
 def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
     """The checkpoint that ``init_from`` names, or None if there is no such setting.
 
@@ -56,16 +44,18 @@ def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
         )
     if config.init_from is None:
         return None
-    file = checkpoint_file(config.init_from)
-    if file.exists():
-        return file
+    found = locate_checkpoint(Path(config.init_from))
+    if found is not None:
+        return found
     advice = "set init_from to a training checkpoint"
     if config.stage in _BEFORE:
         before, command = _BEFORE[config.stage]
         default = config_path.parent.name == "configs"
         chosen = "" if default else f" CONFIG={config_path.with_name(f'{before}.yaml')}"
         advice = f"run `{command}{chosen}` first, or {advice}"
-    raise DataError(f"{config.stage} starts from {file}, which does not exist; {advice}")
+    raise DataError(
+        f"{config.stage} starts from {config.init_from}, which does not exist; {advice}"
+    )
 
 
 def start_from(network: VitonDiT, file: Path, weights: str) -> None:

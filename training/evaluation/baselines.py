@@ -4,14 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from datasets.benchmarks.benchmark import BenchmarkItem
-from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
+from datasets.sample import AGNOSTIC_GRAY, signed_to_bytes
 from training.metrics.colour import garment_pixels
 
 Video = UInt8[np.ndarray, "t h w 3"]
+GRAY = signed_to_bytes(torch.full((3,), float(AGNOSTIC_GRAY))).numpy()
+
+
+def fill(video: Video, mask: Bool[np.ndarray, "t h w"], colour: UInt8[np.ndarray, " 3"]) -> Video:
+    """The video with one colour inside the mask."""
+    return np.where(mask[..., None], colour, video)
 
 
 def copy_source(item: BenchmarkItem, pairing: str) -> Video:
@@ -21,16 +26,13 @@ def copy_source(item: BenchmarkItem, pairing: str) -> Video:
 
 def gray_out(item: BenchmarkItem, pairing: str) -> Video:
     """The agnostic video: gray where the garment has to be painted."""
-    video = rearrange(bytes_to_signed(torch.from_numpy(item.video)), "t h w c -> t c h w")
-    mask = rearrange(torch.from_numpy(item.mask > 127).float(), "t h w -> t 1 h w")
-    agnostic = rearrange(compose_agnostic(video, mask), "t c h w -> t h w c")
-    return signed_to_bytes(agnostic).numpy()
+    return fill(item.video, item.mask > 127, GRAY)
 
 
 def paste_mean_colour(item: BenchmarkItem, pairing: str) -> Video:
     """The mask filled with the mean colour of the garment that is asked for."""
     colour = garment_pixels(item.garment(pairing)).mean(axis=0).round().astype(np.uint8)
-    return np.where(item.mask[..., None] > 127, colour, item.video)
+    return fill(item.video, item.mask > 127, colour)
 
 
 BASELINES: dict[str, Callable[[BenchmarkItem, str], Video]] = {

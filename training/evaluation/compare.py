@@ -6,7 +6,6 @@ For numbers of single videos the difference on the same videos is given with its
 two methods find the same videos hard, so that interval is far narrower than the two of the means.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.command import run_command
-from configs.errors import ConfigError, DataError
+from configs.errors import ConfigError
 from training.evaluation.intervals import Interval, bootstrap_interval
+from training.evaluation.metrics_file import heading, read_metrics, value_text
 
 USAGE = "python -m training.evaluation.compare A/metrics.json B/metrics.json"
 
@@ -37,20 +37,6 @@ class PairedDifference:
         if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return None
         return int((self.mean > 0) == self.is_higher_better)
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Read a metrics.json, or the one in a folder."""
-    file = path / "metrics.json" if path.is_dir() else path
-    if not file.is_file():
-        raise DataError(f"{file} does not exist")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{file} is not JSON: {error}") from error
-    if not isinstance(content, dict) or "protocol" not in content or "pairings" not in content:
-        raise DataError(f"{file} is no metrics.json of an evaluation")
-    return content
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
@@ -142,11 +128,10 @@ def comparison(first: dict[str, Any], second: dict[str, Any]) -> list[Table]:
         for metric in first["metrics"]:
             if metric["key"] not in second_metrics:
                 continue
-            arrow = "↑" if metric["is_higher_better"] else "↓"
             cells = [_cell(row["scores"][metric["key"]]) for row in rows]
             difference = paired_difference(metric, rows[0], rows[1])
             table.add_row(
-                f"{metric['label']} {arrow}",
+                heading(metric),
                 *cells,
                 _verdict(difference, [r["method"] for r in rows]),
             )
@@ -155,11 +140,9 @@ def comparison(first: dict[str, Any], second: dict[str, Any]) -> list[Table]:
 
 
 def _cell(score: dict[str, Any]) -> str:
-    if "value" not in score:
-        return "-"
     interval = score.get("interval")
     spread = f" ({interval[0]:.4g} .. {interval[1]:.4g})" if interval else ""
-    return f"{score['value']:.4g}{spread}"
+    return f"{value_text(score)}{spread}"
 
 
 def _verdict(difference: PairedDifference | None, names: list[str]) -> str:

@@ -7,7 +7,6 @@ from omegaconf import MISSING
 
 from datasets.benchmarks.benchmark import PAIRINGS
 from training.evaluation.predictions import CheckpointConfig
-from training.evaluation.scoring import CLIPS_AT_ONCE
 from training.metrics.protocols import get_protocol
 
 
@@ -30,7 +29,6 @@ class EvaluationConfig:
     max_items: int | None = None  # the first so many; None: all
     workers: int = 0  # processes that score; 0: this one, or one a device
     devices: list[str] = field(default_factory=list)  # cuda:0, cuda:1, ...; empty: GPU or CPU
-    clips_at_once: int = CLIPS_AT_ONCE  # batch of the video networks: memory grows with it
     shown_videos: int = 3  # best and worst cases in the report, each
     out: str = "runs/eval"
 
@@ -51,7 +49,7 @@ class EvaluationConfig:
             number = getattr(self, key)
             if number is not None and number < least:
                 raise ValueError(f"{key} is {number}; at least {least}, or null, is accepted")
-        for key, least in (("workers", 0), ("clips_at_once", 1), ("shown_videos", 0)):
+        for key, least in (("workers", 0), ("shown_videos", 0)):
             if getattr(self, key) < least:
                 raise ValueError(f"{key} is {getattr(self, key)}; at least {least} is accepted")
 

@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigError, DataError
+from configs.errors import DataError
 from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.storage import sweep, write_file
 from datasets.tracks import encode_rgb_lossless
 from inference.pipeline import TryOnPipeline
 from inference.sampling.long_video import LongVideoConfig, plan_windows
 from inference.sampling.solvers import SamplerConfig
-from models.checkpoints import checkpoint_sha256, is_checkpoint
+from models.checkpoints import checkpoint_sha256
+from training.checkpoints.files import find_checkpoint
 from training.evaluation.results import check_result, find_result, read_result
 from training.evaluation.scoring import Result
 from training.metrics.seams import borders_of
@@ -174,20 +175,3 @@ class GivenResults:
         step = self.segment_frames
         borders = None if step is None else list(range(step, len(frames), step))
         return Result(frames=frames, segment_borders=borders)
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint itself: a file, or the last one of a run's folder.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    tried = [path, path / "last.ckpt", path / "checkpoints" / "last.ckpt"]
-    for file in tried:
-        if is_checkpoint(file):
-            return file
-    if path.is_dir():
-        raise ConfigError(f"checkpoint {path} is a folder without {tried[2].relative_to(path)}")
-    raise ConfigError(
-        f"checkpoint {path} does not exist; train it, or give checkpoint=FILE or pred=FOLDER"
-    )

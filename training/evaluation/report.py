@@ -1,7 +1,7 @@
 """report.html of an evaluation: tables, published numbers beside them, cases in motion, plots.
 
 One file that opens anywhere without a network. The page's own style and script lie beside this
-file (evaluation_report.css, .js, .html); what all reports share is in datasets/webpage.py.
+file (report.css, report.js, report.html); what all reports share is in datasets/webpage.py.
 """
 
 from html import escape
@@ -104,12 +104,9 @@ def _settings(metrics: dict[str, Any]) -> str:
         shown = record.get("absent") or (
             f"{record['file']}, sha256 {record['sha256']}, as published: {record['published']}"
         )
-        rows.append(
-            [f"weights: {name}", webpage.Html(f'<span class="hash">{escape(shown)}</span>')]
-        )
+        rows.append([f"weights: {name}", _breaking(shown)])
     for key, value in metrics["made_by"].items():
-        shown = escape(str(value))
-        rows.append([f"results: {key}", webpage.Html(f'<span class="hash">{shown}</span>')])
+        rows.append([f"results: {key}", _breaking(str(value))])
     for part, seconds in metrics.get("seconds", {}).items():
         rows.append([f"time: {part}", f"{seconds:.1f} s"])
     for package, number in metrics["versions"].items():

@@ -4,7 +4,6 @@ The panes of a case lie side by side in one video, which the page draws pane by 
 drift apart, and a phone gets the same frames in another layout.
 """
 
-import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from datasets import webpage
 from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.tracks import encode_video
 
@@ -23,7 +23,7 @@ RANKED_BY = ("ssim_masked", "lpips_masked", "colour_delta_e")
 """What best and worst mean: the first of these that every video has."""
 COMPARED = "agnostic"
 """The baseline whose curve is drawn beside the method's."""
-TEMPLATE = Path(__file__).with_name("evaluation_report.html")
+TEMPLATE = Path(__file__).with_name("report.html")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,6 +123,7 @@ def _ranking(metrics: dict[str, Any], videos: list[dict[str, Any]]) -> dict[str,
 
 def _case(metrics: dict[str, Any], chosen: ChosenCase, case: Case) -> dict[str, Any]:
     item = case.item
+    garment = _smaller(item.garment(case.pairing)[None])[0]
     panes = {"source": item.video, "result": case.result}
     truth = item.truth(case.pairing)
     if truth is not None and case.pairing == "unpaired":
@@ -144,8 +145,8 @@ def _case(metrics: dict[str, Any], chosen: ChosenCase, case: Case) -> dict[str, 
         "height": height,
         "width": width,
         "panes": ["source = truth", "result"] if case.pairing == "paired" else list(panes),
-        "video": f"data:video/mp4;base64,{base64.b64encode(video).decode('ascii')}",
-        "garment": _picture(_smaller(item.garment(case.pairing)[None])[0]),
+        "video": webpage.data_uri(video, "video/mp4"),
+        "garment": webpage.data_uri(webpage.encode_jpeg(garment, quality=90), "image/jpeg"),
         "series": {
             key: {"ours": values, "other": other.get(key)}
             for key, values in ours.items()
@@ -171,9 +172,3 @@ def _smaller(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h2 w2
     if size == (width, height):
         return frames
     return np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames])
-
-
-def _picture(image: UInt8[np.ndarray, "h w 3"]) -> str:
-    bgr = np.ascontiguousarray(image[..., ::-1])
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode('ascii')}"

@@ -1,11 +1,12 @@
 """Tables of an evaluation: scores with intervals, published numbers, every video, rows to paste."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 from datasets import webpage
+from training.evaluation.metrics_file import heading, value_text
 from training.evaluation.published import VVT_PAIRED, PublishedRow
 
 SOURCE_COPIED = "source copied"
@@ -79,7 +80,7 @@ def gaps(metrics: dict[str, Any]) -> str:
 def definitions(metrics: dict[str, Any]) -> str:
     """What each metric is, folded away."""
     inner = "".join(
-        f"<dt>{escape(_heading(metric))}</dt><dd>{escape(metric['definition'])}</dd>"
+        f"<dt>{escape(heading(metric))}</dt><dd>{escape(metric['definition'])}</dd>"
         for metric in metrics["metrics"]
         if metric.get("definition")
     )
@@ -88,19 +89,15 @@ def definitions(metrics: dict[str, Any]) -> str:
 
 def published_table(metrics: dict[str, Any]) -> str:
     """Our paired rows on VVT above the papers' own; two columns for the two scales of ResNeXt."""
-    content = metrics["pairings"]["paired"]
-    rows: list[list[object]] = []
-    for row in content["rows"]:
-        if row["is_baseline"]:
-            continue
-        shown = [
-            _score_cell(row["scores"][key], content["num_videos"], is_best=False)
-            for key in PUBLISHED_KEYS
-        ]
-        name = webpage.Html(f"<b>{escape(row['method'])}</b>")
-        rows.append([name, *shown[:3], "", shown[3], metrics["protocol"]["name"]])
-    for entry in VVT_PAIRED:
-        rows.append([entry.method, *_published_cells(entry), "as\u00a0published"])
+    num_videos = metrics["pairings"]["paired"]["num_videos"]
+    ours, theirs = _beside_published(
+        metrics, lambda score: _score_cell(score, num_videos, is_best=False)
+    )
+    rows = [
+        *([webpage.Html(f"<b>{escape(str(row[0]))}</b>"), *row[1:], metrics["protocol"]["name"]]
+          for row in ours),
+        *([*row, "as\u00a0published"] for row in theirs),
+    ]  # fmt: skip
     note = (
         '<p class="note">VVT test videos, paired, 256x192, as the papers print them. VFID-ResNeXt '
         "exists on two scales that never share a column. LPIPS differs by backbone, SSIM by "
@@ -108,6 +105,18 @@ def published_table(metrics: dict[str, Any]) -> str:
         "the protocol is the same.</p>"
     )
     return webpage.table([*PUBLISHED_HEADER, "protocol"], rows) + note
+
+
+def _beside_published(
+    metrics: dict[str, Any], cell: Callable[[dict[str, Any]], object]
+) -> tuple[list[list[object]], list[list[object]]]:
+    """Our paired rows and the papers', by ``PUBLISHED_HEADER``; empty where there is no number."""
+    ours: list[list[object]] = []
+    for row in metrics["pairings"]["paired"]["rows"]:
+        if not row["is_baseline"]:
+            shown = [cell(row["scores"][key]) for key in PUBLISHED_KEYS]
+            ours.append([row["method"], *shown[:3], "", shown[3]])
+    return ours, [[entry.method, *_published_cells(entry)] for entry in VVT_PAIRED]
 
 
 def video_table(metrics: dict[str, Any], content: dict[str, Any], shown: Sequence[str]) -> str:
@@ -172,28 +181,18 @@ def _paste_rows(metrics: dict[str, Any], pairing: str) -> tuple[str, list[str], 
     content = metrics["pairings"][pairing]
     columns = [metric for metric in metrics["metrics"] if _is_measured(metric, content)]
     rows = [
-        [row["method"], *[_number(row["scores"][metric["key"]]) for metric in columns]]
+        [row["method"], *[value_text(row["scores"][metric["key"]], ABSENT) for metric in columns]]
         for row in content["rows"]
     ]
-    return _setting(metrics, pairing), ["method", *map(_heading, columns)], rows
+    return _setting(metrics, pairing), ["method", *map(heading, columns)], rows
 
 
 def _published_rows(metrics: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
     """The table beside published numbers, as plain text."""
-    content = metrics["pairings"]["paired"]
-    rows: list[list[str]] = []
-    for row in content["rows"]:
-        if not row["is_baseline"]:
-            shown = [_number(row["scores"][key]) for key in PUBLISHED_KEYS]
-            rows.append([row["method"], *shown[:3], ABSENT, shown[3]])
-    for entry in VVT_PAIRED:
-        rows.append([entry.method, *[cell or ABSENT for cell in _published_cells(entry)]])
+    ours, theirs = _beside_published(metrics, lambda score: value_text(score, ABSENT))
+    rows = [[str(cell) or ABSENT for cell in row] for row in (*ours, *theirs)]
     setting = f"{_setting(metrics, 'paired')}; the other rows as published"
     return setting, list(PUBLISHED_HEADER), rows
-
-
-def _number(score: dict[str, Any]) -> str:
-    return f"{score['value']:.4g}" if "value" in score else ABSENT
 
 
 def _setting(metrics: dict[str, Any], pairing: str) -> str:
@@ -205,13 +204,9 @@ def _setting(metrics: dict[str, Any], pairing: str) -> str:
     )
 
 
-def _heading(metric: dict[str, Any]) -> str:
-    return f"{metric['label']} {'↑' if metric['is_higher_better'] else '↓'}"
-
-
 def _column(metric: dict[str, Any]) -> str:
     """The heading with its arrow kept on the last word's line."""
-    return _heading(metric).replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+    return heading(metric).replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
 
 
 def _is_measured(metric: dict[str, Any], content: dict[str, Any]) -> bool:
@@ -235,7 +230,7 @@ def _score_cell(score: dict[str, Any], num_videos: int, *, is_best: bool) -> obj
         short = escape(score["gap"].partition(":")[0])
         short = short if len(short) <= LONGEST_GAP else ABSENT
         return webpage.Html(f'<small class="note" title="{why}">{short}</small>')
-    value = f"{score['value']:.4g}"
+    value = value_text(score)
     shown = f"<b>{value}</b>" if is_best else value
     if score.get("interval"):
         low, high = score["interval"]

@@ -18,13 +18,14 @@ from training.evaluation.clips import Clip, ClipSelector, to_network_input
 from training.evaluation.reencode import reencode_x264
 from training.evaluation.store import ContentStore, digest_of
 from training.evaluation.suite import MetricSuite
-from training.evaluation.timing import Stopwatch
+from training.evaluation.timing import EvaluationTimes
 from training.metrics.catalogue import METRICS
 from training.metrics.metric import Metric, VideoInputs, VideoNumber
 
 Video = UInt8[np.ndarray, "t h w 3"]
 Features = Float[np.ndarray, "clips dim"]
 CLIPS_AT_ONCE = 4
+"""Batch of the video networks: memory grows with it."""
 REFERENCE = ""
 """The name under which the real videos' clips are kept beside those of the methods."""
 
@@ -70,10 +71,20 @@ class Scorer:
     """Scores items with one suite of metrics and remembers what it found."""
 
     def __init__(
-        self, suite: MetricSuite, store: ContentStore, clips_at_once: int = CLIPS_AT_ONCE
+        self,
+        suite: MetricSuite,
+        store: ContentStore | None = None,
+        metrics: Sequence[Metric] = METRICS,
     ) -> None:
-        self.suite, self.store, self.clips_at_once = suite, store, clips_at_once
-        self.stopwatch = Stopwatch()
+        """Take over what scores.
+
+        Args:
+            suite: the networks.
+            store: what was computed before; None: nothing is kept.
+            metrics: of which the numbers of single videos are computed.
+        """
+        self.suite, self.store, self.metrics = suite, store, metrics
+        self.times = EvaluationTimes()
 
     def score_item(
         self,
@@ -96,7 +107,7 @@ class Scorer:
         truth = None
         if known is not None:
             truth = source if known is item.video else self._as_measured(known)
-        with self.stopwatch.part("hashing"):
+        with self.times.part("hashing"):
             digests = _Digests()
             of_item = digest_of([
                 digests.of(source), None if truth is None else digests.of(truth), pairing,
@@ -108,7 +119,7 @@ class Scorer:
         videos: dict[str, VideoScores] = {}
         memo: dict[Any, Any] = {}
         for name, method in methods.items():
-            with self.stopwatch.part("reading results"):
+            with self.times.part("reading results"):
                 result = method(item, pairing)
             prediction = source if result.frames is item.video else self._as_measured(result.frames)
             inputs = VideoInputs(
@@ -124,7 +135,7 @@ class Scorer:
                 lpips=self.suite.lpips,
                 item_memo=memo,
             )
-            with self.stopwatch.part("hashing"):
+            with self.times.part("hashing"):
                 digest = digest_of([of_item, digests.of(prediction), result.segment_borders])
             videos[name] = self.score_video(inputs, item.id, digest)
             theirs = selectors[name].push(prediction)
@@ -135,25 +146,25 @@ class Scorer:
             has_truth=truth is not None,
             videos=videos,
             features=features,
-            seconds=self.stopwatch.take(),
+            seconds=self.times.take(),
         )
 
-    def score_video(self, inputs: VideoInputs, identity: str, digest: str) -> VideoScores:
+    def score_video(self, inputs: VideoInputs, identity: str, digest: str = "") -> VideoScores:
         """Every metric of single videos that this machine can compute for these inputs.
 
         Args:
             inputs: what the metrics look at.
             identity: the item's id.
-            digest: of all that is in ``inputs``.
+            digest: of all that is in ``inputs``; its name in the store.
         """
         wanted = {self._number_name(metric): metric for metric in self._computable(inputs)}
-        known = self.store.numbers(digest)
+        known = {} if self.store is None else self.store.numbers(digest)
         missing = {name: metric for name, metric in wanted.items() if name not in known}
         for name, metric in missing.items():
             assert metric.compute is not None
-            with self.stopwatch.part(f"metric {metric.key}"), exact_arithmetic():
+            with self.times.part(f"metric {metric.key}"), exact_arithmetic():
                 known[name] = asdict(metric.compute(inputs))
-        if missing:
+        if missing and self.store is not None:
             self.store.save_numbers(digest, known)
         numbers = {metric.key: VideoNumber(**known[name]) for name, metric in wanted.items()}
         return VideoScores(
@@ -163,34 +174,37 @@ class Scorer:
             frames={key: n.per_frame for key, n in numbers.items() if n.per_frame is not None},
         )
 
-    def features(self, clips: Sequence[Clip], digest: str) -> dict[str, Features]:
+    def features(self, clips: Sequence[Clip], digest: str = "") -> dict[str, Features]:
         """Features (clips, dim) by network, float32; a clip is converted once for all networks.
 
         Args:
             clips: in the protocol's colour order.
-            digest: of the clips.
+            digest: of the clips; it names them in the store.
         """
         protocol = self.suite.protocol
         names = {
             network: digest_of([digest, network, self.suite.sha256[network], protocol.clip_size])
             for network in self.suite.networks
         }
-        found = {network: self.store.features(name) for network, name in names.items()}
+        store = self.store
+        found = {
+            network: None if store is None else store.features(name)
+            for network, name in names.items()
+        }
         missing = [network for network, features in found.items() if features is None]
         if missing:
             parts: dict[str, list[np.ndarray]] = {network: [] for network in missing}
-            for start in range(0, len(clips), self.clips_at_once):
-                with self.stopwatch.part("converting clips"):
-                    batch = to_network_input(
-                        list(clips[start : start + self.clips_at_once]), protocol
-                    )
+            for start in range(0, len(clips), CLIPS_AT_ONCE):
+                with self.times.part("converting clips"):
+                    batch = to_network_input(list(clips[start : start + CLIPS_AT_ONCE]), protocol)
                 for network in missing:
-                    with self.stopwatch.part(f"network {network}"):
+                    with self.times.part(f"network {network}"):
                         parts[network].append(self._forward(network, batch))
             for network in missing:
                 empty = np.zeros((0, self._num_features(network)), np.float32)
                 made = np.concatenate([empty, *parts[network]])
-                self.store.save_features(names[network], made)
+                if store is not None:
+                    store.save_features(names[network], made)
                 found[network] = made
         return {network: features for network, features in found.items() if features is not None}
 
@@ -207,13 +221,13 @@ class Scorer:
     def _as_measured(self, frames: Video) -> Video:
         if self.suite.protocol.reencode == "none":
             return frames
-        with self.stopwatch.part("re-encoding"):
+        with self.times.part("re-encoding"):
             return reencode_x264(frames)
 
     def _clips_name(self, video: Video, clips: Sequence[Clip], digests: "_Digests") -> str:
         """Digest of a video's clips: of the video, unless frames of others are in them."""
         protocol = self.suite.protocol
-        with self.stopwatch.part("hashing"):
+        with self.times.part("hashing"):
             if protocol.clip_selection == "across":
                 return digest_of([*clips])
             return digest_of([
@@ -224,7 +238,7 @@ class Scorer:
     def _computable(self, inputs: VideoInputs) -> list[Metric]:
         return [
             metric
-            for metric in METRICS
+            for metric in self.metrics
             if metric.kind == "video"
             and self.suite.gap(metric) is None
             and (inputs.truth is not None or not metric.needs_truth)

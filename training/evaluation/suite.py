@@ -9,8 +9,9 @@ from torch import nn
 from training.metrics.lpips import Lpips
 from training.metrics.metric import Metric
 from training.metrics.protocols import Protocol
+from training.weights.catalogue import CATALOGUE
 from training.weights.metric_networks import (
-    WEIGHTS,
+    absent,
     find_weights,
     load_i3d,
     load_lpips,
@@ -36,7 +37,7 @@ class MetricSuite:
         needed = self.weights_of(metric)
         if needed is None or needed in self.sha256:
             return None
-        return WEIGHTS[needed].how_to_get
+        return absent(needed)
 
     def weights_of(self, metric: Metric) -> str | None:
         """Name of the weights that a metric needs; None where it needs none."""
@@ -54,7 +55,7 @@ class MetricSuite:
                     "published": published(name, digest),
                 }
             else:
-                record[name] = {"absent": WEIGHTS[name].how_to_get}
+                record[name] = {"absent": absent(name)}
         return record
 
 
@@ -77,7 +78,7 @@ def load_suite(protocol: Protocol, device: str = "auto") -> MetricSuite:
     for name in ("i3d", "resnext", protocol.lpips_net):
         found = find_weights(name)
         if found is None:
-            logger.info("%s: %s", WEIGHTS[name].purpose, WEIGHTS[name].how_to_get)
+            logger.info("%s: %s", CATALOGUE[name].purpose, absent(name))
             continue
         sha256[name], files[name] = found.sha256, str(found.path)
         if name == "i3d":

@@ -1,19 +1,24 @@
-"""The rows of a table from the scores of single items, gathered in the benchmark's order."""
+"""One pairing of metrics.json: a method's row from its items' scores, and what the benchmark lacks.
 
+An item that preparation rejected (its mask failed, say) has no sample. A mean over the rest is a
+mean over easier videos, so every result states what is missing and why.
+"""
+
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.intervals import block_interval, bootstrap_interval, jackknife_interval
 from training.evaluation.scoring import REFERENCE, ItemScores
 from training.evaluation.suite import MetricSuite
 from training.metrics.catalogue import METRICS
-from training.metrics.frechet import frechet_distance, kernel_distance
-from training.metrics.metric import NO_TRUTH
+from training.metrics.metric import NO_TRUTH, Metric
 
-FEATURE_METRICS = {"vfid_i3d": "i3d", "vfid_resnext": "resnext", "kvd": "i3d"}
+NOT_STATED = "not stated by the samples"
 
 
 def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> d
         if gap is not None:
             summary[metric.key] = {"gap": gap}
         elif metric.kind == "set":
-            summary[metric.key] = _set_distance(metric.key, method, items)
+            summary[metric.key] = _set_distance(metric, method, items)
         else:
             values = [item.videos[method].values.get(metric.key) for item in items]
             known = [value for value in values if value is not None]
@@ -49,19 +54,36 @@ def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> d
     return summary
 
 
-def _set_distance(key: str, method: str, items: Sequence[ItemScores]) -> dict[str, Any]:
-    network = FEATURE_METRICS[key]
+def _set_distance(metric: Metric, method: str, items: Sequence[ItemScores]) -> dict[str, Any]:
+    assert metric.distance is not None
+    assert metric.needs is not None
+    network = metric.needs
     ours = [torch.from_numpy(item.features[method][network]) for item in items]
     real = [torch.from_numpy(item.features[REFERENCE][network]) for item in items]
     first, second = torch.cat(ours), torch.cat(real)
     if min(len(first), len(second)) < 2:
         return {"gap": f"{len(first)} clips: two are needed for a distance between sets"}
-    if key == "kvd":
-        distance, interval = kernel_distance, block_interval
-    else:
-        distance, interval = frechet_distance, jackknife_interval
+    interval = block_interval if metric.is_unbiased else jackknife_interval
     return {
-        "value": distance(first, second),
-        "interval": interval(ours, real, distance),
+        "value": metric.distance(first, second),
+        "interval": interval(ours, real, metric.distance),
         "num_clips": len(first),
     }
+
+
+def perceptions(bench: Benchmark, identities: list[str]) -> list[dict[str, Any]]:
+    """Which models made masks and DensePose: one record for each kind, with its number of items."""
+    counted: dict[str, int] = {}
+    for identity in identities:
+        backends = bench.record(identity).get("backends") or NOT_STATED
+        name = json.dumps(backends, sort_keys=True)
+        counted[name] = counted.get(name, 0) + 1
+    return [{"models": json.loads(name), "num_items": count} for name, count in counted.items()]
+
+
+def missing_items(bench: Benchmark, pairing: str) -> list[dict[str, str]]:
+    """Items of a pairing that were asked for and have no sample, each with its reason."""
+    return [
+        {"id": item.id, "source": item.source, "reason": item.code}
+        for item in bench.rejected(pairing)
+    ]

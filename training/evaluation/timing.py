@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
-class Stopwatch:
+class EvaluationTimes:
     """Seconds by part; a part inside another takes its time away from the outer one."""
 
     def __init__(self) -> None:
@@ -33,6 +33,6 @@ class Stopwatch:
         return taken
 
     def add(self, seconds: Mapping[str, float]) -> None:
-        """Add another stopwatch's parts."""
+        """Add the parts of other times."""
         for name, spent in seconds.items():
             self.seconds[name] += spent

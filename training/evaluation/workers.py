@@ -10,8 +10,9 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ from training.evaluation.suite import MetricSuite, load_suite
 from training.metrics.protocols import get_protocol
 
 T = TypeVar("T")
-Job = tuple[str, int]
+ItemPlace = tuple[str, int]
 """A pairing, and an item's place in it."""
 
 
@@ -54,16 +55,16 @@ class ItemScorer:
         self.config, self.chosen = config, chosen
         self.bench = Benchmark(Path(config.root), config.bench)
         self.size = measured_size(config, self.bench)
-        first = config.devices[0] if config.devices else None
+        first = next(iter(config.devices), None)
         self.suite = suite or load_suite(get_protocol(config.protocol), device or first or "auto")
         self.methods = {config.name: make_method(config, device or first), **baselines(config)}
-        self._scorer = Scorer(self.suite, ContentStore(config.cache), config.clips_at_once)
+        self._scorer = Scorer(self.suite, ContentStore(config.cache))
         self._selectors: dict[str, ClipSelector] = {}
-        self._next: Job | None = None  # the item that the selectors are ready for
+        self._next: ItemPlace | None = None  # the item that the selectors are ready for
 
     def load(self, pairing: str, index: int) -> BenchmarkItem:
         """Decode one item."""
-        with self._scorer.stopwatch.part("decoding the benchmark"):
+        with self._scorer.times.part("decoding the benchmark"):
             return self.bench.load(self.chosen[pairing][index], *self.size)
 
     def score(self, pairing: str, index: int) -> ItemScores:
@@ -131,50 +132,55 @@ def baselines(config: EvaluationConfig) -> dict[str, Method]:
     }
 
 
-class ItemPainter:
-    """Paints items with the checkpoint, so that scoring only has to read them."""
+def item_painter(
+    config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
+) -> Callable[[str, int], None]:
+    """Paints an item with the checkpoint, unless it was, so that scoring only has to read it."""
+    bench = Benchmark(Path(config.root), config.bench)
+    size = measured_size(config, bench)
+    results = checkpoint_results(config, device or next(iter(config.devices), None))
 
-    def __init__(
-        self, config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
-    ) -> None:
-        self.bench, self.chosen = Benchmark(Path(config.root), config.bench), chosen
-        self.size = measured_size(config, self.bench)
-        first = config.devices[0] if config.devices else None
-        self.results = checkpoint_results(config, device or first)
+    def paint(pairing: str, index: int) -> None:
+        results.paint(bench.load(chosen[pairing][index], *size), pairing)
 
-    def paint(self, pairing: str, index: int) -> None:
-        """Paint one item, unless it was."""
-        self.results.paint(self.bench.load(self.chosen[pairing][index], *self.size), pairing)
+    return paint
+
+
+def item_scorer(
+    config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
+) -> Callable[[str, int], ItemScores]:
+    """Scores an item of one evaluation."""
+    return ItemScorer(config, chosen, device).score
 
 
 def score_all(
-    config: EvaluationConfig, chosen: dict[str, list[str]], jobs: Sequence[Job]
+    config: EvaluationConfig, chosen: dict[str, list[str]], places: Sequence[ItemPlace]
 ) -> Iterator[ItemScores]:
-    """Score items in ``config.num_processes`` processes; answers come in the order of the jobs.
+    """Score items in ``config.num_processes`` processes; answers come in the order of the places.
 
     Raises:
         DataError: an item or a result is wrong, or a worker was killed.
     """
-    yield from _run(_score, config, chosen, jobs, config.num_processes)
+    yield from _run(item_scorer, config, chosen, places, config.num_processes)
 
 
 def paint_all(
-    config: EvaluationConfig, chosen: dict[str, list[str]], jobs: Sequence[Job]
+    config: EvaluationConfig, chosen: dict[str, list[str]], places: Sequence[ItemPlace]
 ) -> Iterator[None]:
     """Paint what is missing: one process a device, or this one where there is one device."""
     if len(config.devices) > 1:
-        yield from _run(_paint, config, chosen, jobs, len(config.devices))
+        yield from _run(item_painter, config, chosen, places, len(config.devices))
         return
-    painter = ItemPainter(config, chosen)
-    for job in jobs:
-        yield painter.paint(*job)
+    paint = item_painter(config, chosen)
+    for place in places:
+        yield paint(*place)
 
 
 def _run(
-    work: Callable[[Job], T],
+    build: Callable[..., Callable[[str, int], T]],
     config: EvaluationConfig,
     chosen: dict[str, list[str]],
-    jobs: Sequence[Job],
+    places: Sequence[ItemPlace],
     num_processes: int,
 ) -> Iterator[T]:
     # spawn: a fork would take over CUDA and the threads of torch and OpenCV in an unknown state
@@ -183,52 +189,37 @@ def _run(
     for number in range(num_processes):
         devices.put(config.devices[number % len(config.devices)] if config.devices else None)
     pool = ProcessPoolExecutor(
-        num_processes, mp_context=context, initializer=_begin, initargs=(config, chosen, devices)
+        num_processes,
+        mp_context=context,
+        initializer=_begin,
+        initargs=(partial(build, config, chosen), devices),
     )
     try:
-        for answer in [pool.submit(work, job) for job in jobs]:
+        for answer in [pool.submit(_answer, place) for place in places]:
             yield answer.result()
     except BrokenProcessPool as error:
         raise DataError(
-            "a worker process was killed, most likely for want of memory; take fewer workers. "
-            "What was scored is kept: the same command goes on from there"
+            "a worker process was killed, probably out of memory; lower `workers`. Finished scores "
+            "are kept: rerun the same command to resume"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-class _Worker:
-    """What one worker process knows; built in its first job: so its errors find their way back."""
-
-    def __init__(
-        self, config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None
-    ) -> None:
-        self.settings = (config, chosen, device)
-        self.scorer: ItemScorer | None = None
-        self.painter: ItemPainter | None = None
-
-
-_worker: _Worker | None = None
+_work: Callable[[], Callable[[str, int], Any]] | None = None
+"""Of a worker process: built at its first item, so that an error finds its way back."""
 
 
 def _begin(
-    config: EvaluationConfig, chosen: dict[str, list[str]], devices: "queue.Queue[str | None]"
+    build: Callable[[str | None], Callable[[str, int], Any]],
+    devices: "queue.Queue[str | None]",
 ) -> None:
-    global _worker
+    global _work
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _worker = _Worker(config, chosen, devices.get())
+    _work = cache(partial(build, devices.get()))
 
 
-def _score(job: Job) -> ItemScores:
-    assert _worker is not None
-    if _worker.scorer is None:
-        _worker.scorer = ItemScorer(*_worker.settings)
-    return _worker.scorer.score(*job)
-
-
-def _paint(job: Job) -> None:
-    assert _worker is not None
-    if _worker.painter is None:
-        _worker.painter = ItemPainter(*_worker.settings)
-    _worker.painter.paint(*job)
+def _answer(place: ItemPlace) -> Any:
+    assert _work is not None
+    return _work()(*place)

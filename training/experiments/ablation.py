@@ -19,12 +19,14 @@ from omegaconf import MISSING
 
 from configs.errors import ConfigError
 from training.checkpoints.provenance import describe_code, short_commit
-from training.experiments.chain import Step
+from training.experiments.chain import ChainStep
 from training.experiments.fingerprints import fingerprint
 from training.experiments.shared_artifacts import one_at_a_time
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"
+RENDER = "configs/experiments/render.yaml"
+CURATE = "configs/demo/curate.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +68,8 @@ class AblationConfig:
     data: str = "data/benchmark"
     runs: str = "runs/experiments"
     results: str = "docs/experiments"  # JSON, committed: tables are built from it
-    render_config: str = "configs/experiments/render.yaml"
     render: list[str] = field(default_factory=list)
     bench: list[str] = field(default_factory=list)  # of test videos of its own; empty: the common
-    curate_config: str = "configs/demo/curate.yaml"
     stages: list[StageConfig] = field(default_factory=list)
     variants: list[VariantConfig] = field(default_factory=list)
     judge: list[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Chain:
 
     variant: str
     seed: int
-    steps: tuple[Step, ...]
+    steps: tuple[ChainStep, ...]
     result: Path
     locks: Path  # a folder: two ablations side by side take turns where they make the same
 
@@ -158,24 +158,24 @@ def run_chains(chains: list[Chain]) -> int:
 def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     raw, data = f"{config.data}/raw", config.data
     bench = f"{raw}/bench"
-    steps = [Step(words=("datasets.synthetic", config.render_config, f"out={raw}", *config.render))]
-    tests: list[Step] = []  # no part of what was trained: other ablations train the same
+    steps = [ChainStep(words=("datasets.synthetic", RENDER, f"out={raw}", *config.render))]
+    tests: list[ChainStep] = []  # no part of what was trained: other ablations train the same
     if config.bench:
-        words = ("datasets.synthetic", config.render_config, *config.render, "num_train=0",
+        words = ("datasets.synthetic", RENDER, *config.render, "num_train=0",
                  "num_val=0", *config.bench)  # fmt: skip
         folder = f"{config.data}-{fingerprint([words])[:8]}/raw"
         bench = f"{folder}/bench"
-        tests = [Step(words=(*words, f"out={folder}"))]
+        tests = [ChainStep(words=(*words, f"out={folder}"))]
     if variant.render:
-        words = ("datasets.synthetic", config.render_config, *config.render, "num_bench=0",
+        words = ("datasets.synthetic", RENDER, *config.render, "num_bench=0",
                  *variant.render)  # fmt: skip
         data = f"{config.data}-{fingerprint([words])[:8]}"  # variants may share it
         raw = f"{data}/raw"
-        steps.append(Step(words=(*words, f"out={raw}")))
-    curate = ("curation.run", config.curate_config, f"src={raw}/train", *variant.curate)
+        steps.append(ChainStep(words=(*words, f"out={raw}")))
+    curate = ("curation.run", CURATE, f"src={raw}/train", *variant.curate)
     # a curated folder keeps what left its source: other renders are curated into another one
     dance = f"{data}/dance-{fingerprint([*(step.words for step in steps), curate])[:8]}"
-    steps.append(Step(words=(*curate, f"out={dance}")))
+    steps.append(ChainStep(words=(*curate, f"out={dance}")))
     before: str | None = None
     for stage in _until(config.stages, variant.until):
         is_common = stage.shared or not variant.train  # the same run in every ablation
@@ -189,11 +189,11 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         # other settings are another run: none goes on from weights that it did not make
         mark = fingerprint([*(step.words for step in steps), words])[:8]
         before = f"{whose}-{stage.name}-s{seed}-{mark}"
-        steps.append(Step(words=(*words, f"name={before}")))
+        steps.append(ChainStep(words=(*words, f"name={before}")))
     result = Path(config.results) / config.what / f"{variant.name}-s{seed}.json"
     steps += tests
     steps.append(
-        Step(
+        ChainStep(
             words=(
                 "training.experiments.judge",
                 f"checkpoint={config.runs}/{before}/checkpoints/last.ckpt",
@@ -207,7 +207,7 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     return Chain(variant=variant.name, seed=seed, steps=tuple(steps), result=result, locks=locks)
 
 
-def _made_by(step: Step) -> str:
+def _made_by(step: ChainStep) -> str:
     """What a step writes, as a name: its run, or the path behind out=."""
     written = next(word for word in step.words if word.startswith(("name=", "out=")))
     return written.partition("=")[2].replace("/", "_")

@@ -22,7 +22,7 @@ PATIENCE_S = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class ChainStep:
     """A command, run as a process of its own; it resumes by itself if it is run again."""
 
     words: tuple[str, ...]  # behind ``python -m``

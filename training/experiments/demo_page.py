@@ -1,7 +1,6 @@
 """The page that ``make demo`` ends with: what went in, what was learned, what came out."""
 
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from datasets.labels import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
 from training.config import TrainConfig
+from training.evaluation.metrics_file import read_metrics
 from training.evaluation.report_tables import score_table
 from training.evaluation.results import read_result
 from training.planning.fit_check import count_parameters
@@ -113,7 +113,7 @@ def show_results(data: Path, evaluation: Path) -> str:
         data: holds ``bench``.
         evaluation: holds metrics.json and ``predictions``, perhaps of a part of the benchmark.
     """
-    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(evaluation)
     size = metrics["resolution"]
     bench = Benchmark(data / "bench", "synthetic")
     pairing = "unpaired" if "unpaired" in metrics["pairings"] else "paired"
@@ -142,7 +142,7 @@ def show_results(data: Path, evaluation: Path) -> str:
 
 
 def _scores(evaluation: Path) -> str:
-    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(evaluation)
     parts = [
         f"<h3>{pairing}: {content['num_videos']} videos</h3>" + score_table(metrics, content)
         for pairing, content in metrics["pairings"].items()

@@ -35,17 +35,16 @@ from inference.sampling.solvers import SamplerConfig
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from training.checkpoints.provenance import describe_code
-from training.evaluation.intervals import Interval
+from training.evaluation.baselines import GRAY, fill
 from training.evaluation.results import read_result
 from training.experiments.fusion_variants import build_stored_variant
 from training.experiments.judging import (
     COLUMNS,
     ClipScore,
     behind_things,
-    fill_gray,
-    fill_mean_colour,
     interval_apart,
     judge_clip,
+    shown_mean,
     summarise,
 )
 from training.experiments.pattern_classifier import ClassifierConfig, train_classifier
@@ -158,8 +157,8 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         borders = borders_of(plan_windows(len(painted), window, config.long_video))
         results = {
             "painted": painted,
-            "agnostic": fill_gray(clip.source, mask),
-            "mean colour": fill_mean_colour(clip.source, mask, colour),
+            "agnostic": fill(clip.source, mask, GRAY),
+            "mean colour": fill(clip.source, mask, colour),
             "truth": clip.truth,
         }
         compare = partial(
@@ -241,13 +240,7 @@ def main(argv: list[str]) -> None:
 
 def line_of(row: dict[str, Any]) -> str:
     """One method's numbers, for people."""
-    return "  ".join(f"{name} {_shown(**row[name])}" for name in COLUMNS)
-
-
-def _shown(mean: float | None, interval: Interval | None) -> str:
-    if mean is None:
-        return "unknown"
-    return f"{mean:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
+    return "  ".join(f"{name} {shown_mean(**row[name])}" for name in COLUMNS)
 
 
 if __name__ == "__main__":

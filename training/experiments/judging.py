@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from training.evaluation.intervals import bootstrap_interval
+from training.evaluation.intervals import Interval, bootstrap_interval
 from training.experiments.pattern_classifier import TrainedClassifier
 from training.experiments.pattern_crops import cut_garment
 from training.metrics.colour import delta_e_76, mean_lab
+from training.metrics.metric import mean_known
 from training.metrics.seams import seam_score
 from training.metrics.ssim import ssim_per_frame
 
 CLOSE_COLOUR = 12.0  # Delta E (CIE76) at most, for a colour to count as right
 JUDGED_EVERY = 4  # frames, by the classifier
-GRAY = 128  # of the agnostic input
 HIDDEN = 0.05  # share of the garment, from which on something counts as in front of it
 AFTERWARDS_S = 1.0  # how long what it has hidden is looked at
 COLUMNS = (
@@ -89,13 +89,13 @@ def judge_clip(
     return ClipScore(
         clip=clip,
         delta_e=_colour_error(painted, truth, garment),
-        ssim=_mean_known(inside),
-        last_ssim=_mean_known(inside[-max(len(inside) // 4, 1) :]),
+        ssim=mean_known(inside),
+        last_ssim=mean_known(inside[-max(len(inside) // 4, 1) :]),
         said=classifier.clip_class(np.stack(crops) if crops else np.zeros((0, 1, 1, 4), np.uint8)),
         true=true_class,
-        seam=_mean_known(seam_score(painted, mask, borders)),
+        seam=mean_known(seam_score(painted, mask, borders)),
         occluded_delta_e=_colour_error(painted[behind], truth[behind], garment[behind]),
-        occluded_ssim=_mean_known(inside[behind]),
+        occluded_ssim=mean_known(inside[behind]),
     )
 
 
@@ -118,24 +118,6 @@ def _colour_error(painted: Video, truth: Video, garment: Bool[np.ndarray, "t h w
     if not garment.any():
         return None
     return delta_e_76(mean_lab(painted[garment]), mean_lab(truth[garment]))
-
-
-def _mean_known(values: Float[np.ndarray, " t"]) -> float | None:
-    """The mean of what is not NaN; None where nothing is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
-
-
-def fill_gray(source: Video, mask: Bool[np.ndarray, "t h w"]) -> Video:
-    """The agnostic input, as a result: what a method starts from."""
-    return np.where(mask[..., None], np.uint8(GRAY), source)
-
-
-def fill_mean_colour(
-    source: Video, mask: Bool[np.ndarray, "t h w"], colour: UInt8[np.ndarray, " 3"]
-) -> Video:
-    """The mask filled with one colour: what needs no network."""
-    return np.where(mask[..., None], colour, source)
 
 
 def summarise(scores: Sequence[ClipScore]) -> dict[str, Any]:
@@ -162,3 +144,10 @@ def interval_apart(first: dict[str, Any], second: dict[str, Any], name: str) -> 
     """Whether the first's interval of a number lies wholly above the second's."""
     low, high = first[name]["interval"], second[name]["interval"]
     return low is not None and high is not None and low[0] > high[1]
+
+
+def shown_mean(mean: float | None, interval: Interval | None) -> str:
+    """Mean and interval, for people."""
+    if mean is None:
+        return "unknown"
+    return f"{mean:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")

@@ -13,7 +13,7 @@ from inference.conditions.garment import read_image
 from inference.video.source import open_video
 from training.evaluation.results import read_result
 from training.experiments.plots import plot_intervals
-from training.experiments.tables import TITLES, cell_of, clips_of, decisions, known_columns
+from training.experiments.tables import TITLES, clips_of, decisions, known_columns, table_rows
 
 CLIPS_SHOWN = 6
 _WIDTH = 192  # pixels of a film on the page
@@ -49,16 +49,8 @@ def write_page(
 def _numbers(
     results: Mapping[str, list[dict[str, Any]]], reference: str, texts: Mapping[str, str]
 ) -> str:
-    columns = known_columns(results[reference])
-    rows: list[list[object]] = []
-    for name, found in results.items():
-        clips = clips_of(found)
-        label = f"{name}: {texts[name]}" if texts.get(name) else name
-        rows.append([label, len(found), *(cell_of(list(clips[c].values())) for c in columns)])
-    for method in ("agnostic", "mean colour", "truth"):
-        clips = clips_of(results[reference][:1], method)
-        rows.append([method, "", *(cell_of(list(clips[c].values())) for c in columns)])
-    header = ["", "seeds", *(TITLES[column] for column in columns)]
+    rows = [[row[0].strip("*"), *row[1:]] for row in table_rows(results, reference, texts)]
+    header = ["", "seeds", *(TITLES[column] for column in known_columns(results[reference]))]
     plot = webpage.figure_image(plot_intervals(results, reference), "means with their intervals")
     note = (
         '<p class="note">Means over held-out clips with 95% intervals. Dashed: the agnostic input '

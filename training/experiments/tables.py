@@ -16,7 +16,7 @@ import numpy as np
 from configs.errors import ConfigError
 from training.checkpoints.provenance import short_commit
 from training.evaluation.intervals import bootstrap_interval
-from training.experiments.judging import COLUMNS, ClipScore
+from training.experiments.judging import COLUMNS, ClipScore, shown_mean
 
 TITLES = {
     "delta_e": "Delta E", "close_colour": "right colour", "right_class": "right class",
@@ -82,23 +82,33 @@ def table(
         reference: the variant that the others are compared with.
         texts: what each variant is, in words.
     """
-    first = results[reference]
-    columns = known_columns(first)
-    lines = [
-        f"| | seeds | {' | '.join(TITLES[c] for c in columns)} |",
-        f"|---|---|{'---|' * len(columns)}",
-    ]
-    rows = {name: (str(len(found)), clips_of(found)) for name, found in results.items()}
-    for method in ("agnostic", "mean colour", "truth"):
-        rows[f"*{method}*"] = ("", clips_of(first[:1], method))
-    rows = {reference: rows.pop(reference), **rows}
-    for name, (seeds, clips) in rows.items():
-        cells = [cell_of(list(clips[column].values())) for column in columns]
-        text = (texts or {}).get(name)
-        shown = f"{name}: {text}" if text else name
-        lines.append(f"| {shown} | {seeds} | {' | '.join(cells)} |")
+    columns = [TITLES[column] for column in known_columns(results[reference])]
+    lines = [f"| | seeds | {' | '.join(columns)} |", f"|---|---|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(row)} |" for row in table_rows(results, reference, texts or {})]
     lines += ["", *decisions(results, reference), "", _origin(list(results.values()))]
     return "\n".join(lines) + "\n"
+
+
+def table_rows(
+    results: Mapping[str, list[dict[str, Any]]], reference: str, texts: Mapping[str, str]
+) -> list[list[str]]:
+    """Name, number of seeds and a cell for each of ``known_columns``.
+
+    The reference stands first; what needs no network stands last, its name in asterisks.
+    """
+    first = results[reference]
+    columns = known_columns(first)
+    rows: dict[str, tuple[list[str], Clips]] = {}
+    for name in (reference, *results):
+        found = results[name]
+        shown = f"{name}: {texts[name]}" if texts.get(name) else name
+        rows[name] = ([shown, str(len(found))], clips_of(found))
+    for method in ("agnostic", "mean colour", "truth"):
+        rows[f"*{method}*"] = ([f"*{method}*", ""], clips_of(first[:1], method))
+    return [
+        [*labels, *(cell_of(list(clips[column].values())) for column in columns)]
+        for labels, clips in rows.values()
+    ]
 
 
 def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
@@ -146,11 +156,7 @@ def _digits(bound: float) -> int:
 
 def cell_of(values: Sequence[float]) -> str:
     """Mean and interval, for people."""
-    if not values:
-        return "unknown"
-    interval = bootstrap_interval(values)
-    shown = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
-    return f"{np.mean(values):.2f}{shown}"
+    return shown_mean(float(np.mean(values)) if values else None, bootstrap_interval(values))
 
 
 def _origin(found: Sequence[Sequence[Mapping[str, Any]]]) -> str:

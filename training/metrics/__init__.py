@@ -1,4 +1,4 @@
-"""SSIM, LPIPS, VFID, and the protocols that say how they are computed.
+"""One file a metric, its function and its record; and the protocols that say what a number means.
 
-Read ``protocols.py`` first.
+Read ``metric.py`` first, then ``catalogue.py``.
 """

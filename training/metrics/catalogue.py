@@ -7,27 +7,17 @@ metrics.json, the tables, the report and ``compare`` know it. What several metri
 through ``inputs.once`` (per result) or ``inputs.once_per_item`` (does not depend on the result).
 """
 
-from training.metrics.beyond import (
-    FLICKER,
-    GARMENT_COLOUR,
-    GARMENT_PATTERN,
-    IDENTITY,
-    LEAK,
-    SEAM,
-    TEMPORAL,
-)
+from training.metrics.colour import COLOUR_76, COLOUR_2000
+from training.metrics.flicker import FLICKER, TEMPORAL
+from training.metrics.frechet import KVD, VFID_I3D, VFID_RESNEXT
+from training.metrics.garment_colour import GARMENT_COLOUR
+from training.metrics.garment_pattern import GARMENT_PATTERN
+from training.metrics.identity import IDENTITY
+from training.metrics.leak import LEAK
+from training.metrics.lpips import LPIPS, LPIPS_MASKED
 from training.metrics.metric import Metric
-from training.metrics.standard import (
-    COLOUR_76,
-    COLOUR_2000,
-    KVD,
-    LPIPS,
-    LPIPS_MASKED,
-    SSIM,
-    SSIM_MASKED,
-    VFID_I3D,
-    VFID_RESNEXT,
-)
+from training.metrics.seams import SEAM
+from training.metrics.ssim import SSIM, SSIM_MASKED
 
 METRICS: tuple[Metric, ...] = (
     SSIM,

@@ -5,10 +5,14 @@ closer to what people see. About 1 is just noticeable, 10 is another shade, 40 a
 """
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+
+from training.metrics.garment_picture import differs_from_ground
+from training.metrics.metric import NOT_PAINTED, Metric, VideoInputs, VideoNumber
 
 Lab = Float[np.ndarray, " 3"]
 
@@ -24,9 +28,7 @@ def garment_pixels(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "n 3"
 
     A picture that is plain altogether is taken whole.
     """
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    ground = np.median(border, axis=0)
-    differs = np.abs(image.astype(np.float32) - ground).max(axis=-1) > 12
+    differs = differs_from_ground(image)
     return image[differs] if differs.any() else image.reshape(-1, 3)
 
 
@@ -83,3 +85,38 @@ def region_colour(
     """CIELAB of the mean colour inside the region over all frames; None for an empty region."""
     pixels = video[region]
     return mean_lab(pixels) if len(pixels) else None
+
+
+def _shown(inputs: VideoInputs) -> Lab | None:
+    return region_colour(inputs.prediction, inputs.garment_region)
+
+
+def _wanted(inputs: VideoInputs) -> Lab | None:
+    if inputs.truth is None:
+        return mean_lab(garment_pixels(inputs.garment))
+    return region_colour(inputs.truth, inputs.garment_region)
+
+
+def _distance(inputs: VideoInputs, distance: Callable[[Lab, Lab], float]) -> VideoNumber:
+    shown, wanted = inputs.once(_shown), inputs.once_per_item(_wanted)
+    if shown is None or wanted is None:
+        return VideoNumber(value=None)
+    return VideoNumber(value=distance(shown, wanted))
+
+
+COLOUR_2000 = Metric(
+    key="colour_delta_e",
+    label="colour ΔE 2000",
+    is_higher_better=False,
+    definition="CIEDE2000 of the mean colour in the worn garment's region from the wanted one",
+    compute=lambda inputs: _distance(inputs, delta_e_2000),
+    no_value=NOT_PAINTED,
+)
+COLOUR_76 = Metric(
+    key="colour_delta_e_76",
+    label="colour ΔE 76",
+    is_higher_better=False,
+    definition="CIE76 of the same two colours",
+    compute=lambda inputs: _distance(inputs, delta_e_76),
+    no_value=NOT_PAINTED,
+)

@@ -24,6 +24,15 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from training.metrics.metric import (
+    NOT_PAINTED,
+    Metric,
+    VideoInputs,
+    VideoNumber,
+    by_frame,
+    in_either_frame,
+)
+
 CONSISTENCY_SLOPE, CONSISTENCY_OFFSET = 0.01, 0.5  # Sundaram et al.: share, square pixels
 
 
@@ -104,14 +113,16 @@ def temporal_error(
     Returns:
         Levels in [0, 510] per frame; NaN in the first frame and where nothing is painted.
     """
-    values = np.full(len(result), np.nan)
-    for index in range(1, len(result)):
-        painted = region[index] | region[index - 1]
-        if painted.any():
-            ours = result[index][painted].astype(np.int16) - result[index - 1][painted]
-            real = truth[index][painted].astype(np.int16) - truth[index - 1][painted]
-            values[index] = np.abs(ours - real).mean()
-    return values
+    painted = in_either_frame(region)
+
+    def error(index: int) -> float:
+        ours, real = (
+            video[index][painted[index]].astype(np.int16) - video[index - 1][painted[index]]
+            for video in (result, truth)
+        )
+        return np.abs(ours - real).mean()
+
+    return by_frame(painted, error)
 
 
 def is_consistent(
@@ -137,3 +148,44 @@ def _sample(image: np.ndarray, points: np.ndarray) -> np.ndarray:
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     return found[:, 0]
+
+
+def _motions(inputs: VideoInputs) -> list[Motion]:
+    return source_motion(inputs.source)
+
+
+def _real_change(inputs: VideoInputs) -> np.ndarray:
+    reference = inputs.source if inputs.truth is None else inputs.truth
+    return warped_change(reference, inputs.painted, inputs.once_per_item(_motions))
+
+
+def _flicker(inputs: VideoInputs) -> VideoNumber:
+    motions, real = inputs.once_per_item(_motions), inputs.once_per_item(_real_change)
+    excess = flicker_excess(inputs.prediction, inputs.painted, motions, real)
+    return VideoNumber.of_frames(excess)
+
+
+def _temporal(inputs: VideoInputs) -> VideoNumber:
+    assert inputs.truth is not None
+    return VideoNumber.of_frames(temporal_error(inputs.prediction, inputs.truth, inputs.painted))
+
+
+FLICKER = Metric(
+    key="flicker",
+    label="flicker",
+    is_higher_better=False,
+    definition="warping error in the mask (Lai et al. 2018) along the source's flow, over that of "
+    "the truth, else of the source; 8-bit levels",
+    compute=_flicker,
+    no_value="no painted pixel can be followed from a frame to the next",
+)
+TEMPORAL = Metric(
+    key="temporal_error",
+    label="temporal error",
+    is_higher_better=False,
+    definition="mean |frame-to-frame difference - the truth's| in the mask (after dtSSD, Erofeev "
+    "et al. 2015); 8-bit levels",
+    compute=_temporal,
+    needs_truth=True,
+    no_value=NOT_PAINTED,
+)

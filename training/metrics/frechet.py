@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torchmetrics.image.kid import poly_kernel
 
+from training.metrics.metric import Metric
+
 
 def frechet_distance(first: Float[Tensor, "n dim"], second: Float[Tensor, "m dim"]) -> float:
     """Frechet distance of two sets of features, each clip a row.
@@ -68,3 +70,30 @@ def _check(first: Tensor, second: Tensor) -> None:
         raise ValueError(
             f"{len(first)} and {len(second)} clips; a covariance needs two on each side"
         )
+
+
+VFID_I3D = Metric(
+    key="vfid_i3d",
+    label="VFID-I3D",
+    is_higher_better=False,
+    definition="Frechet distance of InceptionI3d's clip features, one mean and covariance a side",
+    distance=frechet_distance,
+    needs="i3d",
+)
+VFID_RESNEXT = Metric(
+    key="vfid_resnext",
+    label="VFID-ResNeXt",
+    is_higher_better=False,
+    definition="Frechet distance of 3D-ResNeXt-101's clip features",
+    distance=frechet_distance,
+    needs="resnext",
+)
+KVD = Metric(
+    key="kvd",
+    label="KVD",
+    is_higher_better=False,
+    definition="unbiased squared MMD of the I3D features, kernel (x.y / d + 1)^3",
+    distance=kernel_distance,
+    is_unbiased=True,
+    needs="i3d",
+)

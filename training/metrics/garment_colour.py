@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from training.metrics.garment_picture import garment_outline, shrink
 from training.metrics.lab import pixels_to_lab
+from training.metrics.metric import NOT_PAINTED, Metric, VideoInputs, VideoNumber, by_frame
 
 NUM_DIRECTIONS = 48
 BIN_WIDTH, REACH = 0.5, 200.0  # Delta E: of the projected histograms
@@ -62,12 +63,12 @@ def garment_colour_distance(
         Delta E, at least 0 (a garment's worth of black for white is 100); NaN in a frame without
         region.
     """
-    values = np.full(len(result), np.nan)
-    for index, area in enumerate(region):
-        if area.any():
-            colours = project_colours(result[index][shrink(area, RIM)])
-            values[index] = colour_distance(colours, wanted)
-    return values
+
+    def distance(index: int) -> float:
+        colours = project_colours(result[index][shrink(region[index], RIM)])
+        return colour_distance(colours, wanted)
+
+    return by_frame(region, distance)
 
 
 def _half_sphere(count: int) -> Float[np.ndarray, "directions 3"]:
@@ -80,3 +81,24 @@ def _half_sphere(count: int) -> Float[np.ndarray, "directions 3"]:
 
 
 _DIRECTIONS = _half_sphere(NUM_DIRECTIONS)
+
+
+def _asked(inputs: VideoInputs) -> Projections:
+    return picture_colours(inputs.garment)
+
+
+def _distance(inputs: VideoInputs) -> VideoNumber:
+    asked = inputs.once_per_item(_asked)
+    found = garment_colour_distance(inputs.prediction, inputs.garment_region, asked)
+    return VideoNumber.of_frames(found)
+
+
+GARMENT_COLOUR = Metric(
+    key="garment_colour",
+    label="garment colours",
+    is_higher_better=False,
+    definition="sliced Wasserstein distance in CIELAB (Bonneel et al. 2015) between the garment's "
+    "picture and the worn garment's region; Delta E",
+    compute=_distance,
+    no_value=NOT_PAINTED,
+)

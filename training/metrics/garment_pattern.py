@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from training.metrics.garment_picture import garment_outline, shrink
 from training.metrics.lab import to_lab
+from training.metrics.metric import NOT_PAINTED, Metric, VideoInputs, VideoNumber, by_frame
 
 UNIT = 64  # pixels: root of the garment's area when measured
 SCALES = (1.0, 2.0, 4.0)  # pixels
@@ -74,11 +75,11 @@ def garment_pattern_distance(
     Returns:
         In [0, 1) per frame; NaN in a frame without region.
     """
-    values = np.full(len(result), np.nan)
-    for index, area in enumerate(region):
-        if area.any():
-            values[index] = pattern_distance(pattern_statistics(result[index], area), wanted)
-    return values
+
+    def distance(index: int) -> float:
+        return pattern_distance(pattern_statistics(result[index], region[index]), wanted)
+
+    return by_frame(region, distance)
 
 
 def _at_unit_size(image: np.ndarray, area: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,3 +111,24 @@ def _energy_by_direction(dx: np.ndarray, dy: np.ndarray) -> Float[np.ndarray, " 
             bins = (lower.astype(int) + step) % NUM_ORIENTATIONS
             total += np.bincount(bins, weights=energy * share, minlength=NUM_ORIENTATIONS)
     return np.maximum(total, 0.0)
+
+
+def _asked(inputs: VideoInputs) -> Pattern:
+    return picture_pattern(inputs.garment)
+
+
+def _distance(inputs: VideoInputs) -> VideoNumber:
+    asked = inputs.once_per_item(_asked)
+    found = garment_pattern_distance(inputs.prediction, inputs.garment_region, asked)
+    return VideoNumber.of_frames(found)
+
+
+GARMENT_PATTERN = Metric(
+    key="garment_pattern",
+    label="garment pattern",
+    is_higher_better=False,
+    definition="Bray-Curtis distance of gradient energy by scale and direction between the "
+    "garment's picture and the worn garment's region; 0 to 1",
+    compute=_distance,
+    no_value=NOT_PAINTED,
+)

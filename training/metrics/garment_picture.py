@@ -4,19 +4,24 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-GROUND_TOLERANCE = 12  # 8-bit levels; ``colour.garment_pixels`` has the same
+GROUND_TOLERANCE = 12  # 8-bit levels
 CLOSING = 0.03  # of the picture's longer side: joins what ground-coloured stripes cut apart
+
+
+def differs_from_ground(picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
+    """True on pixels that differ from the border's median colour."""
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    ground = np.median(border, axis=0)
+    return np.abs(picture.astype(np.float32) - ground).max(axis=-1) > GROUND_TOLERANCE
 
 
 def garment_outline(picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
     """True on the garment, its parts of the ground's colour (a white stripe on white) included.
 
-    The pixels that differ from the border's median colour are closed and their holes filled. A
-    picture that is plain altogether is garment everywhere.
+    The pixels that differ from the ground are closed and their holes filled. A picture that is
+    plain altogether is garment everywhere.
     """
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    ground = np.median(border, axis=0)
-    differs = np.abs(picture.astype(np.float32) - ground).max(axis=-1) > GROUND_TOLERANCE
+    differs = differs_from_ground(picture)
     if not differs.any():
         return np.ones(picture.shape[:2], dtype=bool)
     radius = max(1, round(CLOSING * max(picture.shape[:2])))

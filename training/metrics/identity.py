@@ -9,6 +9,8 @@ levels. The plain mean absolute error is used rather than PSNR, which has no val
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from training.metrics.metric import Metric, VideoNumber, by_frame
+
 
 def change_outside(
     result: UInt8[np.ndarray, "t h w 3"],
@@ -25,9 +27,21 @@ def change_outside(
     Returns:
         Levels in [0, 255]; NaN in a frame that was painted whole.
     """
-    values = np.full(len(result), np.nan)
-    for index, painted in enumerate(region):
-        if not painted.all():
-            difference = np.abs(result[index].astype(np.int16) - source[index]).mean(axis=-1)
-            values[index] = difference[~painted].mean()
-    return values
+
+    def change(index: int) -> float:
+        difference = np.abs(result[index].astype(np.int16) - source[index]).mean(axis=-1)
+        return difference[~region[index]].mean()
+
+    return by_frame(~region, change)
+
+
+IDENTITY = Metric(
+    key="outside_change",
+    label="change outside mask",
+    is_higher_better=False,
+    definition="mean |result - source| outside the mask; 8-bit levels",
+    compute=lambda inputs: VideoNumber.of_frames(
+        change_outside(inputs.prediction, inputs.source, inputs.painted)
+    ),
+    no_value="every frame is painted whole",
+)

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from training.metrics.garment_picture import garment_outline, shrink
 from training.metrics.lab import pixels_to_lab
+from training.metrics.metric import Metric, VideoInputs, VideoNumber
 
 TELLING_DISTANCE = 20.0  # Delta E: twice another shade
 CELL = 6.0  # Delta E: colours of the asked garment are gathered in cubes of this side
@@ -71,3 +72,26 @@ def _distance_to(palette: Palette, colours: Float[np.ndarray, "n 3"]) -> Float[n
     for entry in palette:
         np.minimum(nearest, np.square(colours - entry).sum(axis=1), out=nearest)
     return np.sqrt(nearest)
+
+
+def _asked(inputs: VideoInputs) -> Palette:
+    return garment_palette(inputs.garment)
+
+
+def _leak(inputs: VideoInputs) -> VideoNumber:
+    if inputs.pairing == "paired":  # the old garment is the asked one
+        return VideoNumber(value=None)
+    asked = inputs.once_per_item(_asked)
+    left = old_garment_left(inputs.prediction, inputs.source, inputs.garment_region, asked)
+    return VideoNumber.of_frames(left)
+
+
+LEAK = Metric(
+    key="leak",
+    label="old garment left",
+    is_higher_better=False,
+    definition="share of the worn garment's region nearer in CIELAB to the source's pixel than to "
+    "any colour of the asked garment, where the two can be told apart; 0 to 1",
+    compute=_leak,
+    no_value="only unpaired, and where the garments' colours differ",
+)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS, _normalize_tensor
 
 from datasets.sample import bytes_to_signed
+from training.metrics.metric import NOT_PAINTED, Metric, VideoInputs, VideoNumber
 
 FRAMES_AT_ONCE = 16
 _LAYER = re.compile(r"^features\.(\d+)\.(.+)$")
@@ -106,3 +107,32 @@ class Lpips:
 def _to_tensor(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[Tensor, "t 3 h w"]:
     tensor = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w")
     return bytes_to_signed(tensor)
+
+
+def _both(inputs: VideoInputs) -> tuple[np.ndarray, np.ndarray]:
+    assert inputs.truth is not None
+    assert inputs.lpips is not None
+    return inputs.lpips.per_frame(inputs.prediction, inputs.truth, inputs.painted)
+
+
+LPIPS = Metric(
+    key="lpips",
+    label="LPIPS",
+    is_higher_better=False,
+    definition="Zhang et al. 2018, equation 1, torchmetrics' linear layers",
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[0]),
+    needs="lpips",
+    needs_truth=True,
+    protocol_fields=("lpips_net",),
+)
+LPIPS_MASKED = Metric(
+    key="lpips_masked",
+    label="LPIPS in mask",
+    is_higher_better=False,
+    definition="each layer's map brought to the frame's size, averaged over the mask, summed",
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[1]),
+    needs="lpips",
+    needs_truth=True,
+    no_value=NOT_PAINTED,
+    protocol_fields=("lpips_net",),
+)

@@ -1,7 +1,7 @@
-"""What a metric is: one frozen record, and for numbers of one video a pure function.
+"""What a metric is: a pure function, of one video or of two sets of clips, and one frozen record.
 
 A record says all that the tables, the cache and the report need to know; ``catalogue.py`` lists
-them. A new metric of single videos is a file with a function and a record::
+them. A new metric of single videos is a file with both::
 
     def measure(inputs: VideoInputs) -> VideoNumber: ...
 
@@ -9,14 +9,15 @@ them. A new metric of single videos is a file with a function and a record::
                      compute=measure)
 """
 
+import typing
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
 
-from training.metrics.lpips import Lpips
 from training.metrics.protocols import Protocol
 
 T = TypeVar("T")
@@ -25,6 +26,24 @@ KINDS = {
     "set": "one distance between all clips of a method and all real ones",
 }
 NO_TRUTH = "no truth: nobody knows what the unpaired result should look like"
+NOT_PAINTED = "no painted pixel in any frame"
+
+FrameValues = Float[np.ndarray, " t"]
+"""A number for every frame; NaN where a frame has none."""
+
+
+@typing.runtime_checkable
+class FrameDistance(typing.Protocol):
+    """A learned distance of two videos (``lpips.py``)."""
+
+    def per_frame(
+        self,
+        prediction: UInt8[np.ndarray, "t h w 3"],
+        truth: UInt8[np.ndarray, "t h w 3"],
+        region: Bool[np.ndarray, "t h w"],
+    ) -> tuple[FrameValues, FrameValues]:
+        """Of whole frames, and of the region."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,9 +59,14 @@ class VideoInputs:
     pairing: str  # "paired" or "unpaired"
     protocol: Protocol
     segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
-    lpips: Lpips | None = None  # the protocol's, where its weights are there
+    lpips: FrameDistance | None = None  # the protocol's, where its weights are there
     result_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     item_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def painted(self) -> Bool[np.ndarray, "t h w"]:
+        """True where a frame was to be painted."""
+        return self.mask > 127
 
     def once(self, function: "Callable[[VideoInputs], T]") -> T:
         """``function(self)``, computed once for this result: two metrics may share it."""
@@ -67,6 +91,14 @@ class VideoNumber:
     value: float | None
     per_frame: list[float | None] | None = None  # for plots over time; None: frames have no number
 
+    @classmethod
+    def of_frames(cls, values: FrameValues) -> "VideoNumber":
+        """The mean over the frames that have a value; None where none has."""
+        return cls(
+            value=mean_known(values),
+            per_frame=[None if np.isnan(value) else round(float(value), 5) for value in values],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
@@ -76,23 +108,45 @@ class Metric:
     label: str
     is_higher_better: bool
     definition: str  # one line: formula and source
-    compute: Callable[[VideoInputs], VideoNumber] | None = None  # None: a distance between sets
-    kind: str = "video"
-    needs: str | None = (
-        None  # weights by their name in weights.py; "lpips": the protocol's backbone
-    )
+    compute: Callable[[VideoInputs], VideoNumber] | None = None  # of one video; or:
+    distance: Callable[[Tensor, Tensor], float] | None = None  # of two sets of clips (n, dim)
+    is_unbiased: bool = False  # of a distance: its mean does not depend on the number of clips
+    needs: str | None = None  # weights by their name; "lpips": the protocol's backbone
     needs_truth: bool = False
     no_value: str = "no video has a value"  # said where every video's number is None
     protocol_fields: tuple[str, ...] = ()  # fields of the protocol that change the number
     version: int = 1  # raise it when the number changes its meaning: cached ones are then left
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"{self.key}: kind is {self.kind!r}; {', '.join(KINDS)} is accepted")
-        if (self.compute is None) != (self.kind == "set"):
-            raise ValueError(f"{self.key}: a metric of kind 'video', and no other, has a function")
+        if (self.compute is None) == (self.distance is None):
+            raise ValueError(f"{self.key}: a metric has either compute or distance")
+
+    @property
+    def kind(self) -> str:
+        """One of ``KINDS``."""
+        return "video" if self.distance is None else "set"
 
     def to_plain(self) -> dict[str, Any]:
         """The record for metrics.json."""
         keys = ("key", "label", "is_higher_better", "kind", "definition", "version")
         return {key: getattr(self, key) for key in keys}
+
+
+def mean_known(values: FrameValues) -> float | None:
+    """The mean of what is not NaN; None where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def by_frame(
+    region: Bool[np.ndarray, "t h w"], value: Callable[[int], float]
+) -> Float[np.ndarray, " t"]:
+    """``value`` of each frame's index where the frame has a region; NaN elsewhere."""
+    return np.array([value(i) if area.any() else np.nan for i, area in enumerate(region)])
+
+
+def in_either_frame(region: Bool[np.ndarray, "t h w"]) -> Bool[np.ndarray, "t h w"]:
+    """The region of each frame or the one before it; the first frame has none."""
+    either = np.zeros_like(region)
+    either[1:] = region[1:] | region[:-1]
+    return either

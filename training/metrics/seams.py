@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from inference.sampling.long_video import Round
+from training.metrics.metric import Metric, VideoInputs, VideoNumber, by_frame, in_either_frame
 
 
 def seam_score(
@@ -55,14 +56,13 @@ def plain_change(
     video: UInt8[np.ndarray, "t h w 3"], region: Bool[np.ndarray, "t h w"]
 ) -> Float[np.ndarray, " t"]:
     """Mean absolute difference to the frame before, in levels; NaN at frame 0 and unpainted."""
-    values = np.full(len(video), np.nan)
-    for index in range(1, len(video)):
-        painted = region[index] | region[index - 1]
-        if painted.any():
-            values[index] = np.abs(
-                video[index][painted].astype(np.int16) - video[index - 1][painted]
-            ).mean()
-    return values
+    painted = in_either_frame(region)
+
+    def change(index: int) -> float:
+        now, before = (video[frame][painted[index]] for frame in (index, index - 1))
+        return np.abs(now.astype(np.int16) - before).mean()
+
+    return by_frame(painted, change)
 
 
 def borders_of(rounds: Sequence[Round]) -> tuple[int, ...]:
@@ -81,3 +81,21 @@ def borders_of(rounds: Sequence[Round]) -> tuple[int, ...]:
         for before, frame in pairwise(frames)
         if frame == before + 1 and painter[frame] != painter[before]
     )
+
+
+def _seam(inputs: VideoInputs) -> VideoNumber:
+    if inputs.segment_borders is None:
+        return VideoNumber(value=None)
+    score = seam_score(inputs.prediction, inputs.painted, inputs.segment_borders)
+    return VideoNumber.of_frames(score)
+
+
+SEAM = Metric(
+    key="seam",
+    label="seam",
+    is_higher_better=False,
+    definition="change at the borders of the windows over the change elsewhere, in the mask; 1 = "
+    "no seam",
+    compute=_seam,
+    no_value="borders of windows are not known, or there are none",
+)

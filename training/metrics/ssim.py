@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from training.metrics.metric import NOT_PAINTED, Metric, VideoInputs, VideoNumber
+
 BT601 = (0.299, 0.587, 0.114)
 WINDOW, SIGMA = 11, 1.5
 RADIUS = WINDOW // 2
@@ -94,3 +96,30 @@ def _channels(frame: UInt8[np.ndarray, "h w 3"], colour: str) -> Float[np.ndarra
     if colour == "gray":
         return np.rint(frame.astype(np.float64) @ np.asarray(BT601))[..., None] / 255
     return frame.astype(np.float64) / 255
+
+
+def _both(inputs: VideoInputs) -> tuple[np.ndarray, np.ndarray]:
+    assert inputs.truth is not None
+    colour = inputs.protocol.ssim_colour
+    return ssim_per_frame(inputs.prediction, inputs.truth, inputs.painted, colour)
+
+
+SSIM = Metric(
+    key="ssim",
+    label="SSIM",
+    is_higher_better=True,
+    definition="Wang et al. 2004, equation 13, as torchmetrics computes it, in float64",
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[0]),
+    needs_truth=True,
+    protocol_fields=("ssim_colour", "ssim_window"),
+)
+SSIM_MASKED = Metric(
+    key="ssim_masked",
+    label="SSIM in mask",
+    is_higher_better=True,
+    definition="the same map, averaged over the pixels that were to be painted",
+    compute=lambda inputs: VideoNumber.of_frames(inputs.once(_both)[1]),
+    needs_truth=True,
+    no_value=NOT_PAINTED,
+    protocol_fields=("ssim_colour", "ssim_window"),
+)

@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HUB = "https://huggingface.co"
 TORCH = "https://download.pytorch.org"
@@ -68,33 +69,54 @@ class PublicWeights:
         known = [size for size in sizes if size is not None]
         return sum(known) / 1e6 if len(known) == len(sizes) else None
 
+    @property
+    def how_to_get(self) -> str:
+        """What to do where it is absent."""
+        files = ", ".join(public.file for public in self.files)
+        return (
+            f"`make weights FETCH={self.name}`, or put {files} ({self.source}) into "
+            f"{weights_folder()}/"
+        )
+
 
 def weights_folder() -> Path:
     """The folder that the user keeps weights in: ``$WEIGHTS_DIR``, else ``weights``."""
     return Path(os.environ.get("WEIGHTS_DIR") or "weights")
 
 
-def _hub(
-    file: str,
-    repository: str,
-    *,
-    revision: str | None = None,
-    sha256: str | None = None,
-    num_bytes: int | None = None,
-) -> PublicFile:
-    return PublicFile(
-        file=file,
-        host=HUB,
-        path=Path(file).name,
-        repository=repository,
-        revision=revision,
-        sha256=sha256,
-        num_bytes=num_bytes,
+def _hub(file: str, repository: str, **stated: Any) -> PublicFile:
+    """A file of a repository on the hub, and what its publisher states of it."""
+    return PublicFile(file=file, host=HUB, path=Path(file).name, repository=repository, **stated)
+
+
+def _lpips(name: str, what: str, weights: str, file: str, about_mb: int) -> PublicWeights:
+    """A classifier of torchvision, as LPIPS' backbone."""
+    return PublicWeights(
+        name=name,
+        group="metrics",
+        purpose=f"LPIPS, {what}",
+        source=f"torchvision's {weights}_Weights.IMAGENET1K_V1",
+        licence="BSD-3-Clause",
+        licence_by="the licence of torchvision's code; ImageNet's terms may bind weights trained "
+        "on it",
+        files=(PublicFile(file=file, host=TORCH, path=f"models/{file}"),),
+        about_mb=about_mb,
     )
 
 
-def _torch(file: str) -> PublicFile:
-    return PublicFile(file=file, host=TORCH, path=f"models/{file}")
+def _open_sora(name: str, what: str, file: str, **stated: Any) -> PublicWeights:
+    """A trunk of Open-Sora v1.0, and what its publisher states of the file."""
+    repository = "hpcai-tech/Open-Sora"
+    return PublicWeights(
+        name=name,
+        group="training",
+        purpose=f"the trunk, Open-Sora v1.0, {what}",
+        source=f"Hugging Face repository {repository}",
+        licence="Apache-2.0",
+        licence_by=_TAG,
+        files=(_hub(file, repository, **stated),),
+        given_as=_AS_TRUNK,
+    )
 
 
 def _detectron2(file: str, revision: str) -> PublicFile:
@@ -110,10 +132,7 @@ def _detectron2(file: str, revision: str) -> PublicFile:
 _VFID = "zhengchong/VFID"
 _VAE = "stabilityai/sd-vae-ft-ema"
 _VAE_REVISION = "8937891f91ef6e9946cb7cf1b2e0207b1d8180bf"
-_OPEN_SORA = "hpcai-tech/Open-Sora"
 _TAG = "the repository's tag"
-_TORCHVISION = "the licence of torchvision's code; ImageNet's terms may bind weights trained on it"
-_TRUNK = "the trunk, Open-Sora v1.0"
 _AS_TRUNK = "init_from=null trunk_weights=FILE of stage 1"
 
 CATALOGUE = {
@@ -146,36 +165,9 @@ CATALOGUE = {
             files=(_hub("resnext-101.pth", _VFID),),
             about_mb=387,
         ),
-        PublicWeights(
-            name="alex",
-            group="metrics",
-            purpose="LPIPS, AlexNet",
-            source="torchvision's AlexNet_Weights.IMAGENET1K_V1",
-            licence="BSD-3-Clause",
-            licence_by=_TORCHVISION,
-            files=(_torch("alexnet-owt-7be5be79.pth"),),
-            about_mb=244,
-        ),
-        PublicWeights(
-            name="squeeze",
-            group="metrics",
-            purpose="LPIPS, SqueezeNet",
-            source="torchvision's SqueezeNet1_1_Weights.IMAGENET1K_V1",
-            licence="BSD-3-Clause",
-            licence_by=_TORCHVISION,
-            files=(_torch("squeezenet1_1-b8a52dc0.pth"),),
-            about_mb=5,
-        ),
-        PublicWeights(
-            name="vgg",
-            group="metrics",
-            purpose="LPIPS, VGG-16 (no named protocol asks for it)",
-            source="torchvision's VGG16_Weights.IMAGENET1K_V1",
-            licence="BSD-3-Clause",
-            licence_by=_TORCHVISION,
-            files=(_torch("vgg16-397923af.pth"),),
-            about_mb=553,
-        ),
+        _lpips("alex", "AlexNet", "AlexNet", "alexnet-owt-7be5be79.pth", 244),
+        _lpips("squeeze", "SqueezeNet", "SqueezeNet1_1", "squeezenet1_1-b8a52dc0.pth", 5),
+        _lpips("vgg", "VGG-16 (no named protocol asks for it)", "VGG16", "vgg16-397923af.pth", 553),
         PublicWeights(
             name="vae",
             group="training",
@@ -193,59 +185,29 @@ CATALOGUE = {
             ),
             given_as="system.codec.path=weights/sd-vae-ft-ema, the presets' default",
         ),
-        PublicWeights(
-            name="opensora-512",
-            group="training",
-            purpose=f"{_TRUNK}, at 512x512: the one to start from",
-            source=f"Hugging Face repository {_OPEN_SORA}",
-            licence="Apache-2.0",
-            licence_by=_TAG,
-            files=(
-                _hub(
-                    "OpenSora-v1-HQ-16x512x512.pth",
-                    _OPEN_SORA,
-                    revision="a8f9be423f4426183fa13152bd297c96412cb96a",
-                    sha256="fc45fb0ac0ba0b9d78bac599ad0c0d8f8f8b4c1db11a3649c95abfe699a34976",
-                    num_bytes=3_045_418_814,
-                ),
-            ),
-            given_as=_AS_TRUNK,
+        _open_sora(
+            "opensora-512",
+            "at 512x512: the one to start from",
+            "OpenSora-v1-HQ-16x512x512.pth",
+            revision="a8f9be423f4426183fa13152bd297c96412cb96a",
+            sha256="fc45fb0ac0ba0b9d78bac599ad0c0d8f8f8b4c1db11a3649c95abfe699a34976",
+            num_bytes=3_045_418_814,
         ),
-        PublicWeights(
-            name="opensora-256",
-            group="training",
-            purpose=f"{_TRUNK}, at 256x256, fine-tuned (HQ)",
-            source=f"Hugging Face repository {_OPEN_SORA}",
-            licence="Apache-2.0",
-            licence_by=_TAG,
-            files=(
-                _hub(
-                    "OpenSora-v1-HQ-16x256x256.pth",
-                    _OPEN_SORA,
-                    revision="342253edf06bd1f02a3a3ff63920a6ae0f54f671",
-                    sha256="812338b0c5173e878656e9e6525af17d7f39c3ebcfc8f2d8a5b253ccdf78f8d7",
-                    num_bytes=3_041_879_870,
-                ),
-            ),
-            given_as=_AS_TRUNK,
+        _open_sora(
+            "opensora-256",
+            "at 256x256, fine-tuned (HQ)",
+            "OpenSora-v1-HQ-16x256x256.pth",
+            revision="342253edf06bd1f02a3a3ff63920a6ae0f54f671",
+            sha256="812338b0c5173e878656e9e6525af17d7f39c3ebcfc8f2d8a5b253ccdf78f8d7",
+            num_bytes=3_041_879_870,
         ),
-        PublicWeights(
-            name="opensora-256-all",
-            group="training",
-            purpose=f"{_TRUNK}, at 256x256, before that",
-            source=f"Hugging Face repository {_OPEN_SORA}",
-            licence="Apache-2.0",
-            licence_by=_TAG,
-            files=(
-                _hub(
-                    "OpenSora-v1-16x256x256.pth",
-                    _OPEN_SORA,
-                    revision="64407cbd23949338f82d99a448d8ddfdb48aafe0",
-                    sha256="50dfba596b8bd0da9a77d36142a32d5f4e0db826fb97668bd2be034d48a6fd39",
-                    num_bytes=3_041_879_870,
-                ),
-            ),
-            given_as=_AS_TRUNK,
+        _open_sora(
+            "opensora-256-all",
+            "at 256x256, before that",
+            "OpenSora-v1-16x256x256.pth",
+            revision="64407cbd23949338f82d99a448d8ddfdb48aafe0",
+            sha256="50dfba596b8bd0da9a77d36142a32d5f4e0db826fb97668bd2be034d48a6fd39",
+            num_bytes=3_041_879_870,
         ),
         PublicWeights(
             name="pixart",

@@ -5,23 +5,19 @@ built for a check: their keys and shapes are compared with networks on the ``met
 """
 
 import json
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from configs.errors import DataError
 from models.stdit import STDiT, STDiTConfig
 from models.weights import trunk_formats
 from training.weights.catalogue import PublicWeights
 from training.weights.metric_networks import load_i3d, load_lpips, load_resnext
-
-Shapes = Mapping[str, tuple[int, ...]]
+from training.weights.state_dicts import Shapes, compare_shapes, read_state, shapes_of
 
 
 def check_weights(entry: PublicWeights, folder: Path) -> None:
@@ -61,9 +57,9 @@ def check_trunk(path: Path, config: STDiTConfig, kind: str) -> None:
         kind: which of the two it must be (``models.weights.trunk_formats``).
     """
     with torch.device("meta"):
-        own = {key: tuple(value.shape) for key, value in STDiT(config).state_dict().items()}
+        own = shapes_of(STDiT(config).state_dict())
     try:
-        found = trunk_formats.recognise(_meta_state(path), str(path))
+        found = trunk_formats.recognise(read_state(path, "meta"), str(path))
         trunk_formats.check_trunk(found, own, str(path))
     except ValueError as error:
         raise DataError(str(error)) from error
@@ -81,44 +77,13 @@ def check_autoencoder(path: Path) -> None:
 
     config = _read_mapping(path.with_name("config.json"), json.loads)
     with torch.device("meta"):
-        expected = _shapes(cast(Any, AutoencoderKL).from_config(config).state_dict())
+        expected = shapes_of(cast(Any, AutoencoderKL).from_config(config).state_dict())
     try:
         with safe_open(path, framework="pt") as file:
             found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is not a readable safetensors file: {error}") from error
     compare_shapes(path, "an AutoencoderKL", _no_attention(expected), _no_attention(found))
-
-
-def compare_shapes(path: Path, kind: str, expected: Shapes, found: Shapes) -> None:
-    """Raise DataError unless both have the same keys and shapes."""
-    missing = sorted(expected.keys() - found.keys())
-    unknown = sorted(found.keys() - expected.keys())
-    other = sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k])
-    for fault, keys in (("lacks", missing), ("has the unknown key", unknown)):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise DataError(f"{path} is not {kind}: it {fault} {keys[0]}{more}")
-    if other:
-        key = other[0]
-        raise DataError(f"{path} is not {kind}: {key} is {found[key]}, expected {expected[key]}")
-
-
-def _meta_state(path: Path) -> dict[str, Tensor]:
-    """A torch file's state dict, bare or under "state_dict", as shapes without values."""
-    try:
-        content = torch.load(path, map_location="meta", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} is not a readable file of weights: {first}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise DataError(f"{path} holds no state dict of tensors")
-    return state
-
-
-def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
 
 
 def _no_attention(shapes: Shapes) -> Shapes:

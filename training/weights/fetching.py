@@ -108,7 +108,7 @@ def verify(entry: PublicWeights) -> None:
     folder = weights_folder()
     for public in entry.files:
         if not (folder / public.file).is_file():
-            raise DataError(f"{folder / public.file} is not there: {how_to_get(entry)}")
+            raise DataError(f"{folder / public.file} is not there: {entry.how_to_get}")
     check_weights(entry, folder)
     for public in entry.files:
         path = folder / public.file
@@ -117,15 +117,6 @@ def verify(entry: PublicWeights) -> None:
         if stated is not None and not digest.startswith(stated):
             logger.warning("%s is not the published file: %s, published %s", path, digest, stated)
         check_record(folder, public.file, digest)
-
-
-def how_to_get(entry: PublicWeights) -> str:
-    """What to do where an entry is absent."""
-    files = ", ".join(public.file for public in entry.files)
-    return (
-        f"`make weights FETCH={entry.name}`, or put {files} ({entry.source}) into "
-        f"{weights_folder()}/"
-    )
 
 
 def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:

@@ -6,10 +6,9 @@ its name says, or another one than at its first use, is refused; its sha256 goes
 """
 
 import logging
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,30 +18,13 @@ from datasets.storage import file_sha256
 from training.metrics.i3d import InceptionI3d
 from training.metrics.lpips import Lpips
 from training.metrics.resnext3d import ResNeXt3d101
-from training.weights.catalogue import CATALOGUE, PublicWeights, weights_folder
+from training.weights.catalogue import CATALOGUE, weights_folder
 from training.weights.records import check_record
+from training.weights.state_dicts import compare_shapes, read_state, shapes_of
 
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsFile:
-    """A file of weights as its publisher names it."""
-
-    name: str
-    file_name: str
-    purpose: str
-    source: str
-
-    @property
-    def how_to_get(self) -> str:
-        """What to do where it is absent."""
-        return (
-            f"weights absent: `make weights FETCH={self.name}`, or put {self.file_name} "
-            f"({self.source}) into {weights_folder()}/"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +35,9 @@ class FoundWeights:
     sha256: str
 
 
-def _named(entry: PublicWeights) -> WeightsFile:
-    (public,) = entry.files
-    return WeightsFile(
-        name=entry.name, file_name=public.file, purpose=entry.purpose, source=entry.source
-    )
-
-
-WEIGHTS = {name: _named(entry) for name, entry in CATALOGUE.items() if entry.group == "metrics"}
+def absent(name: str) -> str:
+    """Why a metric has no number, and how to get its weights."""
+    return f"weights absent: {CATALOGUE[name].how_to_get}"
 
 
 def find_weights(name: str) -> FoundWeights | None:
@@ -108,55 +85,25 @@ def published(name: str, sha256: str) -> str:
 
 def load_i3d(path: Path) -> InceptionI3d:
     """InceptionI3d with the weights of a published file."""
-    return _load(InceptionI3d(), _read(path), path)
+    return _load(InceptionI3d(), "an InceptionI3d", read_state(path), path)
 
 
 def load_resnext(path: Path) -> ResNeXt3d101:
     """ResNeXt3d101 with the weights of a published file; its prefix ``module.`` is taken off."""
-    content = _read(path)
-    nested = content.get("state_dict", content)
-    if not isinstance(nested, dict):
-        raise DataError(f"{path} is no ResNeXt3d101: its state_dict is a {type(nested).__name__}")
-    state = {key.removeprefix("module."): value for key, value in nested.items()}
-    return _load(ResNeXt3d101(), state, path)
+    state = {key.removeprefix("module."): value for key, value in read_state(path).items()}
+    return _load(ResNeXt3d101(), "a ResNeXt3d101", state, path)
 
 
 def load_lpips(net: str, path: Path) -> Lpips:
     """LPIPS with a backbone file of torchvision."""
+    state = read_state(path)
     try:
-        return Lpips(net, _read(path))
+        return Lpips(net, state)
     except ValueError as error:
-        raise DataError(f"{path} is not {WEIGHTS[net].file_name}: {error}") from error
+        raise DataError(f"{path} is not {CATALOGUE[net].files[0].file}: {error}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} is not a readable file of weights: {first}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds a {type(content).__name__}; a state dict is expected")
-    return content
-
-
-def _load(module: M, state: dict[str, Tensor], path: Path) -> M:
-    expected = module.state_dict()
-    missing = sorted(expected.keys() - state.keys())
-    unexpected = sorted(state.keys() - expected.keys())
-    misshapen = sorted(
-        key
-        for key in expected.keys() & state.keys()
-        if getattr(state[key], "shape", None) != expected[key].shape
-    )
-    for kind, keys in (
-        ("lacks", missing),
-        ("has the unknown key", unexpected),
-        ("has another shape at", misshapen),
-    ):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            name = type(module).__name__
-            raise DataError(f"{path} is no {name}: it {kind} {keys[0]}{more}")
+def _load(module: M, kind: str, state: dict[str, Tensor], path: Path) -> M:
+    compare_shapes(path, kind, shapes_of(module.state_dict()), shapes_of(state))
     module.load_state_dict(state)
     return module

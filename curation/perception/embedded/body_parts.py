@@ -59,7 +59,7 @@ VISIBLE = 0.4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Body:
+class BodyShape:
     """The geometric body of one person in one frame; all lengths in pixels."""
 
     start: np.ndarray  # (parts, 2): shoulder, crown, ... each part's near end
@@ -104,7 +104,7 @@ def is_facing_camera(landmarks: np.ndarray) -> bool:
     return bool(landmarks[NOSE, 2] <= ears)
 
 
-def build_body(landmarks: np.ndarray) -> Body:
+def build_body(landmarks: np.ndarray) -> BodyShape:
     """Place the parts.
 
     Args:
@@ -157,13 +157,13 @@ def build_body(landmarks: np.ndarray) -> Body:
             layer[part] = 1.0  # an arm behind the back takes only what the trunk leaves
     for part, near, far, *_ in LIMBS[4:]:
         layer[part] = np.clip(0.2 * landmarks[[near, far], 2].mean() / scale, -0.3, 0.3)
-    return Body(
+    return BodyShape(
         start=start, end=end, start_radius=radii[:, 0], end_radius=radii[:, 1], layer=layer,
         scale=scale, head_radius=head_radius, is_facing=is_facing_camera(landmarks),
     )  # fmt: skip
 
 
-def locate_on_body(points: np.ndarray, body: Body) -> PartPixels:
+def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
     """Assign pixels to parts.
 
     Args:

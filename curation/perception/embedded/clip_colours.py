@@ -18,7 +18,7 @@ UNKNOWN = float(np.log(1 / 1500))  # log-likelihood of any colour for a material
 MIN_SEEDS = 150  # pixels below which a material counts as not seen
 
 
-class Material(IntEnum):
+class ColourClass(IntEnum):
     """What a pixel of a person shows."""
 
     SKIN = 0
@@ -27,7 +27,7 @@ class Material(IntEnum):
     LOWER = 3
 
 
-NUM_MATERIALS = len(Material)
+NUM_MATERIALS = len(ColourClass)
 
 
 def color_bins(frame: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ class ClipColors:
         """
         return self.log_likelihood[:, bins]
 
-    def overlap(self, first: Material, second: Material) -> float:
+    def overlap(self, first: ColourClass, second: ColourClass) -> float:
         """Shared part of two materials' histograms, 0..1; 0 when one of them was not seen."""
         if not (self.is_known[first] and self.is_known[second]):
             return 0.0
@@ -93,15 +93,17 @@ class ColorCounter:
     def __init__(self) -> None:
         self._counts = np.zeros((NUM_MATERIALS, NUM_BINS), np.float64)
 
-    def add(self, material: Material, bins: np.ndarray, weights: np.ndarray | None = None) -> None:
+    def add(
+        self, material: ColourClass, bins: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
         """Count the bins (n,) of seed pixels, each by its weight (n,)."""
         self._counts[material] += np.bincount(bins.ravel(), weights, minlength=NUM_BINS)
 
-    def forget(self, material: Material) -> None:
+    def forget(self, material: ColourClass) -> None:
         """Start a material anew."""
         self._counts[material] = 0
 
-    def tone(self, material: Material) -> tuple[float, float]:
+    def tone(self, material: ColourClass) -> tuple[float, float]:
         """Hue and saturation of the mean of a material's colours; see ``hue_and_saturation``."""
         weights = self._counts[material]
         mean = weights @ bin_colors(np.arange(NUM_BINS)) / max(weights.sum(), 1)

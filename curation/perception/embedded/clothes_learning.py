@@ -10,7 +10,7 @@ from curation.perception.embedded.clip_colours import (
     UNKNOWN,
     ClipColors,
     ColorCounter,
-    Material,
+    ColourClass,
     bin_colors,
     hue_and_saturation,
 )
@@ -53,16 +53,16 @@ def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
     cloth = counter.colors()
     for view in (view for view, is_behind in zip(views, from_behind, strict=True) if is_behind):
         _add_nape(counter, view, cloth)
-    skin_tone = counter.tone(Material.SKIN)
+    skin_tone = counter.tone(ColourClass.SKIN)
     for view in views:
         _add_arms(counter, view, cloth, skin_tone)
     colors = counter.colors()
     share = float(np.mean(from_behind)) if views else 0.0
     # hair in the colour of the cloth cannot be told from it: better paint hair than leave cloth
-    share *= float(np.clip((0.6 - colors.overlap(Material.HAIR, Material.UPPER)) / 0.2, 0, 1))
+    share *= float(np.clip((0.6 - colors.overlap(ColourClass.HAIR, ColourClass.UPPER)) / 0.2, 0, 1))
     priors = hem_priors(behind_priors(PRIORS, share), hem)
     _, beliefs = learn_places(views, colors, priors)
-    for material in (Material.UPPER, Material.LOWER):
+    for material in (ColourClass.UPPER, ColourClass.LOWER):
         counter.forget(material)
         for view, belief in zip(views, beliefs, strict=True):
             counter.add(material, view.sampled_bins, belief[:, material])
@@ -89,8 +89,8 @@ def _add_cloth(
         if hem.first_lower_band == NUM_BANDS:
             legs &= on_shin
     # long hair over a garment of another colour is left out; dark hair over dark cloth cannot be
-    counter.add(Material.UPPER, _without(Material.HAIR, bins[chest], skin, least=0.4))
-    counter.add(Material.LOWER, _without(Material.SKIN, bins[legs], skin, least=0.2))
+    counter.add(ColourClass.UPPER, _without(ColourClass.HAIR, bins[chest], skin, least=0.4))
+    counter.add(ColourClass.LOWER, _without(ColourClass.SKIN, bins[legs], skin, least=0.2))
 
 
 def _is_face_seen(view: PersonView) -> bool:
@@ -107,40 +107,42 @@ def _add_skin_and_hair(counter: ColorCounter, view: PersonView) -> None:
     if _is_face_seen(view):
         on_face = (part == BodyPart.HEAD) & (along > 0.45) & (along < 0.85)
         on_face &= located.radii < 0.75
-        counter.add(Material.SKIN, bins[on_face & skin_like])
+        counter.add(ColourClass.SKIN, bins[on_face & skin_like])
     else:
         on_hand = np.isin(part, (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT))
-        counter.add(Material.SKIN, bins[on_hand & skin_like & (located.radii < 0.5)])
+        counter.add(ColourClass.SKIN, bins[on_hand & skin_like & (located.radii < 0.5)])
         crown = (part == BodyPart.HEAD) & (located.radii < 0.8)
-    counter.add(Material.HAIR, bins[crown])
+    counter.add(ColourClass.HAIR, bins[crown])
 
 
 def _add_nape(counter: ColorCounter, view: PersonView, cloth: ClipColors) -> None:
     """Seen from behind, what hides the neck and is no cloth is hair, of whatever colour."""
     on_nape = (view.located.part == BodyPart.NECK) & (view.located.radii < 0.8)
     bins = view.sampled_bins[on_nape]
-    if cloth.is_known[Material.UPPER]:
-        bins = bins[cloth.log_likelihood[Material.UPPER, bins] < UNKNOWN]
-    counter.add(Material.HAIR, bins)
+    if cloth.is_known[ColourClass.UPPER]:
+        bins = bins[cloth.log_likelihood[ColourClass.UPPER, bins] < UNKNOWN]
+    counter.add(ColourClass.HAIR, bins)
 
 
 def _add_arms(
     counter: ColorCounter, view: PersonView, known: ClipColors, skin_tone: tuple[float, float]
 ) -> None:
     """Hands and forearms lie in another light than the face, but have its hue."""
-    if not known.is_known[Material.UPPER]:
+    if not known.is_known[ColourClass.UPPER]:
         return
     located = view.located
     on_arm = np.isin(located.part, FOREARMS) & (located.radii < 0.6) & view.sampled_skin
     bins = view.sampled_bins[on_arm]
-    likeliest = known.log_likelihood[[Material.UPPER, Material.LOWER]][:, bins].max(0)
+    likeliest = known.log_likelihood[[ColourClass.UPPER, ColourClass.LOWER]][:, bins].max(0)
     hues, saturations = hue_and_saturation(bin_colors(bins))
     is_skin = (likeliest < UNKNOWN) & (np.abs(hues - skin_tone[0]) < SAME_HUE)
     is_skin &= saturations < MAX_SATURATION * skin_tone[1]
-    counter.add(Material.SKIN, bins[is_skin])
+    counter.add(ColourClass.SKIN, bins[is_skin])
 
 
-def _without(material: Material, bins: np.ndarray, colors: ClipColors, least: float) -> np.ndarray:
+def _without(
+    material: ColourClass, bins: np.ndarray, colors: ClipColors, least: float
+) -> np.ndarray:
     """Seeds of cloth without those of a body material; all of them if less than a share stays."""
     if not colors.is_known[material] or not len(bins):
         return bins
@@ -193,15 +195,15 @@ def _with_doubt_at_hem(share: np.ndarray, colors: ClipColors) -> np.ndarray:
         share: (parts, places, materials).
         colors: of the clip.
     """
-    if not (colors.is_known[Material.UPPER] and colors.is_known[Material.LOWER]):
+    if not (colors.is_known[ColourClass.UPPER] and colors.is_known[ColourClass.LOWER]):
         return share
-    doubt = HEM_DOUBT * (1 - colors.overlap(Material.UPPER, Material.LOWER))
+    doubt = HEM_DOUBT * (1 - colors.overlap(ColourClass.UPPER, ColourClass.LOWER))
     doubtful = share.copy()
     for part, places in HEM_PLACES.items():
-        cloth = doubtful[part, places][:, [Material.UPPER, Material.LOWER]]
+        cloth = doubtful[part, places][:, [ColourClass.UPPER, ColourClass.LOWER]]
         mixed = (1 - doubt) * cloth + doubt * cloth.mean(axis=1, keepdims=True)
-        doubtful[part, places, Material.UPPER] = mixed[:, 0]
-        doubtful[part, places, Material.LOWER] = mixed[:, 1]
+        doubtful[part, places, ColourClass.UPPER] = mixed[:, 0]
+        doubtful[part, places, ColourClass.LOWER] = mixed[:, 1]
     return doubtful
 
 
@@ -213,5 +215,5 @@ def hand_threshold(views: Sequence[PersonView], colors: ClipColors) -> float:
         is_trunk = (located.part == BodyPart.TORSO) & (located.radii < 0.7)
         is_trunk &= (located.along > 0.2) & (view.hand_distance > TRUNK_DISTANCE)
         evidence = colors.evidence(view.sampled_bins[is_trunk])
-        ratios.append(evidence[Material.SKIN] - evidence[Material.UPPER])
+        ratios.append(evidence[ColourClass.SKIN] - evidence[ColourClass.UPPER])
     return skin_threshold(np.concatenate([np.zeros(0, np.float32), *ratios]))

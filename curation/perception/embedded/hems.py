@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import BodyPart, PartPixels
-from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, Material, bin_colors
+from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, ColourClass, bin_colors
 
 NUM_PLACES = 10  # bins along a part, here and in the parser
 WAIST_PLACES, THIGH_PLACES = range(5, 10), range(0, 10)  # tunics reach down to the knees
@@ -71,8 +71,8 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
         band = band_of(located)
         wanted = (band >= 0) & (located.radii < 0.8)
         in_frame += np.bincount(band[wanted], minlength=NUM_BANDS)
-        if skin.is_known[Material.SKIN]:
-            wanted &= skin.log_likelihood[Material.SKIN, bins] < UNKNOWN
+        if skin.is_known[ColourClass.SKIN]:
+            wanted &= skin.log_likelihood[ColourClass.SKIN, bins] < UNKNOWN
         color = (unshaded(bin_colors(bins[wanted])) * np.array(COARSE) / 256).astype(int)
         np.add.at(cells, (band[wanted], color[:, 0], color[:, 1], color[:, 2]), 1)
     counts = cells.reshape(NUM_BANDS, -1).sum(1)
@@ -138,9 +138,11 @@ def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
         if hangs_out and not on_torso:
             lower = 0.1  # trousers may still be seen beside it
         for part in parts:
-            cloth = adapted[part, place, Material.UPPER] + adapted[part, place, Material.LOWER]
-            adapted[part, place, Material.UPPER] = cloth * (1 - lower)
-            adapted[part, place, Material.LOWER] = cloth * lower
+            cloth = (
+                adapted[part, place, ColourClass.UPPER] + adapted[part, place, ColourClass.LOWER]
+            )
+            adapted[part, place, ColourClass.UPPER] = cloth * (1 - lower)
+            adapted[part, place, ColourClass.LOWER] = cloth * lower
     return adapted
 
 

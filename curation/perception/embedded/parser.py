@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import BodyPart
-from curation.perception.embedded.clip_colours import ClipColors, Material
+from curation.perception.embedded.clip_colours import ClipColors, ColourClass
 from curation.perception.embedded.clothes_learning import (
     EVIDENCE_WEIGHT,
     hand_threshold,
@@ -143,7 +143,7 @@ def _with_hands(
         skin, _, upper, lower = materials
         ratio[on_person] = skin - np.maximum(upper, lower - LOWER_DOUBT)
     cloth = np.zeros(labels.shape, np.uint8)
-    is_lower = evidence[Material.LOWER] - LOWER_DOUBT > evidence[Material.UPPER]
+    is_lower = evidence[ColourClass.LOWER] - LOWER_DOUBT > evidence[ColourClass.UPPER]
     cloth[on_person] = np.where(is_lower, ParseLabel.LOWER, ParseLabel.UPPER)
     distance = np.full(labels.shape, np.inf, np.float32)
     is_neckline = (located.part == BodyPart.NECK) | (

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from curation.perception.embedded.body_parts import Body, PartPixels, build_body, locate_on_body
+from curation.perception.embedded.body_parts import (
+    BodyShape,
+    PartPixels,
+    build_body,
+    locate_on_body,
+)
 from curation.perception.embedded.clip_colours import color_bins, could_be_skin
 from curation.perception.embedded.hands import hand_distance
 from curation.perception.embedded.hems import NUM_PLACES
@@ -25,7 +30,7 @@ class PersonView:
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
     nearest_sample: np.ndarray  # (n,) int: the looked-up pixel that stands for each pixel
     hand_distance: np.ndarray  # (m,) to the nearer hand, in its radii
-    body: Body
+    body: BodyShape
     corner: tuple[int, int]  # top, left in the full frame
 
 

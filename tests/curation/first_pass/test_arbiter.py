@@ -13,7 +13,7 @@ import torch
 
 from configs.errors import ConfigError
 from curation.checks import arbiter_checks
-from curation.first_pass.doubts import answers_in, find_doubts
+from curation.first_pass.doubts import find_doubts
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.first_pass.signals import Signals, read_signals, write_signals
 from curation.first_pass.small_frames import CELL, SmallFrames, ask_arbiter
@@ -24,7 +24,7 @@ from curation.perception.transnet_arbiter import TransNetArbiter, choose_arbiter
 from curation.pipeline import Curator
 from curation.report.arbiter import arbiter_sheet
 from curation.selection.candidates import SelectionConfig
-from curation.selection.shots import ShotsConfig, find_transitions
+from curation.selection.shots import ShotsConfig, answers_in, find_transitions
 from curation.settings import CurateConfig
 from tests.curation import hostile as h
 

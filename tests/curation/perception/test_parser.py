@@ -6,7 +6,7 @@ from curation.perception.embedded.body_parts import build_body, locate_on_body
 from curation.perception.embedded.clip_colours import (
     UNKNOWN,
     ColorCounter,
-    Material,
+    ColourClass,
     bin_colors,
     color_bins,
     could_be_skin,
@@ -206,13 +206,13 @@ def test_a_band_of_the_same_cloth_is_above_the_hem() -> None:
 def test_unseen_materials_take_what_nothing_known_explains() -> None:
     counter = ColorCounter()
     green = color_bins(np.full((20, 20, 3), GREEN, np.uint8))
-    counter.add(Material.UPPER, green)
+    counter.add(ColourClass.UPPER, green)
     colors = counter.colors()
     assert list(colors.is_known) == [False, False, True, False]
     navy = color_bins(np.full((1, 1, 3), NAVY, np.uint8))
     evidence = colors.evidence(np.concatenate([green[:1, :1], navy]))
-    assert evidence[Material.UPPER, 0, 0] > UNKNOWN > evidence[Material.UPPER, 1, 0]
-    assert (evidence[Material.LOWER] == np.float32(UNKNOWN)).all()
+    assert evidence[ColourClass.UPPER, 0, 0] > UNKNOWN > evidence[ColourClass.UPPER, 1, 0]
+    assert (evidence[ColourClass.LOWER] == np.float32(UNKNOWN)).all()
 
 
 def test_bins_know_their_colour() -> None:

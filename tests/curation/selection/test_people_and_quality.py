@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from curation.clip import Clip, Reject, Tracks
+from curation.clip import Clip, Reject, Tracks, first_failed, run_stages
 from curation.first_pass.signals import Signals
 from curation.perception.protocols import COCO_KEYPOINTS, BackendInfo, Person
 from curation.selection.people import (
@@ -12,7 +12,6 @@ from curation.selection.people import (
     NO_PERSON,
     PASSES,
     TWO_PEOPLE,
-    FollowPerson,
     PeopleConfig,
     PeopleVerdicts,
     collect_samples,
@@ -22,14 +21,16 @@ from curation.selection.people import (
 from curation.selection.person_tracks import Sightings, link_sightings, liveliness
 from curation.selection.quality import (
     QualityConfig,
+    faults_in,
     filled_region,
     frozen_runs,
     lit_region,
     measure_span,
-    refuse_span,
+    span_checks,
     split_long,
     without,
 )
+from curation.stages.follow_person import FollowPerson
 from curation.video.decode import Orientation
 
 HEIGHT, WIDTH = 200, 100
@@ -246,9 +247,7 @@ def frames_with(bars: list[list[int]]) -> np.ndarray:
 def test_frames_with_a_second_person_are_cut_off_a_finished_clip():
     stage = FollowPerson(detector=BrightColumns(), config=PeopleConfig(), min_duration_s=1.2)
     frames = frames_with([[10]] * 28 + [[10, 60]] * 12)
-    outcome = stage.process(CLIP, Tracks(frames=frames))
-    assert not isinstance(outcome, Reject)
-    clip, tracks = outcome
+    clip, tracks = stage.process(CLIP, Tracks(frames=frames))
     assert len(tracks.frames) == clip.num_frames == 28
     assert (clip.start_s, clip.end_s, clip.num_people) == (0.0, 2.8, 1)
     assert tracks.people is not None
@@ -257,8 +256,10 @@ def test_frames_with_a_second_person_are_cut_off_a_finished_clip():
 
 def test_a_clip_with_two_people_throughout_is_let_go_with_its_numbers():
     stage = FollowPerson(detector=BrightColumns(), config=PeopleConfig(), min_duration_s=1.2)
-    outcome = stage.process(CLIP, Tracks(frames=frames_with([[10, 60]] * 40)))
-    assert isinstance(outcome, Reject)
+    run = run_stages([stage], CLIP, Tracks(frames=frames_with([[10, 60]] * 40)))
+    outcome = run.reject
+    assert outcome is not None
+    assert run.clip.clip_id == CLIP.clip_id
     assert outcome.code == "two_people"
     assert outcome.evidence["two_people_samples"] == 40
     assert outcome.evidence["other_share"] == pytest.approx(1.0)
@@ -286,8 +287,9 @@ def signals(count: int = 60, **changes: np.ndarray) -> Signals:
 def test_quality_codes_name_what_is_wrong():
     config, span = QualityConfig(), (0.0, 3.0)
 
-    def refused_as(signals: Signals, span: tuple[float, float]) -> tuple[str, dict] | None:
-        return refuse_span(measure_span(signals, span), signals, span, config)
+    def refused_as(signals: Signals, span: tuple[float, float]) -> Reject | None:
+        measured = measure_span(signals, span)
+        return first_failed(span_checks(measured, config, faults_in(signals, span)))
 
     assert refused_as(signals(), span) is None
     cases = {
@@ -299,11 +301,11 @@ def test_quality_codes_name_what_is_wrong():
     for code, change in cases.items():
         refused = refused_as(signals(**change), span)
         assert refused is not None
-        assert refused[0] == code
+        assert refused.code == code
     short = refused_as(signals(), (0.0, 1.0))
     assert short is not None
-    assert short[0] == "too_short"
-    assert short[1]["min_duration_s"] == 1.2
+    assert short.code == "too_short"
+    assert short.evidence["min_duration_s"] == 1.2
 
 
 def test_a_frozen_picture_is_cut_out_and_the_longest_rest_comes_first():

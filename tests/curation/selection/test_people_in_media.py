@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from curation.clip import Clip, Reject
+from curation.clip import Clip
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.perception.embedded.blazepose import EmbeddedDetector
 from curation.pipeline import find_people
-from curation.selection.candidates import Candidate, SelectionConfig, find_candidates
+from curation.selection.candidates import Candidate, RejectedClip, SelectionConfig, find_candidates
 from curation.video.canonical import CanonicalConfig
 from curation.video.decode import read_header
 from tests.perception_fixtures import media_file
 
 
-def verdicts(path: Path) -> list[Candidate | Reject]:
+def verdicts(path: Path) -> list[Candidate | RejectedClip]:
     signals, store = measure_source(path, FirstPassConfig(), read_header(path).sample_aspect)
     samples = find_people(store, EmbeddedDetector())
     store.close()
@@ -54,5 +54,5 @@ def test_one_person_is_kept_whole_though_an_arm_reaches_in(
 )
 def test_several_people_are_several(name: str, embedded_models: Path) -> None:
     (outcome,) = verdicts(media_file("multi", name))
-    assert isinstance(outcome, Reject)
-    assert outcome.code == "two_people"
+    assert isinstance(outcome, RejectedClip)
+    assert outcome.reject.code == "two_people"

@@ -12,7 +12,7 @@ from scenedetect.detectors import AdaptiveDetector
 from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.first_pass.meter import Table
-from curation.first_pass.signals import read_signals, write_signals
+from curation.first_pass.signals import read_signals, runs_of, thumb_changes, write_signals
 from curation.selection.shots import (
     ShotsConfig,
     adaptive_cuts,
@@ -20,8 +20,6 @@ from curation.selection.shots import (
     find_scenes,
     find_transitions,
     may_blend,
-    runs_of,
-    thumb_changes,
 )
 from datasets.storage import write_file
 from tests.bench.cut_videos import ONE_ROOM, take

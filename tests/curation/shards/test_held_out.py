@@ -10,7 +10,7 @@ import pytest
 
 from curation import explain, purge, verify
 from curation.ledger import ClipRow, Ledger, SourceRow
-from curation.publish import Outcome, publish
+from curation.publish import Published, publish
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry
 from curation.shards.held_out import HeldOut, choose_held_out, hold_out, left_out
@@ -52,7 +52,8 @@ def entry(name: str, group: str | None = None, split: str | None = None) -> Cata
     )  # fmt: skip
     clip = ClipRow(
         clip_id=name, source_sha256=name, status="kept", code=None, evidence={},
-        record={"start_s": 0.0, "end_s": 2.0}, folder=f"aa/{name}",
+        record={"source": name, "source_sha256": name, "scene_start_s": 0.0, "scene_end_s": 2.0,
+                "start_s": 0.0, "end_s": 2.0}, folder=f"aa/{name}",
     )  # fmt: skip
     return CatalogueEntry(clip=clip, source=source, split=split or "train", group=group or name)
 
@@ -155,7 +156,7 @@ def output(tmp_path) -> tuple[Path, CurateConfig]:
 
 def publish_all(config: CurateConfig) -> None:
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
-        publish(config, ledger, Outcome(num_sources=1, num_decoded=1))
+        publish(config, ledger, Published(num_sources=1, num_decoded=1))
 
 
 def splits(out: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from curation.clip import Clip, Reject, Tracks
+from curation.clip import Clip, Tracks, run_stages
 from curation.stages.agnostic import AgnosticConfig, MaskGarment, agnostic_frames
 from datasets.labels import DensePosePart, ParseLabel
 
@@ -27,7 +27,6 @@ def tracks() -> Tracks:
 
 def test_the_garment_is_covered_and_the_face_stays() -> None:
     done = MaskGarment(config=AgnosticConfig()).process(CLIP, tracks())
-    assert not isinstance(done, Reject)
     clip, masked = done
     assert masked.mask is not None
     assert masked.parse is not None
@@ -39,7 +38,6 @@ def test_the_garment_is_covered_and_the_face_stays() -> None:
 
 def test_other_categories_are_a_setting() -> None:
     done = MaskGarment(config=AgnosticConfig(category="lower")).process(CLIP, tracks())
-    assert not isinstance(done, Reject)
     assert done[1].mask is not None
     assert (done[1].mask[:, 50:60, 16:32] == 255).all()
     assert done[0].verdicts["agnostic"] == "lower"
@@ -52,13 +50,13 @@ def test_a_mask_over_everything_or_nothing_is_a_failure_not_a_black_frame() -> N
     assert full.parse is not None
     assert full.iuv is not None
     everything = replace(full, parse=np.full_like(full.parse, ParseLabel.UPPER))
-    done = MaskGarment(config=AgnosticConfig()).process(CLIP, everything)
-    assert isinstance(done, Reject)
+    done = run_stages([MaskGarment(config=AgnosticConfig())], CLIP, everything).reject
+    assert done is not None
     assert done.code == "mask_failed"
     assert done.evidence["largest_area"] == 1.0 > done.evidence["max_area"]
     nothing = replace(full, parse=np.zeros_like(full.parse), iuv=np.zeros_like(full.iuv))
-    done = MaskGarment(config=AgnosticConfig()).process(CLIP, nothing)
-    assert isinstance(done, Reject)
+    done = run_stages([MaskGarment(config=AgnosticConfig())], CLIP, nothing).reject
+    assert done is not None
     assert done.evidence["smallest_area"] == 0.0
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from curation.clip import Clip, Reject, Tracks
+from curation.clip import Clip, Tracks, first_failed, run_stages
 from curation.perception.protocols import BackendInfo, Person
 from curation.stages.outfits import outfit_change
 from curation.stages.parsing import ParseClothes, ParsingConfig
@@ -82,10 +82,11 @@ def test_a_clip_with_two_outfits_is_let_go_with_its_number():
     nobody: list[Person | None] = [None] * COUNT
     tracks = Tracks(frames=frames, people=nobody)
     stage = ParseClothes(parser=Known(parse), config=ParsingConfig())
-    done = stage.process(clip, tracks)
-    assert isinstance(done, Reject)
+    done = run_stages([stage], clip, tracks).reject
+    assert done is not None
     assert done.code == "outfit_change"
     assert done.evidence["outfit_change"] > done.evidence["max_outfit_change"]
     lax = replace(stage, config=ParsingConfig(max_outfit_change=1.0))
-    assert lax.judge(done.clip) is None  # of the record alone
-    assert not isinstance(lax.process(clip, tracks), Reject)
+    measured, _ = stage.process(clip, tracks)
+    assert first_failed(lax.checks(measured)) is None  # of the record alone
+    assert run_stages([lax], clip, tracks).reject is None

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curation.clip import Clip, Reject, Tracks
+from curation.clip import Clip, Tracks, first_failed, run_stages
 from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.protocols import Person
 from curation.stages.parsing import ParseClothes, ParsingConfig
@@ -22,7 +22,6 @@ def tracks_of(people: Sequence[Person | None]) -> Tracks:
 def test_labels_are_as_large_as_the_frames(standing_person: Person) -> None:
     stage = ParseClothes(parser=EmbeddedParser(), config=ParsingConfig())
     done = stage.process(CLIP, tracks_of([standing_person] * 2))
-    assert not isinstance(done, Reject)
     clip, tracks = done
     assert tracks.parse is not None
     assert tracks.parse.shape == (2, 360, 200)
@@ -34,8 +33,8 @@ def test_a_garment_that_is_hardly_seen_is_a_reject_with_its_numbers(
     standing_person: Person,
 ) -> None:
     stage = ParseClothes(parser=EmbeddedParser(), config=ParsingConfig(min_garment_area=0.5))
-    done = stage.process(CLIP, tracks_of([standing_person] * 2))
-    assert isinstance(done, Reject)
+    done = run_stages([stage], CLIP, tracks_of([standing_person] * 2)).reject
+    assert done is not None
     assert done.code == "garment_too_small"
     assert done.evidence["garment_area"] < done.evidence["min_garment_area"] == 0.5
     assert done.evidence["share_of_frames"] == 0.0
@@ -43,18 +42,17 @@ def test_a_garment_that_is_hardly_seen_is_a_reject_with_its_numbers(
 
 def test_a_garment_seen_in_half_the_frames_is_too_little(standing_person: Person) -> None:
     stage = ParseClothes(parser=EmbeddedParser(), config=ParsingConfig())
-    done = stage.process(CLIP, tracks_of([standing_person, None]))
-    assert isinstance(done, Reject)
+    done = run_stages([stage], CLIP, tracks_of([standing_person, None])).reject
+    assert done is not None
     assert done.evidence["share_of_frames"] == 0.5
 
 
 def test_another_threshold_is_asked_of_the_record_alone(standing_person: Person) -> None:
     stage = ParseClothes(parser=EmbeddedParser(), config=ParsingConfig())
     done = stage.process(CLIP, tracks_of([standing_person] * 2))
-    assert not isinstance(done, Reject)
-    assert stage.judge(done[0]) is None
+    assert first_failed(stage.checks(done[0])) is None
     strict = ParseClothes(parser=EmbeddedParser(), config=ParsingConfig(min_garment_area=0.5))
-    refused = strict.judge(done[0])
+    refused = first_failed(strict.checks(done[0]))
     assert refused is not None
     assert refused.evidence["share_of_frames"] == 0.0
-    assert strict.making() == stage.making()
+    assert strict.provenance_key() == stage.provenance_key()

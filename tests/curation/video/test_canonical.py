@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 
 from configs.errors import ConfigError
-from curation.video.canonical import CanonicalConfig, choose_framing, clip_rate, read_clip
+from curation.video.canonical import CanonicalConfig, clip_rate, plan_crop, read_clip
 from curation.video.decode import Orientation
 
 CONFIG = CanonicalConfig()
 
 
 def read(path, upright=(180, 320), person=(0, 0, 320, 180), **changes):
-    framing = choose_framing(person, (0, 0, upright[1], upright[0]), CONFIG)
+    plan = plan_crop(person, (0, 0, upright[1], upright[0]), CONFIG)
     values = {"start_s": 0.0, "end_s": 1.0, "fps": 25.0, **changes}
-    return read_clip(path, **values, framing=framing, upright=upright, orientation=Orientation())
+    return read_clip(path, **values, plan=plan, upright=upright, orientation=Orientation())
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ def read(path, upright=(180, 320), person=(0, 0, 320, 180), **changes):
     ],
 )
 def test_the_bucket_nearest_to_the_persons_shape_is_taken_without_squashing(person, bucket):
-    framing = choose_framing(person, (0, 0, 1920, 1080), CONFIG)
-    assert (framing.height, framing.width) == bucket
-    ratio = (framing.crop_height / framing.crop_width) / (framing.height / framing.width)
+    plan = plan_crop(person, (0, 0, 1920, 1080), CONFIG)
+    assert (plan.height, plan.width) == bucket
+    ratio = (plan.crop_height / plan.crop_width) / (plan.height / plan.width)
     assert abs(ratio - 1) < 0.01
-    assert framing.coverage == 1.0
-    top, left, height, width = framing.crop
+    assert plan.coverage == 1.0
+    top, left, height, width = plan.crop
     assert top <= person[1]
     assert left <= person[0]
     assert top + height >= person[3]
@@ -36,17 +36,17 @@ def test_the_bucket_nearest_to_the_persons_shape_is_taken_without_squashing(pers
 
 
 def test_small_sources_give_smaller_clips_instead_of_upscaled_ones():
-    framing = choose_framing((60, 10, 130, 170), (0, 0, 320, 180), CONFIG)
-    assert framing.height <= 1.5 * framing.crop_height
-    assert framing.height % 16 == 0
-    assert framing.width % 16 == 0
-    assert framing.height / framing.width == pytest.approx(4 / 3)
+    plan = plan_crop((60, 10, 130, 170), (0, 0, 320, 180), CONFIG)
+    assert plan.height <= 1.5 * plan.crop_height
+    assert plan.height % 16 == 0
+    assert plan.width % 16 == 0
+    assert plan.height / plan.width == pytest.approx(4 / 3)
 
 
 def test_the_crop_stays_inside_the_letterbox():
-    framing = choose_framing((100, 40, 300, 330), (0, 45, 480, 315), CONFIG)
-    assert framing.top >= 45
-    assert framing.top + framing.crop_height <= 315
+    plan = plan_crop((100, 40, 300, 330), (0, 45, 480, 315), CONFIG)
+    assert plan.top >= 45
+    assert plan.top + plan.crop_height <= 315
 
 
 def test_rates_are_the_sources_up_to_thirty():

@@ -138,7 +138,7 @@ def test_what_is_purged_or_judged_otherwise_leaves_the_store_too(bucket, tmp_pat
 def _nothing_to_do(jobs, *_):
     assert [job.name for job in jobs] == ["page.mp4"]
     assert jobs[0].source.path.read_bytes() == b"<html>"
-    return run.Outcome(num_sources=1)
+    return run.Published(num_sources=1)
 
 
 def test_what_a_stores_own_library_says_is_one_sentence(bucket, tmp_path, monkeypatch):

@@ -14,10 +14,11 @@ from configs.errors import ConfigError
 from curation.ledger import Ledger, SourceRow
 from curation.pipeline import Curator, SourceJob, SourceResult, source_row
 from curation.run import curate, work_off
-from curation.settings import CurateConfig, LimitsConfig, RayConfig
+from curation.settings import CurateConfig
 from curation.workers.attempts import facts_of_failure, is_to_try_again
-from curation.workers.executor import Limit
+from curation.workers.executor import Limit, LimitsConfig
 from curation.workers.parts import is_in_part, ledger_path
+from curation.workers.ray_executor import RayConfig
 from tests.curation import hostile as h
 
 
@@ -57,7 +58,7 @@ def products(out: Path) -> dict[str, str]:
 def test_parts_and_one_finishing_run_make_what_one_run_makes(settings, whole, tmp_path):
     config = replace(settings, out=str(tmp_path / "out"))
     for index in range(2):
-        curate(replace(config, shard=f"{index}/2"), look)
+        curate(replace(config, job_part=f"{index}/2"), look)
     assert not (tmp_path / "out" / "shards").exists()
     assert len(list((tmp_path / "out").glob("ledger-*-of-2.sqlite"))) == 2
     outcome = curate(config, look)
@@ -69,7 +70,7 @@ def test_parts_and_one_finishing_run_make_what_one_run_makes(settings, whole, tm
 @pytest.mark.slow
 def test_a_lost_part_is_done_by_the_finishing_run(settings, whole, tmp_path):
     config = replace(settings, out=str(tmp_path))
-    curate(replace(config, shard="0/2"), look)
+    curate(replace(config, job_part="0/2"), look)
     outcome = curate(config, look)
     assert 0 < outcome.num_decoded < 6
     assert products(tmp_path) == whole
@@ -80,8 +81,10 @@ def test_every_source_is_in_exactly_one_part():
     counts = [sum(is_in_part(name, (i, 7)) for name in names) for i in range(7)]
     assert sum(counts) == len(names)
     assert min(counts) > 10
-    with pytest.raises(ConfigError, match=r"shard is '7/7'; I/N with 0 <= I < N"):
-        CurateConfig(shard="7/7")
+    with pytest.raises(ConfigError, match=r"job_part is '7/7'; I/N with 0 <= I < N"):
+        CurateConfig(job_part="7/7")
+    with pytest.raises(ConfigError, match=r"shard=0/8 is now called job_part=0/8"):
+        CurateConfig(shard="0/8")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import logging
 
 from curation.ledger import ClipRow, SourceRow
-from curation.workers.progress import FIRST_LINES, ProgressLine, Tally
+from curation.workers.progress import FIRST_LINES, ProgressLine, VerdictCounts
 
 
 def source(code: str | None = None, duration_s: float = 10.0) -> SourceRow:
@@ -22,23 +22,23 @@ def clip(code: str | None = None) -> ClipRow:
 
 def test_time_left_goes_by_bytes_and_the_rate_by_videos():
     now = [0.0]
-    tally = Tally(1000, 4, lambda: now[0])
-    assert tally.seconds_left is None
+    counts = VerdictCounts(1000, 4, lambda: now[0])
+    assert counts.seconds_left is None
     now[0] = 5.0
-    tally.add(source(), [clip(), clip("blurred")], 100)
-    assert tally.seconds_left == 45.0
-    assert tally.rate() == "12.0 videos/min, 2.0x real time"
+    counts.add(source(), [clip(), clip("blurred")], 100)
+    assert counts.seconds_left == 45.0
+    assert counts.rate() == "12.0 videos/min, 2.0x real time"
     now[0] = 500.0
-    assert tally.seconds_left == 4500.0
+    assert counts.seconds_left == 4500.0
 
 
 def test_the_commonest_reasons_are_named_and_the_others_summed_up():
-    tally = Tally(10, 10, lambda: 1.0)
+    counts = VerdictCounts(10, 10, lambda: 1.0)
     for code in ("dark", "dark", "dark", "blurred", "blurred", "frozen", "too_short", "a", "b"):
-        tally.add(source(), [clip(code)], 1)
-    tally.add(source("not_a_video"), [], 1)
-    tally.add(source(), [clip()], 1)
-    told = tally.counts()
+        counts.add(source(), [clip(code)], 1)
+    counts.add(source("not_a_video"), [], 1)
+    counts.add(source(), [clip()], 1)
+    told = counts.counts()
     assert told.startswith("1 kept, 3 dark, 2 blurred, ")
     assert told.endswith("3 others")
 

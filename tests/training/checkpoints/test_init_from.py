@@ -14,9 +14,9 @@ from models.convert import convert
 from models.stdit import STDiT
 from models.system import build_system
 from models.viton_dit import VitonDiT
+from training.checkpoints.files import locate_checkpoint
 from training.checkpoints.init_from import (
     check_init_from,
-    checkpoint_file,
     find_resume,
     start_from,
     start_from_trunk,
@@ -186,7 +186,7 @@ def test_a_converted_network_starts_a_stage_as_its_checkpoint_does(
     save_checkpoint(config, ("denoiser.", "garment."), file)
     converted = tmp_path / "network.safetensors"
     convert(file, converted, whole_network=True, weights=weights)
-    assert checkpoint_file(converted) == converted
+    assert locate_checkpoint(converted) == converted
     assert check_init_from(tiny("stage=stage2", f"init_from={converted}"), PATH) == converted
     left, right = fresh(config), fresh(config)
     start_from(left, file, weights)

@@ -30,7 +30,7 @@ def start_two_ranks(path: Path, runs: list[str]) -> list[subprocess.Popen[str]]:
              "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}  # fmt: skip
     return [
         subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(path), *runs], cwd=PROGRAM.parents[2], text=True,
+            [sys.executable, str(PROGRAM), str(path), *runs], cwd=PROGRAM.parents[3], text=True,
             env={**names, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )

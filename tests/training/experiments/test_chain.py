@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from configs.errors import UserError
-from training.experiments.chain import Step
+from training.experiments.chain import ChainStep
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def step(tmp_path, monkeypatch):
 
     def make(body, title="One"):
         (tmp_path / f"{title.lower()}.py").write_text(f"import os, signal, sys\n{body}\n")
-        return Step(words=(title.lower(), "a=b c"), title=title)
+        return ChainStep(words=(title.lower(), "a=b c"), title=title)
 
     return make
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from training.evaluation.baselines import GRAY, fill
 from training.experiments.judging import (
     ClipScore,
     behind_things,
-    fill_gray,
-    fill_mean_colour,
     interval_apart,
     judge_clip,
     summarise,
@@ -67,13 +66,13 @@ def test_the_truth_is_perfect_and_the_old_garment_is_not(scene, classifier):
 def test_the_mean_colour_is_close_in_colour_and_wrong_in_class(scene, classifier):
     source, truth, garment, mask = scene
     mean = truth[garment].mean(axis=0).astype(np.uint8)
-    flat = score(scene, fill_mean_colour(source, mask, mean), classifier)
-    gray = score(scene, fill_gray(source, mask), classifier)
+    flat = score(scene, fill(source, mask, mean), classifier)
+    gray = score(scene, fill(source, mask, GRAY), classifier)
     assert flat.delta_e < 1.5
     assert flat.columns["close_colour"] == 1
     assert flat.said == "plain"
     assert gray.delta_e > 12
-    np.testing.assert_array_equal(fill_gray(source, mask)[~mask], source[~mask])
+    np.testing.assert_array_equal(fill(source, mask, GRAY)[~mask], source[~mask])
 
 
 def test_what_goes_wrong_at_the_end_shows_in_the_last_quarter(scene, classifier):

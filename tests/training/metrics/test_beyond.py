@@ -5,18 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.metrics.beyond import (
-    FLICKER,
-    GARMENT_COLOUR,
-    GARMENT_PATTERN,
-    IDENTITY,
-    LEAK,
-    SEAM,
-    TEMPORAL,
-)
 from training.metrics.catalogue import METRICS
+from training.metrics.flicker import FLICKER, TEMPORAL
+from training.metrics.garment_colour import GARMENT_COLOUR
+from training.metrics.garment_pattern import GARMENT_PATTERN
+from training.metrics.identity import IDENTITY
+from training.metrics.leak import LEAK
 from training.metrics.metric import Metric, VideoInputs
 from training.metrics.protocols import get_protocol
+from training.metrics.seams import SEAM
 
 ALL = (FLICKER, TEMPORAL, IDENTITY, GARMENT_COLOUR, GARMENT_PATTERN, LEAK, SEAM)
 SHAPE = (6, 40, 32)

@@ -13,13 +13,8 @@ from training.metrics.catalogue import METRICS
 from training.metrics.i3d import InceptionI3d
 from training.metrics.protocols import get_protocol
 from training.metrics.resnext3d import ResNeXt3d101
-from training.weights.metric_networks import (
-    WEIGHTS,
-    find_weights,
-    load_i3d,
-    load_lpips,
-    load_resnext,
-)
+from training.weights.catalogue import CATALOGUE
+from training.weights.metric_networks import find_weights, load_i3d, load_lpips, load_resnext
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +70,9 @@ def test_a_file_with_other_keys_is_refused_by_name(weights_dir: Path) -> None:
     state = InceptionI3d().state_dict()
     state.pop("Mixed_4c.b0.bn.weight")
     torch.save(state, weights_dir / "i3d.pt")
-    with pytest.raises(DataError, match=r"no InceptionI3d: it lacks Mixed_4c\.b0\.bn\.weight"):
+    with pytest.raises(DataError, match=r"not an InceptionI3d: it lacks Mixed_4c\.b0\.bn\.weight"):
         load_i3d(weights_dir / "i3d.pt")
-    with pytest.raises(DataError, match="no ResNeXt3d101: it lacks bn1"):
+    with pytest.raises(DataError, match="not a ResNeXt3d101: it lacks bn1"):
         load_resnext(weights_dir / "i3d.pt")
     with pytest.raises(DataError, match=r"is not alexnet-owt-7be5be79\.pth"):
         load_lpips("alex", weights_dir / "i3d.pt")
@@ -98,6 +93,6 @@ def test_a_file_cut_short_or_no_file_of_weights_is_refused(weights_dir: Path) ->
 
 
 def test_a_backbone_whose_content_is_not_what_its_name_says_is_refused(weights_dir: Path) -> None:
-    (weights_dir / WEIGHTS["squeeze"].file_name).write_bytes(b"damaged")
+    (weights_dir / CATALOGUE["squeeze"].files[0].file).write_bytes(b"damaged")
     with pytest.raises(DataError, match="its name says b8a52dc0"):
         find_weights("squeeze")

@@ -1,10 +1,9 @@
 """Where the time of a run goes: CPU and wall seconds by step, kept with what they made."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-
-from curation.ledger import ClipRow, SourceRow
+from typing import Any
 
 STEPS = (
     "first pass", "arbiter", "people in samples", "decode clip", "people", "densepose", "parsing",
@@ -13,7 +12,7 @@ STEPS = (
 """In order of work; a stage that is not named here comes last."""
 
 
-class Stopwatch:
+class StepTimes:
     """Adds up seconds by step, ``{step: [CPU s of this process, wall s]}``.
 
     Wall time beyond CPU time is waiting: for the disk, for a GPU, for a busy machine.
@@ -34,12 +33,9 @@ class Stopwatch:
             spent[1] += time.perf_counter() - wall
 
 
-def seconds_by_step(
-    sources: Iterable[SourceRow], clips: Iterable[ClipRow]
-) -> dict[str, list[float]]:
-    """CPU and wall seconds that all sources and clips took when they were made, by step."""
+def seconds_by_step(records: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """CPU and wall seconds by step over all records, of sources and of clips, that hold any."""
     total: dict[str, list[float]] = {}
-    records = [source.facts for source in sources] + [clip.record for clip in clips]
     for record in records:
         for step, (cpu, wall) in (record.get("seconds") or {}).items():
             spent = total.setdefault(step, [0.0, 0.0])

@@ -1,21 +1,41 @@
-"""Validation's samples: held-out windows painted from noise that never changes."""
+"""What one optimizer step and one validation left behind: written by the module, read by callbacks.
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+A record is complete before the first callback hears of the step, and nobody changes it: in which
+order the callbacks stand does not matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Float, UInt8
+from lightning import LightningModule
 from torch import Tensor
 
 from datasets.loading.datamodule import NumberedBatch
 from datasets.sample import signed_to_bytes
-from inference.sampling.windows import sample_windows
-from training.distributed.sharding import is_network_sharded
-from training.encoding import encode_conditions
 
-if TYPE_CHECKING:
-    from training.module import TryOnModule
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One optimizer step; the mappings are by the names of the log."""
+
+    step: int
+    lr: float
+    gradient_norm: float  # before clipping, over all ranks
+    num_skipped: int  # steps so far that were not taken, this one included
+    is_logged: bool = False  # a line of the log is due
+    losses: Mapping[str, float] = field(default_factory=dict)  # means since the last line, if due
+    part_norms: Mapping[str, float] = field(default_factory=dict)  # of the gradients, if due
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The step's part of a line of the log."""
+        return {
+            **self.losses, **self.part_norms, "gradient/norm": self.gradient_norm, "lr": self.lr,
+            "skipped_steps": float(self.num_skipped),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,23 +75,27 @@ class SampledWindow:
         return np.concatenate([left, np.concatenate(rows, axis=0)], axis=1)
 
 
-def sample_window(module: "TryOnModule", batch: NumberedBatch) -> Float[Tensor, "b t 3 h w"]:
-    """Paint one held-out window; its number in the data set names the noise."""
-    system = module.system
-    _, _, height, width = system.config.latent_shape
-    control, garment = encode_conditions(system, batch)
-    conditions = module.conditions(control, garment, batch.known, drop=None)
-    if not is_network_sharded(module.network):  # a sharded block is gathered in its forward alone
-        conditions = module.network.project(conditions)
-    latents = sample_windows(
-        system,
-        module.config.validation.sampler,
-        conditions,
-        frames=[list(range(batch.video.shape[1]))] * len(batch.keys),
-        latent_size=(height, width),
-        seed=module.config.seed + int(batch.numbers[0]),
-    )
-    return system.codec.decode(latents)
+@dataclass(frozen=True, kw_only=True)
+class ValidationRecord:
+    """One validation."""
+
+    samples: tuple[SampledWindow, ...]  # painted by this rank
+    numbers: Mapping[str, float]  # over all ranks, by the metrics' keys in metrics.json
+    best_by: tuple[str, float] | None  # metric and score that choose the best; higher is better
+
+
+def step_record(module: LightningModule) -> StepRecord:
+    """The last optimizer step of a ``TryOnModule``."""
+    record = module.step_record
+    assert isinstance(record, StepRecord)
+    return record
+
+
+def validation_record(module: LightningModule) -> ValidationRecord:
+    """The last validation of a ``TryOnModule``."""
+    record = module.validation_record
+    assert isinstance(record, ValidationRecord)
+    return record
 
 
 def to_pixels(video: Float[Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:
