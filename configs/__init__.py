@@ -1,4 +1,4 @@
-"""Settings of every run: YAML files, and what turns them into frozen dataclasses.
+"""Settings of every run: YAML files, and the code that loads them into frozen dataclasses.
 
 Read ``loading.py`` first.
 """

@@ -1,4 +1,4 @@
-"""The edge of every command line: user errors become one line and exit code 2."""
+"""Entry point of every command: user errors become one line and exit code 2."""
 
 import logging
 import os
@@ -11,11 +11,11 @@ EXIT_USER_ERROR = 2
 
 
 def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> None:
-    """Run ``main(argv)`` and leave the process with its exit code.
+    """Run ``main(argv)`` and exit the process with its exit code.
 
     Args:
-        main: takes the arguments after the program's name, returns an exit code or None for 0.
-        argv: the arguments; ``sys.argv[1:]`` when None.
+        main: takes the arguments after the program name; returns an exit code, or None for 0.
+        argv: the arguments; ``sys.argv[1:]`` if None.
     """
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "INFO").upper(),
@@ -28,6 +28,6 @@ def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | N
         sys.stderr.write(f"error: {error}\n")
         code = EXIT_USER_ERROR
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on from here\n")
+        sys.stderr.write("interrupted; rerun the same command to resume\n")
         code = 130
     sys.exit(code or 0)

@@ -1,7 +1,7 @@
 """YAML files and ``key=value`` overrides -> frozen, keyword-only dataclasses.
 
 A YAML file may start with ``extends: other.yaml`` (relative to itself); its own keys win.
-Schemas stay within what OmegaConf 2.3 and 2.4 both take: plain strings checked in
+Schemas use only what OmegaConf 2.3 and 2.4 both support: plain strings checked in
 ``__post_init__`` instead of Literal, lists instead of tuples, ``Optional`` instead of unions.
 """
 
@@ -21,18 +21,18 @@ T = TypeVar("T")
 
 
 def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
-    """Read a run's settings.
+    """Load the settings of a run.
 
     Args:
-        schema: frozen dataclass that names every key, its type and its default.
-        path: YAML file; None takes the schema's defaults.
-        overrides: ``key=value`` words; a dotted key reaches into a section.
+        schema: frozen dataclass that defines every key, its type and its default.
+        path: YAML file; None uses the schema's defaults.
+        overrides: ``key=value`` words; a dotted key sets a value in a section.
 
     Returns:
-        An instance of ``schema``; everything below it is frozen dataclasses and plain values.
+        An instance of ``schema``; nested values are frozen dataclasses and plain values.
 
     Raises:
-        ConfigError: an unknown key, a wrong type, a value out of range, an unreadable file.
+        ConfigError: an unknown key, a wrong type, a value out of range or an unreadable file.
     """
     config = OmegaConf.structured(schema)
     OmegaConf.set_readonly(config, False)
@@ -45,26 +45,26 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
 
 
 def read_plain(path: Path) -> dict[str, Any]:
-    """What a YAML file and those that it extends say, as written: no schema, nothing resolved."""
+    """A YAML file merged with those it extends, as written: no schema, nothing resolved."""
     merged = OmegaConf.merge(*(_read_yaml(file) for file in reversed(_extends_chain(path))))
     assert isinstance(merged, DictConfig)
     return cast(dict[str, Any], OmegaConf.to_container(merged))
 
 
 def to_plain(config: Any) -> dict[str, Any]:
-    """A config as nested dicts, lists and scalars, fit for YAML and for a checkpoint."""
+    """A config as nested dicts, lists and scalars, for YAML and checkpoints."""
     return dataclasses.asdict(config)
 
 
 def from_plain(schema: type[T], values: dict[str, Any], where: str) -> T:
-    """The inverse of ``to_plain``; ``where`` names the origin in an error."""
+    """The inverse of ``to_plain``; ``where`` names the origin in errors."""
     config = OmegaConf.structured(schema)
     OmegaConf.set_readonly(config, False)
     return _build(_merge(config, OmegaConf.create(values), where), where)
 
 
 def save_config(config: Any, path: Path) -> None:
-    """Write the resolved settings as YAML; ``load_config`` reads them back equal."""
+    """Write the resolved settings as YAML; ``load_config`` reads back an equal config."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(OmegaConf.to_yaml(OmegaConf.create(to_plain(config))), encoding="utf-8")
 
@@ -77,7 +77,7 @@ def split_arguments(argv: Sequence[str], usage: str) -> tuple[Path, list[str]]:
 
 
 def split_optional(argv: Sequence[str], usage: str, default: Path) -> tuple[Path | None, list[str]]:
-    """Split ``[CONFIG.yaml] key=value ...``; without a file ``default``, where it exists."""
+    """Split ``[CONFIG.yaml] key=value ...``; without a file, use ``default`` if it exists."""
     if argv and "=" not in argv[0]:
         if argv[0] in {"-h", "--help"}:
             raise ConfigError(f"usage: {usage}")
@@ -165,7 +165,7 @@ def _build(config: DictConfig, where: str) -> Any:
 
 
 def _failing_section(config: DictConfig, prefix: str = "") -> str:
-    """The innermost section whose own checks refuse it."""
+    """The innermost section that fails its own checks."""
     for key in config:
         value = config[key]
         if isinstance(value, DictConfig):

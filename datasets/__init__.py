@@ -1,4 +1,4 @@
-"""Shards -> batches of this project (not Hugging Face's ``datasets``, whose name it shares).
+"""Shards -> batches (this project's package, not Hugging Face's ``datasets`` of the same name).
 
 Read ``sample.py`` first.
 """

@@ -1,7 +1,7 @@
-"""Bad shards and samples: skipped, named and counted, and when they are too many.
+"""Bad shards and samples: skipped, named, counted; a run stops when there are too many.
 
-A bad sample shifts no other: number n of the run takes the next readable clip of its epoch's order
-instead (``ClipDataset``), which is a property of the files and not of who reads them.
+A bad sample shifts no other: sample n of the run takes the next readable clip in its epoch's order
+instead (``ClipDataset``). That depends on the files alone, not on which process reads them.
 """
 
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One sample that cannot be read; without a key, all that a shard may have lost."""
+    """One sample that cannot be read; with an empty key, whatever a damaged shard has lost."""
 
     shard: str
     key: str
@@ -25,12 +25,12 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """Shard and key; the same key may stand in two roots."""
+        """Shard and key; the same key may occur in two roots."""
         return f"{self.shard}: sample {self.key!r}" if self.key else self.shard
 
 
 class UnreadableClipError(DataError):
-    """A clip that cannot be read; carries the fault."""
+    """A clip that cannot be read; holds the fault."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"{fault.name} cannot be read ({fault.reason})")
@@ -38,17 +38,17 @@ class UnreadableClipError(DataError):
 
     @classmethod
     def of(cls, shard: object, key: str, error: BaseException) -> "UnreadableClipError":
-        """Wrap what reading it raised, in one line."""
+        """Wrap an error raised while reading, as one line."""
         reason = " ".join(str(error).split()) or type(error).__name__
         return cls(Fault(shard=str(shard), key=key, reason=reason))
 
 
 class Tally:
-    """What was bad so far in this process, and whether the run may go on.
+    """Counts the bad samples met in this process and stops the run when there are too many.
 
     Args:
-        num_clips: in all roots, readable or not; what a share is taken of.
-        max_share: of clips that may be bad.
+        num_clips: clips in all roots, readable or not.
+        max_share: share of them that may be bad.
     """
 
     def __init__(self, num_clips: int, max_share: float) -> None:
@@ -56,7 +56,7 @@ class Tally:
         self.counts: Counter[str] = Counter()
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Count faults, in the order in which they were met; each is named once.
+        """Count faults in the order they were met; each is logged once.
 
         Raises:
             DataError: too many clips are bad.
@@ -80,7 +80,7 @@ class Tally:
         return True
 
     def log_summary(self) -> None:
-        """Name each bad sample with how often it was met; nothing when all is well."""
+        """Log each bad sample with how often it was met; nothing if there are none."""
         if self.counts:
             named = "; ".join(f"{name}, {_times(count)}" for name, count in self.counts.items())
             logger.warning("%d clips could not be read and were replaced: %s",
@@ -91,7 +91,7 @@ class Tally:
         return {"counts": dict(self.counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on counting from a checkpoint; what is found anew at the start counts once."""
+        """Resume the counts of a checkpoint; faults found again at startup count once."""
         for name, count in state["counts"].items():
             self.counts[name] = max(self.counts[name], int(count))
 

@@ -1,7 +1,7 @@
-"""Windows of clips: T frames at a stride, decoded and brought to the model's resolution.
+"""Windows of clips: T frames at a stride, decoded and resized to the model's resolution.
 
-Nothing is squashed: frames are scaled to cover the resolution and cut at the centre, garments are
-scaled to lie within it on their own ground. Tracks stay bytes until they are on the device.
+Aspect ratios are kept: frames are scaled to cover the resolution and centre-cropped, garments are
+scaled to fit into it on their own background. Tracks stay bytes until they are on the device.
 """
 
 import io
@@ -43,18 +43,18 @@ class ClipTracks:
     mask: UInt8[np.ndarray, "t h w"]  # 255 = to be painted
     pose: DensePoseGrids | UInt8[np.ndarray, "t h w 3"]  # grids where nothing was scaled
     garment: UInt8[np.ndarray, "h w 3"]
-    garment_share: UInt8[np.ndarray, "t h w"] | None = None  # 255: all of the pixel is garment
+    garment_share: UInt8[np.ndarray, "t h w"] | None = None  # 255: the whole pixel is garment
     garment_picture_share: UInt8[np.ndarray, "h w"] | None = None  # the same for the picture
 
     @property
     def densepose(self) -> UInt8[np.ndarray, "t h w 3"]:
-        """Rendered."""
+        """Rendered pictures."""
         if isinstance(self.pose, DensePoseGrids):
             return self.pose.picture(*self.video.shape[1:3])
         return self.pose
 
     def select(self, indices: Sequence[int]) -> "ClipTracks":
-        """Some of the frames; the garment stays."""
+        """A subset of the frames; the garment stays the same."""
         rows = list(indices)
         pose, share = self.pose, self.garment_share
         return replace(
@@ -67,7 +67,7 @@ class ClipTracks:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that the tracks take."""
+        """Memory used by the tracks."""
         values = [getattr(self, field.name) for field in fields(self)]
         if isinstance(self.pose, DensePoseGrids):
             values.append(self.pose.parts)
@@ -83,9 +83,9 @@ def choose_window(
 ) -> Window:
     """Draw a stride that the clip is long enough for, then a start.
 
-    Several strides are trained because the key frames of interpolated auto-regression lie far
-    apart. The caller keeps out clips too short for the smallest stride. A single frame is another
-    than the one that the garment was cut out of, where there is another.
+    Several strides are trained because the key frames of interpolated auto-regression are far
+    apart. The caller excludes clips too short for the smallest stride. A single frame is never the
+    one that the garment was cut out of, unless the clip has no other.
     """
     fitting = [stride for stride in strides if (num_frames - 1) * stride < clip_frames]
     if not fitting:
@@ -102,7 +102,7 @@ def choose_window(
 
 
 def centre_window(clip_frames: int, num_frames: int, strides: Sequence[int]) -> Window:
-    """The middle of a clip at the smallest stride: what validation looks at."""
+    """The middle of a clip at the smallest stride, for validation."""
     stride = min(strides)
     start = (clip_frames - 1 - (num_frames - 1) * stride) // 2
     return Window(start=start, stride=stride, num_frames=num_frames)
@@ -116,20 +116,20 @@ def decode_tracks(
     *,
     mirror: bool = False,
 ) -> ClipTracks:
-    """Decode some frames of a sample (all when indices is None) at a resolution.
+    """Decode frames of a sample (all if indices is None) at a resolution.
 
-    DensePose stays on its grids where the frames are only cut; where they are scaled it is
-    rendered in the stored frame first, and then scaled and cut exactly as the video is.
+    DensePose stays on its grids if the frames are only cropped; if they are scaled, it is rendered
+    in the stored frame first, then scaled and cropped exactly like the video.
 
     Args:
         sample: with TRACK_MEMBERS.
-        indices: frames, ascending or not.
+        indices: frames, in any order.
         height: of the result.
         width: of the result.
-        mirror: left and right exchanged, in the garment too.
+        mirror: swap left and right, in the garment too.
 
     Raises:
-        ValueError: the tracks, or the number of frames in the json, are of unequal lengths.
+        ValueError: the tracks and the number of frames in the json have unequal lengths.
     """
     files = sample.files
     video, num_video = read_counted(files["mp4"], indices)
@@ -165,7 +165,7 @@ def with_garment_region(
     *,
     mirror: bool = False,
 ) -> ClipTracks:
-    """Add where the garment is, from the sample's label map and garment mask."""
+    """Add the garment's region, from the sample's label map and garment mask."""
     height, width = tracks.video.shape[1:3]
     labels = GARMENT_LABELS[sample.record.get("category", "upper")]
     parse = read_labels(sample.files["parse.mp4"], indices)
@@ -185,7 +185,7 @@ def with_garment_region(
 def to_sample(
     key: str, number: int, tracks: ClipTracks, known: Bool[Tensor, " t"], pattern: str
 ) -> TryOnSample:
-    """Tracks as a sample: bytes, to be stacked and sent to the device."""
+    """Tracks as a sample of bytes, ready to be stacked and sent to the device."""
     height, width = tracks.video.shape[1:3]
     pose = tracks.pose
     if isinstance(pose, DensePoseGrids):
@@ -215,7 +215,7 @@ def to_sample(
 def fit_frames(
     frames: UInt8[np.ndarray, "t h w c"], height: int, width: int
 ) -> UInt8[np.ndarray, "t h2 w2 *c"]:
-    """Scale frames to cover (height, width) and cut at the centre."""
+    """Scale frames to cover (height, width), then crop at the centre."""
     if _cover_scale(frames.shape[1:3], height, width) != 1:
         return np.stack([_cover(frame, height, width) for frame in frames])
     top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
@@ -234,7 +234,7 @@ def _fit_pose(
 def fit_masks(
     masks: UInt8[np.ndarray, "t h w"], height: int, width: int
 ) -> UInt8[np.ndarray, "t h2 w2"]:
-    """The same for masks: a pixel is painted (255) if any part of it was."""
+    """``fit_frames`` for masks: a pixel is painted (255) if any part of it was."""
     sharp = np.stack([_above(mask, 127) for mask in masks])
     fitted = fit_frames(sharp[..., None], height, width).reshape(len(masks), height, width)
     if _cover_scale(masks.shape[1:3], height, width) == 1:
@@ -245,7 +245,7 @@ def fit_masks(
 def fit_garment(
     garment: UInt8[np.ndarray, "h w 3"], height: int, width: int
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Scale a garment picture to lie within (height, width), on the colour of its own corner."""
+    """Scale a garment picture to fit into (height, width), on the colour of its own corner."""
     scale = min(height / garment.shape[0], width / garment.shape[1])
     inner_height = min(height, max(1, round(garment.shape[0] * scale)))
     inner_width = min(width, max(1, round(garment.shape[1] * scale)))
@@ -258,10 +258,10 @@ def fit_garment(
 
 
 def decode_image(content: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """An encoded picture as RGB."""
+    """Decode a picture to RGB."""
     image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError("the bytes are no picture")
+        raise ValueError("the bytes are not a picture")
     return np.ascontiguousarray(image[..., ::-1])
 
 

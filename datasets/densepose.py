@@ -1,4 +1,4 @@
-"""DensePose as it is stored (a 112x112 IUV grid and its box) -> frame-sized maps and pictures."""
+"""Stored DensePose (a 112x112 IUV grid and its box) -> frame-sized maps and pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,38 +10,18 @@ from jaxtyping import Float, Float64, Int16, UInt8
 from datasets.labels import DensePosePart
 
 NUM_PARTS = 24
-# matplotlib's viridis at part / 24: the colours of the DensePose videos that others publish.
+# matplotlib's viridis at part / 24: the colours of published DensePose videos.
 # Row 0 is the background, (68, 1, 84).
 VIRIDIS = np.array(
     [
-        (68, 1, 84),
-        (71, 15, 98),
-        (72, 30, 112),
-        (71, 44, 123),
-        (68, 57, 130),
-        (63, 69, 135),
-        (58, 82, 139),
-        (53, 92, 140),
-        (48, 103, 141),
-        (44, 114, 142),
-        (40, 123, 142),
-        (36, 134, 141),
-        (32, 144, 140),
-        (30, 153, 138),
-        (32, 164, 133),
-        (40, 174, 127),
-        (53, 183, 120),
-        (71, 192, 110),
-        (94, 201, 97),
-        (116, 208, 84),
-        (144, 214, 67),
-        (173, 220, 48),
-        (199, 224, 31),
-        (228, 227, 24),
-        (253, 231, 36),
+        (68, 1, 84), (71, 15, 98), (72, 30, 112), (71, 44, 123), (68, 57, 130), (63, 69, 135),
+        (58, 82, 139), (53, 92, 140), (48, 103, 141), (44, 114, 142), (40, 123, 142),
+        (36, 134, 141), (32, 144, 140), (30, 153, 138), (32, 164, 133), (40, 174, 127),
+        (53, 183, 120), (71, 192, 110), (94, 201, 97), (116, 208, 84), (144, 214, 67),
+        (173, 220, 48), (199, 224, 31), (228, 227, 24), (253, 231, 36),
     ],
     dtype=np.uint8,
-)
+)  # fmt: skip
 _VIRIDIS_OF_BYTES = VIRIDIS[np.minimum(np.arange(256), NUM_PARTS)][:, None]
 
 
@@ -53,35 +33,35 @@ def _other_side(name: str) -> str:
 MIRRORED_PARTS = np.array(
     [0, *(DensePosePart[_other_side(part.name)] for part in DensePosePart)], dtype=np.uint8
 )
-"""What each part is in a mirror."""
+"""The part that each part becomes in a mirror."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DensePoseGrids:
-    """DensePose as it is stored, to be rendered where there is time for it: on the device.
+    """DensePose as stored, to be rendered later on the device.
 
     Attributes:
-        parts: I = 0..24 on the head's grid, one grid a frame.
-        boxes: left, top, right, bottom of the grid in pixels of the frame; may reach beyond it.
-            A box without an area is a frame without a person.
+        parts: I = 0..24 on the grid of DensePose's head, one grid per frame.
+        boxes: left, top, right, bottom of the grid in pixels of the frame; may extend beyond it.
+            An empty box is a frame without a person.
     """
 
     parts: UInt8[np.ndarray, "t grid grid"]
     boxes: Float64[np.ndarray, "t 4"]
 
     def select(self, rows: Sequence[int]) -> "DensePoseGrids":
-        """Some of the frames."""
+        """A subset of the frames."""
         return DensePoseGrids(parts=self.parts[list(rows)], boxes=self.boxes[list(rows)])
 
     def mirrored(self, width: int) -> "DensePoseGrids":
-        """The same seen in a mirror: left parts become right ones."""
+        """Mirrored: left parts become right ones."""
         left, top, right, bottom = self.boxes.T
         boxes = np.stack([width - right, top, width - left, bottom], axis=1)
         parts = MIRRORED_PARTS[np.minimum(self.parts, NUM_PARTS)][:, :, ::-1]
         return DensePoseGrids(parts=np.ascontiguousarray(parts), boxes=boxes)
 
     def picture(self, height: int, width: int) -> UInt8[np.ndarray, "t height width 3"]:
-        """Rendered here."""
+        """Rendered on the CPU."""
         labels = paste_iuv(self.parts[..., None], self.boxes, height, width)
         return render_densepose(labels)
 
@@ -89,7 +69,7 @@ class DensePoseGrids:
 def grid_places(
     boxes: Float[np.ndarray, "t 4"], grid: int, height: int, width: int
 ) -> tuple[Int16[np.ndarray, "t height"], Int16[np.ndarray, "t width"]]:
-    """Which row and which column of its grid each pixel of a frame shows: the nearest.
+    """The nearest row and column of its grid for each pixel of a frame.
 
     Returns:
         Rows and columns, 0 .. grid - 1; ``grid`` outside the box.
@@ -116,12 +96,12 @@ def paste_iuv(
     height: int,
     width: int,
 ) -> UInt8[np.ndarray, "t height width c"]:
-    """Lay each frame's grid into its box by nearest neighbour: parts are labels, not amounts.
+    """Paste each frame's grid into its box, by nearest neighbour since parts are labels.
 
     Args:
         iuv: I = part 0..24, U and V = 255 x the coordinate; or I alone.
-        boxes: left, top, right, bottom in pixels of the (height, width) frame; may reach beyond it.
-            A box without an area is a frame without a person.
+        boxes: left, top, right, bottom in pixels of the (height, width) frame; may extend beyond
+            it. An empty box is a frame without a person.
         height: of the result.
         width: of the result.
 
@@ -143,7 +123,7 @@ def paste_iuv(
 def render_densepose(
     iuv_frames: UInt8[np.ndarray, "t height width c"],
 ) -> UInt8[np.ndarray, "t height width 3"]:
-    """The picture that models of this field are trained on: part / 24 through viridis.
+    """The usual DensePose picture: part / 24 through viridis.
 
     Only I is drawn; U and V stay in the stored track.
     """
@@ -151,13 +131,3 @@ def render_densepose(
     parts = np.ascontiguousarray(iuv_frames[..., 0]).reshape(count * height, width)
     drawn = cv2.LUT(cv2.merge([parts] * 3), _VIRIDIS_OF_BYTES)  # a tenth of the time of indexing
     return drawn.reshape(count, height, width, 3)
-
-
-def resize_iuv(
-    iuv_frames: UInt8[np.ndarray, "t height width 3"], height: int, width: int
-) -> UInt8[np.ndarray, "t new_height new_width 3"]:
-    """Frame-sized IUV at another size, by nearest neighbour."""
-    resized = [
-        cv2.resize(frame, (width, height), interpolation=cv2.INTER_NEAREST) for frame in iuv_frames
-    ]
-    return np.stack(resized) if resized else np.zeros((0, height, width, 3), np.uint8)

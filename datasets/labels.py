@@ -1,4 +1,4 @@
-"""Names of the labels that tracks carry: parse labels and DensePose's 24 parts."""
+"""Names of the labels in tracks: parse labels and DensePose's 24 parts."""
 
 from enum import IntEnum
 
@@ -49,11 +49,11 @@ class DensePosePart(IntEnum):
 
 
 CATEGORIES = ("upper", "lower", "overall")
-"""What a mask may cover: the garment above the waist, below it, or the whole outfit."""
+"""What a mask covers: the garment above the waist, below it, or the whole outfit."""
 
 GARMENT_LABELS = {
     "upper": (ParseLabel.UPPER, ParseLabel.DRESS),
     "lower": (ParseLabel.LOWER, ParseLabel.DRESS),
     "overall": (ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.DRESS),
 }
-"""What of a label map is a garment of each category."""
+"""The labels that belong to each category's garment."""

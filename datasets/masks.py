@@ -1,9 +1,9 @@
 """Inpainting masks per garment category, from a label map and DensePose, that do not leak.
 
-A mask covers the garment in every frame and the limbs that another garment might cover; its
-outline is hulls, widened, so that it does not give the old garment's shape away; face, hair, hands
-and feet stay. Over time a mask is only ever added to, where a part was missed: majority voting over
-frames would uncover a fast sleeve.
+A mask covers the garment in every frame and the limbs that another garment might cover. Its outline
+consists of widened hulls, so that it does not reveal the old garment's shape; face, hair, hands and
+feet are kept. Over time a mask only grows, where a part was missed: majority voting over frames
+would uncover a fast sleeve.
 """
 
 from collections.abc import Iterable
@@ -38,11 +38,11 @@ LOWER_LEGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class MaskRule:
-    """What one category paints."""
+    """What is painted for one category."""
 
     garment: tuple[ParseLabel, ...]  # must be covered
     limbs: tuple[ParseLabel, ...]  # covered too: another garment may be longer
-    others: tuple[ParseLabel, ...]  # stay, but for a band along the garment
+    others: tuple[ParseLabel, ...]  # kept, except for a band along the garment
     hulls: tuple[tuple[int, ...], ...]  # DensePose parts, one convex hull each
 
 
@@ -73,13 +73,13 @@ PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings:
-    """Widths as shares of the square root of the covered area, so that they fit any size."""
+    """Widths, as shares of the square root of the covered area, so that they fit any size."""
 
     widening: float = 0.02  # of every outline
-    hull_reach: float = 0.11  # hulls fill hollows no further than this from what is covered
-    hem_band: float = 0.045  # along the garment where its neighbours are painted too
+    hull_reach: float = 0.11  # hulls extend at most this far from what is covered
+    hem_band: float = 0.045  # band along the garment in which its neighbours are painted too
     closing_frames: int = 2  # on both sides: gaps in time that are filled
-    lapse: float = 0.05  # a frame's mask that is smaller than those around it by this has a gap
+    lapse: float = 0.05  # a mask smaller by this share than those before and after has a gap
 
     def __post_init__(self) -> None:
         for name in ("widening", "hull_reach", "hem_band", "closing_frames", "lapse"):
@@ -93,17 +93,17 @@ def inpainting_mask(
     category: str,
     settings: MaskSettings | None = None,
 ) -> UInt8[np.ndarray, "t height width"]:
-    """What is to be painted in each frame of a clip.
+    """The area to be painted in each frame of a clip.
 
     Args:
         parse: label maps (``ParseLabel``).
         iuv_frames: frame-sized IUV (``datasets.densepose.paste_iuv``); only I is read.
         category: upper, lower or overall.
-        settings: widths; the defaults when None.
+        settings: widths; the defaults if None.
 
     Returns:
-        255 = to be painted, 0 = kept. A frame without a person takes the union of its neighbours'
-        masks; a clip without any is all 0.
+        255 = to be painted, 0 = kept. A frame without a person gets the union of the masks before
+        and after; a clip without a person is all 0.
 
     Raises:
         ValueError: an unknown category, or tracks that do not fit together.
@@ -132,11 +132,11 @@ def protect(
     parse: UInt8[np.ndarray, "t height width"],
     category: str,
 ) -> UInt8[np.ndarray, "t height width"]:
-    """Take out of a mask what stays: face, hair, hands, feet, and garments of another category.
+    """Remove from a mask what is kept: face, hair, hands, feet, and garments of other categories.
 
     Args:
         closed: the mask after ``fill_lapses``.
-        drawn: before it, by ``frame_mask``.
+        drawn: the mask before it, from ``frame_mask``.
         parse: label maps.
         category: upper, lower or overall.
     """
@@ -160,14 +160,14 @@ def frame_mask(
     limbs = _among(labels, rule.limbs)
     wanted_parts = [int(part) for hull in rule.hulls for part in hull]
     on_body = _among(parts, wanted_parts)
-    if P.UPPER in rule.garment:  # the neck and what hangs on the chest, but not a ball or a bag
+    if P.UPPER in rule.garment:  # the neck and things on the chest, but not a ball or a bag
         limbs |= (labels == P.OTHER) & (on_body | _among(parts, HEAD))
     covered = garment | limbs | on_body
     if not covered.any():
         return np.zeros(labels.shape, np.uint8)
     nearest = nearest_part(parts, covered, wanted_parts)
     mask = covered.astype(np.uint8) * 255
-    unit = float(np.sqrt(np.count_nonzero(covered)))  # not the garment's: it would tell the sleeves
+    unit = float(np.sqrt(np.count_nonzero(covered)))  # the garment's area would reveal its sleeves
     for hull in rule.hulls:
         points = cv2.findNonZero((_among(nearest, hull) & covered).astype(np.uint8))
         if points is not None:
@@ -181,9 +181,9 @@ def frame_mask(
 
 
 def nearest_part(parts: np.ndarray, where: np.ndarray, accepted: list[int]) -> np.ndarray:
-    """DensePose part of each pixel in ``where``; the nearest accepted one where it has none.
+    """DensePose part of each pixel in ``where``; the nearest accepted part if it has none.
 
-    Loose cloth lies beside the body: without this a wide sleeve would belong to no hull.
+    Loose cloth extends beyond the body: without this a wide sleeve would belong to no hull.
     """
     is_accepted = _among(parts, accepted)
     if not is_accepted.any():
@@ -200,7 +200,7 @@ def nearest_part(parts: np.ndarray, where: np.ndarray, accepted: list[int]) -> n
 
 
 def fill_unseen(masks: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
-    """Frames in which nobody was found take the union of the masks before and after.
+    """Give frames without a detected person the union of the masks before and after.
 
     Args:
         masks: (t, height, width) uint8.
@@ -220,8 +220,8 @@ def fill_unseen(masks: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
 def fill_lapses(masks: np.ndarray, num_frames: int, lapse: float) -> np.ndarray:
     """Close gaps in time where a part was missed: in frames whose mask is suddenly smaller.
 
-    Closing every frame would also paint what an arm swings over. A frame counts when the largest
-    masks within reach before it and after it both exceed its own by the share ``lapse``.
+    Closing every frame would also paint everything an arm swings over. A frame has a gap if the
+    largest masks within reach before and after it both exceed its own by the share ``lapse``.
 
     Args:
         masks: (t, height, width) uint8.
@@ -239,7 +239,7 @@ def fill_lapses(masks: np.ndarray, num_frames: int, lapse: float) -> np.ndarray:
 
 
 def close_in_time(masks: np.ndarray, num_frames: int) -> np.ndarray:
-    """Morphological closing along time: never less than the frame's own mask.
+    """Morphological closing along time; the result always contains the frame's own mask.
 
     Args:
         masks: (t, height, width) uint8.
@@ -266,7 +266,7 @@ def _widened(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _among(values: np.ndarray, wanted: Iterable[int]) -> np.ndarray:
-    """Whether each uint8 value is one of ``wanted``: np.isin by a table, ten times faster."""
+    """``np.isin`` for uint8 by table look-up, ten times faster."""
     table = np.zeros(256, bool)
     table[[int(value) for value in wanted]] = True
     return table[values]

@@ -1,9 +1,9 @@
-"""One training or evaluation sample, and a batch of them: the shapes every room agrees on.
+"""One training or evaluation sample, and a batch of them: the shapes that all packages share.
 
-A sample is bytes; ``datasets.loading.collate`` stacks samples and turns them into a batch on the
+A sample is bytes; ``datasets.loading.collate`` stacks samples and converts them to a batch on the
 device.
 
-Letters: b batch, t frames, c channels, h height, w width. Height stands before width everywhere.
+Letters: b batch, t frames, c channels, h height, w width. Height comes before width everywhere.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Int16, UInt8
 from torch import Tensor
 
 AGNOSTIC_GRAY = 0.0
-"""What stands in an agnostic frame where the mask is 1, on the video's range of [-1, 1]."""
+"""Value of an agnostic frame where the mask is 1, in the video's range of [-1, 1]."""
 
 
 def bytes_to_signed(values: UInt8[Tensor, "*s"]) -> Float[Tensor, "*s"]:
@@ -22,16 +22,16 @@ def bytes_to_signed(values: UInt8[Tensor, "*s"]) -> Float[Tensor, "*s"]:
 
 
 def signed_to_bytes(values: Float[Tensor, "*s"]) -> UInt8[Tensor, "*s"]:
-    """[-1, 1] -> 0..255, rounded to the nearest; what lies outside becomes 0 or 255."""
+    """[-1, 1] -> 0..255, rounded to the nearest and clamped."""
     return ((values.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoseLookup:
-    """DensePose that is still to be rendered: parts, and where each pixel finds its own.
+    """DensePose still to be rendered: parts, and the row and column of each pixel in them.
 
-    ``datasets.densepose.render_grids`` makes the picture. ``parts`` has one more row and column of
-    background, to which pixels outside the box point.
+    ``datasets.loading.densepose_batch.render_grids`` renders it. ``parts`` has an extra row and
+    column of background, which pixels outside the box refer to.
     """
 
     parts: UInt8[Tensor, "*b t g g"]
@@ -41,16 +41,16 @@ class PoseLookup:
 
 @dataclass(frozen=True, kw_only=True)
 class TryOnSample:
-    """A window of one clip with its conditions, as bytes: a quarter of what floats would take."""
+    """A window of one clip with its conditions, as bytes: a quarter of the size of floats."""
 
     key: str
-    number: int  # in the run: what its draws follow from
+    number: int  # in the run: seeds all its draws
     video: UInt8[Tensor, "t h w 3"]
     mask: UInt8[Tensor, "t h w"]  # above 127: to be painted, before any frame was swapped
-    densepose: PoseLookup | UInt8[Tensor, "t h w 3"]  # rendered, where frames had to be scaled
-    garment: UInt8[Tensor, "h w 3"]  # on a plain ground
-    known: Bool[Tensor, " t"]  # frames whose condition is swapped for the truth
-    pattern: str  # of swapping, that made them known
+    densepose: PoseLookup | UInt8[Tensor, "t h w 3"]  # rendered if the frames were scaled
+    garment: UInt8[Tensor, "h w 3"]  # on a plain background
+    known: Bool[Tensor, " t"]  # frames whose condition is swapped for the true frame
+    pattern: str  # the swapping pattern that made them known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ class TryOnBatch:
     video: Float[Tensor, "b t 3 h w"]  # in [-1, 1]
     mask: Float[Tensor, "b t 1 h w"]  # 1 = to be painted, 0 = kept; all 0 in known frames
     densepose: Float[Tensor, "b t 3 h w"]  # rendered, in [-1, 1]
-    garment: Float[Tensor, "b 3 h w"]  # on a plain ground, in [-1, 1]
-    known: Bool[Tensor, "b t"]  # frames whose condition was swapped for the truth
+    garment: Float[Tensor, "b 3 h w"]  # on a plain background, in [-1, 1]
+    known: Bool[Tensor, "b t"]  # frames whose condition was swapped for the true frame
 
     @property
     def agnostic(self) -> Float[Tensor, "b t 3 h w"]:
@@ -72,7 +72,7 @@ class TryOnBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class NumberedBatch(TryOnBatch):
-    """A batch whose rows know their numbers in the run: what noise and dropout are drawn from."""
+    """A batch with its samples' numbers in the run, which seed noise and dropout."""
 
     numbers: Int[Tensor, " b"]
     patterns: list[str]  # of swapping
@@ -81,5 +81,5 @@ class NumberedBatch(TryOnBatch):
 def compose_agnostic(
     video: Float[Tensor, "*b t 3 h w"], mask: Float[Tensor, "*b t 1 h w"]
 ) -> Float[Tensor, "*b t 3 h w"]:
-    """Gray out what is to be painted. This is the only place that makes agnostic frames."""
+    """Gray out what is to be painted. All agnostic frames are made here."""
     return torch.where(mask > 0.5, torch.full_like(video, AGNOSTIC_GRAY), video)

@@ -1,7 +1,7 @@
 """Random draws that belong to a sample, not to a process.
 
-A draw is a function of (seed, what it is for, the sample's number in the run), so that resuming,
-other worker counts and other world sizes give every sample the same window, noise and dropout.
+A draw is a function of (seed, purpose, number of the sample in the run), so that every sample gets
+the same window, noise and dropout after resuming, and for any number of workers or ranks.
 """
 
 import zlib
@@ -16,7 +16,7 @@ def numpy_generator(seed: int, purpose: str, number: int) -> np.random.Generator
 
 
 def torch_generator(seed: int, purpose: str, number: int) -> torch.Generator:
-    """The torch generator (CPU, whatever the device of the run) of one purpose for one sample."""
+    """The torch generator (always on the CPU) of one purpose for one sample."""
     state = int(_sequence(seed, purpose, number).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
 

@@ -1,9 +1,8 @@
 """Shards: plain tar files of samples, read by random access.
 
 A sample is the members that share a key, ``KEY.mp4, KEY.mask.mp4, ... KEY.json``: WebDataset's
-layout. A shard is scanned once, header by header (or by the index that curation wrote beside it),
-and from then on each read is one seek: that is what lets any sample be fetched at any step, by any
-worker.
+layout. A shard is scanned once, header by header or from the index that curation wrote next to it;
+after that each read is one seek, so any worker can fetch any sample at any step.
 """
 
 import hashlib
@@ -22,17 +21,17 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "bench")
 TRACK_MEMBERS = ("mp4", "mask.mp4", "iuv.mp4", "box.npy", "garment.png", "json")
-"""What training reads of a sample; a sample that lacks one of them is not a sample."""
+"""The members that training reads; every sample must have all of them."""
 GARMENT_REGION_MEMBERS = ("parse.mp4", "garment_mask.png")
-"""What says where the garment is, in the frames and in its picture."""
+"""The garment's region, in the frames and in its picture."""
 
 Members = dict[str, tuple[int, int]]
-"""What follows the key -> (offset, size)."""
+"""Member (the part after the key) -> (offset, size)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSample:
-    """The bytes of one sample's members, keyed by what follows the key: 'mp4', 'mask.mp4', ..."""
+    """The bytes of one sample's members, by member: 'mp4', 'mask.mp4', ..."""
 
     key: str
     files: dict[str, bytes]
@@ -45,7 +44,7 @@ class ShardSample:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexedSample:
-    """Where a sample's members lie, and what its json says."""
+    """The offsets of a sample's members, and its json."""
 
     key: str
     shard: Path
@@ -58,7 +57,7 @@ class IndexedSample:
         return int(self.record["num_frames"])
 
     def read(self, members: Iterable[str] | None = None) -> ShardSample:
-        """Fetch the named members (all of them when None); those that do not exist are left out."""
+        """Read the named members (all if None); those that do not exist are omitted."""
         wanted = self.members if members is None else [m for m in members if m in self.members]
         files: dict[str, bytes] = {}
         with self.shard.open("rb") as shard:
@@ -67,27 +66,29 @@ class IndexedSample:
                 shard.seek(offset)
                 files[member] = shard.read(size)
                 if len(files[member]) != size:
-                    raise DataError(f"{self.shard}: {self.key}.{member} is cut short; make it anew")
+                    raise DataError(
+                        f"{self.shard}: {self.key}.{member} is truncated; write the shard again"
+                    )
         return ShardSample(key=self.key, files=files)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardScan:
-    """What a shard holds, and what is bad about it."""
+    """The good samples of a shard, and its faults."""
 
     samples: list[IndexedSample]
     faults: list[Fault]
-    content: str  # changes when the content does
+    content: str  # hash of the content
 
 
 def list_shards(root: str | Path, split: str) -> list[Path]:
-    """The shards of one split under a curated folder, in order; none where there are none.
+    """The shards of one split under a curated folder, in order; may be empty.
 
     Raises:
         DataError: no such split.
     """
     if split not in SPLITS:
-        raise DataError(f"split {split!r} does not exist; there are {', '.join(SPLITS)}")
+        raise DataError(f"unknown split {split!r}; use {', '.join(SPLITS)}")
     return sorted((Path(root) / "shards").glob(f"{split}-*.tar"))
 
 
@@ -95,7 +96,7 @@ def find_shards(root: str | Path, split: str) -> list[Path]:
     """The shards of one split under a curated folder, in order: at least one.
 
     Raises:
-        DataError: the folder, its ``shards`` or the split is not there.
+        DataError: the folder, its ``shards`` or the split does not exist.
     """
     folder = Path(root) / "shards"
     shards = list_shards(root, split)
@@ -110,18 +111,18 @@ def find_shards(root: str | Path, split: str) -> list[Path]:
 
 
 def index_split(root: str | Path, split: str) -> list[IndexedSample]:
-    """Every sample of a split, in the order in which the shards hold them."""
+    """Every sample of a split, in stored order."""
     samples = [sample for shard in find_shards(root, split) for sample in index_shard(shard)]
     if not samples:
-        raise DataError(f"the {split} shards under {root} hold no sample")
+        raise DataError(f"the {split} shards under {root} contain no sample")
     return samples
 
 
 def index_shard(shard: Path) -> list[IndexedSample]:
-    """Every sample of one tar file, all of which must be whole.
+    """Every sample of one tar file, all of which must be complete.
 
     Raises:
-        DataError: it is no plain tar, is cut short, or a sample lacks a member that training needs.
+        DataError: it is not a plain tar, is truncated, or a sample lacks a member of TRACK_MEMBERS.
     """
     scan = scan_shard(shard)
     if scan.faults:
@@ -132,7 +133,7 @@ def index_shard(shard: Path) -> list[IndexedSample]:
 
 
 def scan_shard(shard: Path, needed: Iterable[str] = TRACK_MEMBERS) -> ShardScan:
-    """What is whole in a tar file, and what is not; nothing is raised for a bad one."""
+    """The complete samples of a tar file and its faults; raises nothing for a bad file."""
     num_bytes = shard.stat().st_size
     index = _stored_index(shard)
     is_current = index is not None and index["num_bytes"] == num_bytes
@@ -143,25 +144,25 @@ def scan_shard(shard: Path, needed: Iterable[str] = TRACK_MEMBERS) -> ShardScan:
     with shard.open("rb") as file:
         for key, members in found.items():
             if max(offset + size for offset, size in members.values()) > num_bytes:
-                faults.append(_fault(shard, key, "is cut short: the shard ends within it"))
+                faults.append(_fault(shard, key, "is truncated: the shard ends within it"))
                 continue
             missing = [member for member in needed if member not in members]
             file.seek(members.get("json", (0, 0))[0])
             text = file.read(members.get("json", (0, 0))[1])
             record = _parse(text)
             content.update(f"{key}\0{sorted(members.items())}\0".encode() + text)
-            if record is not None and "bad" in record:  # of a latent cache: known to be unreadable
+            if record is not None and "bad" in record:  # of a latent cache: the clip is unreadable
                 missing = []
             if missing:
                 faults.append(_fault(shard, key, f"has no {missing[0]}"))
             elif record is None:
-                faults.append(_fault(shard, key, "has a json that is none, or without num_frames"))
+                faults.append(_fault(shard, key, "has an invalid json, or one without num_frames"))
             else:
                 samples.append(IndexedSample(key=key, shard=shard, members=members, record=record))
     lost = [key for key in index["members"] if key not in found] if index else []
-    faults += [_fault(shard, key, f"is not in it any more: {problem}") for key in lost]
-    if problem and not lost and not any("cut short" in fault.reason for fault in faults):
-        faults.append(_fault(shard, "", f"is not a whole, uncompressed tar file ({problem})"))
+    faults += [_fault(shard, key, f"is no longer in it: {problem}") for key in lost]
+    if problem and not lost and not any("truncated" in fault.reason for fault in faults):
+        faults.append(_fault(shard, "", f"is not a complete, uncompressed tar file ({problem})"))
     stored = index["content"] if index is not None and is_current else None
     return ShardScan(samples=samples, faults=faults, content=stored or content.hexdigest())
 
@@ -171,7 +172,7 @@ def _fault(shard: Path, key: str, reason: str) -> Fault:
 
 
 def _stored_index(shard: Path) -> dict[str, Any] | None:
-    """Size, content and members as curation noted them beside the shard; None without a note."""
+    """Size, content and members from the index next to the shard; None without one."""
     path = shard.with_suffix(".json")
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -191,7 +192,7 @@ def _stored_index(shard: Path) -> dict[str, Any] | None:
 
 
 def _tar_members(shard: Path) -> tuple[dict[str, Members], str]:
-    """Members by key, in stored order, as far as the file is whole, and what is wrong with it."""
+    """Members by key, in stored order, up to the first error, and that error."""
     found: dict[str, Members] = {}
     try:
         with tarfile.open(shard, "r:") as archive:

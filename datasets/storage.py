@@ -1,9 +1,9 @@
-"""Files that are whole or absent, and the hashes by which they are known.
+"""Atomic writes, and the hashes that identify files.
 
-Whatever is written goes to disk under another name first, is flushed, and is then renamed; a kill
-at any moment leaves nothing half done under a final name. There are two other names:
-``.writing-HOST@PID-RANDOM`` is private to one process, and ``sweep`` removes those of dead ones;
-``NAME.part`` is what a later run resumes or several processes write together.
+Everything is written under a temporary name, flushed to disk and then renamed, so a kill at any
+moment leaves no partial file under a final name. There are two kinds of temporary names:
+``.writing-HOST@PID-RANDOM`` belongs to one process, and ``sweep`` removes those of dead processes;
+``NAME.part`` is resumed by a later run or written by several processes together.
 """
 
 import errno
@@ -26,24 +26,23 @@ from configs.errors import DataError
 TEMPORARY = ".writing-"
 PART = ".part"
 ABANDONED_S = 86_400
-"""Temporary files of another machine that are older than this are nobody's."""
+"""Temporary files of another machine that are older than this are considered abandoned."""
 
 
 class DiskFull(DataError):  # noqa: N818 (named by what is wrong, as others that people see)
-    """The disk is full or read-only; ``plain`` is for those who do not know our paths."""
+    """The disk is full or read-only; ``plain`` is the message for users of the web app."""
 
     plain = "The disk of this machine is full or cannot be written."
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A name in the same folder to write a file, folder or link under.
+    """Yield a temporary name in the same folder, for a file, folder or link.
 
-    It becomes ``path``, replacing what is there, when the block ends without an error; otherwise
-    it is removed.
+    It replaces ``path`` if the block ends without an error; otherwise it is removed.
 
     Raises:
-        DiskFull: or read-only.
+        DiskFull: the disk is full or read-only.
     """
     with disk_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,14 +55,14 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> None:
-    """Write a file that appears under its name only when it is complete.
+    """Write a file atomically.
 
     Args:
-        path: its folder is made if needed.
+        path: its folder is created if needed.
         content: the bytes, or a function that writes them.
 
     Raises:
-        DiskFull: or read-only.
+        DiskFull: the disk is full or read-only.
     """
     with writing(path) as temporary, temporary.open("wb") as file:
         if callable(content):
@@ -73,7 +72,7 @@ def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> No
 
 
 def put_in_place(finished: Path, path: Path) -> None:
-    """Flush a finished file or folder to disk and rename it; what is at ``path`` is replaced."""
+    """Flush a finished file or folder to disk and rename it, replacing ``path``."""
     _flush(finished)
     if _is_folder(path) or (_is_folder(finished) and path.exists()):
         remove(path)
@@ -82,7 +81,7 @@ def put_in_place(finished: Path, path: Path) -> None:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename what is at ``path`` to the first free ``NAME-before-N``, and return that."""
+    """Rename ``path`` to the first free ``NAME-before-N``, and return the new path."""
     aside = next(
         place
         for number in range(1, 10_000)
@@ -93,7 +92,7 @@ def move_aside(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, link or folder; nothing happens where there is none."""
+    """Delete a file, link or folder if it exists."""
     if _is_folder(path):
         shutil.rmtree(path)
     else:
@@ -101,7 +100,7 @@ def remove(path: Path) -> None:
 
 
 def store_folder(root: Path, files: Mapping[str, bytes]) -> str:
-    """Write a folder named by its content below ``root``, once, and return its name there."""
+    """Write a folder named after its content under ``root``, once, and return its name there."""
     digest = content_name(files)
     name = f"{digest[:2]}/{digest}"
     final = root / name
@@ -112,7 +111,7 @@ def store_folder(root: Path, files: Mapping[str, bytes]) -> str:
 
 
 def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
-    temporary = root / _temporary_name()  # where ``sweep(root)`` finds it
+    temporary = root / _temporary_name()  # directly in root, where ``sweep(root)`` finds it
     temporary.mkdir(parents=True)
     try:
         for member in sorted(files):
@@ -130,10 +129,10 @@ def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed runs left half written directly in ``folder``.
+    """Remove partial files that killed runs left directly in ``folder``.
 
-    What a process that lives is writing stays, and so does what another machine began to write
-    less than a day ago: on a cluster many write in one folder.
+    Files of live processes are kept, and so are files that another machine changed less than a day
+    ago: on a cluster many machines write to one folder.
     """
     for path in folder.glob(f"{TEMPORARY}*"):
         if _is_being_written(path):
@@ -145,7 +144,7 @@ def sweep(folder: Path) -> None:
 
 
 def content_name(files: Mapping[str, bytes]) -> str:
-    """Name of a folder with this content: sha256 over names, lengths and bytes."""
+    """Name of a folder with this content: the sha256 of names, lengths and bytes."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{len(files[name])}\0".encode())
@@ -154,32 +153,32 @@ def content_name(files: Mapping[str, bytes]) -> str:
 
 
 def add_files(digest: Any, *paths: Path) -> None:
-    """Feed the bytes of files, one after the other, to a hash of ``hashlib``."""
+    """Feed the bytes of files, in order, to a hash of ``hashlib``."""
     for path in paths:
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
 
 
 def file_sha256(*paths: Path) -> str:
-    """sha256 of a file's bytes, in hex; of several files' bytes, one after the other."""
+    """sha256 of a file's bytes, or of several files' concatenated bytes, in hex."""
     digest = hashlib.sha256()
     add_files(digest, *paths)
     return digest.hexdigest()
 
 
 def sha256_if_file(path: Path) -> str | None:
-    """sha256 of a file's bytes; None where there is no such file."""
+    """sha256 of a file's bytes; None if there is no such file."""
     return file_sha256(path) if path.is_file() else None
 
 
 @lru_cache(maxsize=16)
 def sha256_read_once(path: Path) -> str | None:
-    """As ``sha256_if_file``, remembered by the process: for weights, named in every record."""
+    """``sha256_if_file``, cached in the process: for weights, which every record names."""
     return sha256_if_file(path)
 
 
 def settings_sha256(settings: Any, *paths: Path) -> str:
-    """sha256 of what JSON can hold, and of files whose content counts as much as a setting."""
+    """sha256 of JSON-serialisable settings, followed by the content of files."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     add_files(digest, *paths)
     return digest.hexdigest()
@@ -187,25 +186,25 @@ def settings_sha256(settings: Any, *paths: Path) -> str:
 
 @contextmanager
 def disk_errors_named(where: Path) -> Iterator[None]:
-    """A full disk is the user's to mend: one sentence, and nothing half done."""
+    """Turn errors of a full or read-only disk into ``DiskFull``, one sentence for the user."""
     try:
         yield
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
             raise
         raise DiskFull(
-            f"{where} cannot be written ({error}); make room and run the same again"
+            f"{where} cannot be written ({error}); make room and rerun the same command"
         ) from error
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             raise
         raise DiskFull(
-            f"{where} cannot be written ({error.strerror}); make room and run the same again"
+            f"{where} cannot be written ({error.strerror}); make room and rerun the same command"
         ) from error
 
 
 def _temporary_name() -> str:
-    """A name that says who is writing."""
+    """A unique name with the machine and process that are writing."""
     return f"{TEMPORARY}{platform.node()}@{os.getpid()}-{uuid.uuid4().hex}"
 
 
@@ -233,7 +232,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Bring a file, or a folder with all that is in it, to the disk."""
+    """Flush a file, or a folder with all its content, to disk."""
     if path.is_symlink():
         return
     if path.is_dir():
@@ -246,12 +245,12 @@ def _flush(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Flush the names in a folder to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems have no such call
+        if error.errno != errno.EINVAL:  # some network file systems do not support it
             raise
     finally:
         os.close(handle)

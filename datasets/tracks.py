@@ -1,8 +1,8 @@
-"""A clip's tracks as bytes: video, label maps and IUV as H.264 that random access can trust.
+"""A clip's tracks as bytes: video, label maps and IUV as H.264 that is safe for random access.
 
 All tracks are closed-GOP, without B-frames. Label maps and IUV are lossless: ``-qp 0`` in full
-range gray, and ``libx264rgb -qp 0``. Writing uses PyAV; reading uses decord, a new reader per call
-(a reader made before a fork hangs its worker), after torch was imported.
+range gray, and ``libx264rgb -qp 0``. Writing uses PyAV; reading uses decord, with a new reader per
+call (a reader created before a fork hangs its worker), imported after torch.
 """
 
 import io
@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 GOP_FRAMES = 8
 MIN_WIDTH = 64
 UNREADABLE_WIDTHS = (72,)
-"""Widths of at least MIN_WIDTH that decord 0.6 cannot read (all even ones to 1298 were tried)."""
+"""Widths of at least MIN_WIDTH that decord 0.6 cannot read (all even widths to 1298 tested)."""
 VIDEO_OPTIONS = {
     "preset": "veryfast", "crf": "18", "g": str(GOP_FRAMES), "keyint_min": str(GOP_FRAMES),
     "bf": "0", "tune": "fastdecode", "movflags": "+faststart",
@@ -43,7 +43,7 @@ def encode_rgb_lossless(frames: Iterable[np.ndarray], fps: float) -> bytes:
 
 
 def read_frames(track: bytes, indices: Sequence[int] | None = None) -> np.ndarray:
-    """Frames of a track, (t, height, width, 3) uint8 RGB; all of them when indices is None.
+    """Frames of a track, (t, height, width, 3) uint8 RGB; all if indices is None.
 
     Only for tracks written by this module: decord is silently wrong on open GOPs and edit lists.
     """
@@ -53,7 +53,7 @@ def read_frames(track: bytes, indices: Sequence[int] | None = None) -> np.ndarra
 def read_counted(
     track: bytes, indices: Sequence[int] | None = None
 ) -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
-    """The same, and how many frames the whole track has."""
+    """``read_frames``, and the number of frames of the whole track."""
     reader = _open(track)
     wanted = list(range(len(reader))) if indices is None else list(indices)
     if wanted and max(wanted) >= len(reader):
@@ -62,7 +62,7 @@ def read_counted(
 
 
 def read_labels(track: bytes, indices: Sequence[int] | None = None) -> np.ndarray:
-    """Frames of a gray track, (t, height, width) uint8, the very values that were written."""
+    """Frames of a gray track, (t, height, width) uint8, exactly as written."""
     return np.ascontiguousarray(read_frames(track, indices)[..., 0])
 
 
@@ -72,7 +72,7 @@ def count_frames(track: bytes) -> int:
 
 
 def _open(track: bytes) -> Any:
-    """A reader of a track, decord's."""
+    """A decord reader of a track."""
     import torch  # noqa: F401  (decord must be imported after torch)
     from decord import VideoReader
 
@@ -104,7 +104,7 @@ def _encode(
                     )
                 stream = container.add_stream(codec, rate=rate, options=options)
                 stream.height, stream.width, stream.pix_fmt = height, width, pixel_format
-                stream.codec_context.thread_count = 1  # the same bytes on any machine
+                stream.codec_context.thread_count = 1  # so that all machines write the same bytes
                 if pixel_format == "gray":
                     stream.codec_context.color_range = 2  # full range, or values shift by up to 20
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=source_format)

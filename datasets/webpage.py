@@ -1,7 +1,7 @@
-"""Self-contained HTML pages: one file that opens anywhere, with its pictures and videos inside.
+"""Self-contained HTML pages: one file with its pictures and videos embedded.
 
-Every report of this project is made from these parts, so that they look alike on a desktop and on
-a phone, in light and in dark.
+All reports of this project are built from these parts, so that they look alike on desktop and
+phone, in light and dark mode.
 """
 
 import base64
@@ -29,9 +29,9 @@ def page(
     Args:
         title: text.
         lead: HTML below the title.
-        sections: HTML, one after the other.
-        style: CSS that this page has beyond all pages'.
-        script: the same in JavaScript.
+        sections: HTML, in order.
+        style: additional CSS.
+        script: additional JavaScript.
     """
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -50,7 +50,7 @@ def section(heading: str, body: str) -> str:
 def table(
     header: Sequence[str], rows: Sequence[Sequence[object]], *, is_sortable: bool = False
 ) -> str:
-    """A table that scrolls sideways on a phone; all text is escaped unless it is ``Html``."""
+    """A table that scrolls sideways on a phone; text is escaped unless it is ``Html``."""
     kind = ' class="sortable"' if is_sortable else ""
     head = "".join(f"<th>{_text(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
@@ -61,11 +61,11 @@ def table(
 
 
 class Html(str):
-    """Markup that ``table`` and ``caption`` take as it is."""
+    """Markup that ``table`` and ``captioned`` do not escape."""
 
 
 def cards(values: Sequence[tuple[str, str]]) -> str:
-    """Headline figures: (value, what it is)."""
+    """Headline figures: (value, label)."""
     inner = "".join(
         f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
         for value, label in values
@@ -74,7 +74,7 @@ def cards(values: Sequence[tuple[str, str]]) -> str:
 
 
 def grid(items: Sequence[str], cell_px: int = 170) -> str:
-    """Figures side by side, as many a row as fit."""
+    """Figures side by side, as many per row as fit."""
     return f'<div class="grid" style="--cell:{cell_px}px">{"".join(items)}</div>'
 
 
@@ -94,7 +94,7 @@ def png_image(image: np.ndarray, alt: str = "") -> str:
 
 
 def jpeg_image(image: np.ndarray, alt: str = "") -> str:
-    """An <img> of a (height, width, 3) uint8 RGB photograph, a tenth of the PNG's bytes."""
+    """An <img> of a (height, width, 3) uint8 RGB photograph, a tenth of the size of a PNG."""
     return embedded_image(encode_jpeg(image), "image/jpeg", alt)
 
 

@@ -1,9 +1,8 @@
 """Memory and speed of the blocks, by config: activation checkpointing, compilation, rounding.
 
-All act block by block, on every ``STBlock`` of a network: all of them share one code, so that
-compilation makes one graph for each shape, not one for each block, and a recomputed block keeps
-nothing but its input. Checkpoint first, then compile: the compiler then sees the recomputation.
-None changes a parameter's name.
+All act on each ``STBlock`` of a network. The blocks share their code, so compilation makes one
+graph per shape instead of one per block, and a recomputed block stores only its input. Checkpoint
+first, then compile, so that the compiler sees the recomputation. None changes a parameter's name.
 """
 
 import re
@@ -19,17 +18,17 @@ from torch.utils.checkpoint import (
 from models.blocks import STBlock
 
 GRAPHS = 64
-"""Graphs that torch may keep of the block's code. Kinds of block (first, middle, extractor), frames
-of a window, rows of a batch and inference beside training multiply; torch's own limit is 8."""
+"""Graphs of the block's code that torch may cache. Kinds of block (first, middle, extractor),
+window lengths, batch sizes and inference during training multiply; torch's default is 8."""
 
 _EVERY = re.compile(r"every_([1-9]\d*)")
 
 
 def parse_checkpointing(value: str) -> int:
-    """``none`` -> 0, ``blocks`` -> 1, ``every_<n>`` -> n: every how many blocks are recomputed.
+    """``none`` -> 0, ``blocks`` -> 1, ``every_<n>`` -> n: one in n blocks is recomputed.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: any other value.
     """
     if value == "none":
         return 0
@@ -45,30 +44,30 @@ def parse_checkpointing(value: str) -> int:
 
 
 def checkpoint_blocks(network: nn.Module, every: int = 1) -> int:
-    """Recompute blocks in the backward pass instead of keeping what is inside them.
+    """Recompute blocks in the backward pass instead of storing their activations.
 
-    Gradients stay the same. A recomputed block costs its forward pass once more.
+    Gradients stay the same. A recomputed block runs its forward pass twice.
 
     Args:
-        network: any that holds STBlocks.
-        every: 1 takes all blocks, n the first of every n; 0 none.
+        network: any module with STBlocks.
+        every: 1 for all blocks, n for the first of every n, 0 for none.
 
     Returns:
-        How many blocks are recomputed.
+        The number of recomputed blocks.
     """
     chosen = _blocks(network)[::every] if every else []
     for block in chosen:
-        # an attribute, not a wrapper module: names of parameters stay
+        # an attribute, not a wrapper module, which would rename the parameters
         block.forward = _recomputed(block.forward)  # pyright: ignore[reportAttributeAccessIssue]
     return len(chosen)
 
 
 def round_blocks(network: nn.Module) -> None:
-    """Keep the blocks' linear layers in bfloat16, for sampling under bfloat16 autocast.
+    """Convert the blocks' linear layers to bfloat16, for sampling under bfloat16 autocast.
 
-    Autocast rounds their weights to the same numbers at every use: rounding them once halves their
-    memory, spares the cast of every step, and changes no bit of what is painted. The network then
-    works under autocast alone.
+    Autocast rounds their weights to the same values at every use. Rounding them once halves their
+    memory and saves the cast of every step; the results are bit-identical. The network then works
+    only under autocast.
     """
     for block in _blocks(network):
         for layer in block.modules():
@@ -77,14 +76,14 @@ def round_blocks(network: nn.Module) -> None:
 
 
 def compile_blocks(network: nn.Module, backend: str = "inductor") -> int:
-    """Compile every block with ``torch.compile``; graphs are made at first use, by shape.
+    """Compile every block with ``torch.compile``, at its first use for each shape.
 
     Args:
-        network: any that holds STBlocks.
+        network: any module with STBlocks.
         backend: of torch.compile.
 
     Returns:
-        How many blocks are compiled.
+        The number of compiled blocks.
     """
     settings = cast(Any, torch)._dynamo.config
     settings.recompile_limit = max(settings.recompile_limit, GRAPHS)

@@ -1,9 +1,9 @@
-"""The two kinds of attention every block is made of.
+"""The two kinds of attention that every block consists of.
 
 Source: Open-Sora v1.0.0, ``Attention`` and ``MultiHeadCrossAttention`` in
 ``opensora/models/layers/blocks.py``. Attribute names are a checkpoint contract. What differs from
 the source: every product is ``scaled_dot_product_attention``; temporal attention of one frame is
-reduced to what is left of it; keys and values of what is attended to can be made beforehand.
+simplified; keys and values of the context can be computed in advance.
 """
 
 from einops import rearrange
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 KeysValues = tuple[Tensor, Tensor]
-"""Keys and values, each (batch, heads, tokens, head width): made once, attended to often."""
+"""Keys and values, each (batch, heads, tokens, head width), computed once and reused."""
 
 Attended = Tensor | KeysValues
-"""What cross attention looks at: tokens (b l d), or their keys and values."""
+"""The context of cross attention: tokens (b l d), or their keys and values."""
 
 
 class SelfAttention(nn.Module):
@@ -37,14 +37,14 @@ class SelfAttention(nn.Module):
     def across_frames(self, x: Float[Tensor, "b t s d"]) -> Float[Tensor, "b t s d"]:
         """Temporal attention: each place attends to the same place in all frames.
 
-        With one frame the softmax is over one number, so that the result is exactly
-        ``proj(v(x))``: just that is computed.
+        With one frame the softmax is over one number, so the result is exactly ``proj(v(x))``, and
+        only that is computed.
         """
         if x.shape[1] == 1:
             value = F.linear(x, self.qkv.weight[2 * self.dim :], self.qkv.bias[2 * self.dim :])
             return self.proj(value)
         if x.device.type == "cpu":
-            # few frames: the plain kernel on strided views beats the fused one, which wants four
+            # few frames: the plain kernel on strided views beats the fused one, which needs four
             # axes and so a transposed copy (docs/performance.md)
             q, k, v = rearrange(self.qkv(x), "b t s (k h d) -> k b s h t d", k=3, h=self.num_heads)
             mixed = F.scaled_dot_product_attention(q, k, v)
@@ -65,7 +65,7 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def keys_values(self, context: Float[Tensor, "b l d"]) -> KeysValues:
-        """Project what is attended to; the result serves any number of queries."""
+        """Project the context; the result can be used for any number of queries."""
         keys, values = rearrange(
             self.kv_linear(context), "b l (k h d) -> k b h l d", k=2, h=self.num_heads
         )
@@ -80,10 +80,10 @@ class CrossAttention(nn.Module):
         """Attend.
 
         Args:
-            x: the tokens that ask.
-            context: tokens, or what ``keys_values`` made of them; a batch of one serves every row.
-            keep_mask: True where a context token exists, or where a token may look; None
-                everywhere.
+            x: the query tokens.
+            context: tokens, or their ``keys_values``; a batch of one is used for every row.
+            keep_mask: True where a context token exists, or for each query token where it may
+                attend; None: everywhere.
         """
         q = rearrange(self.q_linear(x), "b n (h d) -> b h n d", h=self.num_heads)
         pair = self.keys_values(context) if isinstance(context, Tensor) else context

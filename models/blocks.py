@@ -1,4 +1,4 @@
-"""The one block that all three networks are built from, and the last layer of the trunk.
+"""The block that all three networks are built from, and the last layer of the trunk.
 
 Source: Open-Sora v1.0.0, ``STDiTBlock`` (``opensora/models/stdit/stdit.py``) and
 ``T2IFinalLayer``. Attribute names are a checkpoint contract. What differs from the source:

@@ -1,8 +1,9 @@
-"""Weights from files into networks: strict, or not at all.
+"""Load weights from files into networks, strictly.
 
-A loader that loads nothing in silence is the best-known bug of this family of models. Ours raise
-unless the missing and unexpected keys are exactly the declared ones (``trunk_formats.py`` declares
-them for public trunks), and then nothing is loaded. How files are read: ``weight_files.py``.
+A loader that silently loads nothing is the best-known bug of this family of models. These raise,
+and load nothing, unless the missing and unexpected keys are exactly the declared ones
+(``weights/trunk_formats.py`` declares them for public trunks). ``weights/files.py`` reads the
+files.
 """
 
 import hashlib
@@ -35,20 +36,20 @@ from models.weights.trunk_formats import (
 )
 
 EXPORTED = "model.safetensors"
-"""The weights in a folder that ``make export`` made."""
+"""The weights file in a folder written by ``make export``."""
 NETWORK_PREFIX = "network."
-"""What the network's keys start with in a training checkpoint's ``state_dict``."""
+"""Prefix of the network's keys in a training checkpoint's ``state_dict``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedTrunk:
-    """What a trunk took from a file.
+    """The result of loading a trunk from a file.
 
     Attributes:
         kind: "open-sora" or "pixart".
         matched: names that were loaded.
         missing: names that kept their values, as declared for the kind.
-        ignored: position tables of the file, which are recomputed: what each was made for.
+        ignored: position tables of the file, which are recomputed, each with its grid and scale.
     """
 
     kind: str
@@ -64,12 +65,12 @@ class LoadedTrunk:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointContents:
-    """What a training checkpoint holds.
+    """The content of a training checkpoint.
 
     Attributes:
         system: SystemConfig as plain dicts.
         network: state dict of VitonDiT as trained.
-        ema: state dict of its running average, or None.
+        ema: state dict of its exponential moving average, or None.
         step: optimizer steps taken.
     """
 
@@ -79,26 +80,26 @@ class CheckpointContents:
     step: int
 
     def choose(self, weights: str) -> tuple[dict[str, Tensor], str]:
-        """One of the two, and which it is: "ema" where that is asked for or nothing else is there.
+        """The chosen state dict, and "ema" or "raw" for which it is.
 
         Args:
-            weights: "ema", the average where there is one, or "raw".
+            weights: "raw", or "ema": the average if there is one.
         """
         taken = self.ema if weights == "ema" and self.ema else self.network
         return taken, "ema" if taken is self.ema else "raw"
 
 
 def load_trunk(trunk: STDiT, path: str | Path, kind: str | None = None) -> LoadedTrunk:
-    """Load public weights into a bare trunk or VitonDiT's denoiser, whichever model they are of.
+    """Load public weights into a bare trunk or VitonDiT's denoiser.
 
-    Half-precision files go into float32 parameters exactly. A denoiser keeps its ``fusion``. An
-    image model has no temporal attention: the trunk's gets zero output projections, so that each
-    frame starts as the image model's.
+    Half-precision values are exact in float32 parameters. A denoiser keeps its ``fusion``. An image
+    model has no temporal attention: the trunk's gets zero output projections, so that at first each
+    frame is the image model's.
 
     Args:
-        trunk: what is loaded into.
+        trunk: the network to load into.
         path: .pth or .safetensors, as published or as ``convert`` writes it.
-        kind: "open-sora" or "pixart" demands that kind; None takes what the keys say.
+        kind: "open-sora" or "pixart" requires that kind; None accepts both.
 
     Raises:
         ValueError: unreadable, of the other kind, or keys, shapes or dtypes that are not exactly
@@ -108,8 +109,8 @@ def load_trunk(trunk: STDiT, path: str | Path, kind: str | None = None) -> Loade
     if kind not in (None, file.kind):
         temporal = [name for name in file.tensors if ".attn_temp." in name]
         has = f"it has {list_some(temporal, 5)}" if temporal else "it has no blocks.*.attn_temp"
-        wanted = "video" if kind == OPEN_SORA else "image"
-        raise ValueError(f"{path} is no {wanted} model: {has}")
+        wanted = "a video" if kind == OPEN_SORA else "an image"
+        raise ValueError(f"{path} is not {wanted} model: {has}")
     own = trunk.state_dict()
     missing = check_trunk(file, {name: tuple(own[name].shape) for name in own}, str(path))
     trunk.load_state_dict({**own, **file.tensors}, strict=True)
@@ -125,24 +126,6 @@ def load_trunk(trunk: STDiT, path: str | Path, kind: str | None = None) -> Loade
     )
 
 
-def load_open_sora(trunk: STDiT, path: str | Path) -> LoadedTrunk:
-    """Load an Open-Sora v1.0 checkpoint (``OpenSora-v1-HQ-16x512x512.pth``); see ``load_trunk``.
-
-    Raises:
-        ValueError: see ``load_trunk``.
-    """
-    return load_trunk(trunk, path, OPEN_SORA)
-
-
-def load_pixart(trunk: STDiT, path: str | Path) -> LoadedTrunk:
-    """Load PixArt-alpha's image model (``PixArt-XL-2-512x512.pth``); see ``load_trunk``.
-
-    Raises:
-        ValueError: see ``load_trunk``.
-    """
-    return load_trunk(trunk, path, PIXART)
-
-
 def load_network(
     network: nn.Module,
     state: Mapping[str, Tensor],
@@ -152,11 +135,11 @@ def load_network(
     """Load a state dict, strictly.
 
     Args:
-        network: what is loaded into.
+        network: the network to load into.
         state: its weights.
         where: origin of the state, for errors.
-        allow_missing: prefixes of keys that may be missing; those keep their values. A prefix is
-            allowed whole: if one of its keys is missing, all must be.
+        allow_missing: prefixes of keys that may be missing; those keep their values. Either all
+            keys of a prefix are missing or none.
 
     Raises:
         ValueError: keys are missing or unexpected, or shapes differ; nothing is loaded then.
@@ -169,10 +152,10 @@ def load_network(
 def check_network(
     state: Mapping[str, Tensor], own: Shapes, where: str, allow_missing: Sequence[str] = ()
 ) -> None:
-    """What ``load_network`` demands of a state dict, for a network with the shapes ``own``.
+    """Check a state dict like ``load_network``, for a network with the shapes ``own``.
 
     Raises:
-        ValueError: see there.
+        ValueError: see ``load_network``.
     """
     excused = tuple(prefix for prefix in allow_missing if _is_wholly_absent(prefix, state))
     faults = describe_faults(
@@ -185,10 +168,10 @@ def check_network(
 
 
 def read_checkpoint(path: str | Path) -> CheckpointContents:
-    """Read a training checkpoint, or a network that ``convert --network`` or ``export`` wrote.
+    """Read a training checkpoint, or a network written by ``convert --network`` or ``export``.
 
     Args:
-        path: a file; a folder of one file a rank; or one that ``make export`` made.
+        path: a file, a folder with one file per rank, or a folder written by ``make export``.
 
     Raises:
         ValueError: unreadable, or not written by this project.
@@ -200,7 +183,7 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
     lacking = [key for key in ("system", "state_dict", "global_step") if key not in content]
     if lacking:
         raise ValueError(
-            f"{path} is no training checkpoint of this project: it has no {lacking[0]!r}"
+            f"{path} is not a training checkpoint of this project: it has no {lacking[0]!r}"
         )
     network = {
         name.removeprefix(NETWORK_PREFIX): tensor
@@ -208,7 +191,7 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
         if name.startswith(NETWORK_PREFIX)
     }
     if not network:
-        raise ValueError(f"{path} holds no key that starts with {NETWORK_PREFIX!r}")
+        raise ValueError(f"{path} has no key that starts with {NETWORK_PREFIX!r}")
     return CheckpointContents(
         system=content["system"],
         network=network,
@@ -218,12 +201,12 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether ``read_checkpoint`` has something to read there, be it damaged."""
+    """Whether ``read_checkpoint`` finds a checkpoint there, even a damaged one."""
     return path.is_file() or is_sharded(path) or (path / EXPORTED).is_file()
 
 
 def checkpoint_sha256(path: Path) -> str:
-    """What names a checkpoint by its content: of a folder, its files in their names' order."""
+    """The SHA-256 of a checkpoint file, or of a folder's files in the order of their names."""
     if path.is_file():
         return file_sha256(path)
     digests = [file_sha256(file) for file in sorted(path.iterdir())]
@@ -231,11 +214,11 @@ def checkpoint_sha256(path: Path) -> str:
 
 
 def _read_network(path: Path) -> CheckpointContents:
-    """One set of weights: where it is the average, it stands for both."""
+    """Read one set of weights; if it is the average, it is used for both."""
     notes = read_provenance(path)
     if "system" not in notes:
         raise ValueError(
-            f"{path} holds no whole network of this project; write one with"
+            f"{path} does not hold a complete network of this project; write one with"
             " python -m models.convert IN OUT --network"
         )
     network = read_weights(path)

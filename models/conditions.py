@@ -1,7 +1,7 @@
-"""What the networks are conditioned on: caption, garment, control; what each block attends to.
+"""Conditions of the networks: caption, garment, control, and what each block attends to.
 
 Source: VITON-DiT (arXiv 2405.18326), Figure 2. Open-Sora v1.0.0 embeds and projects the caption at
-every step; it never changes, nor does the garment, so here that is done once.
+every step; here this is done once, since neither caption nor garment changes.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ from models.attention import Attended, KeysValues
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFeatures:
-    """A caption through the trunk's embedder; computed once per video, never per step.
+    """A caption embedded by the trunk; computed once per video, never per step.
 
     ``VitonDiT.project`` fills in the keys and values of every block's caption attention, so that a
-    sampler's steps need not project them again. Tokens and mask have one row, which serves a batch
-    of any size, or as many as the batch.
+    sampler's steps need not project them again. Tokens and mask have as many rows as the batch, or
+    one row for a batch of any size.
 
     Attributes:
         tokens: at the network's width.
-        mask: True where a token exists; None when all do.
-        denoiser_keys_values: one pair for each block of the trunk.
-        control_keys_values: one pair for each block of the ControlNet.
+        mask: True where a token exists; None if all do.
+        denoiser_keys_values: one pair per block of the trunk.
+        control_keys_values: one pair per block of the ControlNet.
     """
 
     tokens: Float[Tensor, "b l d"]
@@ -45,7 +45,7 @@ class CaptionFeatures:
 
 @dataclass(frozen=True, kw_only=True)
 class GarmentFeatures:
-    """A garment through the extractor; computed once per garment, never per step.
+    """A garment encoded by the extractor; computed once per garment, never per step.
 
     ``hidden[i]`` is for block i, normalised. ``VitonDiT.project`` fills in the keys and values, so
     that a sampler's steps need not project them again.
@@ -60,12 +60,12 @@ class GarmentFeatures:
         return self.denoiser_keys_values or self.hidden
 
     def for_control(self) -> Sequence[Attended]:
-        """What each block of the ControlNet attends to; it ignores the taps beyond its depth."""
+        """What each block of the ControlNet attends to; taps beyond its depth are ignored."""
         return self.control_keys_values or self.hidden
 
     @property
     def batch_size(self) -> int:
-        """Number of garments. One garment serves a batch of any size."""
+        """Number of garments; one garment can be used for a batch of any size."""
         return self.hidden[0].shape[0]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "GarmentFeatures":
@@ -86,24 +86,23 @@ class GarmentFeatures:
         return self.map(lambda tensor: tensor[index])
 
     def detach(self) -> "GarmentFeatures":
-        """The same without a history of gradients."""
+        """The same, detached from the autograd graph."""
         return self.map(torch.Tensor.detach)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """Everything a video is painted from except its noisy latents.
+    """All inputs of the network except noisy latents and timesteps.
 
     Attributes:
         caption: from ``VitonDiT.encode_caption``.
         garment: from ``VitonDiT.encode_garment``; None skips the garment attention everywhere.
         control: agnostic latents | DensePose latents | mask (1 = to be painted) on the latent
             grid; None skips the ControlNet.
-        known: True for frames that are given; only read if ``known_frames`` is
-            "control+timestep".
+        known: True for given frames; only read if ``known_frames`` is "control+timestep".
         drop: True for rows in which the trunk sees the null caption and no garment; only in
-            training, so that guidance has a null side. The extractor and the ControlNet see the
-            true ones in every row, so that one pass through them serves both sides.
+            training, for the null side of guidance. The extractor and the ControlNet see the true
+            ones in every row, so that one pass through them serves both sides.
     """
 
     caption: CaptionFeatures

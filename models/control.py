@@ -1,8 +1,8 @@
 """The ID ControlNet: person, pose and mask -> residuals for the first blocks of the denoiser.
 
 Source: VITON-DiT (arXiv 2405.18326), Figure 2; zero layers as in ControlNet and PixArt-delta. What
-differs from these two: block i serves the denoiser's block i (a transformer has no skip connections
-to join), and the blocks look at the garment as well.
+differs from these two: block i feeds the denoiser's block i (a transformer has no skip connections
+to join), and the blocks attend to the garment as well.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ def control_channels(latent_channels: int) -> int:
 
 
 class ControlNet(nn.Module):
-    """The first blocks of the denoiser once more, fed with the conditions as well.
+    """A copy of the denoiser's first blocks that also sees the conditions.
 
     ``input_projection`` and ``output_projections`` start at zero: the first, so that a copied
-    block starts with the input that it knows; the second, so that the denoiser starts unchanged.
-    Gradients reach the outputs at the first step, all else once these have moved.
+    block starts with its usual input; the second, so that the denoiser starts unchanged. At the
+    first step only the output projections get gradients; everything else follows after that.
     """
 
     def __init__(self, config: STDiTConfig, depth: int) -> None:
@@ -58,15 +58,15 @@ class ControlNet(nn.Module):
         caption_mask: Bool[Tensor, "#b l"] | None = None,
         garment: Sequence[Attended] | None = None,
     ) -> list[Float[Tensor, "b f s d"]]:
-        """One residual for each of the denoiser's first blocks.
+        """One residual per first block of the denoiser.
 
         Args:
             tokens: the trunk's patch tokens of the noisy latents, positions added.
             condition: agnostic latents | DensePose latents | mask on the latent grid.
-            caption: the true caption for each block, embedded; never the null one.
+            caption: the true caption for each block, embedded; never the null caption.
             modulation: six vectors from the timestep.
             caption_mask: True where a caption token exists.
-            garment: what each block's ``fusion`` looks at; None leaves the garment out.
+            garment: what each block's ``fusion`` attends to; None omits the garment.
         """
         config = self.config
         x = tokens + self.input_projection(self.condition_embedder(condition))

@@ -2,9 +2,9 @@
 
     python -m models.convert IN OUT.safetensors [--network] [--weights ema|raw] [--overwrite]
 
-Accepted are public trunks (Open-Sora v1.0, PixArt-alpha), recognised by their keys and checked
-against a trunk of the same sizes, and our own training checkpoints. Networks to compare with are
-built on the meta device: they cost no memory. Dtypes stay as they are.
+Accepts public trunks (Open-Sora v1.0, PixArt-alpha), recognised by their keys and checked against
+a trunk of the same sizes, and this project's training checkpoints. Networks to compare with are
+built on the meta device and take no memory. Dtypes are kept.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from models.weights.trunk_formats import (
 
 _TRUNK, _FUSION = "denoiser", ".fusion."
 _STARTS = {
-    PIXART: "start with zero output projections: at first no frame sees another",
+    PIXART: "start with zero output projections, so at first frames do not see each other",
     "network": "not trained yet: the next stage starts them as copies of the trunk",
 }
 _USES = {
@@ -57,7 +57,7 @@ _USES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What was taken from a file and what becomes of the rest.
+    """The tensors taken from a file, and what happens to the rest.
 
     Attributes:
         title: what the file is, in words.
@@ -65,9 +65,9 @@ class Conversion:
         tensors: what is written.
         own: shapes of the network that they are for.
         parameters: those of its names that are parameters (the rest: the null caption).
-        reshaped: (old shape, new shape).
-        new: names that the network has and the file has not.
-        dropped: names of the file that are not written, with the reason.
+        reshaped: name -> (old shape, new shape).
+        new: names in the network that the file lacks.
+        dropped: names in the file that are not written, with the reason.
         notes: for the file's metadata.
     """
 
@@ -84,7 +84,7 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionReport:
-    """A conversion that was made, and the hashes of both files."""
+    """A finished conversion, and the hashes of both files."""
 
     source: Path
     destination: Path
@@ -129,14 +129,13 @@ def convert(
     Args:
         source: a public trunk, or a training checkpoint.
         destination: ends in .safetensors.
-        whole_network: of a training checkpoint, all its networks instead of the bare trunk.
-        weights: of a training checkpoint, "ema" or "raw"; None takes the average where there is
-            one.
+        whole_network: write all networks of a training checkpoint instead of the bare trunk.
+        weights: "ema" or "raw" of a training checkpoint; None uses the average if there is one.
         overwrite: replace ``destination``.
 
     Raises:
-        ValueError: a file that is none of these, whose keys are not exactly the declared ones,
-            options that do not go with it, or a destination that is there.
+        ValueError: the file is neither, or its keys are not exactly the declared ones; an option
+            does not apply to it; or the destination exists.
     """
     check_destination(destination, overwrite=overwrite)
     if not source.is_file():
@@ -148,7 +147,7 @@ def convert(
         take = take_network if whole_network else take_denoiser
         conversion = take(contents, weights, str(source))
     elif whole_network or weights:
-        raise ValueError(f"{source} is no training checkpoint: --network and --weights are for one")
+        raise ValueError(f"{source} is not a training checkpoint; --network and --weights need one")
     else:
         conversion = take_trunk(read_weights(source), str(source))
     digest = file_sha256(source)
@@ -165,7 +164,7 @@ def convert(
 
 
 def is_training_checkpoint(path: Path) -> bool:
-    """Whether this project's training (or ``convert --network``) wrote a file.
+    """Whether a file was written by this project's training (or ``convert --network``).
 
     Raises:
         ValueError: unreadable.
@@ -200,19 +199,20 @@ def take_trunk(state: Mapping[str, Tensor], where: str) -> Conversion:
 
 
 def take_denoiser(contents: CheckpointContents, weights: str | None, where: str) -> Conversion:
-    """The bare trunk out of a training checkpoint, under Open-Sora's names.
+    """The bare trunk of a training checkpoint, under Open-Sora's names.
 
     Raises:
-        ValueError: weights that are not there, or keys that are not exactly those of its system.
+        ValueError: the requested weights are missing, or the keys are not exactly those of its
+            system.
     """
     whole = take_network(contents, weights, where)
     prefix, dropped = f"{_TRUNK}.", dict[str, str]()
     tensors: dict[str, Tensor] = {}
     for name, value in whole.tensors.items():
         if not name.startswith(prefix):
-            dropped[name] = "no part of the trunk (--network keeps it)"
+            dropped[name] = "not part of the trunk (--network keeps it)"
         elif _FUSION in name:
-            dropped[name] = "the garment's, no part of a bare trunk (--network keeps it)"
+            dropped[name] = "for the garment, not part of a bare trunk (--network keeps it)"
         else:
             tensors[name.removeprefix(prefix)] = value
     own, parameters = describe_network(STDiT, _network_config(contents, where).trunk)
@@ -229,13 +229,13 @@ def take_denoiser(contents: CheckpointContents, weights: str | None, where: str)
 
 
 def take_network(contents: CheckpointContents, weights: str | None, where: str) -> Conversion:
-    """Every network that a training checkpoint holds.
+    """All networks of a training checkpoint.
 
     Raises:
         ValueError: see ``take_denoiser``.
     """
     if weights == "ema" and contents.ema is None:
-        raise ValueError(f"{where} holds no average; take --weights raw")
+        raise ValueError(f"{where} holds no average; use --weights raw")
     state, name = contents.choose(weights or "ema")
     own, parameters = describe_network(VitonDiT, _network_config(contents, where))
     absent = [part for part in PARTS if not any(name.startswith(f"{part}.") for name in state)]
@@ -254,7 +254,7 @@ def take_network(contents: CheckpointContents, weights: str | None, where: str) 
 def describe_network(
     build: type[STDiT] | type[VitonDiT], config: Any
 ) -> tuple[Shapes, frozenset[str]]:
-    """Shapes of a network's state dict, and which of its names are parameters; costs no memory."""
+    """Shapes of a network's state dict, and the names of its parameters; takes no memory."""
     with torch.device("meta"):
         network: nn.Module = build(config)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -268,24 +268,24 @@ def group_names(names: Iterable[str]) -> list[str]:
 
 
 def _module_of(name: str) -> str:
-    """What is new or dropped whole is named whole; all else by its own name."""
+    """The module's pattern for parts that are added or dropped as a whole, else the name's own."""
     pattern = re.sub(r"\.\d+(?=\.)", ".*", name)
     whole = re.match(r"(garment|control|.*\.(?:attn_temp|fusion))\.", pattern)
     return f"{whole[1]}.*" if whole else pattern
 
 
 def _network_config(contents: CheckpointContents, where: str) -> VitonDiTConfig:
-    """The sizes out of a checkpoint's plain dicts."""
+    """The network's config from a checkpoint's plain dicts."""
     try:
         network: dict[str, Any] = dict(contents.system["network"])
         trunk = STDiTConfig(**network.pop("trunk"))
         return VitonDiTConfig(trunk=trunk, **network)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{where}: its system is not one of this version: {error}") from error
+        raise ValueError(f"{where}: its system is not of this version: {error}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code. Mistakes are one sentence and code 2."""
+    """Run the command; returns the exit code. User errors are one sentence and code 2."""
     parser = argparse.ArgumentParser(
         prog="python -m models.convert",
         description="Write weights as safetensors, bit for bit, and report what they are.",
@@ -295,14 +295,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--network",
         action="store_true",
-        help="of a training checkpoint, all its networks, for init_from and try-on;"
+        help="write all networks of a training checkpoint, for init_from and try-on;"
         " without it, the bare trunk, for trunk_weights",
     )
     parser.add_argument(
         "--weights",
         choices=("ema", "raw"),
-        help="of a training checkpoint, its running average (the default where there is one) or"
-        " the weights as trained",
+        help="of a training checkpoint: its running average (the default if there is one) or the"
+        " weights as trained",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT")
     given = parser.parse_args(argv)

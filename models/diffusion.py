@@ -2,9 +2,10 @@
 
 Source: Open-Sora v1.0.0 ``opensora/schedulers/iddpm`` (after OpenAI's improved diffusion and
 DiT): linear betas, noise prediction, learned-range variance, MSE + variational bound in bits.
-Velocity prediction (Salimans and Ho 2022, appendix D) is ours, for networks that start from
-nothing. What differs from the source: losses come one number per latent, so that frames and regions
-can be weighed; predictions are never clipped here. Tables are computed in float64, read in float32.
+Velocity prediction (Salimans and Ho 2022, appendix D) is our addition, for networks trained from
+scratch. What differs from the source: losses are one number per latent, so that frames and regions
+can be weighted; predictions are never clipped here. Tables are computed in float64, read in
+float32.
 """
 
 import math
@@ -27,12 +28,12 @@ class DiffusionConfig:
         num_timesteps: steps of the forward process.
         beta_start: variance added by the first step.
         beta_end: variance added by the last step; linear between.
-        learned_range: the network also predicts the reverse steps' variance, in a second half of
-            its output channels. False takes the posterior's variance.
-        prediction: what the first half of the output is. "noise", as public trunks predict it; or
-            "velocity", signal * noise - sigma * x0, whose clean latents stay well determined where
-            almost all is noise: there a young network's small error in the noise is a large one
-            in colours (a factor of 1 / signal, 158 at the last step).
+        learned_range: the network also predicts the reverse steps' variance, in the second half of
+            its output channels. False uses the posterior's variance.
+        prediction: the meaning of the first half of the output. "noise", as in public trunks; or
+            "velocity", signal * noise - sigma * x0, which keeps the clean latents well determined
+            where almost everything is noise: there an untrained network's small error in the noise
+            is a large error in colours (a factor of 1 / signal, 158 at the last step).
     """
 
     num_timesteps: int = 1000
@@ -55,7 +56,7 @@ class DiffusionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionLosses:
-    """Loss terms, one number per latent, so that a caller can weigh frames and regions."""
+    """Loss terms, one number per latent, so that a caller can weight frames and regions."""
 
     mse: Float[Tensor, "b c t h w"]
     vlb: Float[Tensor, "b c t h w"]  # in bits; zero without a learned variance
@@ -64,8 +65,8 @@ class DiffusionLosses:
 class RespacedDiffusion:
     """A schedule on fewer steps; the network still sees the original timesteps.
 
-    ``index`` counts the kept steps, 0 .. num_steps - 1; a sampler goes down from the last. Feed
-    the network ``timesteps[index]``. Predictions are in float32.
+    ``index`` counts the kept steps, 0 .. num_steps - 1; a sampler starts at the last. Pass
+    ``timesteps[index]`` to the network. Predictions are in float32.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class RespacedDiffusion:
 
     @property
     def alphas_cumprod(self) -> Float[Tensor, " n"]:
-        """Share of the signal's variance that is left at each kept step; float64."""
+        """Share of the signal's variance that remains at each kept step; float64."""
         return self.schedule.alphas_cumprod
 
     def q_sample(
@@ -102,7 +103,7 @@ class RespacedDiffusion:
         latents: Float[Tensor, "b c t h w"],
         index: Int[Tensor, " b"],
     ) -> Float[Tensor, "b c t h w"]:
-        """Clean latents according to the network's output (noise, or noise | variance)."""
+        """Clean latents from the network's output (noise, or noise | variance)."""
         noise, _ = split_prediction(prediction, latents.shape[1])
         return self.schedule.predict_x0(noise, latents, index)
 
@@ -124,7 +125,7 @@ class RespacedDiffusion:
         latents: Float[Tensor, "b c t h w"],
         index: Int[Tensor, " b"],
     ) -> tuple[Tensor, Tensor]:
-        """Of the reverse step from ``index`` to the kept step below."""
+        """Mean and log-variance of the reverse step from ``index`` to the kept step below."""
         noise, fraction = split_prediction(prediction, latents.shape[1])
         x0 = self.schedule.predict_x0(noise, latents, index)
         mean = self.schedule.posterior_mean(x0, latents, index)
@@ -148,15 +149,15 @@ class RespacedDiffusion:
             latents: at ``index``.
             index: kept step, counted from the clean end.
             eta: 0 is deterministic, 1 adds as much noise as DDPM.
-            noise: needed if eta is not 0.
+            noise: required if eta is not 0.
 
         Raises:
-            ValueError: eta is not 0 and there is no noise.
+            ValueError: eta is not 0 and noise is None.
         """
         x0 = self.predict_x0(prediction, latents, index)
         now = self.schedule.read("alphas_cumprod", index, latents)
         below = self.schedule.read("alphas_cumprod_previous", index, latents)
-        # the noise that belongs to x0, even where guidance changed it on some channels alone
+        # the noise consistent with x0, even if guidance changed only some of the channels
         epsilon = (self.schedule.read("recip_signal", index, latents) * latents - x0) / (
             self.schedule.read("recip_noise", index, latents)
         )
@@ -201,11 +202,11 @@ class GaussianDiffusion:
         latents: Float[Tensor, "b c t h w"],
         timesteps: Int[Tensor, " b"],
     ) -> Float[Tensor, "b k t h w"]:
-        """The network's output with noise in its first channels, which is what samplers take.
+        """Convert the network's output to noise in its first channels, as samplers expect.
 
         Args:
             prediction: the network's output, of the configured kind.
-            latents: the noisy ones it was made from.
+            latents: the noisy latents it was computed from.
             timesteps: their original indices.
         """
         if self.config.prediction == "noise":
@@ -222,15 +223,15 @@ class GaussianDiffusion:
         noise: Float[Tensor, "b c t h w"],
         timesteps: Int[Tensor, " b"],
     ) -> DiffusionLosses:
-        """Squared error of what is predicted, and the variance's bound, per latent.
+        """Squared error of the prediction, and the variational bound for the variance, per latent.
 
-        The bound's gradient reaches the variance alone: the predicted noise is detached in it.
+        The bound's gradient reaches only the variance: the predicted noise is detached in it.
 
         Args:
             prediction: the network's output; k is 2 c with a learned variance, else c.
-            latents: the clean ones.
-            noise: what was added to them.
-            timesteps: how far.
+            latents: the clean latents.
+            noise: the noise added to them.
+            timesteps: the steps they were noised to.
         """
         schedule = self.schedule
         prediction = prediction.to(torch.float32)
@@ -257,16 +258,16 @@ class GaussianDiffusion:
         return DiffusionLosses(mse=mse, vlb=torch.where(first, decoder, kl) / math.log(2.0))
 
     def respaced(self, num_steps: int) -> RespacedDiffusion:
-        """Evenly spread steps, the first and the last included (improved diffusion's rule).
+        """Evenly spaced steps, including the first and the last (improved diffusion's rule).
 
         Raises:
             ValueError: fewer than 1 or more than ``num_timesteps`` steps.
         """
         total = self.config.num_timesteps
         if not 1 <= num_steps <= total:
-            raise ValueError(f"num_steps must lie between 1 and {total}, not {num_steps}")
+            raise ValueError(f"num_steps must be between 1 and {total}, not {num_steps}")
         stride = (total - 1) / (num_steps - 1) if num_steps > 1 else 1.0
-        # a running sum, not a product: rounding of halves then falls as in the reference
+        # a running sum, not a product, so that halves round as in the reference
         position = 0.0
         kept: list[int] = []
         for _ in range(num_steps):
@@ -278,7 +279,7 @@ class GaussianDiffusion:
 def split_prediction(
     prediction: Float[Tensor, "b k t h w"], channels: int
 ) -> tuple[Float[Tensor, "b c t h w"], Float[Tensor, "b c t h w"] | None]:
-    """The network's output as (noise, variance fraction), the latter None where it has none."""
+    """Split the network's output into (noise, variance fraction), the latter None if absent."""
     if prediction.shape[1] == channels:
         return prediction, None
     if prediction.shape[1] != 2 * channels:
@@ -304,7 +305,7 @@ def normal_kl(mean1: Tensor, log_variance1: Tensor, mean2: Tensor, log_variance2
 def discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Log likelihood of values in bins of 1/127.5, the outer ones open, in nats, elementwise.
 
-    Open-Sora keeps this image formula for latents; so do we, to be equal to it.
+    Open-Sora uses this image formula for latents; so do we, to match it.
     """
 
     def cumulative(z: Tensor) -> Tensor:

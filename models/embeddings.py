@@ -1,9 +1,9 @@
-"""How latents, positions, timesteps and captions become vectors of the network's width.
+"""Embeddings of latents, positions, timesteps and captions at the network's width.
 
 Source: Open-Sora v1.0.0, ``opensora/models/layers/blocks.py``. Attribute names are a checkpoint
 contract (``x_embedder.proj``, ``t_embedder.mlp``, ``y_embedder.y_proj``): do not rename them. What
-differs from the source: positions are made for the grid at hand instead of stored; timesteps stay
-in float32 whatever the weights are; tokens leave the patch embedding in the weights' type.
+differs from the source: positions are computed for the current grid instead of stored; timesteps
+stay in float32 regardless of the weights' dtype; tokens leave the patch embedding in that dtype.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TIMESTEP_FREQUENCIES = 256
-"""Width of the sinusoid a timestep is turned into."""
+"""Width of a timestep's sinusoid."""
 
 
 def sinusoid(positions: Float[Tensor, " n"], dim: int) -> Float[Tensor, "n {dim}"]:
@@ -30,16 +30,16 @@ def sinusoid(positions: Float[Tensor, " n"], dim: int) -> Float[Tensor, "n {dim}
 def spatial_positions(
     height: int, width: int, dim: int, scale: float, device: torch.device
 ) -> Float[Tensor, "{height}*{width} {dim}"]:
-    """Positions of a token grid: the first half of ``dim`` tells the column, the second the row.
+    """Positions of a token grid: the first half of ``dim`` encodes the column, the second the row.
 
-    Computed in float64, kept in float32, once per grid and device.
+    Computed in float64, cached in float32 per grid and device.
 
     Args:
         height: rows of tokens.
         width: columns of tokens.
         dim: width of the network, a multiple of 4.
-        scale: an index is divided by it (1.0 at 512 pixels, 0.5 at 256).
-        device: where the result lives.
+        scale: divides an index (1.0 at 512 pixels, 0.5 at 256).
+        device: of the result.
     """
     with torch.inference_mode(False), torch.no_grad():
         columns = sinusoid(torch.arange(width, dtype=torch.float64) / scale, dim // 2)
@@ -58,14 +58,14 @@ def spatial_positions(
 def temporal_positions(
     num_frames: int, dim: int, scale: float, device: torch.device
 ) -> Float[Tensor, "{num_frames} {dim}"]:
-    """Positions of frames 0 .. num_frames - 1; computed in float64, kept in float32."""
+    """Positions of frames 0 .. num_frames - 1; computed in float64, cached in float32."""
     with torch.inference_mode(False), torch.no_grad():
         frames = sinusoid(torch.arange(num_frames, dtype=torch.float64) / scale, dim)
         return frames.to(torch.float32).to(device)
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts latents into patches and projects each: one convolution whose stride is its kernel."""
+    """Splits latents into patches and projects each: a convolution whose stride is its kernel."""
 
     def __init__(self, in_channels: int, dim: int, patch_size: list[int]) -> None:
         super().__init__()
@@ -74,13 +74,13 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv3d(in_channels, dim, self.patch_size, self.patch_size)
 
     def forward(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b f s d"]:
-        """Tokens by frame, then row by row, in the weights' type.
+        """Tokens by frame, then row by row, in the weights' dtype.
 
-        So the residual stream that starts here is float32 under autocast, and so are all norms;
-        only the products inside are of lower precision.
+        Under autocast the residual stream that starts here is therefore float32, and so are all
+        norms; only the products inside have lower precision.
 
         Raises:
-            ValueError: a side of the latents is no multiple of the patch.
+            ValueError: a side of the latents is not a multiple of the patch.
         """
         if any(
             size % patch for size, patch in zip(latents.shape[2:], self.patch_size, strict=True)
@@ -90,7 +90,7 @@ class PatchEmbedding(nn.Module):
                 f" patches of {self.patch_size}"
             )
         latents = latents.to(self.proj.weight.dtype)
-        if self.patch_size[0] == 1:  # the same product, and convolutions of images are faster
+        if self.patch_size[0] == 1:  # the same product, faster as a convolution of images
             weight = self.proj.weight.squeeze(2)
             images = rearrange(latents, "b c t h w -> (b t) c h w")
             tokens = F.conv2d(images, weight, self.proj.bias, stride=self.patch_size[1:])
@@ -109,7 +109,7 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(dim_hidden, dim_out)
 
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n e"]:
-        """Acts on the last axis alone."""
+        """Acts on the last axis."""
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
 
 
@@ -139,8 +139,7 @@ class TimestepEmbedding(nn.Module):
 class CaptionEmbedding(nn.Module):
     """Projects caption tokens to the network's width, and owns the null caption.
 
-    ``y_embedding`` (length, caption_dim) is a buffer: it comes with a checkpoint, is saved with
-    one, and is never trained.
+    ``y_embedding`` (length, caption_dim) is a buffer: part of every checkpoint, never trained.
     """
 
     y_embedding: Tensor

@@ -1,8 +1,8 @@
 """The garment extractor: a spatial transformer over the clean latent of one garment image.
 
-What it hands on for block i of the denoiser is the hidden state at the input of its own block i's
-spatial attention (VITON-DiT, arXiv 2405.18326, Figure 2). The last tap is thus the output of block
-N - 2: N taps, N - 1 blocks built. An N-th block would never get a gradient. What the source leaves
+For block i of the denoiser it returns the hidden state at the input of its own block i's spatial
+attention (VITON-DiT, arXiv 2405.18326, Figure 2). The last tap is thus the output of block N - 2:
+N taps, N - 1 blocks built. An N-th block would never get a gradient. Where the source leaves it
 open: the extractor runs at timestep 0, and its taps are normalised (LayerNorm without affine).
 """
 
@@ -18,7 +18,7 @@ from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
 class GarmentExtractor(nn.Module):
     """N - 1 blocks of spatial attention -> caption attention -> feed forward, and N taps.
 
-    It owns its patch embedding; embedded timestep (0) and caption come from the trunk.
+    It has its own patch embedding; embedded timestep (0) and caption come from the trunk.
     """
 
     def __init__(self, config: STDiTConfig) -> None:
@@ -44,9 +44,9 @@ class GarmentExtractor(nn.Module):
         """Clean garment latents -> one set of normalised hidden states per denoiser block.
 
         Args:
-            garment_latents: the garment through the codec, not noised.
-            positions: of the garment's token grid, which need not be the video's.
-            caption: the true caption, embedded; never the null one.
+            garment_latents: the garment encoded by the codec, without noise.
+            positions: of the garment's token grid, which may differ from the video's.
+            caption: the true caption, embedded; never the null caption.
             modulation: six vectors from timestep 0.
             caption_mask: True where a caption token exists.
         """

@@ -1,4 +1,4 @@
-"""All tables that follow from a list of betas, in float64, read in float32.
+"""All tables derived from a list of betas, computed in float64, read in float32.
 
 Source: Denoising Diffusion Probabilistic Models (Ho et al. 2020), equations 4 to 7; the learned
 range of the variance is Improved DDPM's (Nichol and Dhariwal 2021), equation 15.
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class NoiseSchedule:
-    """All that follows from a list of betas; ``index`` counts into that list.
+    """Tables derived from a list of betas; ``index`` refers to that list.
 
     Every method takes tensors with the batch first and an index (b,) of the same batch.
     """
@@ -30,7 +30,7 @@ class NoiseSchedule:
             "mean_of_x0": betas * previous.sqrt() / (1 - alphas_cumprod),
             "mean_of_latents": (1 - previous) * (1 - betas).sqrt() / (1 - alphas_cumprod),
             "log_beta": betas.log(),
-            # the posterior of the first step has no width: it takes the second one's
+            # the posterior of the first step has no width: the second step's is used
             "log_variance": torch.cat([variance[1:2], variance[1:]]).log(),
         }
         self._on_device: dict[torch.device, dict[str, Tensor]] = {}
@@ -38,9 +38,9 @@ class NoiseSchedule:
     def read(
         self, name: str, index: Int[Tensor, " b"], like: Float[Tensor, "b *n"]
     ) -> Float[Tensor, "b *ones"]:
-        """Entries of a table, shaped to be broadcast against ``like``; float32."""
+        """Entries of a table, shaped to broadcast against ``like``; float32."""
         if index.device not in self._on_device:
-            with torch.inference_mode(False):  # validation may come first; training reads them too
+            with torch.inference_mode(False):  # validation may fill it first; training needs it too
                 self._on_device[index.device] = {
                     key: table.to(torch.float32).to(index.device)
                     for key, table in self._tables.items()
@@ -81,8 +81,8 @@ class NoiseSchedule:
         """Log variance of a reverse step.
 
         Args:
-            fraction: the network's v, meant to lie in [-1, 1]: f = (v + 1) / 2 of log beta and
-                1 - f of the posterior's; None takes the posterior's.
+            fraction: the network's v, nominally in [-1, 1]: f = (v + 1) / 2 of log beta and 1 - f
+                of the posterior's; None uses the posterior's.
             index: step.
             like: gives the number of axes.
         """

@@ -37,7 +37,7 @@ class STDiTConfig:
     depth: int = 28
     num_heads: int = 16
     mlp_ratio: float = 4.0
-    # frames, height, width; a tuple becomes a list, which YAML and OmegaConf support (hence Any)
+    # frames, height, width; tuples become lists, which YAML and OmegaConf support (hence Any)
     patch_size: Any = field(default_factory=lambda: [1, 2, 2])
     caption_dim: int = 4096
     caption_length: int = 120
@@ -61,7 +61,7 @@ def read_patch(value: object) -> list[int]:
     """A list or tuple of frames, height and width, as a list.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: any other value.
     """
     sides: Sequence[object] = cast(Any, value) if isinstance(value, (list, tuple)) else ()
     whole = [side for side in sides if isinstance(side, int) and side >= 1]
@@ -77,7 +77,7 @@ class STDiT(nn.Module):
 
     Args:
         config: the sizes.
-        fusion: True gives every block an attention to a garment (VitonDiT's denoiser).
+        fusion: True adds attention to a garment to every block (VitonDiT's denoiser).
     """
 
     def __init__(self, config: STDiTConfig, *, fusion: bool = False) -> None:
@@ -125,10 +125,10 @@ class STDiT(nn.Module):
         """The bare trunk: no garment, no control.
 
         Args:
-            latents: noisy latents; any grid that the patches divide.
+            latents: noisy latents, on any grid that is divisible into patches.
             timesteps: 0 (clean) .. num_timesteps - 1.
             caption: caption tokens at their encoder's width.
-            caption_mask: nonzero where a token exists; None when all do.
+            caption_mask: nonzero where a token exists; None if all do.
 
         Returns:
             Prediction on the grid of ``latents``: noise | variance along the channels.
@@ -141,7 +141,7 @@ class STDiT(nn.Module):
         return self.predict(tokens, timestep, latents)
 
     def embed_latents(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b f s d"]:
-        """Patch tokens with their spatial positions added."""
+        """Patch tokens plus their spatial positions."""
         tokens = self.x_embedder(latents)
         return tokens + self.grid_positions(latents).to(tokens.dtype)
 
@@ -155,7 +155,7 @@ class STDiT(nn.Module):
     def embed_timesteps(
         self, timesteps: Num[Tensor, "b f"]
     ) -> tuple[Float[Tensor, "b f d"], Float[Tensor, "b f 6 d"]]:
-        """Timesteps, one per row or one per frame -> their vectors, and six per block; float32."""
+        """Timesteps, one per row or per frame -> vectors, and six modulation vectors; float32."""
         vectors = self.t_embedder(timesteps.flatten())
         with torch.autocast(timesteps.device.type, enabled=False):
             six = self.t_block(vectors)
@@ -205,7 +205,7 @@ class STDiT(nn.Module):
         timestep: Float[Tensor, "b #f d"],
         latents: Float[Tensor, "b c t h w"],
     ) -> Float[Tensor, "b o t h w"]:
-        """The final layer, its patches put back on the grid of ``latents``."""
+        """The final layer, with its patches rearranged to the grid of ``latents``."""
         time, height, width = self.config.patch_size
         return rearrange(
             self.final_layer(tokens, timestep),

@@ -1,6 +1,6 @@
-"""All that a checkpoint needs to run: networks, codec, captions and diffusion from one config.
+"""Everything needed to run a checkpoint: networks, codec, captions and diffusion in one config.
 
-Ours: VITON-DiT (arXiv 2405.18326) names the parts, what binds them here is one ``SystemConfig``.
+Ours: VITON-DiT (arXiv 2405.18326) names the parts; one ``SystemConfig`` combines them.
 """
 
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ from models.viton_dit import VitonDiT, VitonDiTConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SystemConfig:
-    """One model of videos of one size; stored in every checkpoint.
+    """A model for videos of one size; stored in every checkpoint.
 
     Attributes:
         network: the three networks.
-        codec: between pixels and latents.
+        codec: pixels <-> latents.
         caption: the constant prompt.
         diffusion: the noise schedule.
         height: of the video in pixels.
         width: of the video in pixels.
-        num_frames: frames of one window.
-        fps: frames a second that the network is trained at.
+        num_frames: frames per window.
+        fps: frames per second of the training videos.
     """
 
     network: VitonDiTConfig = field(default_factory=VitonDiTConfig)
@@ -64,14 +64,14 @@ class SystemConfig:
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
-        """Of one window: channels, frames, height, width."""
+        """Channels, frames, height, width of one window."""
         height, width = self.height // FACTOR, self.width // FACTOR
         return self.codec.latent_channels, self.num_frames, height, width
 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """The parts, built. Only ``network`` is ever trained."""
+    """The built parts. Only ``network`` is ever trained."""
 
     config: SystemConfig
     network: VitonDiT
@@ -87,13 +87,13 @@ class System:
         densepose: Float[Tensor, "b t 3 h w"],
         garment: Float[Tensor, "b 3 h2 w2"],
     ) -> tuple[Float[Tensor, "b k t y x"], Float[Tensor, "b c y2 x2"]]:
-        """Pixels -> what ``Conditions.control`` and ``VitonDiT.encode_garment`` take.
+        """Pixels -> inputs of ``Conditions.control`` and ``VitonDiT.encode_garment``.
 
         Args:
-            agnostic: the video, gray where the mask is 1; known frames whole; in [-1, 1].
+            agnostic: the video, gray where the mask is 1; known frames are complete; in [-1, 1].
             mask: 1 = to be painted; all 0 in known frames.
             densepose: rendered, in [-1, 1].
-            garment: on a plain ground, in [-1, 1].
+            garment: on a plain background, in [-1, 1].
 
         Returns:
             agnostic latents | DensePose latents | mask, k = 2 c + 1 channels; and the garment's
@@ -109,16 +109,16 @@ class System:
         mask: Float[Tensor, "b t 1 h w"],
         densepose: Float[Tensor, "b t 3 h w"],
     ) -> Float[Tensor, "b k t y x"]:
-        """The first of ``encode_conditions``' two: what does not depend on the garment."""
+        """The first result of ``encode_conditions``, which does not depend on the garment."""
         parts = [self.codec.encode(agnostic), self.codec.encode(densepose), mask_to_latents(mask)]
         return torch.cat(parts, dim=1)
 
 
 def build_system(config: SystemConfig) -> System:
-    """Build every part, the network with fresh weights.
+    """Build every part, the network with newly initialised weights.
 
     Raises:
-        ValueError: a codec or caption file that is missing or does not fit.
+        ValueError: a codec or caption file is missing or does not match the config.
     """
     network = VitonDiT(config.network)
     return System(

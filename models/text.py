@@ -28,7 +28,7 @@ KINDS = ("null", "file")
 NUM_TOKENS = 120
 """Caption tokens of Open-Sora v1.0 and PixArt-alpha, padding included."""
 _ENCODER_FILES = (("config.json",), ("spiece.model", "tokenizer.json"))
-"""Without a tokenizer's file transformers 5 makes an empty one, in silence."""
+"""Without a tokenizer file transformers 5 silently creates an empty tokenizer."""
 PRECISIONS = ("bfloat16", "float32")
 
 
@@ -39,7 +39,7 @@ class CaptionConfig:
     Attributes:
         kind: "null", the network's own null caption; "file", an embedding from ``path``.
         path: safetensors with ``caption`` (tokens, width) and optionally ``mask`` (tokens,),
-            as ``save_caption`` writes; kind "file" alone.
+            as ``save_caption`` writes; only for kind "file".
     """
 
     kind: str = "null"
@@ -54,17 +54,17 @@ class CaptionConfig:
 
 @runtime_checkable
 class Captions(Protocol):
-    """Gives the caption that a video is made with, on the network's device."""
+    """Returns the caption for a video, on the network's device."""
 
     def __call__(
         self, batch_size: int = 1
     ) -> tuple[Float[Tensor, "b l e"], Bool[Tensor, "b l"] | None]:
-        """Caption tokens, and True where one exists (None: everywhere), for each row."""
+        """Caption tokens for each row, and True where a token exists (None: everywhere)."""
         ...
 
 
 class NullCaption:
-    """The network's null caption, whatever checkpoint it came with."""
+    """The network's own null caption."""
 
     def __init__(self, embedder: CaptionEmbedding) -> None:
         self.embedder = embedder
@@ -80,7 +80,7 @@ class FileCaption:
     """One caption from a file, padded to the network's caption length.
 
     Raises:
-        ValueError: the file is not what ``save_caption`` writes, or its size does not fit.
+        ValueError: the file is not what ``save_caption`` writes, or its size does not match.
     """
 
     def __init__(self, path: Path, embedder: CaptionEmbedding) -> None:
@@ -109,7 +109,7 @@ class FileCaption:
 def encode_caption(
     prompt: str, encoder: Path, num_tokens: int = NUM_TOKENS, precision: str = "bfloat16"
 ) -> tuple[Float[Tensor, "l e"], Bool[Tensor, " l"]]:
-    """Embed a prompt with a T5 encoder out of a local folder, on the CPU.
+    """Embed a prompt with a T5 encoder from a local folder, on the CPU.
 
     As Open-Sora v1.0 (``opensora/models/text_encoder/t5.py``): lower case, padded to
     ``num_tokens``, the last hidden state and the tokenizer's mask. Its cleaning of web captions
@@ -118,12 +118,12 @@ def encode_caption(
     Args:
         prompt: at most ``num_tokens`` - 1 tokens.
         encoder: folder with ``config.json``, weights and tokenizer, as transformers saves them.
-        num_tokens: length that the network takes.
+        num_tokens: length that the network expects.
         precision: "bfloat16" (9.5 GB of memory for the XXL encoder) or "float32" (19 GB).
 
     Raises:
-        ValueError: transformers or sentencepiece is absent, the folder is no T5 encoder, or the
-            prompt is empty or too long.
+        ValueError: transformers or sentencepiece is not installed, the folder is not a T5 encoder,
+            or the prompt is empty or too long.
     """
     if not prompt.strip():
         raise ValueError("the prompt is empty; the null caption needs no file")
@@ -145,7 +145,7 @@ def save_caption(
     mask: Bool[Tensor, " l"] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a caption's embedding for kind "file"; a file of that name is replaced.
+    """Write a caption's embedding for kind "file"; an existing file is replaced.
 
     For Open-Sora's weights: the last hidden state of DeepFloyd/t5-v1_1-xxl (width 4096) for the
     prompt padded to 120 tokens, and the tokenizer's attention mask.
@@ -157,14 +157,14 @@ def save_caption(
 
 
 def build_captions(config: CaptionConfig, embedder: CaptionEmbedding) -> Captions:
-    """The captions that a config names, for the network that owns ``embedder``."""
+    """The configured captions, for the network that owns ``embedder``."""
     if config.path is None:
         return NullCaption(embedder)
     return FileCaption(Path(config.path), embedder)
 
 
 def _read_caption(path: Path) -> tuple[Tensor, Tensor]:
-    """Tokens (l, e) in float32 and which of them exist (l,)."""
+    """Tokens (l, e) in float32, and the mask of those that exist (l,)."""
     if not path.is_file():
         raise ValueError(f"caption file {path} does not exist")
     try:
@@ -183,11 +183,11 @@ def _read_caption(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
-    """Tokenizer and encoder (transformers has no types for them) out of a local folder."""
+    """Tokenizer and encoder (transformers has no types for them) from a local folder."""
     for names in _ENCODER_FILES:
         if not any((folder / name).is_file() for name in names):
             raise ValueError(
-                f"{folder} is no folder of a T5 encoder: it has no {' or '.join(names)}; download"
+                f"{folder} is not a T5 encoder: it has no {' or '.join(names)}; download"
                 " DeepFloyd/t5-v1_1-xxl and give its folder"
             )
     try:
@@ -205,10 +205,12 @@ def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
             folder, local_files_only=True, dtype=dtype, output_loading_info=True
         )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{folder} is no folder of a T5 encoder: {_line(error)}") from error
+        raise ValueError(f"{folder} is not a T5 encoder: {_line(error)}") from error
     missing = sorted(info["missing_keys"])  # transformers would leave them random
     if missing:
-        raise ValueError(f"{folder} is no whole T5 encoder; keys missing: {list_some(missing)}")
+        raise ValueError(
+            f"{folder} is not a complete T5 encoder; keys missing: {list_some(missing)}"
+        )
     return tokenizer, encoder.eval()
 
 
@@ -217,7 +219,7 @@ def _line(error: Exception) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code. Mistakes are one sentence and code 2."""
+    """Run the command; returns the exit code. User errors are one sentence and code 2."""
     parser = argparse.ArgumentParser(
         prog="python -m models.text", description="Embed a prompt once, for system.caption.path."
     )

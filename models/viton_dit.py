@@ -1,7 +1,7 @@
 """VITON-DiT: denoiser, garment extractor and ID ControlNet as one network.
 
-Source: VITON-DiT (arXiv 2405.18326), Figure 2. The docstrings here state what we decided where the
-paper leaves a choice open. Read this file first, then ``stdit.py`` and ``blocks.py``.
+Source: VITON-DiT (arXiv 2405.18326), Figure 2. The docstrings state our decisions where the paper
+leaves a choice open. Read this file first, then ``stdit.py`` and ``blocks.py``.
 """
 
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ class VitonDiTConfig:
 
     Attributes:
         trunk: the denoiser's sizes; extractor and ControlNet share them.
-        control_depth: blocks of the ControlNet; None takes half the trunk's, rounded down.
-        known_frames: how the network learns that a frame is known: "control", by its condition
-            alone (the frame itself as agnostic image, and an empty mask); "control+timestep", also
-            by modulating it with timestep 0, its latents clean (as Open-Sora v1.1 does).
-        null_mask: which caption mask the null caption uses: "full", all its tokens; "prompt", the
-            mask of the caption that was dropped (Open-Sora v1.0's way, for its checkpoints).
-        fusion: how the blocks see the garment: "attention" to all of its places.
+        control_depth: blocks of the ControlNet; None: half the trunk's, rounded down.
+        known_frames: how the network sees that a frame is known: "control", only by its condition
+            (the frame itself as agnostic image, and an empty mask); "control+timestep", also by
+            timestep 0 and clean latents (as in Open-Sora v1.1).
+        null_mask: the caption mask of the null caption: "full", all its tokens; "prompt", the mask
+            of the caption that was dropped (as in Open-Sora v1.0, for its checkpoints).
+        fusion: how the blocks see the garment: "attention" to all of its tokens.
     """
 
     trunk: STDiTConfig = field(default_factory=STDiTConfig)
@@ -47,13 +47,13 @@ class VitonDiTConfig:
     def __post_init__(self) -> None:
         if self.trunk.patch_size[0] != 1:
             raise ValueError(
-                f"trunk.patch_size must keep frames apart (1 first), not {self.trunk.patch_size}"
+                f"trunk.patch_size must span one frame (1 first), not {self.trunk.patch_size}"
             )
         if self.trunk.depth < 2:
             raise ValueError(f"trunk.depth must be at least 2, not {self.trunk.depth}")
         if self.control_depth is not None and not 1 <= self.control_depth <= self.trunk.depth:
             raise ValueError(
-                f"control_depth must lie between 1 and trunk.depth ({self.trunk.depth}),"
+                f"control_depth must be between 1 and trunk.depth ({self.trunk.depth}),"
                 f" not {self.control_depth}"
             )
         if self.known_frames not in KNOWN_FRAMES:
@@ -70,7 +70,7 @@ class VitonDiTConfig:
 
     @property
     def modulates_known_frames(self) -> bool:
-        """Whether known frames have timestep 0, and so are given clean latents."""
+        """Whether known frames have timestep 0 and clean latents."""
         return self.known_frames == "control+timestep"
 
     @property
@@ -105,8 +105,8 @@ class VitonDiT(nn.Module):
         """Embed a caption; once per video, or per training step.
 
         Args:
-            caption: tokens at their encoder's width. A batch of one serves every row.
-            mask: True (or nonzero) where a token exists; None when all do.
+            caption: tokens at their encoder's width. A batch of one is used for every row.
+            mask: True (or nonzero) where a token exists; None if all do.
         """
         keep = None if mask is None else mask.to(torch.bool)
         return CaptionFeatures(tokens=self.denoiser.y_embedder(caption), mask=keep)
@@ -117,7 +117,7 @@ class VitonDiT(nn.Module):
         """Run the extractor, at timestep 0 and with the true caption; once per garment.
 
         Args:
-            garment_latents: the garment image through the codec.
+            garment_latents: the garment image encoded by the codec.
             caption: the caption of the video.
         """
         trunk = self.denoiser
@@ -135,7 +135,7 @@ class VitonDiT(nn.Module):
             ValueError: conditions with ``drop``, which mixes captions row by row.
         """
         if conditions.drop is not None:
-            raise ValueError("conditions with drop are for training: nothing is kept over steps")
+            raise ValueError("conditions with drop are for training and cannot be projected")
         trunk, control, garment = self.denoiser.blocks, self.control.blocks, conditions.garment
         caption = replace(
             conditions.caption,
@@ -151,14 +151,14 @@ class VitonDiT(nn.Module):
         return replace(conditions, caption=caption, garment=garment)
 
     def null_side(self, conditions: Conditions, null_mask: str | None = None) -> Conditions:
-        """Guidance's other half: the null caption, no garment, no control.
+        """The null side of guidance: the null caption, no garment, no control.
 
-        It shares the painted side's ControlNet residuals: pass them to ``forward``. Keys and values
-        are computed here if ``conditions`` has them.
+        It shares the conditional side's ControlNet residuals: pass them to ``forward``. Keys and
+        values are computed here if ``conditions`` has them.
 
         Args:
-            conditions: of the painted side.
-            null_mask: "full" or "prompt"; None takes the config's.
+            conditions: of the conditional side.
+            null_mask: "full" or "prompt"; None uses the config's.
         """
         trunk, given = self.denoiser, conditions.caption
         caption = self.encode_caption(trunk.y_embedder.null_caption(1))
@@ -204,9 +204,9 @@ class VitonDiT(nn.Module):
         Args:
             latents: noisy latents.
             timesteps: original indices, 0 .. num_timesteps - 1.
-            conditions: see there.
-            control_residuals: what ``control_residuals`` gave for the same latents and timesteps;
-                None computes them here.
+            conditions: caption, garment and control.
+            control_residuals: from ``control_residuals`` for the same latents and timesteps; None
+                computes them here.
 
         Returns:
             noise | variance along the channels, on the grid of ``latents``.
@@ -255,7 +255,7 @@ class VitonDiT(nn.Module):
 
     @torch.no_grad()
     def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:
-        """Copy the denoiser's weights into networks that are not trained yet.
+        """Copy the denoiser's weights into parts that are not trained yet.
 
         ===========  ===========================================  ================================
         part         to                                           from
@@ -273,18 +273,18 @@ class VitonDiT(nn.Module):
                      ``control.condition_embedder``               kept as initialised
         ===========  ===========================================  ================================
 
-        With the zeros the prediction stays what it was without these parts, bit for bit.
+        With these zeros the prediction is bit-identical to the one without these parts.
 
         Args:
             parts: ("garment", "control") on a pretrained trunk; ("control",) once the garment's
                 part is trained.
 
         Raises:
-            ValueError: another name among ``parts``.
+            ValueError: an unknown name in ``parts``.
         """
         unknown = [part for part in parts if part not in PARTS]
         if unknown:
-            raise ValueError(f"parts to initialise are among {PARTS}, not {unknown[0]!r}")
+            raise ValueError(f"unknown part {unknown[0]!r}; use {', '.join(PARTS)}")
         trunk = self.denoiser
         if "garment" in parts:
             self.garment.x_embedder.load_state_dict(trunk.x_embedder.state_dict())
@@ -304,7 +304,7 @@ class VitonDiT(nn.Module):
     def _frame_timesteps(
         self, timesteps: Num[Tensor, " b"], conditions: Conditions
     ) -> Num[Tensor, "b f"]:
-        """One timestep per row, or one per frame where known frames have timestep 0."""
+        """One timestep per row, or one per frame if known frames have timestep 0."""
         per_row = timesteps[:, None]
         if not self.config.modulates_known_frames or conditions.known is None:
             return per_row
@@ -314,13 +314,13 @@ class VitonDiT(nn.Module):
         """The caption that the trunk sees: the null caption in dropped rows.
 
         A dropped row's garment attention is multiplied by zero, not skipped: every parameter must
-        stay in the graph, whichever rows this process has.
+        stay in the graph on every rank.
         """
         given = conditions.caption
         null = self.encode_caption(self.denoiser.y_embedder.null_caption(1))
         if given.tokens.shape[1] != null.tokens.shape[1]:
             raise ValueError(
-                f"rows can only be dropped from captions as long as the null caption"
+                f"drop requires captions of the null caption's length"
                 f" ({null.tokens.shape[1]} tokens), not {given.tokens.shape[1]}"
             )
         mask = given.mask
@@ -349,7 +349,7 @@ def _st_blocks(blocks: nn.ModuleList) -> list[STBlock]:
 
 
 def _start_fusion(block: STBlock) -> None:
-    """Let a block attend to a garment as to its own frame, but add nothing yet."""
+    """Start a block's garment attention as a copy of its spatial attention, with zero output."""
     assert block.fusion is not None
     qkv, dim = block.attn.qkv, block.attn.dim
     block.fusion.q_linear.load_state_dict({"weight": qkv.weight[:dim], "bias": qkv.bias[:dim]})

@@ -1,1 +1,1 @@
-"""Published benchmarks, read and checked before any work. Read ``benchmark.py`` first."""
+"""Published benchmarks, read and validated up front. Read ``benchmark.py`` first."""

@@ -1,10 +1,10 @@
-"""Benchmarks: videos with the garment worn and the garment to put on, read from prepared shards.
+"""Benchmarks: videos with the garment worn and the garment to try on, read from prepared shards.
 
-A benchmark lies as ``<root>/shards/bench-*.tar``. Beside what every sample has, a benchmark sample
-may hold ``target.png``, the garment to put on, and ``truth.mp4``, the same motion in that garment
-(rendered benchmarks know it, filmed ones do not). Two pairings are scored: ``paired`` puts on the
-garment that is worn, ``unpaired`` the other one. Items that could not be prepared are named in
-``shards/rejected.json``.
+A benchmark is stored as ``<root>/shards/bench-*.tar``. In addition to the members of every sample,
+a benchmark sample may have ``target.png``, the garment to try on, and ``truth.mp4``, the same
+motion in that garment (only rendered benchmarks have it). Two pairings are scored: ``paired`` uses
+the garment that is worn, ``unpaired`` the other one. ``shards/rejected.json`` lists the items that
+could not be prepared.
 """
 
 import json
@@ -32,16 +32,16 @@ _MEMBERS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BenchmarkItem:
-    """One video with its conditions; all frames at the resolution asked for."""
+    """One video with its conditions, all frames at the requested resolution."""
 
     id: str
     fps: float
     video: UInt8[np.ndarray, "t h w 3"]
     mask: UInt8[np.ndarray, "t h w"]  # 255 = to be painted
     densepose: UInt8[np.ndarray, "t h w 3"]  # rendered
-    garment_region: Bool[np.ndarray, "t h w"]  # the worn garment, as parsed; the mask without parse
+    garment_region: Bool[np.ndarray, "t h w"]  # the worn garment as parsed; without parse the mask
     own_garment: UInt8[np.ndarray, "h w 3"]  # worn in the video
-    target_garment: UInt8[np.ndarray, "h w 3"] | None  # to put on; None: only paired
+    target_garment: UInt8[np.ndarray, "h w 3"] | None  # to try on; None: only paired
     unpaired_truth: UInt8[np.ndarray, "t h w 3"] | None  # the same motion in the target garment
 
     def garment(self, pairing: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -52,17 +52,17 @@ class BenchmarkItem:
         return self.target_garment
 
     def truth(self, pairing: str) -> UInt8[np.ndarray, "t h w 3"] | None:
-        """What a perfect method would return; None where nobody knows."""
+        """The frames a perfect method would return; None where they are unknown."""
         return self.video if pairing == "paired" else self.unpaired_truth
 
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedItem:
-    """An item of the benchmark that is in no shard, and why."""
+    """A benchmark item that is in no shard, and why."""
 
     id: str
     source: str
-    code: str  # of the curation stage that refused it: mask_failed, ...
+    code: str  # why curation rejected it: mask_failed, ...
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
@@ -86,11 +86,11 @@ class Benchmark:
         self._samples = self._pairings["unpaired"] | self._pairings["paired"]
 
     def ids(self, pairing: str) -> list[str]:
-        """The items that a pairing scores, sorted; results of other methods go by these names.
+        """Sorted names of the items that a pairing scores; other methods' results use them too.
 
-        Paired: each source video once, whatever number of garments it is to be shown in, called by
-        its file. Unpaired: all that come with another garment, called by ``bench_id`` of the json,
-        or by the file where that is one clip.
+        Paired: each source video once, however many garments it is tried on with, named after its
+        file. Unpaired: all items with another garment, named by ``bench_id`` of the json, or after
+        the file if it gave one clip.
         """
         return sorted(self._pairings[pairing])
 
@@ -99,7 +99,7 @@ class Benchmark:
         return _read_rejected(self.root)[pairing]
 
     def resolution(self) -> tuple[int, int]:
-        """(height, width) in which the first item is stored."""
+        """Stored (height, width) of the first item."""
         record = next(iter(self._samples.values())).record
         return int(record["height"]), int(record["width"])
 
@@ -115,7 +115,7 @@ class Benchmark:
         """Read one item at a resolution.
 
         Raises:
-            DataError: tracks of unequal lengths, or the original frames are gone.
+            DataError: tracks of unequal lengths, or missing original frames.
         """
         sample = self._samples[identity].read(_MEMBERS)
         tracks = decode_tracks(sample, None, height, width)
@@ -157,7 +157,7 @@ class Benchmark:
     def _original_frames(
         self, record: dict[str, Any], height: int, width: int
     ) -> UInt8[np.ndarray, "t h w 3"] | None:
-        """VVT's and ViViD-S's own: results are measured on them, not on the shard's H.264."""
+        """VVT's and ViViD-S's own frames: results are measured on them, not the shard's H.264."""
         source = PurePosixPath(str(record.get("source", "")))
         if "frame_range" in record:
             first, end = record["frame_range"]
@@ -173,7 +173,7 @@ def _has_another_garment(sample: IndexedSample) -> bool:
 
 
 def _named_by_source(samples: list[IndexedSample]) -> dict[str, IndexedSample]:
-    """One sample for each stretch of a source, called by the file where it is the only one."""
+    """One sample for each stretch of a source, named after the file if it is the only one."""
     chosen: dict[str, IndexedSample] = {}
     for sample in sorted(samples, key=lambda s: s.record.get("paired") is not True):
         source = sample.record.get("source_sha256", sample.key)
@@ -213,16 +213,18 @@ def _read_rejected(root: Path) -> dict[str, list[RejectedItem]]:
         content = json.loads(path.read_text(encoding="utf-8"))["rejected"]
         return {p: [RejectedItem(**item) for item in content.get(p, [])] for p in PAIRINGS}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not what curation writes ({error}); make it anew") from error
+        raise DataError(
+            f"{path} is not what curation writes ({error}); prepare the benchmark again"
+        ) from error
 
 
 def _not_prepared(root: Path, name: str) -> DataError:
-    """Why there is no sample under ``root``, and what to run."""
+    """The reason why ``root`` holds no sample, and the command that prepares it."""
     commands = {
         "vvt": "`make curate BENCH=vvt`",
         "vivid_s": "`make curate BENCH=vivid_s`",
         "synthetic": "`make render` and `make curate CONFIG=configs/demo/curate.yaml "
-        f"SRC=data/demo/raw/bench/raw OUT={root}`, or with all of `make demo`",
+        f"SRC=data/demo/raw/bench/raw OUT={root}`, or as part of `make demo`",
     }
     filmed = (
         f"`make curate SRC=<videos> OUT={root} bench=50`, or from videos whose sidecars say "
@@ -232,22 +234,22 @@ def _not_prepared(root: Path, name: str) -> DataError:
     lost = [item for items in _read_rejected(root).values() for item in items]
     if lost:
         return DataError(
-            f"{root} holds no item: all were refused when it was prepared, the first, "
+            f"{root} holds no item: all were rejected when it was prepared, the first, "
             f"{lost[0].id!r}, with {lost[0].code} ({root / 'shards' / 'rejected.json'})"
         )
     if not root.is_dir():
-        lay = "lay it as docs/evaluation.md shows and " if name in ("vvt", "vivid_s") else ""
+        lay = "lay it out as in docs/evaluation.md and " if name in ("vvt", "vivid_s") else ""
         return DataError(
             f"benchmark folder {root} does not exist; give root=FOLDER or set DATA_ROOT, or "
             f"{lay}{prepare}"
         )
     if list_shards(root, "bench"):
-        return DataError(f"{root}: shards/bench-*.tar hold no sample; {prepare}")
+        return DataError(f"{root}: shards/bench-*.tar contain no sample; {prepare}")
     if name in ("vvt", "vivid_s"):
         kind, items = ("VVT", read_vvt(root)) if name == "vvt" else ("ViViD-S", read_vivid(root))
         units = "pairs" if name == "vvt" else "clips"
         return DataError(
-            f"{root} is a whole {kind} folder of {len(items)} {units}, but has no masks and "
+            f"{root} is a complete {kind} folder of {len(items)} {units}, but has no masks or "
             f"DensePose yet; {prepare}"
         )
     return DataError(f"{root} holds no shards/bench-*.tar; {prepare}")

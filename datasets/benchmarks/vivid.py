@@ -1,18 +1,18 @@
-"""ViViD-S, the 180 test clips of ViViD: its lists read and checked before any work.
+"""ViViD-S, the 180 test clips of ViViD: its lists, read and validated up front.
 
-Layout, as public code of this field reads it::
+Layout, as public code reads it::
 
-    test_data_180.jsonl                    a line a clip: the garment that is worn (paired)
+    test_data_180.jsonl                    one clip per line with the garment worn (paired)
     test_data_180_unpaired.jsonl           the same clips with another garment; may be absent
     <subset>/videos/<video>                subset: upper_body, lower_body or dresses
     <subset>/images/<image>
 
-A line says video, image, subset and frame range ``[first, end)``, counted from 0::
+A line gives video, image, subset and frame range ``[first, end)``, counted from 0::
 
     {"video": "1222020_detail.mp4", "image": "1222020_in_xl.jpg", "subdir": "upper_body",
      "front_seqs": [35, 99]}
 
-Other names for the four are taken too (``FIELDS``).
+Other names for these fields are accepted too (``FIELDS``).
 """
 
 import json
@@ -43,25 +43,25 @@ FIELDS = {
     "subset": ("subdir", "subset", "category"),
     "frame range": ("front_seqs", "front_seq", "frame_range", "frames"),
 }
-"""What a line must say, and by which names; the range may also be ``start`` and ``end``."""
+"""Fields of a line and their accepted names; the range may also be ``start`` and ``end``."""
 CATEGORIES = {
     "upper_body": "upper", "upper": "upper", "lower_body": "lower", "lower": "lower",
     "dresses": "overall", "dress": "overall", "overall": "overall",
 }  # fmt: skip
-"""Subset -> which part of the outfit is painted."""
+"""Subset -> the part of the outfit that is painted."""
 NUM_FRAMES = 64
-"""Of every published clip; another number is taken as the list gives it, and said."""
+"""Frames of every published clip; clips of other lengths are accepted with a warning."""
 MULTIPLE = 16
-"""Sides of a stored clip; up to 15 pixels are cut off, half on each side."""
+"""Sides of a clip are cropped to multiples of this, half of the rest on each side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VividClip:
-    """One clip and the garments that are put on it."""
+    """One clip and the garments to try on."""
 
     id: str
     video_path: Path
-    subset: str  # as the list says it
+    subset: str  # as in the list
     category: str  # upper, lower or overall
     first: int
     end: int  # exclusive
@@ -89,7 +89,7 @@ class _Line:
 
 
 def read_vivid(root: Path) -> list[VividClip]:
-    """Read both lists of a ViViD-S folder, in the order of the paired one.
+    """Read both lists of a ViViD-S folder, in the order of the paired list.
 
     Args:
         root: the folder that holds the lists.
@@ -106,7 +106,7 @@ def read_vivid(root: Path) -> list[VividClip]:
     for line in [] if unpaired is None else _read_list(root, unpaired):
         if line.key not in known:
             raise DataError(
-                f"{line.where}: no line of the paired list has the frames {line.first} to "
+                f"{line.where}: no line of the paired list has frames {line.first} to "
                 f"{line.end} of {line.video}, so the garment worn there is not known"
             )
         others.setdefault(line.key, []).append(line.image)
@@ -129,18 +129,18 @@ def read_vivid(root: Path) -> list[VividClip]:
         )
     num_other = sum(clip.num_frames != NUM_FRAMES for clip in clips)
     if num_other:
-        logger.warning("%d of %d clips have not %d frames", num_other, len(clips), NUM_FRAMES)
+        logger.warning("%d of %d clips do not have %d frames", num_other, len(clips), NUM_FRAMES)
     return clips
 
 
 def clip_frames(path: Path, first: int, end: int) -> UInt8[np.ndarray, "t h w 3"]:
-    """Frames ``first`` to ``end`` (exclusive) of a video, in order of presentation, RGB.
+    """Frames ``first`` to ``end`` (exclusive) of a video, in presentation order, RGB.
 
-    Sides are cut to multiples of 16, half on each side. Fewer frames come where the video ends
-    before ``end``.
+    Sides are cropped to multiples of 16 about the centre. A video that ends before ``end`` gives
+    fewer frames.
 
     Raises:
-        DataError: the video is gone or cannot be read.
+        DataError: the video is missing or cannot be read.
     """
     import av
     import av.error
@@ -156,17 +156,17 @@ def clip_frames(path: Path, first: int, end: int) -> UInt8[np.ndarray, "t h w 3"
                 if index >= first:
                     frames.append(_cut(frame.to_ndarray(format="rgb24")))
     except (av.error.FFmpegError, IndexError) as error:
-        raise DataError(f"{path} is no video that can be read: {error}") from error
+        raise DataError(f"{path} cannot be read as a video: {error}") from error
     if not frames:
-        raise DataError(f"{path} has no frame {first}; the list asks for {first} to {end}")
+        raise DataError(f"{path} has no frame {first}; the list names frames {first} to {end}")
     return np.stack(frames)
 
 
 def frame_rate(path: Path) -> float:
-    """Frames a second, as the video's header says; 25 where it says nothing.
+    """Frames per second according to the video's header; 25 if it has no rate.
 
     Raises:
-        DataError: it is no video.
+        DataError: the file cannot be read as a video.
     """
     import av
     import av.error
@@ -175,7 +175,7 @@ def frame_rate(path: Path) -> float:
         with av.open(str(path)) as container:
             rate = container.streams.video[0].average_rate
     except (av.error.FFmpegError, IndexError) as error:
-        raise DataError(f"{path} is no video that can be read: {error}") from error
+        raise DataError(f"{path} cannot be read as a video: {error}") from error
     return float(rate) if rate else 25.0
 
 

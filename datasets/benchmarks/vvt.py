@@ -1,6 +1,6 @@
-"""The VVT test set as the public tools lay it out on disk, read and checked before any work.
+"""The VVT test set as public tools lay it out on disk, read and validated up front.
 
-Layout (FW-GAN, Dong et al. 2019; the folder names are those that public loaders expect)::
+Layout (FW-GAN, Dong et al. 2019; folder names as public loaders expect them)::
 
     test_person_clothes_pose_tuple.txt     person id, clothes id, pose id per line
     lip_clothes_person/<id>/*cloth_front.jpg
@@ -21,7 +21,7 @@ _FRAME_NUMBER = re.compile(r"frame_(\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class VvtItem:
-    """One line of the pairs file: a person's video and the garment to put on."""
+    """One line of the pairs file: a person's video and the garment to try on."""
 
     person_id: str
     garment_id: str
@@ -42,7 +42,7 @@ def read_vvt(root: Path) -> list[VvtItem]:
         root: the folder that holds the pairs file.
 
     Returns:
-        One item a line, frames in the order of their numbers.
+        One item per line, frames in the order of their numbers.
 
     Raises:
         DataError: the folder is incomplete; the message names the first missing file.

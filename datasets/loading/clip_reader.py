@@ -1,4 +1,4 @@
-"""Windows of stored clips, decoded within a time limit; whole small data sets kept in memory."""
+"""Windows of stored clips, decoded within a time limit; small data sets are kept in memory."""
 
 import cv2
 import numpy as np
@@ -10,12 +10,12 @@ from datasets.shards import GARMENT_REGION_MEMBERS, TRACK_MEMBERS, IndexedSample
 
 
 class ClipReader:
-    """Decodes windows; keeps whole decoded clips while its memory lasts.
+    """Decodes windows; caches whole decoded clips until its memory is used up.
 
     Args:
-        cache_mb: what decoded clips may take.
-        timeout_s: a read that takes longer is given up and counts as bad; 0: no limit.
-        needs_garment_region: decode where the garment is too.
+        cache_mb: memory for decoded clips.
+        timeout_s: a read that takes longer is abandoned and counts as bad; 0: no limit.
+        needs_garment_region: also decode the garment's region.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class ClipReader:
         *,
         mirror: bool = False,
     ) -> ClipTracks:
-        """The clip's frames at these indices, at a size (height, width).
+        """The clip's frames at these indices, resized to (height, width).
 
         Raises:
-            UnreadableClipError: it cannot be read, or not in time.
+            UnreadableClipError: it cannot be read, or not within the time limit.
         """
         place = (str(clip.shard), clip.key, *size)
         if place in self._kept and not mirror:
@@ -69,7 +69,7 @@ class ClipReader:
 
 
 def nearest_size(height: int, width: int, sizes: list[tuple[int, int]]) -> tuple[int, int]:
-    """The size whose aspect is nearest to a clip's; of equal ones the nearest in area."""
+    """The size nearest to a clip's in aspect ratio; ties go to the nearest in area."""
 
     def distance(size: tuple[int, int]) -> tuple[float, float]:
         aspect = abs(np.log(size[0] / size[1]) - np.log(height / width))

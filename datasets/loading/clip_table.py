@@ -1,7 +1,7 @@
-"""Many clips as a few arrays: what a loader's workers look up without their memory growing.
+"""Many clips as a few arrays, so that loader workers share their memory.
 
-A list of Python objects is copied page by page into every forked worker as their reference counts
-change; arrays are not. A row holds what choosing a window needs, and where the members lie.
+A list of Python objects is copied page by page into every forked worker as reference counts
+change; arrays are not. A row holds what choosing a window needs, and the members' offsets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,11 @@ class ClipTable:
     """Clips of several roots, row by row.
 
     Attributes:
-        members: what is kept of each sample, in the order of ``places``.
-        shards: paths; ``shard`` points into them.
-        root: which root a clip came from.
-        garment_frame: frame that the garment was cut out of, -1 where the json does not say.
-        places: offset and size of each member in its shard; -1 where there is none.
+        members: names of the indexed members, in the order of ``places``.
+        shards: paths; ``shard`` indexes into them.
+        root: index of the clip's root.
+        garment_frame: frame that the garment was cut out of; -1 if the json does not say.
+        places: offset and size of each member in its shard; -1 if it is missing.
     """
 
     members: tuple[str, ...]
@@ -41,7 +41,7 @@ class ClipTable:
 
     @classmethod
     def of(cls, roots: Sequence[Iterable[IndexedSample]], members: Sequence[str]) -> "ClipTable":
-        """Take over the samples of each root, in order."""
+        """Build the table from the samples of each root, in order."""
         shards: dict[str, int] = {}
         rows: list[tuple[int, ...]] = []
         keys: list[bytes] = []
@@ -68,7 +68,7 @@ class ClipTable:
         return len(self.keys)
 
     def sample(self, row: int) -> IndexedSample:
-        """One clip, to be read."""
+        """One clip, ready to be read."""
         places = zip(self.members, self.places[row].tolist(), strict=True)
         return IndexedSample(
             key=bytes(self.keys[row]).decode(),

@@ -1,7 +1,7 @@
 """Samples of bytes -> a stacked batch -> the networks' ranges, on the device.
 
-Workers hand over bytes, a quarter of what floats would take, and DensePose on its grids; both
-become pictures in [-1, 1] where the batch is used.
+Workers return bytes, a quarter of the size of floats, and DensePose on its grids; both become
+pictures in [-1, 1] on the device.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -22,9 +22,9 @@ Batch = TypeVar("Batch", bound="Movable")
 
 @dataclass(frozen=True, kw_only=True)
 class Movable:
-    """Tensors, and other things that stay where they are; what every batch of a loader is.
+    """Base of all batches: moves its tensor fields between devices.
 
-    ``faults`` are the samples that could not be read while the batch was made.
+    ``faults`` are the samples that could not be read while the batch was built.
     """
 
     keys: list[str]
@@ -40,7 +40,7 @@ class Movable:
         )
 
     def pin_memory(self: Batch) -> Batch:
-        """The same batch where a GPU can fetch it by itself; the loader asks for it."""
+        """The same batch in page-locked memory; called by the loader."""
         return replace(
             self, **{name: value.pin_memory() for name, value in self._tensors().items()}
         )
@@ -52,7 +52,7 @@ class Movable:
 
 @dataclass(frozen=True, kw_only=True)
 class PackedBatch(Movable):
-    """Stacked bytes. DensePose is either rendered, or parts with each pixel's place on them."""
+    """Stacked bytes. DensePose is either rendered, or parts with each pixel's row and column."""
 
     video: UInt8[Tensor, "b t h w 3"]
     mask: UInt8[Tensor, "b t h w"]
@@ -63,7 +63,7 @@ class PackedBatch(Movable):
     columns: Tensor | None = None  # (b t w) int16
 
     def unpack(self) -> NumberedBatch:
-        """Ranges of the networks, DensePose rendered, known frames' masks zero; on its device."""
+        """Convert to the networks' ranges, render DensePose and zero known frames' masks."""
         mask = rearrange((self.mask > 127).to(torch.float32), "b t h w -> b t 1 h w")
         return NumberedBatch(
             keys=self.keys,
@@ -88,7 +88,7 @@ class PackedBatch(Movable):
 
 
 def pack(samples: list[TryOnSample], faults: list[Fault] | None = None) -> PackedBatch:
-    """Stack samples of equal size; one rendered DensePose among them renders all."""
+    """Stack samples of equal size; if one has rendered DensePose, all are rendered."""
     poses = [sample.densepose for sample in samples]
     lookups = [pose for pose in poses if isinstance(pose, PoseLookup)]
     if len(lookups) == len(poses):
@@ -113,13 +113,13 @@ def pack(samples: list[TryOnSample], faults: list[Fault] | None = None) -> Packe
 
 
 def picture_of(pose: PoseLookup) -> UInt8[Tensor, "t h w 3"]:
-    """DensePose as bytes."""
+    """Rendered DensePose as bytes."""
     signed = render_grids(pose.parts, pose.rows, pose.columns)
     return rearrange(signed_to_bytes(signed), "t c h w -> t h w c")
 
 
 def _stack(rows: list[Tensor]) -> Tensor:
-    """A batch of one is no copy."""
+    """Stack; a batch of one is not copied."""
     return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)
 
 

@@ -1,4 +1,4 @@
-"""The settings of the data: which clips, how windows are taken, when bad ones stop the run."""
+"""Data settings: which clips, how windows are drawn, how many bad clips stop the run."""
 
 from dataclasses import dataclass, field
 
@@ -7,33 +7,33 @@ from datasets.loading.swapping import SwapConfig
 LATENT_DTYPES = ("float16", "float32")
 POSTERIORS = ("mean", "sample")
 SIDE_MULTIPLE = 8
-"""Pixels of a latent; a network's patches may ask for more."""
+"""Pixels per latent; a network's patches may need a larger multiple."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the clips are and how windows are taken from them."""
+    """Where the clips are and how windows are drawn from them."""
 
     roots: list[str] = field(default_factory=lambda: ["data/dance"])  # curated folders
-    weights: list[float] = field(default_factory=list)  # one a root; empty: every clip as often
+    weights: list[float] = field(default_factory=list)  # per root; empty: all clips equally often
     num_frames: int = 16  # 1: single frames (stages 1 and 2)
     strides: list[int] = field(default_factory=lambda: [1])
-    batch_size: int = 1  # windows a device takes in one micro-batch
-    image_share: float = 0.0  # of the steps that show single frames, where num_frames is above 1
-    images_per_window: int = 1  # frames that stand in the place of one window in such a step
+    batch_size: int = 1  # windows per device and micro-batch
+    image_share: float = 0.0  # share of steps with single frames, if num_frames is above 1
+    images_per_window: int = 1  # frames that replace one window in such a step
     buckets: list[list[int]] = field(default_factory=list)  # [height, width]; empty: system's
-    flip: float = 0.0  # share of windows that are mirrored; prints on garments with them
+    flip: float = 0.0  # share of windows that are mirrored, prints on garments included
     recolour: float = 0.0  # share of windows whose garment gets another colour (recolour.py)
     swapping: SwapConfig = field(default_factory=SwapConfig)
-    latents: str | None = None  # auto, or a folder: what `make latents` encoded; null: encode here
+    latents: str | None = None  # auto or a folder: cache of `make latents`; null: encode each step
     latent_dtype: str = "float16"  # of that cache, or float32
-    posterior: str = "mean"  # what is learned: the codec's mean, or a sample of its posterior
+    posterior: str = "mean"  # training target: the codec's mean, or a sample of its posterior
     num_workers: int = 2
     cache_mb: int = 0  # decoded clips kept in memory up to this size (small data sets)
     read_timeout_s: float = 60.0  # a clip that takes longer counts as bad; 0: no limit
-    max_bad_share: float = 0.05  # of the clips that may be unreadable before the run stops
+    max_bad_share: float = 0.05  # share of clips that may be unreadable before the run stops
     max_bad_in_a_row: int = 200
-    num_validation_clips: int = 4  # 0: no val shards are needed
+    num_validation_clips: int = 4  # 0: val shards are not needed
 
     def __post_init__(self) -> None:
         for name in ("num_frames", "batch_size", "images_per_window", "max_bad_in_a_row"):
@@ -44,13 +44,13 @@ class DataConfig:
                 raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
         for name in ("recolour", "flip", "image_share", "max_bad_share"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name):g} must lie in [0, 1]")
+                raise ValueError(f"{name} = {getattr(self, name):g} must be in [0, 1]")
         if not self.strides or min(self.strides) < 1:
             raise ValueError(f"strides = {list(self.strides)} must be one or more numbers >= 1")
         if self.num_frames == 1 and self.image_share:
             raise ValueError(
                 f"image_share = {self.image_share:g} has no effect: with num_frames = 1 all steps"
-                " show single frames"
+                " use single frames"
             )
         self._check_sources()
         self._check_latents()
@@ -78,15 +78,15 @@ class DataConfig:
         for name in ("recolour", "flip"):
             if self.latents is not None and getattr(self, name):
                 raise ValueError(
-                    f"{name} = {getattr(self, name):g} changes pixels and latents = {self.latents} "
-                    f"holds none: set {name}=0, or latents=null"
+                    f"{name} = {getattr(self, name):g} changes pixels, but latents = {self.latents}"
+                    f" has none: set {name}=0, or latents=null"
                 )
 
     @property
     def needed_frames(self) -> int:
-        """Frames that a clip must have for a window at the smallest stride."""
+        """Frames that a clip needs for a window at the smallest stride."""
         return (self.num_frames - 1) * min(self.strides) + 1
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """The buckets as (height, width); the system's own size where there are none."""
+        """The buckets as (height, width); the system's own size if there are none."""
         return [(int(h), int(w)) for h, w in self.buckets] or [(height, width)]

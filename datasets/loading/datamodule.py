@@ -1,9 +1,8 @@
-"""Shards -> batches: the order of samples and every draw follow from (seed, sample number).
+"""Shards -> batches: the order of samples and every draw depend only on (seed, sample number).
 
-A run's samples are numbered 0, 1, 2, ... (``datasets.loading.sample_order``); which clip a number
-shows, its window, frames and swap pattern are drawn from (seed, number). A loader that starts at a
-step is therefore a loader that was interrupted there, whatever the number of workers, and resuming
-in the middle of an epoch is exact.
+A run's samples are numbered 0, 1, 2, ... (``sample_order.py``); the clip of a sample, its window,
+frames and swap pattern are drawn from (seed, number). A loader started at a step therefore equals
+one interrupted there, with any number of workers, and resuming mid-epoch is exact.
 """
 
 import hashlib
@@ -42,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 class CountedLoader:
-    """A loader's batches; bad samples that were met on the way are counted in this process."""
+    """A loader's batches; counts the bad samples met by its workers."""
 
     def __init__(self, loader: "DataLoader[Any]", tally: Tally) -> None:
         self.loader, self.tally = loader, tally
@@ -60,15 +59,15 @@ class CountedLoader:
 
 
 class TryOnData(LightningDataModule):
-    """The training loader, and the fixed windows that validation looks at.
+    """The training loader, and the fixed windows for validation.
 
     Args:
-        config: where and how.
+        config: the data settings.
         height: of the model's frames, in pixels.
         width: of the model's frames, in pixels.
         seed: of the run.
-        accumulate: micro-batches in one optimizer step.
-        cache_key: what a latent cache must have been made with; needed for ``config.latents``.
+        accumulate: micro-batches per optimizer step.
+        cache_key: settings that a latent cache must match; required if ``config.latents`` is set.
     """
 
     def __init__(
@@ -95,14 +94,14 @@ class TryOnData(LightningDataModule):
         cached = self._find_caches()
         members = LATENT_MEMBERS if cached else (*TRACK_MEMBERS, *GARMENT_REGION_MEMBERS)
         if not cached and self.config.latents is not None:
-            self.config = replace(self.config, latents=None)  # auto, and none is there
+            self.config = replace(self.config, latents=None)  # auto, and there is none
         scanned = self._scan(cached)
         self._table = ClipTable.of([samples for samples, _ in scanned], members)
         faults = [fault for _, found in scanned for fault in found]
         self.tally.num_clips = len(self._table) + len(faults)
         self.tally.add(faults)
         if not len(self._table):
-            raise DataError(f"the train shards under {', '.join(self.config.roots)} hold no sample")
+            raise DataError(f"no sample in the train shards under {', '.join(self.config.roots)}")
         sizes = self.config.sizes(self.height, self.width)
         self._streams = build_streams(self._table, self.config, sizes)
         if self.config.num_validation_clips:
@@ -114,17 +113,17 @@ class TryOnData(LightningDataModule):
         if where is None:
             return None
         if self.cache_key is None:
-            raise ValueError("data.latents needs to know what the cache must have been made with")
+            raise ValueError("data.latents requires a cache_key")
         found = [find_cache(root, where, self.cache_key, "train") for root in self.config.roots]
         lacking = [root for root, shards in zip(self.config.roots, found, strict=True)
                    if shards is None]  # fmt: skip
         if lacking:
             logger.warning(
                 "latents = auto: %s has no latent cache; the codec encodes in every step "
-                "(`make latents` saves that)", ", ".join(lacking),
+                "(run `make latents` to avoid that)", ", ".join(lacking),
             )  # fmt: skip
             return None
-        logger.info("latents are read from the cache %s", self.cache_key.name)
+        logger.info("reading latents from the cache %s", self.cache_key.name)
         return [shards for shards in found if shards is not None]
 
     def _scan(
@@ -141,13 +140,13 @@ class TryOnData(LightningDataModule):
         return scanned
 
     def _choose_validation(self) -> list[IndexedSample]:
-        """The first held-out clips that are long enough and can be read, of any root."""
+        """The first held-out clips of any root that are long enough and readable."""
         shards = [shard for root in self.config.roots for shard in list_shards(root, "val")]
         if not shards:
             raise DataError(
                 f"{', '.join(self.config.roots)}: no shards/val-*.tar, which validation needs; "
-                "curate with a larger shards.val_share or with `split: val` in sidecars, or take "
-                "data.num_validation_clips=0, which does without validation"
+                "curate with a larger shards.val_share or with `split: val` in sidecars, or skip "
+                "validation with data.num_validation_clips=0"
             )
         found = [sample for shard in shards for sample in scan_shard(shard).samples]
         needed = self.config.needed_frames
@@ -165,7 +164,7 @@ class TryOnData(LightningDataModule):
         if not chosen:
             raise DataError(
                 f"no clip of the val shards under {', '.join(self.config.roots)} has {needed} "
-                "frames and can be read; data.num_validation_clips=0 does without"
+                "frames and can be read; data.num_validation_clips=0 skips validation"
             )
         return chosen
 
@@ -186,8 +185,8 @@ class TryOnData(LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """Of the clips in use and their order: another one means other samples."""
-        assert self._table is not None, "setup() comes first"
+        """Hash of the clips in use and their order; a different hash means different samples."""
+        assert self._table is not None, "call setup() first"
         digest = hashlib.sha256()
         for column in (self._table.keys, self._table.num_frames, self._table.root):
             digest.update(column.tobytes())
@@ -204,12 +203,12 @@ class TryOnData(LightningDataModule):
         return SampleOrder(self._streams, self.seed, sizes, self.config.image_share)
 
     def dataset(self) -> ClipDataset:
-        """What makes a sample of a ticket."""
-        assert self._table is not None, "setup() comes first"
+        """The dataset that turns tickets into samples."""
+        assert self._table is not None, "call setup() first"
         return ClipDataset(self._table, self._streams, self.config, self.seed)
 
     def train_dataloader(self) -> CountedLoader:
-        """Batches from the trainer's current step on; Lightning asks after it has restored it."""
+        """Batches from the trainer's current step; Lightning calls this after restoring it."""
         trainer = self.trainer
         if trainer is None:
             return self.loader_from(0)
@@ -217,7 +216,7 @@ class TryOnData(LightningDataModule):
         return self.loader_from(trainer.global_step, trainer.global_rank, trainer.world_size)
 
     def loader_from(self, step: int, rank: int = 0, world_size: int = 1) -> CountedLoader:
-        """The batches of one rank from an optimizer step on."""
+        """The batches of one rank, starting at an optimizer step."""
         batches = RankBatches(
             self.sample_order(world_size), step, self.accumulate, rank, world_size
         )
@@ -232,12 +231,12 @@ class TryOnData(LightningDataModule):
         return CountedLoader(loader, self.tally)
 
     def val_dataloader(self) -> Iterable[PackedBatch]:
-        """One batch a held-out clip: its middle window, nothing swapped."""
+        """One batch per held-out clip: its middle window, nothing swapped."""
         windows = HeldOutWindows(self._validation, self.config, (self.height, self.width))
         return DataLoader(windows, batch_size=1, collate_fn=collate_drawn)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Bytes become pictures in [-1, 1] on the device."""
+        """Convert bytes to pictures in [-1, 1] on the device."""
         return batch.unpack() if isinstance(batch, PackedBatch) else batch
 
     def _check_ranks_agree(self) -> None:
@@ -248,23 +247,23 @@ class TryOnData(LightningDataModule):
         others = [rank for rank, theirs in enumerate(found) if theirs != found[0]]
         if others:
             raise DataError(
-                f"rank {others[0]} sees other clips under {', '.join(self.config.roots)} than rank "
-                "0; all machines need the same shards"
+                f"rank {others[0]} sees different clips under {', '.join(self.config.roots)} than "
+                "rank 0; all machines need the same shards"
             )
 
     def teardown(self, stage: str) -> None:
-        """Name what was bad."""
+        """Log the bad samples."""
         self.tally.log_summary()
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: which clips there are, and which of them were bad."""
+        """The fingerprint of the clips and the counts of bad ones, for a checkpoint."""
         return {"fingerprint": self.fingerprint, "tally": self.tally.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Say it when the clips have changed; go on counting."""
+        """Warn if the clips have changed; resume the counts of bad ones."""
         if state_dict["fingerprint"] != self.fingerprint:
             logger.warning(
-                "the clips under %s are not those that the run was stopped with: from here on it "
-                "sees other samples than an unbroken run would", ", ".join(self.config.roots),
+                "the clips under %s have changed since the checkpoint: from here on the run sees "
+                "other samples than an unbroken run would", ", ".join(self.config.roots),
             )  # fmt: skip
         self.tally.load_state_dict(state_dict["tally"])

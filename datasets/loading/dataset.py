@@ -1,4 +1,4 @@
-"""Tickets -> windows: what is drawn for a sample, and what takes the place of a bad one."""
+"""Tickets -> windows: what is drawn for a sample, and what replaces a bad one."""
 
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ from datasets.shards import IndexedSample
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """One sample, and the bad ones that were met before it; none when too many were bad."""
+    """One sample and the bad ones met before it; no sample if too many were bad."""
 
     sample: TryOnSample | LatentSample | None
     faults: list[Fault] = field(default_factory=list)
@@ -33,14 +33,14 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableBatch:
-    """In the place of a batch: so many samples in a row could not be read for one number."""
+    """Returned instead of a batch: too many clips in a row were unreadable for one sample."""
 
     faults: list[Fault]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What chance decides about one sample."""
+    """The random choices of one sample."""
 
     window: Window
     known: Bool[Tensor, " t"]
@@ -51,8 +51,8 @@ class Draw:
 class ClipDataset(Dataset[Drawn]):
     """Ticket -> the sample of that number.
 
-    A clip that cannot be read is replaced by the next one in its epoch's order. So no number
-    shifts, and every worker, rank and resumed run finds the same, for a file is bad for all.
+    An unreadable clip is replaced by the next one in its epoch's order. No other sample shifts, and
+    every worker, rank and resumed run makes the same replacement.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ClipDataset(Dataset[Drawn]):
         return Drawn(sample=None, faults=faults)
 
     def _order(self, ticket: Ticket) -> tuple[np.ndarray, int]:
-        """The epoch's order of the ticket's stream, and the ticket's place in it."""
+        """The epoch's order of the ticket's stream, and the ticket's position in it."""
         count = len(self.streams[ticket.stream].rows)
         epoch, place = divmod(ticket.position, count)
         if self._orders.get(ticket.stream, (-1,))[0] != epoch:
@@ -94,7 +94,7 @@ class ClipDataset(Dataset[Drawn]):
         return self._orders[ticket.stream][1], place
 
     def draw(self, number: int, kind: str, clip: IndexedSample) -> Draw:
-        """Window, known frames and mirror of a sample: functions of (seed, number) and the clip."""
+        """Window, known frames and mirroring of a sample, from (seed, number) and the clip."""
         config = self.config
         num_frames = config.num_frames if kind == CLIPS else 1
         strides = config.strides if kind == CLIPS else [1]
@@ -124,7 +124,7 @@ class ClipDataset(Dataset[Drawn]):
 
 
 class HeldOutWindows(Dataset[Drawn]):
-    """The middle window of each held-out clip, always the same, nothing swapped."""
+    """The middle window of each held-out clip, nothing swapped."""
 
     def __init__(self, clips: list[IndexedSample], config: DataConfig, size: tuple[int, int]):
         self.clips, self.config, self.size = clips, config, size
@@ -142,10 +142,10 @@ class HeldOutWindows(Dataset[Drawn]):
 
 
 def collate_drawn(rows: list[Drawn]) -> PackedBatch | LatentBatch | UnreadableBatch:
-    """Stack samples, with the faults that were met; a batch that lacks one is spoilt."""
+    """Stack samples and collect their faults; unreadable if a sample is missing."""
     faults = [fault for row in rows for fault in row.faults]
-    if any(row.sample is None for row in rows):
-        lacking = next(row for row in rows if row.sample is None)
+    lacking = next((row for row in rows if row.sample is None), None)
+    if lacking is not None:
         return UnreadableBatch(faults=lacking.faults)
     latents = [row.sample for row in rows if isinstance(row.sample, LatentSample)]
     if latents:

@@ -1,6 +1,6 @@
-"""Stored DensePose grids -> pictures of a batch, by torch, where the batch lies.
+"""Stored DensePose grids -> pictures of a batch, in torch, on the batch's device.
 
-Apart from ``densepose.py``, so that curation's commands that only judge need not import torch.
+Separate from ``datasets/densepose.py`` so that curation commands need not import torch.
 """
 
 import torch
@@ -17,12 +17,12 @@ def render_grids(
     rows: Int16[Tensor, "n h"],
     columns: Int16[Tensor, "n w"],
 ) -> Float[Tensor, "n 3 h w"]:
-    """Paste and render on the tensors' device; equal to ``paste_iuv`` and ``render_densepose``.
+    """``paste_iuv`` and ``render_densepose`` on the tensors' device, with equal results.
 
     Args:
-        parts: grids with one more row and column of background at their end.
-        rows: of ``grid_places``.
-        columns: of ``grid_places``.
+        parts: grids with an extra row and column of background at the end.
+        rows: from ``grid_places``.
+        columns: from ``grid_places``.
 
     Returns:
         Pictures in [-1, 1].

@@ -1,12 +1,13 @@
 """Clips as latents, encoded once by ``make latents``: the format, and reading windows from it.
 
-Under ``<root>/latents/<name>/`` (or ``<folder>/<root's name>/<name>/``) lies for each shard
-``train-000000.tar`` one of the same name, and ``train-000000.source.json`` beside it that says what
-it was made from. ``cache.json`` holds the key: codec, size, dtype. The codec works frame by frame,
-so any window at any stride is cut out of it, and a known frame's agnostic latents are the video's.
+``<root>/latents/<name>/`` (or ``<folder>/<root's name>/<name>/``) has, for each shard
+``train-000000.tar``, a shard of the same name and ``train-000000.source.json``, which records what
+it was encoded from. ``cache.json`` holds the key: codec, size, dtype. The codec works frame by
+frame, so any window at any stride can be read, and a known frame's agnostic latents are the
+video's.
 
-A sample has ``latents.npy`` (t, k, y, x) with the channels of TRACKS one after the other,
-``mask.npy`` (t, y, x), 1 where a latent is painted, ``garment.npy`` (c, y, x), and the clip's json.
+A sample has ``latents.npy`` (t, k, y, x) with the channels of TRACKS in order, ``mask.npy``
+(t, y, x), 1 where a latent is painted, ``garment.npy`` (c, y, x), and the clip's json.
 """
 
 import json
@@ -29,19 +30,19 @@ from datasets.shards import IndexedSample, find_shards, scan_shard
 from datasets.storage import settings_sha256
 
 FORMAT = 1
-"""Raised when what a cache holds changes."""
+"""Incremented when the content of a cache changes."""
 TRACKS = ("video", "agnostic", "densepose", "video_log_variance")
-"""Means of three tracks; the log-variance of what is learned alone: conditions are means."""
+"""Means of three tracks, and the log-variance of the video; conditions are always means."""
 LATENT_MEMBERS = ("latents.npy", "mask.npy", "garment.npy", "json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheKey:
-    """What decides the latents of a clip.
+    """Everything that determines the latents of a clip.
 
     Attributes:
         codec: kind, latent channels, precision and hash of the weights.
-        sizes: heights and widths that clips are brought to.
+        sizes: heights and widths that clips are resized to.
         dtype: of the stored numbers.
     """
 
@@ -57,7 +58,7 @@ class CacheKey:
 
     @property
     def name(self) -> str:
-        """Of the cache's folder: readable, and another for another key."""
+        """Name of the cache's folder: readable, and unique to the key."""
         digest = settings_sha256(self.words)
         size = "x".join(map(str, self.sizes[0])) if len(self.sizes) == 1 else "buckets"
         codec = f"{self.codec['kind']}{self.codec['latent_channels']}"
@@ -65,21 +66,21 @@ class CacheKey:
 
 
 def caches_of(root: str, where: str) -> Path:
-    """The folder under which a root's caches lie."""
+    """The folder that holds a root's caches."""
     return Path(root) / "latents" if where == "auto" else Path(where) / Path(root).resolve().name
 
 
 def find_cache(root: str, where: str, key: CacheKey, split: str) -> list[Path] | None:
-    """The cache's shards of one split, or None where ``auto`` finds no cache at all.
+    """The cache's shards of one split, or None if ``auto`` finds no cache at all.
 
     Raises:
-        DataError: a cache of another key or of clips that have changed, or one that is not whole.
+        DataError: the cache has another key, is stale (the clips have changed) or incomplete.
     """
     folder = caches_of(root, where) / key.name
     if not (folder / "cache.json").is_file():
         others = sorted(caches_of(root, where).glob("*/cache.json"))
         if others:
-            raise DataError(_told_apart(key, others[-1]))
+            raise DataError(_key_mismatch(key, others[-1]))
         if where == "auto":
             return None
         raise DataError(f"{folder} does not exist; make it with `make latents`")
@@ -89,10 +90,10 @@ def find_cache(root: str, where: str, key: CacheKey, split: str) -> list[Path] |
     whole = [name for name in expected if note_path(folder / name).is_file()]
     if len(whole) < len(expected):
         raise DataError(
-            f"{folder} is not whole: {len(whole)} of {len(expected)} {split} shards are encoded; "
-            "`make latents` goes on with it"
+            f"{folder} is incomplete: {len(whole)} of {len(expected)} {split} shards are encoded; "
+            "run `make latents` to resume"
         )
-    if (Path(root) / "shards").is_dir():  # latents may travel without the clips
+    if (Path(root) / "shards").is_dir():  # latents may be copied without the clips
         _check_sources(root, folder, split, expected)
     return [folder / name for name in expected]
 
@@ -107,27 +108,27 @@ def _check_sources(root: str, folder: Path, split: str, expected: list[str]) -> 
     if changed:
         raise DataError(
             f"{folder} is stale: {changed[0]} under {root}/shards is not what was encoded; "
-            "`make latents` encodes what has changed"
+            "run `make latents` to encode what has changed"
         )
 
 
-def _told_apart(key: CacheKey, other: Path) -> str:
+def _key_mismatch(key: CacheKey, other: Path) -> str:
     theirs, ours = read_cache_file(other.parent)["key"], key.words
     names = [name for name in ours if theirs.get(name) != ours[name]]
-    told = "; ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in names)
+    changes = "; ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in names)
     return (
-        f"{other.parent} was encoded with other settings ({told}); encode with these by "
-        "`make latents`, or set data.latents=null"
+        f"{other.parent} was encoded with other settings ({changes}); run `make latents` to encode "
+        "with these, or set data.latents=null"
     )
 
 
 def read_cache_file(folder: Path) -> dict[str, Any]:
-    """``cache.json``: key and expected shards."""
+    """Read ``cache.json``: key and expected shards."""
     return _read_json(folder / "cache.json")
 
 
 def note_path(shard: Path) -> Path:
-    """What stands beside a finished shard: its source's content, and its size."""
+    """Path of the note next to a finished shard: its source's content hash, and its size."""
     return shard.with_suffix(".source.json")
 
 
@@ -153,7 +154,7 @@ class LatentTracks:
 
 
 class LatentReader:
-    """Reads windows, frame by frame, within a time limit."""
+    """Reads windows frame by frame, within a time limit."""
 
     def __init__(self, timeout_s: float = 0.0) -> None:
         self._watchdog = Watchdog(timeout_s)
@@ -162,7 +163,7 @@ class LatentReader:
         """The clip's frames at these indices.
 
         Raises:
-            UnreadableClipError: it cannot be read, or not in time.
+            UnreadableClipError: it cannot be read, or not within the time limit.
         """
         try:
             return self._watchdog.run(lambda: _read_tracks(clip, indices))
@@ -172,7 +173,7 @@ class LatentReader:
 
 def _read_tracks(clip: IndexedSample, indices: Sequence[int]) -> LatentTracks:
     if "latents.npy" not in clip.members:
-        raise ValueError(clip.read(["json"]).record.get("bad", "it holds no latents"))
+        raise ValueError(clip.read(["json"]).record.get("bad", "it has no latents"))
     with clip.shard.open("rb") as file:
         latents = _read_rows(file, clip.members["latents.npy"], indices)
         mask = _read_rows(file, clip.members["mask.npy"], indices)
@@ -187,7 +188,7 @@ def _read_tracks(clip: IndexedSample, indices: Sequence[int]) -> LatentTracks:
 def _read_rows(
     file: IO[bytes], place: tuple[int, int], indices: Sequence[int] | None
 ) -> np.ndarray:
-    """Rows of a .npy member, in runs that lie together; all of it when indices is None."""
+    """Rows of a .npy member, contiguous runs at once; all of it if indices is None."""
     file.seek(place[0])
     version = np.lib.format.read_magic(file)
     read: Callable[[IO[bytes]], Any] = (
@@ -206,7 +207,7 @@ def _read_rows(
             file.seek(start + index * row)
         content += file.read(row)
     if len(content) != row * len(wanted):
-        raise EOFError("the shard is cut short")
+        raise EOFError("the shard is truncated")
     return np.frombuffer(content, dtype).reshape(len(wanted), *shape[1:])
 
 
@@ -223,10 +224,10 @@ class LatentSample:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentBatch(Movable):
-    """Latents of windows in the cache's own dtype; float32 where they are asked for."""
+    """Latents of windows in the cache's dtype; the properties return float32."""
 
-    latents: Float[Tensor, "b t k y x"]  # TRACKS, channel after channel
-    mask: UInt8[Tensor, "b t y x"]  # before any frame was swapped
+    latents: Float[Tensor, "b t k y x"]  # TRACKS, along the channels
+    mask: UInt8[Tensor, "b t y x"]  # before swapping
     garment_latents: Float[Tensor, "b c y x"]
 
     @property
@@ -236,7 +237,7 @@ class LatentBatch(Movable):
 
     @property
     def log_variance(self) -> Float[Tensor, "b c t y x"] | None:
-        """Of the video; None for a codec without one."""
+        """The video's log-variance; None for a codec without one."""
         has_variance = self.latents.shape[2] == len(TRACKS) * self.garment_latents.shape[1]
         return self._track(3) if has_variance else None
 
@@ -247,7 +248,7 @@ class LatentBatch(Movable):
 
     @property
     def control(self) -> Float[Tensor, "b k t y x"]:
-        """Agnostic | DensePose | mask; in known frames the video's own latents and a mask of 0."""
+        """Agnostic | DensePose | mask; known frames have the video's own latents and mask 0."""
         known = self.known[:, None, :, None, None]
         agnostic = torch.where(known, self.video, self._track(1))
         mask = rearrange(self.mask, "b t y x -> b 1 t y x").to(torch.float32)

@@ -1,10 +1,10 @@
-"""Another colour for the garment of a clip, in its frames and its picture alike.
+"""Recolour the garment of a clip, in its frames and its picture alike.
 
-Paired training shows each dancer in one garment alone: a network can learn to know the garment by
-the dancer and never look at its picture. After recolouring only the picture tells. The change is
-one linear map of RGB: a turn of the hue about the gray axis, then a gain for each channel.
+Paired training shows each dancer in only one garment, so a network can learn to infer the garment
+from the dancer and ignore its picture. After recolouring only the picture gives the colour. The
+change is one linear map of RGB: a hue rotation about the gray axis, then a gain per channel.
 
-Ours; no paper. Off by default: real data has many garments, and prints have colours of their own.
+Ours; no paper. Off by default: real data has many garments, and prints have their own colours.
 """
 
 import math
@@ -20,17 +20,17 @@ GAINS = (0.3, 1.2)
 
 
 def recolour(tracks: ClipTracks, random: np.random.Generator) -> ClipTracks:
-    """The tracks with a garment of another colour; the same map in every frame.
+    """The tracks with a recoloured garment; the same map in every frame.
 
     Args:
-        tracks: with ``garment_share`` and ``garment_picture_share``, decoded for this purpose.
+        tracks: with ``garment_share`` and ``garment_picture_share``.
         random: draws hue and gains.
 
     Raises:
-        ValueError: the tracks do not say where the garment is.
+        ValueError: the tracks lack the garment's region.
     """
     if tracks.garment_share is None or tracks.garment_picture_share is None:
-        raise ValueError("recolouring needs tracks that were decoded with their garment's region")
+        raise ValueError("recolouring needs tracks decoded with their garment's region")
     matrix = draw_colour_map(random)
     video = [
         _blend(frame, share, matrix)
@@ -41,7 +41,7 @@ def recolour(tracks: ClipTracks, random: np.random.Generator) -> ClipTracks:
 
 
 def draw_colour_map(random: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """A hue turn (Rodrigues' rotation about the gray axis) followed by a gain per channel."""
+    """A hue rotation (Rodrigues' formula about the gray axis) followed by a gain per channel."""
     angle = random.uniform(0.0, 2.0 * math.pi)
     cosine, sine = math.cos(angle), math.sin(angle) / math.sqrt(3.0)
     cross = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])

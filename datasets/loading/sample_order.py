@@ -1,13 +1,13 @@
 """Which clip the n-th sample of a run shows, for any mixture, from the seed alone.
 
-Clips stand in *streams*: those of one root (or of all roots together), of one kind (clips of T
-frames, or single images) and one size. An optimizer step takes one kind and one size, drawn for it,
-so that all ranks and micro-batches of a step run the same graph; each of its samples draws a root
-by weight. A stream hands out its clips epoch by epoch, each epoch in an order of its own.
+Clips are grouped into *streams* by root (or all roots together), kind (clips of T frames, or single
+images) and size. Each optimizer step draws one kind and one size, so that all ranks and
+micro-batches of a step run the same graph; each of its samples draws a root by weight. A stream
+yields its clips epoch by epoch, each epoch in a new order.
 
-A sample is known by its number: the count of all samples before it. Nothing of this depends on
-ranks, workers or micro-batches as long as a step takes the same number of samples; a run that goes
-on at step s counts the steps before it again, which takes a second for 100,000 of them.
+A sample is identified by its number: the count of all samples before it. None of this depends on
+ranks, workers or micro-batches as long as a step has the same number of samples. A run that resumes
+at step s replays the count of the steps before it, which takes a second for 100,000 of them.
 """
 
 import itertools
@@ -26,21 +26,21 @@ _BLOCK = 4096
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stream:
-    """Clips that may stand in one batch: one kind, one size, one root."""
+    """Clips that may share a batch: one kind, one size, one root."""
 
     kind: str
     size: tuple[int, int]  # height, width
     rows: Int[np.ndarray, " k"]  # of the clip table
-    weight: float  # how often a sample of this kind comes from here
+    weight: float  # relative frequency among samples of this kind
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """One sample to be made."""
+    """One sample to be read."""
 
     number: int  # in the run
     stream: int
-    position: int  # samples that the stream gave before
+    position: int  # samples drawn from the stream before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,8 @@ class SampleOrder:
     Args:
         streams: at least one.
         seed: of the run.
-        step_sizes: kind -> samples in one optimizer step, of all ranks together.
-        image_share: of the steps that show images.
+        step_sizes: kind -> samples per optimizer step, of all ranks together.
+        image_share: share of the steps that show images.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SampleOrder:
         }
 
     def steps(self, start: int = 0) -> Iterator[Step]:
-        """The steps from ``start`` on, without end."""
+        """All steps from ``start`` on, without end."""
         given = np.zeros(len(self.streams), np.int64)
         number = 0
         for step in itertools.count():
@@ -108,7 +108,7 @@ class SampleOrder:
         return float(self.uniforms(purpose, index, 1)[0])
 
     def uniforms(self, purpose: str, first: int, count: int) -> np.ndarray:
-        """Numbers in [0, 1) that belong to ``first``, ``first + 1``, ..."""
+        """Uniform numbers in [0, 1) for the indices ``first``, ``first + 1``, ..."""
         blocks = range(first // _BLOCK, (first + count - 1) // _BLOCK + 1)
         drawn = np.concatenate([self._block(purpose, block) for block in blocks])
         offset = first - blocks[0] * _BLOCK
@@ -122,7 +122,7 @@ class SampleOrder:
 
 
 class _Group:
-    """Streams that one step may draw from."""
+    """The streams that one step may draw from."""
 
     def __init__(self, streams: Sequence[Stream], members: list[int]) -> None:
         self.members = np.array(members)
@@ -133,7 +133,7 @@ class _Group:
         return float(self.shares[-1])
 
     def choose(self, order: SampleOrder, number: int, count: int) -> Int[np.ndarray, " count"]:
-        """The stream of each of the samples ``number``, ``number + 1``, ..."""
+        """The streams of samples ``number``, ``number + 1``, ..."""
         if len(self.members) == 1:
             return np.full(count, self.members[0])
         places = order.uniforms("source", number, count) * self.shares[-1]
@@ -150,14 +150,14 @@ def _tickets(chosen: np.ndarray, number: int, given: np.ndarray) -> list[Ticket]
 
 
 class RankBatches(Sampler[list[Ticket]]):
-    """The micro-batches of one rank: its own block of each, so that all see equally many.
+    """The micro-batches of one rank: an equal block of each.
 
     Args:
         order: of the run.
-        start: the optimizer step to begin with.
-        accumulate: micro-batches in one step.
+        start: the first optimizer step.
+        accumulate: micro-batches per step.
         rank: of this process.
-        world_size: how many there are.
+        world_size: number of ranks.
     """
 
     def __init__(

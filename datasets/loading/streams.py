@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 def build_streams(
     table: ClipTable, config: DataConfig, sizes: list[tuple[int, int]]
 ) -> list[Stream]:
-    """Streams in a fixed order: clips before images, sizes as configured, roots as configured.
+    """Streams in a fixed order: clips before images, then sizes and roots as configured.
 
-    Without weights all roots are one: every clip is shown as often as any other. With weights a
-    root is shown as often as its weight says, and within it every clip as often as any other.
+    Without weights all clips of all roots are shown equally often. With weights each root is shown
+    in proportion to its weight, and its clips equally often.
 
     Raises:
         DataError: no clip is long enough.
@@ -33,7 +33,7 @@ def build_streams(
         usable = np.ones(len(table), bool)
         if kind == CLIPS:
             usable = table.num_frames >= config.needed_frames
-            _tell_short(table, usable, config)
+            _report_short(table, usable, config)
         streams += _streams_of(kind, table, usable, size_of, config, sizes)
     return streams
 
@@ -58,12 +58,12 @@ def _streams_of(
                 streams.append(Stream(kind=kind, size=size, rows=rows, weight=share))
     if not streams:
         raise DataError(
-            f"no {kind} under {', '.join(config.roots)} may be shown: all roots that have any "
-            f"have weight 0 (weights = {list(config.weights)})"
+            f"no {kind} to show under {', '.join(config.roots)}: every root that has any has weight"
+            f" 0 (weights = {list(config.weights)})"
         )
     for root in range(len(config.weights)):
         if config.weights[root] and not (usable & (table.root == root)).any():
-            logger.warning("%s has no %s of %d frames and gives none", config.roots[root], kind,
+            logger.warning("%s has no %s of %d frames and is not used", config.roots[root], kind,
                            config.needed_frames)  # fmt: skip
     return streams
 
@@ -77,7 +77,7 @@ def _sizes_of(table: ClipTable, sizes: list[tuple[int, int]]) -> np.ndarray:
     return np.array([places[nearest_size(height, width, sizes)] for height, width in stored])
 
 
-def _tell_short(table: ClipTable, usable: np.ndarray, config: DataConfig) -> None:
+def _report_short(table: ClipTable, usable: np.ndarray, config: DataConfig) -> None:
     if not usable.any():
         raise DataError(
             f"no clip under {', '.join(config.roots)} has {config.needed_frames} frames; "
@@ -87,5 +87,5 @@ def _tell_short(table: ClipTable, usable: np.ndarray, config: DataConfig) -> Non
         logger.warning(
             "%d of %d clips have fewer than %d frames and are left out%s",
             np.count_nonzero(~usable), len(usable), config.needed_frames,
-            ", but for single frames" if config.image_share else "",
+            ", except for single frames" if config.image_share else "",
         )  # fmt: skip

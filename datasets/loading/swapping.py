@@ -1,9 +1,9 @@
-"""Random agnostic condition swapping: some frames show the network the truth.
+"""Random agnostic condition swapping: some frames are given to the network as known.
 
-In the chosen ("known") frames the agnostic image is replaced by the true frame and the mask by
-zeros, which teaches the network what a known frame is (article, training). Inference relies on it:
-a segment starts from known frames (auto-regression), or lies between two (interpolated
-auto-regression). The patterns are those situations.
+In known frames the agnostic image is replaced by the true frame and the mask by zeros, which
+teaches the network what a known frame is (VITON-DiT, training). Inference relies on it: a segment
+starts from known frames (auto-regression), or lies between two (interpolated auto-regression). The
+patterns are those situations.
 """
 
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ class SwapConfig:
     def __post_init__(self) -> None:
         for pattern, probability in zip(PATTERNS, self.probabilities, strict=True):
             if not 0.0 <= probability <= 1.0:
-                raise ValueError(f"{pattern} = {probability} is no probability (0 to 1)")
+                raise ValueError(f"{pattern} = {probability} is not a probability (0 to 1)")
         if abs(sum(self.probabilities) - 1.0) > 1e-6:
             raise ValueError(
                 f"the probabilities of the patterns {', '.join(PATTERNS)} add up to "
                 f"{sum(self.probabilities):g}; they must add up to 1"
             )
         if not 0.0 < self.max_known < 1.0:
-            raise ValueError(f"max_known = {self.max_known} must lie between 0 and 1")
+            raise ValueError(f"max_known = {self.max_known} must be between 0 and 1")
 
     @property
     def probabilities(self) -> list[float]:
@@ -46,7 +46,7 @@ class SwapConfig:
 
 
 def choose_pattern(config: SwapConfig, num_frames: int, random: np.random.Generator) -> str:
-    """Draw a pattern that a window of this length has room for."""
+    """Draw a pattern; "none" if the window is too short for it."""
     pattern = PATTERNS[int(random.choice(len(PATTERNS), p=config.probabilities))]
     needed = {"none": 1, "first": 2, "first_last": 3, "first_k": 2, "scattered": 2}[pattern]
     return pattern if num_frames >= needed else "none"
@@ -55,7 +55,7 @@ def choose_pattern(config: SwapConfig, num_frames: int, random: np.random.Genera
 def known_frames(
     pattern: str, num_frames: int, max_known: float, random: np.random.Generator
 ) -> Bool[Tensor, " t"]:
-    """Which frames of a window a pattern makes known; at least one stays unknown."""
+    """The frames of a window that a pattern makes known; at least one stays unknown."""
     known = np.zeros(num_frames, dtype=bool)
     most = min(max(1, int(num_frames * max_known)), num_frames - 1)
     if pattern == "first":
@@ -68,12 +68,12 @@ def known_frames(
         count = int(random.integers(1, most + 1))
         known[random.choice(num_frames, size=count, replace=False)] = True
     elif pattern != "none":
-        raise ValueError(f"pattern {pattern!r} does not exist; there are {', '.join(PATTERNS)}")
+        raise ValueError(f"unknown pattern {pattern!r}; use {', '.join(PATTERNS)}")
     return torch.from_numpy(known)
 
 
 def swap_mask(
     mask: Float[Tensor, "*b t 1 h w"], known: Bool[Tensor, "*b t"]
 ) -> Float[Tensor, "*b t 1 h w"]:
-    """Zero the mask of known frames: their agnostic image is then the true frame."""
+    """Zero the mask of known frames, so that their agnostic image is the true frame."""
     return mask * (~known).to(mask.dtype)[..., None, None, None]

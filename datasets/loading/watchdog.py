@@ -1,7 +1,7 @@
-"""A time limit for work that may hang inside a C library or a dead file system.
+"""A time limit for calls that may hang inside a C library or a dead file system.
 
-Such a call cannot be interrupted, only left behind: it runs in a thread of its own, and when the
-time is over that thread is abandoned and the next call gets another one.
+Such a call cannot be interrupted, only abandoned: it runs in its own thread, and after a timeout
+the next call gets a new thread.
 """
 
 import os
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class Watchdog:
-    """Runs calls one at a time, each within ``timeout_s`` seconds; 0: without a limit.
+    """Runs calls one at a time, each within ``timeout_s`` seconds; 0: no limit.
 
-    The thread is made at the first call in each process, so an idle one can be pickled and forked.
+    The thread starts at the first call in each process, so an unused one can be pickled and forked.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -32,10 +32,10 @@ class Watchdog:
         self.__init__(state["timeout_s"])
 
     def run(self, work: Callable[[], T]) -> T:
-        """The result of ``work``, or what it raised.
+        """Return the result of ``work``, or raise its error.
 
         Raises:
-            TimeoutError: it did not end in time; it is left behind and still holds its memory.
+            TimeoutError: it did not end in time; it is abandoned and still holds its memory.
         """
         if not self.timeout_s:
             return work()
@@ -48,7 +48,7 @@ class Watchdog:
         try:
             is_result, value = self._answers.get(timeout=self.timeout_s)
         except queue.Empty:
-            self._requests.put(None)  # should it ever come back
+            self._requests.put(None)  # ends the thread if the call ever returns
             self._requests = self._answers = None
             raise TimeoutError(f"no answer within {self.timeout_s:g} s") from None
         if is_result:
@@ -66,4 +66,4 @@ def _serve(requests: "queue.SimpleQueue[Any]", answers: "queue.SimpleQueue[Any]"
         except BaseException as error:
             answer = (False, error)
         answers.put(answer)
-        del work, answer  # the last sample is not kept alive while waiting
+        del work, answer  # do not keep the last sample alive while waiting

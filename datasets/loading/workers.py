@@ -1,4 +1,4 @@
-"""A loader's worker processes: whose signals they are, and how many threads they have."""
+"""Signals and threads of a loader's worker processes."""
 
 import os
 import signal
@@ -7,19 +7,18 @@ from types import FrameType
 import cv2
 
 GRACE_S = 30
-"""How long a worker that was told to stop still serves; its program ends it sooner."""
+"""Seconds that a worker keeps serving after SIGTERM; its parent usually ends it sooner."""
 
 
 def settle_worker(_: int = 0) -> None:
-    """Given to loaders as ``worker_init_fn``.
+    """Set up a worker; passed to loaders as ``worker_init_fn``.
 
-    A program that is told to stop ends its step and writes a checkpoint; PyTorch breaks off both
-    if a worker dies meanwhile. So a worker has a process group of its own, which the signals of
-    ``timeout`` and of a terminal, sent to the program's whole group, do not reach; and one that
-    reaches every process (Slurm, systemd) leaves it ``GRACE_S`` seconds.
+    A stopped program finishes its step and writes a checkpoint; PyTorch aborts both if a worker
+    dies meanwhile. So each worker has its own process group, which signals from ``timeout`` or a
+    terminal, sent to the program's group, do not reach. A signal sent to every process (Slurm,
+    systemd) leaves it ``GRACE_S`` seconds.
 
-    OpenCV has one thread: those of its pool do not live after a fork. PyTorch does the same for its
-    own.
+    OpenCV gets one thread: its pool does not survive a fork. PyTorch does the same for its own.
     """
     cv2.setNumThreads(0)
     os.setpgid(0, 0)
@@ -28,5 +27,5 @@ def settle_worker(_: int = 0) -> None:
 
 
 def _leave_soon(number: int, frame: FrameType | None) -> None:
-    """SIGALRM ends the process in a while."""
+    """Let SIGALRM end the process after ``GRACE_S`` seconds."""
     signal.alarm(GRACE_S)

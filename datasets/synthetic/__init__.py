@@ -1,1 +1,1 @@
-"""Rendered dancers, whose truth is known: raw videos and a benchmark. Read ``dataset.py`` first."""
+"""Rendered dancers with ground truth: raw videos and a benchmark. Read ``dataset.py`` first."""

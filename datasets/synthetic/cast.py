@@ -1,4 +1,4 @@
-"""Who dances, in what, where: everything about a rendered clip, drawn from its seed alone."""
+"""Dancer, clothes, camera and light of a rendered clip, all drawn from its seed."""
 
 from dataclasses import dataclass, replace
 
@@ -13,31 +13,24 @@ from datasets.synthetic.render.props import Prop
 from datasets.synthetic.render.shading import Light
 
 SPLITS = ("train", "val", "bench", "bad")
-"""Splits never share an identity or a garment: the split is part of every seed."""
+"""Splits share no identity and no garment: the split is part of every seed."""
 
 FRAMINGS = ("whole", "upper")
-"""What a camera shows: mostly the whole dancer, or from above the head to the thighs."""
+"""What the camera shows: mostly the whole dancer, or from above the head to the thighs."""
 
 _SKINS = ("#f3d9c8", "#f0cfb8", "#eac3a6", "#d9ab88", "#c39068", "#a1714e", "#7c5238", "#5e402d")
 _FIRST_DARK = 4
 _HAIRS = ("#1b1512", "#2f211a", "#4b3022", "#7a4a28", "#a9743c", "#d0a760", "#8c3a22", "#59554f")
 _LOWERS = (
-    "#2b3a55",
-    "#3d5a80",
-    "#22252b",
-    "#6b6f76",
-    "#b59f7e",
-    "#4d5a3c",
-    "#71414a",
-    "#d8d5cc",
+    "#2b3a55", "#3d5a80", "#22252b", "#6b6f76", "#b59f7e", "#4d5a3c", "#71414a", "#d8d5cc",
     "#54433a",
-)
+)  # fmt: skip
 _SHOES = ("#e9e7e2", "#25262a", "#a33a34", "#33507a", "#c9a36a", "#5f6f5a")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dancer:
-    """An identity: body, face, hair and what is worn below the waist. Colours are sRGB."""
+    """An identity: body, face, hair and the clothes below the waist. Colours are sRGB."""
 
     figure: Figure
     face: FaceSpec
@@ -49,11 +42,11 @@ class Dancer:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSpec:
-    """A clip before it is rendered; the same spec always renders to the same bytes.
+    """A clip to render; the same spec always renders to the same bytes.
 
     ``seed`` is (run, split, index, part); dance, scenery and grain draw from it. ``energy`` near 0
-    makes the dancer stand still; ``shifts_m`` moves each dancer sideways. The last three fields are
-    what the benchmark adds (synthetic_benchmark.py).
+    makes the dancer stand still; ``shifts_m`` moves each dancer sideways. Only the benchmark sets
+    the last three fields (hard_cast.py).
     """
 
     seed: tuple[int, ...]
@@ -69,11 +62,11 @@ class ClipSpec:
     energy: float = 1.0
     shifts_m: tuple[float, ...] = (0.0,)
     liveliness: Liveliness | None = None
-    sway_m: float = 0.0  # how far a hand-held camera wanders, at the dancer's depth
+    sway_m: float = 0.0  # how far a hand-held camera sways, at the dancer's depth
     props: tuple[Prop, ...] = ()
 
     def wearing(self, garment: GarmentSpec) -> "ClipSpec":
-        """The same clip with the first dancer in another upper garment."""
+        """The same clip with the first dancer wearing another upper garment."""
         first = self.dancers[0]
         dressed = replace(first, figure=replace(first.figure, garment=garment))
         return replace(self, dancers=(dressed, *self.dancers[1:]))
@@ -166,10 +159,10 @@ def draw_camera(
     room: float = 1.0,
     framing: str = "whole",
 ) -> Camera:
-    """A camera that mostly shows the whole dancer with room for raised arms, or the upper body."""
+    """Draw a camera on the whole dancer, mostly with room for raised arms, or the upper body."""
     whole = rng.random() < 0.72
     if framing == "upper":
-        filled = rng.uniform(1.50, 1.66)  # of the height, by the whole dancer
+        filled = rng.uniform(1.50, 1.66)  # height of the whole dancer over that of the picture
         feet = filled + 0.10
     else:
         filled = rng.uniform(0.70, 0.78) if whole else rng.uniform(0.88, 1.02)

@@ -1,4 +1,4 @@
-"""A clip's spec -> its frames and the truth about every pixel."""
+"""A clip's spec -> its frames and the ground truth of every pixel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,15 +26,15 @@ _GROUND = np.float32(0.93)
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedClip:
-    """A rendered clip and its truth.
+    """A rendered clip and its ground truth.
 
     Attributes:
         frames: (t, h, w, 3) uint8 RGB.
         parse: (t, h, w) uint8 of datasets.labels.ParseLabel.
         garment_mask: (t, h, w) uint8, 255 = upper garment.
         person_mask: (t, h, w) uint8, 255 = a person.
-        garment: (h, w, 3) uint8, the first dancer's upper garment alone on a light ground.
-        garment_spec: what that garment is, as JSON types.
+        garment: (h, w, 3) uint8, the first dancer's upper garment alone on a light background.
+        garment_spec: that garment's spec, as JSON types.
     """
 
     frames: np.ndarray
@@ -67,7 +67,7 @@ def render_frames(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def render_occlusion(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """As ``render_frames``, with the share of the garments that things in front of them hide."""
+    """``render_frames`` with the share of the garments that foreground props hide."""
     margin = 0.10
     wide = replace(
         spec.camera,
@@ -119,7 +119,7 @@ def render_occlusion(spec: ClipSpec) -> Iterator[tuple[np.ndarray, np.ndarray, f
 
 
 def render_garment(garment: GarmentSpec, height: int, width: int) -> np.ndarray:
-    """A product picture: the garment alone, upright, on a light ground; (h, w, 3) uint8 RGB."""
+    """A product picture: the garment alone, upright, on a light background; (h, w, 3) uint8 RGB."""
     arm = (0.50, -0.85, 0.0) if garment.sleeves == "long" else (0.60, -0.78, 0.0)
     figure = Figure(body=Body(girth=1.04), hair="short", lower="slim", garment=garment)
     scale = min(0.72 * height / garment.length_m, 0.92 * width / 0.86)
@@ -137,7 +137,7 @@ def render_garment(garment: GarmentSpec, height: int, width: int) -> np.ndarray:
     inside = 0.55 * red, 0.55 * green, 0.55 * blue
     wardrobe = Wardrobe(
         skin=inside,
-        hair=inside, lower=inside, shoe=inside,  # nothing of these is drawn
+        hair=inside, lower=inside, shoe=inside,  # none of these are drawn
         face=np.zeros((1, 1, 3), np.float32),
         cloth=paint_cloth(garment),
         folds=fold_map(np.random.default_rng(7)),
@@ -163,7 +163,7 @@ def _wardrobe(dancer: Dancer, spec: ClipSpec, number: int) -> Wardrobe:
 
 
 def _moved(spec: ClipSpec, share: float) -> tuple[Camera, np.ndarray]:
-    """The camera at a share of the clip, and the affine map from its start picture."""
+    """The camera at a share of the clip, and the affine map from the first picture."""
     eased = share * share * (3 - 2 * share) - 0.5
     zoom = 1.0 + spec.zoom * eased
     rows, columns = 0.5 * spec.height, 0.5 * spec.width
@@ -185,7 +185,7 @@ def _moved(spec: ClipSpec, share: float) -> tuple[Camera, np.ndarray]:
 
 
 def _wander(spec: ClipSpec, share: float, axis: int) -> float:
-    """How far a hand holds the camera off, in metres: three slow waves of its own."""
+    """Sway of a hand-held camera in metres: three slow waves."""
     rng = np.random.default_rng([*spec.seed, 6, axis])
     waves = rng.uniform(0.15, 0.9, 3), rng.uniform(0, 2 * np.pi, 3)  # per second; phases
     time_s = share * max(spec.num_frames - 1, 1) / spec.fps
@@ -201,7 +201,7 @@ def _aside(pose: Pose, x: float) -> Pose:
 
 
 def _region(pose: Pose, camera: Camera, spec: ClipSpec) -> tuple[slice, slice]:
-    """Rows and columns of the image that hold the whole figure."""
+    """Rows and columns of the image that contain the whole figure."""
     margin = 0.30 * camera.scale(0.5)
     spots = np.array([camera.project(joint) for joint in pose.joints.values()])
     left, top = np.floor(spots.min(axis=0) - margin)
@@ -237,7 +237,7 @@ def _draw(
 
 
 def _cast_shadow(image: np.ndarray, pose: Pose, camera: Camera, light: Light) -> None:
-    """Darken the floor under the feet, sharply where they touch it, softly around."""
+    """Darken the floor under the feet: sharp where they touch it, soft around them."""
     step = 2
     height, width = image.shape[0] // step, image.shape[1] // step
     soft, sharp = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)

@@ -1,4 +1,4 @@
-"""What is rendered: how many dancers, how large, how long, how hard."""
+"""Settings of rendering: number, size, length and difficulty of clips."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ DANCERS = ("demo", "benchmark")
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticConfig:
-    """What to render. Heights and widths are pixels; ``workers`` 0 takes every core.
+    """What to render. Heights and widths are in pixels; ``workers`` 0 uses every core.
 
-    ``num_bad`` adds that many videos that curation has to refuse or to cut, so that its funnel has
+    ``num_bad`` adds that many videos that curation must reject or cut, so that its funnel has
     something to show. ``dancers`` is demo (a few easy patterns and cuts) or benchmark, the harder
-    set of ``synthetic_benchmark.py``.
+    set of ``hard_cast.py``.
     """
 
     out: str = "raw/dancers"
@@ -31,8 +31,8 @@ class SyntheticConfig:
     seed: int = 0
     workers: int = 0
     dancers: str = "demo"
-    bench_duration_s: float | None = None  # of the clips to try garments on; None: as the others
-    cut_share: float = 0.0  # of the training videos: a cut in the middle, then another dancer
+    bench_duration_s: float | None = None  # of benchmark clips; None: duration_s
+    cut_share: float = 0.0  # share of training videos with a cut in the middle to another dancer
     framing: str = "whole"  # or upper: from above the head to the thighs, garments twice as large
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class SyntheticConfig:
             )
 
     def has_cut(self, split: str, index: int) -> bool:
-        """Whether clip ``index`` shows another dancer behind a cut; spread evenly, by the index."""
+        """Whether clip ``index`` cuts to another dancer; such clips are spread evenly."""
         share = self.cut_share if split == "train" else 0.0
         return int((index + 1) * share + 1e-9) > int(index * share + 1e-9)
 
@@ -87,6 +87,6 @@ class SyntheticConfig:
         )
 
     def target(self, spec: ClipSpec) -> GarmentSpec:
-        """What the dancer of a clip is to try on."""
+        """The garment to try on the dancer of a clip."""
         benchmark = self.dancers == "benchmark"
         return draw_benchmark_target(spec) if benchmark else draw_target_garment(spec)

@@ -1,15 +1,15 @@
-"""Rendered dancers: raw videos for curation to eat, and a benchmark that knows its truth.
+"""Rendered dancers: synthetic raw videos to curate, and a benchmark with ground truth.
 
 ``python -m datasets.synthetic configs/demo/render.yaml out=raw/dancers`` writes
 
     OUT/train/*.mp4            raw videos (training, validation and a few unusable ones)
     OUT/bench/raw/*.mp4        raw videos to try garments on
-    OUT/bench/garments/*.png   the garments to put on, product pictures
+    OUT/bench/garments/*.png   the garments to try on, product pictures
     OUT/bench/truth/*.mp4      the same motion in those garments
-    OUT/bench/truth_masks/*.mp4  where the garment is in the truth (lossless gray, 255 = garment)
+    OUT/bench/truth_masks/*.mp4  the garment's region in the truth (lossless gray, 255 = garment)
 
-with a sidecar ``<stem>.json`` beside each raw video. Every file is a pure function of the settings;
-a second run skips what exists, a changed setting (or renderer) renders anew.
+with a sidecar ``<stem>.json`` next to each raw video. Every file is a pure function of the
+settings; a second run skips what exists, a changed setting (or renderer) renders everything again.
 """
 
 import json
@@ -54,13 +54,13 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """One raw video and what belongs to it."""
+    """One raw video and its related files."""
 
     kind: str  # train, val, bench or bad
     index: int
 
     def files(self) -> list[str]:
-        """Paths under OUT; the last one is written last and means the job is done."""
+        """Paths under OUT; the last one is written last and marks the job as done."""
         name = self.name
         if self.kind == "bench":
             return [
@@ -80,7 +80,7 @@ def write_dancers(config: SyntheticConfig) -> int:
     """Render what is missing under ``config.out``.
 
     Returns:
-        How many videos were rendered; 0 when everything was there.
+        The number of rendered videos; 0 if everything existed.
 
     Raises:
         DataError: the folder cannot be written.
@@ -122,7 +122,7 @@ def _start_worker() -> None:
 
 
 def _forget_other_renders(config: SyntheticConfig, out: Path, jobs: list[_Job]) -> None:
-    """Delete what an earlier run with other settings wrote, and note what this run writes."""
+    """Delete what an earlier run with other settings wrote, and record what this run writes."""
     identity = _identity(config)
     files = [file for job in jobs for file in job.files()]
     manifest = out / MANIFEST
@@ -135,7 +135,7 @@ def _forget_other_renders(config: SyntheticConfig, out: Path, jobs: list[_Job]) 
         if earlier.get("identity") == identity:
             stale -= set(files)
         else:
-            logger.info("settings or renderer changed: rendering %s anew", out)
+            logger.info("settings or renderer changed: rendering %s again", out)
         for file in sorted(stale):
             (out / file).unlink(missing_ok=True)
     content = {"identity": identity, "config": to_plain(config), "files": files}
@@ -143,7 +143,7 @@ def _forget_other_renders(config: SyntheticConfig, out: Path, jobs: list[_Job]) 
 
 
 def _identity(config: SyntheticConfig) -> str:
-    """Hash of everything a rendered file depends on: settings and the renderer's own source."""
+    """Hash of everything a rendered file depends on: settings and the renderer's source."""
     settings = to_plain(config)
     for name in ("out", "workers", "num_train", "num_val", "num_bench", "num_bad"):
         settings.pop(name)
@@ -179,7 +179,7 @@ def _run_job(config: SyntheticConfig, job: _Job) -> None:
 def _write_bench_truth(
     config: SyntheticConfig, spec: ClipSpec, job: _Job, out: Path
 ) -> dict[str, Any]:
-    """Write the target garment and the same motion in it; the sidecar's keys for both."""
+    """Write the target garment and the same motion in it; returns the sidecar's keys for both."""
     target = config.target(spec)
     picture = render_garment(target, spec.height, spec.width)
     _, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
@@ -194,7 +194,7 @@ def _write_bench_truth(
         "target_garment": f"../garments/{job.name}.png",
         "target": target.to_plain(),
         "fps": spec.fps,
-        "hidden": [round(share, 3) for share in hidden],  # of the garment, in every frame
+        "hidden": [round(share, 3) for share in hidden],  # share of the garment, per frame
     }
 
 
@@ -207,6 +207,6 @@ def main(argv: list[str]) -> int:
     rendered = write_dancers(config)
     total = config.num_train + config.num_val + config.num_bench + config.num_bad
     print(
-        f"{total} videos under {config.out}: {rendered} rendered, {total - rendered} there before"
+        f"{total} videos under {config.out}: {rendered} rendered, {total - rendered} already there"
     )
     return 0

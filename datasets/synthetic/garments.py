@@ -1,7 +1,7 @@
-"""Upper garments of the rendered dancers: what they are, and the cloth they are cut from.
+"""Upper garments of the rendered dancers: their specs, and their painted cloth.
 
-Cloth is painted once in metres of its own surface (around the body, down from the collar) and
-sampled by the renderer, so a pattern moves with the body that wears it.
+Cloth is painted once, in metres of its own surface (around the body, down from the collar), and
+sampled by the renderer, so that a pattern moves with the body.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ PATTERN_CLASSES = {
     "plain": "plain", "stripes_across": "stripes", "stripes_down": "stripes", "checks": "checks",
     "dots": "dots", "figure": "print", "halves": "halves",
 }  # fmt: skip
-"""What people would call each pattern."""
+"""Pattern -> the common name of its class."""
 NECKLINES = ("crew", "v", "scoop")
 SLEEVES = {"none": 0.0, "short": 0.225, "elbow": 0.335, "long": 0.575}
 """Where each sleeve ends, in metres along the arm's cloth."""
@@ -61,7 +61,7 @@ class GarmentSpec:
 class Cloth:
     """Painted cloth: ``torso`` and ``sleeve`` (rows, columns, 3) in [0, 1], sRGB.
 
-    ``covers`` (rows, columns) is False where the neckline leaves the torso bare.
+    ``covers`` (rows, columns) is False where the neckline exposes the torso.
     """
 
     torso: np.ndarray
@@ -70,7 +70,7 @@ class Cloth:
 
 
 def draw_garment(rng: np.random.Generator) -> GarmentSpec:
-    """Draw a garment; every combination of pattern, colours and cut can appear."""
+    """Draw a garment; every combination of pattern, colours and cut is possible."""
     base, accent, third = _palette(rng)
     pattern = str(rng.choice(PATTERNS, p=[0.16, 0.18, 0.12, 0.15, 0.13, 0.18, 0.08]))
     return GarmentSpec(
@@ -126,7 +126,7 @@ def _shrink(image: np.ndarray) -> np.ndarray:
 
 
 def _opening(neckline: str, angle: np.ndarray) -> np.ndarray:
-    """How far down from the collar the cloth starts, in metres, at an angle around the neck."""
+    """Distance from the collar down to the cloth, in metres, at an angle around the neck."""
     front = np.maximum(np.cos(angle), 0.0)
     back = np.maximum(-np.cos(angle), 0.0)
     if neckline == "v":
@@ -207,7 +207,7 @@ def _print_figure(torso: np.ndarray, spec: GarmentSpec) -> None:
 
 
 def _palette(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
-    """Three colours that stand apart: a base, an accent and a third."""
+    """Three distinct colours: a base, an accent and a third."""
     hue = rng.uniform(0, 1)
     kind = rng.random()
     if kind < 0.14:

@@ -1,9 +1,9 @@
-"""A harder set of dancers, to learn from and to be judged on: what try-on finds difficult, drawn.
+"""A harder set of dancers for training and evaluation, with what try-on finds difficult.
 
-Beside the demo's dancers (synthetic_cast.py): arms that cross the chest, whole turns, things that
-pass in front, a hand-held camera, fine patterns in five classes that are equally frequent, four
-lengths of sleeves and hems from the waist to below the hips. Train, validation and test share no
-identity, no garment and no dance: the split is part of every seed.
+Compared with the demo's dancers (cast.py): arms that cross the chest, whole turns, props that pass
+in front, a hand-held camera, fine patterns in five equally frequent classes, four sleeve lengths,
+and hems from the waist to below the hips. Train, validation and test share no identity, no garment
+and no dance: the split is part of every seed.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ def draw_benchmark_clip(
     fps: float,
     framing: str = "whole",
 ) -> ClipSpec:
-    """Draw clip ``index`` of a split; arguments as of ``synthetic_cast.draw_clip``."""
+    """Draw clip ``index`` of a split; arguments as for ``cast.draw_clip``."""
     key = (seed, SPLITS.index(split), index, 1)
     rng = np.random.default_rng([*key, 0])
     dancer = draw_dancer(rng)
@@ -68,11 +68,11 @@ def draw_benchmark_clip(
 
 
 def draw_benchmark_garment(rng: np.random.Generator, but: GarmentSpec | None = None) -> GarmentSpec:
-    """Draw a garment of an equally likely class, sleeve and hem.
+    """Draw a garment with class, sleeve length and hem drawn uniformly.
 
     Args:
-        rng: where the draws come from.
-        but: a garment whose class and colours are not to be had again.
+        rng: the source of the draws.
+        but: a garment whose class and colours are excluded.
     """
     while True:
         drawn = draw_garment(rng)
@@ -91,13 +91,13 @@ def draw_benchmark_garment(rng: np.random.Generator, but: GarmentSpec | None = N
 
 
 def draw_benchmark_target(spec: ClipSpec) -> GarmentSpec:
-    """The garment that the first dancer is to try on: another class, other colours."""
+    """The garment to try on the first dancer: of another class and other colours."""
     rng = np.random.default_rng([*spec.seed, 1])
     return draw_benchmark_garment(rng, but=spec.dancers[0].figure.garment)
 
 
 def _draw_props(rng: np.random.Generator, duration_s: float) -> tuple[Prop, ...]:
-    """About one thing in five seconds, in two clips of three; each passes in one to three."""
+    """About one prop per five seconds, in two of three clips; each passes in 1 to 3 seconds."""
     if rng.random() < 1 / 3:
         return ()
     count = max(1, round(duration_s / 5))

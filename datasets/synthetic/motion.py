@@ -1,6 +1,6 @@
 """How a rendered dancer moves: seeded key poses on a beat, feet on the floor, joints in 3-D.
 
-Axes and joints: synthetic_body.py.
+Axes and joints: skeleton.py.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,7 @@ ARM_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float
     "behind_head": ((-0.02, 0.44, -0.04), (1.0, 0.3, 0.2)),
     "back_low": ((0.42, -0.78, -0.28), (0.6, -0.1, -0.9)),
 }
-"""Wrist (outwards, up, forwards; in arm lengths from the shoulder) and where the elbow points."""
-
+"""Wrist (outwards, up, forwards; in arm lengths from the shoulder) and the elbow's direction."""
 
 CROSSING_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "folded": ((-0.62, -0.38, 0.40), (0.8, -0.6, 0.3)),
@@ -33,12 +32,12 @@ CROSSING_POSES: dict[str, tuple[tuple[float, float, float], tuple[float, float, 
     "chin": ((-0.20, 0.06, 0.46), (0.8, -0.8, 0.1)),
     "reaching_across": ((-0.70, 0.10, 0.48), (0.7, -0.7, 0.2)),
 }
-"""Likewise, for arms that cross the chest and hide what is on it."""
+"""The same, for arms that cross the chest and hide it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Liveliness:
-    """What a dance has beyond steps and swinging arms; shares of beats, 0..1."""
+    """Additions to steps and swinging arms; shares of beats, 0..1."""
 
     crossing: float = 0.0  # beats on which an arm crosses the chest
     turning: float = 0.0  # beats within whole turns about the vertical
@@ -55,12 +54,12 @@ def dance(
     """A dance as a pure function of its seed.
 
     Args:
-        body: whose lengths the joints keep.
+        body: gives the lengths between joints.
         seed: entropy of the choreography.
-        num_frames: poses to make.
+        num_frames: number of poses.
         fps: poses per second.
-        energy: 1 = lively; near 0 the dancer all but stands still.
-        liveliness: crossing arms and whole turns; none of them when None.
+        energy: 1 = lively; near 0 the dancer almost stands still.
+        liveliness: crossing arms and whole turns; neither if None.
 
     Returns:
         A pose per frame.
@@ -76,13 +75,13 @@ def dance(
 
 
 def standing(body: Body, arm: tuple[float, float, float] = (0.62, -0.74, 0.02)) -> Pose:
-    """The canonical pose of product pictures: upright, frontal, arms a little off the body."""
+    """The canonical pose of product pictures: upright, frontal, arms held slightly out."""
     steps = _Choreography(body, np.random.default_rng(0), 1.0, 0.0)
     return steps.pose(0.0, arms=np.array([arm, arm]), elbows=np.array([(0.3, -0.2, -1.0)] * 2))
 
 
 class _Choreography:
-    """Key values on the beats and the curves between them."""
+    """Key values on the beats, and the curves between them."""
 
     def __init__(self, body: Body, rng: np.random.Generator, duration_s: float, energy: float):
         self.body, self.energy = body, energy
@@ -115,7 +114,7 @@ class _Choreography:
         self.nod = rng.uniform(-0.10, 0.14, count) * energy
 
     def cross_arms(self, rng: np.random.Generator, share: float) -> None:
-        """Let arms cross the chest on a share of the beats: one arm, or both."""
+        """Make one or both arms cross the chest on a share of the beats."""
         names = list(CROSSING_POSES)
         for beat in range(len(self.arms)):
             if rng.random() >= share:
@@ -227,7 +226,7 @@ def _arm_keys(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndar
 
 
 def _turn_keys(rng: np.random.Generator, count: int, share: float) -> np.ndarray:
-    """Angles on the beats: now and then a whole turn over two to four beats, then none."""
+    """Angles on the beats: occasionally a whole turn over two to four beats."""
     angles, angle, beat = np.zeros(count), 0.0, 1
     while beat < count:
         length = int(rng.integers(2, 5))  # three on average

@@ -1,4 +1,4 @@
-"""Raw videos that curation has to refuse or to cut: they make its funnel honest."""
+"""Raw videos that curation must reject or cut, so that its funnel is tested."""
 
 from dataclasses import replace
 from itertools import chain
@@ -11,7 +11,7 @@ from datasets.synthetic.render.camera import Camera
 from datasets.tracks import encode_video
 
 REJECTS = ("two_dancers", "hard_cut", "empty_room", "truncated", "close_up", "too_short")
-"""Names of the unusable videos, in the order in which ``num_bad`` takes them."""
+"""Names of the unusable videos; ``num_bad`` uses the first ones."""
 
 
 def render_reject(name: str, spec: ClipSpec) -> tuple[bytes, str]:
@@ -19,7 +19,7 @@ def render_reject(name: str, spec: ClipSpec) -> tuple[bytes, str]:
 
     Args:
         name: one of REJECTS.
-        spec: an ordinary clip to spoil.
+        spec: an ordinary clip to make unusable.
 
     Returns:
         The file's bytes and a sentence on what is wrong with it.
@@ -36,7 +36,7 @@ def render_reject(name: str, spec: ClipSpec) -> tuple[bytes, str]:
         frames = (frame for frame, _ in chain(render_frames(spec), render_frames(second)))
         return encode_video(frames, spec.fps), "a cut in the middle: two clips, one person each"
     if name == "empty_room":
-        return _encoded(replace(spec, dancers=(), shifts_m=())), "nobody is in the room"
+        return _encoded(replace(spec, dancers=(), shifts_m=())), "the room is empty"
     if name == "truncated":
         whole = _encoded(replace(spec, num_frames=min(spec.num_frames, 6)))
         return whole[: len(whole) // 2], "the file ends halfway, before its index"

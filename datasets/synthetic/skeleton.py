@@ -1,4 +1,4 @@
-"""A dancer's body and one moment of it: joints in 3-D.
+"""A dancer's body and its pose: joints in 3-D.
 
 World axes: x right, y up, z towards the camera, metres. "left" and "right" are the dancer's own.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """Lengths of a dancer's body in metres, and how thick its limbs are (1 = average)."""
+    """Lengths of a dancer's body in metres, and the thickness of its limbs (1 = average)."""
 
     height: float = 1.70
     shoulder_half: float = 0.172
@@ -22,7 +22,7 @@ class Body:
 
     @property
     def unit(self) -> float:
-        """Size against a body of 1.70 m."""
+        """Size relative to a body of 1.70 m."""
         return self.height / 1.70
 
     @property

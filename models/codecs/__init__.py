@@ -1,1 +1,1 @@
-"""Image codecs: between pixels and latents. Read ``vae.py`` first; ``dct.py`` needs no weights."""
+"""Image codecs: pixels <-> latents. Read ``vae.py`` first; ``dct.py`` needs no weights."""

@@ -1,7 +1,7 @@
 """The codec without weights: an orthonormal 8 x 8 block DCT whose lowest frequencies are latents.
 
-For machines that have no autoencoder: the demo, tests, learning. Not part of VITON-DiT. What is
-lost at a number of channels (PSNR in dB; photos and clips of people | rendered dancers):
+For the demo, tests and learning without an autoencoder. Not part of VITON-DiT. Reconstruction by
+number of channels (PSNR in dB; photos and clips of people | rendered dancers):
 
 ====================  =============  =============  =============
 channels              128 x 96       256 x 192      512 x 384
@@ -14,7 +14,7 @@ channels              128 x 96       256 x 192      512 x 384
 192                   exact to float32
 ====================  =============  =============  =============
 
-16 blur stripes of four pixels and faces; 24 to 32 show both at 128 x 96.
+16 channels blur faces and stripes of four pixels; 24 to 32 show both at 128 x 96.
 """
 
 from functools import lru_cache
@@ -34,13 +34,13 @@ PLANES = (
     (1.0, 0.0, -1.0),  # red against blue
     (1.0, -2.0, 1.0),  # red and blue against green
 )
-"""Opponent colours of RGB; with each row normalised the change of colours is orthonormal."""
+"""Opponent colours of RGB; with normalised rows the colour transform is orthonormal."""
 
 DC_STD = (5.5, 1.5, 0.9)
 AC_STD = (1.4, 0.3, 0.19)
 AC_EXPONENT = 1.25
-"""Between what was measured on 27 natural pictures of people and garments and on 24 rendered
-dancers, at 128 x 96 to 512 x 384; each channel's root mean square came out at 0.5 to 1.7."""
+"""Between the values measured on 27 natural pictures of people and garments and on 24 rendered
+dancers, at 128 x 96 to 512 x 384; with them each channel's root mean square is 0.5 to 1.7."""
 
 
 def coefficient_std(plane: int, row: int, column: int) -> float:
@@ -55,7 +55,7 @@ def coefficient_std(plane: int, row: int, column: int) -> float:
 
 @lru_cache(maxsize=1)
 def filters() -> tuple[Float[Tensor, "192 3 8 8"], Float[Tensor, " 192"]]:
-    """All 192 filters, the coefficients of greatest expected variance first, and those stds.
+    """All 192 filters, those of greatest expected variance first, and their expected stds.
 
     The filters are an orthonormal basis of a block's 192 numbers; float64.
     """
@@ -66,21 +66,21 @@ def filters() -> tuple[Float[Tensor, "192 3 8 8"], Float[Tensor, " 192"]]:
     planes = F.normalize(planes, dim=1)
     basis = torch.einsum("pc,uy,vx->puvcyx", planes, waves, waves)
     names = [(p, u, v) for p in range(3) for u in range(BLOCK) for v in range(BLOCK)]
-    # of equal variance: what varies along one axis alone comes first, then by plane and row
+    # ties: filters that vary along one axis only come first, then by plane and row
     names.sort(key=lambda name: (-coefficient_std(*name), -abs(name[1] - name[2])))
     stds = torch.tensor([coefficient_std(*name) for name in names], dtype=torch.float64)
     return torch.stack([basis[name] for name in names]), stds
 
 
 class DctCodec(nn.Module):
-    """Block DCT of opponent colours; channel i is the i-th filter's answer over its expected scale.
+    """Block DCT of opponent colours; channel i is the i-th filter's response over its expected std.
 
-    Gray (0 in [-1, 1]) is latent 0. It follows its input to its device.
+    Gray (0 in [-1, 1]) is latent 0. The codec works on its input's device.
 
     Args:
-        latent_channels: how many coefficients are kept, 4 to 192.
-        whitening: 1 gives every channel the same expected variance: noise drowns all of them at
-            the same timestep. 0 keeps the pixels' own proportions: fine detail drowns first and
+        latent_channels: number of coefficients kept, 4 to 192.
+        whitening: 1 gives every channel the same expected variance, so that noise hides all of them
+            at the same timestep. 0 keeps the pixels' own proportions: fine detail is lost first and
             colours last, as in pixel diffusion. The mean variance over channels is 1 either way.
     """
 
@@ -99,7 +99,7 @@ class DctCodec(nn.Module):
         self.name = f"dct{latent_channels}" + ("" if whitening == 1 else f"-w{whitening:g}")
         kernels, stds = filters()
         kernels, stds = kernels[:latent_channels], stds[:latent_channels, None, None, None]
-        left = stds ** (1 - whitening)  # RMS that the channels keep, but for one factor
+        left = stds ** (1 - whitening)  # RMS of the channels, up to one common factor
         stds = stds**whitening * left.square().mean().sqrt()
         self.register_buffer("analysis", (kernels / stds).float(), persistent=False)
         self.register_buffer("synthesis", (kernels * stds).float(), persistent=False)
@@ -108,7 +108,7 @@ class DctCodec(nn.Module):
         """Latents of about unit variance.
 
         Raises:
-            ValueError: height or width is no multiple of 8.
+            ValueError: height or width is not a multiple of 8.
         """
         latents = self.encode_images(rearrange(video, "b t c h w -> (b t) c h w"))
         return rearrange(latents, "(b t) c h w -> b c t h w", b=video.shape[0])
@@ -125,7 +125,7 @@ class DctCodec(nn.Module):
     def encode_moments(
         self, images: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b c h/8 w/8"], None]:
-        """The same; a transform has no variance."""
+        """``encode_images``; a transform has no variance."""
         return self.encode_images(images), None
 
     def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:

@@ -1,9 +1,9 @@
-"""Between pixels and latents: the codec's interface, and the KL autoencoder of real runs.
+"""Pixels <-> latents: the codec's interface, and the KL autoencoder of real runs.
 
 Source: stabilityai/sd-vae-ft-ema through diffusers, as Open-Sora v1.0 uses it; what differs: the
-posterior's mean is taken, nothing is drawn. Both codecs work frame by frame, at one latent per
-8 x 8 pixels, and are never trained. The one without weights is in ``dct.py``. Memory: frames go
-through in configured batches (what diffusers calls slicing), and a decoder may work in tiles.
+posterior's mean is used instead of a sample. Both codecs work frame by frame, at one latent per
+8 x 8 pixels, and are never trained. The codec without weights is in ``dct.py``. To save memory,
+frames are processed in configured batches (diffusers' slicing), and decoding may be tiled.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ FACTOR = 8
 
 KINDS = ("dct", "kl")
 CODEC_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
-"""Of a diffusers AutoencoderKL, in its folder."""
+"""Files of a diffusers AutoencoderKL, in its folder."""
 PRECISIONS = ("float32", "bfloat16")
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Codec(Protocol):
-    """What turns video into latents and back. Video lies in [-1, 1]; decoding clamps to it."""
+    """Converts video to latents and back. Video is in [-1, 1]; decoding clamps to it."""
 
     latent_channels: int
     factor: int
@@ -58,7 +58,7 @@ class Codec(Protocol):
     def encode_moments(
         self, images: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b c h/8 w/8"], Float[Tensor, "b c h/8 w/8"] | None]:
-        """The same latents with their log-variance; None for a codec that is exact."""
+        """The same latents with their log-variance; None for a deterministic codec."""
         ...
 
 
@@ -70,16 +70,15 @@ class CodecConfig:
         kind: "kl", diffusers' AutoencoderKL from a local folder; "dct", the block DCT that needs
             no weights (demo, tests, learning).
         path: the folder of the autoencoder (config.json, diffusion_pytorch_model.safetensors);
-            kind "kl" alone.
-        latent_channels: 4 for Stable Diffusion's autoencoders; 4 to 192 for "dct" (see there).
-        whitening: of "dct" alone (see there), 0 to 1.
-        frames_per_call: frames that the autoencoder sees at once: memory against speed.
+            only for kind "kl".
+        latent_channels: 4 for Stable Diffusion's autoencoders; 4 to 192 for "dct".
+        whitening: only for kind "dct" (see ``DctCodec``), 0 to 1.
+        frames_per_call: frames that the autoencoder processes at once: memory against speed.
         precision: the autoencoder computes in "float32" or "bfloat16"; weights and results are
-            float32. Where bfloat16 overflows, the rest of the run computes in float32, and the log
-            says so.
-        tiling: decode frames larger than the autoencoder's own training size in overlapping tiles
-            that are blended: much less memory, slightly other pixels. Encoding is never tiled: a
-            tile's normalisation would differ from what the network learned.
+            float32. If bfloat16 overflows, the rest of the run computes in float32, with a warning.
+        tiling: decode frames larger than the autoencoder's training size in overlapping, blended
+            tiles: much less memory, slightly different pixels. Encoding is never tiled: a tile's
+            normalisation would differ from what the network learned.
     """
 
     kind: str = "kl"
@@ -99,12 +98,12 @@ class CodecConfig:
             raise ValueError(f"frames_per_call must be at least 1, not {self.frames_per_call}")
         if not 1 <= self.latent_channels <= MAX_CHANNELS:
             raise ValueError(
-                f"latent_channels must lie between 1 and {MAX_CHANNELS}, not {self.latent_channels}"
+                f"latent_channels must be between 1 and {MAX_CHANNELS}, not {self.latent_channels}"
             )
         if not 0 <= self.whitening <= 1:
-            raise ValueError(f"whitening must lie between 0 and 1, not {self.whitening:g}")
+            raise ValueError(f"whitening must be between 0 and 1, not {self.whitening:g}")
         if self.kind == "kl" and self.whitening != 1:
-            raise ValueError(f"whitening is for kind 'dct' alone: 1, not {self.whitening:g}")
+            raise ValueError(f"whitening is only for kind 'dct': 1, not {self.whitening:g}")
         if self.kind == "dct" and self.path is not None:
             raise ValueError(f"kind 'dct' has no weights: path must be empty, not {self.path!r}")
         if self.kind == "dct" and self.tiling:
@@ -114,7 +113,7 @@ class CodecConfig:
 class KlCodec(nn.Module):
     """diffusers' AutoencoderKL; latents are the posterior's means, shifted and scaled.
 
-    It follows its input to its device.
+    It moves to its input's device.
 
     Args:
         autoencoder: an ``AutoencoderKL``.
@@ -145,7 +144,7 @@ class KlCodec(nn.Module):
         self.shift = float(getattr(autoencoder.config, "shift_factor", None) or 0.0)
 
     def encode(self, video: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b c t h/8 w/8"]:
-        """The posterior's means, frame by frame; nothing is drawn."""
+        """The posterior's means, frame by frame."""
         latents = self.encode_images(rearrange(video, "b t c h w -> (b t) c h w"))
         return rearrange(latents, "(b t) c h w -> b c t h w", b=video.shape[0])
 
@@ -178,7 +177,7 @@ class KlCodec(nn.Module):
         return video.clamp(-1.0, 1.0)
 
     def _in_parts(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """``function`` over a few images at a time, in the configured precision; float32."""
+        """``function`` over a few images at a time, in the configured precision, as float32."""
         parts = torch.split(images.float(), self.frames_per_call)
         return torch.cat([self._computed(function, part) for part in parts])
 
@@ -188,7 +187,7 @@ class KlCodec(nn.Module):
             result = function(part).float()
         if not self.uses_bfloat16 or bool(torch.isfinite(result).all()):
             return result
-        if not bool(torch.isfinite(part).all()):  # it came in broken: no precision mends it
+        if not bool(torch.isfinite(part).all()):  # the input is not finite: precision cannot help
             return result
         logger.warning(
             "%s overflows in bfloat16; from here on it computes in float32, which takes about twice"
@@ -204,7 +203,7 @@ class KlCodec(nn.Module):
 
 
 def build_codec(config: CodecConfig) -> Codec:
-    """The codec that a config names.
+    """Build the configured codec.
 
     Raises:
         ValueError: no folder, no autoencoder in it, or one with other latents than configured.
@@ -213,15 +212,11 @@ def build_codec(config: CodecConfig) -> Codec:
         return DctCodec(config.latent_channels, config.whitening)
     if config.path is None:
         raise ValueError(
-            "codec.path must name the folder of a diffusers AutoencoderKL (or take codec.kind=dct,"
+            "codec.path must name the folder of a diffusers AutoencoderKL (or use codec.kind=dct,"
             " which needs no weights)"
         )
     folder = Path(config.path)
-    for file in CODEC_FILES:
-        if not (folder / file).is_file():
-            raise ValueError(
-                f"codec.path {folder} is no folder of an AutoencoderKL: {file} is missing"
-            )
+    _codec_files(folder)
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
 
     autoencoder = cast(Any, AutoencoderKL).from_pretrained(
@@ -243,28 +238,30 @@ def build_codec(config: CodecConfig) -> Codec:
 
 
 def codec_identity(config: CodecConfig) -> dict[str, str | float]:
-    """What decides its latents: two codecs with the same identity encode alike.
+    """Everything that determines a codec's latents: codecs of equal identity encode alike.
 
     Raises:
-        ValueError: the autoencoder's files are not there.
+        ValueError: the autoencoder's files are missing.
     """
     known: dict[str, str | float] = {"kind": config.kind, "latent_channels": config.latent_channels}
     if config.kind == "dct":
         return {**known, "whitening": config.whitening}
-    folder = Path(config.path or "")
     digest = hashlib.sha256()
+    for file in _codec_files(Path(config.path or "")):
+        digest.update(bytes.fromhex(file_sha256(file)))
+    return {**known, "precision": config.precision, "sha256": digest.hexdigest()}
+
+
+def _codec_files(folder: Path) -> list[Path]:
     for name in CODEC_FILES:
         if not (folder / name).is_file():
-            raise ValueError(
-                f"codec.path {folder} is no folder of an AutoencoderKL: {name} is missing"
-            )
-        digest.update(bytes.fromhex(file_sha256(folder / name)))
-    return {**known, "precision": config.precision, "sha256": digest.hexdigest()}
+            raise ValueError(f"codec.path {folder} is not an AutoencoderKL: {name} is missing")
+    return [folder / name for name in CODEC_FILES]
 
 
 @contextmanager
 def _tiled(autoencoder: Any, tiling: bool) -> Generator[None]:
-    """Tiles on within, and off again: encoding goes without."""
+    """Enable tiling within the block only: encoding is never tiled."""
     autoencoder.use_tiling = tiling
     try:
         yield

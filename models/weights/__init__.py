@@ -1,1 +1,1 @@
-"""Files of tensors, one or many, and what files of a trunk look like. Read ``files.py`` first."""
+"""Files of tensors, single or sharded, and layouts of public trunks. Read ``files.py`` first."""

@@ -1,8 +1,8 @@
-"""Files of tensors: read without running anything of theirs, and written whole or not at all.
+"""Files of tensors: read without running any code in them, written atomically.
 
-Read are safetensors and what ``torch.save`` writes (its zip archives, mapped instead of read, and
-the older ``.pth``), always with ``weights_only=True``: tensors and plain containers. A pickle that
-asks for anything else is refused. Written is safetensors, bit for bit, with where it came from.
+Reads safetensors and files of ``torch.save`` (zip archives, memory-mapped, and the older ``.pth``),
+always with ``weights_only=True``: tensors and plain containers. A pickle that needs anything else
+is refused. Writes safetensors, bit for bit, with their provenance.
 """
 
 import hashlib
@@ -26,23 +26,23 @@ from torch import Tensor
 
 SAFETENSORS = ".safetensors"
 _PROVENANCE = "viton-dit"
-"""The one key of our metadata, JSON: safetensors writes several in an order that changes."""
+"""Our only metadata key, JSON: safetensors writes several keys in a varying order."""
 
 _REFUSED = re.compile(r"GLOBAL (\S+)")
 _NO_WEIGHTS = {
-    b"PK\x03\x04": "it is cut short; copy or download it again",
+    b"PK\x03\x04": "it is truncated; copy or download it again",
     b"version https://git-lfs": "it is a Git LFS pointer; fetch the file itself (git lfs pull)",
     b"<": "it is a web page; download the file itself",
 }
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AssertionError)
-"""What torch's unpickler raises on bytes that are no pickle of weights."""
+"""What torch's unpickler raises on bytes that are not a pickle of weights."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """A flat state dict from a file: .safetensors, or torch's, bare or under "state_dict".
+    """A flat state dict from a .safetensors or torch file, bare or under "state_dict".
 
     Raises:
-        ValueError: the file is missing, unreadable, or holds something else.
+        ValueError: the file is missing, unreadable, or contains something else.
     """
     path = Path(path)
     if path.suffix == SAFETENSORS:
@@ -50,21 +50,21 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     content = read_torch_file(path)
     state = content.get("state_dict", content)
     if not isinstance(state, dict) or not state:
-        raise ValueError(f"{path} is no flat state dict: it holds no weights")
+        raise ValueError(f"{path} is not a flat state dict: it holds no weights")
     named = cast("dict[str, Any]", state)
     others = [str(name) for name, value in named.items() if not isinstance(value, Tensor)]
     if others:
-        raise ValueError(f"{path} is no flat state dict; no tensors: {list_some(others)}")
+        raise ValueError(f"{path} is not a flat state dict; not tensors: {list_some(others)}")
     return dict(named)
 
 
 def read_torch_file(path: str | Path) -> dict[str, Any]:
-    """The dict that ``torch.save`` wrote, on the CPU.
+    """A dict written by ``torch.save``, on the CPU.
 
-    Zip archives are mapped into memory: what is not looked at (optimizer states) is never read.
+    Zip archives are memory-mapped: tensors that are not used (optimizer states) are never read.
 
     Raises:
-        ValueError: the file is missing, cut short, no such file, or needs code to be read.
+        ValueError: the file is missing, truncated, not from ``torch.save``, or needs code to load.
     """
     path = Path(path)
     if not path.is_file():
@@ -82,7 +82,7 @@ def read_torch_file(path: str | Path) -> dict[str, Any]:
     except _DAMAGED as error:
         kind = type(error).__name__
         raise ValueError(
-            f"{path} is not a readable checkpoint: nothing that torch.save wrote"
+            f"{path} is not a readable checkpoint: not written by torch.save"
             f" ({kind}: {_line(error)})"
         ) from error
     if not isinstance(content, dict):
@@ -91,10 +91,10 @@ def read_torch_file(path: str | Path) -> dict[str, Any]:
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """What ``write_weights`` noted in a safetensors file; empty for files of others.
+    """The provenance that ``write_weights`` stored in a safetensors file; empty for other files.
 
     Raises:
-        ValueError: no readable safetensors file.
+        ValueError: not a readable safetensors file.
     """
     try:
         with cast(Any, safe_open)(path, framework="pt") as file:
@@ -109,15 +109,15 @@ def write_weights(
     tensors: Mapping[str, Tensor],
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write tensors as safetensors, aside and then renamed; the same input gives the same bytes.
+    """Write tensors as safetensors, atomically; the same input gives the same bytes.
 
     Args:
-        path: its folder is made if needed; a file of that name is replaced.
-        tensors: of any layout; views and tensors that share memory are written one by one.
+        path: its folder is created if needed; an existing file is replaced.
+        tensors: of any layout; views and tensors that share memory are written separately.
         provenance: where they come from, plain containers.
 
     Raises:
-        ValueError: the disk refuses it.
+        ValueError: the file cannot be written.
     """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -125,7 +125,7 @@ def write_weights(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.touch()
-        mode = aside.stat().st_mode  # as any new file's; safetensors leaves it to the owner alone
+        mode = aside.stat().st_mode  # a new file's default; safetensors would restrict it to owner
         save_file(_separate(tensors), aside, metadata=metadata)
         aside.chmod(mode)
         aside.replace(path)
@@ -137,13 +137,13 @@ def write_weights(
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
-    """Refuse a name that a command must not write to, before work is done for it.
+    """Check a command's output path before any work is done.
 
     Raises:
-        ValueError: a file is there already, or the name does not end in .safetensors.
+        ValueError: the file exists already, or its name does not end in .safetensors.
     """
     if path.suffix != SAFETENSORS:
-        raise ValueError(f"{path} must end in {SAFETENSORS}: that is what is written")
+        raise ValueError(f"{path} must end in {SAFETENSORS}")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists; give another name, or --overwrite")
 
@@ -168,7 +168,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors on the CPU, no two in one storage: safetensors takes no others."""
+    """Contiguous tensors on the CPU, no two in one storage, as safetensors requires."""
     taken: set[int] = set()
     apart: dict[str, Tensor] = {}
     for name in sorted(tensors):
@@ -187,18 +187,18 @@ def _begins_with(path: Path, beginning: bytes) -> bool:
 
 
 def _refusal(path: Path, message: str) -> str:
-    """One sentence out of torch's page about what a weights-only load will not build."""
+    """One sentence from torch's long message about what a weights-only load refuses."""
     found = _REFUSED.search(message)
     if found is None:
         reason = message.rpartition("WeightsUnpickler error:")[2].split("\n\nCheck the doc")[0]
         return (
-            f"{path} is not a readable checkpoint: nothing that torch.save wrote"
+            f"{path} is not a readable checkpoint: not written by torch.save"
             f" ({' '.join(reason.split())})"
         )
     return (
-        f"{path} is not a readable checkpoint: beside tensors it holds {found[1]}, and no code that"
-        " a file names is run here; if you trust the file, save its state dict alone (a dict of"
-        " tensors, with torch.save) and give that"
+        f"{path} is not a readable checkpoint: besides tensors it holds {found[1]}, and code named"
+        " in a file is never run; if you trust the file, save its state dict alone (a dict of"
+        " tensors, with torch.save) and use that"
     )
 
 

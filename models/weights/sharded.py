@@ -1,9 +1,9 @@
-"""A checkpoint of several files, one a rank: what each device held, without gathering it.
+"""A checkpoint of several files, one per rank: each device's shard, without gathering.
 
-``X.ckpt/rank-00000.ckpt, ..., whole.json``. Every tensor that was sharded lies in rows, cut along
-its first axis, in the ranks' order; the first rank's file has all the rest. Any number of processes
-can read it: rows are taken from wherever they lie. The files are torch's, read with
-``weights_only`` and mapped into memory; ``whole.json``, written last, lists their sizes.
+``X.ckpt/rank-00000.ckpt, ..., whole.json``. Sharded tensors are split along their first axis, in
+rank order; the first rank's file has everything else. Any number of processes can read it: rows are
+taken from the files that have them. The files are torch's, read with ``weights_only`` and
+memory-mapped; ``whole.json``, written last, lists their sizes.
 """
 
 import json
@@ -20,12 +20,12 @@ from models.weights.files import read_torch_file
 
 INDEX = "whole.json"
 MARK = "rows of "
-"""What stands in the first rank's file where a sharded tensor belongs, with the tensor's key."""
+"""Prefix, before the tensor's key, of a sharded tensor's placeholder in the first rank's file."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A tensor in pieces along its first axis, not put together yet."""
+    """A tensor in pieces along its first axis, not concatenated yet."""
 
     pieces: list[Tensor]
 
@@ -46,7 +46,7 @@ class Rows:
 
 
 def is_sharded(path: Path) -> bool:
-    """Whether a path is such a folder."""
+    """Whether a path is a sharded checkpoint."""
     return path.is_dir() and (path / INDEX).is_file()
 
 
@@ -63,7 +63,7 @@ def read_rows(folder: Path, only: Collection[str] = ()) -> dict[str, Any]:
         only: keys of the dict to read; empty: all.
 
     Raises:
-        ValueError: a file is missing, damaged, or of another size than it was written with.
+        ValueError: a file is missing, damaged, or not of the size recorded in ``whole.json``.
     """
     sizes = _sizes(folder)
     files = [read_torch_file(rank_file(folder, rank)) for rank in range(len(sizes))]
@@ -88,7 +88,7 @@ def read_whole(path: str | Path, only: Collection[str] = ()) -> dict[str, Any]:
 
     Args:
         path: a file, or a folder of this layout.
-        only: keys of the dict that are needed; a file gives all.
+        only: keys of the dict that are needed; a single file always returns all.
 
     Raises:
         ValueError: it cannot be read.
@@ -99,7 +99,7 @@ def read_whole(path: str | Path, only: Collection[str] = ()) -> dict[str, Any]:
 
 
 def join_rows(value: Any) -> Any:
-    """The same containers with every ``Rows`` put together."""
+    """The same containers with every ``Rows`` concatenated."""
     if isinstance(value, Rows):
         return value.whole()
     if isinstance(value, Mapping):
@@ -110,10 +110,10 @@ def join_rows(value: Any) -> Any:
 
 
 def check_whole(path: Path) -> None:
-    """Read every byte of a checkpoint and hold it to the checksums inside.
+    """Read every byte of a checkpoint and verify the checksums inside.
 
     Raises:
-        ValueError: it is missing, cut short or damaged; the sentence says where.
+        ValueError: it is missing, truncated or damaged; the message says where.
     """
     files = [path]
     if path.is_dir():
@@ -123,7 +123,7 @@ def check_whole(path: Path) -> None:
             with zipfile.ZipFile(file) as archive:
                 damaged = archive.testzip()
         except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise ValueError(f"{file} is cut short or damaged ({error})") from error
+            raise ValueError(f"{file} is truncated or damaged ({error})") from error
         if damaged is not None:
             raise ValueError(f"{file} is damaged in {damaged}")
 
@@ -133,9 +133,9 @@ def _sizes(folder: Path) -> dict[str, int]:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         sizes = cast("dict[str, int]", index["bytes"])
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{folder} is no whole checkpoint: it has no readable {INDEX}") from error
+        raise ValueError(f"{folder} is incomplete: it has no readable {INDEX}") from error
     for name, size in sizes.items():
         file = folder / name
         if not file.is_file() or file.stat().st_size != size:
-            raise ValueError(f"{file} is missing or cut short")
+            raise ValueError(f"{file} is missing or truncated")
     return sizes

@@ -1,18 +1,18 @@
-"""What files of a trunk look like: Open-Sora v1.0's video model and PixArt-alpha's image model.
+"""Layouts of public trunk files: Open-Sora v1.0's video model and PixArt-alpha's image model.
 
-Both use the names of ``STDiT``. A file is told by its keys, and fits only if what it lacks, and
-what is left aside, is exactly what is declared here.
+Both use the names of ``STDiT``. A file is recognised by its keys and accepted only if the keys that
+are missing, and those that are ignored, are exactly the ones declared here.
 
 ==========  =========================  ===================================  ======================
-kind        must be missing            left aside, if there                 reshaped
+kind        must be missing            ignored, if present                  reshaped
 ==========  =========================  ===================================  ======================
 open-sora   nothing                    ``pos_embed pos_embed_temporal``     nothing
-pixart      ``blocks.*.attn_temp.*``   ``pos_embed``                        patch weight, 4-D: an
-                                                                            axis of one frame
+pixart      ``blocks.*.attn_temp.*``   ``pos_embed``                        patch weight, 4-D: gets
+                                                                            an axis of one frame
 ==========  =========================  ===================================  ======================
 
-Into VitonDiT's denoiser ``blocks.*.fusion.*`` must be missing as well. PixArt's 1024-pixel models
-have embedders of size and aspect ratio (``csize_embedder``, ``ar_embedder``): unexpected here.
+For VitonDiT's denoiser ``blocks.*.fusion.*`` must be missing as well. PixArt's 1024-pixel models
+have embedders of size and aspect ratio (``csize_embedder``, ``ar_embedder``), which are rejected.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,12 +46,12 @@ _ONLY_LARGE_PIXART = ("csize_embedder.", "ar_embedder.")
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkFile:
-    """A trunk's tensors under the names and shapes that ``STDiT`` has.
+    """A trunk's tensors under the names and shapes of ``STDiT``.
 
     Attributes:
         kind: "open-sora" or "pixart".
-        tensors: what is to be loaded, of the file's own dtype.
-        ignored: what the file has besides and we recompute: position tables.
+        tensors: what is to be loaded, in the file's own dtype.
+        ignored: position tables, which are recomputed.
         reshaped: (old shape, new shape) of tensors whose shape was changed.
     """
 
@@ -62,10 +62,10 @@ class TrunkFile:
 
 
 def recognise(state: Mapping[str, Tensor], where: str) -> TrunkFile:
-    """Tell by the keys what a state dict is, and bring it to our names and shapes.
+    """Recognise a state dict by its keys, and convert it to the names and shapes of ``STDiT``.
 
     Raises:
-        ValueError: it has no patch embedding or no blocks, so it is no trunk at all.
+        ValueError: it has no patch embedding or no blocks, so it is not a trunk.
     """
     if PATCH_WEIGHT not in state or not any(name.startswith("blocks.") for name in state):
         raise ValueError(
@@ -84,13 +84,13 @@ def recognise(state: Mapping[str, Tensor], where: str) -> TrunkFile:
 
 
 def declared_missing(kind: str, names: Iterable[str]) -> list[str]:
-    """Which of a trunk's own ``names`` a file of this kind must not have."""
+    """Those of a trunk's ``names`` that a file of this kind must not have."""
     marks = (_FUSION, _TEMPORAL) if kind == PIXART else (_FUSION,)
     return [name for name in names if any(mark in name for mark in marks)]
 
 
 def check_trunk(file: TrunkFile, own: Shapes, where: str) -> list[str]:
-    """Hold a file against the trunk that it is for.
+    """Check a file against the trunk that it is for.
 
     Args:
         file: from ``recognise``.
@@ -101,8 +101,8 @@ def check_trunk(file: TrunkFile, own: Shapes, where: str) -> list[str]:
         The declared names that are missing.
 
     Raises:
-        ValueError: anything else is missing, something is unexpected (a declared name that is
-            there as well), or a shape or dtype is another; all of them are listed.
+        ValueError: anything else is missing, anything is unexpected (including a name declared
+            missing), or a shape or dtype differs; all of them are listed.
     """
     absent = declared_missing(file.kind, own)
     wanted = {name: shape for name, shape in own.items() if name not in set(absent)}
@@ -126,10 +126,10 @@ def check_trunk(file: TrunkFile, own: Shapes, where: str) -> list[str]:
 
 
 def infer_config(file: TrunkFile, where: str) -> STDiTConfig:
-    """A trunk's sizes out of its shapes. Heads leave no trace in them: 16 where that divides.
+    """A trunk's sizes from its shapes, which do not reveal the heads: 16 if that divides ``dim``.
 
     Raises:
-        ValueError: a tensor that tells a size is not there, or not of its rank.
+        ValueError: a tensor that determines a size is missing or has the wrong rank.
     """
     tensors = file.tensors
     try:
@@ -154,18 +154,18 @@ def infer_config(file: TrunkFile, where: str) -> STDiTConfig:
             f"{where} does not fit any trunk; keys 1 missing: {error.args[0]}"
         ) from error
     except ValueError as error:
-        raise ValueError(f"{where} is no trunk that can be built: {error}") from error
+        raise ValueError(f"{where} is not a trunk that can be built: {error}") from error
 
 
 def describe_positions(tables: Mapping[str, Tensor]) -> dict[str, str]:
-    """What grid and scale position tables were made for, read out of their slowest sine.
+    """The grid and scale that position tables were made for, from their slowest sine.
 
     Args:
         tables: ``pos_embed`` (1, rows * columns, dim) of a square grid, ``pos_embed_temporal``
             (1, frames, dim).
 
     Returns:
-        For each name, such as "32 x 32 tokens at space_scale 1".
+        For each name, such as "for 32 x 32 tokens at space_scale 1".
     """
     described: dict[str, str] = {}
     for name, table in tables.items():
@@ -185,7 +185,7 @@ def describe_positions(tables: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def describe_shapes(state: Mapping[str, Tensor], own: Shapes) -> list[str]:
-    """The names whose shapes differ, with both."""
+    """The names whose shapes differ, with both shapes."""
     return [
         f"{name} {tuple(state[name].shape)} (expected {shape})"
         for name, shape in own.items()
@@ -200,12 +200,12 @@ def describe_faults(
     reshaped: Sequence[str] = (),
     retyped: Sequence[str] = (),
 ) -> str:
-    """What is wrong with a state dict's keys, in a clause; empty if nothing is."""
+    """What is wrong with a state dict's keys, as a clause; empty if nothing is."""
     kinds = {
         "missing": missing,
         "unexpected": unexpected,
         "of another shape": reshaped,
-        "of a dtype that is no plain float": retyped,
+        "of a dtype that is not a plain float": retyped,
     }
     return "; ".join(
         f"keys {len(names)} {fault}: {list_some(names)}" for fault, names in kinds.items() if names
@@ -220,4 +220,4 @@ def _is_block(name: str) -> bool:
 def _large_pixart(unexpected: Sequence[str]) -> str:
     if not any(name.startswith(_ONLY_LARGE_PIXART) for name in unexpected):
         return ""
-    return "; that is PixArt's 1024-pixel model: take PixArt-XL-2-512x512.pth"
+    return "; this is PixArt's 1024-pixel model: use PixArt-XL-2-512x512.pth"

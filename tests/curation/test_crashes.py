@@ -131,7 +131,7 @@ def test_a_full_disk_is_one_sentence_and_with_room_the_run_goes_on(
     assert "Traceback" not in errors
     said = [line for line in errors.splitlines() if line.startswith("error")]
     assert len(said) == 1, errors
-    assert "make room and run the same again" in said[0]
+    assert "make room and rerun the same command" in said[0]
     grow()
     config = CurateConfig(src=str(raw), out=str(folder / "out"), workers=1)
     curate(replace(config), look)

@@ -286,7 +286,7 @@ def test_vivid_s_is_prepared_once_and_what_was_refused_is_named(raw, tmp_path, c
     write_list(root / "test_data_180.jsonl", [("2", "2", 0, 999)])
     (root / "test_data_180_unpaired.jsonl").unlink()
     assert run.main(words) == 0
-    with pytest.raises(DataError, match=r"all were refused.*'2_detail', with range_beyond_end"):
+    with pytest.raises(DataError, match=r"all were rejected.*'2_detail', with range_beyond_end"):
         Benchmark(root, "vivid_s")
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from datasets.densepose import VIRIDIS, paste_iuv, render_densepose, resize_iuv
+from datasets.densepose import VIRIDIS, paste_iuv, render_densepose
 
 
 def grid_of_quarters() -> np.ndarray:
@@ -53,10 +53,3 @@ def test_the_picture_is_the_viridis_rendering_of_published_videos() -> None:
     iuv[0, 0, :, 0] = np.arange(25)
     np.testing.assert_array_equal(render_densepose(iuv)[0, 0], VIRIDIS)
     assert tuple(VIRIDIS[0]) == (68, 1, 84)
-
-
-def test_resizing_invents_no_parts() -> None:
-    full = paste_iuv(grid_of_quarters(), np.array([[0, 0, 80, 100]], np.float32), 100, 80)
-    resized = resize_iuv(full, 37, 23)
-    assert resized.shape == (1, 37, 23, 3)
-    assert set(np.unique(resized[..., 0])) == {1, 2, 23, 24}

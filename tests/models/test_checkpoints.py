@@ -6,8 +6,6 @@ from torch import nn
 
 from models.checkpoints import (
     load_network,
-    load_open_sora,
-    load_pixart,
     load_trunk,
     read_checkpoint,
 )
@@ -33,7 +31,7 @@ def test_an_open_sora_checkpoint_loads_into_trunk_and_denoiser(
     torch.save(published, tmp_path / "open-sora.pth")
     trunk = STDiT(tiny_trunk, fusion=fusion)
     kept = {name: value.clone() for name, value in trunk.state_dict().items() if "fusion" in name}
-    load_open_sora(trunk, tmp_path / "open-sora.pth")
+    load_trunk(trunk, tmp_path / "open-sora.pth", "open-sora")
     state = trunk.state_dict()
     for name, value in published.items():
         if not name.startswith("pos_embed"):
@@ -47,13 +45,13 @@ def test_a_renamed_key_is_refused_by_name_and_nothing_is_loaded(tmp_path, tiny_t
     torch.save(published, tmp_path / "renamed.pth")
     trunk = STDiT(tiny_trunk)
     before = {name: value.clone() for name, value in trunk.state_dict().items()}
-    for load in (load_open_sora, load_trunk):
+    for kind in ("open-sora", None):
         with pytest.raises(
             ValueError,
             match=r"renamed.* 1 missing: blocks\.1\.attn\.qkv\.weight; .* 1 unexpected:"
             r" blocks\.1\.attn\.to_qkv\.weight$",
         ):
-            load(trunk, tmp_path / "renamed.pth")
+            load_trunk(trunk, tmp_path / "renamed.pth", kind)
     assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
 
 
@@ -63,7 +61,7 @@ def test_another_size_is_refused_with_both_shapes(tmp_path, tiny_trunk, publishe
     with pytest.raises(
         ValueError, match=r"final_layer\.linear\.weight \(16, 32\) \(expected \(32, 32\)\)"
     ):
-        load_open_sora(STDiT(tiny_trunk), tmp_path / "other.pth")
+        load_trunk(STDiT(tiny_trunk), tmp_path / "other.pth", "open-sora")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -71,7 +69,7 @@ def test_half_precision_weights_load_into_float32_exactly(tmp_path, tiny_trunk, 
     half = {name: value.to(dtype) for name, value in published.items()}
     torch.save(half, tmp_path / "half.pth")
     trunk = STDiT(tiny_trunk)
-    load_open_sora(trunk, tmp_path / "half.pth")
+    load_trunk(trunk, tmp_path / "half.pth", "open-sora")
     for name, value in trunk.state_dict().items():
         assert value.dtype == torch.float32
         assert torch.equal(value, half[name].float()), name
@@ -80,7 +78,7 @@ def test_half_precision_weights_load_into_float32_exactly(tmp_path, tiny_trunk, 
 def test_quantised_weights_are_refused_by_name(tmp_path, tiny_trunk, published):
     published["blocks.0.mlp.fc1.weight"] = published["blocks.0.mlp.fc1.weight"].to(torch.int8)
     torch.save(published, tmp_path / "int8.pth")
-    with pytest.raises(ValueError, match=r"no plain float: blocks\.0\.mlp\.fc1\.weight int8$"):
+    with pytest.raises(ValueError, match=r"not a plain float: blocks\.0\.mlp\.fc1\.weight int8$"):
         load_trunk(STDiT(tiny_trunk), tmp_path / "int8.pth")
 
 
@@ -91,7 +89,7 @@ def test_an_image_model_loads_with_its_patch_weight_widened(
     torch.save({"state_dict": image_model}, tmp_path / "pixart.pth")
     trunk = STDiT(tiny_trunk, fusion=fusion)
     nn.init.ones_(trunk.blocks[3].attn_temp.proj.weight)  # whatever the trunk was before
-    loaded = load_pixart(trunk, tmp_path / "pixart.pth")
+    loaded = load_trunk(trunk, tmp_path / "pixart.pth", "pixart")
     assert loaded.kind == "pixart"
     assert set(loaded.matched) == image_model.keys() - {"pos_embed"}
     assert set(loaded.missing) == trunk.state_dict().keys() - set(loaded.matched)
@@ -107,13 +105,13 @@ def test_an_image_model_that_lacks_more_than_time_is_refused(tmp_path, tiny_trun
     del image_model["blocks.2.mlp.fc1.bias"]
     torch.save({"state_dict": image_model}, tmp_path / "pixart.pth")
     with pytest.raises(ValueError, match=r"1 missing: blocks\.2\.mlp\.fc1\.bias$"):
-        load_pixart(STDiT(tiny_trunk), tmp_path / "pixart.pth")
+        load_trunk(STDiT(tiny_trunk), tmp_path / "pixart.pth", "pixart")
 
 
 def test_a_video_model_is_no_image_model(tmp_path, tiny_trunk, published):
     torch.save({"state_dict": published}, tmp_path / "video.pth")
-    with pytest.raises(ValueError, match=r"no image model: it has blocks\.0\.attn_temp"):
-        load_pixart(STDiT(tiny_trunk), tmp_path / "video.pth")
+    with pytest.raises(ValueError, match=r"not an image model: it has blocks\.0\.attn_temp"):
+        load_trunk(STDiT(tiny_trunk), tmp_path / "video.pth", "pixart")
 
 
 def test_whole_parts_may_be_missing_where_that_is_allowed_but_never_half_of_one(tiny):
@@ -154,7 +152,9 @@ def test_a_training_checkpoint_comes_back_whole(tmp_path, tiny, tiny_trunk, make
 
 def test_a_file_that_is_not_ours_is_no_training_checkpoint(tmp_path, published):
     torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "foreign.ckpt")
-    with pytest.raises(ValueError, match=r"foreign\.ckpt is no training checkpoint.*no 'system'"):
+    with pytest.raises(
+        ValueError, match=r"foreign\.ckpt is not a training checkpoint.*no 'system'"
+    ):
         read_checkpoint(tmp_path / "foreign.ckpt")
     with pytest.raises(ValueError, match=r"absent\.ckpt.*no such file"):
         read_checkpoint(tmp_path / "absent.ckpt")
@@ -168,8 +168,10 @@ def test_trunks_are_told_apart_by_their_keys(tmp_path, tiny_trunk, published, im
     assert (video.kind, video.missing) == ("open-sora", ())
     assert video.description == "an Open-Sora v1.0 video trunk"
     assert (image.kind, image.description) == ("pixart", "a PixArt-alpha image model")
-    with pytest.raises(ValueError, match=r"b\.pth is no video model: it has no blocks\.\*\.attn_t"):
-        load_open_sora(STDiT(tiny_trunk), tmp_path / "b.pth")
+    with pytest.raises(
+        ValueError, match=r"b\.pth is not a video model: it has no blocks\.\*\.attn"
+    ):
+        load_trunk(STDiT(tiny_trunk), tmp_path / "b.pth", "open-sora")
     torch.save({"layer.weight": torch.zeros(2)}, tmp_path / "c.pth")
     with pytest.raises(ValueError, match=r"c\.pth is neither .*its keys are layer\.weight$"):
         load_trunk(STDiT(tiny_trunk), tmp_path / "c.pth")
@@ -230,7 +232,7 @@ def test_of_pixart_at_xl_2_exactly_time_is_missing(large, trunk_keys):
 def test_the_large_pixart_is_refused_with_its_embedders_named(large, trunk_keys):
     image = {name: value for name, value in large.items() if "temp" not in name}
     image |= {name: torch.empty(1, device="meta") for name in LARGE_PIXART}
-    with pytest.raises(ValueError, match="take PixArt-XL-2-512x512") as raised:
+    with pytest.raises(ValueError, match="use PixArt-XL-2-512x512") as raised:
         check_trunk(recognise(image, "PixArt-XL-2-1024-MS.pth"), trunk_keys, "1024")
     assert f"8 unexpected: {', '.join(LARGE_PIXART)};" in str(raised.value)
 

@@ -96,7 +96,7 @@ def test_the_trunk_of_a_training_checkpoint_is_a_trunk_for_others(
     report = convert(trained, tmp_path / "trunk.safetensors")
     assert "the trunk of a training checkpoint of step 12, its ema weights" in report.format()
     assert re.search(r"dropped +denoiser\.blocks\.\*\.fusion\.\* \(24 tensors\)", report.format())
-    assert re.search(r"dropped +garment\.\* \(\d+ tensors\): no part of", report.format())
+    assert re.search(r"dropped +garment\.\* \(\d+ tensors\): not part of", report.format())
     trunk = STDiT(tiny_trunk)
     loaded = load_trunk(trunk, tmp_path / "trunk.safetensors")
     assert (loaded.kind, loaded.missing) == ("open-sora", ())
@@ -135,8 +135,8 @@ def test_what_cannot_be_converted_is_refused_and_nothing_is_written(
                tmp_path / "renamed.pth")  # fmt: skip
     for source, options, message in (
         ("renamed.pth", {}, r"1 missing: blocks\.2\.mlp\.fc2\.bias; .*: blocks\.2\.mlp\.fc3\.bias"),
-        ("good.pth", {"weights": "ema"}, "good.pth is no training checkpoint"),
-        ("good.pth", {"whole_network": True}, "good.pth is no training checkpoint"),
+        ("good.pth", {"weights": "ema"}, "good.pth is not a training checkpoint"),
+        ("good.pth", {"whole_network": True}, "good.pth is not a training checkpoint"),
         ("absent.pth", {}, "absent.pth does not exist"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -146,7 +146,7 @@ def test_what_cannot_be_converted_is_refused_and_nothing_is_written(
     content["ema"] = None
     content["state_dict"]["network.denoiser.stray"] = torch.zeros(1)
     torch.save(content, tmp_path / "stray.ckpt")
-    with pytest.raises(ValueError, match="holds no average; take --weights raw"):
+    with pytest.raises(ValueError, match="holds no average; use --weights raw"):
         convert(tmp_path / "stray.ckpt", out, weights="ema")
     with pytest.raises(ValueError, match=r"stray\.ckpt does not fit.*: denoiser\.stray$"):
         convert(tmp_path / "stray.ckpt", out)

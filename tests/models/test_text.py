@@ -90,12 +90,12 @@ def test_prompts_and_encoders_that_do_not_fit_are_refused(tmp_path, encoder):
     broken.mkdir()
     for name in ("config.json", "spiece.model"):
         (broken / name).write_bytes((encoder / name).read_bytes())
-    with pytest.raises(ValueError, match=r"broken is no folder of a T5 encoder: .*no file named"):
+    with pytest.raises(ValueError, match=r"broken is not a T5 encoder: .*no file named"):
         encode_caption(PROMPT, broken)
     name = "encoder.block.1.layer.0.SelfAttention.q.weight"
     state["encoder.stray.weight"] = state.pop(name)
     torch.save(state, broken / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=f"no whole T5 encoder; keys missing: {name}"):
+    with pytest.raises(ValueError, match=f"not a complete T5 encoder; keys missing: {name}"):
         encode_caption(PROMPT, broken)
 
 

@@ -215,7 +215,7 @@ def test_a_stale_or_unfinished_cache_is_refused_by_name(
     encode(config)
     loaded(config)
     (folder / "train-000000.source.json").unlink()
-    with pytest.raises(DataError, match="is not whole: 0 of 1 train shards are encoded"):
+    with pytest.raises(DataError, match="is incomplete: 0 of 1 train shards are encoded"):
         loaded(config)
 
 

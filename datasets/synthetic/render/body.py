@@ -1,4 +1,4 @@
-"""Bare arms and hands, legs and what covers them, shoes."""
+"""Bare arms and hands, legs with their clothes, shoes."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ _BARE_FROM = {"none": 0.0, "short": 0.55, "elbow": 0.86}  # share of the upper a
 
 
 def arms(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
-    """What the sleeves leave bare of both arms, and the hands."""
+    """The parts of both arms that the sleeves leave bare, and the hands."""
     unit, girth = figure.body.unit, figure.body.girth
     for side, sign in (("left", 1.0), ("right", -1.0)):
         shoulder, elbow, wrist, fingers = (
@@ -52,7 +52,7 @@ def _hand(
     if np.linalg.norm(thumbward) < 0.35:
         thumbward = np.array([-sign, 0.6, 0.0])
         thumbward = thumbward - onward * float(thumbward @ onward)
-    # palms turn half towards the camera so that the fan of fingers shows
+    # palms turn halfway towards the camera so that the fingers are visible
     thumbward = thumbward / np.linalg.norm(thumbward)
     aside = np.cross(onward, thumbward) * sign
     thumbward = 0.55 * thumbward + 0.83 * aside * -1.0
@@ -81,12 +81,8 @@ def lower_body(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
     pelvis, yaw = joints["pelvis"], pose.pelvis_yaw
     hips = 0.155 * (0.4 + 0.6 * body.hip_half / 0.088)
     width = [
-        (0.0, 0.128 * body.waist),
-        (0.35, 0.146),
-        (0.65, hips),
-        (0.88, hips),
-        (1.0, hips * 0.92),
-    ]
+        (0.0, 0.128 * body.waist), (0.35, 0.146), (0.65, hips), (0.88, hips), (1.0, hips * 0.92),
+    ]  # fmt: skip
     depth = [(0.0, 0.095), (0.35, 0.104), (0.65, 0.112), (0.88, 0.108), (1.0, 0.09)]
     yield Loft(
         start=pelvis - down * 0.13 * unit,
@@ -100,10 +96,8 @@ def lower_body(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
     )
     front = np.array([np.sin(yaw), 0.0, np.cos(yaw)])
     thick = {
-        "slim": (0.0, 0.004, 0.004),
-        "straight": (0.008, 0.016, 0.022),
-        "wide": (0.014, 0.036, 0.06),
-    }
+        "slim": (0.0, 0.004, 0.004), "straight": (0.008, 0.016, 0.022), "wide": (0.014, 0.036, 0.06)
+    }  # fmt: skip
     for side in ("left", "right"):
         hip, knee, ankle = (joints[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
         leg = [(0.0, 0.080 * girth), (0.45, 0.073 * girth), (1.0, 0.050)]
@@ -112,10 +106,8 @@ def lower_body(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
         if figure.lower in thick:
             at_hip, at_knee, at_hem = thick[figure.lower]
             upper = [
-                (0.0, leg[0][1] + at_hip),
-                (0.5, leg[1][1] + at_hip),
-                (1.0, leg[2][1] + at_knee),
-            ]
+                (0.0, leg[0][1] + at_hip), (0.5, leg[1][1] + at_hip), (1.0, leg[2][1] + at_knee),
+            ]  # fmt: skip
             shank = [
                 (0.0, leg[2][1] + at_knee),
                 (0.3, calf[1][1] + at_knee * 0.8),

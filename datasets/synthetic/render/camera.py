@@ -1,9 +1,9 @@
 """A small software renderer: a camera, and buffers of depth, normal and surface coordinates.
 
-Solids (rendering_lofts.py, rendering_ellipsoids.py) are drawn one after the other inside their own
-bounding box; the nearest wins each pixel, and solids of one group melt into each other so that
-joints show no crease. Shading happens later, once a pixel (rendering_shading.py). World axes: x
-right, y up, z towards the camera, metres. Buffers have the supersampled resolution of their camera.
+Solids (lofts.py, ellipsoids.py) are drawn one by one inside their bounding boxes; the nearest wins
+each pixel, and solids of one group blend into each other so that joints show no crease. Shading
+follows, once per pixel (shading.py). World axes: x right, y up, z towards the camera, metres.
+Buffers have the supersampled resolution of their camera.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """A pinhole at (0, eye_height_m, distance_m) that looks along -z.
+    """A pinhole camera at (0, eye_height_m, distance_m) that looks along -z.
 
     ``pixels_per_m`` is the scale at z = 0; ``center`` is (row, column) of the optical axis.
     """
@@ -37,7 +37,7 @@ class Camera:
 
 
 class SurfaceBuffer:
-    """What is nearest in every pixel: depth, normal (y up), material and surface coordinates."""
+    """The nearest surface in every pixel: depth, normal (y up), material, surface coordinates."""
 
     def __init__(self, height: int, width: int, groups: np.ndarray):
         self.height, self.width = height, width
@@ -51,7 +51,7 @@ class SurfaceBuffer:
     def box(
         self, left: float, right: float, top: float, bottom: float
     ) -> tuple[int, int, int, int] | None:
-        """Whole (top, bottom, left, right) around an extent in pixels; None when out of view."""
+        """Integer (top, bottom, left, right) around an extent in pixels; None if out of view."""
         box = (
             max(int(top), 0),
             min(int(bottom) + 2, self.height),
@@ -76,16 +76,16 @@ class SurfaceBuffer:
         material: int | np.ndarray,
         blend_m: float,
     ) -> None:
-        """Put a solid's pixels where they are nearest.
+        """Write a solid's pixels where they are nearest.
 
         Args:
             where: flat positions, each at most once.
-            depth: z in metres; changed in place where the solid melts into its own group.
-            normal: x, y, z, about unit length; changed in place likewise.
+            depth: z in metres; changed in place where the solid blends into its group.
+            normal: x, y, z, about unit length; also changed in place.
             u: surface coordinate around.
             v: surface coordinate along.
-            material: one for all, or one a pixel (all of one group).
-            blend_m: how near in depth solids of one group melt into each other.
+            material: one for all, or one per pixel (all of one group).
+            blend_m: distance in depth within which solids of one group blend.
         """
         old = self.depth[where]
         nearer = depth - old

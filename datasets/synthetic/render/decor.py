@@ -1,4 +1,4 @@
-"""Things in the rooms of rendered dancers: posters, windows, shelves, lamps, plants; no people."""
+"""Decoration in the rooms of rendered dancers: posters, windows, shelves, lamps, plants."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from datasets.synthetic.render.camera import Camera
 def linear_colour(
     rng: np.random.Generator, light: tuple[float, float], saturation: float
 ) -> np.ndarray:
-    """A random colour of a given range of lightness, up to a saturation; linear."""
+    """A random linear colour, with a range of lightness and a maximum saturation."""
     hue = rng.uniform(0, 360)
     pixel = np.array([[[hue, rng.uniform(0, saturation), rng.uniform(*light)]]], np.float32)
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0] ** 2
@@ -18,7 +18,7 @@ def linear_colour(
 def decorate_wall(
     rng: np.random.Generator, image: np.ndarray, camera: Camera, wall_z: float
 ) -> None:
-    """Hang something on either side of where the dancer stands; paints into ``image``."""
+    """Hang something on the wall on either side of the dancer; paints into ``image``."""
     plane = _Plane(image, camera, wall_z)
     makers = (None, _poster, _window, _shelf, _lamp)
     for side in (-1.0, 1.0):
@@ -29,7 +29,7 @@ def decorate_wall(
 
 
 def put_plant(rng: np.random.Generator, image: np.ndarray, camera: Camera, z: float) -> None:
-    """Stand a potted plant on the floor beside the dancer; paints into ``image``."""
+    """Put a potted plant on the floor next to the dancer; paints into ``image``."""
     plane = _Plane(image, camera, z)
     x = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.75, 1.0))
     pot, leaf = linear_colour(rng, (0.4, 0.85), 0.5), np.array([0.07, 0.20, 0.06])
@@ -46,17 +46,13 @@ def put_plant(rng: np.random.Generator, image: np.ndarray, camera: Camera, z: fl
         left = x - 0.14 + 0.035 * row
         shade = 1.0 - 0.09 * row
         taper = 0.02 * np.array([-1.0, 1.0]) * (row - 3.5) / 3.5
-        corners = [
-            (left, 0.30),
-            (left + 0.035, 0.30),
-            (left + 0.035 - taper[1], 0.0),
-            (left - taper[1], 0.0),
-        ]
+        right = left + 0.035
+        corners = [(left, 0.30), (right, 0.30), (right - taper[1], 0.0), (left - taper[1], 0.0)]
         plane.polygon(np.array(corners), pot * shade)
 
 
 class _Plane:
-    """A plane z = constant of the room; everything is placed in its metres (x right, y up)."""
+    """A plane z = constant of the room, in metres (x right, y up)."""
 
     def __init__(self, image: np.ndarray, camera: Camera, z: float):
         self.image, self.camera, self.z = image, camera, z

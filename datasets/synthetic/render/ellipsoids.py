@@ -1,4 +1,4 @@
-"""Ellipsoids with axes of their own: heads, ears, shoes, curls."""
+"""Ellipsoids with their own axes: heads, ears, shoes, curls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from datasets.synthetic.render.camera import Camera, SurfaceBuffer
 
 @dataclass(frozen=True, kw_only=True)
 class Ellipsoid:
-    """An ellipsoid with its own axes: ``rotation`` takes its coordinates to the world's.
+    """An ellipsoid with its own axes: ``rotation`` maps its coordinates to the world's.
 
-    ``origin`` is what surface coordinates are measured from, in the ellipsoid's axes (u = x and
-    v = y in metres); ``keep`` may refuse points by those coordinates (x, y, z) in metres.
+    ``origin`` is the origin of surface coordinates, in the ellipsoid's axes (u = x and v = y in
+    metres); ``keep`` may reject points by those coordinates (x, y, z) in metres.
     """
 
     center: np.ndarray

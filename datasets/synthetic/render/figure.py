@@ -22,7 +22,7 @@ def draw_figure(buffer: SurfaceBuffer, figure: Figure, pose: Pose, camera: Camer
 
 
 def draw_garment_alone(buffer: SurfaceBuffer, figure: Figure, pose: Pose, camera: Camera) -> None:
-    """Draw only the upper garment that the figure wears, as if nobody were in it."""
+    """Draw only the figure's upper garment, without the body."""
     for solid in _upper_garment(figure, pose):
         _draw(buffer, solid, camera)
 
@@ -50,18 +50,11 @@ def _upper_garment(figure: Figure, pose: Pose) -> Iterator[Loft]:
     hips = 0.164 * (0.4 + 0.6 * body.hip_half / 0.088)
     flare = 0.008 + 0.012 * garment.fit
     width = [
-        (0.0, 0.050),
-        (0.022, 0.070),
-        (0.045, 0.114 * shoulder),
-        (0.075, 0.158 * shoulder),
-        (0.105, 0.174 * shoulder),
-        (0.15, 0.168 * shoulder + ease),
-        (0.23, 0.156 * shoulder + ease),
-        (0.37, waist + ease),
-        (0.50, hips + ease),
-        (0.60, hips + ease + flare),
+        (0.0, 0.050), (0.022, 0.070), (0.045, 0.114 * shoulder), (0.075, 0.158 * shoulder),
+        (0.105, 0.174 * shoulder), (0.15, 0.168 * shoulder + ease), (0.23, 0.156 * shoulder + ease),
+        (0.37, waist + ease), (0.50, hips + ease), (0.60, hips + ease + flare),
         (0.70, hips + ease + flare),
-    ]
+    ]  # fmt: skip
     depth = [
         (0.0, 0.048), (0.03, 0.064), (0.07, 0.082), (0.14, 0.102 + ease),
         (0.22, (0.112 + ease) * body.chest), (0.37, (0.094 + ease) * body.waist),
@@ -114,7 +107,7 @@ def _upper_garment(figure: Figure, pose: Pose) -> Iterator[Loft]:
 
 
 def _cut(knots: list[tuple[float, float]], length_m: float) -> np.ndarray:
-    """A profile given in metres down the body, cut off at a length."""
+    """A profile in metres down the body, cut off at a length."""
     whole = smooth_profile(knots, 128)
     places = np.linspace(knots[0][0], knots[-1][0], 128)
     return np.interp(np.linspace(0.0, length_m, 64), places, whole)

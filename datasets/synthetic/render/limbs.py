@@ -1,4 +1,4 @@
-"""A figure and the measures that all its solids share: limbs, the torso's axis, scaled profiles."""
+"""A figure, and what all its solids share: limbs, the torso's axis, scaled profiles."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ LOWER_STYLES = ("slim", "straight", "wide", "shorts", "skirt")
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What a dancer's solids depend on besides the pose."""
+    """Everything that a dancer's solids depend on, except the pose."""
 
     body: Body
     hair: str
@@ -30,7 +30,7 @@ def limb(
     material: Material,
     **settings: object,
 ) -> Loft:
-    """A round solid whose half width follows (place in 0..1, metres) knots."""
+    """A round solid with a half width given by (place in 0..1, metres) knots."""
     profile = smooth_profile(knots)
     return Loft(
         start=start,
@@ -55,12 +55,12 @@ def facing(start: np.ndarray, end: np.ndarray, front: np.ndarray) -> float:
 
 
 def torso_axis(figure: Figure, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Collar and unit vector down the torso."""
+    """The collar, and the unit vector down the torso."""
     neck, pelvis = pose.joints["neck"], pose.joints["pelvis"]
     down = (pelvis - neck) / np.linalg.norm(pelvis - neck)
     return neck - down * 0.022 * figure.body.unit, down
 
 
 def scaled(knots: list[tuple[float, float]], unit: float) -> list[tuple[float, float]]:
-    """Knots with their values multiplied."""
+    """Knots with their values multiplied by ``unit``."""
     return [(place, value * unit) for place, value in knots]

@@ -8,10 +8,10 @@ import numpy as np
 from datasets.synthetic.render.camera import Camera, SurfaceBuffer
 
 PROFILE_STEPS = 256
-"""Samples of a profile; about as many as the longest solid has pixels."""
+"""Samples of a profile; about the number of pixels of the longest solid."""
 _STEPS = np.linspace(0.0, 1.0, PROFILE_STEPS, dtype=np.float32)
 _HEM_CURVE = 0.16
-"""How far a hem bulges towards its end, in half widths: a ring seen from slightly above."""
+"""Bulge of a hem, in half widths: a ring seen from slightly above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,9 @@ class Loft:
 
     Half widths and depths are sampled evenly along the axis, in metres. ``turn`` is the yaw of the
     cross-sections in radians, at the start and at the end, measured against the camera. ``bow_m``
-    shifts the middle sideways; ``lift_m`` brings the end nearer to the camera than it is, so that
-    cloth lies over what it hides. An open end is cut like a sleeve's hem, a closed one is rounded.
-    A loft whose half widths and depths are one array is round, and drawn faster.
+    shifts the middle sideways; ``lift_m`` moves the end towards the camera, so that cloth covers
+    what is under it. An open end is cut like a sleeve's hem, a closed end is rounded. A loft whose
+    half widths and depths are the same array is round, and is drawn faster.
     On the surface u is the angle around the axis (0 = its front) and v the metres along it.
     """
 
@@ -68,7 +68,7 @@ def draw_loft(buffer: SurfaceBuffer, loft: Loft, camera: Camera) -> None:
         (PROFILE_STEPS - 1) / axis.length_m
     )
     normal_along = pixels.beyond - np.clip(taper, -0.8, 0.8)[index]
-    # basis: along the axis, across it in the image, and what faces the camera between both
+    # basis: along the axis, across it in the image, and the direction towards the camera
     ex, ey = np.float32(axis.along[0]), np.float32(axis.along[1])
     lying, upright = np.float32(axis.slope), np.float32(axis.upright)
     lean = normal_along * upright - normal_front * lying
@@ -122,9 +122,10 @@ def _axis(loft: Loft, camera: Camera) -> _Axis:
 class _Pixels:
     """The pixels that a loft covers, one entry each.
 
-    ``index`` and ``place`` say where along the axis (as a profile sample and in 0..1), ``across``
-    and ``beyond`` where in the cross-section and past the ends, in half widths, ``over`` past the
-    ends in pixels, ``front`` what is left of the unit sphere towards the camera.
+    ``index`` and ``place`` are the position along the axis (as a profile sample and in 0..1),
+    ``across`` and ``beyond`` the positions in the cross-section and past the ends, in half widths,
+    ``over`` the position past the ends in pixels, ``front`` the remaining component of the unit
+    sphere towards the camera.
     """
 
     where: np.ndarray
@@ -200,7 +201,7 @@ def _resampled(profile: np.ndarray) -> np.ndarray:
 
 
 def _visible_half(loft: Loft) -> np.ndarray:
-    """Half widths as the camera sees them, turned, in metres."""
+    """Half widths as seen by the camera after the turn, in metres."""
     a = _resampled(loft.half_width)
     if loft.half_width is loft.half_depth:
         return a
@@ -209,11 +210,11 @@ def _visible_half(loft: Loft) -> np.ndarray:
 
 
 def _profile_table(loft: Loft) -> dict[str, np.ndarray]:
-    """What a pixel of an elliptic loft needs, as functions of the place along the axis.
+    """What a pixel of an elliptic loft needs, as functions of the position along the axis.
 
     A point at body angle p of the cross-section is (a sin p, b cos p); turned by the yaw q its
-    column is w sin(p + phase), with w = hypot(a cos q, b sin q). So depth and normal are linear in
-    the column's share of w and in the root of what is left.
+    column is w sin(p + phase), with w = hypot(a cos q, b sin q). Depth and normal are therefore
+    linear in s, the column over w, and in sqrt(1 - s^2).
     """
     a, b = _resampled(loft.half_width), _resampled(loft.half_depth)
     turn = np.float32(loft.turn[0]) + np.float32(loft.turn[1] - loft.turn[0]) * _STEPS

@@ -1,4 +1,4 @@
-"""What a rendered figure is made of, and which parse label each material has."""
+"""Materials of a rendered figure, and their parse labels."""
 
 from enum import IntEnum
 
@@ -8,7 +8,7 @@ from datasets.labels import ParseLabel
 
 
 class Material(IntEnum):
-    """What a pixel of the figure is made of."""
+    """The material of a pixel."""
 
     NOTHING = 0
     FACE = 1
@@ -32,7 +32,7 @@ LABEL_OF_MATERIAL = np.array(
     ],
     np.uint8,
 )  # fmt: skip
-"""The parse label of each material; a bare neck is no face: a collar may cover it."""
+"""The parse label of each material; a bare neck is not face, since a collar may cover it."""
 
 GROUPS = np.array([0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7], np.uint8)
-"""Materials of equal group melt into each other at joints."""
+"""Materials of the same group blend into each other at joints."""

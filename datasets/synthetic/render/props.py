@@ -1,7 +1,7 @@
-"""Objects that pass before a dancer and hide parts of them: foreground props.
+"""Foreground props: objects that pass in front of a dancer and hide parts of them.
 
-A prop's place is a straight path over its time of passing; drawn last, it belongs to the background
-in the parse labels, as what is no person does.
+A prop moves along a straight path. It is drawn last, and is background in the parse labels like
+everything that is not a person.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ import numpy as np
 from datasets.synthetic.render.camera import Camera
 
 PROP_KINDS = ("pole", "board", "balloon", "plant")
-_DEPTH_M = 0.9  # before the dancer
+_DEPTH_M = 0.9  # in front of the dancer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prop:
     """Something in the foreground. Metres at the dancer's depth; shares of the clip in 0..1.
 
-    ``start`` and ``end`` are (x, y) of its middle when it comes and when it goes; ``size_m`` is
+    ``start`` and ``end`` are (x, y) of its middle when it appears and disappears; ``size_m`` is
     (height, width).
     """
 
@@ -32,7 +32,7 @@ class Prop:
     seed: int
 
     def place(self, share: float) -> tuple[float, float] | None:
-        """The middle at a share of the clip; None while it is not there."""
+        """The middle at a share of the clip; None while it is out of view."""
         first, last = self.during
         if not first <= share <= last:
             return None
@@ -63,7 +63,7 @@ def draw_prop(
 def _shape(
     prop: Prop, size: tuple[int, int], middle: tuple[float, float], half: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cover in 0..1 and brightness of each pixel."""
+    """Coverage in 0..1 and brightness of each pixel."""
     height, width = size
     rows = (np.arange(height, dtype=np.float32)[:, None] + 0.5 - middle[0]) / max(half[0], 0.5)
     columns = (np.arange(width, dtype=np.float32)[None, :] + 0.5 - middle[1]) / max(half[1], 0.5)

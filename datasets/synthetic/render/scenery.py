@@ -1,4 +1,4 @@
-"""Rooms and places behind the rendered dancers, painted once a clip in true perspective."""
+"""Rooms behind the rendered dancers, painted once per clip in true perspective."""
 
 import cv2
 import numpy as np
@@ -13,8 +13,8 @@ FLOORS = ("planks", "tiles", "carpet", "concrete", "studio")
 def paint_scenery(rng: np.random.Generator, camera: Camera, height: int, width: int) -> np.ndarray:
     """An empty room, (height, width, 3) linear float32 in [0, 1].
 
-    The floor is the camera's own plane y = 0 and ends at a wall behind the dancer, so feet that
-    stand at y = 0 stand on the picture's floor.
+    The floor is the plane y = 0 and ends at a wall behind the dancer, so feet at y = 0 stand on the
+    picture's floor.
     """
     wall_z = -float(rng.uniform(1.3, 2.4))
     row_wall = camera.project(np.array([0.0, 0.0, wall_z]))[1]
@@ -68,7 +68,7 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) 
 
 
 def _scattered(number: np.ndarray) -> np.ndarray:
-    """A number in 0..1 for each whole number, without any visible order."""
+    """A pseudo-random number in 0..1 for each integer."""
     return np.mod(np.sin(np.mod(number, 10007) * 12.9898) * 43758.547, 1.0).astype(np.float32)
 
 

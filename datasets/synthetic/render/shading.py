@@ -1,4 +1,4 @@
-"""Buffers of depth, normal and surface -> a lit figure with its own truth."""
+"""Buffers of depth, normal and surface -> a lit figure with its parse labels."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,7 +27,7 @@ class Light:
 
 @dataclass(frozen=True, kw_only=True)
 class Wardrobe:
-    """Every colour of a dancer, sRGB in [0, 1], and what is painted on the surfaces."""
+    """All colours of a dancer, sRGB in [0, 1], and what is painted on the surfaces."""
 
     skin: tuple[float, float, float]
     hair: tuple[float, float, float]
@@ -76,12 +76,12 @@ def shade(
     """Light every covered pixel, then average the supersamples.
 
     Args:
-        buffer: what is visible.
+        buffer: the visible surfaces.
         wardrobe: colours and cloth.
-        light: where light comes from.
+        light: key light, sky and rim.
         supersample: buffer pixels per image pixel, along a side.
-        pixels_per_m: buffer pixels per metre: how far contact shade reaches.
-        drift: how far the folds have wandered over the cloth, in turns.
+        pixels_per_m: buffer pixels per metre; sets the reach of contact shade.
+        drift: shift of the folds over the cloth, in turns.
     """
     where = np.flatnonzero(buffer.material)
     material = buffer.material[where]
@@ -151,7 +151,7 @@ def _paint_face(
 def _paint_cloth(
     albedo: np.ndarray, material: np.ndarray, u: np.ndarray, v: np.ndarray, wardrobe: Wardrobe
 ) -> np.ndarray:
-    """Paint the garment; where its neckline leaves the torso bare, the material becomes neck."""
+    """Paint the garment; where its neckline exposes the torso, the material becomes neck."""
     for kind, image, length in (
         (Material.TORSO, wardrobe.cloth.torso, TORSO_LENGTH_M),
         (Material.SLEEVE, wardrobe.cloth.sleeve, SLEEVE_LENGTH_M),
@@ -171,10 +171,10 @@ def _paint_cloth(
 
 
 def _sample(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Bilinear samples (n, 3) at cell coordinates (the first cell's middle is 0.5), wrapped."""
+    """Bilinear samples (n, 3) at cell coordinates (the first cell's centre is 0.5), wrapped."""
     if row.size == 0:
         return np.zeros((0, 3), np.float32)
-    span = 512  # remap takes no side of 32768 or more
+    span = 512  # remap accepts no side of 32768 or more
     padded = -row.size % span
     grid = [np.pad(axis - np.float32(0.5), (0, padded)).reshape(-1, span) for axis in (column, row)]
     colours = cv2.remap(image, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
@@ -202,7 +202,7 @@ def _paint_details(
 
 @lru_cache(maxsize=1)
 def _strands() -> np.ndarray:
-    """A fixed line of hair brightness, -1..1."""
+    """A fixed profile of hair brightness, -1..1."""
     places = np.arange(_HAIR_STRANDS) / _HAIR_STRANDS * 2 * np.pi
     line = sum(np.sin(k * places + k * k) / np.sqrt(k) for k in range(3, 90, 4))
     return (line / np.abs(line).max()).astype(np.float32)
@@ -215,7 +215,7 @@ def _fold(
     cloth = np.flatnonzero((material >= Material.TORSO) & (material <= Material.LOWER))
     kind = material[cloth] - Material.TORSO
     strength = np.array([0.115, 0.11, 0.09], np.float32)[kind]
-    # limbs are half as far around as the torso: half a turn of folds, its seam at their back
+    # limbs have half the torso's circumference: half a turn of folds, with the seam at the back
     around = np.array([1.0, 0.5, 0.5], np.float32)[kind] * np.float32(FOLD_CELLS / (2 * np.pi))
     row = (v[cloth] * np.float32(1.35 * FOLD_CELLS) + np.float32(drift * FOLD_CELLS)).astype(
         np.int32
@@ -229,7 +229,7 @@ def _fold(
 
 
 def _occlusion(buffer: SurfaceBuffer, where: np.ndarray, reach: float) -> np.ndarray:
-    """How much nearer the surroundings are, 0..1: soft contact shade between limbs and body."""
+    """Soft contact shade between limbs and body, 0..1: how much nearer the surroundings are."""
     height, width = buffer.height, buffer.width
     step = 4
     depth = buffer.depth.reshape(height, width)[::step, ::step]

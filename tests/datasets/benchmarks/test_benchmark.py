@@ -145,7 +145,7 @@ def test_a_benchmark_that_is_absent_or_empty_says_what_to_run(
     absent, empty = tmp_path / "absent", tmp_path / "empty"
     (empty / "shards").mkdir(parents=True)
     tarfile.open(empty / "shards" / "bench-000000.tar", "w").close()
-    for root, what in ((absent, "does not exist"), (empty, "hold no sample")):
+    for root, what in ((absent, "does not exist"), (empty, "contain no sample")):
         with pytest.raises(DataError) as caught:
             Benchmark(root, name)
         told = str(caught.value)

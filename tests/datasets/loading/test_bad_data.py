@@ -130,7 +130,7 @@ def test_a_shard_that_is_no_tar_is_named_beside_good_ones(
     (tmp_path / "shards/train-000001.tar").write_bytes(b"not a tar file" * 100)
     with caplog.at_level(logging.WARNING):
         assert len(set(shown(data_for(tmp_path), 6).values())) == 6
-    assert "train-000001.tar is skipped: is not a whole, uncompressed tar" in caplog.text
+    assert "train-000001.tar is skipped: is not a complete, uncompressed tar" in caplog.text
 
 
 @pytest.mark.parametrize("num_frames", ["absent", None, "six", 0])
@@ -148,7 +148,7 @@ def test_a_sample_whose_json_says_no_number_of_frames_is_named_and_the_others_ar
     data = data_for(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert set(shown(data, 6).values()) == good.keys() - {"clip-02"}
-    assert "sample 'clip-02' is skipped: has a json that is none, or without" in caplog.text
+    assert "sample 'clip-02' is skipped: has an invalid json, or one without" in caplog.text
     with pytest.raises(DataError, match=r"1 of 6 clips cannot be read.*'clip-02'"):
         data_for(tmp_path, max_bad_share=0.1)
 

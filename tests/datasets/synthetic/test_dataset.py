@@ -150,7 +150,7 @@ def test_the_demo_settings_load_and_the_command_reports(
 ):
     words = [*TINY, "num_bad=0", "workers=1", "dancers=demo", "framing=whole", f"out={rendered}"]
     assert main(["configs/demo/render.yaml", *words]) == 0
-    assert "0 rendered, 3 there before" in capsys.readouterr().out
+    assert "0 rendered, 3 already there" in capsys.readouterr().out
 
 
 def test_a_close_up_of_the_demos_size_renders_every_hair():

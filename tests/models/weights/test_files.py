@@ -55,7 +55,7 @@ class Bomb:
 
 def test_code_in_a_file_is_never_run(tmp_path, save, capsys):
     save({"weight": torch.ones(2), "payload": Bomb()}, tmp_path / "bomb.pth")
-    with pytest.raises(ValueError, match="beside tensors it holds print,"):
+    with pytest.raises(ValueError, match="besides tensors it holds print,"):
         read_weights(tmp_path / "bomb.pth")
     assert capsys.readouterr().out == ""
 
@@ -76,17 +76,17 @@ def test_files_that_hold_no_weights_are_refused_in_a_sentence_that_names_them(tm
     (tmp_path / "short.pth").write_bytes(whole.read_bytes()[:2000])
     for name, message in (
         ("absent.pth", "no such file"),
-        ("text.pth", "nothing that torch.save wrote"),
+        ("text.pth", "not written by torch.save"),
         ("lfs.pth", "Git LFS pointer"),
         ("page.pth", "a web page; download the file itself"),
         ("text.safetensors", "is not a readable safetensors file"),
         ("absent.safetensors", "is not a readable safetensors file"),
-        ("plain.pth", "nothing that torch.save wrote"),
+        ("plain.pth", "not written by torch.save"),
         ("photos.pth", "is not a readable checkpoint"),
         ("list.pth", "holds a list"),
-        ("mixed.pth", "no tensors: epoch"),
+        ("mixed.pth", "not tensors: epoch"),
         ("tensor.pth", "holds no weights"),
-        ("short.pth", "cut short; copy or download it again"),
+        ("short.pth", "truncated; copy or download it again"),
     ):
         with pytest.raises(ValueError, match=message) as raised:
             read_weights(tmp_path / name)

@@ -59,5 +59,5 @@ def test_a_missing_or_damaged_file_of_one_rank_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"rank-00001\.ckpt is damaged"):
         check_whole(folder)
     file.write_bytes(bytes(content[:-5]))
-    with pytest.raises(ValueError, match=r"rank-00001\.ckpt is missing or cut short"):
+    with pytest.raises(ValueError, match=r"rank-00001\.ckpt is missing or truncated"):
         read_rows(folder)

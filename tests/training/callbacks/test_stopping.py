@@ -124,7 +124,7 @@ def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
     [
         ("GroupSignalled", EXIT_STOPPED, "stopped at step 3 of 6", [3]),
         ("Interrupted", EXIT_INTERRUPTED, "stopped at step 3 of 6", [3]),
-        ("InterruptedTwice", EXIT_INTERRUPTED, "stopped; the same command goes on", []),
+        ("InterruptedTwice", EXIT_INTERRUPTED, "interrupted; rerun the same command", []),
     ],
 )
 def test_workers_serve_until_the_checkpoint_is_written_and_ctrl_c_means_that_too(
