@@ -1,7 +1,7 @@
 """One run at a time on one output folder: the second stops at once and says who is there.
 
-The lock belongs to the ledger's file, so that the parts of one folder (``job_part=I/N``), each with a
-ledger of its own, run side by side. The system takes it back from a killed process.
+The lock belongs to the ledger's file, so that the parts of one folder (``job_part=I/N``), each with
+a ledger of its own, run side by side. The system takes it back from a killed process.
 """
 
 import fcntl

@@ -6,6 +6,7 @@ from torch import nn
 
 from models.checkpoints import (
     load_network,
+    load_open_sora,
     load_trunk,
     read_checkpoint,
 )
@@ -31,7 +32,7 @@ def test_an_open_sora_checkpoint_loads_into_trunk_and_denoiser(
     torch.save(published, tmp_path / "open-sora.pth")
     trunk = STDiT(tiny_trunk, fusion=fusion)
     kept = {name: value.clone() for name, value in trunk.state_dict().items() if "fusion" in name}
-    load_trunk(trunk, tmp_path / "open-sora.pth", "open-sora")
+    load_open_sora(trunk, tmp_path / "open-sora.pth")
     state = trunk.state_dict()
     for name, value in published.items():
         if not name.startswith("pos_embed"):
