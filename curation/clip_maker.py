@@ -213,7 +213,7 @@ class ClipMaker:
         return folder if folder is not None and folder.is_dir() else None
 
     def _follow_stored(self, known: ClipRow, candidate: Candidate) -> Clip | RejectedClip:
-        """The clip as today's rules on people cut it; the stored clip if they cut it the same way."""
+        """The clip cut by today's rules on people; the stored clip if it is cut the same way."""
         now = candidate.clip
         height, width = now.height or 1, now.width or 1
         folder = self.out / "people" / known.record["people"]

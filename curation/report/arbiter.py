@@ -1,4 +1,4 @@
-"""What the arbiter of cuts was asked, for the report: pictures of the stretch, and what it said."""
+"""The arbiter's answers in the report: pictures of each doubtful stretch, with its probability."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ AROUND_S = 0.4
 
 
 def arbiter_sheet(sources: Sequence[SourceRow], config: CurateConfig, folder: Path) -> str:
-    """Transitions first, then what is none; empty where nobody was asked.
+    """Transitions first, then the other stretches; empty without an arbiter.
 
     Args:
-        sources: all of them; answers of the first ``MAX_SOURCES`` that have any are shown.
+        sources: of the ledger; shows the first ``MAX_SOURCES`` that have answers.
         config: of the last run.
         folder: with the stored signals.
     """
@@ -42,11 +42,11 @@ def arbiter_sheet(sources: Sequence[SourceRow], config: CurateConfig, folder: Pa
                 picture = captioned(jpeg_image(strip, source.name), caption)
                 found.append((answer.is_transition, picture))
     if not num_answers:
-        return "<p>Nothing was doubtful.</p>"
+        return "<p>No cut was doubtful.</p>"
     found.sort(key=lambda each: not each[0])
     lead = (
         f"<p>{len(found)} of {num_answers} slow changes in {num_sources} videos, each with the "
-        "largest probability of a transition in it; "
-        f"{config.selection.shots.min_cut_probability:g} is asked.</p>"
+        "highest probability of a transition in it; the threshold is "
+        f"{config.selection.shots.min_cut_probability:g}.</p>"
     )
     return lead + grid([picture for _, picture in found], 360)

@@ -22,11 +22,11 @@ LABEL_COLOURS = np.array(
     ],
     dtype=np.uint8,
 )  # fmt: skip
-"""Of datasets.labels.ParseLabel, in its order."""
+"""Colours of datasets.labels.ParseLabel, in its order."""
 
 
 def preview_strip(signals: Signals, span: tuple[float, float], count: int) -> np.ndarray | None:
-    """Up to ``count`` previews of a stretch, side by side; the nearest one if it holds none."""
+    """Up to ``count`` previews of a stretch, side by side; else the nearest preview."""
     previews = signals.previews
     if previews is None or not len(previews.times_s):
         return None
@@ -60,7 +60,7 @@ def track_strip(folder: Path) -> np.ndarray:
         np.uint8
     )
     garment = cv2.imdecode(np.frombuffer(files["garment.png"], np.uint8), cv2.IMREAD_COLOR)
-    assert garment is not None, "members.encode_png wrote it"
+    assert garment is not None, "clip_files.encode_png wrote it"
     parts = [
         frame,
         tinted,
