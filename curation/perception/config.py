@@ -1,4 +1,4 @@
-"""Which models are asked for and where they lie; ``select.py`` chooses, and brings them along."""
+"""Which models are used and where their files are; ``select.py`` builds them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ KINDS = ("auto", "embedded", "installed")
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptionConfig:
-    """Where models that are not embedded lie; relative paths count from the working folder."""
+    """Where models that are not embedded are stored; relative to the working folder."""
 
     yolo_weights: str = "weights/yolo11m-pose.pt"
     densepose_config: str = "weights/densepose/densepose_rcnn_R_50_FPN_s1x.yaml"

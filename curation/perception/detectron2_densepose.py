@@ -1,7 +1,7 @@
 """DensePose by detectron2's DensePose project, given our own boxes (imported lazily).
 
-The head alone is used: its detector is skipped and its native 112x112 grid is kept, so nothing is
-resampled. Never import ``detectron2.model_zoo`` (breaks with setuptools >= 82); DensePose's YAML
+Only the head is used: the detector is skipped and the native 112x112 grid is kept, so nothing is
+resampled. Never import ``detectron2.model_zoo`` (breaks with setuptools >= 82); the DensePose YAML
 files are not in its package, so the configuration is a path.
 """
 
@@ -24,7 +24,7 @@ GRID = 112
 class Detectron2Config:
     """A DensePose chart model, such as densepose_rcnn_R_50_FPN_s1x."""
 
-    config: str  # its YAML file; files it names as _BASE_ lie beside it
+    config: str  # its YAML file; its _BASE_ files must be next to it
     weights: str  # its .pkl or .pth file
     device: str = "cpu"
     batch_size: int = 8

@@ -1,4 +1,4 @@
-"""Square, rotated image regions: what a network looks at, and the way back to the frame."""
+"""Square, rotated image regions: a network's crop, and the mapping back to the frame."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A square of the frame that is turned upright before a network sees it."""
+    """A square of the frame that is rotated upright for a network."""
 
     center_x: float  # pixels
     center_y: float
@@ -44,13 +44,13 @@ class Region:
         )
 
     def paste(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
-        """A crop's (size, size) float32 map laid back into a (height, width) frame, 0 outside."""
+        """A crop's (size, size) float32 map pasted into a (height, width) frame, 0 outside."""
         return cv2.warpAffine(
             values, self.to_frame(values.shape[0]), (width, height), flags=cv2.INTER_LINEAR
         )
 
     def shift(self, other: "Region") -> float:
-        """How far two regions lie apart, as a share of the larger side: 0 means equal."""
+        """Distance of two regions as a share of the larger side: 0 means equal."""
         side = max(self.side, other.side)
         moved = np.hypot(self.center_x - other.center_x, self.center_y - other.center_y)
         return float(max(moved, abs(self.side - other.side)) / side)
