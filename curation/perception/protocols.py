@@ -1,7 +1,7 @@
 """The interfaces of the models that detect and label people, whatever their backend.
 
 Frames are uint8 RGB of shape (height, width, 3). Boxes are float32 (left, top, right, bottom) in
-pixels of the frame they were found in. Backends are cheap to build and load their model at first use.
+pixels of the frame they were found in. Backends are cheap to build; models load at first use.
 """
 
 from collections.abc import Mapping, Sequence

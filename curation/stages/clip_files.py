@@ -1,4 +1,4 @@
-"""A finished clip as files: the members of its shard sample (datasets/tracks.py writes them)."""
+"""A finished clip as files: the members of its shard sample (written by datasets/tracks.py)."""
 
 import io
 from pathlib import Path
@@ -14,12 +14,12 @@ from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
 
 def encode_tracks(clip: Clip, tracks: Tracks, stored: bytes | None = None) -> dict[str, bytes]:
-    """All members but ``json``, which is composed when shards are packed.
+    """All members except ``json``, which is composed when shards are packed.
 
     Args:
         clip: the record.
         tracks: all of them.
-        stored: the canonical clip as it was encoded, of which ``tracks.frames`` were read.
+        stored: the encoded canonical clip from which ``tracks.frames`` were read.
 
     Raises:
         ValueError: a track is missing or its length differs from the clip's.
@@ -51,7 +51,7 @@ def encode_tracks(clip: Clip, tracks: Tracks, stored: bytes | None = None) -> di
 
 
 def read_tracks(folder: Path) -> Tracks:
-    """The inverse of ``encode_tracks``, but for the people; frames are those of the stored clip."""
+    """The inverse of ``encode_tracks``, without the people; frames are those of the stored clip."""
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return Tracks(
         frames=read_rgb(files["mp4"]),
@@ -65,12 +65,12 @@ def read_tracks(folder: Path) -> Tracks:
 
 
 def read_rgb(track: bytes) -> np.ndarray:
-    """Frames of a colour track, (t, height, width, 3) uint8 RGB, read without torch and decord."""
+    """Frames of a colour track, (t, height, width, 3) uint8 RGB; needs neither torch nor decord."""
     return _read(track, "rgb24")
 
 
 def read_gray(track: bytes) -> np.ndarray:
-    """Frames of a gray track, (t, height, width) uint8, the very values that were written."""
+    """Frames of a gray track, (t, height, width) uint8, losslessly."""
     return _read(track, "gray")
 
 
@@ -106,10 +106,10 @@ def read_picture(path: Path) -> np.ndarray:
     """A picture file, (height, width, 3) uint8 BGR.
 
     Raises:
-        DataError: the file is no picture.
+        DataError: the file is not a picture.
     """
     data = np.frombuffer(path.read_bytes(), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
-        raise DataError(f"{path} is not a picture that can be read; PNG and JPEG are accepted")
+        raise DataError(f"{path} cannot be read as a picture; give a PNG or JPEG file")
     return image
