@@ -60,8 +60,8 @@ class FramesJob:
     """The frames of one video, and the garments to put on the person in them."""
 
     name: str  # path below the benchmark's folder
-    pictures: list[Path]  # one file per frame; or one video, of which
-    frame_range: tuple[int, int] | None  # these frames are used
+    pictures: list[Path]  # one file per frame; or one video, and
+    frame_range: tuple[int, int] | None  # the frames of it that are used
     fps: float
     category: str
     samples: list[BenchSample]

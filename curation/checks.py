@@ -54,8 +54,8 @@ class Checker:
         if source.code is not None and all(check.code != source.code for check in checks):
             meaning = {**UNREADABLE, **FAILURES}.get(source.code, "")
             for name, value in source.evidence.items():
-                told = _report("file", name, value)
-                checks.append(replace(told, code=source.code, meaning=meaning))
+                known = _report("file", name, value)
+                checks.append(replace(known, code=source.code, meaning=meaning))
         return checks
 
     def clip_checks(
@@ -145,14 +145,14 @@ def _sample_checks(
 ) -> tuple[list[Check], float | None]:
     """The detector's samples inside the stretch; the main person's height in pixels."""
     people = people_in(signals, span, selection.people, selection.quality)
-    told = people.evidence()
-    names = {name: value for name, value in told.items() if value and not name.startswith("other")}
+    known = people.evidence()
+    names = {name: value for name, value in known.items() if value and not name.startswith("other")}
     checks = [_report("people", name.replace("_", " "), value) for name, value in names.items()]
     rows = people.main_rows[people.main_rows >= 0]
     if signals.samples is not None and len(rows):
         checks.append(score_check(float(signals.samples.scores[rows].min()), selection.people))
-    beside = people.others or people.passed_over
-    other: dict[str, Any] = largest_of(beside) if beside else {"other_share": 0.0}
+    nearby = people.others or people.passed_over
+    other: dict[str, Any] = largest_of(nearby) if nearby else {"other_share": 0.0}
     checks += other_checks(other, selection.people)
     if not (people.codes == PASSES).any():
         return checks, None

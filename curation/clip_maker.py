@@ -63,9 +63,9 @@ class ClipMaker:
         Independent of thresholds.
         """
         clip, plan = candidate.clip, candidate.plan
-        asked = [clip.clip_id, clip.start_s, clip.end_s, clip.fps]
-        asked += [plan.crop, plan.height, plan.width]
-        return fingerprint(asked, self.infos["detector"], companions)
+        needed = [clip.clip_id, clip.start_s, clip.end_s, clip.fps]
+        needed += [plan.crop, plan.height, plan.width]
+        return fingerprint(needed, self.infos["detector"], companions)
 
     def make(
         self,

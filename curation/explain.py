@@ -92,18 +92,18 @@ def _print_checks(console: Console, checks: list[Check]) -> None:
     for title in ("verdict", "signal"):
         table.add_column(title)
     table.add_column("value", justify="right", overflow="fold")
-    table.add_column("asked", justify="right")
+    table.add_column("limit", justify="right")
     table.add_column("")
     table.add_column("key", no_wrap=True)
     before = ""
     for check in checks:
         first = "" if check.verdict == before else check.verdict
         before = check.verdict
-        asked = "" if check.rule is None else f"{check.rule} {check.threshold:g}"
+        limit = "" if check.rule is None else f"{check.rule} {check.threshold:g}"
         passed = {None: "", True: "[green]yes[/green]", False: "[red]NO[/red]"}[check.is_passed]
         passed += ", nearly" if check.is_near else ""
         table.add_row(
-            escape(first), escape(check.signal), escape(_text(check.value)), asked, passed,
+            escape(first), escape(check.signal), escape(_text(check.value)), limit, passed,
             check.key,
         )  # fmt: skip
     if checks:

@@ -213,7 +213,7 @@ class Curator:
         set_limit(Limit(seconds=self.config.time_limit_s(seconds)))
 
     def _pass_path(self, source: Source) -> Path:
-        """Signals before people are detected; their samples lie next to them."""
+        """Signals before people are detected; their samples are stored next to them."""
         path = self._signals_path(source)
         return path.with_name(f"pass-{path.name}")
 
@@ -229,9 +229,9 @@ class Curator:
 
     def _signals_path(self, source: Source) -> Path:
         # the arbiter's identity is part of the name only if there is an arbiter
-        asked = {k: v for k, v in asdict(self.config.first_pass).items() if k != "arbiter"}
+        decisive = {k: v for k, v in asdict(self.config.first_pass).items() if k != "arbiter"}
         models = [self._infos[role] for role in ("detector", "arbiter") if role in self._infos]
-        settings = fingerprint(asked, *models)
+        settings = fingerprint(decisive, *models)
         return self.out / "signals" / f"{source.sha256[:32]}-{settings[:12]}.signals"
 
     def _signals(self, source: Source, header: Header) -> tuple[Signals, bool]:

@@ -75,7 +75,7 @@ def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[ShardFault
     """All faults of one shard, and the keys it holds.
 
     Args:
-        shard: the tar file; its index lies beside it.
+        shard: the tar file; its index is next to it.
         is_quick: skip checks that decode frames (label values).
     """
     faults: list[ShardFault] = []

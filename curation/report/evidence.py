@@ -43,10 +43,10 @@ def nearly_turned(
         if entry.is_kept and near:
             closest = min(near, key=_distance)
             word = IN_WORDS.get(str(closest.rule), "at most")
-            told = f"{closest.signal} {_number(closest.value)}, {word} {_number(closest.threshold)}"
-            found.append((_distance(closest), entry, f"{told} ({closest.key})"))
+            text = f"{closest.signal} {_number(closest.value)}, {word} {_number(closest.threshold)}"
+            found.append((_distance(closest), entry, f"{text} ({closest.key})"))
     found.sort(key=lambda item: (item[0], item[1].clip.clip_id))
-    return [(entry, told) for _, entry, told in found]
+    return [(entry, text) for _, entry, text in found]
 
 
 def _is_whole(check: Check) -> bool:

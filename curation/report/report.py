@@ -72,7 +72,7 @@ def write_report(
     verdicts = {entry.clip.clip_id: rejecting(c, entry.clip.code) for entry, c in checked}
     verdicts |= {s.sha256: rejecting(checker.source_checks(s), s.code) for s in sources if s.code}
     near = _near_sheet(checked, out / "clips")
-    asked = arbiter_sheet(sources, config, out / "signals")
+    doubtful = arbiter_sheet(sources, config, out / "signals")
     sections = [
         section("Rejected, step by step", _funnel(entries, sources, verdicts)),
         section("Reasons", _reasons(rejected, sources, verdicts, names)),
@@ -82,7 +82,7 @@ def write_report(
         section("Rejected", _rejected_sheet(rejected, out / "signals", verdicts, names))
         if rejected
         else "",
-        section("Doubtful cuts", asked) if asked else "",
+        section("Doubtful cuts", doubtful) if doubtful else "",
         section("Values and thresholds", histograms(checked)),
         section("Sources", _source_table(entries, sources)),
         section("Models", _models(kept)),
@@ -174,10 +174,10 @@ def _near_sheet(checked: Checked, clips: Path) -> str:
     if not near:
         return ""
     figures: list[str] = []
-    for entry, told in near[:MAX_NEAR]:
+    for entry, value in near[:MAX_NEAR]:
         assert entry.clip.folder is not None
         strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
-        figures.append(captioned(strip, f"{entry.source.name}: {told}"))
+        figures.append(captioned(strip, f"{entry.source.name}: {value}"))
     lead = "<p>Kept, but rejected if the threshold were 10% stricter; nearest first.</p>"
     return lead + _how_many(len(figures), len(near)) + grid(figures, 360)
 

@@ -125,24 +125,24 @@ class PeopleVerdicts:
 
     def evidence(self) -> dict[str, Any]:
         """Counts of samples by what they show, and the largest of the other people."""
-        told: dict[str, Any] = {
+        found: dict[str, Any] = {
             "samples": len(self.codes),
             "passing_samples": int((self.codes == PASSES).sum()),
             **{f"{code}_samples": int((self.codes == n).sum()) for n, code in CODES.items()},
             "num_people": int(self.counts.max(initial=0)),
         }
-        return told | (largest_of(self.others) if self.others else {})
+        return found | (largest_of(self.others) if self.others else {})
 
 
 def largest_of(tracks: Sequence[PersonTrack]) -> dict[str, Any]:
     """Measurements of the largest of other people (at least one)."""
     other = max(tracks, key=lambda track: track.share)
-    told = {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
+    found = {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
     if other.motion is not None:
-        told["other_motion"] = round(other.motion, 3)
+        found["other_motion"] = round(other.motion, 3)
     if other.change is not None:
-        told["other_change"] = round(other.change, 1)
-    return told
+        found["other_change"] = round(other.change, 1)
+    return found
 
 
 def judge_samples(

@@ -132,7 +132,7 @@ def span_checks(
          "duplicate_frames", "frames are repeated: a low frame rate was converted to a higher one"),
     )  # fmt: skip
     values = {**measured, "faults": num_faults}
-    asked = {
+    thresholds = {
         "corrupt_frames": {"faults": num_faults},
         code: {"min_duration_s": config.min_duration_s},
     }
@@ -140,7 +140,7 @@ def span_checks(
         Check(
             verdict="quality", signal=signal, value=values.get(signal), rule=rule,
             threshold=threshold, key=KEYS + name if name else "", code=code, meaning=meaning,
-            evidence={**measured, **asked.get(code, {name: threshold})},
+            evidence={**measured, **thresholds.get(code, {name: threshold})},
         )
         for signal, rule, threshold, name, code, meaning in rules
     ]  # fmt: skip
@@ -197,8 +197,8 @@ def filled_region(
         is_fill = is_same.sum() * 2 >= max(len(shares), 2)
         is_alike = is_fill and float(np.median(likeness[is_same])) >= min_likeness
         edges.append(middle + FILL_TOLERANCE / 2 if is_alike else 0.0)
-    across, beside = edges
-    return across, beside, 1.0 - across, 1.0 - beside
+    across, down = edges
+    return across, down, 1.0 - across, 1.0 - down
 
 
 def picture_region(

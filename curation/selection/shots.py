@@ -149,8 +149,8 @@ def adaptive_cuts(signals: Signals, config: ShotsConfig) -> np.ndarray:
     target = around[:, window]
     mean = (around.sum(axis=1) - target) / (2 * window)
     is_moving = signals.motion > config.max_held_motion
-    beside = np.lib.stride_tricks.sliding_window_view(is_moving, 2 * window + 1)[large]
-    for place in np.flatnonzero(beside.sum(axis=1) - beside[:, window] < 2 * window):
+    nearby = np.lib.stride_tricks.sliding_window_view(is_moving, 2 * window + 1)[large]
+    for place in np.flatnonzero(nearby.sum(axis=1) - nearby[:, window] < 2 * window):
         mean[place] = _mean_of_moving(signals, is_moving, int(large[place]) + window, config)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(mean < 1e-5, MAX_RATIO, np.minimum(target / mean, MAX_RATIO))

@@ -122,7 +122,7 @@ def packed_clips(
 
     Args:
         entries: all candidate clips.
-        clips_root: where their folders lie.
+        clips_root: where their folders are.
         targets: clip_id -> the clip whose garment a held-out one is to wear.
     """
     folders = {entry.clip.clip_id: entry.clip.folder for entry in entries if entry.is_kept}

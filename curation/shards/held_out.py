@@ -111,11 +111,11 @@ def left_out(
             found[name] = {"same_group_as": by_group[entry.group].clip_id}
             continue
         for one in held:
-            told = None
+            match = None
             if one.clip_id in profiles:
-                told = config.is_seen_in(profiles[name], profiles[one.clip_id])
-            if told is not None:
-                found[name] = {"shows_what_does": one.clip_id, **told}
+                match = config.is_seen_in(profiles[name], profiles[one.clip_id])
+            if match is not None:
+                found[name] = {"shows_what_does": one.clip_id, **match}
                 break
     return found
 
@@ -167,7 +167,7 @@ def clip_profiles(
 
     Args:
         entries: all candidate clips.
-        clips_root: where their folders lie.
+        clips_root: where their folders are.
         stored: folder -> profile, of the ledger.
     """
     profiles: dict[str, ColourProfile] = {}

@@ -137,13 +137,13 @@ class HeldOutConfig:
 
     def is_seen_in(self, one: ColourProfile, other: ColourProfile) -> dict[str, float] | None:
         """Evidence that a clip resembles a held-out one: same place, and same person or garment."""
-        told = {
+        distances = {
             "background_apart": apart(one.background, other.background),
             "person_apart": people_apart(one, other),
             "garment_apart": apart(one.garment, other.garment),
         }
-        is_same_place = told["background_apart"] < self.min_background_apart
-        is_same = told["person_apart"] < self.same_person
-        is_same |= told["garment_apart"] < self.same_garment
-        rounded = {name: round(value, 3) for name, value in told.items()}
+        is_same_place = distances["background_apart"] < self.min_background_apart
+        is_same = distances["person_apart"] < self.same_person
+        is_same |= distances["garment_apart"] < self.same_garment
+        rounded = {name: round(value, 3) for name, value in distances.items()}
         return rounded if is_same_place and is_same else None

@@ -45,7 +45,7 @@ def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{path} cannot be read as an image; give a png, jpg or webp file"
+            f"{path} is no image that can be read; give a png, jpg or webp file"
         ) from error
     image = np.ascontiguousarray(pixels[..., :3])
     if not has_alpha or pixels[..., 3].min() > OPAQUE:

@@ -77,7 +77,7 @@ class CropPlan:
     crop_width: int
     height: int  # of the clip
     width: int
-    coverage: float  # share of the person's box with its margin that lies inside
+    coverage: float  # share of the person's box with its margin that is inside
 
     @property
     def crop(self) -> tuple[int, int, int, int]:

@@ -61,11 +61,11 @@ class VerdictCounts:
     def counts(self) -> str:
         """Kept clips, then the commonest reasons."""
         rejected = [(c, n) for c, n in self.verdicts.most_common() if c != KEPT]
-        told = [f"{self.verdicts[KEPT]} kept"]
-        told += [f"{count} {code}" for code, count in rejected[:MAX_CODES]]
+        parts = [f"{self.verdicts[KEPT]} kept"]
+        parts += [f"{count} {code}" for code, count in rejected[:MAX_CODES]]
         if rejected[MAX_CODES:]:
-            told.append(f"{sum(count for _, count in rejected[MAX_CODES:])} others")
-        return ", ".join(told)
+            parts.append(f"{sum(count for _, count in rejected[MAX_CODES:])} others")
+        return ", ".join(parts)
 
 
 class ProgressLine:

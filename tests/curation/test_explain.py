@@ -65,12 +65,12 @@ def test_a_clip_whose_measurements_are_gone_is_told_from_the_ledger(output, caps
     for path in tmp_path.glob("00*"):
         path.rename(output / "signals" / path.name)
     text = capsys.readouterr().out
-    assert "its signals are gone" in text
+    assert "its signals file is missing" in text
     assert "selection.quality.min_sharpness" in text
 
 
 def test_a_name_that_means_nothing_or_several_is_one_sentence(output):
-    with pytest.raises(DataError, match=r"near it are 'dancer 1\.mp4'"):
+    with pytest.raises(DataError, match=r"similar names: 'dancer 1\.mp4'"):
         explain.main([str(output), "dancer1.mp4"])
     with pytest.raises(DataError, match="is no clip or source"):
         explain.main([str(output), "0" * 5])

@@ -76,14 +76,14 @@ def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
     assert re.search(r"a copy\.mp4 +│ to be decoded │ 256x192, 10 fps", said)
     assert re.search(r"empty\.mkv +│ refused +│ empty_file", said)
     assert "5 videos: 3 to be decoded, 2 refused. About" in said
-    assert "by typical numbers of the embedded models" in said
+    assert "typical for the embedded models" in said
 
 
 @pytest.mark.timeout(300)
 def test_a_run_that_drew_nothing_for_val_says_what_to_do(raw, tmp_path, capsys):
     assert run.main([*arguments(raw, tmp_path / "out"), "shards.val_share=0"]) == 0
     said = capsys.readouterr().out
-    assert "No clip was drawn for val" in said
+    assert "No clip was assigned to val" in said
     assert "shards.val_share=0.3" in said
     assert "split: val" in said
 
@@ -92,8 +92,8 @@ def test_a_dry_run_of_a_curated_folder_judges_from_what_is_stored(raw, curated, 
     before = stamps(curated)
     assert run.main(arguments(raw, curated, "dry_run=true")) == 0
     said = capsys.readouterr().out
-    assert "4 videos: 4 as before." in said  # the copy is known by its content
-    assert "by what earlier runs took here" in said
+    assert "4 videos: 4 unchanged." in said  # the copy is known by its content
+    assert "measured in earlier runs of this folder" in said
     assert run.main(arguments(raw, curated, "dry_run=true", "agnostic.max_area=0.01")) == 0
     said = capsys.readouterr().out
     assert said.count("1 -> 0 kept") == 2

@@ -25,7 +25,7 @@ SAME_CLOTH = 0.75
 """Share of its colours that a band must share with those above a hem to be above it too: the lowest
 band of the hoodie of asl_learn 0.79, the first of trousers in eight other clips 0.1-0.66."""
 RARE = 2.5  # a colour is new below if it is this many times more frequent there than above
-HIGH_HEM_DOUBT = 0.1  # for each band that a hem lies above the hips: belts and badges are no hems
+HIGH_HEM_DOUBT = 0.1  # for each band that a hem is above the hips: belts and badges are not hems
 LOW_HEM_DOUBT = 0.04  # for each band below mid-thigh: the end of shorts is not the hem of a top
 MID_THIGH = len(WAIST_PLACES) + 5  # band
 ABOVE_KNEE = NUM_BANDS - 2

@@ -151,7 +151,7 @@ def test_a_parser_with_another_number_of_labels_is_refused(
     parser = FileHumanParser(
         HumanParserConfig(path=str(parser_file), labels="lip", input_height=64, input_width=64)
     )
-    with pytest.raises(DataError, match=r"gives 18 labels, the table 'lip' has 20"):
+    with pytest.raises(DataError, match=r"returns 18 labels, but table 'lip' has 20"):
         parser.parse([np.zeros((360, 200, 3), np.uint8)], [standing_person])
 
 

@@ -25,7 +25,7 @@ def test_cutting_out_twice_gives_the_same_mask():
 def test_a_photo_without_a_garment_is_used_whole(caplog):
     plain = np.full((80, 60, 3), 128, np.uint8)
     assert (cut_out(plain) == 255).all()
-    assert "used whole" in caplog.text
+    assert "using the whole photo" in caplog.text
 
 
 def test_proportions_are_kept():

@@ -95,7 +95,7 @@ def test_presets_keep_the_splits_of_their_data_sets(tmp_path):
         "test/b.mp4": "bench",
         "train/a.mp4": "train",
     }
-    with pytest.raises(DataError, match=r"no video that sources\.include takes"):
+    with pytest.raises(DataError, match=r"no video that sources\.include accepts"):
         find_sources(tmp_path, sha256_of, config=SourcesConfig(include=["*.mov"]))
     with pytest.raises(ConfigError, match="'test' is 'hidden'; train, val, bench"):
         SourcesConfig(splits={"test": "hidden"})
