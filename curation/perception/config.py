@@ -1,6 +1,7 @@
 """Which models are used and where their files are; ``select.py`` builds them."""
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 KINDS = ("auto", "embedded", "installed")
 
@@ -16,3 +17,11 @@ class PerceptionConfig:
     parser_labels: str = "atr"
     parser_channel_order: str = "rgb"
     device: str = "cpu"
+
+
+def installed_version(package: str) -> str:
+    """Version of a package; "not installed" if it is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

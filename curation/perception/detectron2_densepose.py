@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import DataError
+from curation.perception.config import installed_version
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from datasets.storage import sha256_read_once
 
@@ -44,7 +45,7 @@ class Detectron2DensePose:
         """Stored in every record."""
         return BackendInfo(
             name=f"detectron2-{Path(self.config.config).stem}",
-            version=_installed_version(),
+            version=installed_version("detectron2"),
             weights_sha256=sha256_read_once(Path(self.config.weights)),
             is_approximate=False,
         )
@@ -156,12 +157,3 @@ def load_model(config: Detectron2Config) -> tuple[Any, Any]:
     model.eval()
     smallest, largest = settings.INPUT.MIN_SIZE_TEST, settings.INPUT.MAX_SIZE_TEST
     return model, transforms.ResizeShortestEdge([smallest, smallest], largest)
-
-
-def _installed_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("detectron2")
-    except PackageNotFoundError:
-        return "not installed"

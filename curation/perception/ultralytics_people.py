@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from configs.errors import DataError
+from curation.perception.config import installed_version
 from curation.perception.protocols import BackendInfo, Person
 from datasets.storage import sha256_read_once
 
@@ -54,7 +55,7 @@ class UltralyticsDetector:
         """Stored in every record."""
         return BackendInfo(
             name=f"ultralytics-{Path(self.config.weights).stem}",
-            version=_installed_version(),
+            version=installed_version("ultralytics"),
             weights_sha256=sha256_read_once(Path(self.config.weights)),
             is_approximate=False,
         )
@@ -174,12 +175,3 @@ def preserved_process() -> Iterator[None]:
             os.environ.pop("OMP_NUM_THREADS", None)
         else:
             os.environ["OMP_NUM_THREADS"] = variable
-
-
-def _installed_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("ultralytics")
-    except PackageNotFoundError:
-        return "not installed"

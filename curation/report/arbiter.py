@@ -10,7 +10,7 @@ from curation.selection.shots import answers_in
 from curation.settings import CurateConfig
 from datasets.webpage import captioned, grid, jpeg_image
 
-MAX_SOURCES, MAX_ANSWERS, STRIP_FRAMES = 200, 24, 4
+MAX_SOURCES, MAX_ANSWERS = 200, 24
 AROUND_S = 0.4
 
 
@@ -36,7 +36,7 @@ def arbiter_sheet(sources: Sequence[SourceRow], config: CurateConfig, folder: Pa
         num_answers += len(answers)
         for answer in answers[: max(0, MAX_ANSWERS - len(found))]:
             span = answer.start_s - AROUND_S, answer.end_s + AROUND_S
-            strip = preview_strip(signals, span, STRIP_FRAMES)
+            strip = preview_strip(signals, span)
             caption = f"{source.name}, {answer.start_s:.2f}-{answer.end_s:.2f} s: {answer.in_words}"
             if strip is not None:
                 picture = captioned(jpeg_image(strip, source.name), caption)

@@ -50,7 +50,7 @@ STEPS = {
 """Verdict -> step of the funnel, in order."""
 OCCASIONAL = (TO_BE_MADE, HELD_OUT)
 """Steps of the funnel that are omitted if they reject nothing."""
-MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED, STRIP_FRAMES = 48, 12, 12, 9, 4
+MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED = 48, 12, 12, 9
 
 
 def write_report(
@@ -176,7 +176,7 @@ def _near_sheet(checked: Checked, clips: Path) -> str:
     figures: list[str] = []
     for entry, value in near[:MAX_NEAR]:
         assert entry.clip.folder is not None
-        strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
+        strip = jpeg_image(clip_strip(clips / entry.clip.folder), entry.source.name)
         figures.append(captioned(strip, f"{entry.source.name}: {value}"))
     lead = "<p>Kept, but rejected if the threshold were 10% stricter; nearest first.</p>"
     return lead + _how_many(len(figures), len(near)) + grid(figures, 360)
@@ -189,7 +189,7 @@ def _kept_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
     for entry in _spread(kept, MAX_KEPT):
         record = entry.clip.record
         assert entry.clip.folder is not None
-        strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
+        strip = jpeg_image(clip_strip(clips / entry.clip.folder), entry.source.name)
         figures.append(
             captioned(
                 strip,
@@ -235,7 +235,7 @@ def _rejected_sheet(
             signals = _signals_of(entry.source, folder, cache)
             record = entry.clip.record
             span = (record["start_s"], record["end_s"])
-            strip = None if signals is None else preview_strip(signals, span, STRIP_FRAMES)
+            strip = None if signals is None else preview_strip(signals, span)
             if strip is None:
                 continue
             caption = (

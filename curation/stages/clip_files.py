@@ -1,6 +1,7 @@
 """A finished clip as files: the members of its shard sample (written by datasets/tracks.py)."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -66,20 +67,21 @@ def read_tracks(folder: Path) -> Tracks:
 
 def read_rgb(track: bytes) -> np.ndarray:
     """Frames of a colour track, (t, height, width, 3) uint8 RGB; needs neither torch nor decord."""
-    return _read(track, "rgb24")
+    return np.stack(list(decoded_frames(io.BytesIO(track), "rgb24")))
 
 
 def read_gray(track: bytes) -> np.ndarray:
     """Frames of a gray track, (t, height, width) uint8, losslessly."""
-    return _read(track, "gray")
+    return np.stack(list(decoded_frames(io.BytesIO(track), "gray")))
 
 
-def _read(track: bytes, pixel_format: str) -> np.ndarray:
-    with av.open(io.BytesIO(track), "r") as container:
+def decoded_frames(track: str | io.BytesIO, pixel_format: str) -> Iterator[np.ndarray]:
+    """The frames of a track's file or bytes, one after the other, on one thread."""
+    with av.open(track, "r") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        frames = [frame.to_ndarray(format=pixel_format) for frame in container.decode(stream)]
-    return np.stack(frames)
+        for frame in container.decode(stream):
+            yield frame.to_ndarray(format=pixel_format)
 
 
 def _decode_png(data: bytes) -> np.ndarray:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
 from configs.errors import ConfigError
+from curation.stages.clip_files import decoded_frames
 from datasets.labels import ParseLabel
 
 BINS = (4, 8, 8)
@@ -52,8 +52,8 @@ def read_profile(values: dict[str, Any]) -> ColourProfile:
 
 def measure_profile(folder: Path) -> ColourProfile:
     """The colours of a clip: of its first frame and its garment picture."""
-    frame = _first_frame(folder / "mp4", "rgb24")
-    labels = _first_frame(folder / "parse.mp4", "gray")
+    frame = next(decoded_frames(str(folder / "mp4"), "rgb24"))
+    labels = next(decoded_frames(str(folder / "parse.mp4"), "gray"))
     garment = cv2.imread(str(folder / "garment.png"), cv2.IMREAD_COLOR)
     mask = cv2.imread(str(folder / "garment_mask.png"), cv2.IMREAD_GRAYSCALE)
     assert garment is not None, "encode_tracks wrote it"
@@ -77,13 +77,6 @@ def people_apart(one: ColourProfile, other: ColourProfile) -> float:
     ways = np.linalg.norm(one.person - other.person, axis=1) / SAME_COLOUR
     known = ways[~np.isnan(ways)]
     return float(min(known.max(), 1.0)) if len(known) else 0.0
-
-
-def _first_frame(path: Path, pixel_format: str) -> np.ndarray:
-    with av.open(str(path), "r") as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"
-        return next(container.decode(stream)).to_ndarray(format=pixel_format)
 
 
 def lab_of(image: np.ndarray) -> np.ndarray:

@@ -73,9 +73,9 @@ def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
     assert run.main(arguments(raw, tmp_path / "out", "--dry-run")) == 0
     assert not (tmp_path / "out").exists()
     said = capsys.readouterr().out
-    assert re.search(r"a copy\.mp4 +│ to be decoded │ 256x192, 10 fps", said)
-    assert re.search(r"empty\.mkv +│ refused +│ empty_file", said)
-    assert "5 videos: 3 to be decoded, 2 refused. About" in said
+    assert re.search(r"a copy\.mp4 +│ to decode +│ 256x192, 10 fps", said)
+    assert re.search(r"empty\.mkv +│ rejected +│ empty_file", said)
+    assert "5 videos: 3 to decode, 2 rejected. About" in said
     assert "typical for the embedded models" in said
 
 
@@ -98,7 +98,7 @@ def test_a_dry_run_of_a_curated_folder_judges_from_what_is_stored(raw, curated, 
     said = capsys.readouterr().out
     assert said.count("1 -> 0 kept") == 2
     assert run.main(arguments(raw, curated, "dry_run=true", "first_pass.sample_fps=5")) == 0
-    assert "2 to be decoded, 2 refused" in capsys.readouterr().out
+    assert "2 to decode, 2 rejected" in capsys.readouterr().out
     assert stamps(curated) == before
 
 

@@ -23,7 +23,7 @@ from curation.perception.embedded.hems import (
     find_hem,
     hem_priors,
 )
-from curation.perception.embedded.part_priors import LEFT_OF, PRIORS, behind_priors
+from curation.perception.embedded.part_priors import LEFT_OF, behind_priors
 from curation.perception.embedded.person_view import PersonView, places_of
 
 EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are correlated: colours count less
@@ -60,7 +60,7 @@ def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
     share = float(np.mean(from_behind)) if views else 0.0
     # hair in the colour of the cloth is indistinguishable: better paint hair than leave cloth
     share *= float(np.clip((0.6 - colors.overlap(ColourClass.HAIR, ColourClass.UPPER)) / 0.2, 0, 1))
-    priors = hem_priors(behind_priors(PRIORS, share), hem)
+    priors = hem_priors(behind_priors(share), hem)
     _, beliefs = learn_places(views, colors, priors)
     for material in (ColourClass.UPPER, ColourClass.LOWER):
         counter.forget(material)

@@ -73,10 +73,10 @@ BEHIND_PRIORS = {  # seen from behind, hair may hang down to the middle of the b
 }
 
 
-def behind_priors(priors: np.ndarray, share: float) -> np.ndarray:
+def behind_priors(share: float) -> np.ndarray:
     """Priors (parts, places, materials) of a clip with a share of its views from behind."""
-    adapted = priors.copy()
+    adapted = PRIORS.copy()
     for part, (places, behind) in BEHIND_PRIORS.items():
-        mixed = (1 - share) * priors[part, :places] + share * np.array(behind, np.float32)
+        mixed = (1 - share) * PRIORS[part, :places] + share * np.array(behind, np.float32)
         adapted[part, :places] = mixed
     return adapted

@@ -28,9 +28,7 @@ class PoseDetection:
     @property
     def region(self) -> Region:
         """The square for the landmark model."""
-        return region_from_points(
-            self.keypoints[HIP_CENTER], self.keypoints[FULL_BODY_CIRCLE], enlargement=1.25
-        )
+        return region_from_points(self.keypoints[HIP_CENTER], self.keypoints[FULL_BODY_CIRCLE])
 
 
 class PoseDetectionModel:

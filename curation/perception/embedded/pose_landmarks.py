@@ -56,7 +56,7 @@ class PoseLandmarkModel:
             landmarks=landmarks,
             score=float(score[0, 0]),
             mask=region.paste(_sigmoid(mask[0, :, :, 0]), height, width),
-            next_region=region_from_points(xy[33], xy[34], enlargement=1.25),
+            next_region=region_from_points(xy[33], xy[34]),
         )
 
 

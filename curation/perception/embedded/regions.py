@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+ENLARGEMENT = 1.25  # side of an aligned region over the diameter of the circle around the body
+
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
@@ -56,21 +58,18 @@ class Region:
         return float(max(moved, abs(self.side - other.side)) / side)
 
 
-def region_from_points(
-    center: np.ndarray, scale_point: np.ndarray, enlargement: float = 1.25
-) -> Region:
+def region_from_points(center: np.ndarray, scale_point: np.ndarray) -> Region:
     """BlazePose's alignment: the circle around the hips that holds the body, turned upright.
 
     Args:
         center: (2,) hip centre in pixels.
         scale_point: (2,) point on the circle above the head.
-        enlargement: side of the square over the circle's diameter.
     """
     x, y = np.asarray(scale_point, np.float64) - np.asarray(center, np.float64)
     return Region(
         center_x=float(center[0]),
         center_y=float(center[1]),
-        side=float(2 * np.hypot(x, y) * enlargement),
+        side=float(2 * np.hypot(x, y) * ENLARGEMENT),
         angle=float(np.arctan2(x, -y)),
     )
 
