@@ -134,9 +134,9 @@ def _vvt_jobs(
 def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> FramesJob:
     """A clip with its first other garment in one sample, and one for each further one."""
     name = clip.video_path.relative_to(root).as_posix()
-    said = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
+    record = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
     own = clip.own_garment_path
-    samples = [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=said)]
+    samples = [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=record)]
     if clip.other_garment_paths:
         first, *further = clip.other_garment_paths
         samples = [
@@ -144,7 +144,7 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
                 bench_id=clip.id,
                 own_garment=own,
                 target=first,
-                record=said | {"garment_id": first.stem},
+                record=record | {"garment_id": first.stem},
             )
         ]
         samples += [
@@ -152,7 +152,7 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
                 bench_id=f"{clip.id}_{path.stem}",
                 own_garment=own,
                 target=path,
-                record=said | {"garment_id": path.stem},
+                record=record | {"garment_id": path.stem},
             )
             for path in further
         ]

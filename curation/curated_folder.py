@@ -52,21 +52,15 @@ def output_argument(argv: Sequence[str], usage: str) -> tuple[Path, list[str], l
     return Path(argv[0]), [word for word in words if word not in settings], settings
 
 
-def flag(settings: Sequence[str], accepted: Sequence[str]) -> dict[str, bool]:
-    """``key=true`` words by key, False where not given.
-
-    Raises:
-        ConfigError: unknown key.
-    """
-    values = dict.fromkeys(accepted, False)
+def flag(settings: Sequence[str], accepted: str) -> bool:
+    """Whether ``accepted=true`` is the last setting; any other key raises a ConfigError."""
+    is_set = False
     for word in settings:
         key, _, value = word.partition("=")
-        if key not in values:
-            raise ConfigError(
-                f"{key!r} is not a setting of this command; known keys: {', '.join(accepted)}"
-            )
-        values[key] = value == "true"
-    return values
+        if key != accepted:
+            raise ConfigError(f"{key!r} is not a setting of this command; known keys: {accepted}")
+        is_set = value == "true"
+    return is_set
 
 
 def find_source(name: str, ledger: Ledger, sources: Sequence[SourceRow]) -> SourceRow:

@@ -132,14 +132,7 @@ def known_or_new(ledger: Ledger) -> Callable[[Path], str]:
 def forecast(
     config: CurateConfig, ledger: Ledger, jobs: Sequence[tuple[Source, str]], infos: dict[str, Any]
 ) -> tuple[list[Expected], Costs]:
-    """What a run would do with each source.
-
-    Args:
-        config: of the run.
-        ledger: a writable copy (``ledger_copy``).
-        jobs: sources, each with its fingerprint.
-        infos: role -> model.
-    """
+    """What a run would do with each source; ``ledger`` is a ``ledger_copy``."""
     rows = {row.sha256: row for row in ledger.sources()}
     clips = ledger.clips()
     of_source: dict[str, list[ClipRow]] = {}

@@ -27,11 +27,6 @@ DRESSCODE = {"upper_body": "upper", "lower_body": "lower", "dresses": "overall"}
 def pair_jobs(root: Path, config: SourcesConfig, deciding: Callable[..., str]) -> list[FramesJob]:
     """One job per photograph, each content once, in order of names.
 
-    Args:
-        root: the data set's folder.
-        config: the layout, and the licence.
-        deciding: fingerprint of settings and models.
-
     Raises:
         DataError: the folder has another layout, or a listed file is missing.
     """

@@ -54,12 +54,7 @@ class Judged:
 
 
 class Judge:
-    """Judges sources by today's settings.
-
-    Args:
-        config: today's settings.
-        infos: role -> model, of the last run (``Ledger.recall("models")``).
-    """
+    """Judges sources by today's settings."""
 
     def __init__(self, config: CurateConfig, infos: dict[str, Any]) -> None:
         self.config = config
@@ -68,13 +63,7 @@ class Judge:
         self._signals_root = Path(config.out) / "signals"
 
     def judge(self, source: SourceRow, clips: Sequence[ClipRow], made_of: MadeOf) -> Judged:
-        """Judge one source.
-
-        Args:
-            source: its row.
-            clips: its current candidate clips.
-            made_of: returns every clip ever made of it, by request.
-        """
+        """Judge one source; ``made_of`` gives every clip ever made of it, by request."""
         header = source.facts.get("header")
         checks = header_checks(Header(**header), self.config.probe) if header else []
         reject = first_failed(checks)

@@ -162,11 +162,7 @@ class Ledger:
         )  # fmt: skip
 
     def judge_again(self, judged: Iterable[tuple[SourceRow, list[ClipRow] | None]]) -> None:
-        """Store new verdicts on known sources, in one transaction.
-
-        Args:
-            judged: each source with its clips; None: its clips are unchanged.
-        """
+        """Store new verdicts on known sources, in one transaction; clips None: unchanged."""
         judged = list(judged)
         with self._database:
             self._database.executemany(

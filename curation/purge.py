@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
         open_output(root) as output,
         only_run(root / "ledger.sqlite"),
     ):
-        purge(output, names, with_copies=flag(settings, ("copies",))["copies"])
+        purge(output, names, with_copies=flag(settings, "copies"))
         if output.config.send is not None:
             send(root, output.config.send)
 

@@ -115,12 +115,6 @@ def refilter(
 ) -> Changes:
     """Judge every clip by ``config`` and write the verdicts to the ledger.
 
-    Args:
-        before: settings of the last run.
-        config: the new ones.
-        ledger: of the folder.
-        is_dry: do not write to the ledger.
-
     Raises:
         ConfigError: a changed setting cannot be applied to stored values.
         DataError: the folder does not record its models.

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     root, names, settings = output_argument(argv, USAGE)
     if names:
         raise ConfigError(f"{names[0]!r} is not an argument of this command; usage: {USAGE}")
-    is_quick = flag(settings, ("quick",))["quick"]
+    is_quick = flag(settings, "quick")
     with open_output(root) as output:
         expected = output.ledger.shards()
     console = Console()
@@ -72,12 +72,7 @@ def main(argv: list[str]) -> int:
 
 
 def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[ShardFault], list[str]]:
-    """All faults of one shard, and the keys it holds.
-
-    Args:
-        shard: the tar file; its index is next to it.
-        is_quick: skip checks that decode frames (label values).
-    """
+    """All faults of one shard, and its keys; ``is_quick`` skips checks that decode frames."""
     faults: list[ShardFault] = []
 
     def report(what: str, *names: str) -> None:

@@ -160,10 +160,10 @@ def measure_source(
         undo.callback(store.close)
         watch = StepTimes()
         with watch.measure("arbiter"):
-            said = ask_arbiter(arbiter, small, find_doubts(signals))
+            probability = ask_arbiter(arbiter, small, find_doubts(signals))
         undo.pop_all()
     return replace(
-        signals, cut_probability=said, seconds={**signals.seconds, **watch.seconds}
+        signals, cut_probability=probability, seconds={**signals.seconds, **watch.seconds}
     ), store
 
 

@@ -69,12 +69,12 @@ def ask_arbiter(arbiter: CutArbiter, frames: SmallFrames, is_doubtful: np.ndarra
     Returns:
         (n,) float32 in 0..1; NaN where it did not run.
     """
-    said = np.full(len(frames), np.nan, np.float32)
+    probability = np.full(len(frames), np.nan, np.float32)
     margin = (ARBITER_WINDOW - CELL) // 2
     for cell in np.unique(np.flatnonzero(is_doubtful) // CELL):
         start = int(cell) * CELL
         window = frames.read(start - margin, start - margin + ARBITER_WINDOW)
         answer = arbiter.judge(window)[margin : margin + CELL]
-        said[start : start + CELL] = answer[: len(frames) - start]
-    said[~is_doubtful] = np.nan
-    return said
+        probability[start : start + CELL] = answer[: len(frames) - start]
+    probability[~is_doubtful] = np.nan
+    return probability

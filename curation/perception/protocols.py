@@ -158,11 +158,7 @@ class NamedModel:
 
 
 def named_perception(infos: Mapping[str, Any]) -> Perception:
-    """Placeholders for models, for code that only judges stored results.
-
-    Args:
-        infos: role -> model (``Ledger.recall("models")``); roles may be missing.
-    """
+    """Placeholders for models, for code that only judges stored results."""
     unknown = BackendInfo(name="unknown", version="", weights_sha256=None, is_approximate=True)
     named: dict[str, Any] = dict.fromkeys(("detector", "densepose", "parser"), unknown)
     named |= {role: BackendInfo(**info) for role, info in infos.items()}

@@ -15,13 +15,7 @@ AROUND_S = 0.4
 
 
 def arbiter_sheet(sources: Sequence[SourceRow], config: CurateConfig, folder: Path) -> str:
-    """Transitions first, then the other stretches; empty without an arbiter.
-
-    Args:
-        sources: of the ledger; shows the first ``MAX_SOURCES`` that have answers.
-        config: of the last run.
-        folder: with the stored signals.
-    """
+    """Transitions first, then the other stretches; empty without an arbiter."""
     if config.first_pass.arbiter == "none":
         return ""
     found: list[tuple[bool, str]] = []

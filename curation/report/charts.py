@@ -17,11 +17,7 @@ MIN_SPREAD = 30.0
 
 
 def histograms(checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]]) -> str:
-    """One small chart per varying signal that can reject; kept and rejected clips stacked.
-
-    Args:
-        checked: candidate clips with all their checks.
-    """
+    """One small chart per varying signal that can reject; kept and rejected clips stacked."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

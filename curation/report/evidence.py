@@ -32,11 +32,7 @@ def evidence_text(check: Check, evidence: Mapping[str, Any], sources: Mapping[st
 def nearly_turned(
     checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]],
 ) -> list[tuple[CatalogueEntry, str]]:
-    """Kept clips that a threshold 10% stricter would have rejected, nearest first.
-
-    Args:
-        checked: candidate clips with all their checks.
-    """
+    """Kept clips that a threshold 10% stricter would have rejected, nearest first."""
     found: list[tuple[float, CatalogueEntry, str]] = []
     for entry, checks in checked:
         near = [c for c in checks if c.code and c.is_near and c.is_passed and not _is_whole(c)]

@@ -104,13 +104,7 @@ def find_candidates(
 def stretch_check(
     counts: Mapping[str, Any], longest_s: float | None, config: QualityConfig
 ) -> Check:
-    """One person must be visible for long enough; the code says what is visible instead.
-
-    Args:
-        counts: of ``PeopleVerdicts.evidence``.
-        longest_s: longest stretch that shows one person.
-        config: the thresholds.
-    """
+    """One person must be visible for long enough; the code says what is visible instead."""
     # a second person explains the loss of a scene, however few samples show them
     code = "two_people" if counts.get("two_people_samples") else commonest_code(counts)
     meaning = MEANINGS[code]

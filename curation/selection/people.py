@@ -239,13 +239,7 @@ def commonest_code(counts: Mapping[str, Any]) -> str:
 def other_checks(
     measured: Mapping[str, Any], config: PeopleConfig, lasting: str = "min_other_s"
 ) -> list[Check]:
-    """Checks that make the largest other person count: large, lasting and alive, all at once.
-
-    Args:
-        measured: of ``PeopleVerdicts.evidence``.
-        config: the thresholds.
-        lasting: the setting for the minimum duration.
-    """
+    """The largest other person counts only if it is large, ``lasting`` and alive."""
     rules = (
         ("other_share", "min_other_share"), ("other_s", lasting),
         ("other_motion", "min_other_motion"), ("other_change", "min_other_change"),

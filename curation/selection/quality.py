@@ -110,13 +110,7 @@ def faults_in(signals: Signals, span: tuple[float, float]) -> int:
 def span_checks(
     measured: Mapping[str, Any], config: QualityConfig, num_faults: int = 0
 ) -> list[Check]:
-    """Checks of a stretch.
-
-    Args:
-        measured: by ``measure_span``.
-        config: the thresholds.
-        num_faults: see ``faults_in``.
-    """
+    """Checks of a stretch."""
     code, meaning = TOO_SHORT
     rules = (
         ("faults", AT_MOST, 0, "", "corrupt_frames", UNREADABLE["corrupt_frames"]),
@@ -147,12 +141,7 @@ def span_checks(
 
 
 def moving_check(longest_s: float | None, config: QualityConfig) -> Check:
-    """A scene without its frozen parts must still be long enough.
-
-    Args:
-        longest_s: of the longest piece that moves.
-        config: the thresholds.
-    """
+    """A scene without its frozen parts must still be long enough."""
     return Check(
         verdict="quality", signal="longest_moving_s", value=longest_s, rule=AT_LEAST,
         threshold=config.min_duration_s, key=KEYS + "min_duration_s", code="frozen",

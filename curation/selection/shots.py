@@ -313,11 +313,6 @@ def scene_checks(signals: Signals, span: tuple[float, float], config: ShotsConfi
     """The transitions around a scene, and how close to a cut its strongest inner changes are.
 
     Reported only: a scene is split where these limits are exceeded, so they reject nothing.
-
-    Args:
-        signals: of its source.
-        span: of the scene, in seconds.
-        config: the thresholds.
     """
     transitions = find_transitions(signals, config)
     times = np.append(signals.times_s, signals.end_s)

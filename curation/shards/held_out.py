@@ -46,13 +46,6 @@ def choose_held_out(
 
     Earlier choices stay, with their groups, even if the clip itself is now rejected. New ones are
     added one by one, each the one that differs most from all chosen so far.
-
-    Args:
-        entries: all candidate clips.
-        profiles: of the kept ones, by clip_id.
-        before: choices of earlier runs.
-        count: number requested.
-        config: when clips differ.
     """
     kept = {entry.clip.clip_id: entry for entry in entries if entry.is_kept}
     chosen = [_present(held, kept) for held in before]
@@ -121,11 +114,7 @@ def left_out(
 
 
 def held_out_check(evidence: Mapping[str, Any] | None) -> Check:
-    """A clip must not show what a benchmark clip shows.
-
-    Args:
-        evidence: of the match (``left_out``); None: no match.
-    """
+    """A clip must not show what a benchmark clip shows."""
     return Check(
         verdict=HELD_OUT, signal="shows what the benchmark shows", value=int(evidence is not None),
         rule=AT_MOST, threshold=0, key="held_out", code=HELD_OUT, evidence=evidence or {},
@@ -163,13 +152,7 @@ def _with_targets(
 def clip_profiles(
     entries: Sequence[CatalogueEntry], clips_root: Path, stored: Mapping[str, dict[str, Any]]
 ) -> tuple[dict[str, ColourProfile], dict[str, dict[str, Any]]]:
-    """Colour profiles of kept clips by clip_id, and newly measured ones by folder.
-
-    Args:
-        entries: all candidate clips.
-        clips_root: where their folders are.
-        stored: folder -> profile, of the ledger.
-    """
+    """Colour profiles of kept clips by clip_id, and newly measured ones by folder."""
     profiles: dict[str, ColourProfile] = {}
     new: dict[str, dict[str, Any]] = {}
     for entry in entries:

@@ -70,13 +70,7 @@ class FollowPerson:
         return shorter, replace(tracks, frames=tracks.frames[followed.frames], people=chosen)
 
     def follow(self, clip: Clip, samples: PersonSamples, aspect: float) -> Followed:
-        """The same from stored detections of every frame, without pixels.
-
-        Args:
-            clip: as cut out of its source.
-            samples: one sample per frame.
-            aspect: width of the frame over its height.
-        """
+        """The same from stored detections of every frame, without pixels."""
         fps = clip.fps or 1.0
         verdicts = judge_samples(
             samples, self.config, aspect=aspect, min_other_s=self.config.min_others_s

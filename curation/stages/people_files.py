@@ -85,14 +85,7 @@ def read_take(folder: Path) -> list[list[Person]]:
 
 
 def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSamples:
-    """``collect_samples`` of ``read_take``, without building a person for each detection.
-
-    Args:
-        folder: of a clip's people.
-        fps: of the clip.
-        height: of its frames.
-        width: of its frames.
-    """
+    """``collect_samples`` of ``read_take``, without building a person for each detection."""
     arrays = _read_arrays(folder / "take.npz")
     scale = np.array([width, height, width, height], dtype=np.float32)
     keypoints = arrays["keypoints"].copy()

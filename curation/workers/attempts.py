@@ -13,9 +13,7 @@ from curation.workers.executor import FAILURES, LimitsConfig
 
 def is_to_try_again(row: SourceRow, limits: LimitsConfig) -> bool:
     """Whether a failed source has attempts left under these limits."""
-    if row.code not in FAILURES:
-        return False
-    return _attempts(row, limits) < limits.max_attempts
+    return row.code in FAILURES and _attempts(row, limits) < limits.max_attempts
 
 
 def facts_of_failure(before: SourceRow | None, limits: LimitsConfig) -> dict[str, Any]:

@@ -189,12 +189,7 @@ def learn_places(
 
 
 def _with_doubt_at_hem(share: np.ndarray, colors: ClipColors) -> np.ndarray:
-    """Around the hips, keep a chance for both garments if their colours differ: hems move.
-
-    Args:
-        share: (parts, places, materials).
-        colors: of the clip.
-    """
+    """Around the hips, keep a chance for both garments if their colours differ: hems move."""
     if not (colors.is_known[ColourClass.UPPER] and colors.is_known[ColourClass.LOWER]):
         return share
     doubt = HEM_DOUBT * (1 - colors.overlap(ColourClass.UPPER, ColourClass.LOWER))
