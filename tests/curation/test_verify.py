@@ -59,7 +59,7 @@ def test_a_missing_shard_and_a_clip_that_does_not_belong_are_found(output, tmp_p
     assert verify.main([str(out)]) == verify.EXIT_FAULTS
     text = " ".join(capsys.readouterr().out.split())
     assert "belongs elsewhere according to the ledger" in text
-    assert "it is not there" in text
+    assert "in the ledger, but missing" in text
     assert "2 faults" in text
 
 
@@ -124,9 +124,9 @@ def test_a_member_that_the_index_misplaces_is_found(output, tmp_path):
 
 
 def test_what_is_asked_wrongly_is_one_sentence(output, tmp_path):
-    with pytest.raises(DataError, match="holds no ledger"):
+    with pytest.raises(DataError, match="has no ledger"):
         verify.main([str(tmp_path)])
     with pytest.raises(ConfigError, match="'fast' is not a setting of this command; known keys: quick"):
         verify.main([str(output), "fast=true"])
-    with pytest.raises(ConfigError, match="is not asked for"):
+    with pytest.raises(ConfigError, match="is not an argument of this command"):
         verify.main([str(output), "clip"])

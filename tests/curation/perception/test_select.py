@@ -72,7 +72,7 @@ def test_auto_takes_a_parser_that_is_there_and_says_why_not_the_rest(
         perception = choose_perception("auto", PerceptionConfig(parser_path=str(parser_file)))
     assert isinstance(perception.parser, FileHumanParser)
     assert isinstance(perception.densepose, EmbeddedDensePose)
-    assert "densepose: embedded, because detectron2 with DensePose is absent" in caplog.text
+    assert "densepose: embedded, because detectron2 with DensePose is missing" in caplog.text
     assert "(approximate: 24 parts" in caplog.text
 
 
@@ -92,7 +92,7 @@ def test_installed_refuses_in_one_sentence_that_names_the_commands(
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'best': choose one of auto, embedded, installed"):
+    with pytest.raises(ConfigError, match="'best'; choose one of auto, embedded, installed"):
         choose_perception("best")
 
 

@@ -54,5 +54,5 @@ def test_a_product_lies_where_the_same_garment_cut_out_of_a_frame_does(is_transp
 
 def test_a_product_that_is_transparent_everywhere_gets_one_sentence(tmp_path):
     path = save(tmp_path / "g.png", np.zeros((20, 20, 4), np.uint8))
-    with pytest.raises(DataError, match=r"g\.png is transparent everywhere"):
+    with pytest.raises(DataError, match=r"g\.png is fully transparent"):
         lay_out_product(path, 64, 48)

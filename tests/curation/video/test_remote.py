@@ -156,7 +156,7 @@ def test_what_a_stores_own_library_says_is_one_sentence(bucket, tmp_path, monkey
 
 
 def test_mistakes_are_one_sentence(bucket, tmp_path):
-    with pytest.raises(DataError, match="memory://nothing holds no files"):
+    with pytest.raises(DataError, match="memory://nothing contains no files"):
         fetch("memory://nothing", tmp_path)
     with pytest.raises(ConfigError, match="unsupported protocol nonsense://"):
         open_place("nonsense://bucket")
