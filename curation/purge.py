@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     """Entry of ``python -m curation.purge``."""
     root, names, settings = output_argument(argv, USAGE)
     if not names:
-        raise ConfigError(f"no source given; name one by name, path or sha256; usage: {USAGE}")
+        raise ConfigError(f"no source is named; give its name, path or sha256; usage: {USAGE}")
     with (
         disk_errors_named(root),  # SQLite rewrites the whole ledger and needs room for it
         open_output(root) as output,

@@ -72,7 +72,7 @@ def test_a_clip_whose_measurements_are_gone_is_told_from_the_ledger(output, caps
 def test_a_name_that_means_nothing_or_several_is_one_sentence(output):
     with pytest.raises(DataError, match=r"similar names: 'dancer 1\.mp4'"):
         explain.main([str(output), "dancer1.mp4"])
-    with pytest.raises(DataError, match="is no clip or source"):
+    with pytest.raises(DataError, match="no clip or source named"):
         explain.main([str(output), "0" * 5])
     with pytest.raises(ConfigError, match="give one clip_id"):
         explain.main([str(output)])

@@ -102,6 +102,6 @@ def test_a_name_that_means_nothing_takes_nothing_out(output):
     before = shards_of(output)
     with pytest.raises(DataError, match=r"no source named 'dancer 77\.mp4' .*similar names"):
         purge.main([str(output), "dancer 2.mp4", "dancer 77.mp4"])
-    with pytest.raises(ConfigError, match="no source given"):
+    with pytest.raises(ConfigError, match="no source is named"):
         purge.main([str(output)])
     assert shards_of(output) == before
