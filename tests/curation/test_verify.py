@@ -126,7 +126,7 @@ def test_a_member_that_the_index_misplaces_is_found(output, tmp_path):
 def test_what_is_asked_wrongly_is_one_sentence(output, tmp_path):
     with pytest.raises(DataError, match="has no ledger"):
         verify.main([str(tmp_path)])
-    with pytest.raises(ConfigError, match="'fast' is not a setting .*known keys: quick"):
+    with pytest.raises(ConfigError, match=r"'fast' is not a setting .*known keys: quick"):
         verify.main([str(output), "fast=true"])
     with pytest.raises(ConfigError, match="is not an argument of this command"):
         verify.main([str(output), "clip"])
