@@ -94,7 +94,7 @@ def test_the_key_that_decided_about_somebody_else_is_named(output, capsys):
         explain.main([str(output), name])
         ledger.judge_again([(source, [clip])])
     text = capsys.readouterr().out
-    assert "rejected: two_people (more than one person is seen)" in text
+    assert "rejected: two_people (more than one person is visible)" in text
     rows = {line.split("│")[-1].strip(): line for line in text.splitlines() if "│" in line}
     assert "< 0.1" in rows["selection.people.min_others_s"]
     assert "NO" in rows["selection.people.min_others_s"]

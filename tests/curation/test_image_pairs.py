@@ -72,7 +72,7 @@ def test_a_list_that_names_nothing_or_too_little_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"train/image/x\.jpg does not exist, but a list"):
         pair_jobs(tmp_path, config, deciding)
     (tmp_path / "train_pairs.txt").write_text("x.jpg\n")
-    with pytest.raises(DataError, match=r"line 1: 'x\.jpg'; PERSON"):
+    with pytest.raises(DataError, match=r"line 1: 'x\.jpg'; expected PERSON"):
         pair_jobs(tmp_path, config, deciding)
 
 

@@ -99,7 +99,7 @@ def test_label_values_that_mean_nothing_are_found(members):
     mask[0, 0, 0] = 254
     members["parse.mp4"], members["mask.mp4"] = encode_labels(parse, 8.0), encode_labels(mask, 8.0)
     faults = dict(check_sample(members))
-    assert faults["parse.mp4"].endswith("nothing: 11")
+    assert faults["parse.mp4"].endswith("invalid values: 11")
     assert faults["mask.mp4"].endswith("nothing: 254")
     assert dict(check_sample(members, is_quick=True)) == {}
 
@@ -108,7 +108,7 @@ def test_a_track_that_is_no_video_and_a_picture_that_is_none_are_found(members):
     members["mp4"], members["garment.png"] = b"text", b""
     faults = dict(check_sample(members))
     assert "cannot be read" in faults["mp4"]
-    assert faults["garment.png"] == "is no picture"
+    assert faults["garment.png"] == "is not a picture"
 
 
 def test_a_member_that_the_index_misplaces_is_found(output, tmp_path):

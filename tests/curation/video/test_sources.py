@@ -53,8 +53,8 @@ def test_of_two_copies_the_described_one_speaks(tmp_path):
     ("content", "message"),
     [
         (b"{", "not readable JSON"),
-        (b"[1]", "an object is expected"),
-        (b'{"split": "test"}', "train, val, bench are accepted"),
+        (b"[1]", "expected an object"),
+        (b'{"split": "test"}', "accepted: train, val, bench"),
         (b'{"truth": "gone.mp4"}', "gone.mp4, which does not exist"),
     ],
 )
