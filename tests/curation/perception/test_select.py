@@ -100,7 +100,7 @@ def test_missing_weights_are_named(parser_file: Path, tmp_path: Path) -> None:
     config = PerceptionConfig(parser_path=str(parser_file))
     assert missing_parts(config)["parser"] is None
     gone = PerceptionConfig(parser_path=str(tmp_path / "no" / "parser"))
-    assert missing_parts(gone)["parser"] == f"{tmp_path / 'no' / 'parser'} is absent"
+    assert missing_parts(gone)["parser"] == f"{tmp_path / 'no' / 'parser'} is missing"
 
 
 def test_adapters_without_their_package_name_the_command_to_run(
