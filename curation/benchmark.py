@@ -1,10 +1,10 @@
-"""Benchmarks prepared once: masks and DensePose for the videos of a published test set.
+"""Published benchmarks: masks and DensePose for the videos of a test set, prepared once.
 
 ``python -m curation.run configs/curate.yaml bench=vvt`` reads the VVT folder
-(datasets/benchmarks/vvt.py), ``bench=vivid_s`` that of ViViD-S (datasets/benchmarks/vivid.py),
-makes the tracks of every test video with the same models and stages as curation, and packs them
-with the product photographs into ``<folder>/shards/bench-*.tar``. No frame is left out; a video
-that a stage refuses is named in ``shards/rejected.json``.
+(datasets/benchmarks/vvt.py), ``bench=vivid_s`` that of ViViD-S (datasets/benchmarks/vivid.py).
+Every test video's tracks come from the same models and stages as in curation, and are packed with
+the product photographs into ``<folder>/shards/bench-*.tar``. No frame is dropped; a video that a
+stage rejects is listed in ``shards/rejected.json``.
 """
 
 import functools
@@ -40,50 +40,50 @@ logger = logging.getLogger(__name__)
 
 BENCHMARKS = ("vvt", "vivid_s")
 GIVEN = {"people", "garments"}
-"""Stages that are left out."""
+"""Stages that are skipped."""
 VVT_FPS = 30.0
-"""The frames carry no rate; it only decides how fast a report plays them."""
+"""Frames carry no rate; this only decides how fast a report plays them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchSample:
-    """One sample: a garment to be put on a video."""
+    """One sample: a garment to put on the person of a video."""
 
     bench_id: str
     own_garment: Path
-    target: Path | None  # the picture to put on; None: nothing but the garment that is worn
-    record: dict[str, Any]  # what the sample's json says besides
+    target: Path | None  # picture of the garment to put on; None: only the worn one
+    record: dict[str, Any]  # further keys of the sample's json
 
 
 @dataclass(frozen=True, kw_only=True)
 class FramesJob:
-    """The frames of one video, and the garments to be put on them."""
+    """The frames of one video, and the garments to put on the person in them."""
 
     name: str  # path below the benchmark's folder
-    pictures: list[Path]  # a file a frame; or one video, of which
-    frame_range: tuple[int, int] | None  # these frames are taken
+    pictures: list[Path]  # one file per frame; or one video, and
+    frame_range: tuple[int, int] | None  # the frames of it that are used
     fps: float
     category: str
     samples: list[BenchSample]
-    ids: dict[str, list[str]]  # pairing -> the items that are lost without it
+    ids: dict[str, list[str]]  # pairing -> the items that cannot be scored without it
     sha256: str
     fingerprint: str
     sidecar: dict[str, Any] = field(default_factory=lambda: {"split": "bench"})
-    is_filtered: bool = False  # a photograph for training: thresholds hold, size is a bucket's
+    is_filtered: bool = False  # training photograph: thresholds apply, its size is a bucket's
 
     @property
     def num_frames(self) -> int:
-        """Frames that the benchmark asks for."""
+        """Frames of the clip."""
         if self.frame_range is None:
             return len(self.pictures)
         return self.frame_range[1] - self.frame_range[0]
 
 
 def prepare_jobs(config: CurateConfig) -> tuple[CurateConfig, list[FramesJob]]:
-    """What there is to do for ``config.bench``, and the settings it is to be done with.
+    """The jobs of ``config.bench``, and the settings to run them with.
 
     Raises:
-        ConfigError: the benchmark is not known or its folder is not named.
+        ConfigError: unknown benchmark, or no folder is given for it.
         DataError: its folder is missing or incomplete.
     """
     root = benchmark_root(config)
@@ -132,11 +132,11 @@ def _vvt_jobs(
 
 
 def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> FramesJob:
-    """A clip with its first other garment in one sample, and a sample for each further one."""
+    """A clip with its first other garment in one sample, and one for each further one."""
     name = clip.video_path.relative_to(root).as_posix()
-    said = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
+    record = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
     own = clip.own_garment_path
-    samples = [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=said)]
+    samples = [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=record)]
     if clip.other_garment_paths:
         first, *further = clip.other_garment_paths
         samples = [
@@ -144,7 +144,7 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
                 bench_id=clip.id,
                 own_garment=own,
                 target=first,
-                record=said | {"garment_id": first.stem},
+                record=record | {"garment_id": first.stem},
             )
         ]
         samples += [
@@ -152,7 +152,7 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
                 bench_id=f"{clip.id}_{path.stem}",
                 own_garment=own,
                 target=path,
-                record=said | {"garment_id": path.stem},
+                record=record | {"garment_id": path.stem},
             )
             for path in further
         ]
@@ -173,23 +173,23 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
 
 
 def benchmark_root(config: CurateConfig) -> Path:
-    """Where the benchmark lies: ``bench_root``, or ``root`` of configs/eval/<bench>.yaml."""
+    """The benchmark's folder: ``bench_root``, or ``root`` of configs/eval/<bench>.yaml."""
     if config.bench not in BENCHMARKS:
-        raise ConfigError(f"bench is {config.bench!r}; {', '.join(BENCHMARKS)} can be prepared")
+        raise ConfigError(f"bench is {config.bench!r}; accepted: {', '.join(BENCHMARKS)}")
     if config.bench_root is not None:
         return Path(config.bench_root)
     path = Path("configs/eval") / f"{config.bench}.yaml"
     settings = OmegaConf.load(path) if path.is_file() else None
     root = settings.get("root") if isinstance(settings, DictConfig) else None
     if root is None:
-        raise ConfigError(f"{path} names no root; give bench_root=FOLDER")
+        raise ConfigError(f"{path} has no root; give bench_root=FOLDER")
     return Path(str(root))
 
 
 def build_worker(
     config: CurateConfig,
 ) -> Callable[[FramesJob, Callable[[Limit], None]], SourceResult]:
-    """What a worker process does with a job; called once in each."""
+    """The function that does a job; called once in each worker process."""
     perception = choose_perception(config.perception, config.weights)
     return functools.partial(prepare_video, config, perception)
 
@@ -200,7 +200,7 @@ def prepare_video(
     job: FramesJob,
     set_limit: Callable[[Limit], None],
 ) -> SourceResult:
-    """All tracks of one video's frames, once, and a sample for each garment."""
+    """All tracks of one video's frames, made once, and a sample for each garment."""
     frames = _frames_of(job, config.canonical)
     set_limit(Limit(seconds=config.time_limit_s(len(frames) / job.fps)))
     if len(frames) != job.num_frames:
@@ -220,13 +220,13 @@ def prepare_video(
 
 
 def stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> list[Stage]:
-    """Those of videos, but for what is given: every frame stays, and the product is the garment."""
+    """The stages of videos, except that every frame stays and the garment photograph is given."""
     agnostic = replace(config.agnostic, category=job.category)
     surface, parsing = config.densepose, config.parsing
-    if not job.is_filtered or job.category == "lower":  # parsing asks for an upper garment
+    if not job.is_filtered or job.category == "lower":  # parsing looks for an upper garment
         parsing = replace(parsing, min_garment_share=0.0, max_outfit_change=1.0)
     if not job.is_filtered:
-        # a benchmark keeps every frame, so the filters of training clips are wide open
+        # a benchmark keeps every frame, so the filters of training clips are disabled
         agnostic = replace(agnostic, min_coverage=0.0, max_area=1.0)
         surface = replace(surface, min_mapped_share=0.0)
     garments = replace(config.garments, category=job.category)
@@ -316,14 +316,14 @@ def _read_frames(paths: list[Path]) -> np.ndarray:
     for path in paths:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
-            raise DataError(f"{path} is not a picture that can be read")
+            raise DataError(f"{path} cannot be read as a picture")
         if frames and image.shape != frames[0].shape:
-            raise DataError(f"{path} has another size than {paths[0]}")
+            raise DataError(f"{path} differs in size from {paths[0]}")
         frames.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     height, width = frames[0].shape[:2]
     if height % MULTIPLE or width % MULTIPLE:
         raise DataError(
-            f"{paths[0]} is {height}x{width} (height x width); multiples of {MULTIPLE} are needed"
+            f"{paths[0]} is {height}x{width} (height x width); both must be multiples of {MULTIPLE}"
         )
     return np.stack(frames)
 

@@ -1,6 +1,6 @@
 """Every check of a source or a clip, in the order in which they decide; their owners state them.
 
-Read from the ledger and the stored measurements of the first pass: no video is opened.
+Read from the ledger and the stored signals of the first pass: no video is opened.
 """
 
 from collections.abc import Sequence
@@ -39,11 +39,11 @@ class Checker:
 
     @classmethod
     def of(cls, config: CurateConfig) -> "Checker":
-        """By the settings of a run; no model is needed."""
+        """From the settings of a run; needs no model."""
         return cls(config=config, stages=build_stages(config, named_perception({})))
 
     def source_checks(self, source: SourceRow) -> list[Check]:
-        """What the header and the first pass say about a file."""
+        """The checks of a file's header and first pass."""
         header = source.facts.get("header")
         checks = header_checks(Header(**header), self.config.probe) if header else []
         for name in ("num_frames", "duration_s", "faults"):
@@ -54,8 +54,8 @@ class Checker:
         if source.code is not None and all(check.code != source.code for check in checks):
             meaning = {**UNREADABLE, **FAILURES}.get(source.code, "")
             for name, value in source.evidence.items():
-                told = _report("file", name, value)
-                checks.append(replace(told, code=source.code, meaning=meaning))
+                known = _report("file", name, value)
+                checks.append(replace(known, code=source.code, meaning=meaning))
         return checks
 
     def clip_checks(
@@ -64,12 +64,12 @@ class Checker:
         signals: Signals | None = None,
         others: Sequence[ClipRow] = (),
     ) -> list[Check]:
-        """All checks whose value is known, and the one that rejected the clip.
+        """All checks whose value is known, including the one that rejected the clip.
 
         Args:
-            entry: the clip with its last word.
+            entry: the clip and its final status.
             signals: of its source; None: only what the ledger holds.
-            others: kept clips to look for its nearest copy in.
+            others: kept clips among which its nearest copy is searched.
         """
         row, config = entry.clip, self.config
         numbers = {k: v for k, v in row.evidence.items() if isinstance(v, int | float)}
@@ -92,7 +92,7 @@ class Checker:
         ]
         if signals is not None and signals.samples is not None:
             seen, height = _sample_checks(signals, span, config.selection)
-            # where every frame was looked at, those decided about others: a stage states it
+            # measured in every frame, the checks on other people are stated by a stage
             checks += [c for c in seen if LONGEST not in clip.scores or c.rule is None]
         checks.append(height_check(height, config.canonical))
         for stage in self.stages:
@@ -108,7 +108,7 @@ class Checker:
         return known
 
     def _last_checks(self, row: ClipRow, others: Sequence[ClipRow]) -> list[Check]:
-        """What is decided about clips that have all their tracks."""
+        """The checks on clips that have all their tracks."""
         checks: list[Check] = []
         if row.code == TO_BE_MADE:
             checks.append(to_be_made_check(row.evidence.get("because")))
@@ -126,16 +126,16 @@ class Checker:
 
 
 def rejecting(checks: Sequence[Check], code: str | None) -> Check:
-    """The check that rejected something; one without meaning where nobody states this code."""
+    """The check that rejected something; one without a meaning if no rule states this code."""
     stated = [check for check in checks if check.code and check.code == code]
     stated.sort(key=lambda check: check.is_passed is not False)
     return stated[0] if stated else Check(verdict="", signal="", value=None, code=code or "")
 
 
 def arbiter_checks(signals: Signals, selection: SelectionConfig) -> list[Check]:
-    """What the arbiter was asked about a source, and what it said."""
+    """What the arbiter of cuts answered about a source."""
     return [
-        _report("arbiter", f"asked of {answer.start_s:.3f}-{answer.end_s:.3f} s", answer.in_words)
+        _report("arbiter", f"{answer.start_s:.3f}-{answer.end_s:.3f} s", answer.in_words)
         for answer in answers_in(signals, selection.shots)
     ]
 
@@ -143,16 +143,16 @@ def arbiter_checks(signals: Signals, selection: SelectionConfig) -> list[Check]:
 def _sample_checks(
     signals: Signals, span: tuple[float, float], selection: SelectionConfig
 ) -> tuple[list[Check], float | None]:
-    """The detector's samples inside the stretch; how tall the main person is seen, in pixels."""
+    """The detector's samples inside the stretch; the main person's height in pixels."""
     people = people_in(signals, span, selection.people, selection.quality)
-    told = people.evidence()
-    names = {name: value for name, value in told.items() if value and not name.startswith("other")}
+    known = people.evidence()
+    names = {name: value for name, value in known.items() if value and not name.startswith("other")}
     checks = [_report("people", name.replace("_", " "), value) for name, value in names.items()]
     rows = people.main_rows[people.main_rows >= 0]
     if signals.samples is not None and len(rows):
         checks.append(score_check(float(signals.samples.scores[rows].min()), selection.people))
-    beside = people.others or people.passed_over
-    other: dict[str, Any] = largest_of(beside) if beside else {"other_share": 0.0}
+    nearby = people.others or people.passed_over
+    other: dict[str, Any] = largest_of(nearby) if nearby else {"other_share": 0.0}
     checks += other_checks(other, selection.people)
     if not (people.codes == PASSES).any():
         return checks, None

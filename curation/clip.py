@@ -1,8 +1,8 @@
 """A candidate clip's record and tracks, the rules it is checked by, and the stages that fill it.
 
 Records are immutable: a stage returns a new one with its own fields filled. None means unknown.
-A rule is stated once, as the ``Check`` that its owner makes; whoever rejects, explains, reports or
-judges again reads that check.
+A rule is stated once, as the ``Check`` that its owner builds; rejecting, explaining, reporting and
+judging again all read that check.
 """
 
 import operator
@@ -18,24 +18,24 @@ from curation.step_times import StepTimes
 AT_LEAST, AT_MOST, MORE, LESS = ">=", "<=", ">", "<"
 HOLDS = {AT_LEAST: operator.ge, AT_MOST: operator.le, MORE: operator.gt, LESS: operator.lt}
 NEAR = 0.1
-"""A threshold higher or lower by this share is near."""
+"""A value within this share of its threshold counts as near it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """One scene of one source video, on its way to a shard. Times are PTS in seconds."""
 
-    source: str  # path below SRC, with forward slashes: metadata, never identity
+    source: str  # path below SRC, with forward slashes: metadata, not identity
     source_sha256: str
     scene_start_s: float  # the cut itself, untrimmed
     scene_end_s: float
-    start_s: float  # what is kept of the scene
+    start_s: float  # the part of the scene that is kept
     end_s: float
     source_fps: float | None = None
     source_height: int | None = None  # after rotation and sample aspect
     source_width: int | None = None
     rotation: int = 0  # degrees clockwise that were applied: 0, 90, 180, 270
-    crop: tuple[int, int, int, int] | None = None  # top, left, height, width in the upright source
+    crop: tuple[int, int, int, int] | None = None  # top, left, height, width of the upright source
     height: int | None = None  # of the canonical clip
     width: int | None = None
     fps: float | None = None
@@ -45,8 +45,8 @@ class Clip:
     licence: str | None = None
     url: str | None = None
     split: str | None = None  # train, val or bench
-    scores: dict[str, float] = field(default_factory=dict)  # signal name -> measured value
-    shares: dict[str, str] = field(default_factory=dict)  # the same for every frame: pack_shares
+    scores: dict[str, float] = field(default_factory=dict)  # signal -> measured value
+    shares: dict[str, str] = field(default_factory=dict)  # one value per frame, by pack_shares
     verdicts: dict[str, str] = field(default_factory=dict)  # stage name -> what it decided
 
     @property
@@ -60,15 +60,15 @@ class Clip:
         record = dict(vars(self))
         for name in ("scores", "shares", "verdicts"):
             record[name] = dict(record[name])
-        record["crop"] = None if self.crop is None else list(self.crop)  # as JSON gives it back
+        record["crop"] = None if self.crop is None else list(self.crop)  # as JSON returns it
         return record
 
     def with_scores(self, **scores: float) -> "Clip":
-        """A copy with further measured values."""
+        """A copy with more measured values."""
         return replace(self, scores={**self.scores, **scores})
 
     def with_shares(self, **shares: np.ndarray) -> "Clip":
-        """A copy with further values of every frame, each (t,) in 0..1."""
+        """A copy with more per-frame values, each (t,) in 0..1."""
         packed = {name: pack_shares(values) for name, values in shares.items()}
         return replace(self, shares={**self.shares, **packed})
 
@@ -85,7 +85,7 @@ def unpack_shares(text: str) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One measured value and what is asked of it; without a rule it is only reported."""
+    """One measured value and the limit it must keep; without a rule it is only reported."""
 
     verdict: str  # the step that decides: probe, quality, people, the name of a stage, ...
     signal: str
@@ -93,20 +93,20 @@ class Check:
     rule: str | None = None  # one of HOLDS
     threshold: float | None = None
     key: str = ""  # of configs/curate.yaml
-    code: str = ""  # short, stable: what is rejected where the rule is broken; "": nothing
+    code: str = ""  # reject code, short and stable; "": breaking the rule rejects nothing
     meaning: str = ""  # of the code, for people
-    evidence: Mapping[str, Any] | None = None  # what a rejection stores; None: value and threshold
+    evidence: Mapping[str, Any] | None = None  # stored by a rejection; None: value and threshold
 
     @property
     def is_passed(self) -> bool | None:
-        """Whether the value keeps the rule; None where there is no rule or no value."""
+        """Whether the value satisfies the rule; None without a rule or a value."""
         if self.rule is None or self.threshold is None or not isinstance(self.value, int | float):
             return None
         return HOLDS[self.rule](self.value, self.threshold)
 
     @property
     def is_near(self) -> bool:
-        """Whether a threshold a tenth higher or lower would decide otherwise."""
+        """Whether a threshold 10% higher or lower would change the result."""
         if self.is_passed is None or not isinstance(self.value, int | float):
             return False
         assert self.rule is not None
@@ -116,7 +116,7 @@ class Check:
 
     @property
     def reject(self) -> "Reject":
-        """What is stored where this check fails."""
+        """The rejection stored if this check fails."""
         evidence = self.evidence
         if evidence is None:
             evidence = {self.signal: self.value, self.key.rpartition(".")[2]: self.threshold}
@@ -132,7 +132,7 @@ class Reject:
 
 
 def first_failed(checks: Iterable[Check]) -> Reject | None:
-    """The rejection: the first check that fails and has a code; None: everything passes."""
+    """The first check that fails and has a code, as a rejection; None: all pass."""
     return next((c.reject for c in checks if c.code and c.is_passed is False), None)
 
 
@@ -144,25 +144,25 @@ class Tracks:
     """
 
     frames: np.ndarray  # (t, height, width, 3) uint8 RGB of the canonical clip
-    everyone: list[list[Person]] | None = None  # of each frame that was decoded, before any is cut
+    everyone: list[list[Person]] | None = None  # in each decoded frame, before any is cut
     people: list[Person | None] | None = None  # the one person of each frame, t entries
     iuv: np.ndarray | None = None  # (t, 112, 112, 3) uint8: I, 255 U, 255 V
-    boxes: np.ndarray | None = None  # (t, 4) float32: where each grid lies in the frame
+    boxes: np.ndarray | None = None  # (t, 4) float32: position of each grid in the frame
     parse: np.ndarray | None = None  # (t, height, width) uint8, datasets.labels.ParseLabel
-    mask: np.ndarray | None = None  # (t, height, width) uint8, 255 = to be painted
-    garment: np.ndarray | None = None  # (height, width, 3) uint8 on a plain ground
+    mask: np.ndarray | None = None  # (t, height, width) uint8, 255 = to be inpainted
+    garment: np.ndarray | None = None  # (height, width, 3) uint8 on a plain background
     garment_mask: np.ndarray | None = None  # (height, width) uint8, 255 = garment
 
 
 class Stage(Protocol):
-    """A step on the canonical clip, its settings as fields: it measures, and states its rules.
+    """A step on the canonical clip, with its settings as fields. It measures, and states its rules.
 
-    Both are apart, so that another threshold needs no new tracks.
+    The two are separate, so that a changed threshold needs no new tracks.
     """
 
     @property
     def name(self) -> str:
-        """What it is called in records; a key of configs/curate.yaml where it has settings."""
+        """Its name in records; also its key in configs/curate.yaml if it has settings."""
         ...
 
     @property
@@ -171,21 +171,21 @@ class Stage(Protocol):
         ...
 
     def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
-        """The clip and its tracks with this stage's own fields filled, as far as they can be."""
+        """The clip and its tracks, with this stage's own fields filled as far as possible."""
         ...
 
     def checks(self, clip: Clip) -> list[Check]:
-        """Its rules, applied to the scores and shares that ``process`` left in the record."""
+        """Its rules, applied to the scores and shares that ``process`` stored in the record."""
         ...
 
     def provenance_key(self) -> dict[str, Any]:
-        """Model and settings that decide its tracks and scores; its thresholds are not here."""
+        """The model and settings that determine its tracks and scores; not its thresholds."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StagesRun:
-    """What stages made of a clip, up to the one that rejected it."""
+    """The result of running stages on a clip, up to the one that rejected it."""
 
     clip: Clip
     tracks: Tracks
@@ -201,14 +201,14 @@ def run_stages(
     done: Collection[str] = (),
     watch: StepTimes | None = None,
 ) -> StagesRun:
-    """Stage after stage, until a check fails.
+    """Run the stages in order until a check fails.
 
     Args:
         stages: in order.
         clip: the record.
         tracks: of the clip.
-        done: names of stages whose tracks and scores are there; only their checks are asked.
-        watch: gets the time of each stage.
+        done: stages whose tracks and scores exist; only their checks are applied.
+        watch: records the time of each stage.
     """
     watch, ran = watch or StepTimes(), []
     for stage in stages:

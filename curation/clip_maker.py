@@ -1,10 +1,10 @@
 """From a stretch that passed the cheap filters to a clip with all tracks, each step done once.
 
-The canonical clip is the encoded track: every model after the detector reads what was stored, so a
-stage that is done again later finds the very frames that it found the first time. What every stage
-made is remembered under what decided it. A changed threshold is asked of the record; a changed
-model redoes its stage and what depends on it, from stored tracks; the raw video is read again only
-where other frames are wanted.
+The canonical clip is the encoded track: every model after the detector reads the stored file, so a
+stage that runs again later sees exactly the same frames. Each stage's result is stored under a key
+of what determined it. A changed threshold is applied to the record; a changed model reruns its
+stage and the stages that depend on it, from stored tracks; the raw video is read again only if
+different frames are needed.
 """
 
 import logging
@@ -37,14 +37,14 @@ CLIP_FIELDS = {field.name for field in fields(Clip)}
 
 @dataclass(frozen=True, kw_only=True)
 class NeedsDecoding:
-    """A clip that passes what could be asked, and lacks tracks."""
+    """A clip that passes every check that could be applied, but lacks tracks."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipMaker:
-    """The stages on the canonical clip, and where their tracks go."""
+    """Runs the stages on the canonical clip and stores their tracks."""
 
     out: Path
     follow: FollowPerson  # the first stage: it reads decoded frames, all others the stored clip
@@ -54,18 +54,18 @@ class ClipMaker:
 
     @cached_property
     def provenance_keys(self) -> dict[str, str]:
-        """Stage -> what decides its tracks today."""
+        """Stage -> key of what determines its tracks under today's settings."""
         return {stage.name: fingerprint(stage.provenance_key()) for stage in self.stages}
 
     def request(self, candidate: Candidate, companions: str | None) -> str:
-        """Name of what is asked of the raw video: which pixels, and who looks for people in them.
+        """Key of what is needed from the raw video: which pixels, and the model that finds people.
 
-        Thresholds have no part in it.
+        Independent of thresholds.
         """
         clip, plan = candidate.clip, candidate.plan
-        asked = [clip.clip_id, clip.start_s, clip.end_s, clip.fps]
-        asked += [plan.crop, plan.height, plan.width]
-        return fingerprint(asked, self.infos["detector"], companions)
+        needed = [clip.clip_id, clip.start_s, clip.end_s, clip.fps]
+        needed += [plan.crop, plan.height, plan.width]
+        return fingerprint(needed, self.infos["detector"], companions)
 
     def make(
         self,
@@ -75,14 +75,14 @@ class ClipMaker:
         watch: StepTimes,
         extra: "Extra | None" = None,
     ) -> ClipRow:
-        """Everything, from the decoded frames of the stretch.
+        """Make everything from the decoded frames of the stretch.
 
         Args:
             candidate: the stretch.
             frames: (t, height, width, 3) uint8 RGB.
-            request: of the candidate.
-            watch: gets the time of every step.
-            extra: makes further members once it is known which frames stay.
+            request: ``request(candidate, ...)``.
+            watch: records the time of every step.
+            extra: makes further members once the kept frames are known.
         """
         fps = candidate.clip.fps or 1.0
         begun: dict[str, Any] = {"request": request, "made": {}, "seconds": watch.seconds}
@@ -104,11 +104,11 @@ class ClipMaker:
         return self._run(clip, tracks, video, begun, set(), watch, further)
 
     def reuse_or_redo(self, known: ClipRow, candidate: Candidate) -> ClipRow | None:
-        """What became of the same stretch before, judged by today's settings and models.
+        """The stored result for the same stretch, judged by today's settings and models.
 
         Returns:
-            Its row, redone from stored tracks where a model changed; None: other frames are
-            wanted, or the tracks are gone, so that it has to be made from the raw video.
+            Its row, rerun from stored tracks if a model changed; None: different frames are needed
+            or the tracks are gone, so the clip must be made from the raw video.
         """
         outcome = self.judge(known, candidate)
         if isinstance(outcome, ClipRow):
@@ -119,7 +119,7 @@ class ClipMaker:
         clip = self._follow_stored(known, candidate)
         if isinstance(clip, RejectedClip) or not _is_same_stretch(known, clip):
             return None
-        logger.info("%s: %s; redone from stored tracks", known.clip_id, outcome.reason)
+        logger.info("%s: %s; rerun from stored tracks", known.clip_id, outcome.reason)
         tracks = read_tracks(folder)
         tracks = replace(tracks, people=read_chosen(self.out / "people" / known.record["people"]))
         further = {
@@ -140,29 +140,29 @@ class ClipMaker:
         return self._run(clip, tracks, video, kept, set(names) - stale, watch, further)
 
     def judge(self, known: ClipRow, candidate: Candidate) -> ClipRow | NeedsDecoding:
-        """Today's thresholds, asked of what is stored: no video is opened and no model runs."""
+        """Apply today's thresholds to what is stored: opens no video, runs no model."""
         if not self._has_people(known):
-            return NeedsDecoding(reason="who was seen in it is not stored")
+            return NeedsDecoding(reason="its detected people are not stored")
         clip = self._follow_stored(known, candidate)
         if isinstance(clip, RejectedClip):
-            # what was made of it stays in the record, in case a threshold is turned back
+            # existing tracks stay in the record, in case the threshold is changed back
             now = _as_made(known, candidate) if known.record["made"] else clip.clip
             return _row(now, clip.reject, known.record, known.folder)
         if not known.record["made"] or not _is_same_stretch(known, clip):
-            return NeedsDecoding(reason="it is cut to other frames")
+            return NeedsDecoding(reason="its frames changed")
         for stage in self.stages:
             made = known.record["made"].get(stage.name)
             if made is None:
-                return NeedsDecoding(reason=f"{stage.name} was never made")
+                return NeedsDecoding(reason=f"{stage.name} has not run")
             if made != self.provenance_keys[stage.name]:
-                return NeedsDecoding(reason=f"{stage.name} is made otherwise now")
+                return NeedsDecoding(reason=f"the model or settings of {stage.name} changed")
             reject = first_failed(stage.checks(clip))
             if reject is not None:
                 return _row(clip, reject, known.record, known.folder)
         if self._folder_of(known) is None:
             return NeedsDecoding(reason="its tracks are not stored")
         record = {**known.record, **clip.as_record()}
-        record["backends"] = dict(self.infos)  # who said where its scene ends may be another one
+        record["backends"] = dict(self.infos)  # the arbiter of its cuts may have changed
         return replace(
             known, status="kept", code=None, evidence={}, clip_id=clip.clip_id, record=record
         )
@@ -177,7 +177,7 @@ class ClipMaker:
         watch: StepTimes,
         further: dict[str, bytes],
     ) -> ClipRow:
-        """All stages but those that are ``done``, and the clip's folder."""
+        """Run all stages except those ``done``, and write the clip's folder."""
         run = run_stages(self.stages, clip, tracks, done=done, watch=watch)
         kept["made"] = {**kept["made"], **{name: self.provenance_keys[name] for name in run.ran}}
         clip = run.clip
@@ -213,7 +213,7 @@ class ClipMaker:
         return folder if folder is not None and folder.is_dir() else None
 
     def _follow_stored(self, known: ClipRow, candidate: Candidate) -> Clip | RejectedClip:
-        """The clip as today's rules on people cut it; as it was made, where that is the same."""
+        """The clip cut by today's rules on people; the stored clip if it is cut the same way."""
         now = candidate.clip
         height, width = now.height or 1, now.width or 1
         folder = self.out / "people" / known.record["people"]
@@ -233,16 +233,16 @@ def _is_same_stretch(known: ClipRow, clip: Clip) -> bool:
 
 
 def infos_of(perception: Perception) -> dict[str, Any]:
-    """Role -> name, version, weights of the model that plays it."""
+    """Role -> name, version and weights of the model used for it."""
     return {role: asdict(info) for role, info in perception.infos().items()}
 
 
 Extra = Callable[[Clip], dict[str, bytes]]
-"""Further members of a clip: of benchmarks, the garment to put on and the true answer."""
+"""Makes further members of a clip: in benchmarks, the garment to put on and the ground truth."""
 
 
 def _as_made(known: ClipRow, candidate: Candidate) -> Clip:
-    """The clip as it was made, in the scene that it is seen in today."""
+    """The clip as it was made, with the scene boundaries found today."""
     now = candidate.clip
     return replace(
         clip_of(known.record),
@@ -261,7 +261,7 @@ def clip_of(record: Mapping[str, Any]) -> Clip:
 
 
 def with_hashes(row: ClipRow, signals: Signals, hash_fps: float) -> ClipRow:
-    """A kept clip's row with the hashes by which copies are found."""
+    """A kept clip's row with the hashes used to find copies."""
     if row.status != "kept":
         return row
     span = (float(row.record["start_s"]), float(row.record["end_s"]))
@@ -270,19 +270,19 @@ def with_hashes(row: ClipRow, signals: Signals, hash_fps: float) -> ClipRow:
 
 
 def fingerprint(*parts: Any) -> str:
-    """sha256 of settings and names: another one means that work has to be done again."""
+    """sha256 of settings and names; if it changes, the work is done again."""
     return settings_sha256([VERSION, *parts])
 
 
 def rejected_row(rejected: RejectedClip) -> ClipRow:
-    """The ledger's row of a clip of which nothing was made."""
+    """The ledger's row of a clip without any tracks."""
     return _row(rejected.clip, rejected.reject, {})
 
 
 def _row(
     clip: Clip, reject: Reject, record: Mapping[str, Any], folder: str | None = None
 ) -> ClipRow:
-    """A rejected clip's row; what was made of it stays known."""
+    """A rejected clip's row; references to the tracks it has are kept."""
     return ClipRow(
         clip_id=clip.clip_id,
         source_sha256=clip.source_sha256,

@@ -1,4 +1,4 @@
-"""A curated folder as commands find it: its ledger, its settings, and what a name stands for."""
+"""Opening a curated folder: its ledger, its settings, and looking up sources and clips by name."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
 
 MIN_PREFIX = 6
-"""Characters of a sha256 that are taken for one."""
+"""Shortest prefix of a sha256 that is recognised as one."""
 MAX_NAMED = 5
 
 
@@ -30,11 +30,11 @@ def open_output(root: Path) -> Iterator[Output]:
     """Open a folder that ``curation.run`` wrote.
 
     Raises:
-        DataError: there is no ledger, or a foreign one.
+        DataError: the ledger is missing or not one of ours.
         ConfigError: its config.yaml is missing or was written by another version.
     """
     if not (root / "ledger.sqlite").is_file():
-        raise DataError(f"{root} holds no ledger.sqlite; give the out=DIR of a `make curate`")
+        raise DataError(f"{root} has no ledger.sqlite; give the out=DIR of a `make curate`")
     config = replace(load_config(CurateConfig, root / "config.yaml"), out=str(root))
     with Ledger(root / "ledger.sqlite") as ledger:
         yield Output(root=root, config=config, ledger=ledger)
@@ -52,26 +52,22 @@ def output_argument(argv: Sequence[str], usage: str) -> tuple[Path, list[str], l
     return Path(argv[0]), [word for word in words if word not in settings], settings
 
 
-def flag(settings: Sequence[str], accepted: Sequence[str]) -> dict[str, bool]:
-    """``key=true`` words by key, False where not given.
-
-    Raises:
-        ConfigError: a key that this command does not know.
-    """
-    values = dict.fromkeys(accepted, False)
+def flag(settings: Sequence[str], accepted: str) -> bool:
+    """Whether ``accepted=true`` is the last setting; any other key raises a ConfigError."""
+    is_set = False
     for word in settings:
         key, _, value = word.partition("=")
-        if key not in values:
-            raise ConfigError(f"{key!r} does not exist; known keys: {', '.join(accepted)}")
-        values[key] = value == "true"
-    return values
+        if key != accepted:
+            raise ConfigError(f"{key!r} is not a setting of this command; known keys: {accepted}")
+        is_set = value == "true"
+    return is_set
 
 
 def find_source(name: str, ledger: Ledger, sources: Sequence[SourceRow]) -> SourceRow:
-    """The one source that is meant by a path, a name, or the beginning of a sha256.
+    """The one source matched by a path, a name, or the beginning of a sha256.
 
     Raises:
-        DataError: none or several are meant; near matches are named.
+        DataError: no match or several; near matches are listed.
     """
     found = matching_sources(name, ledger, sources)
     if len(found) == 1:
@@ -84,10 +80,10 @@ def find_source(name: str, ledger: Ledger, sources: Sequence[SourceRow]) -> Sour
 def find_rows(
     name: str, ledger: Ledger, sources: Sequence[SourceRow], clips: Sequence[ClipRow]
 ) -> tuple[SourceRow, list[ClipRow]]:
-    """A source with the clips that are meant: one of them, or all of a source.
+    """A source with the clips matched by a name: one of them, or all clips of a source.
 
     Raises:
-        DataError: nothing or several things are meant; near matches are named.
+        DataError: no match or several; near matches are listed.
     """
     by_sha = {source.sha256: source for source in sources}
     exact = [clip for clip in clips if clip.clip_id == name]
@@ -108,7 +104,7 @@ def find_rows(
 
 
 def matching_sources(name: str, ledger: Ledger, sources: Sequence[SourceRow]) -> list[SourceRow]:
-    """Sources by name, then by path, then by file name, then by sha256; the first that fits."""
+    """Sources matched by name, else path, else file name, else sha256."""
     by_name = [s for s in sources if name in (s.name, *s.also_named)]
     if by_name:
         return by_name
@@ -130,7 +126,7 @@ def matching_sources(name: str, ledger: Ledger, sources: Sequence[SourceRow]) ->
 def _ambiguous(name: str, matches: list[str]) -> DataError:
     more = f" and {len(matches) - MAX_NAMED} more" if len(matches) > MAX_NAMED else ""
     listed = ", ".join(repr(match) for match in matches[:MAX_NAMED])
-    return DataError(f"{name!r} may mean {listed}{more}; say which")
+    return DataError(f"{name!r} is ambiguous: {listed}{more}; give one of these")
 
 
 def _unknown(name: str, known: list[str], kind: str) -> DataError:
@@ -138,10 +134,10 @@ def _unknown(name: str, known: list[str], kind: str) -> DataError:
     close = difflib.get_close_matches(name, [*known, *by_file], n=MAX_NAMED, cutoff=0.5)
     near = list(dict.fromkeys(by_file.get(match, match) for match in close))
     hint = (
-        f"near it are {', '.join(repr(match) for match in near)}"
+        f"similar names: {', '.join(repr(match) for match in near)}"
         if near
         else f"there are {len(known)} names, for example {known[0]!r}"
         if known
         else "the ledger is empty"
     )
-    return DataError(f"{name!r} is no {kind} of this ledger; {hint}")
+    return DataError(f"no {kind} named {name!r} in this ledger; {hint}")

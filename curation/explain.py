@@ -1,7 +1,7 @@
 """``python -m curation.explain OUT CLIP_OR_SOURCE``: why a clip was kept or rejected.
 
-Every stored signal against its threshold, verdict by verdict; no video is opened. "nearly" marks
-values that a threshold a tenth higher or lower would judge otherwise.
+Lists every stored signal with its threshold, grouped by verdict; opens no video. "nearly" marks
+values that a threshold 10% higher or lower would decide differently.
 """
 
 from rich.console import Console
@@ -34,10 +34,10 @@ def main(argv: list[str]) -> None:
 
 
 def explain(output: Output, name: str, console: Console) -> None:
-    """Print all that decided about what ``name`` means.
+    """Print every check that decided about the clip or source ``name``.
 
     Raises:
-        DataError: it is no clip and no source, or may mean several.
+        DataError: no clip or source matches, or several do.
     """
     if not console.is_terminal:
         console.width = max(console.width, MIN_WIDTH)
@@ -52,7 +52,7 @@ def explain(output: Output, name: str, console: Console) -> None:
         checks += arbiter_checks(signals, output.config.selection)
     _print_source(console, source, checks)
     if signals is None and source.code is None:
-        console.print("its signals are gone: only what the ledger holds is shown")
+        console.print("its signals file is missing: only the ledger's values are shown")
     kept = [clip for clip in clips if clip.status == "kept"]
     for clip in chosen:
         entry = by_clip[clip.clip_id]
@@ -92,18 +92,18 @@ def _print_checks(console: Console, checks: list[Check]) -> None:
     for title in ("verdict", "signal"):
         table.add_column(title)
     table.add_column("value", justify="right", overflow="fold")
-    table.add_column("asked", justify="right")
+    table.add_column("limit", justify="right")
     table.add_column("")
     table.add_column("key", no_wrap=True)
     before = ""
     for check in checks:
         first = "" if check.verdict == before else check.verdict
         before = check.verdict
-        asked = "" if check.rule is None else f"{check.rule} {check.threshold:g}"
+        limit = "" if check.rule is None else f"{check.rule} {check.threshold:g}"
         passed = {None: "", True: "[green]yes[/green]", False: "[red]NO[/red]"}[check.is_passed]
         passed += ", nearly" if check.is_near else ""
         table.add_row(
-            escape(first), escape(check.signal), escape(_text(check.value)), asked, passed,
+            escape(first), escape(check.signal), escape(_text(check.value)), limit, passed,
             check.key,
         )  # fmt: skip
     if checks:

@@ -1,8 +1,9 @@
 """``dry_run=true``: what `make curate` would do, how long it would take and how much it would fill.
 
-Headers are read and stored measurements are judged by today's settings; nothing is decoded and
-nothing is written: the ledger is read from a copy. A file that the ledger does not know by path,
-size and time of change counts as new, unread.
+Reads headers and judges stored signals by today's settings; decodes and writes nothing: it reads a
+copy of the ledger. A file unknown to the ledger by path, size and modification time counts as new
+and is not read.
+
 """
 
 import hashlib
@@ -33,49 +34,49 @@ from curation.workers.executor import FAILURES
 
 PASS_STEPS = ("first pass", "arbiter", "people in samples")
 TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045
-"""Of one core with the embedded models (docs/performance.md), for folders without a past."""
+"""Of one core with the embedded models (docs/performance.md), for a folder without earlier runs."""
 TYPICAL_CLIP_FRAME_S = 0.053
 TYPICAL_KEPT = 0.5  # frames of clips over frames of sources: 1284 of 2493, and 1716 of 3834
-CLIP_FRAME_BYTES = 27_000  # all tracks; they lie in clips/ and, a second time, in shards/
+CLIP_FRAME_BYTES = 27_000  # all tracks; stored in clips/ and again in shards/
 STORED_FRAME_BYTES = 3_000  # signals/ and people/
 START_S = 10.0
-AS_BEFORE, AGAIN, NEW, REFUSED = "as before", "judged again", "to be decoded", "refused"
+AS_BEFORE, AGAIN, NEW, REFUSED = "unchanged", "judged again", "to decode", "rejected"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What would become of one source."""
+    """The expected result for one source."""
 
     name: str
     what: str  # AS_BEFORE, AGAIN, NEW or REFUSED
     detail: str = ""
     duration_s: float = 0.0
-    work_s: float = 0.0  # seconds of one worker
+    work_s: float = 0.0  # seconds on one worker
     num_bytes: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What this machine takes, measured in earlier runs of the folder, or typical."""
+    """Costs on this machine, measured in earlier runs of the folder, or typical ones."""
 
-    pass_factor: float = 1.0  # against the typical numbers
+    pass_factor: float = 1.0  # relative to the typical costs
     clip_factor: float = 1.0
     kept: float = TYPICAL_KEPT
     is_measured: bool = False
 
     def pass_s(self, header: Header, duration_s: float, sample_fps: float) -> float:
-        """Seconds of the cheap pass and of looking for people in its samples."""
+        """Seconds of the first pass, including person detection in its samples."""
         return self.pass_factor * _typical_pass_s(
             header, duration_s * (header.average_fps or 30.0), duration_s * sample_fps
         )
 
     def clip_s(self, num_frames: float) -> float:
-        """Seconds of decoding a clip and making its tracks."""
+        """Seconds to decode a clip and make its tracks."""
         return self.clip_factor * TYPICAL_CLIP_FRAME_S * num_frames
 
 
 def measured_costs(sources: Sequence[SourceRow], clips: Sequence[ClipRow]) -> Costs:
-    """What earlier runs took, typical where there were none."""
+    """Costs of earlier runs; typical ones if there were none."""
     measured = [s for s in sources if s.facts.get("seconds") and s.facts.get("header")]
     made = [clip for clip in clips if clip.record.get("seconds")]
     if not measured or not made:
@@ -107,7 +108,7 @@ def _typical_pass_s(header: Header, num_frames: float, num_samples: float) -> fl
 
 @contextmanager
 def ledger_copy(out: Path) -> Iterator[Ledger]:
-    """All that the folder's ledger and those of its parts say, in a copy that may be written."""
+    """A writable temporary copy of the folder's ledger, merged with those of its parts."""
     with tempfile.TemporaryDirectory(prefix="curate-dry-") as name:
         folder = Path(name)
         for path in [*out.glob("ledger*.sqlite"), *out.glob("ledger*.sqlite-wal")]:
@@ -119,7 +120,7 @@ def ledger_copy(out: Path) -> Iterator[Ledger]:
 
 
 def known_or_new(ledger: Ledger) -> Callable[[Path], str]:
-    """sha256 of files that the ledger knows as they are; a name of their path for the others."""
+    """Returns the sha256 of files unchanged since the ledger saw them; else a hash of the path."""
 
     def hash_of(path: Path) -> str:
         known = ledger.known_hash(path)
@@ -131,14 +132,7 @@ def known_or_new(ledger: Ledger) -> Callable[[Path], str]:
 def forecast(
     config: CurateConfig, ledger: Ledger, jobs: Sequence[tuple[Source, str]], infos: dict[str, Any]
 ) -> tuple[list[Expected], Costs]:
-    """What a run would do with each source.
-
-    Args:
-        config: of the run.
-        ledger: a copy that may be written (``ledger_copy``).
-        jobs: sources with the fingerprint of all that decides about them.
-        infos: role -> model of the run.
-    """
+    """What a run would do with each source; ``ledger`` is a ``ledger_copy``."""
     rows = {row.sha256: row for row in ledger.sources()}
     clips = ledger.clips()
     of_source: dict[str, list[ClipRow]] = {}
@@ -184,7 +178,7 @@ def _judged_again(
     old, new = (sum(clip.status == "kept" for clip in rows) for rows in (before, after))
     to_make = [clip for clip in after if clip.code == TO_BE_MADE]
     frames = sum(clip.record.get("num_frames") or 0 for clip in to_make)
-    detail = f"{old} -> {new} kept" + (f", {len(to_make)} to be made" if to_make else "")
+    detail = f"{old} -> {new} kept" + (f", {len(to_make)} to make" if to_make else "")
     return Expected(
         name=name,
         what=AGAIN,
@@ -211,7 +205,7 @@ def _decoded(source: Source, config: CurateConfig, costs: Costs) -> Expected:
         name=source.name,
         what=NEW,
         detail=f"{header.height}x{header.width}, {fps:.4g} fps"
-        + ("" if header.duration_s else ", length unknown"),
+        + ("" if header.duration_s else ", unknown length"),
         duration_s=duration_s,
         work_s=costs.pass_s(header, duration_s, config.first_pass.sample_fps)
         + costs.clip_s(clip_frames),
@@ -222,7 +216,7 @@ def _decoded(source: Source, config: CurateConfig, costs: Costs) -> Expected:
 def print_forecast(
     expected: Sequence[Expected], costs: Costs, config: CurateConfig, console: Console
 ) -> None:
-    """The table by source, and the sums."""
+    """Print the table by source, and the totals."""
     table = Table(title="What a run would do", title_justify="left")
     for title, kind in (("video", "left"), ("", "left"), ("", "left"), ("length", "right"),
                         ("work", "right"), ("disk", "right")):  # fmt: skip
@@ -236,7 +230,7 @@ def print_forecast(
     console.print(table)
     counts = {what: sum(one.what == what for one in expected)
               for what in (AS_BEFORE, AGAIN, NEW, REFUSED)}  # fmt: skip
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     total = Expected(
         name="",
         what="",
@@ -244,24 +238,24 @@ def print_forecast(
         num_bytes=sum(one.num_bytes for one in expected),
     )
     workers = min(config.workers or cpu_count(), max(counts[NEW] + counts[AGAIN], 1))
-    start_s = START_S if counts[NEW] + counts[AGAIN] else 0.0  # models are loaded where they work
+    start_s = START_S if counts[NEW] + counts[AGAIN] else 0.0  # models load only if they are used
     wall = replace(total, work_s=start_s + total.work_s / workers)
     basis = (
-        f"by what earlier runs took here, where {costs.kept:.0%} of all frames went into clips"
+        f"measured in earlier runs of this folder ({costs.kept:.0%} of all frames went into clips)"
         if costs.is_measured
-        else f"by typical numbers of the embedded models, if {costs.kept:.0%} of all frames go "
-        "into clips; after a first run of a few videos it is by what was measured"
+        else f"typical for the embedded models, assuming {costs.kept:.0%} of all frames go into "
+        "clips; after a first run on a few videos, measured values are used"
     )
     console.print(
-        f"{len(expected)} videos: {told}. About {_amounts(wall)[1]} on {workers} "
+        f"{len(expected)} videos: {summary}. About {_amounts(wall)[1]} on {workers} "
         f"worker{'s' if workers > 1 else ''} and "
-        f"{_amounts(total)[2]} of disk, {basis}. Copies are not looked for; nothing was written.",
+        f"{_amounts(total)[2]} of disk, {basis}. Duplicates are ignored; nothing was written.",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def _amounts(one: Expected) -> tuple[str, str, str]:
-    """Length, work and disk in words."""
+    """Duration, work and disk space as text."""
     durations = duration_in_words(one.duration_s), duration_in_words(one.work_s)
     return *durations, size_in_words(one.num_bytes)

@@ -1,10 +1,11 @@
 """Photographs of people with the product they wear: samples of one frame, for stages 1 and 2.
 
 VITON-HD: ``{train,test}/image/ID.jpg``, ``{train,test}/cloth/ID.jpg``, ``{train,test}_pairs.txt``.
-DressCode: ``{upper_body,lower_body,dresses}/images/ID_0.jpg`` (who wears it) and ``ID_1.jpg`` (the
+DressCode: ``{upper_body,lower_body,dresses}/images/ID_0.jpg`` (the person) and ``ID_1.jpg`` (the
 product), ``train_pairs.txt`` and ``test_pairs_unpaired.txt`` in each. Only images, products and the
-lists of pairs are read; parses and poses that such sets carry are made anew, by the same models as
-for videos. The product's photograph is the sample's garment; their own test sets become ``bench``.
+lists of pairs are read; parses and poses that come with such sets are ignored and made again by the
+same models as for videos. The product photograph is the sample's garment; test sets become
+``bench``.
 """
 
 import logging
@@ -19,45 +20,38 @@ from datasets.storage import file_sha256
 logger = logging.getLogger(__name__)
 
 STILL_FPS = 30.0
-"""A photograph has no rate; the track of one frame needs one."""
+"""Photographs have no frame rate; a track of one frame needs one."""
 DRESSCODE = {"upper_body": "upper", "lower_body": "lower", "dresses": "overall"}
 
 
 def pair_jobs(root: Path, config: SourcesConfig, deciding: Callable[..., str]) -> list[FramesJob]:
-    """One job a photograph, each content once, in order of names.
-
-    Args:
-        root: the data set's folder.
-        config: which layout, and what is known of its licence.
-        deciding: fingerprint of settings and models.
+    """One job per photograph, each content once, in order of names.
 
     Raises:
-        DataError: the folder has no such layout, or a list names a file that is not there.
+        DataError: the folder has another layout, or a listed file is missing.
     """
     read = _viton_hd if config.layout == "viton_hd" else _dresscode
     jobs = _each_once([_job(root, item, config, deciding) for item in read(root)])
     if not jobs:
-        raise DataError(
-            f"src={root} has no {config.layout} layout: no list of pairs names anything"
-        )
+        raise DataError(f"src={root} is not in {config.layout} layout: no list of pairs was found")
     return sorted(jobs, key=lambda job: job.name)
 
 
 def _each_once(jobs: list[FramesJob]) -> list[FramesJob]:
-    """Photographs with the same bytes are one source; of test and train, test keeps it."""
+    """Drop photographs with the same bytes; between train and test, test keeps it."""
     ordered = sorted(jobs, key=lambda job: (job.sidecar["split"] != "bench", job.name))
     kept: dict[str, FramesJob] = {}
     again = [job.name for job in ordered if kept.setdefault(job.sha256, job) is not job]
     if again:
         logger.warning(
-            "left out are %d photographs that show what another one shows, or are listed twice, "
+            "skipped %d photographs that are listed twice or have the same content as another, "
             "such as %s", len(again), again[0],
         )  # fmt: skip
     return list(kept.values())
 
 
 class _Pair:
-    """A photograph, what is worn on it, and what is to be put on (test sets only)."""
+    """A photograph, the garment worn in it, and the garment to put on (test sets only)."""
 
     def __init__(
         self, person: Path, product: Path, target: Path | None, category: str, is_test: bool
@@ -90,16 +84,14 @@ def _dresscode(root: Path) -> Iterator[_Pair]:
 
 
 def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """(person, garment) of each line; nothing where there is no such list."""
+    """(person, garment) of each line; empty if there is no such list."""
     if not path.is_file():
         return
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         words = line.split()
         if len(words) < 2:
             if words:
-                raise DataError(
-                    f"{path}, line {number}: {line!r}; PERSON.jpg GARMENT.jpg is expected"
-                )
+                raise DataError(f"{path}, line {number}: {line!r}; expected PERSON.jpg GARMENT.jpg")
             continue
         yield words[0], words[1]
 
@@ -107,7 +99,7 @@ def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
 def _job(root: Path, pair: _Pair, config: SourcesConfig, deciding: Callable[..., str]) -> FramesJob:
     for path in (pair.person, pair.product, pair.target):
         if path is not None and not path.is_file():
-            raise DataError(f"a list of pairs names {path}, which does not exist")
+            raise DataError(f"{path} does not exist, but a list of pairs names it")
     name = pair.person.relative_to(root).as_posix()
     garments = [path for path in (pair.product, pair.target) if path is not None]
     digest = file_sha256(pair.person)

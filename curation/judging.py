@@ -1,7 +1,7 @@
-"""A source judged again by other settings, from its stored measurements and its clips' records.
+"""Judge a source again with other settings, from its stored signals and its clips' records.
 
-What is stored decides all but one thing: a stretch that passes now and of which no tracks are
-stored cannot be kept before `make curate` has made them. It is rejected as ``to_be_made``.
+One thing cannot be decided from these: a stretch that passes now but has no stored tracks cannot be
+kept until `make curate` has made them. It is rejected as ``to_be_made``.
 """
 
 from collections import Counter
@@ -26,25 +26,25 @@ MadeOf = Callable[[], dict[str, ClipRow]]
 
 
 def to_be_made_check(reason: str | None) -> Check:
-    """A clip that passes has its tracks; ``reason``: why not, None where it has."""
+    """A passing clip must have its tracks; ``reason``: why not, None if it has."""
     return Check(
         verdict=TO_BE_MADE, signal="because", value=reason, code=TO_BE_MADE,
-        meaning="it passes since thresholds were changed; the next curate makes its tracks",
+        meaning="it passes since thresholds changed; the next `make curate` makes its tracks",
         evidence={"because": reason},
     )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What became of one source."""
+    """The new verdicts on one source."""
 
     source: SourceRow
-    clips: list[ClipRow] | None  # None: as before
+    clips: list[ClipRow] | None  # None: unchanged
     turned: Counter[tuple[str, str]] = field(default_factory=Counter)  # before, after -> clips
 
     @property
     def is_open(self) -> bool:
-        """Whether `make curate` has something to do for it."""
+        """Whether `make curate` has work left for it."""
         return self.source.fingerprint.startswith("-")
 
     @property
@@ -54,12 +54,7 @@ class Judged:
 
 
 class Judge:
-    """Today's settings, and where everything lies.
-
-    Args:
-        config: today's settings.
-        infos: role -> model, of the last run (``Ledger.recall("models")``).
-    """
+    """Judges sources by today's settings."""
 
     def __init__(self, config: CurateConfig, infos: dict[str, Any]) -> None:
         self.config = config
@@ -68,13 +63,7 @@ class Judge:
         self._signals_root = Path(config.out) / "signals"
 
     def judge(self, source: SourceRow, clips: Sequence[ClipRow], made_of: MadeOf) -> Judged:
-        """One source.
-
-        Args:
-            source: its row.
-            clips: its candidate clips of today.
-            made_of: gives every clip ever made of it, by what was asked for.
-        """
+        """Judge one source; ``made_of`` gives every clip ever made of it, by request."""
         header = source.facts.get("header")
         checks = header_checks(Header(**header), self.config.probe) if header else []
         reject = first_failed(checks)
@@ -119,7 +108,7 @@ class Judge:
             if request not in known:
                 known = {**made_of(), **known}
             row = known.get(request)
-            verdict: ClipRow | NeedsDecoding = NeedsDecoding(reason="it was never made")
+            verdict: ClipRow | NeedsDecoding = NeedsDecoding(reason="it has no tracks")
             if row is not None:
                 verdict = self._maker.judge(row, outcome)
             if isinstance(verdict, NeedsDecoding):
@@ -129,17 +118,17 @@ class Judge:
         return rows
 
     def _settled(self, source: SourceRow, before: Sequence[ClipRow], rows: list[ClipRow]) -> Judged:
-        """Nothing is left to be made: `make curate` with these settings passes over it."""
+        """Nothing is left to make: `make curate` with these settings skips the source."""
         named = replace(source, fingerprint=f"{self._run}-{_suffix(source)}")
         return _compared(named, before, rows)
 
     def _open(self, source: SourceRow) -> SourceRow:
-        """`make curate` looks at it, whatever the settings."""
+        """`make curate` processes the source, whatever the settings."""
         return replace(source, fingerprint=f"-{_suffix(source)}")
 
 
 def _suffix(source: SourceRow) -> str:
-    """Of the fingerprint: what its sidecar adds to what decides about it."""
+    """The part of the fingerprint that comes from its sidecar."""
     return source.fingerprint.partition("-")[2]
 
 

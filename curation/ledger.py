@@ -1,7 +1,7 @@
 """What became of every source and every candidate clip: a SQLite file that survives kill -9.
 
-One process writes it. Everything that a shard, the manifest and the report say is a function of
-these rows and of the content-addressed clip folders they name.
+Only one process writes to it. Shards, manifest and report are a function of these rows and of the
+content-addressed clip folders they name.
 """
 
 import json
@@ -40,20 +40,20 @@ CREATE INDEX IF NOT EXISTS clips_by_source ON clips(source_sha256);
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRow:
-    """A candidate clip and what became of it."""
+    """A candidate clip and its status."""
 
     clip_id: str
     source_sha256: str
     status: str  # kept or rejected
     code: str | None  # why it was rejected
-    evidence: dict[str, Any]  # the numbers that decided, beside their thresholds
-    record: dict[str, Any]  # the Clip, as plain values
+    evidence: dict[str, Any]  # the numbers that decided, next to their thresholds
+    record: dict[str, Any]  # the ``Clip`` as plain values
     folder: str | None  # of its tracks, below out/clips
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRow:
-    """A source and what became of it; ``code`` is set when no scene of it was even looked at."""
+    """A source and its status; ``code`` is set if it was rejected before any scene was examined."""
 
     sha256: str
     name: str
@@ -61,7 +61,7 @@ class SourceRow:
     sidecar: dict[str, Any] = field(default_factory=dict)
     group: str
     num_bytes: int
-    fingerprint: str  # of everything that decided; another one means: do it again
+    fingerprint: str  # of everything that decides; if it changes, the source is done again
     code: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)  # header, timings, signals file
@@ -79,7 +79,7 @@ class Ledger:
                 self._database.execute("PRAGMA synchronous=FULL")
                 self._database.executescript(_TABLES)
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{path} is not a ledger of this program: {error}") from error
+            raise DataError(f"{path} is not a curation ledger: {error}") from error
         stored = self._one("SELECT value FROM meta WHERE key='schema'")
         if stored is None:
             with self._database:
@@ -97,7 +97,7 @@ class Ledger:
         self._database.close()
 
     def hash_of(self, path: Path) -> str:
-        """sha256 of a file or a folder of frames, remembered while size and time of change stay."""
+        """sha256 of a file or folder of frames, cached by size and modification time."""
         known = self.known_hash(path)
         if known is not None:
             return known
@@ -110,7 +110,7 @@ class Ledger:
         return digest
 
     def known_hash(self, path: Path) -> str | None:
-        """``hash_of`` where it is remembered; None: the file would have to be read."""
+        """``hash_of`` if it is cached; None: the file would have to be read."""
         known = self._one(
             "SELECT sha256 FROM files WHERE path=? AND num_bytes=? AND mtime_ns=?",
             (_safe(str(path.resolve())), *stamp_of(path)),
@@ -118,15 +118,15 @@ class Ledger:
         return None if known is None else str(known[0])
 
     def fingerprint_of(self, sha256: str) -> str | None:
-        """What decided about a source when it was last looked at; None: never."""
+        """Fingerprint of a source when it was last processed; None: never."""
         row = self._one("SELECT fingerprint FROM sources WHERE sha256=?", (sha256,))
         return None if row is None else str(row[0])
 
     def record(self, source: SourceRow, clips: Iterable[ClipRow]) -> None:
-        """Replace everything known about a source, at once or not at all.
+        """Replace everything known about a source, in one transaction.
 
-        What was made of a stretch is remembered beside that, so that a threshold that is turned
-        back costs nothing.
+        Clips that were made are also kept in ``made``, so that changing a threshold back costs
+        nothing.
         """
         clips = list(clips)
         with self._database:
@@ -162,11 +162,7 @@ class Ledger:
         )  # fmt: skip
 
     def judge_again(self, judged: Iterable[tuple[SourceRow, list[ClipRow] | None]]) -> None:
-        """New verdicts on sources that are known, all at once or not at all.
-
-        Args:
-            judged: a source with its clips; None: they stay as they are.
-        """
+        """Store new verdicts on known sources, in one transaction; clips None: unchanged."""
         judged = list(judged)
         with self._database:
             self._database.executemany(
@@ -183,16 +179,16 @@ class Ledger:
             self._insert(clip for _, clips in changed for clip in clips)
 
     def absorb(self, path: Path, *, is_newer: bool) -> None:
-        """Take over every row of another ledger, at once or not at all.
+        """Merge every row of another ledger, in one transaction.
 
         Args:
             path: of the other ledger.
-            is_newer: whether its word counts where both know a source.
+            is_newer: whether it wins if both know a source.
 
         Raises:
-            DataError: it is no ledger of this version.
+            DataError: not a ledger of this version.
         """
-        with Ledger(path) as other:  # checks it, and finishes what a killed run left in its log
+        with Ledger(path) as other:  # validates it, recovers a killed run's write-ahead log
             others = {row.sha256 for row in other.sources()}
         known = {str(row[0]) for row in self._database.execute("SELECT sha256 FROM sources")}
         taken = sorted(others if is_newer else others - known)
@@ -223,14 +219,14 @@ class Ledger:
         return {row.sha256: row for row in self.sources() if row.code in wanted}
 
     def made_of(self, sha256: str) -> dict[str, ClipRow]:
-        """Every clip ever made of a source, by what was asked for."""
+        """Every clip ever made of a source, by request."""
         rows = self._database.execute(
             "SELECT request, clip FROM made WHERE source_sha256=?", (sha256,)
         )
         return {request: ClipRow(**json.loads(clip)) for request, clip in rows}
 
     def update_names(self, sources: Iterable[SourceRow]) -> None:
-        """Take over what may change without new work: names, licence, url, group, split."""
+        """Update fields that need no new work: names, licence, url, group, split."""
         with self._database:
             self._database.executemany(
                 "UPDATE sources SET name=?, also_named=?, sidecar=?, grouping=? WHERE sha256=?",
@@ -244,12 +240,12 @@ class Ledger:
             )  # fmt: skip
 
     def digests(self) -> list[str]:
-        """sha256 of all sources, in order."""
+        """sha256 of all sources, sorted."""
         rows = self._database.execute("SELECT sha256 FROM sources ORDER BY sha256")
         return [row[0] for row in rows]
 
     def sources(self, first: str = "", last: str = "~") -> list[SourceRow]:
-        """All sources from one sha256 to another, in order of sha256."""
+        """Sources with a sha256 from ``first`` to ``last``, sorted by it."""
         rows = self._database.execute(
             "SELECT sha256, name, also_named, sidecar, grouping, num_bytes, fingerprint, code, "
             "evidence, facts FROM sources WHERE sha256 BETWEEN ? AND ? ORDER BY sha256",
@@ -271,7 +267,7 @@ class Ledger:
     def clips_by_source(self, first: str, last: str) -> dict[str, list[ClipRow]]:
         """Candidate clips of the sources from ``first`` to ``last``, by sha256.
 
-        Those of one source are sorted here: SQLite would carry all long records about.
+        Clips of one source are sorted here: in SQLite, sorting would move the long records.
         """
         found: dict[str, list[ClipRow]] = {}
         for clip in self._clips("WHERE source_sha256 BETWEEN ? AND ?", (first, last)):
@@ -293,21 +289,21 @@ class Ledger:
             )  # fmt: skip
 
     def recall(self, key: str) -> Any:
-        """What was remembered under a key, such as the "models" of the last run; None: nothing."""
+        """The value stored under a key, such as "models" (of the last run); None: not stored."""
         row = self._one("SELECT value FROM meta WHERE key=?", (key,))
         return None if row is None else json.loads(row[0])
 
     def remember(self, key: str, value: Any) -> None:
-        """Keep something about the folder as a whole."""
+        """Store a value about the folder as a whole."""
         with self._database:
             self._database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, _json(value)))
 
     def looks(self) -> dict[str, dict[str, Any]]:
-        """Folder of tracks -> the clip's colours (``ColourProfile.pack``)."""
+        """Folder of tracks -> the clip's colour profile (``ColourProfile.pack``)."""
         return {row[0]: json.loads(row[1]) for row in self._database.execute("SELECT * FROM looks")}
 
     def record_looks(self, looks: dict[str, dict[str, Any]]) -> None:
-        """Store colour profiles that were measured; their table is called looks."""
+        """Store newly measured colour profiles (table ``looks``)."""
         with self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO looks VALUES (?, ?)",
@@ -315,17 +311,17 @@ class Ledger:
             )
 
     def groups(self) -> dict[str, str]:
-        """Own group -> the group that it was first found in."""
+        """Own group -> the name of the group it was first merged into."""
         return dict(self._database.execute("SELECT own, name FROM groups"))
 
     def shards(self) -> dict[str, str]:
-        """clip_id -> file name of the shard it was put into."""
+        """clip_id -> file name of its shard."""
         return dict(self._database.execute("SELECT clip_id, shard FROM packed"))
 
     def record_places(self, groups: dict[str, str], shard_of: dict[str, str]) -> None:
-        """Remember where everything belongs, before a shard is written.
+        """Store groups and shards before any shard is written.
 
-        Groups are never forgotten but by ``purge``; shards are what is said here.
+        Groups are only ever removed by ``purge``; shards are replaced.
         """
         with self._database:
             self._database.executemany("INSERT OR IGNORE INTO groups VALUES (?, ?)", groups.items())
@@ -333,7 +329,7 @@ class Ledger:
             self._database.executemany("INSERT INTO packed VALUES (?, ?)", shard_of.items())
 
     def purge(self, sha256: str) -> None:
-        """Forget all about a source but the hash of its bytes, by which it is kept out."""
+        """Delete everything about a source except its sha256, which keeps it excluded."""
         with self._database:
             self._database.execute(
                 "DELETE FROM packed WHERE clip_id IN "
@@ -356,10 +352,10 @@ class Ledger:
         self._database.execute("VACUUM")  # deleted rows would stay readable in the file
 
     def folders(self, kind: str) -> set[str]:
-        """Folders that any row names, of today or of before.
+        """Folders named by any row, current or earlier.
 
         Args:
-            kind: "folder" for tracks (below out/clips), "people" for who was seen (out/people).
+            kind: "folder" for tracks (below out/clips), "people" for detected people (out/people).
         """
         path = "$.folder" if kind == "folder" else "$.record.people"
         today = "folder" if kind == "folder" else "json_extract(record, '$.people')"
@@ -369,11 +365,11 @@ class Ledger:
         return {row[0] for row in rows if row[0] is not None}
 
     def purged(self) -> set[str]:
-        """Sources that were taken out for good, by sha256."""
+        """sha256 of purged sources."""
         return {row[0] for row in self._database.execute("SELECT sha256 FROM purged")}
 
     def hash_at(self, path: Path) -> str | None:
-        """sha256 of the file that was last seen at this path; None: never."""
+        """sha256 of the file last seen at this path; None: never seen."""
         row = self._one("SELECT sha256 FROM files WHERE path=?", (_safe(str(path.resolve())),))
         return None if row is None else str(row[0])
 
@@ -386,7 +382,7 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars as Python's."""
+    """NumPy scalars as Python numbers."""
     return value.item()
 
 

@@ -56,18 +56,18 @@ DETECTOR_BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class SourceJob:
-    """A source to be curated."""
+    """A source to curate."""
 
     source: Source
     sha256: str
     name: str
-    fingerprint: str  # of everything that decides what becomes of it
-    known: dict[str, ClipRow]  # clips made before, by what was asked for: they are not made again
+    fingerprint: str  # of everything that decides its result
+    known: dict[str, ClipRow]  # clips made earlier, by request: they are reused
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceResult:
-    """What became of a source."""
+    """The result for one source."""
 
     row: SourceRow
     clips: list[ClipRow]
@@ -86,18 +86,18 @@ STAGES: tuple[BuildStage, ...] = (
     lambda config, models: MaskGarment(config=config.agnostic),
     lambda config, models: CutGarment(config=config.garments),
 )
-"""What is done with a clip, top to bottom; for videos, photographs and benchmarks alike."""
+"""Every stage on a clip, in order; the same for videos, photographs and benchmarks."""
 
 
 def build_stages(config: CurateConfig, perception: Perception) -> tuple[Stage, ...]:
-    """The stages with their settings and models, in order; models load at first use."""
+    """The stages in order, with their settings and models; models load at first use."""
     return tuple(build(config, perception) for build in STAGES)
 
 
 def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
-    """What makes a clip's tracks, or finds them made."""
+    """The ``ClipMaker`` that makes or reuses a clip's tracks."""
     follow, *stages = build_stages(config, perception)
-    assert isinstance(follow, FollowPerson), "it decides which frames there are"
+    assert isinstance(follow, FollowPerson), "it decides which frames the clip has"
     return ClipMaker(
         out=Path(config.out),
         follow=follow,
@@ -108,12 +108,12 @@ def build_maker(config: CurateConfig, perception: Perception) -> ClipMaker:
 
 
 ChoosePerception = Callable[[CurateConfig], Perception]
-"""Chooses the models of a run; called once in each worker, too."""
+"""Chooses the models of a run; also called once in each worker."""
 
 
 def chosen_perception(config: CurateConfig) -> Perception:
-    """What the settings ask for."""
-    # brings the adapters of all models, which judging again does without
+    """The models that the settings select."""
+    # imports every model adapter, which commands that only judge do not need
     from curation.perception.select import choose_perception
 
     arbiter = choose_arbiter(config.first_pass.arbiter)
@@ -123,19 +123,19 @@ def chosen_perception(config: CurateConfig) -> Perception:
 def build_worker(
     config: CurateConfig, choose: ChoosePerception
 ) -> Callable[[SourceJob, Callable[[Limit], None]], SourceResult]:
-    """What a worker process does with a job; called once in each."""
+    """The function that does a job; called once in each worker process."""
     return Curator(config, choose(config)).curate
 
 
 def build_measurer(
     config: CurateConfig, choose: ChoosePerception
 ) -> Callable[[SourceJob, Callable[[Limit], None]], None]:
-    """What a worker process without a GPU does beforehand."""
+    """The function a worker without a GPU runs first: the first pass."""
     return Curator(config, choose(config)).measure
 
 
 def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
-    """Of all settings and models that decide what becomes of a source."""
+    """Fingerprint of all settings and models that decide a source's result."""
     return fingerprint(config.deciding(), infos_of(perception))
 
 
@@ -151,7 +151,7 @@ class Curator:
         cv2.setNumThreads(1)
 
     def curate(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> SourceResult:
-        """Everything for one source; a corrupt or foreign file is a result, not an error."""
+        """Curate one source; a corrupt or unreadable file is a result, not an error."""
         source = job.source
         try:
             header = read_header(source.path)
@@ -192,7 +192,7 @@ class Curator:
         return SourceResult(row=source_row(job, facts=facts), clips=rows, was_decoded=was_decoded)
 
     def measure(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> None:
-        """The first pass alone, which needs no model: kept in files for ``curate``."""
+        """Run only the first pass, which needs no model, and store it for ``curate``."""
         source = job.source
         try:
             header = read_header(source.path)
@@ -202,7 +202,7 @@ class Curator:
             self._set_limit(header, set_limit)
             signals, store = self._measure(source, header)
         except UnreadableVideoError:
-            return  # ``curate`` finds it, too, and says so
+            return  # ``curate`` hits the same error and reports it
         with closing(store):
             path = self._pass_path(source)
             store.save(path.with_suffix(".samples.npz"))
@@ -213,7 +213,7 @@ class Curator:
         set_limit(Limit(seconds=self.config.time_limit_s(seconds)))
 
     def _pass_path(self, source: Source) -> Path:
-        """Where signals lie that nobody was looked for in yet; their samples lie beside them."""
+        """Signals before people are detected; their samples are stored next to them."""
         path = self._signals_path(source)
         return path.with_name(f"pass-{path.name}")
 
@@ -228,10 +228,10 @@ class Curator:
         return measure_source(source.path, first_pass, header.sample_aspect, arbiter)
 
     def _signals_path(self, source: Source) -> Path:
-        # who the arbiter is says more than its setting, and nothing where there is none
-        asked = {k: v for k, v in asdict(self.config.first_pass).items() if k != "arbiter"}
+        # the arbiter's identity is part of the name only if there is an arbiter
+        decisive = {k: v for k, v in asdict(self.config.first_pass).items() if k != "arbiter"}
         models = [self._infos[role] for role in ("detector", "arbiter") if role in self._infos]
-        settings = fingerprint(asked, *models)
+        settings = fingerprint(decisive, *models)
         return self.out / "signals" / f"{source.sha256[:32]}-{settings[:12]}.signals"
 
     def _signals(self, source: Source, header: Header) -> tuple[Signals, bool]:
@@ -266,7 +266,7 @@ class Curator:
             with watch.measure("decode clip"):
                 frames = _cut_out(job.source.path, candidate.clip, candidate.plan, signals)
             row = self.maker.make(candidate, frames, request, watch, extra)
-        except UnreadableVideoError as error:  # costs this clip; the source's others stay
+        except UnreadableVideoError as error:  # rejects this clip only
             reject = Reject(code=error.code, evidence={"detail": error.detail})
             return rejected_row(RejectedClip(clip=candidate.clip, reject=reject)), True
         return with_hashes(row, signals, self.config.duplicates.hash_fps), True
@@ -274,7 +274,7 @@ class Curator:
     def _bench_files(
         self, source: Source, candidate: Candidate, signals: Signals, clip: Clip
     ) -> dict[str, bytes]:
-        """The garment to put on, and the same motion in it, cut exactly like the clip."""
+        """The garment to put on, and the ground truth wearing it, cut exactly like the clip."""
         files: dict[str, bytes] = {}
         height, width = candidate.plan.height, candidate.plan.width
         if source.target_path is not None:
@@ -283,11 +283,11 @@ class Curator:
             try:
                 frames = _cut_out(source.truth_path, clip, candidate.plan, signals)
             except UnreadableVideoError as error:
-                raise UnreadableVideoError(error.code, f"the truth: {error.detail}") from error
+                raise UnreadableVideoError(error.code, f"ground truth: {error.detail}") from error
             if len(frames) != clip.num_frames:
                 raise DataError(
-                    f"{source.truth_path} gives {len(frames)} frames where {source.name} gives "
-                    f"{clip.num_frames}; the truth must show the same motion, frame by frame"
+                    f"{source.truth_path} has {len(frames)} frames, {source.name} has "
+                    f"{clip.num_frames}; the ground truth must show the same motion frame by frame"
                 )
             assert clip.fps is not None
             files["truth.mp4"] = encode_video(frames, clip.fps)
@@ -305,7 +305,7 @@ class Curator:
 
 
 def find_people(store: SampleStore, detector: PersonDetector) -> PersonSamples:
-    """Whom the samples of one source show, and how much their pixels change."""
+    """People in the samples of one source, and how much their pixels change."""
     parts: list[PersonSamples] = []
     lag = looks_apart(store.fps)
     frames: list[np.ndarray] = []
@@ -324,7 +324,7 @@ def find_people(store: SampleStore, detector: PersonDetector) -> PersonSamples:
 
 
 def _cut_out(path: Path, clip: Clip, plan: CropPlan, signals: Signals) -> np.ndarray:
-    """The clip's frames (t, height, width, 3) uint8 out of a video as large as its source."""
+    """The clip's frames (t, height, width, 3) uint8 from a video of the same size as its source."""
     assert clip.fps is not None
     assert clip.source_height is not None
     assert clip.source_width is not None
@@ -363,7 +363,7 @@ def source_row(
 
 
 def _ends_early(header: Header, signals: Signals) -> bool:
-    """Whether the file ends before its header says."""
+    """Whether the file ends before the duration in its header."""
     declared = header.duration_s
     if declared is None or signals.num_frames < 2:
         return False

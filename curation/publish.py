@@ -1,4 +1,4 @@
-"""From the ledger to what others read: shards, manifest, report; what is up to date stays."""
+"""Write shards, manifest and report from the ledger; whatever is up to date is kept."""
 
 import logging
 from collections import Counter
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Published:
-    """What a run did, for its last lines."""
+    """Counts of a run, for its last lines."""
 
     num_sources: int
     num_decoded: int = 0
@@ -34,13 +34,13 @@ class Published:
 def publish(
     config: CurateConfig, ledger: Ledger, outcome: Published, only: set[str] | None = None
 ) -> None:
-    """Shards, manifest and report from the ledger.
+    """Write shards, manifest and report from the ledger.
 
     Args:
         config: of the run.
-        ledger: what became of every source, of this run and of those before.
-        outcome: gets the counts.
-        only: sources by sha256: a benchmark is what its list says today. None: all.
+        ledger: results of every source, of this run and earlier ones.
+        outcome: receives the counts.
+        only: sha256 of the sources to include, for a benchmark whose list changed. None: all.
     """
     out = Path(config.out)
     sources = [row for row in ledger.sources() if only is None or row.sha256 in only]
@@ -58,7 +58,7 @@ def publish(
     outcome.num_kept = sum(row["status"] == "kept" for row in rows)
     outcome.reasons = Counter(row["reason"] for row in rows if row["status"] != "kept")
     if outcome.num_written or outcome.num_decoded or not (out / "report.html").is_file():
-        from curation.report.report import write_report  # brings a page's worth of imports
+        from curation.report.report import write_report  # many imports, needed only here
 
         write_report(out / "report.html", entries, sources, config)
 
@@ -66,7 +66,7 @@ def publish(
 def stored_catalogue(
     config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
 ) -> list[CatalogueEntry]:
-    """The folder as its last run left it."""
+    """The catalogue as the last run left it."""
     stored = ledger.recall("held_out") or {"held": [], "left": {}}
     held = [HeldOut(**one) for one in stored["held"]]
     entries = build_catalogue(
@@ -79,7 +79,7 @@ def stored_catalogue(
 def _held_out(
     config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
 ) -> tuple[list[CatalogueEntry], list[HeldOut]]:
-    """The folder with as many clips held out as are wanted, or were before."""
+    """The catalogue with as many clips held out as requested, or as before."""
     stored = ledger.recall("held_out") or {"held": []}
     before = [HeldOut(**one) for one in stored["held"]]
     entries = build_catalogue(
@@ -101,13 +101,13 @@ def _warn_of_trained(held: list[HeldOut], shard_of: dict[str, str]) -> None:
     trained = [one for one in held if shard_of.get(one.clip_id, "").startswith("train-")]
     if trained:
         logger.warning(
-            "%d of the clips that are held out now were in train shards before: models that were "
-            "trained on those have seen them", len(trained),
+            "%d of the clips held out now were in train shards before; models trained on those "
+            "shards have seen them", len(trained),
         )  # fmt: skip
 
 
 def print_outcome(outcome: Published, out: Path) -> None:
-    """The table of reasons, and where everything lies."""
+    """Print the table of reasons and the output paths."""
     console = Console()
     if outcome.reasons:
         table = Table(title="Rejected", title_justify="left")
@@ -124,7 +124,7 @@ def print_outcome(outcome: Published, out: Path) -> None:
     )
     if outcome.splits["train"] and not outcome.splits["val"]:
         console.print(
-            "No clip was drawn for val, which validation of a training run needs: ask for a larger "
+            "No clip was assigned to val, which validation needs: set a larger "
             f"shards.val_share (`make curate-refilter OUT={out} ARGS=shards.val_share=0.3`), or "
             "write `split: val` into a sidecar",
             soft_wrap=True,

@@ -1,8 +1,8 @@
-"""``python -m curation.purge OUT SOURCE ...``: take sources out for good, for a licence takedown.
+"""``python -m curation.purge OUT SOURCE ...``: remove sources permanently, for a licence takedown.
 
-Everything of a source goes: ledger, tracks, measurements, samples, manifest, report. Only the
-shards that held it are written anew, here and where ``send`` sends them. The hash of its bytes
-stays, so that the same file is left out when its folder is curated again.
+Removes everything of a source: ledger rows, tracks, signals, samples, manifest and report entries.
+Only the shards that contained it are rewritten, here and at the ``send`` URL. The sha256 of the
+file is kept, so that curating the folder again skips it.
 """
 
 import logging
@@ -31,27 +31,27 @@ def main(argv: list[str]) -> None:
     """Entry of ``python -m curation.purge``."""
     root, names, settings = output_argument(argv, USAGE)
     if not names:
-        raise ConfigError(f"no source is named, by name, path or sha256; usage: {USAGE}")
+        raise ConfigError(f"no source is named; give its name, path or sha256; usage: {USAGE}")
     with (
         disk_errors_named(root),  # SQLite rewrites the whole ledger and needs room for it
         open_output(root) as output,
         only_run(root / "ledger.sqlite"),
     ):
-        purge(output, names, with_copies=flag(settings, ("copies",))["copies"])
+        purge(output, names, with_copies=flag(settings, "copies"))
         if output.config.send is not None:
             send(root, output.config.send)
 
 
 def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) -> None:
-    """Take sources out, all of them or none.
+    """Remove sources, all of them or none.
 
     Args:
         output: the curated folder.
-        names: of sources; a name that is known as purged is cleaned up after again.
-        with_copies: take out, too, the sources whose clips show the same as theirs.
+        names: of sources; leftovers of an already purged one are removed.
+        with_copies: also remove sources with copies of their clips.
 
     Raises:
-        DataError: a name is no source, or may mean several; nothing was taken out.
+        DataError: a name matches no source or several; nothing was removed.
     """
     console, ledger = Console(), output.ledger
     sources = ledger.sources()
@@ -67,7 +67,7 @@ def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) ->
         chosen |= {source.sha256: source for source in copies}
     elif copies:
         logger.warning(
-            "these show the same, stay, and may take its place: %s; copies=true takes them, too",
+            "copies in these sources are kept and may replace it: %s; copies=true removes them too",
             ", ".join(source.name for source in copies),
         )
     for source in chosen.values():
@@ -78,8 +78,8 @@ def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) ->
     outcome = Published(num_sources=len(sources) - len(chosen), num_decoded=len(names))
     publish(output.config, ledger, outcome)
     console.print(
-        f"{num_removed} folders and files removed, {outcome.num_written} shards written anew; "
-        f"{outcome.num_kept} clips are left",
+        f"{num_removed} folders and files removed, {outcome.num_written} shards rewritten; "
+        f"{outcome.num_kept} clips left",
         highlight=False,
     )
 
@@ -92,7 +92,7 @@ def _forget_held_out(ledger: Ledger, sha256: str) -> None:
     held = [one for one in stored["held"] if not one["clip_id"].startswith(mark)]
     for one in held:
         if str(one["target"]).startswith(mark):
-            one["target"] = None  # the next best is found when shards are packed
+            one["target"] = None  # the next best is chosen when shards are packed
     left = {
         name: evidence
         for name, evidence in stored["left"].items()
@@ -102,7 +102,7 @@ def _forget_held_out(ledger: Ledger, sha256: str) -> None:
 
 
 def remove_orphans(root: Path, ledger: Ledger) -> int:
-    """Remove tracks and measurements that no row of the ledger names; how many."""
+    """Remove tracks and signals that no ledger row names; returns how many."""
     folders, people = ledger.folders("folder"), ledger.folders("people")
     known = {source.sha256[:32] for source in ledger.sources()}
     removed = 0
@@ -119,7 +119,7 @@ def remove_orphans(root: Path, ledger: Ledger) -> int:
 
 
 def _copies_of(chosen: set[str], output: Output, sources: Sequence[SourceRow]) -> list[SourceRow]:
-    """Other sources with a clip in a cluster of copies that one of ``chosen`` has a clip in."""
+    """Other sources with a clip in the same cluster of copies as a clip of ``chosen``."""
     clips = output.ledger.clips()
     entries = stored_catalogue(output.config, output.ledger, list(sources), clips)
     winners = {_winner(entry) for entry in entries if entry.source.sha256 in chosen}

@@ -1,8 +1,8 @@
-"""``python -m curation.refilter OUT key=value ...``: other thresholds, asked of what is stored.
+"""``python -m curation.refilter OUT key=value ...``: apply other thresholds to what is stored.
 
-No video is opened and no model is run. Ledger, manifest and shards follow the new verdicts; only
-shards that a clip leaves or enters are written anew. A clip that passes now and has no tracks is
-let go as ``to_be_made`` until `make curate` made them. ``dry_run=true`` only says what would be.
+Opens no video and runs no model. Ledger, manifest and shards follow the new verdicts; only shards
+that a clip leaves or enters are rewritten. A clip that passes now but has no tracks is rejected as
+``to_be_made`` until `make curate` has made them. ``dry_run=true`` only prints what would change.
 """
 
 import multiprocessing
@@ -32,17 +32,17 @@ USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
 DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
        "dry_run=false": False, "dry_run=0": False}  # fmt: skip
 JUDGED_BY = ("probe", "selection", "canonical", "duplicates", "held_out", "bench", "shards")
-"""What decides about what is stored, next to the sections of the stages."""
+"""Settings that are applied to stored values, besides the sections of the stages."""
 MIN_SOURCES = 400
-"""From so many on, sources are judged in one process a core."""
+"""From this many sources on, one process per core judges them."""
 PART = 100
-"""Sources that are read and judged at a time; processes take one part after the other."""
+"""Sources read and judged at a time; processes take one batch after the other."""
 MAX_NAMED = 8
 
 
 @dataclass(kw_only=True)
 class Changes:
-    """What a refilter found."""
+    """What a refilter changed."""
 
     num_clips: int = 0
     num_to_make: int = 0
@@ -50,7 +50,7 @@ class Changes:
     turned: Counter[tuple[str, str]] = field(default_factory=Counter)  # before, after -> clips
 
     def add(self, other: "Changes") -> None:
-        """Take over what was found in other sources."""
+        """Add the changes of other sources."""
         self.num_clips += other.num_clips
         self.num_to_make += other.num_to_make
         self.to_make += other.to_make
@@ -58,14 +58,14 @@ class Changes:
 
 
 Rows = list[tuple[SourceRow, list[ClipRow] | None]]
-"""What ``Ledger.judge_again`` takes."""
+"""Argument of ``Ledger.judge_again``."""
 
 
 def main(argv: list[str]) -> None:
     """Entry of ``python -m curation.refilter``."""
     if not argv or "=" in argv[0] or argv[0] in {"-h", "--help"}:
         raise ConfigError(f"the folder of a `make curate` is missing; usage: {USAGE}")
-    # here, since this file is what every worker process begins with
+    # imported here because every worker process imports this file
     from rich.console import Console
 
     from configs.loading import load_config, save_config
@@ -94,10 +94,10 @@ def main(argv: list[str]) -> None:
 
 
 def _without_dry_run(words: Sequence[str]) -> tuple[list[str], bool]:
-    """The settings among words, and whether nothing is to be written.
+    """Split the settings from ``dry_run``.
 
     Raises:
-        ConfigError: another word about it: better stop than write what was only to be tried.
+        ConfigError: another spelling of dry_run; stopping is safer than writing by mistake.
     """
     settings, is_dry = [], False
     for word in words:
@@ -106,30 +106,24 @@ def _without_dry_run(words: Sequence[str]) -> tuple[list[str], bool]:
         elif word.lower() in DRY:
             is_dry = DRY[word.lower()]
         else:
-            raise ConfigError(f"{word!r} is not known; dry_run=true and dry_run=false are accepted")
+            raise ConfigError(f"{word!r} is not accepted; give dry_run=true or dry_run=false")
     return settings, is_dry
 
 
 def refilter(
     before: CurateConfig, config: CurateConfig, ledger: Ledger, *, is_dry: bool = False
 ) -> Changes:
-    """Judge every clip by ``config`` and write the verdicts into the ledger.
-
-    Args:
-        before: settings of the last run.
-        config: the new ones.
-        ledger: of the folder.
-        is_dry: leave the ledger as it is.
+    """Judge every clip by ``config`` and write the verdicts to the ledger.
 
     Raises:
-        ConfigError: a setting was changed that judges nothing that is stored.
-        DataError: the folder does not say which models looked at it.
+        ConfigError: a changed setting cannot be applied to stored values.
+        DataError: the folder does not record its models.
     """
     _check_settings(before, config)
     infos = ledger.recall("models")
     if infos is None:
         raise DataError(
-            f"{config.out} was written by an older version, which did not store its models beside "
+            f"{config.out} was written by an older version, which did not store its models with "
             "its verdicts; run `make curate` on it once"
         )
     changes, rows = Changes(), []
@@ -145,7 +139,7 @@ def refilter(
 def _judge_all(
     work: Callable[[str, str], tuple[Changes, Rows]], digests: Sequence[str], workers: int
 ) -> list[tuple[Changes, Rows]]:
-    """Sources by sha256, part by part, in as many processes as that is worth."""
+    """Judge sources by sha256, batch by batch, in parallel if there are enough of them."""
     workers = min(workers or cpu_count(), cpu_count())
     if len(digests) < MIN_SOURCES or workers == 1:
         return [work(digests[0], digests[-1])] if digests else []
@@ -161,7 +155,7 @@ def _judge_some(
     first: str,
     last: str,
 ) -> tuple[Changes, Rows]:
-    """The sources from one sha256 to another; no rows where nobody writes them."""
+    """Judge the sources from one sha256 to another; no rows if nothing is to be written."""
     judge, changes, rows = Judge(config, infos), Changes(), []
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         clips = ledger.clips_by_source(first, last)
@@ -181,18 +175,18 @@ def _judge_some(
 def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
     if before.benchmark is not None or before.sources.layout != "videos":
         what = before.benchmark or before.sources.layout
-        raise ConfigError(f"{config.out} holds {what}; thresholds are asked of videos only")
+        raise ConfigError(f"{config.out} holds {what}; only videos can be refiltered")
     if config.benchmark is not None:
-        raise ConfigError(f"bench is {config.bench!r}; how many clips to hold out is accepted here")
+        raise ConfigError(f"bench is {config.bench!r}; only a number of clips is accepted here")
     deciding = (*JUDGED_BY, *config.stage_settings())
     free = {*deciding, "workers", "out", "send", "cache"}
     for name in (each.name for each in fields(config) if each.name not in free):
         old, new = getattr(before, name), getattr(config, name)
         if old != new:
-            told = f"{old!r} there and {new!r} here" if isinstance(new, str | bool) else "changed"
+            change = f"{old!r} there and {new!r} here" if isinstance(new, str | bool) else "changed"
             raise ConfigError(
-                f"{name} is {told}, and nothing that is stored is judged by it; apply it with "
-                f"`make curate`. Refilter takes keys of {', '.join(deciding)}"
+                f"{name} is {change}, and it cannot be applied to stored values; apply it with "
+                f"`make curate`. Refilter accepts keys of {', '.join(deciding)}"
             )
 
 
@@ -201,7 +195,7 @@ def _print(
 ) -> None:
     from rich.table import Table
 
-    table = Table(title="Would turn" if is_dry else "Turned", title_justify="left")
+    table = Table(title="Would change" if is_dry else "Changed", title_justify="left")
     for title in ("from", "to"):
         table.add_column(title)
     table.add_column("clips", justify="right")
@@ -218,7 +212,7 @@ def _print(
         names = changes.to_make
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         console.print(
-            f"{changes.num_to_make} clips pass and have no tracks; {len(names)} videos wait for "
+            f"{changes.num_to_make} clips pass but have no tracks; {len(names)} videos wait for "
             f"`make curate CONFIG={Path(config.out) / 'config.yaml'} SRC={config.src} "
             f"OUT={config.out}`: {', '.join(names[:MAX_NAMED])}{more}",
             highlight=False,

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: CPU and wall seconds by step, kept with what they made."""
+"""CPU and wall seconds of each step, stored with the source or clip that it produced."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,13 +9,13 @@ STEPS = (
     "first pass", "arbiter", "people in samples", "decode clip", "people", "densepose", "parsing",
     "agnostic", "garments", "encode tracks", "write tracks",
 )  # fmt: skip
-"""In order of work; a stage that is not named here comes last."""
+"""In order of execution; other stages come last."""
 
 
 class StepTimes:
     """Adds up seconds by step, ``{step: [CPU s of this process, wall s]}``.
 
-    Wall time beyond CPU time is waiting: for the disk, for a GPU, for a busy machine.
+    Wall time beyond CPU time is waiting: for the disk, a GPU, or a busy machine.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class StepTimes:
 
     @contextmanager
     def measure(self, step: str) -> Iterator[None]:
-        """Everything inside counts for ``step``."""
+        """Count the time spent inside for ``step``."""
         cpu, wall = time.process_time(), time.perf_counter()
         try:
             yield
@@ -34,7 +34,7 @@ class StepTimes:
 
 
 def seconds_by_step(records: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """CPU and wall seconds by step over all records, of sources and of clips, that hold any."""
+    """CPU and wall seconds by step, summed over all records of sources and clips that have them."""
     total: dict[str, list[float]] = {}
     for record in records:
         for step, (cpu, wall) in (record.get("seconds") or {}).items():

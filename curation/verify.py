@@ -1,7 +1,7 @@
-"""``python -m curation.verify OUT``: every shard, every track, every label value, byte by byte.
+"""``python -m curation.verify OUT``: check every shard, every track and every label value.
 
-Reads the shards as they lie, beside their indices and the ledger; no raw video is opened. Exit
-code 0 when all is well, 1 when something is not.
+Reads the shards with their indices and the ledger; opens no raw video. Exit code 0 if all is well,
+1 if there are faults.
 """
 
 import io
@@ -33,14 +33,14 @@ EXIT_FAULTS = 1
 VIDEO_TRACKS = ("mp4", "parse.mp4", "mask.mp4", "iuv.mp4", "agnostic.mp4")
 MEMBERS = (*VIDEO_TRACKS, "box.npy", "garment.png", "garment_mask.png", "json")
 MAX_PART = 24
-"""Largest value of I in an IUV track."""
+"""Largest valid I in an IUV track."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardFault:
-    """Something that is not as it should be."""
+    """One fault of a shard."""
 
-    where: str  # shard, and sample and member where it is one of these
+    where: str  # shard, sample and member, as far as they apply
     what: str
 
 
@@ -48,8 +48,8 @@ def main(argv: list[str]) -> int:
     """Entry of ``python -m curation.verify``."""
     root, names, settings = output_argument(argv, USAGE)
     if names:
-        raise ConfigError(f"{names[0]!r} is not asked for; usage: {USAGE}")
-    is_quick = flag(settings, ("quick",))["quick"]
+        raise ConfigError(f"{names[0]!r} is not an argument of this command; usage: {USAGE}")
+    is_quick = flag(settings, "quick")
     with open_output(root) as output:
         expected = output.ledger.shards()
     console = Console()
@@ -58,13 +58,13 @@ def main(argv: list[str]) -> int:
     for shard in sorted((root / "shards").glob("*.tar")):
         found, keys = check_shard(shard, is_quick=is_quick)
         faults += found
-        if expected:  # folders of older versions say nothing of places
+        if expected:  # folders of older versions do not record shards
             faults += _misplaced(shard.name, keys, expected)
         num_samples += len(keys)
         console.print(f"{shard.name}: {len(keys)} samples, {len(found)} faults", highlight=False)
     for name in sorted(set(expected.values())):
         if not (root / "shards" / name).is_file():
-            faults.append(ShardFault(where=name, what="the ledger names it, but it is not there"))
+            faults.append(ShardFault(where=name, what="is in the ledger, but missing"))
     for fault in faults:
         console.print(f"{fault.where}: {fault.what}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"{num_samples} samples, {len(faults)} faults in {root / 'shards'}")
@@ -72,12 +72,7 @@ def main(argv: list[str]) -> int:
 
 
 def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[ShardFault], list[str]]:
-    """All faults of one shard, and the keys it holds.
-
-    Args:
-        shard: the tar file; its index lies beside it.
-        is_quick: leave out what has to decode frames (label values).
-    """
+    """All faults of one shard, and its keys; ``is_quick`` skips checks that decode frames."""
     faults: list[ShardFault] = []
 
     def report(what: str, *names: str) -> None:
@@ -87,11 +82,11 @@ def check_shard(shard: Path, *, is_quick: bool = False) -> tuple[list[ShardFault
     if index is not None:
         digest = file_sha256(shard)
         if digest != index["sha256"]:
-            report(f"its bytes have sha256 {digest[:12]}, its index says {index['sha256'][:12]}")
+            report(f"has sha256 {digest[:12]}, its index says {index['sha256'][:12]}")
     samples = _read_samples(shard, report)
     for key, members in samples.items():
         if not KEY.fullmatch(key):
-            report("the key has characters that readers take for something else", key)
+            report("the key has characters that readers misinterpret", key)
         for member, what in check_sample(members, is_quick=is_quick):
             report(what, key, member)
     if index is not None:
@@ -122,13 +117,13 @@ def check_sample(members: dict[str, bytes], *, is_quick: bool = False) -> Iterat
         if count != wanted:
             yield name, f"has {count} frames, the json says {wanted}"
         if strange:
-            yield name, f"holds values that mean nothing: {', '.join(map(str, strange[:5]))}"
+            yield name, f"has invalid values: {', '.join(map(str, strange[:5]))}"
     yield from _check_boxes(members.get("box.npy"), wanted)
     for name in ("garment.png", "garment_mask.png", "target.png"):
         if name in members:
             data = np.frombuffer(members[name], np.uint8)
             if not len(data) or cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
-                yield name, "is no picture"
+                yield name, "is not a picture"
 
 
 def _allowed(track: str) -> frozenset[int]:
@@ -138,7 +133,7 @@ def _allowed(track: str) -> frozenset[int]:
 
 
 def _inspect(data: bytes, allowed: frozenset[int] | None) -> tuple[int, list[int]]:
-    """Frames of a track, and the values of its labels (of I in IUV) that are not allowed."""
+    """Number of frames, and the values of its labels (of I in IUV) that are not allowed."""
     count, seen = 0, np.zeros(256, dtype=bool)
     with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.video[0]
@@ -163,7 +158,7 @@ def _check_boxes(data: bytes | None, num_frames: int | None) -> Iterator[tuple[s
         yield "box.npy", f"cannot be read ({error})"
         return
     if boxes.shape != (num_frames, 4) or not np.isfinite(boxes).all():
-        yield "box.npy", f"is {boxes.shape}, finite numbers of ({num_frames}, 4) are expected"
+        yield "box.npy", f"has shape {boxes.shape}; expected ({num_frames}, 4), all finite"
 
 
 def _read_index(shard: Path, report: Callable[..., None]) -> dict[str, Any] | None:
@@ -188,7 +183,7 @@ def _read_samples(shard: Path, report: Callable[..., None]) -> dict[str, dict[st
                 if file is not None:
                     samples.setdefault(key, {})[member] = file.read()
     except tarfile.TarError as error:
-        report(f"is no whole tar file ({error})")
+        report(f"is not a complete tar file ({error})")
     return samples
 
 
@@ -198,17 +193,17 @@ def _compare(
     shard: Path,
     report: Callable[..., None],
 ) -> None:
-    """The index beside what the tar holds: keys, members, and the bytes at every offset."""
+    """Compare the index with the tar: keys, members, and the bytes at every offset."""
     named = {sample["key"]: sample["members"] for sample in index["samples"]}
     for key in sorted(set(named) ^ set(samples)):
-        report("is in the index only" if key in named else "is not in the index", key)
+        report("is missing from the tar" if key in named else "is not in the index", key)
     with shard.open("rb") as file:
         for key in sorted(set(named) & set(samples)):
             for member in sorted(set(named[key]) | set(samples[key])):
                 offset, size = named[key].get(member, (0, 0))
                 file.seek(offset)
                 if file.read(size) != samples[key].get(member):
-                    report("lies elsewhere than the index says", key, member)
+                    report("is not where the index says", key, member)
 
 
 def _misplaced(shard: str, keys: list[str], expected: dict[str, str]) -> list[ShardFault]:
@@ -216,7 +211,7 @@ def _misplaced(shard: str, keys: list[str], expected: dict[str, str]) -> list[Sh
     return [
         ShardFault(
             where=f"{shard} {key}",
-            what="is not there" if key in wanted else "does not belong there by the ledger",
+            what="is missing" if key in wanted else "belongs elsewhere according to the ledger",
         )
         for key in sorted(wanted ^ set(keys))
     ]

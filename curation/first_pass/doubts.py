@@ -1,8 +1,8 @@
-"""What the arbiter of cuts is asked.
+"""Which frames the arbiter of cuts is asked about.
 
-Asking a frame costs ten times the first pass, so only large, gradual changes are asked: there the
-rules miss dissolves whose shots move. What is doubtful hangs on the signals alone, not on a user's
-thresholds, so that any of them can be applied to the answers later.
+Asking about a frame costs ten times the first pass, so only large, gradual changes are asked about:
+there the rules miss dissolves between moving shots. The choice depends on the signals alone, not on
+a user's thresholds, so that any threshold can be applied to the answers later.
 """
 
 import numpy as np
@@ -11,13 +11,13 @@ from curation.first_pass.signals import Signals, thumb_changes
 
 WITHIN_S = 1.0
 MIN_CHANGE = 20.0
-"""Gray levels between thumbnails ``WITHIN_S`` apart; all dissolves of real takes reached 30."""
+"""Gray levels between thumbnails ``WITHIN_S`` apart; every dissolve of real takes reached 30."""
 MAX_STEP = 0.5
-"""A change that jumps by more than this share of it between two frames is for the rules alone."""
+"""A change with a larger share than this between two frames is left to the rules."""
 
 
 def find_doubts(signals: Signals) -> np.ndarray:
-    """Which frames the arbiter should be asked of, (n,) bool."""
+    """Frames the arbiter should be asked about, (n,) bool."""
     is_doubtful = np.zeros(signals.num_frames, dtype=bool)
     if signals.frame_s <= 0:
         return is_doubtful

@@ -1,7 +1,7 @@
-"""The one cheap pass: every frame of a source decoded once at proxy size, all signals from that.
+"""One cheap pass: every frame of a source decoded once at proxy size, all signals taken from that.
 
-Costs about 1.5x a bare decode; ``meter.py`` measures. An arbiter, if there is one, reads small
-copies of the frames once the signals show where it should be asked.
+Costs about 1.5x a bare decode; ``meter.py`` measures. An arbiter, if there is one, then reads small
+copies of the frames where the signals are doubtful.
 """
 
 import tempfile
@@ -47,22 +47,22 @@ class FirstPassConfig:
     sample_fps: float = 2.5  # frames a second kept for the person detector
     sample_side: int = 640  # longest side of those
     preview_side: int = 192  # longest side of the pictures that the report shows
-    max_duration_s: float = 3600.0  # what lies beyond is not read
+    max_duration_s: float = 3600.0  # later frames are not read
     arbiter: str = "none"  # of doubtful cuts; "transnet": TransNet V2
 
     def __post_init__(self) -> None:
         if self.arbiter not in ARBITERS:
-            raise ConfigError(f"arbiter is {self.arbiter!r}; {' and '.join(ARBITERS)} are accepted")
+            raise ConfigError(f"arbiter is {self.arbiter!r}; accepted: {', '.join(ARBITERS)}")
         if not 64 <= self.proxy_side <= 1024:
-            raise ConfigError(f"proxy_side is {self.proxy_side}; 64..1024 pixels are accepted")
+            raise ConfigError(f"proxy_side is {self.proxy_side}; must be in 64..1024 pixels")
         if not 0.2 <= self.sample_fps <= 60:
-            raise ConfigError(f"sample_fps is {self.sample_fps}; 0.2..60 a second are accepted")
+            raise ConfigError(f"sample_fps is {self.sample_fps}; must be in 0.2..60 per second")
         if self.sample_side < 128:
-            raise ConfigError(f"sample_side is {self.sample_side}; at least 128 are needed")
+            raise ConfigError(f"sample_side is {self.sample_side}; must be at least 128 pixels")
 
 
 class SampleStore:
-    """Frames for the detector and small pictures for the report, as JPEG in temporary files."""
+    """Frames for the detector and thumbnails for the report, as JPEG in temporary files."""
 
     def __init__(self) -> None:
         self.times_s: list[float] = []
@@ -73,12 +73,12 @@ class SampleStore:
 
     @property
     def fps(self) -> float:
-        """Typical rate of the frames that are kept; 0 of a single one."""
+        """Typical rate of the stored frames; 0 for a single one."""
         steps = np.diff(self.times_s)
         return 1 / max(float(np.median(steps)), 1e-6) if len(steps) else 0.0
 
     def add(self, time_s: float, image: np.ndarray, preview_side: int) -> None:
-        """Keep one RGB frame, and a small picture of it for the report."""
+        """Store one RGB frame, and a thumbnail of it for the report."""
         data = encode_jpeg(image)
         height, width = fit_within(image.shape[0], image.shape[1], preview_side)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
@@ -91,13 +91,13 @@ class SampleStore:
         self._spans.append((start, len(data)))
 
     def read(self, index: int) -> np.ndarray:
-        """One frame again, (height, width, 3) uint8 RGB."""
+        """One stored frame, (height, width, 3) uint8 RGB."""
         start, length = self._spans[index]
         self._file.seek(start)
         return decode_jpeg(self._file.read(length))
 
     def save(self, path: Path) -> None:
-        """Write all frames to a file, whole or not at all."""
+        """Write all frames to a file, atomically."""
         self._file.seek(0)
         data = np.frombuffer(self._file.read(), dtype=np.uint8)
         spans = np.array(self._spans, dtype=np.int64).reshape(-1, 2)
@@ -106,7 +106,7 @@ class SampleStore:
 
     @classmethod
     def load(cls, path: Path) -> "SampleStore":
-        """The inverse of ``save``; the small pictures for the report are not there."""
+        """The inverse of ``save``, without the report's thumbnails."""
         store = cls()
         with np.load(path, allow_pickle=False) as stored:
             store._file.write(stored["data"].tobytes())
@@ -115,9 +115,9 @@ class SampleStore:
         return store
 
     def previews(self) -> Previews:
-        """The small pictures of all frames, which stay in their file: those of an hour are 36 MB.
+        """The thumbnails of all frames, which stay in their file: those of an hour are 36 MB.
 
-        They outlive ``close``.
+        They remain valid after ``close``.
         """
         with disk_errors_named(Path(tempfile.gettempdir())):
             self._previews.flush()
@@ -128,7 +128,7 @@ class SampleStore:
         )
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the temporary files."""
         self._file.close()
         self._previews.close()
 
@@ -145,10 +145,10 @@ def measure_source(
         path: of the source.
         config: what is measured.
         sample_aspect: width of a pixel over its height.
-        arbiter: asked of doubtful cuts once all frames were read; None: nobody is.
+        arbiter: asked about doubtful cuts after all frames were read; None: no arbiter.
 
     Returns:
-        Its signals (without people) and the frames kept for the detector, which the caller closes.
+        Its signals (without people) and the detector's frames, which the caller must close.
 
     Raises:
         UnreadableVideoError: no frame could be decoded ("truncated", or the codes of open_video).
@@ -160,18 +160,18 @@ def measure_source(
         undo.callback(store.close)
         watch = StepTimes()
         with watch.measure("arbiter"):
-            said = ask_arbiter(arbiter, small, find_doubts(signals))
+            probability = ask_arbiter(arbiter, small, find_doubts(signals))
         undo.pop_all()
     return replace(
-        signals, cut_probability=said, seconds={**signals.seconds, **watch.seconds}
+        signals, cut_probability=probability, seconds={**signals.seconds, **watch.seconds}
     ), store
 
 
 def _read_source(
     path: Path, config: FirstPassConfig, sample_aspect: float, small: SmallFrames | None
 ) -> tuple[Signals, SampleStore]:
-    """``measure_source`` but for the arbiter's answers; ``small`` gets the frames for it."""
-    # brings PySceneDetect, which judging again does without
+    """``measure_source`` without the arbiter's answers; ``small`` collects the frames for it."""
+    # imports PySceneDetect, which judging again does not need
     from curation.first_pass.meter import Meter, Table
 
     meter, store, faults = Meter(), SampleStore(), DecodeFaults()
@@ -190,7 +190,7 @@ def _read_source(
                     break
                 size = upright_size(frame, sample_aspect, orientation)
                 if size != last_size:
-                    next_sample_s = time_s  # the first scene begins, or another one
+                    next_sample_s = time_s  # a scene begins
                 last_size = size
                 sizes.append(size)
                 times.append(time_s)
@@ -241,9 +241,9 @@ def fit_within(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def batches_of(store: SampleStore, indices: list[int], size: int) -> Iterator[list[np.ndarray]]:
-    """Frames of a store in lists of at most ``size``, so that few are in memory at once.
+    """Frames of a store in lists of at most ``size``, to bound memory.
 
-    Those of a list have one height and width.
+    All frames of a list have the same height and width.
     """
     batch: list[np.ndarray] = []
     for index in indices:
@@ -257,7 +257,7 @@ def batches_of(store: SampleStore, indices: list[int], size: int) -> Iterator[li
 
 
 def _proxy(frame: Any, upright: tuple[int, int], orientation: Orientation, side: int) -> np.ndarray:
-    """A small BGR frame in coded orientation: cuts, blur and motion do not care which way is up."""
+    """A small BGR frame in coded orientation: cuts, blur and motion do not depend on rotation."""
     height, width = fit_within(*upright, side)
     if orientation.quarter_turns % 2:
         height, width = width, height

@@ -1,4 +1,4 @@
-"""What is measured of each small frame of the first pass, PySceneDetect's scores among it."""
+"""Measurements of each small frame of the first pass, including PySceneDetect's scores."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ RESERVED = 2**18  # rows: an hour at 72 frames a second
 
 
 class _Content(AdaptiveDetector):
-    """AdaptiveDetector whose score of the last frame can be read (a StatsManager costs edges)."""
+    """An AdaptiveDetector with the last frame's score (a StatsManager would compute edges)."""
 
     @property
     def score(self) -> float:
@@ -37,10 +37,10 @@ class _LastMetric(StatsManager):
 
 
 class Table:
-    """Arrays of one shape, gathered in one that is reserved at once: what is filled takes memory.
+    """Growing array of rows of one shape, reserved at once: only the filled part uses memory.
 
-    Small arrays of their own, between frames, would scatter the heap; blocks that are joined in the
-    end would be held twice.
+    Many small arrays allocated between frames would fragment the heap, and concatenating blocks at
+    the end would need twice the memory.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
@@ -51,7 +51,7 @@ class Table:
         return self._count
 
     def append(self, row: Any) -> None:
-        """Copy one."""
+        """Copy one row to the end."""
         if self._count == len(self._rows):
             grown = np.empty((2 * len(self._rows), *self._rows.shape[1:]), self._rows.dtype)
             grown[: self._count] = self._rows
@@ -60,7 +60,7 @@ class Table:
         self._count += 1
 
     def whole(self) -> np.ndarray:
-        """All of them, (n, *shape); a view."""
+        """All rows, (n, *shape); a view."""
         return self._rows[: self._count]
 
 
@@ -79,7 +79,7 @@ class Meter:
         self.histogram._stats_manager = self.metric
 
     def begin_again(self) -> None:
-        """What comes now has another size, and is compared with nothing before it."""
+        """Reset: the next frame has another size and is not compared with earlier ones."""
         self.content, self.histogram = _Content(), HistogramDetector()
         self.metric, self.previous = _LastMetric(), None
         self.histogram._stats_manager = self.metric
@@ -88,7 +88,7 @@ class Meter:
         """Measure one BGR proxy (height, width, 3)."""
         if self.previous is not None and self.previous.shape != proxy.shape[:2]:
             self.begin_again()
-        timecode = FrameTimecode(len(self.rows), fps=NOMINAL_FPS)  # PTS are kept by us
+        timecode = FrameTimecode(len(self.rows), fps=NOMINAL_FPS)  # we keep the PTS ourselves
         self.content.process_frame(timecode, proxy)
         self.histogram.process_frame(timecode, proxy)
         gray = cv2.cvtColor(proxy, cv2.COLOR_BGR2GRAY)

@@ -1,4 +1,4 @@
-"""What the one cheap pass measures of a source, frame by frame, and how it is stored.
+"""What the first pass measures of a source, frame by frame, and how it is stored.
 
 Every threshold is applied to these numbers, so a changed threshold needs no decoding.
 """
@@ -19,18 +19,18 @@ from configs.errors import DataError
 from curation.video.decode import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
-"""Gray thumbnail of every frame; 17 columns give 16 differences a row for the hash."""
+"""Gray thumbnail of every frame; 17 columns give the hash 16 differences per row."""
 SIGNALS_SCHEMA = 7
 ALIGNED = 16
 FLAT_GRAY = 4
-"""Neighbours of a thumbnail that differ by no more are taken for equal."""
+"""Neighbours in a thumbnail that differ by at most this count as equal."""
 BLOCK = 4096
-"""Thumbnails that are compared at a time."""
+"""Thumbnails compared at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PersonSamples:
-    """What the detector saw in the frames that were kept for it; n samples, p people in all."""
+    """The detector's people in the sampled frames; n samples, p people in all."""
 
     times_s: np.ndarray  # (n,) float64
     num_people: np.ndarray  # (n,) int32
@@ -48,7 +48,7 @@ class PersonSamples:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Previews:
-    """Small pictures of a source, for the report; n of them."""
+    """Thumbnails of a source for the report; n of them."""
 
     times_s: np.ndarray  # (n,) float64
     ends: np.ndarray  # (n,) int64: where each one ends in ``jpeg``
@@ -74,11 +74,11 @@ class Signals:
     bars: np.ndarray  # (n, 4) float32: dark top, bottom, left, right as shares of the side
     thumbs: np.ndarray  # (n, 16, 17) uint8
     sizes: np.ndarray  # (n, 2) int32: height and width, upright, square pixels
-    fill_times_s: np.ndarray  # (k,) float64: frames that were looked at for fills
+    fill_times_s: np.ndarray  # (k,) float64: frames that were checked for fills
     fills: np.ndarray  # (k, 4) float32: what inner_picture.blurred_fills gave
     fault_times_s: np.ndarray  # (m,) float64: where decoding failed
     orientation: Orientation
-    seconds: dict[str, list[float]]  # what it cost: step -> CPU s, wall s
+    seconds: dict[str, list[float]]  # cost: step -> CPU s, wall s
     samples: PersonSamples | None = None
     previews: Previews | None = None
     cut_probability: np.ndarray | None = None  # (n,) float32, the arbiter's; NaN: not asked
@@ -90,12 +90,12 @@ class Signals:
 
     @property
     def is_resized(self) -> np.ndarray:
-        """(n,) bool: the frame has another size than the one before."""
+        """(n,) bool: the frame's size differs from the one before."""
         changes = (self.sizes[1:] != self.sizes[:-1]).any(axis=1)
         return np.concatenate(([False], changes))
 
     def size_at(self, time_s: float) -> tuple[int, int]:
-        """Height and width of the frame that is shown at a time; it changes at cuts only."""
+        """Height and width of the frame shown at a time; changes only at cuts."""
         index = int(np.searchsorted(self.times_s, time_s + 1e-6, side="right")) - 1
         height, width = self.sizes[max(index, 0)]
         return int(height), int(width)
@@ -117,7 +117,7 @@ class Signals:
 
 
 def join_samples(parts: Sequence[PersonSamples]) -> PersonSamples:
-    """Samples one after the other as one ``PersonSamples``."""
+    """Concatenate samples."""
     names = [field.name for field in fields(PersonSamples)]
     return PersonSamples(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
@@ -125,8 +125,8 @@ def join_samples(parts: Sequence[PersonSamples]) -> PersonSamples:
 def gradients_of(thumbs: np.ndarray) -> np.ndarray:
     """Signs (n, 16, 16) int8 of thumbnails (n, 16, 17): 1 where it gets brighter to the right.
 
-    A difference hash with a third value: 0 where neighbours are as good as equal, so that flat
-    grounds, whose bits compression rolls at random, say nothing.
+    A difference hash with a third value: 0 where neighbours are nearly equal, so that flat areas,
+    whose bits are compression noise, carry no information.
     """
     change = thumbs[:, :, 1:].astype(np.int16) - thumbs[:, :, :-1]
     return (change > FLAT_GRAY).astype(np.int8) - (change < -FLAT_GRAY).astype(np.int8)
@@ -136,7 +136,7 @@ def thumb_changes(thumbs: np.ndarray, lag: int) -> np.ndarray:
     """Mean absolute difference of thumbnails (n, h, w) ``lag`` frames apart, (n - lag,)."""
     flat = thumbs.reshape(len(thumbs), -1)
     changes = np.empty(max(len(flat) - lag, 0))
-    for start in range(0, len(changes), BLOCK):  # an hour of thumbnails is 30 MB, three times that
+    for start in range(0, len(changes), BLOCK):  # temporaries triple an hour's 30 MB
         stop = min(start + BLOCK, len(changes))
         change = cv2.absdiff(flat[start:stop], flat[start + lag : stop + lag])
         sums = cv2.reduce(change, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
@@ -154,10 +154,10 @@ def runs_of(flags: np.ndarray) -> list[slice]:
 
 
 def write_signals(signals: Signals, file: IO[bytes]) -> None:
-    """The signals as one file: a line of JSON that says where each array lies, then the arrays.
+    """Write one file: a line of JSON with the position of each array, then the arrays.
 
-    Not compressed: a folder of 10,000 is judged again soon because each is read at once.
-    Array after array: those of an hour are not held twice.
+    Not compressed, so that judging a folder of 10,000 again reads each file fast. Written array by
+    array, so that an hour's arrays are not held twice.
     """
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, object] = {}

@@ -1,6 +1,6 @@
-"""Every frame of a source at 48x27, which is what the arbiter of cuts reads; and how it is asked.
+"""Every frame of a source at 48x27, the arbiter's input size, and how the arbiter is run on them.
 
-The frames lie in a temporary file, so that memory does not grow with a source's length.
+Frames are kept in a temporary file, so that memory does not grow with a source's length.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from datasets.storage import disk_errors_named
 
 FRAME_BYTES = ARBITER_HEIGHT * ARBITER_WIDTH * 3
 CELL = ARBITER_WINDOW // 2
-"""Frames whose verdict is taken of one window: its middle half, as TransNet V2 does it."""
+"""Frames judged per window: its middle half, as in TransNet V2."""
 
 
 class SmallFrames:
@@ -34,7 +34,7 @@ class SmallFrames:
         return self._count
 
     def add(self, proxy: np.ndarray) -> None:
-        """Keep one BGR proxy (height, width, 3), squeezed into the arbiter's shape."""
+        """Append one BGR proxy (height, width, 3), scaled to the arbiter's size."""
         size = (ARBITER_WIDTH, ARBITER_HEIGHT)
         small = cv2.resize(proxy, size, interpolation=cv2.INTER_AREA)
         with disk_errors_named(Path(tempfile.gettempdir())):
@@ -51,30 +51,30 @@ class SmallFrames:
         return np.pad(frames, ((start - first, last - stop), (0, 0), (0, 0), (0, 0)), mode="edge")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the temporary file."""
         self._file.close()
 
 
 def ask_arbiter(arbiter: CutArbiter, frames: SmallFrames, is_doubtful: np.ndarray) -> np.ndarray:
-    """What the arbiter says of doubtful frames.
+    """The arbiter's probabilities for doubtful frames.
 
-    It is asked in cells of ``CELL`` frames that begin at multiples of it, each in the middle of its
-    window, so that every answer is what it would be if the whole source were asked.
+    It runs on cells of ``CELL`` frames that begin at multiples of it, each in the middle of its
+    window, so that every answer is the same as if the whole source were judged.
 
     Args:
-        arbiter: gives a window of frames their probabilities.
+        arbiter: maps a window of frames to probabilities.
         frames: of the whole source, n.
         is_doubtful: (n,) bool.
 
     Returns:
-        (n,) float32 in 0..1; NaN where it was not asked.
+        (n,) float32 in 0..1; NaN where it did not run.
     """
-    said = np.full(len(frames), np.nan, np.float32)
+    probability = np.full(len(frames), np.nan, np.float32)
     margin = (ARBITER_WINDOW - CELL) // 2
     for cell in np.unique(np.flatnonzero(is_doubtful) // CELL):
         start = int(cell) * CELL
         window = frames.read(start - margin, start - margin + ARBITER_WINDOW)
         answer = arbiter.judge(window)[margin : margin + CELL]
-        said[start : start + CELL] = answer[: len(frames) - start]
-    said[~is_doubtful] = np.nan
-    return said
+        probability[start : start + CELL] = answer[: len(frames) - start]
+    probability[~is_doubtful] = np.nan
+    return probability

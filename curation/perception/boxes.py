@@ -1,6 +1,6 @@
-"""Boxes of people: overlap, area, margin, and which detection continues which track.
+"""Boxes of people: overlap, area, margin, and matching detections to tracks.
 
-A box is (left, top, right, bottom) in pixels. Pure functions, for curation and try-on alike.
+A box is (left, top, right, bottom) in pixels. Pure functions, for curation and try-on.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 NEAR = 0.35
-"""Centres of one person's boxes a moment apart lie within this share of the smaller diagonal."""
+"""Box centres of one person a moment apart are within this share of the smaller diagonal."""
 
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def box_overlap(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def closeness(first: np.ndarray, second: np.ndarray, overlap: float) -> float:
-    """Above 0 when two boxes may be one person a moment apart; ``overlap`` counts most."""
+    """Above 0 if two boxes may be one person a moment apart; ``overlap`` weighs most."""
     apart = np.hypot(*((first[:2] + first[2:] - second[:2] - second[2:]) / 2))
     size = min(np.hypot(*(first[2:] - first[:2])), np.hypot(*(second[2:] - second[:2])))
     return overlap + max(0.0, NEAR - float(apart) / max(float(size), 1e-6))
@@ -40,11 +40,11 @@ def grown_box(box: np.ndarray, share: float, height: int, width: int) -> tuple[i
 
 
 def match_best_first(scored: Iterable[tuple[float, int, int]]) -> dict[int, int]:
-    """Pair rows with columns, the highest score first, each used once: {row: column}.
+    """Greedily pair rows with columns, highest score first, each used once: {row: column}.
 
     Args:
-        scored: (score, row, column) of every pair that is possible; equal scores are taken in the
-            order of row, then column.
+        scored: (score, row, column) of every possible pair; ties are taken in order of row, then
+            column.
     """
     matched: dict[int, int] = {}
     taken: set[int] = set()

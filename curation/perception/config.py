@@ -1,13 +1,14 @@
-"""Which models are asked for and where they lie; ``select.py`` chooses, and brings them along."""
+"""Which models are used and where their files are; ``select.py`` builds them."""
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 KINDS = ("auto", "embedded", "installed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptionConfig:
-    """Where models that are not embedded lie; relative paths count from the working folder."""
+    """Where models that are not embedded are stored; relative to the working folder."""
 
     yolo_weights: str = "weights/yolo11m-pose.pt"
     densepose_config: str = "weights/densepose/densepose_rcnn_R_50_FPN_s1x.yaml"
@@ -16,3 +17,11 @@ class PerceptionConfig:
     parser_labels: str = "atr"
     parser_channel_order: str = "rgb"
     device: str = "cpu"
+
+
+def installed_version(package: str) -> str:
+    """Version of a package; "not installed" if it is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

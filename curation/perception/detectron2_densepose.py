@@ -1,7 +1,7 @@
 """DensePose by detectron2's DensePose project, given our own boxes (imported lazily).
 
-The head alone is used: its detector is skipped and its native 112x112 grid is kept, so nothing is
-resampled. Never import ``detectron2.model_zoo`` (breaks with setuptools >= 82); DensePose's YAML
+Only the head is used: the detector is skipped and the native 112x112 grid is kept, so nothing is
+resampled. Never import ``detectron2.model_zoo`` (breaks with setuptools >= 82); the DensePose YAML
 files are not in its package, so the configuration is a path.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import DataError
+from curation.perception.config import installed_version
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from datasets.storage import sha256_read_once
 
@@ -24,7 +25,7 @@ GRID = 112
 class Detectron2Config:
     """A DensePose chart model, such as densepose_rcnn_R_50_FPN_s1x."""
 
-    config: str  # its YAML file; files it names as _BASE_ lie beside it
+    config: str  # its YAML file; its _BASE_ files must be next to it
     weights: str  # its .pkl or .pth file
     device: str = "cpu"
     batch_size: int = 8
@@ -44,7 +45,7 @@ class Detectron2DensePose:
         """Stored in every record."""
         return BackendInfo(
             name=f"detectron2-{Path(self.config.config).stem}",
-            version=_installed_version(),
+            version=installed_version("detectron2"),
             weights_sha256=sha256_read_once(Path(self.config.weights)),
             is_approximate=False,
         )
@@ -156,12 +157,3 @@ def load_model(config: Detectron2Config) -> tuple[Any, Any]:
     model.eval()
     smallest, largest = settings.INPUT.MIN_SIZE_TEST, settings.INPUT.MAX_SIZE_TEST
     return model, transforms.ResizeShortestEdge([smallest, smallest], largest)
-
-
-def _installed_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("detectron2")
-    except PackageNotFoundError:
-        return "not installed"

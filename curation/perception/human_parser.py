@@ -1,8 +1,8 @@
-"""A clothes parser trained by others, read from a local file: TorchScript or a transformers folder.
+"""A pretrained clothes parser read from a local file: TorchScript or a transformers folder.
 
-SCHP exported to TorchScript, and Segformer fine-tuned on ATR (the "clothes" checkpoints) are what
-it was written for. The network takes (b, 3, h, w), ImageNet-normalised, and gives logits
-(b, labels, h', w'); which label means what is the table named by ``labels``.
+Written for SCHP exported to TorchScript, and for Segformer fine-tuned on ATR (the "clothes"
+checkpoints). The network takes (b, 3, h, w), ImageNet-normalised, and returns logits
+(b, labels, h', w'); ``labels`` names the table that maps its labels.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ LEFT_ELBOW, LEFT_WRIST, RIGHT_ELBOW, RIGHT_WRIST = 7, 9, 8, 10
 
 @dataclass(frozen=True, kw_only=True)
 class HumanParserConfig:
-    """Where the parser lies and how it wants its input."""
+    """The parser's file and the input it expects."""
 
     path: str  # a TorchScript file, or a transformers folder with config.json
     labels: str = "atr"
@@ -52,9 +52,9 @@ class HumanParserConfig:
 
     def __post_init__(self) -> None:
         if self.labels not in LABEL_TABLES:
-            raise ConfigError(f"labels={self.labels!r}: choose one of {sorted(LABEL_TABLES)}")
+            raise ConfigError(f"labels={self.labels!r}; choose one of {sorted(LABEL_TABLES)}")
         if self.channel_order not in {"rgb", "bgr"}:
-            raise ConfigError(f"channel_order={self.channel_order!r}: choose rgb or bgr")
+            raise ConfigError(f"channel_order={self.channel_order!r}; choose rgb or bgr")
 
 
 class FileHumanParser:
@@ -112,7 +112,7 @@ class FileHumanParser:
         table = np.array(LABEL_TABLES[self.config.labels], np.uint8)
         if logits.shape[1] != len(table):
             raise DataError(
-                f"{self.config.path} gives {logits.shape[1]} labels, the table "
+                f"{self.config.path} returns {logits.shape[1]} labels, but table "
                 f"{self.config.labels!r} has {len(table)}; choose the other one of "
                 f"{sorted(LABEL_TABLES)}"
             )
@@ -130,7 +130,7 @@ def load_network(config: HumanParserConfig) -> Any:
     """A callable from images to logits.
 
     Raises:
-        DataError: the file or the package that reads it is absent.
+        DataError: the file or the package that reads it is missing.
     """
     import torch
 
@@ -159,7 +159,7 @@ def load_network(config: HumanParserConfig) -> Any:
 
 
 def name_hands(labels: np.ndarray, person: Person | None) -> np.ndarray:
-    """Turn arm pixels beyond the wrists into hands, which no public label set knows."""
+    """Relabel arm pixels beyond the wrists as hands, which no public label set has."""
     if person is None:
         return labels
     height, width = labels.shape

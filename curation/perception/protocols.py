@@ -1,7 +1,7 @@
-"""What curation asks of the models that look at people, whoever made them.
+"""The interfaces of the models that detect and label people, whatever their backend.
 
 Frames are uint8 RGB of shape (height, width, 3). Boxes are float32 (left, top, right, bottom) in
-pixels of the frame they were found in. A backend is built cheaply and loads its model at first use.
+pixels of the frame they were found in. Backends are cheap to build; models load at first use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ COCO_KEYPOINTS = (
 """Order of the 17 rows of ``Person.keypoints``; left and right are the person's own."""
 
 ARBITER_HEIGHT, ARBITER_WIDTH, ARBITER_WINDOW = 27, 48, 100
-"""What a ``CutArbiter`` looks at: size of a frame, frames in a window."""
+"""Input of a ``CutArbiter``: size of a frame, frames in a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackendInfo:
-    """Which model did a piece of work; stored in every record it touched."""
+    """Which model did a piece of work; stored in every record it contributed to."""
 
     name: str
     version: str
     weights_sha256: str | None
-    is_approximate: bool  # True: stands in for a better model; ``note`` says what that costs
+    is_approximate: bool  # True: approximates a better model; ``note`` says at what cost
     note: str = ""
 
 
@@ -42,7 +42,7 @@ class Person:
     mask: np.ndarray | None = None  # (height, width) uint8, 255 = this person; None: not estimated
     landmarks: np.ndarray | None = None  # (33, 5) BlazePose: x, y, z px, visibility, presence
     track_id: int | None = None  # the same number in every frame of a clip; None: not tracked
-    change: float | None = None  # gray levels since a look before (stages/stillness.py); not asked
+    change: float | None = None  # gray levels between two looks (selection/stillness.py)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,12 +50,12 @@ class DensePose:
     """One person's surface coordinates on the head's own grid."""
 
     iuv: np.ndarray  # (112, 112, 3) uint8: I = part 0..24, U and V = 255 x the coordinate
-    box: np.ndarray  # (4,) float32: where the grid lies in the frame
+    box: np.ndarray  # (4,) float32: position of the grid in the frame
 
 
 @runtime_checkable
 class PersonDetector(Protocol):
-    """Finds people, and follows them through a clip."""
+    """Finds people and tracks them through a clip."""
 
     @property
     def info(self) -> BackendInfo: ...
@@ -63,8 +63,8 @@ class PersonDetector(Protocol):
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
         """People of each frame, best score first; frames are in time order, of one scene.
 
-        Frames may lie apart in time (2-3 a second in curation's first pass). An empty inner list
-        says that nobody is there.
+        Frames may be far apart in time (2-3 per second in the first pass). An empty inner list
+        means no person.
         """
         ...
 
@@ -79,7 +79,7 @@ class DensePoseEstimator(Protocol):
     def estimate(
         self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
     ) -> list[DensePose | None]:
-        """Surface coordinates of the one person of each frame; None where there is no person."""
+        """Surface coordinates of the one person of each frame; None if there is no person."""
         ...
 
 
@@ -93,7 +93,7 @@ class HumanParser(Protocol):
     def parse(
         self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
     ) -> list[np.ndarray]:
-        """Label maps, (height, width) uint8; all background where there is no person."""
+        """Label maps, (height, width) uint8; all background without a person."""
         ...
 
 
@@ -101,44 +101,44 @@ class HumanParser(Protocol):
 class ClipParser(HumanParser, Protocol):
     """A parser that learns from a clip before it parses it.
 
-    Long videos are parsed a piece at a time; without this every piece would be learned anew.
+    Long videos are parsed in pieces; without this, each piece would be learned separately.
     """
 
     def learned(self, frames: Sequence[np.ndarray], people: Sequence[Person | None]) -> HumanParser:
-        """A parser for any frames of the clip that these frames, spread over it, were taken of."""
+        """A parser for any frames of the clip, learned from these frames, spread over it."""
         ...
 
 
 @runtime_checkable
 class CutArbiter(Protocol):
-    """Tells cuts and dissolves from what only looks like one."""
+    """Distinguishes cuts and dissolves from changes that only look like one."""
 
     @property
     def info(self) -> BackendInfo: ...
 
     def judge(self, frames: np.ndarray) -> np.ndarray:
-        """How likely each frame is the last before a cut, or a blend of two shots.
+        """Probability that each frame is the last before a cut, or a blend of two shots.
 
         Args:
-            frames: (100, 27, 48, 3) uint8 RGB, one after the other.
+            frames: (100, 27, 48, 3) uint8 RGB, consecutive.
 
         Returns:
-            (100,) float32 in 0..1; only the middle half is to be believed.
+            (100,) float32 in 0..1; only the middle half is reliable.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Perception:
-    """The models a run works with, chosen once at its start (``select.py``)."""
+    """The models of a run, chosen once at its start (``select.py``)."""
 
     detector: PersonDetector
     densepose: DensePoseEstimator
     parser: HumanParser
-    arbiter: CutArbiter | None = None  # of doubtful cuts; None: rules decide alone
+    arbiter: CutArbiter | None = None  # of doubtful cuts; None: only rules decide
 
     def infos(self) -> dict[str, BackendInfo]:
-        """Role -> which model plays it."""
+        """Role -> the model used for it."""
         infos = {
             "detector": self.detector.info,
             "densepose": self.densepose.info,
@@ -149,20 +149,16 @@ class Perception:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedModel:
-    """Stands in for a model: its name is asked for, and it is never run."""
+    """Placeholder for a model: it has the model's info and cannot be run."""
 
     info: BackendInfo
 
     def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"{name}: {self.info.name} is only named here, and never run")
+        raise AssertionError(f"{name}: {self.info.name} is a placeholder and cannot be run")
 
 
 def named_perception(infos: Mapping[str, Any]) -> Perception:
-    """Models by name alone, for whoever only judges what they gave.
-
-    Args:
-        infos: role -> model (``Ledger.recall("models")``); roles may be missing.
-    """
+    """Placeholders for models, for code that only judges stored results."""
     unknown = BackendInfo(name="unknown", version="", weights_sha256=None, is_approximate=True)
     named: dict[str, Any] = dict.fromkeys(("detector", "densepose", "parser"), unknown)
     named |= {role: BackendInfo(**info) for role, info in infos.items()}

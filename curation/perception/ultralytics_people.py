@@ -1,8 +1,8 @@
 """People by ultralytics' YOLO pose models and its trackers (AGPL-3.0: an extra, imported lazily).
 
 Written against ultralytics 8.4. It is given batches of arrays, never paths, and reads weights from
-a local file only; its trackers run on the detections, a new one for each scene. What its import
-changes for the whole process (thread counts, how Pillow opens pictures) is put back.
+a local file only; its trackers run on the detections, a new one for each scene. The changes its
+import makes to the process (thread counts, how Pillow opens pictures) are undone.
 """
 
 import os
@@ -18,32 +18,33 @@ import numpy as np
 from PIL import Image
 
 from configs.errors import DataError
+from curation.perception.config import installed_version
 from curation.perception.protocols import BackendInfo, Person
 from datasets.storage import sha256_read_once
 
 INSTALL_COMMAND = "make setup-yolo"
 ENVIRONMENT = {
-    "YOLO_OFFLINE": "1",  # never look for weights or news on the network
+    "YOLO_OFFLINE": "1",  # never check the network for weights or updates
     "YOLO_AUTOINSTALL": "0",
     "YOLO_VERBOSE": "false",
     "YOLO_CONFIG_DIR": tempfile.gettempdir(),
 }
-TRACKER_FLOOR = 0.1  # trackers go on with weak detections (ultralytics' own default for them)
+TRACKER_FLOOR = 0.1  # trackers continue with weak detections (ultralytics' own default for them)
 
 
 @dataclass(frozen=True, kw_only=True)
 class UltralyticsConfig:
-    """Which pose model, and when to believe it."""
+    """Which pose model, and its thresholds."""
 
     weights: str  # local .pt file of a pose model, such as yolo11m-pose.pt
     score_threshold: float = 0.35
-    tracker: str = "bytetrack.yaml"  # comes with the package; one that needs no features
+    tracker: str = "bytetrack.yaml"  # included in the package; needs no features
     device: str = "cpu"
     batch_size: int = 16
 
 
 class UltralyticsDetector:
-    """YOLO pose with tracking; tracks start anew with every call of ``detect``."""
+    """YOLO pose with tracking; every call of ``detect`` starts new tracks."""
 
     def __init__(self, config: UltralyticsConfig) -> None:
         self.config = config
@@ -54,7 +55,7 @@ class UltralyticsDetector:
         """Stored in every record."""
         return BackendInfo(
             name=f"ultralytics-{Path(self.config.weights).stem}",
-            version=_installed_version(),
+            version=installed_version("ultralytics"),
             weights_sha256=sha256_read_once(Path(self.config.weights)),
             is_approximate=False,
         )
@@ -69,7 +70,7 @@ class UltralyticsDetector:
             for start in range(0, len(frames), self.config.batch_size):
                 batch = frames[start : start + self.config.batch_size]
                 results = self._model.predict(
-                    [np.ascontiguousarray(frame[..., ::-1]) for frame in batch],  # it takes BGR
+                    [np.ascontiguousarray(frame[..., ::-1]) for frame in batch],  # it expects BGR
                     classes=[0],
                     conf=min(TRACKER_FLOOR, self.config.score_threshold),
                     device=self.config.device,
@@ -82,7 +83,7 @@ class UltralyticsDetector:
 
 
 def track_ids(result: Any, tracker: Any) -> dict[int, int]:
-    """Row of a detection -> number of the track it goes on; rows that open no track are absent."""
+    """Row of a detection -> number of its track; rows without a track are absent."""
     tracks = tracker.update(result.boxes.cpu().numpy(), result.orig_img)
     # rows of x1, y1, x2, y2, track, score, class, row of the detection
     return {int(row[7]): int(row[4]) for row in tracks}
@@ -92,7 +93,7 @@ def people_from_result(result: Any, tracks: dict[int, int]) -> list[Person]:
     """One frame's ``ultralytics.engine.results.Results`` -> people, best score first.
 
     Raises:
-        DataError: the model gives boxes but no 17 keypoints.
+        DataError: the model returns boxes but not 17 keypoints.
     """
     if result.boxes is None or len(result.boxes) == 0:
         return []
@@ -100,7 +101,7 @@ def people_from_result(result: Any, tracks: dict[int, int]) -> list[Person]:
     scores = result.boxes.conf.cpu().numpy()
     if result.keypoints is None or tuple(result.keypoints.data.shape[1:]) != (17, 3):
         raise DataError(
-            "the ultralytics weights are not a pose model of 17 keypoints: take one named *-pose.pt"
+            "the ultralytics weights are not a pose model of 17 keypoints: use one named *-pose.pt"
         )
     keypoints = result.keypoints.data.cpu().numpy().astype(np.float32)
     return [
@@ -115,7 +116,7 @@ def people_from_result(result: Any, tracks: dict[int, int]) -> list[Person]:
 
 
 def new_tracker(name: str) -> Any:
-    """A tracker with nothing in its memory, by the name of its settings in ultralytics.
+    """A tracker with empty memory, by the name of its settings file in ultralytics.
 
     Raises:
         DataError: no such settings.
@@ -127,7 +128,7 @@ def new_tracker(name: str) -> Any:
     try:
         settings = IterableSimpleNamespace(**YAML.load(str(check_yaml(name))))
     except FileNotFoundError as error:
-        raise DataError(f"ultralytics has no tracker {name!r}; bytetrack.yaml is one") from error
+        raise DataError(f"ultralytics has no tracker {name!r}; try bytetrack.yaml") from error
     settings.device = "cpu"
     return TRACKER_MAP[settings.tracker_type](args=settings)
 
@@ -136,7 +137,7 @@ def load_model(weights: str) -> Any:
     """The YOLO object of a local weights file.
 
     Raises:
-        DataError: the package or the file is absent.
+        DataError: the package or the file is missing.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -155,10 +156,10 @@ def load_model(weights: str) -> Any:
 
 @contextmanager
 def preserved_process() -> Iterator[None]:
-    """Put back what ultralytics changes for the whole process when it is imported.
+    """Undo what importing ultralytics changes in the process.
 
-    OMP_NUM_THREADS, the thread counts of torch and OpenCV, and Pillow's ``Image.open``, which it
-    replaces by one that wants to install a package when a file is no picture.
+    OMP_NUM_THREADS, the thread counts of torch and OpenCV, and Pillow's ``Image.open``, replaced by
+    one that tries to install a package when a file is not a picture.
     """
     import torch
 
@@ -174,12 +175,3 @@ def preserved_process() -> Iterator[None]:
             os.environ.pop("OMP_NUM_THREADS", None)
         else:
             os.environ["OMP_NUM_THREADS"] = variable
-
-
-def _installed_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("ultralytics")
-    except PackageNotFoundError:
-        return "not installed"

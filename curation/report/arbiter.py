@@ -1,4 +1,4 @@
-"""What the arbiter of cuts was asked, for the report: pictures of the stretch, and what it said."""
+"""The arbiter's answers in the report: pictures of each doubtful stretch, with its probability."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +10,12 @@ from curation.selection.shots import answers_in
 from curation.settings import CurateConfig
 from datasets.webpage import captioned, grid, jpeg_image
 
-MAX_SOURCES, MAX_ANSWERS, STRIP_FRAMES = 200, 24, 4
+MAX_SOURCES, MAX_ANSWERS = 200, 24
 AROUND_S = 0.4
 
 
 def arbiter_sheet(sources: Sequence[SourceRow], config: CurateConfig, folder: Path) -> str:
-    """Transitions first, then what is none; empty where nobody was asked.
-
-    Args:
-        sources: all of them; answers of the first ``MAX_SOURCES`` that have any are shown.
-        config: of the last run.
-        folder: with the stored signals.
-    """
+    """Transitions first, then the other stretches; empty without an arbiter."""
     if config.first_pass.arbiter == "none":
         return ""
     found: list[tuple[bool, str]] = []
@@ -36,17 +30,17 @@ def arbiter_sheet(sources: Sequence[SourceRow], config: CurateConfig, folder: Pa
         num_answers += len(answers)
         for answer in answers[: max(0, MAX_ANSWERS - len(found))]:
             span = answer.start_s - AROUND_S, answer.end_s + AROUND_S
-            strip = preview_strip(signals, span, STRIP_FRAMES)
+            strip = preview_strip(signals, span)
             caption = f"{source.name}, {answer.start_s:.2f}-{answer.end_s:.2f} s: {answer.in_words}"
             if strip is not None:
                 picture = captioned(jpeg_image(strip, source.name), caption)
                 found.append((answer.is_transition, picture))
     if not num_answers:
-        return "<p>Nothing was doubtful.</p>"
+        return "<p>No cut was doubtful.</p>"
     found.sort(key=lambda each: not each[0])
     lead = (
         f"<p>{len(found)} of {num_answers} slow changes in {num_sources} videos, each with the "
-        "largest probability of a transition in it; "
-        f"{config.selection.shots.min_cut_probability:g} is asked.</p>"
+        "highest probability of a transition in it; the threshold is "
+        f"{config.selection.shots.min_cut_probability:g}.</p>"
     )
     return lead + grid([picture for _, picture in found], 360)

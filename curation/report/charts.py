@@ -1,4 +1,4 @@
-"""Histograms for the report: what was measured of every clip, with the thresholds drawn in."""
+"""Histograms for the report: measured values of all clips, with the thresholds drawn in."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,17 +11,13 @@ from curation.shards.catalogue import CatalogueEntry
 from datasets.webpage import figure_image, grid
 
 MAX_LIMITS = 2
-"""Of one signal that are drawn."""
+"""Bins per histogram."""
 MIN_SPREAD = 30.0
-"""Largest over smallest value from which an axis is logarithmic."""
+"""Ratio of largest to smallest value from which an axis is logarithmic."""
 
 
 def histograms(checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]]) -> str:
-    """One small chart a signal that can reject and differs; kept and rejected clips stacked.
-
-    Args:
-        checked: candidate clips with all their checks.
-    """
+    """One small chart per varying signal that can reject; kept and rejected clips stacked."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -42,7 +38,7 @@ def histograms(checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]]) -> str
             continue
         figure, axes = plt.subplots(figsize=(4.2, 2.4))
         if len(limits[signal]) > MAX_LIMITS:
-            limits[signal].clear()  # it is another one for every clip
+            limits[signal].clear()  # its threshold differs between clips
         spread = [*kept, *rejected, *limits[signal]]
         is_logarithmic = min(spread) > 0 and max(spread) > MIN_SPREAD * min(spread)
         axes.hist(
@@ -59,7 +55,7 @@ def histograms(checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]]) -> str
         axes.spines[["top", "right"]].set_visible(False)
         images.append(figure_image(figure, signal))
         plt.close(figure)
-    lead = "<p>Dashed: the threshold. Values of what was measured before a clip was rejected.</p>"
+    lead = "<p>Dashed: the threshold. Rejected clips appear in the checks they reached.</p>"
     return lead + grid(images, 340) if images else ""
 
 

@@ -1,4 +1,4 @@
-"""The numbers that decided about a clip, in words, and which clips a threshold nearly turned."""
+"""The values that decided about a clip as text, and kept clips that are near a threshold."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,52 +10,48 @@ IN_WORDS = {AT_LEAST: "at least", MORE: "more than", LESS: "less than"}
 
 
 def evidence_text(check: Check, evidence: Mapping[str, Any], sources: Mapping[str, str]) -> str:
-    """What was asked first, with its threshold; then what else was measured. Zeros are left out.
+    """The value that failed and its threshold first, then the other evidence; zeros are omitted.
 
     Args:
-        check: the one that rejected.
-        evidence: of the verdict.
-        sources: clip_id -> name of its video, for clips that are pointed at.
+        check: the check that failed.
+        evidence: of the rejection.
+        sources: clip_id -> name of its video, for clips that are referred to.
     """
-    told: list[str] = []
+    parts: list[str] = []
     if check.threshold is not None:
         value = evidence.get(check.signal, check.value)
-        asked = f"{IN_WORDS.get(str(check.rule), 'at most')} {_number(check.threshold)} is asked"
-        told.append(f"{_measure(check.signal, value)} ({asked})")
+        limit = f"{IN_WORDS.get(str(check.rule), 'at most')} {_number(check.threshold)} is required"
+        parts.append(f"{_measure(check.signal, value)} ({limit})")
     for name, value in evidence.items():
-        is_told = check.threshold is not None and check.signal.endswith(name)
-        if not (is_told or name.startswith(("min", "max")) or value in (0, None)):
-            told.append(_measure(name, sources.get(value, value) if _is_name(value) else value))
-    return ", ".join(told)
+        is_first = check.threshold is not None and check.signal.endswith(name)
+        if not (is_first or name.startswith(("min", "max")) or value in (0, None)):
+            parts.append(_measure(name, sources.get(value, value) if _is_name(value) else value))
+    return ", ".join(parts)
 
 
 def nearly_turned(
     checked: Sequence[tuple[CatalogueEntry, Sequence[Check]]],
 ) -> list[tuple[CatalogueEntry, str]]:
-    """Kept clips that a threshold a tenth stricter would have rejected, the nearest first.
-
-    Args:
-        checked: candidate clips with all their checks.
-    """
+    """Kept clips that a threshold 10% stricter would have rejected, nearest first."""
     found: list[tuple[float, CatalogueEntry, str]] = []
     for entry, checks in checked:
         near = [c for c in checks if c.code and c.is_near and c.is_passed and not _is_whole(c)]
         if entry.is_kept and near:
             closest = min(near, key=_distance)
             word = IN_WORDS.get(str(closest.rule), "at most")
-            told = f"{closest.signal} {_number(closest.value)}, {word} {_number(closest.threshold)}"
-            found.append((_distance(closest), entry, f"{told} ({closest.key})"))
+            text = f"{closest.signal} {_number(closest.value)}, {word} {_number(closest.threshold)}"
+            found.append((_distance(closest), entry, f"{text} ({closest.key})"))
     found.sort(key=lambda item: (item[0], item[1].clip.clip_id))
-    return [(entry, told) for _, entry, told in found]
+    return [(entry, text) for _, entry, text in found]
 
 
 def _is_whole(check: Check) -> bool:
-    """Whether it is a share that cannot be larger."""
+    """Whether it is a share that cannot be larger than 1."""
     return check.rule == AT_LEAST and check.value == 1.0 and (check.threshold or 0.0) <= 1.0
 
 
 def _distance(check: Check) -> float:
-    """From the threshold, as a share of it."""
+    """Distance from the threshold, relative to it."""
     assert isinstance(check.value, int | float)
     assert check.threshold is not None
     return abs(check.value - check.threshold) / max(abs(check.threshold), 1e-9)

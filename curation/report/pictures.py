@@ -12,6 +12,7 @@ from datasets.densepose import paste_iuv, render_densepose
 from datasets.tracks import count_frames, read_frames, read_labels
 
 STRIP_HEIGHT = 112
+STRIP_FRAMES = 4
 GAP = 3
 EMPTY_GRAY = 210
 LABEL_COLOURS = np.array(
@@ -22,27 +23,27 @@ LABEL_COLOURS = np.array(
     ],
     dtype=np.uint8,
 )  # fmt: skip
-"""Of datasets.labels.ParseLabel, in its order."""
+"""Colours of datasets.labels.ParseLabel, in its order."""
 
 
-def preview_strip(signals: Signals, span: tuple[float, float], count: int) -> np.ndarray | None:
-    """Up to ``count`` previews of a stretch, side by side; the nearest one if it holds none."""
+def preview_strip(signals: Signals, span: tuple[float, float]) -> np.ndarray | None:
+    """Up to STRIP_FRAMES previews of a stretch, side by side; else the nearest preview."""
     previews = signals.previews
     if previews is None or not len(previews.times_s):
         return None
     inside = np.flatnonzero((previews.times_s >= span[0]) & (previews.times_s < span[1]))
     if not len(inside):
         inside = np.array([int(np.argmin(np.abs(previews.times_s - sum(span) / 2)))])
-    chosen = inside[np.unique(np.linspace(0, len(inside) - 1, count).round().astype(int))]
+    chosen = inside[np.unique(np.linspace(0, len(inside) - 1, STRIP_FRAMES).round().astype(int))]
     pictures = [decode_jpeg(previews.read(int(index))) for index in chosen]
     empty = np.full_like(pictures[0], EMPTY_GRAY)
-    return join(pictures + [empty] * (count - len(pictures)))
+    return join(pictures + [empty] * (STRIP_FRAMES - len(pictures)))
 
 
-def clip_strip(folder: Path, count: int) -> np.ndarray:
+def clip_strip(folder: Path) -> np.ndarray:
     """Frames of a finished clip, side by side."""
     video = (folder / "mp4").read_bytes()
-    return join(list(read_frames(video, _spread(count_frames(video), count))))
+    return join(list(read_frames(video, _spread(count_frames(video), STRIP_FRAMES))))
 
 
 def track_strip(folder: Path) -> np.ndarray:
@@ -60,7 +61,7 @@ def track_strip(folder: Path) -> np.ndarray:
         np.uint8
     )
     garment = cv2.imdecode(np.frombuffer(files["garment.png"], np.uint8), cv2.IMREAD_COLOR)
-    assert garment is not None, "members.encode_png wrote it"
+    assert garment is not None, "clip_files.encode_png wrote it"
     parts = [
         frame,
         tinted,

@@ -1,4 +1,4 @@
-"""report.html: what was kept, what was rejected and why, with pictures and the numbers behind."""
+"""report.html: what was kept, what was rejected and why, with pictures and evidence."""
 
 import logging
 from collections import Counter, defaultdict
@@ -42,15 +42,15 @@ ALL_TRACKS = "all tracks made"
 STEPS = {
     "quality": "sharp, lit, moving, long enough",
     "people": "one person, body in view",
-    ALL_TRACKS: ALL_TRACKS,  # any verdict that is not named here is a stage's
+    ALL_TRACKS: ALL_TRACKS,  # any other verdict is a stage's
     TO_BE_MADE: "tracks there since thresholds changed",
     "copies": "no near-duplicate",
     HELD_OUT: "unlike the benchmark",
 }
-"""Verdict -> a step of the funnel, in order."""
+"""Verdict -> step of the funnel, in order."""
 OCCASIONAL = (TO_BE_MADE, HELD_OUT)
-"""Steps of the funnel that are left out where they reject nothing."""
-MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED, STRIP_FRAMES = 48, 12, 12, 9, 4
+"""Steps of the funnel that are omitted if they reject nothing."""
+MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED = 48, 12, 12, 9
 
 
 def write_report(
@@ -59,7 +59,7 @@ def write_report(
     sources: Sequence[SourceRow],
     config: CurateConfig,
 ) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page, atomically."""
     out = path.parent
     kept = [entry for entry in entries if entry.is_kept]
     rejected = [entry for entry in entries if not entry.is_kept]
@@ -72,9 +72,9 @@ def write_report(
     verdicts = {entry.clip.clip_id: rejecting(c, entry.clip.code) for entry, c in checked}
     verdicts |= {s.sha256: rejecting(checker.source_checks(s), s.code) for s in sources if s.code}
     near = _near_sheet(checked, out / "clips")
-    asked = arbiter_sheet(sources, config, out / "signals")
+    doubtful = arbiter_sheet(sources, config, out / "signals")
     sections = [
-        section("What was let go, and where", _funnel(entries, sources, verdicts)),
+        section("Rejected, step by step", _funnel(entries, sources, verdicts)),
         section("Reasons", _reasons(rejected, sources, verdicts, names)),
         section("Kept", _kept_sheet(kept, out / "clips")),
         section("Tracks", _tracks_sheet(kept, out / "clips")),
@@ -82,11 +82,11 @@ def write_report(
         section("Rejected", _rejected_sheet(rejected, out / "signals", verdicts, names))
         if rejected
         else "",
-        section("Asked of the arbiter of cuts", asked) if asked else "",
-        section("Where the thresholds lie", histograms(checked)),
+        section("Doubtful cuts", doubtful) if doubtful else "",
+        section("Values and thresholds", histograms(checked)),
         section("Sources", _source_table(entries, sources)),
         section("Models", _models(kept)),
-        section("Where the time went", _cost(entries, sources)),
+        section("Time spent", _cost(entries, sources)),
     ]
     title = "Curation report"
     seconds = sum(entry.clip.record["end_s"] - entry.clip.record["start_s"] for entry in kept)
@@ -99,7 +99,7 @@ def write_report(
                 (str(len(kept)), "clips kept"),
                 (str(total - len(kept)), "rejected"),
                 (duration_in_words(seconds), "of one person moving"),
-                (str(len({entry.group for entry in kept})), "groups that splits keep together"),
+                (str(len({entry.group for entry in kept})), "groups (never split)"),
             ]
         )
         + "</div>"
@@ -126,7 +126,7 @@ def _funnel(
             continue
         left -= lost[verdict]
         steps.append((label, left))
-    # videos are measured against all videos, stretches against all stretches
+    # videos are compared with all videos, stretches with all stretches
     whole = [len(sources)] * 2 + [len(entries)] * (len(steps) - 2)
     rows = [
         (label, count, Html(_bar(count / max(total, 1))))
@@ -174,11 +174,11 @@ def _near_sheet(checked: Checked, clips: Path) -> str:
     if not near:
         return ""
     figures: list[str] = []
-    for entry, told in near[:MAX_NEAR]:
+    for entry, value in near[:MAX_NEAR]:
         assert entry.clip.folder is not None
-        strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
-        figures.append(captioned(strip, f"{entry.source.name}: {told}"))
-    lead = "<p>Kept, and rejected if that threshold were a tenth stricter; the nearest first.</p>"
+        strip = jpeg_image(clip_strip(clips / entry.clip.folder), entry.source.name)
+        figures.append(captioned(strip, f"{entry.source.name}: {value}"))
+    lead = "<p>Kept, but rejected if the threshold were 10% stricter; nearest first.</p>"
     return lead + _how_many(len(figures), len(near)) + grid(figures, 360)
 
 
@@ -189,7 +189,7 @@ def _kept_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
     for entry in _spread(kept, MAX_KEPT):
         record = entry.clip.record
         assert entry.clip.folder is not None
-        strip = jpeg_image(clip_strip(clips / entry.clip.folder, STRIP_FRAMES), entry.source.name)
+        strip = jpeg_image(clip_strip(clips / entry.clip.folder), entry.source.name)
         figures.append(
             captioned(
                 strip,
@@ -212,8 +212,8 @@ def _tracks_sheet(kept: Sequence[CatalogueEntry], clips: Path) -> str:
         note = "" if area is None else f", mask on {100 * area:.0f}% of the frame"
         figures.append(captioned(strip, f"{entry.source.name}{note}"))
     lead = (
-        "<p>From left: frame; what is to be painted, in red; the agnostic frame; DensePose; "
-        "clothes labels; the garment as it is given to the model.</p>"
+        "<p>From left: frame; area to inpaint, in red; agnostic frame; DensePose; clothes labels; "
+        "garment as the model sees it.</p>"
     )
     return lead + _how_many(len(figures), len(kept)) + grid(figures, 560)
 
@@ -235,7 +235,7 @@ def _rejected_sheet(
             signals = _signals_of(entry.source, folder, cache)
             record = entry.clip.record
             span = (record["start_s"], record["end_s"])
-            strip = None if signals is None else preview_strip(signals, span, STRIP_FRAMES)
+            strip = None if signals is None else preview_strip(signals, span)
             if strip is None:
                 continue
             caption = (
@@ -255,7 +255,7 @@ def _signals_of(
     if source.sha256 not in cache:
         name = source.facts.get("signals")
         path = folder / str(name)
-        cache.clear()  # one at a time: long sources have megabytes of signals
+        cache.clear()  # one at a time: a long source has megabytes of signals
         cache[source.sha256] = read_signals(path) if name and path.is_file() else None
     return cache[source.sha256]
 
@@ -275,7 +275,7 @@ def _source_table(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow
         size = f"{header['height']}x{header['width']}" if header else ""
         notes = [f"{code} {count}" for code, count in reasons.most_common()]
         notes += ["ends early"] if source.facts.get("is_partial") else []
-        notes += [f"also as {', '.join(source.also_named)}"] if source.also_named else []
+        notes += [f"also named {', '.join(source.also_named)}"] if source.also_named else []
         rows.append(
             (
                 source.name, size, source.facts.get("duration_s", ""), kept,
@@ -299,9 +299,7 @@ def _models(kept: Sequence[CatalogueEntry]) -> str:
         (role, name, version, ", ".join(part[:12] for part in weights.split("+")), note or "exact")
         for role, name, version, weights, note in sorted(used)
     ]
-    return table(
-        ("role", "model", "version", "weights", "what it stands in for, and the cost"), rows
-    )
+    return table(("role", "model", "version", "weights", "approximation, and its cost"), rows)
 
 
 def _cost(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
@@ -316,14 +314,14 @@ def _cost(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> st
         for step, (cpu, wall) in [*steps.items(), ("everything", total)]
     ]  # fmt: skip
     return table(
-        ("step", "CPU s", "wall s", "share of wall", "CPU ms a source frame",
-         "source frames a second and core"),
+        ("step", "CPU s", "wall s", "share of wall", "CPU ms per source frame",
+         "source frames per second and core"),
         rows,
     )  # fmt: skip
 
 
 def _spread(items: Sequence[CatalogueEntry], limit: int) -> list[CatalogueEntry]:
-    """At most ``limit`` of them, evenly picked in order of source name."""
+    """At most ``limit`` entries, spread evenly in order of source name."""
     ordered = sorted(items, key=lambda entry: (entry.source.name, entry.clip.clip_id))
     if len(ordered) <= limit:
         return ordered

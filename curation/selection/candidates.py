@@ -1,4 +1,4 @@
-"""From a source's stored signals to the stretches worth a second decoding: no video is opened."""
+"""From a source's stored signals to the stretches worth decoding again; opens no video."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,12 +46,12 @@ from curation.video.canonical import (
 Span = tuple[float, float]
 Box = tuple[float, float, float, float]
 WHOLE_SCENE_CODES = ("too_short", "dark", "blurred")
-"""Reasons that hold for a scene as a whole, before people are asked for."""
+"""Reasons that apply to a whole scene, checked before people."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionConfig:
-    """Everything that decides which stretches are kept; changing it needs no decoding."""
+    """All settings that decide which stretches are kept; changing them needs no decoding."""
 
     shots: ShotsConfig = field(default_factory=ShotsConfig)
     people: PeopleConfig = field(default_factory=PeopleConfig)
@@ -60,16 +60,16 @@ class SelectionConfig:
 
     def __post_init__(self) -> None:
         if self.stretches not in {"longest", "all"}:
-            raise ConfigError(f"stretches is {self.stretches!r}; 'longest' and 'all' are accepted")
+            raise ConfigError(f"stretches is {self.stretches!r}; must be 'longest' or 'all'")
 
     def scenes_of(self, signals: Signals) -> list[SeenScene]:
-        """The scenes of a source, with who is seen in them."""
+        """The scenes of a source, with the people seen in them."""
         return find_seen_scenes(signals, self.shots, self.people, self.quality)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A stretch that passed all cheap filters, and how it is to be cut out."""
+    """A stretch that passed all cheap filters, and how to cut it out."""
 
     clip: Clip
     plan: CropPlan
@@ -77,7 +77,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedClip:
-    """A scene or a stretch that did not, and why."""
+    """A scene or stretch that failed one, and why."""
 
     clip: Clip
     reject: Reject
@@ -86,13 +86,13 @@ class RejectedClip:
 def find_candidates(
     base: Clip, signals: Signals, selection: SelectionConfig, canonical: CanonicalConfig
 ) -> list[Candidate | RejectedClip]:
-    """What to do with each scene of a source, in order of time.
+    """The result for each scene of a source, in order of time.
 
     Args:
         base: a clip record with the source's own fields; its times are replaced.
         signals: of the whole source, with samples of people.
         selection: thresholds.
-        canonical: size and rate of the clips to be made.
+        canonical: size and rate of the clips to make.
     """
     frozen = frozen_runs(signals, selection.quality)
     outcomes: list[Candidate | RejectedClip] = []
@@ -104,14 +104,8 @@ def find_candidates(
 def stretch_check(
     counts: Mapping[str, Any], longest_s: float | None, config: QualityConfig
 ) -> Check:
-    """One person must be seen for long enough; the code says what is seen instead.
-
-    Args:
-        counts: of ``PeopleVerdicts.evidence``.
-        longest_s: of the stretches that show one person.
-        config: the thresholds.
-    """
-    # a second person explains the loss of a scene, however few samples show him
+    """One person must be visible for long enough; the code says what is visible instead."""
+    # a second person explains the loss of a scene, however few samples show them
     code = "two_people" if counts.get("two_people_samples") else commonest_code(counts)
     meaning = MEANINGS[code]
     if counts.get("samples") == 0:
@@ -173,7 +167,7 @@ def _judge_scene(
 
 
 def _longest_s(spans: Sequence[Span]) -> float:
-    """Of spans that are sorted, longest first; 0.0 of none."""
+    """Length of the first span, the longest; 0.0 if there is none."""
     return spans[0][1] - spans[0][0] if spans else 0.0
 
 
@@ -220,14 +214,14 @@ def _judge_part(
 
 
 def _snap(signals: Signals, span: Span) -> Span:
-    """The same span with borders on frames."""
+    """The same span with its ends moved to frames."""
     times = np.append(signals.times_s, signals.end_s)
     start, end = (int(np.searchsorted(times, moment - 1e-6)) for moment in span)
     return float(times[start]), float(times[min(end, len(times) - 1)])
 
 
 def reach_of_person(signals: Signals, span: Span, people: PeopleVerdicts) -> Box:
-    """Left, top, right, bottom of the main person over a stretch, in shares of the sides."""
+    """Extent of the main person over a stretch: left, top, right, bottom as shares of the sides."""
     assert signals.samples is not None
     inside = (people.times_s >= span[0] - 1e-6) & (people.times_s <= span[1] + 1e-6)
     rows = people.main_rows[inside & (people.codes == PASSES)]
@@ -237,6 +231,6 @@ def reach_of_person(signals: Signals, span: Span, people: PeopleVerdicts) -> Box
 
 
 def _share_outside(region: Box) -> float:
-    """Of the frame, outside (top, left, bottom, right)."""
+    """Share of the frame outside (top, left, bottom, right)."""
     top, left, bottom, right = region
     return 1.0 - (bottom - top) * (right - left)

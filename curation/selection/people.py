@@ -1,8 +1,8 @@
 """Exactly one person, with enough of the body in view: in sampled frames, or in every frame.
 
-People are followed over a scene (``person_tracks.py``). A second person counts when large against
-the main one, seen for long enough and moving; a passer-by cuts a clip to its longest stretch
-without him rather than losing it. Mirrors, duets and split screens show two.
+People are tracked over a scene (``person_tracks.py``). A second person counts if they are large
+relative to the main one, seen for long enough and moving; a passer-by shortens a clip to its
+longest stretch without them rather than losing it. Mirrors, duets and split screens show two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,43 +24,43 @@ BODIES = {
         "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_knee", "right_knee",
     ),
 }  # fmt: skip
-"""Keypoints that must be in view."""
+"""Keypoints that must be visible."""
 PASSES, NO_PERSON, TWO_PEOPLE, BODY_HIDDEN = 0, 1, 2, 3
 CODES = {NO_PERSON: "no_person", TWO_PEOPLE: "two_people", BODY_HIDDEN: "body_hidden"}
 MEANINGS = {
-    "no_person": "nobody is seen",
-    "two_people": "more than one person is seen",
+    "no_person": "no person is visible",
+    "two_people": "more than one person is visible",
     "body_hidden": "shoulders or hips are out of view",
 }
-"""Of the codes, for people."""
+"""Reject code -> meaning."""
 NUMBERS = (
     "samples", "passing_samples", *(f"{code}_samples" for code in CODES.values()), "num_people",
     "other_share", "other_s", "other_motion", "other_change",
 )  # fmt: skip
-"""What ``PeopleVerdicts.evidence`` may hold."""
+"""Keys that ``PeopleVerdicts.evidence`` may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleConfig:
-    """Who counts, and how much of the body must be seen."""
+    """Which people count, and how much of the body must be visible."""
 
     visible_body: str = "upper"
     min_score: float = 0.5
     min_visibility: float = 0.5
     min_other_share: float = 0.12  # of the main person's box, median over the other's track
-    min_other_s: float = 0.5  # in samples: a track that is shorter is the detector's error
-    min_other_motion: float = 0.02  # liveliness; whoever moves less is a picture of a person
-    sure_other_motion: float = 0.06  # whoever moves more is none
-    min_other_change: float = 5.0  # gray levels in 0.4 s; in between, who changes less is one
-    memory_s: float = 2.0  # whoever is unseen for longer is somebody new
-    frame_margin: float = 0.02  # a point may lie outside the frame by this share of its side
-    max_missed_s: float = 0.9  # a main person unseen for less than this is still there
-    others_margin_s: float = 2.0  # so long before and after he is seen, another person is near
-    min_others_s: float = 0.1  # the same as min_other_s in a finished clip, where all is seen
+    min_other_s: float = 0.5  # in samples: shorter tracks are detector errors
+    min_other_motion: float = 0.02  # liveliness; below, it is a picture of a person
+    sure_other_motion: float = 0.06  # above, it is a real person
+    min_other_change: float = 5.0  # gray levels in 0.4 s; less in between: a picture
+    memory_s: float = 2.0  # a person unseen for longer counts as a new one
+    frame_margin: float = 0.02  # how far a point may be outside the frame, as a share of its side
+    max_missed_s: float = 0.9  # a main person unseen for less is assumed present
+    others_margin_s: float = 2.0  # another person counts this long before and after being seen
+    min_others_s: float = 0.1  # min_other_s in a finished clip, where every frame is seen
 
     @property
     def alive(self) -> MotionBounds:
-        """What tells somebody else from a picture of him."""
+        """Limits that distinguish another person from a picture of one."""
         return MotionBounds(
             min_motion=self.min_other_motion,
             sure_motion=self.sure_other_motion,
@@ -70,11 +70,11 @@ class PeopleConfig:
     def __post_init__(self) -> None:
         if self.visible_body not in BODIES:
             raise ConfigError(
-                f"visible_body is {self.visible_body!r}; {', '.join(BODIES)} are accepted"
+                f"visible_body is {self.visible_body!r}; accepted: {', '.join(BODIES)}"
             )
         for name in ("min_score", "min_visibility", "min_other_share"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; 0..1 is accepted")
+                raise ConfigError(f"{name} is {getattr(self, name)}; must be in 0..1")
 
 
 def collect_samples(
@@ -109,14 +109,14 @@ class PeopleVerdicts:
 
     times_s: np.ndarray  # (n,)
     codes: np.ndarray  # (n,) PASSES, NO_PERSON, TWO_PEOPLE, BODY_HIDDEN
-    counts: np.ndarray  # (n,) people who count
-    main_rows: np.ndarray  # (n,) rows of the samples' people; below 0: unseen
-    owners: np.ndarray  # (n,) whose moment it is, 0, 1, ...; below 0: nobody's
-    others: list[PersonTrack]  # who counts beside the main people
-    passed_over: list[PersonTrack]  # who does not
+    counts: np.ndarray  # (n,) people that count
+    main_rows: np.ndarray  # (n,) rows of the samples' people; below 0: not visible
+    owners: np.ndarray  # (n,) main person of each moment, 0, 1, ...; below 0: none
+    others: list[PersonTrack]  # other people that count
+    passed_over: list[PersonTrack]  # other people that do not
 
     def codes_by_person(self) -> list[np.ndarray]:
-        """For each main person the codes (n,), with NO_PERSON in the time of the others."""
+        """For each main person the codes (n,), with NO_PERSON while another one is main."""
         others_time = np.where(self.codes == TWO_PEOPLE, TWO_PEOPLE, NO_PERSON)
         return [
             np.where(self.owners == owner, self.codes, others_time)
@@ -124,25 +124,25 @@ class PeopleVerdicts:
         ]
 
     def evidence(self) -> dict[str, Any]:
-        """Counts of samples by what they show, and the largest of the others."""
-        told: dict[str, Any] = {
+        """Counts of samples by what they show, and the largest of the other people."""
+        found: dict[str, Any] = {
             "samples": len(self.codes),
             "passing_samples": int((self.codes == PASSES).sum()),
             **{f"{code}_samples": int((self.codes == n).sum()) for n, code in CODES.items()},
             "num_people": int(self.counts.max(initial=0)),
         }
-        return told | (largest_of(self.others) if self.others else {})
+        return found | (largest_of(self.others) if self.others else {})
 
 
 def largest_of(tracks: Sequence[PersonTrack]) -> dict[str, Any]:
-    """The numbers of the largest of other people, one at least."""
+    """Measurements of the largest of other people (at least one)."""
     other = max(tracks, key=lambda track: track.share)
-    told = {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
+    found = {"other_share": round(other.share, 3), "other_s": round(other.seen_s, 2)}
     if other.motion is not None:
-        told["other_motion"] = round(other.motion, 3)
+        found["other_motion"] = round(other.motion, 3)
     if other.change is not None:
-        told["other_change"] = round(other.change, 1)
-    return told
+        found["other_change"] = round(other.change, 1)
+    return found
 
 
 def judge_samples(
@@ -160,10 +160,10 @@ def judge_samples(
         samples: of a whole source.
         config: thresholds.
         span: of the scene, in seconds.
-        aspect: width of the frame over its height, by which boxes are measured alike both ways.
-        region: left, top, right, bottom of the picture proper in shares of the frame: whoever is
-            outside, in a blurred fill, is not looked at.
-        min_other_s: in place of the config's.
+        aspect: width of the frame over its height, so that boxes use one unit on both axes.
+        region: left, top, right, bottom of the picture proper in shares of the frame: people
+            outside it, in a blurred fill, are ignored.
+        min_other_s: replaces the config's.
     """
     is_inside = (samples.times_s >= span[0] - 1e-6) & (samples.times_s < span[1] - 1e-6)
     owners = np.repeat(np.arange(len(samples.times_s)), samples.num_people)
@@ -202,7 +202,7 @@ def judge_samples(
     least_s = config.min_other_s if min_other_s is None else min_other_s
     others = [track for track in found.others if counts_as_other(track, config, least_s)]
     for track in others:
-        # who is there while nobody is main is no second person
+        # people seen while there is no main person are not second people
         codes[track.covers(times) & (found.owners >= 0)] = TWO_PEOPLE
         counts[track.covers(times)] += 1
     return PeopleVerdicts(
@@ -217,14 +217,14 @@ def judge_samples(
 
 
 def counts_as_other(track: PersonTrack, config: PeopleConfig, min_other_s: float) -> bool:
-    """Whether somebody beside a main person is large, lasting and alive enough to matter."""
+    """Whether another person is large, lasting and alive enough to matter."""
     is_lasting = len(track.rows) >= 2 and track.seen_s >= min_other_s
     is_alive = track.is_alive(config.alive)
     return is_alive and is_lasting and track.share >= config.min_other_share
 
 
 def score_check(lowest: float, config: PeopleConfig) -> Check:
-    """How sure the detector must be of somebody, at the least."""
+    """Minimum detection score of the main person."""
     return Check(
         verdict="people", signal="lowest score of the main person", value=lowest, rule=AT_LEAST,
         threshold=config.min_score, key=KEYS + "min_score",
@@ -232,20 +232,14 @@ def score_check(lowest: float, config: PeopleConfig) -> Check:
 
 
 def commonest_code(counts: Mapping[str, Any]) -> str:
-    """What most samples show that do not pass; ``counts``: of ``PeopleVerdicts.evidence``."""
+    """The commonest failure among the samples; ``counts``: of ``PeopleVerdicts.evidence``."""
     return max(CODES.values(), key=lambda code: counts.get(f"{code}_samples", 0))
 
 
 def other_checks(
     measured: Mapping[str, Any], config: PeopleConfig, lasting: str = "min_other_s"
 ) -> list[Check]:
-    """What makes the largest other person count: being large, lasting and alive, all at once.
-
-    Args:
-        measured: of ``PeopleVerdicts.evidence``.
-        config: the thresholds.
-        lasting: the field that decides how long is long.
-    """
+    """The largest other person counts only if it is large, ``lasting`` and alive."""
     rules = (
         ("other_share", "min_other_share"), ("other_s", lasting),
         ("other_motion", "min_other_motion"), ("other_change", "min_other_change"),
@@ -263,11 +257,11 @@ def other_checks(
 def bodies_in_view(
     keypoints: np.ndarray, config: PeopleConfig, corner: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
-    """Of which bodies (k, 17, 3) the asked-for points are visible and inside the picture: (k,).
+    """Of which bodies (k, 17, 3) the required points are visible and inside the picture: (k,).
 
     Args:
         keypoints: x and y as shares of the frame's sides, visibility.
-        config: which points, and how sure they must be.
+        config: which points, and their minimum visibility.
         corner: left and top of the picture proper, shares of the sides.
         size: its width and height.
     """
@@ -285,9 +279,9 @@ def passing_runs(
 ) -> list[tuple[float, float]]:
     """Stretches of [start_s, end_s) with exactly one person in view, longest first.
 
-    A stretch reaches to the border of the scene when the sample nearest to it passes. Short
-    misses are bridged. A second person never is, and since detectors lose people who stand
-    behind others, the time around each sighting does not pass either.
+    A stretch reaches to the border of the scene if the sample nearest to it passes. Short misses
+    are bridged. A second person never is, and since detectors lose people who stand behind others,
+    the time around each sighting does not pass either.
     """
     inside = (times_s >= start_s - 1e-6) & (times_s < end_s - 1e-6)
     times, seen = times_s[inside], verdicts[inside]

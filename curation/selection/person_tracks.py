@@ -1,7 +1,7 @@
-"""People followed over time in what a detector saw: who is the main one, and who else counts.
+"""People tracked over time in a detector's output: which is the main one, and which others count.
 
 Tracks are linked from stored boxes and keypoints alone, so another threshold needs no decoding, and
-every detector is followed alike. A track counts beside the main person's when it is large against
+every detector is treated alike. A track counts next to the main person's if it is large relative to
 it, seen for long enough, and moves: a poster, a picture on a shelf and a mannequin do not.
 """
 
@@ -15,23 +15,23 @@ import numpy as np
 
 from curation.perception.boxes import match_best_first
 
-MIN_VISIBILITY = 0.5  # of a keypoint that tells of motion
+MIN_VISIBILITY = 0.5  # of a keypoint used to measure motion
 MIN_POINTS = 4
 REACH = 0.75
-"""How far a person goes between two sightings at once, in heights of the box; more with time."""
+"""Distance a person may move between consecutive sightings, in box heights; more with time."""
 REACH_PER_S = 0.5
 MAX_GROWTH = 4.0  # of the box's area between two sightings
 WANDERING = 0.25
-"""Of a body's way in the frame that counts as motion: a shaky camera moves pictures, too."""
-SAME_ID_BONUS = 0.5  # the detector's own tracker says so; its numbers start anew now and then
+"""Weight of a body's path in the frame as motion: a shaky camera moves pictures, too."""
+SAME_ID_BONUS = 0.5  # if the detector's own tracker agrees; its numbers restart at times
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sightings:
-    """What a detector saw in one scene: n moments, p people in all, moment by moment."""
+    """The detections of one scene: n moments, p people in all, moment by moment."""
 
     times_s: np.ndarray  # (n,) float64
-    moments: np.ndarray  # (p,) int: which of the n each person was seen at
+    moments: np.ndarray  # (p,) int: index of each person's moment
     boxes: (
         np.ndarray
     )  # (p, 4) left, top, right, bottom, in one unit for both axes, inside the frame
@@ -39,7 +39,7 @@ class Sightings:
     keypoints: np.ndarray  # (p, 17, 3) x and y as shares of the frame's sides, visibility
     track_ids: np.ndarray  # (p,) int of the detector; below 0: not tracked
     changes: np.ndarray  # (p,) gray levels between two looks (stillness.py); NaN: unknown
-    aspect: float = 1.0  # of the frame, which brings keypoints into the unit of the boxes
+    aspect: float = 1.0  # of the frame, converts keypoints to the unit of the boxes
 
     @cached_property
     def areas(self) -> np.ndarray:
@@ -55,25 +55,25 @@ class Sightings:
 
 @dataclass(kw_only=True, eq=False)
 class PersonTrack:
-    """One person over time; measured when asked, since of most, who are alone, nobody asks."""
+    """One person over time; measured lazily, since most people are alone and need no measures."""
 
     seen: Sightings
     rows: np.ndarray  # (k,) of the sightings, in order of time
-    share: float = 1.0  # of somebody beside a main person: median area over that person's
+    share: float = 1.0  # of another person: median area relative to the main person's
 
     @cached_property
     def first_s(self) -> float:
-        """When the person is first seen."""
+        """Time of the first sighting."""
         return float(self.seen.times_s[self.seen.moments[self.rows[0]]])
 
     @cached_property
     def last_s(self) -> float:
-        """When the person is last seen."""
+        """Time of the last sighting."""
         return float(self.seen.times_s[self.seen.moments[self.rows[-1]]])
 
     @property
     def seen_s(self) -> float:
-        """From the first to the last sighting, and a moment's length."""
+        """From the first to the last sighting, plus one step."""
         return self.last_s - self.first_s + self.seen.step_s
 
     @cached_property
@@ -83,7 +83,7 @@ class PersonTrack:
 
     @cached_property
     def motion(self) -> float | None:
-        """See ``liveliness``; None: no keypoints to tell by."""
+        """See ``liveliness``; None: too few keypoints."""
         return liveliness(self.seen.keypoints[self.rows] * [self.seen.aspect, 1, 1])
 
     @cached_property
@@ -98,7 +98,7 @@ class PersonTrack:
         return (times_s >= self.first_s - 1e-6) & (times_s <= self.last_s + 1e-6)
 
     def is_alive(self, bounds: "MotionBounds") -> bool:
-        """Whether it moves; one of whom nothing is known but an outline is taken to do so."""
+        """Whether it moves; assumed so if only its outline is known."""
         if self.motion is not None and self.motion >= bounds.sure_motion:
             return True
         if self.change is not None and self.change < bounds.min_change:
@@ -108,32 +108,32 @@ class PersonTrack:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionBounds:
-    """What tells a person from a picture of one: points that move, and pixels that change."""
+    """Limits that distinguish a person from a picture: moving points and changing pixels."""
 
     min_motion: float  # of the points; below, it is a picture
-    sure_motion: float  # from here on it is none, whatever the pixels say
-    min_change: float  # of the pixels in between; below, the detector trembles
+    sure_motion: float  # above, it is a person, whatever the pixels show
+    min_change: float  # of the pixels in between; below, the motion is detector jitter
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScenePeople:
-    """Who plays in a scene: main people one after the other, and those beside them."""
+    """The people of a scene: main people one after the other, and others next to them."""
 
     mains: list[PersonTrack]  # no two at the same time
     others: list[PersonTrack]
-    owners: np.ndarray  # (n,) int: whose moment it is, an index of ``mains``; below 0: nobody's
+    owners: np.ndarray  # (n,) int: main person of each moment, an index of ``mains``; below 0: none
 
 
 def find_scene_people(seen: Sightings, memory_s: float, alive: MotionBounds) -> ScenePeople:
-    """Follow everybody through a scene.
+    """Track all people through a scene.
 
-    The main person of a time is who fills most of the picture for longest; who does not move at
-    all, or is known by an outline alone, is so only where there is nobody else.
+    The main person at a time is the one filling most of the picture for longest; a track without
+    motion, or known by an outline alone, becomes main only if there is no other.
 
     Args:
         seen: of one scene.
-        memory_s: a person unseen for longer is somebody new.
-        alive: what tells a person from a picture of one.
+        memory_s: a person unseen for longer counts as a new one.
+        alive: limits that distinguish a person from a picture.
     """
     numbers = link_sightings(seen, memory_s)
     count = int(numbers.max(initial=-1)) + 1
@@ -160,13 +160,13 @@ def find_scene_people(seen: Sightings, memory_s: float, alive: MotionBounds) -> 
 
 
 def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
-    """A number (p,) for every sighting, the same for one person; 0, 1, ... in order of arrival."""
+    """A track number (p,) for every sighting; 0, 1, ... in order of appearance."""
     numbers = np.full(len(seen.moments), 0)
     if _is_one_throughout(seen, memory_s):
         return numbers
     plain = _plain(seen)
     last_row: dict[int, int] = {}  # number -> its last sighting
-    moments, starts = np.unique(seen.moments, return_index=True)  # they come in order
+    moments, starts = np.unique(seen.moments, return_index=True)  # they are sorted
     borders = pairwise([*starts, len(plain)])
     for moment, (start, end) in zip(moments, borders, strict=True):
         rows = range(start, end)
@@ -190,9 +190,9 @@ def link_sightings(seen: Sightings, memory_s: float) -> np.ndarray:
 
 
 def _is_one_throughout(seen: Sightings, memory_s: float) -> bool:
-    """Whether there is one sighting at a time and each continues the one before, as most do.
+    """Whether there is one sighting at a time, each continuing the one before, as in most scenes.
 
-    Asks what ``_closeness`` asks, of all at once.
+    Applies the tests of ``_closeness`` to all pairs at once.
     """
     moments = seen.moments
     if not (moments[1:] > moments[:-1]).all():
@@ -210,7 +210,7 @@ def _is_one_throughout(seen: Sightings, memory_s: float) -> bool:
 
 
 class _Sighting(NamedTuple):
-    """One of them as plain numbers: thousands of pairs are compared, too small for numpy."""
+    """One sighting as plain numbers: thousands of pairs are compared, each too small for numpy."""
 
     time_s: float
     box: tuple[float, float, float, float]
@@ -245,15 +245,15 @@ def _closeness(one: _Sighting, other: _Sighting) -> float | None:
 
 
 def liveliness(keypoints: np.ndarray) -> float | None:
-    """How much a body moves: its shape, whatever the camera does, and less so its place.
+    """How much a body moves: mainly its shape, whatever the camera does, and less so its place.
 
     Args:
         keypoints: (k, 17, 3) of one person, x, y, visibility.
 
     Returns:
-        Root mean square of the points' ways around their mean place, as a share of the body's size,
-        after its own place and size are taken out; or WANDERING of its place's ways, if that is
-        more. None: too few points are seen twice.
+        Root mean square of the points' displacements from their mean place, as a share of the
+        body's size, after its own place and size are removed; or WANDERING times the displacement
+        of its place, if larger. None: too few points are seen twice.
     """
     is_seen = keypoints[..., 2] >= MIN_VISIBILITY
     wanted = is_seen.mean(axis=0) >= 0.5
@@ -271,7 +271,7 @@ def liveliness(keypoints: np.ndarray) -> float | None:
 
 
 def _share_beside(seen: Sightings, track: PersonTrack, mains: list[PersonTrack]) -> float:
-    """A track's area against that of the main people it is beside, or was nearest to."""
+    """A track's area relative to the main people it overlaps in time, or else the nearest one."""
     rows = np.concatenate([main.rows for main in mains])
     rows = rows[np.argsort(seen.moments[rows])]
     main_areas = np.interp(

@@ -1,4 +1,4 @@
-"""What a file's header alone rules out, before a frame is decoded."""
+"""Checks on a file's header, before any frame is decoded."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from curation.video.decode import HDR_TRANSFERS, UNREADABLE, Header
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """Limits on what a header may say."""
+    """Limits on what a header may declare."""
 
-    min_side: int = 160  # shortest side in pixels: smaller people carry no garment
+    min_side: int = 160  # shortest side in pixels: smaller people show no usable garment
     max_pixels: int = 40_000_000  # 8K is 33 million
-    max_declared_s: float = 14_400.0  # by the header, which may lie
+    max_declared_s: float = 14_400.0  # by the header, which may be wrong
     hdr: str = "tone_map"  # PQ and HLG; or "refuse"
 
     def __post_init__(self) -> None:
         if self.hdr not in {"tone_map", "refuse"}:
-            raise ConfigError(f"hdr is {self.hdr!r}; 'tone_map' and 'refuse' are accepted")
+            raise ConfigError(f"hdr is {self.hdr!r}; must be 'tone_map' or 'refuse'")
         if self.min_side < 64:
-            raise ConfigError(f"min_side is {self.min_side}; at least 64 pixels are needed")
+            raise ConfigError(f"min_side is {self.min_side}; must be at least 64 pixels")
 
 
 def header_checks(header: Header, config: ProbeConfig) -> list[Check]:
-    """What the header must say for the file to be worth decoding."""
+    """Checks a header must pass for the file to be decoded."""
     side, pixels = min(header.height, header.width), header.height * header.width
     hdr = HDR_TRANSFERS.get(header.transfer) if header.transfer is not None else None
     return [
@@ -46,13 +46,13 @@ def header_checks(header: Header, config: ProbeConfig) -> list[Check]:
         Check(
             verdict="probe", signal="duration_s", value=header.duration_s, rule=AT_MOST,
             threshold=config.max_declared_s, key="probe.max_declared_s", code="too_long",
-            meaning="the header says it is longer than the limit",
+            meaning="its declared duration exceeds the limit",
             evidence={"duration_s": header.duration_s, "max_s": config.max_declared_s},
         ),
         Check(
             verdict="probe", signal="hdr", value=int(hdr is not None), rule=AT_MOST,
             threshold=0 if config.hdr == "refuse" else 1, key="probe.hdr", code="hdr",
-            meaning="high dynamic range, refused by probe.hdr",
+            meaning="high dynamic range, rejected by probe.hdr",
             evidence={"transfer": hdr},
         ),
     ]  # fmt: skip

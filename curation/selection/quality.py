@@ -16,7 +16,7 @@ KEYS = "selection.quality."
 TOO_SHORT = "too_short", "no stretch is long enough"
 """Code, and its meaning."""
 LETTERBOX_SHARE = 0.02  # thinner bars are compression noise at the border
-FILL_TOLERANCE = 0.006  # of the side: borders of a fill are found to two or three pixels of 640
+FILL_TOLERANCE = 0.006  # of the side: a fill's borders are accurate to two or three pixels of 640
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,13 @@ class QualityConfig:
 
     min_duration_s: float = 1.2
     max_duration_s: float = 20.0
-    trim_frames: int = 2  # taken off at each end of a scene that is a cut
+    trim_frames: int = 2  # trimmed at each end of a scene that is a cut
     min_sharpness: float = 25.0
     min_brightness: float = 20.0
     frozen_motion: float = 0.12  # gray levels
     frozen_s: float = 0.5
     max_duplicate_share: float = 0.5
-    min_fill_likeness: float = 0.7  # of a blurred fill to the picture that lies on it
+    min_fill_likeness: float = 0.7  # of a blurred fill to the picture on top of it
 
     def __post_init__(self) -> None:
         if not 0 < self.min_duration_s <= self.max_duration_s:
@@ -40,12 +40,10 @@ class QualityConfig:
                 f"{self.max_duration_s}; the first must be above 0 and at most the second"
             )
         if not 0 < self.max_duplicate_share <= 1:
-            raise ConfigError(
-                f"max_duplicate_share is {self.max_duplicate_share}; 0..1 is accepted"
-            )
+            raise ConfigError(f"max_duplicate_share is {self.max_duplicate_share}; must be in 0..1")
         if not 0 < self.min_fill_likeness <= 1:
             raise ConfigError(
-                f"min_fill_likeness is {self.min_fill_likeness}; 0..1 is accepted (1: never found)"
+                f"min_fill_likeness is {self.min_fill_likeness}; must be in 0..1 (1: never found)"
             )
 
 
@@ -64,7 +62,7 @@ def frozen_runs(signals: Signals, config: QualityConfig) -> list[tuple[float, fl
 def without(
     span: tuple[float, float], holes: list[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """What is left of a span when holes are cut out, longest first."""
+    """Parts of a span that remain when holes are cut out, longest first."""
     pieces = [span]
     for start, end in holes:
         rest: list[tuple[float, float]] = []
@@ -79,7 +77,7 @@ def without(
 
 
 def split_long(span: tuple[float, float], config: QualityConfig) -> list[tuple[float, float]]:
-    """A span in equal parts of at most ``max_duration_s``."""
+    """Split a span into equal parts of at most ``max_duration_s``."""
     start, end = span
     count = max(1, int(np.ceil((end - start) / config.max_duration_s - 1e-6)))
     edges = np.linspace(start, end, count + 1)
@@ -87,7 +85,7 @@ def split_long(span: tuple[float, float], config: QualityConfig) -> list[tuple[f
 
 
 def measure_span(signals: Signals, span: tuple[float, float]) -> dict[str, float]:
-    """The numbers that decide about a stretch."""
+    """The values that decide about a stretch."""
     frames = signals.between(*span)
     if frames.stop <= frames.start:
         return {"duration_s": 0.0, "frames": 0.0}
@@ -103,7 +101,7 @@ def measure_span(signals: Signals, span: tuple[float, float]) -> dict[str, float
 
 
 def faults_in(signals: Signals, span: tuple[float, float]) -> int:
-    """Decoding errors of the source, if any of them lies in a stretch; else 0."""
+    """Decoding errors of the source if any of them is in a stretch; else 0."""
     faults = signals.fault_times_s
     is_inside = (faults >= span[0]) & (faults < span[1])
     return len(faults) if is_inside.any() else 0
@@ -112,29 +110,23 @@ def faults_in(signals: Signals, span: tuple[float, float]) -> int:
 def span_checks(
     measured: Mapping[str, Any], config: QualityConfig, num_faults: int = 0
 ) -> list[Check]:
-    """What a stretch must be like.
-
-    Args:
-        measured: by ``measure_span``.
-        config: the thresholds.
-        num_faults: see ``faults_in``.
-    """
+    """Checks of a stretch."""
     code, meaning = TOO_SHORT
     rules = (
         ("faults", AT_MOST, 0, "", "corrupt_frames", UNREADABLE["corrupt_frames"]),
         ("duration_s", AT_LEAST, config.min_duration_s, "min_duration_s", code, meaning),
         ("frames", AT_LEAST, 2, "", code, meaning),
-        ("duration_s", AT_MOST, config.max_duration_s, "max_duration_s", "", ""),  # it is split
+        ("duration_s", AT_MOST, config.max_duration_s, "max_duration_s", "", ""),  # split
         ("brightness", AT_LEAST, config.min_brightness, "min_brightness",
          "dark", "too dark to see"),
         ("sharpness", AT_LEAST, config.min_sharpness, "min_sharpness",
          "blurred", "out of focus or smeared"),
         ("motion", MORE, config.frozen_motion, "frozen_motion", "", ""),  # see ``moving_check``
         ("duplicate_share", AT_MOST, config.max_duplicate_share, "max_duplicate_share",
-         "duplicate_frames", "a slow frame rate stretched to a fast one"),
+         "duplicate_frames", "frames are repeated: a low frame rate was converted to a higher one"),
     )  # fmt: skip
     values = {**measured, "faults": num_faults}
-    asked = {
+    thresholds = {
         "corrupt_frames": {"faults": num_faults},
         code: {"min_duration_s": config.min_duration_s},
     }
@@ -142,28 +134,23 @@ def span_checks(
         Check(
             verdict="quality", signal=signal, value=values.get(signal), rule=rule,
             threshold=threshold, key=KEYS + name if name else "", code=code, meaning=meaning,
-            evidence={**measured, **asked.get(code, {name: threshold})},
+            evidence={**measured, **thresholds.get(code, {name: threshold})},
         )
         for signal, rule, threshold, name, code, meaning in rules
     ]  # fmt: skip
 
 
 def moving_check(longest_s: float | None, config: QualityConfig) -> Check:
-    """What is left of a scene without its still pictures must be long enough.
-
-    Args:
-        longest_s: of the longest piece that moves.
-        config: the thresholds.
-    """
+    """A scene without its frozen parts must still be long enough."""
     return Check(
         verdict="quality", signal="longest_moving_s", value=longest_s, rule=AT_LEAST,
         threshold=config.min_duration_s, key=KEYS + "min_duration_s", code="frozen",
-        meaning="the picture stands still",
+        meaning="the picture does not move",
     )  # fmt: skip
 
 
 def frame_rate(signals: Signals, span: tuple[float, float]) -> float:
-    """Frames a second of a stretch, from its times of presentation."""
+    """Frames per second of a stretch, from its presentation times."""
     times = signals.times_s[signals.between(*span)]
     if len(times) < 2:
         return 0.0
@@ -187,7 +174,7 @@ def filled_region(
 ) -> tuple[float, float, float, float]:
     """(top, left, bottom, right) inside the blurred fill of a stretch, shares of the sides.
 
-    A fill stays where it is: half of the frames must show the same borders, and be alike.
+    A fill does not move: half of the frames must show the same borders and a similar fill.
     """
     times = signals.fill_times_s
     looked_at = signals.fills[(times >= span[0] - 1e-6) & (times < span[1] - 1e-6)]
@@ -199,8 +186,8 @@ def filled_region(
         is_fill = is_same.sum() * 2 >= max(len(shares), 2)
         is_alike = is_fill and float(np.median(likeness[is_same])) >= min_likeness
         edges.append(middle + FILL_TOLERANCE / 2 if is_alike else 0.0)
-    across, beside = edges
-    return across, beside, 1.0 - across, 1.0 - beside
+    across, down = edges
+    return across, down, 1.0 - across, 1.0 - down
 
 
 def picture_region(
@@ -213,7 +200,7 @@ def picture_region(
 def within_both(
     lit: tuple[float, float, float, float], inner: tuple[float, float, float, float]
 ) -> tuple[float, float, float, float]:
-    """Where two regions (top, left, bottom, right) overlap."""
+    """Intersection of two regions (top, left, bottom, right)."""
     return (
         max(lit[0], inner[0]),
         max(lit[1], inner[1]),

@@ -1,4 +1,4 @@
-"""The scenes of a source and who is seen in each, from its stored signals."""
+"""The scenes of a source and the people in each, from its stored signals."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class SeenScene:
 def find_seen_scenes(
     signals: Signals, shots: ShotsConfig, people: PeopleConfig, quality: QualityConfig
 ) -> list[SeenScene]:
-    """In order of time."""
+    """All scenes, in order of time."""
     found: list[SeenScene] = []
     for scene in find_scenes(signals, shots):
         span = _trim(scene, signals, quality.trim_frames)
@@ -34,7 +34,7 @@ def find_seen_scenes(
 def people_in(
     signals: Signals, span: tuple[float, float], people: PeopleConfig, quality: QualityConfig
 ) -> PeopleVerdicts:
-    """Whom the samples of a stretch of one scene show, in the picture proper."""
+    """The people in the samples of a stretch of one scene, inside the picture proper."""
     assert signals.samples is not None, "the first pass ran the detector"
     height, width = signals.size_at(span[0])
     top, left, bottom, right = picture_region(signals, span, quality.min_fill_likeness)
@@ -48,7 +48,7 @@ def people_in(
 
 
 def _trim(scene: Scene, signals: Signals, frames: int) -> tuple[float, float]:
-    """The scene without the frames next to a cut, which encoders and detectors blur into it."""
+    """The scene without the frames next to a cut, which encoders and detectors blend with it."""
     first = scene.first + frames if scene.first > 0 else scene.first
     last = scene.last - frames if scene.last < signals.num_frames else scene.last
     first = min(first, scene.last)

@@ -1,9 +1,9 @@
 """Scenes of a source, found in its stored signals: cuts, dissolves, blank frames, size changes.
 
 Hard cuts: PySceneDetect's AdaptiveDetector rule united with its HistogramDetector rule, applied to
-the scores that these detectors gave in the first pass. Flashes are vetoed. Dissolves are found in
-the thumbnails: frames that are linear blends of what was before and what comes after. Where an
-arbiter was asked (``doubts.py``), what it takes for a transition is one, too.
+the scores of these detectors in the first pass. Flashes are vetoed. Dissolves are found in the
+thumbnails: frames that are linear blends of the frames before and after. Where an arbiter was
+asked (``first_pass/doubts.py``), the transitions it reports are added.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from curation.first_pass.signals import Signals, runs_of, thumb_changes
 KEYS = "selection.shots."
 MAX_RATIO = 255.0
 CLEAR_STEP = 0.5
-"""A blend that jumps by more than this share between two frames is a hard cut, not a dissolve."""
+"""A blend that changes by more than this share between two frames is a hard cut."""
 BACK_STEP = -0.05
-"""Noise moves a blend back by so much; what moves back further is none."""
+"""Noise moves a blend back by up to this; anything moving back further is not a blend."""
 STEP_MARGIN = 0.01
-"""More than rounding does to a step."""
+"""Exceeds the rounding error of a step."""
 WINDOWS = 64
-"""Windows that are looked at together; two seconds of thumbnails are 16 kB."""
+"""Windows processed together; two seconds of thumbnails are 16 kB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,12 @@ class ShotsConfig:
     adaptive_window: int = 2  # frames on each side
     min_content: float = 7.0
     max_held_motion: float = 0.25  # gray levels; a frame that changes less repeats the one before
-    held_s: float = 0.3  # how far neighbours are looked for beyond repeated frames
+    held_s: float = 0.3  # how far to search for neighbours beyond repeated frames
     max_histogram_correlation: float = 0.8
     min_jump: float = 4.0  # gray levels of the thumbnail
     flash_s: float = 0.2
     flash_share: float = 0.35
-    dissolve_s: float = 0.5  # half the window a dissolve is looked for in
+    dissolve_s: float = 0.5  # half the window searched for a dissolve
     min_dissolve_change: float = 12.0  # gray levels
     max_blend_error: float = 0.12
     max_blank_contrast: float = 6.0
@@ -47,17 +47,16 @@ class ShotsConfig:
 
     def __post_init__(self) -> None:
         if self.adaptive_window < 1:
-            raise ConfigError(f"adaptive_window is {self.adaptive_window}; 1 or more is accepted")
+            raise ConfigError(f"adaptive_window is {self.adaptive_window}; must be at least 1")
         for name in ("flash_share", "max_blend_error", "max_histogram_correlation"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; 0..1 is accepted")
+                raise ConfigError(f"{name} is {getattr(self, name)}; must be in 0..1")
         for name in ("max_held_motion", "held_s"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
+                raise ConfigError(f"{name} is {getattr(self, name)}; must be at least 0")
         if not 0 < self.min_cut_probability <= 1:
             raise ConfigError(
-                f"min_cut_probability is {self.min_cut_probability}; above 0 and at most 1 is "
-                "accepted"
+                f"min_cut_probability is {self.min_cut_probability}; must be above 0 and at most 1"
             )
 
 
@@ -124,7 +123,7 @@ def find_cuts(signals: Signals, config: ShotsConfig) -> list[int]:
         if not is_jump(signals, int(index), config) or is_flash(signals, int(index), config):
             continue
         if cuts and index - cuts[-1] <= config.adaptive_window:
-            # neighbours tell of one cut: keep the stronger
+            # neighbours belong to one cut: keep the stronger
             if signals.content[index] > signals.content[cuts[-1]]:
                 cuts[-1] = int(index)
             continue
@@ -136,8 +135,8 @@ def adaptive_cuts(signals: Signals, config: ShotsConfig) -> np.ndarray:
     """AdaptiveDetector's rule (scenedetect 0.7, adaptive_detector.py) on stored scores, (n,) bool.
 
     A cut is a frame whose score is large and ``adaptive_ratio`` times the mean of its neighbours.
-    Unlike there, frames that repeat the one before are no neighbours: where a video was stretched
-    to a higher rate or lost frames, every other one would be a cut beside them.
+    Unlike there, frames that repeat the one before are not neighbours: in a video converted to a
+    higher rate, or with dropped frames, every other frame would otherwise be a cut.
     """
     content, window = signals.content.astype(np.float64), config.adaptive_window
     is_cut = np.zeros(len(content), dtype=bool)
@@ -150,8 +149,8 @@ def adaptive_cuts(signals: Signals, config: ShotsConfig) -> np.ndarray:
     target = around[:, window]
     mean = (around.sum(axis=1) - target) / (2 * window)
     is_moving = signals.motion > config.max_held_motion
-    beside = np.lib.stride_tricks.sliding_window_view(is_moving, 2 * window + 1)[large]
-    for place in np.flatnonzero(beside.sum(axis=1) - beside[:, window] < 2 * window):
+    nearby = np.lib.stride_tricks.sliding_window_view(is_moving, 2 * window + 1)[large]
+    for place in np.flatnonzero(nearby.sum(axis=1) - nearby[:, window] < 2 * window):
         mean[place] = _mean_of_moving(signals, is_moving, int(large[place]) + window, config)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(mean < 1e-5, MAX_RATIO, np.minimum(target / mean, MAX_RATIO))
@@ -162,7 +161,7 @@ def adaptive_cuts(signals: Signals, config: ShotsConfig) -> np.ndarray:
 def _mean_of_moving(
     signals: Signals, is_moving: np.ndarray, index: int, config: ShotsConfig
 ) -> float:
-    """Mean score of the nearest frames that repeat none, within ``held_s``; 0 if there are none."""
+    """Mean score of the nearest unrepeated frames within ``held_s``; 0 if there are none."""
     window = config.adaptive_window
     reach = round(config.held_s / signals.frame_s) if signals.frame_s > 0 else 0
     first = max(index - max(reach, window), 0)
@@ -174,12 +173,12 @@ def _mean_of_moving(
 
 
 def is_jump(signals: Signals, index: int, config: ShotsConfig) -> bool:
-    """Whether the picture changes, not only its hue or its grain, as at a keyframe."""
+    """Whether the picture changes, not just its hue or grain, as at a keyframe."""
     return difference(signals.thumbs[index - 1], signals.thumbs[index]) >= config.min_jump
 
 
 def is_flash(signals: Signals, index: int, config: ShotsConfig) -> bool:
-    """Whether what follows soon looks like what was before: a strobe, a camera flash."""
+    """Whether the frames soon after resemble those before: a strobe or a camera flash."""
     reach = round(config.flash_s / signals.frame_s) if signals.frame_s > 0 else 0
     thumbs = signals.thumbs
     jump = difference(thumbs[index - 1], thumbs[index])
@@ -211,7 +210,7 @@ def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
             if span is not None:
                 leave, enter = int(start) + span[0], int(start) + span[1]
                 found.append((float(change[start]), Transition(leave, enter, "dissolve")))
-    # overlapping windows see the same dissolve: the one with the largest change sees all of it
+    # overlapping windows find the same dissolve: the one with the largest change covers it
     chosen: list[Transition] = []
     for _, transition in sorted(found, key=lambda pair: -pair[0]):
         if all(transition.enter <= c.leave or transition.leave >= c.enter for c in chosen):
@@ -220,37 +219,37 @@ def find_dissolves(signals: Signals, config: ShotsConfig) -> list[Transition]:
 
 
 def judged_transitions(signals: Signals, config: ShotsConfig) -> list[Transition]:
-    """What the arbiter takes for transitions, of what it was asked."""
+    """The arbiter's transitions among the stretches it was asked about."""
     said = signals.cut_probability
     if said is None:
         return []
-    # it marks the last frame before a cut, or all frames that are a blend, and that last one
+    # it marks the last frame before a cut, or all frames of a blend and the last one before it
     found = [(run.start + 1, run.stop) for run in runs_of(is_transition(said, config))]
     return [Transition(*span, "cut" if span[0] == span[1] else "dissolve") for span in found]
 
 
 def is_transition(said: np.ndarray, config: ShotsConfig) -> np.ndarray:
-    """Where an arbiter's probabilities (n,) say so, (n,) bool; not where it was not asked."""
-    return said >= config.min_cut_probability  # NaN is not
+    """Where an arbiter's probabilities (n,) indicate a transition, (n,) bool; not where NaN."""
+    return said >= config.min_cut_probability  # False for NaN
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One stretch that was asked."""
+    """One stretch that the arbiter judged."""
 
     start_s: float
     end_s: float
     probability: float  # the largest in it
-    is_transition: bool  # by today's threshold
+    is_transition: bool  # by the current threshold
 
     @property
     def in_words(self) -> str:
-        """The number and the verdict."""
+        """The probability and the verdict."""
         return f"{self.probability:.2f}, {'a transition' if self.is_transition else 'none'}"
 
 
 def answers_in(signals: Signals, config: ShotsConfig) -> list[Answer]:
-    """What was asked of a source and what was said, in order of time."""
+    """The stretches of a source that the arbiter judged, in order of time."""
     said = signals.cut_probability
     if said is None:
         return []
@@ -267,10 +266,10 @@ def answers_in(signals: Signals, config: ShotsConfig) -> list[Answer]:
 
 
 def may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
-    """Of which windows, ``lag`` frames long from each start, the steps allow a blend: (k,) bool.
+    """Which windows, ``lag`` frames long from each start, may contain a blend: (k,) bool.
 
-    ``blend_span`` asks the same; with the margin, nothing is left out that it would find. Many
-    windows are asked at once, as whatever moves is asked for a dissolve.
+    A vectorised pre-filter for ``blend_span``, with a margin so that nothing it would find is lost:
+    every moving stretch has to be tested for a dissolve.
     """
     may = np.empty(len(starts), dtype=bool)
     for first in range(0, len(starts), WINDOWS):
@@ -286,7 +285,7 @@ def may_blend(thumbs: np.ndarray, starts: np.ndarray, lag: int) -> np.ndarray:
 
 
 def blend_span(window: np.ndarray, max_error: float) -> tuple[int, int] | None:
-    """Where a window (n, h, w) moves from its first to its last frame, if it does so linearly."""
+    """Where a window (n, h, w) moves linearly from its first to its last frame; None: nowhere."""
     first, last = window[0], window[-1]
     direction = (last - first).ravel()
     shares = (window - first).reshape(len(window), -1) @ direction / (direction @ direction)
@@ -311,14 +310,9 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def scene_checks(signals: Signals, span: tuple[float, float], config: ShotsConfig) -> list[Check]:
-    """What begins and ends a scene, and how near a cut the strongest changes inside it are.
+    """The transitions around a scene, and how close to a cut its strongest inner changes are.
 
-    A scene is cut where these are broken, so they are reported and reject nothing.
-
-    Args:
-        signals: of its source.
-        span: of the scene, in seconds.
-        config: the thresholds.
+    Reported only: a scene is split where these limits are exceeded, so they reject nothing.
     """
     transitions = find_transitions(signals, config)
     times = np.append(signals.times_s, signals.end_s)
@@ -348,7 +342,7 @@ def scene_checks(signals: Signals, span: tuple[float, float], config: ShotsConfi
         said = said[~np.isnan(said)]
         checks.append(
             Check(
-                verdict="cuts", signal="arbiter: likeliest transition inside",
+                verdict="cuts", signal="arbiter: most likely transition inside",
                 value=float(said.max()) if len(said) else None, rule=LESS,
                 threshold=config.min_cut_probability, key=KEYS + "min_cut_probability",
             )

@@ -1,7 +1,7 @@
-"""How much the pixels of somebody change between two looks: nothing on a poster, whatever shakes.
+"""How much the pixels of a person change between two looks: not at all on a poster.
 
-A detector's points tremble on a picture of a person as much as on one who stands still. Pixels do
-not: the picture, moved to where it lay before, is the same; a face or a hand is not.
+A detector's points jitter on a picture of a person as much as on one who stands still. Pixels do
+not: aligned to where it was before, a picture is the same; a face or a hand is not.
 """
 
 from collections.abc import Sequence
@@ -16,34 +16,34 @@ from curation.perception.protocols import Person
 LOOK_S = 0.4
 """Time between the two looks."""
 SIDE = 64
-"""Pixels of a box's longer side: finer change is compression."""
+"""Pixels of a box's longer side; finer changes are compression noise."""
 MIN_SIDE = 96
-"""Of a box's longer side in pixels: whoever is smaller, compression holds as still as a picture
+"""Minimum longer side of a box in pixels: compression keeps smaller people as still as a picture
 (people who sit in multi/classroom, up to 88 pixels: 0.2 to 3.6 gray levels)."""
 REACH = 0.06
-"""How far the camera may have moved it, as a share of the box's height."""
+"""How far camera motion may have moved it, as a share of the box's height."""
 EDGE_SHARE = 0.5
-"""Of the contrast around a pixel that is no change: half a pixel of misplacement."""
+"""Share of the contrast around a pixel that is not change: half a pixel of misalignment."""
 CELL = 6
-"""Pixels of the patch whose mean change counts: the most changed cell of a body tells."""
+"""Pixels of a cell whose mean change is measured; a body's most changed cell counts."""
 NUM_CELLS = 10
-"""So many cells must change as much: one alone is noise."""
+"""Minimum number of cells with as much change: a single one is noise."""
 MOVING = 5.0
-"""Gray levels from which somebody moves beyond doubt, and hides what is behind him."""
+"""Gray levels above which a person is certainly moving, and hides what is behind them."""
 MIN_SEEN = 0.3
-"""Share of a box that must not be hidden so that it tells anything."""
+"""Minimum visible share of a box for a measurement."""
 SAME_PLACE = 0.3
 
 
 def looks_apart(fps: float) -> int:
-    """How many frames, at this rate, lie LOOK_S apart; at least 1."""
+    """Number of frames at this rate that are LOOK_S apart; at least 1."""
     return max(1, round(LOOK_S * fps))
 
 
 def with_changes(
     frames: Sequence[np.ndarray], people: Sequence[Sequence[Person]], lag: int
 ) -> list[list[Person]]:
-    """People with ``change`` filled where several are seen at once; for one alone nobody asks.
+    """People with ``change`` set where several are visible at once; a single person needs none.
 
     Args:
         frames: (height, width, 3) uint8 RGB each, in order of time.
@@ -66,7 +66,7 @@ def with_changes(
 def _changed(
     now: np.ndarray, before: np.ndarray, seen: list[Person], earlier: list[np.ndarray]
 ) -> list[Person]:
-    """``seen`` with the change of each, without that of people who move in front of it."""
+    """``seen`` with each person's change, ignoring areas covered by people moving in front."""
     boxes = [person.box for person in seen]
     alone = [change_of(now, before, box, ()) for box in boxes]
     moving = [b for b, change in zip(boxes, alone, strict=True) if change and change >= MOVING]
@@ -83,16 +83,16 @@ def _changed(
 def change_of(
     now: np.ndarray, before: np.ndarray, box: np.ndarray, hiding: Sequence[np.ndarray]
 ) -> float | None:
-    """Gray levels by which the most changed part of a box differs from the best place before.
+    """Gray levels by which the most changed part of a box differs from its best earlier match.
 
     Args:
         now: (height, width) uint8 gray.
         before: the same, a look earlier.
         box: left, top, right, bottom in pixels.
-        hiding: boxes that are left out.
+        hiding: boxes to ignore.
 
     Returns:
-        None where the box is small, or too little of it is seen.
+        None if the box is small or too little of it is visible.
     """
     height, width = now.shape
     limits = np.array([width, height, width, height])

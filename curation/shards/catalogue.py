@@ -1,6 +1,6 @@
 """What a whole output folder holds: the ledger's rows with duplicates resolved and splits drawn.
 
-A pure function of the ledger and the settings; shards, manifest and report are made from it.
+A pure function of the ledger and the settings; shards, manifest and report are built from it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,16 +24,16 @@ PRIVATE_FIELDS = (
     "hashes", "request", "num_people", "split", "shares", "seconds", "made", "people", "followed",
     "num_bytes",
 )  # fmt: skip
-"""Fields of a stored record that a sample's json does not carry, or carries elsewhere."""
+"""Fields of a stored record that are omitted from a sample's json, or stored elsewhere in it."""
 
 GARMENT = "garment.png"
 HELD_OUT = "held_out"
-"""Reject code of clips that would give a clip of the benchmark away."""
+"""Reject code of clips that show what a benchmark clip shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
-    """A candidate clip with its last word."""
+    """A candidate clip and its final status."""
 
     clip: ClipRow
     source: SourceRow
@@ -59,10 +59,10 @@ def build_catalogue(
     Args:
         sources: of the ledger.
         clips: of the ledger, in order of clip_id.
-        duplicates: when two clips are the same.
-        shards: how splits are drawn.
-        known_groups: own group -> group, as an earlier run named it (``Ledger.groups``).
-        held_out: clips that are scored on, by clip_id: of copies, they stay.
+        duplicates: when two clips are copies.
+        shards: how splits are assigned.
+        known_groups: own group -> group, as named by an earlier run (``Ledger.groups``).
+        held_out: benchmark clips by clip_id; they are kept rather than their copies.
     """
     by_sha = {source.sha256: source for source in sources}
     clusters = _clusters(clips, duplicates) if duplicates.enabled else []
@@ -84,7 +84,7 @@ def build_catalogue(
     }
     losers: dict[str, Reject] = {}
     for cluster in clusters:
-        # of copies in different splits, the one that scores are computed on stays
+        # of copies in different splits, the one used for scoring is kept
         ordered = sorted(cluster, key=lambda member: HELD_OUT_FIRST[splits[member.clip_id]])
         for loser in ordered[1:]:
             losers[loser.clip_id] = copy_check(None, duplicates, ordered[0].clip_id).reject
@@ -105,7 +105,7 @@ def build_catalogue(
 
 
 def groups_of(entries: Sequence[CatalogueEntry]) -> dict[str, str]:
-    """Own group -> group of every source that took part: what is never named anew."""
+    """Own group -> group of every source that took part; these names never change."""
     return {
         entry.source.group: entry.group
         for entry in entries
@@ -118,12 +118,12 @@ def packed_clips(
     clips_root: Path,
     targets: Mapping[str, str | None] | None = None,
 ) -> list[PackedClip]:
-    """Kept clips as they go into shards; the json gets what the sidecar says.
+    """Kept clips as they go into shards; their json includes the sidecar's values.
 
     Args:
         entries: all candidate clips.
-        clips_root: where their folders lie.
-        targets: clip_id -> the clip whose garment a held-out one is to be shown in.
+        clips_root: where their folders are.
+        targets: clip_id -> the clip whose garment a held-out one is to wear.
     """
     folders = {entry.clip.clip_id: entry.clip.folder for entry in entries if entry.is_kept}
     packed: list[PackedClip] = []

@@ -1,7 +1,7 @@
 """Reposts: clips that show the same thing, plain or mirrored, whatever the encoding.
 
-Difference hashes of the stored thumbnails are compared along time, at the best shift. Of a cluster
-the best clip is kept, and its members share one split group.
+Difference hashes of the stored thumbnails are compared over time at the best shift. The best clip
+of a cluster is kept, and its members share one split group.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ HASH_BITS = 256
 NEAR_DUPLICATE = "near_duplicate"
 ONE_SIDED = 0.25
 MIDDLE = 8
-"""Samples before and after a clip's middle that tell most pairs apart (``are_alike``)."""
+"""Samples before and after a clip's middle that suffice for most pairs (``are_alike``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicatesConfig:
-    """When two clips are the same."""
+    """When two clips count as copies."""
 
     enabled: bool = True
     max_distance: float = 0.025  # see ``distance``
@@ -34,14 +34,14 @@ class DuplicatesConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.max_distance <= 0.1:
             raise ConfigError(
-                f"max_distance is {self.max_distance}; 0..0.1 is accepted: copies beyond share too "
-                "little to be found, and other clips of the same room lie there"
+                f"max_distance is {self.max_distance}; must be between 0 and 0.1: above that, "
+                "different clips of one room match"
             )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fingerprint:
-    """A clip for comparison: hashes at a fixed rate, and what makes it better than a copy."""
+    """A clip for comparison: hashes at a fixed rate, and what ranks it above a copy."""
 
     clip_id: str
     hashes: np.ndarray  # (n, 256) int8 of -1, 0, 1
@@ -50,24 +50,24 @@ class Fingerprint:
 
     @cached_property
     def said(self) -> np.ndarray:
-        """Of how many bits each hash says something, (n,)."""
+        """Number of informative bits of each hash, (n,)."""
         return np.count_nonzero(self.hashes, axis=1)
 
 
 def copy_check(
     nearest: float | None, config: DuplicatesConfig, same_as: str | None = None
 ) -> Check:
-    """A clip must be unlike any better one.
+    """A clip must not be a copy of a better one.
 
     Args:
-        nearest: distance of the clip that is most alike; None: not measured.
+        nearest: distance of the most similar clip; None: not measured.
         config: the threshold.
-        same_as: the better clip that is kept in its place.
+        same_as: the better clip that is kept instead.
     """
     return Check(
         verdict="copies", signal="distance", value=nearest, rule=MORE,
         threshold=config.max_distance, key="duplicates.max_distance", code=NEAR_DUPLICATE,
-        meaning="another clip shows the same thing, better",
+        meaning="a better clip shows the same thing",
         evidence={"same_as": same_as, "max_distance": config.max_distance},
     )  # fmt: skip
 
@@ -75,12 +75,12 @@ def copy_check(
 def nearest_copy(
     hashes: str, others: Mapping[str, str], config: DuplicatesConfig
 ) -> tuple[float, str] | None:
-    """Distance and clip_id of the clip that is most alike.
+    """Distance and clip_id of the most similar clip.
 
     Args:
         hashes: of a clip, by ``pack_hashes``.
         others: clip_id -> hashes.
-        config: the overlap that is asked for.
+        config: the minimum overlap.
     """
     overlap, own = _overlap(config), unpack_hashes(hashes)
     found = ((distance(own, unpack_hashes(t), overlap), name) for name, t in others.items())
@@ -102,7 +102,7 @@ def sample_hashes(
 
 
 def pack_hashes(hashes: np.ndarray) -> str:
-    """Hashes as text for a record: one bit says brighter, one darker."""
+    """Hashes as text for a record: one bit for brighter, one for darker."""
     planes = np.concatenate([hashes > 0, hashes < 0], axis=1)
     return np.packbits(planes, axis=1).tobytes().hex()
 
@@ -123,9 +123,9 @@ def mirror_hashes(hashes: np.ndarray) -> np.ndarray:
 def distance(one: np.ndarray, other: np.ndarray, min_overlap: int) -> float:
     """How different two clips are, 0..1, at the best shift, plain or mirrored.
 
-    Of the bits that either says something about: those that contradict each other, and
-    ONE_SIDED of those that only one has. Each shift overlaps at least ``min_overlap`` samples and
-    half of the shorter clip.
+    Counts bits, informative in either clip, that contradict each other, plus ONE_SIDED of those
+    informative in only one. Each shift overlaps at least ``min_overlap`` samples and half of the
+    shorter clip.
     """
     least = _least_overlap(min(len(one), len(other)), min_overlap)
     best = 1.0
@@ -145,9 +145,9 @@ def distance(one: np.ndarray, other: np.ndarray, min_overlap: int) -> float:
 def are_alike(one: Fingerprint, other: Fingerprint, min_overlap: int, limit: float) -> bool:
     """Whether their ``distance`` is at most ``limit``.
 
-    Every overlap that counts holds samples around the middle of the shorter clip. Where these alone
-    differ by more than would be allowed if all that could overlap said something, the rest is
-    not looked at: so it is with all but copies.
+    Every overlap that counts includes samples around the middle of the shorter clip. If these alone
+    differ by more than would be allowed even if every possible sample were informative, the rest is
+    skipped: this is the case for nearly all pairs but copies.
     """
     shorter, longer = sorted((one, other), key=lambda clip: len(clip.hashes))
     count, start = len(shorter.hashes), max(len(shorter.hashes) // 2 - MIDDLE, 0)
@@ -166,29 +166,29 @@ def are_alike(one: Fingerprint, other: Fingerprint, min_overlap: int, limit: flo
 
 
 def _least_overlap(shorter: int, min_overlap: int) -> int:
-    """Samples that two clips must share; ``shorter``: of how many the shorter one has."""
+    """Minimum number of shared samples; ``shorter``: length of the shorter clip."""
     return min(max(min_overlap, -(-shorter // 2)), shorter)
 
 
 def _diagonal_sums(table: np.ndarray) -> np.ndarray:
-    """Sums of all diagonals of (n, m), from the one in the lower left corner on, (n + m - 1,)."""
+    """Sums of all diagonals of (n, m), from the lower left corner on, (n + m - 1,)."""
     diagonals = _diagonals(*table.shape)
     return np.bincount(diagonals, weights=table.ravel(), minlength=sum(table.shape) - 1)
 
 
 @lru_cache(64)
 def _diagonals(rows: int, columns: int) -> np.ndarray:
-    """Number of the diagonal that each entry of a table lies on, (rows * columns,)."""
+    """Index of the diagonal of each entry of a table, (rows * columns,)."""
     return (np.arange(columns) - np.arange(rows)[:, None] + rows - 1).ravel()
 
 
 def find_clusters(
     fingerprints: Sequence[Fingerprint], config: DuplicatesConfig
 ) -> list[list[Fingerprint]]:
-    """Clips that show the same thing, clusters of two or more, the best of each first.
+    """Clusters of two or more clips that show the same thing, best first within each.
 
-    That is the one with most picture in all: a copy that is smaller by a quarter and three times as
-    long shows more of a person.
+    The best has the most pixels x seconds: a copy smaller by a quarter but three times as long
+    shows more of a person.
     """
     parents = list(range(len(fingerprints)))
 

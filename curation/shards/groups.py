@@ -1,8 +1,8 @@
-"""What splits keep together: files of one sidecar group, and files that show the same.
+"""What splits keep together: files of one sidecar group, and files with the same content.
 
-A group keeps its name for good, and its name draws its split: what is added later joins it and
-moves nothing. Two old groups that turn out to share a clip stay where they are (one of the two
-clips is kept); what joins them follows the one that is held out.
+A group keeps its name permanently, and its name determines its split: later files join it and move
+nothing. Two old groups that turn out to share a clip stay where they are (one of the two clips is
+kept); files that connect them join the one that is held out.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +21,8 @@ def name_groups(
     Args:
         own_groups: of all sources.
         clusters: own groups whose sources share a clip.
-        known: names that earlier runs gave.
-        split_of_group: the split that a name draws.
+        known: names from earlier runs.
+        split_of_group: the split of a name.
     """
     parents = {own: own for own in own_groups}
 

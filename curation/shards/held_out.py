@@ -1,9 +1,9 @@
 """Clips that are held out for `make eval` (``bench=50``), and what must not be trained on for them.
 
 No two show the same person, garment or place, as far as sources' groups and colours
-(``colours.py``) tell. What was chosen once stays: the ledger remembers it, and adding sources moves
-nothing. The other clips of a chosen group, and those that show its person or garment in its place,
-are let go as ``held_out``. Each gets the garment of another one to put on.
+(``stages/colours.py``) can tell. The choice is permanent: the ledger stores it, and adding sources
+changes nothing. The other clips of a chosen group, and clips that show its person or garment in
+its place, are rejected as ``held_out``. Each held-out clip gets another one's garment to put on.
 """
 
 import logging
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """One clip that is scored on; its group is never trained on again."""
+    """One benchmark clip; its group is never trained on again."""
 
     clip_id: str
     group: str
-    target: str | None  # clip whose garment it is to put on; None: there is no other
+    target: str | None  # clip whose garment to put on; None: there is no other
 
 
 def choose_held_out(
@@ -42,17 +42,10 @@ def choose_held_out(
     count: int,
     config: HeldOutConfig,
 ) -> list[HeldOut]:
-    """The clips that are held out, in the order in which they were chosen.
+    """The held-out clips, in the order in which they were chosen.
 
-    Those of before stay, with their groups, even where the clip itself is rejected today. New
-    ones follow one by one, each the one that differs most from all that were chosen.
-
-    Args:
-        entries: all candidate clips.
-        profiles: of the kept ones, by clip_id.
-        before: what earlier runs chose.
-        count: how many are wanted.
-        config: what differing means.
+    Earlier choices stay, with their groups, even if the clip itself is now rejected. New ones are
+    added one by one, each the one that differs most from all chosen so far.
     """
     kept = {entry.clip.clip_id: entry for entry in entries if entry.is_kept}
     chosen = [_present(held, kept) for held in before]
@@ -70,8 +63,8 @@ def choose_held_out(
         fits = [name for name in free if kept[name].group not in groups and nearest[name] >= 0]
         if not fits:
             logger.warning(
-                "held out are %d clips, not %d: no other one differs from all of them in person, "
-                "garment and place", len(present), count,
+                "only %d clips are held out, not %d: no other clip differs from all of them in "
+                "person, garment and place", len(present), count,
             )  # fmt: skip
             break
         best = max(fits, key=lambda name: (nearest[name], name))
@@ -85,7 +78,7 @@ def choose_held_out(
 
 
 def _present(held: HeldOut, kept: Mapping[str, CatalogueEntry]) -> HeldOut:
-    """The same, or, where it is cut otherwise today, the longest kept clip of its group."""
+    """The same, or, if it is now cut differently, the longest kept clip of its group."""
     mine = [e.clip for e in kept.values() if e.group == held.group]
     if held.clip_id in kept or not mine:
         return held
@@ -99,7 +92,7 @@ def left_out(
     held: Sequence[HeldOut],
     config: HeldOutConfig,
 ) -> dict[str, dict[str, Any]]:
-    """clip_id -> evidence of kept clips that are trained on no more."""
+    """clip_id -> evidence, for kept clips that may no longer be used for training."""
     by_id = {one.clip_id: one for one in held}
     by_group = {one.group: one for one in held}
     found: dict[str, dict[str, Any]] = {}
@@ -111,30 +104,26 @@ def left_out(
             found[name] = {"same_group_as": by_group[entry.group].clip_id}
             continue
         for one in held:
-            told = None
+            match = None
             if one.clip_id in profiles:
-                told = config.is_seen_in(profiles[name], profiles[one.clip_id])
-            if told is not None:
-                found[name] = {"shows_what_does": one.clip_id, **told}
+                match = config.is_seen_in(profiles[name], profiles[one.clip_id])
+            if match is not None:
+                found[name] = {"shows_what_does": one.clip_id, **match}
                 break
     return found
 
 
 def held_out_check(evidence: Mapping[str, Any] | None) -> Check:
-    """A clip must not give one of the benchmark away.
-
-    Args:
-        evidence: how it does (``left_out``); None: it does not.
-    """
+    """A clip must not show what a benchmark clip shows."""
     return Check(
         verdict=HELD_OUT, signal="shows what the benchmark shows", value=int(evidence is not None),
         rule=AT_MOST, threshold=0, key="held_out", code=HELD_OUT, evidence=evidence or {},
-        meaning="it shows what a clip of the benchmark shows, so that it may not be trained on",
+        meaning="it shows what a benchmark clip shows, so it may not be used for training",
     )  # fmt: skip
 
 
 def _least(one: ColourProfile, others: Sequence[ColourProfile], config: HeldOutConfig) -> float:
-    """How far a clip is from the nearest of others; below 0: too near. 2 where there is none."""
+    """Distance of a clip to the nearest of others; below 0: too near. 2 if there are none."""
     distances = [
         min(apart(one.garment, other.garment), apart(one.background, other.background))
         + people_apart(one, other) / 2
@@ -148,7 +137,7 @@ def _least(one: ColourProfile, others: Sequence[ColourProfile], config: HeldOutC
 def _with_targets(
     chosen: Sequence[HeldOut], present: Sequence[str], profiles: Mapping[str, ColourProfile]
 ) -> list[HeldOut]:
-    """Each with the garment that is most unlike its own, which stays while its clip is there."""
+    """Assign each the garment least like its own; an existing choice stays while its clip does."""
     targets: list[HeldOut] = []
     for held in chosen:
         target = held.target if held.target in present else None
@@ -163,13 +152,7 @@ def _with_targets(
 def clip_profiles(
     entries: Sequence[CatalogueEntry], clips_root: Path, stored: Mapping[str, dict[str, Any]]
 ) -> tuple[dict[str, ColourProfile], dict[str, dict[str, Any]]]:
-    """Colour profiles of kept clips by clip_id, and the newly measured ones by folder.
-
-    Args:
-        entries: all candidate clips.
-        clips_root: where their folders lie.
-        stored: folder -> profiles, of the ledger.
-    """
+    """Colour profiles of kept clips by clip_id, and newly measured ones by folder."""
     profiles: dict[str, ColourProfile] = {}
     new: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -188,7 +171,7 @@ def hold_out(
     held: Sequence[HeldOut],
     left: Mapping[str, dict[str, Any]],
 ) -> list[CatalogueEntry]:
-    """The catalogue with held-out clips in bench, and those that give them away let go."""
+    """The catalogue with held-out clips in bench, and clips too similar to them rejected."""
     bench = {one.clip_id for one in held}
     listed: list[CatalogueEntry] = []
     for entry in entries:

@@ -1,4 +1,4 @@
-"""``manifest.parquet``: one row a candidate clip, and one for each source that gave none.
+"""``manifest.parquet``: one row per candidate clip, and one per source without any.
 
 Column names are a contract (docs/architecture.md): tools outside this repository read them.
 """
@@ -20,7 +20,7 @@ SCHEMA = pa.schema(
         ("clip_id", pa.string()),
         ("source", pa.string()),
         ("source_sha256", pa.string()),
-        ("scene_start_s", pa.float64()),  # the cut itself; null when no scene was looked at
+        ("scene_start_s", pa.float64()),  # the cut itself; null if no scene was examined
         ("scene_end_s", pa.float64()),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         ("num_frames", pa.int32()),
         ("height", pa.int32()),
         ("width", pa.int32()),
-        ("crop", pa.list_(pa.int32())),  # top, left, height, width in the upright source
+        ("crop", pa.list_(pa.int32())),  # top, left, height, width of the upright source
         ("rotation", pa.int32()),
         ("source_fps", pa.float64()),
         ("source_height", pa.int32()),
@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
         ("garment_frame", pa.int32()),
         ("licence", pa.string()),
         ("url", pa.string()),
-        ("evidence", pa.string()),  # JSON: the numbers that rejected it, beside their thresholds
+        ("evidence", pa.string()),  # JSON: the numbers that rejected it, next to their thresholds
         ("scores", pa.string()),  # JSON: signal name -> value
         ("backends", pa.string()),  # JSON: role -> model
     ]
@@ -64,7 +64,7 @@ def manifest_rows(
 
 
 def write_manifest(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the parquet file, whole or not at all."""
+    """Write the parquet file, atomically."""
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     write_file(path, lambda file: pq.write_table(table, file))
 

@@ -1,7 +1,7 @@
-"""``shards/rejected.json``: the benchmark items that could not be prepared, each by its id.
+"""``shards/rejected.json``: the benchmark items that could not be prepared, by their ids.
 
-A score over the items that are left must be able to say which are not: whoever reads the shards
-reads this file too (``datasets.benchmarks.benchmark.Benchmark.rejected``).
+A score over the remaining items must say which ones are missing: readers of the shards read this
+file too (``datasets.benchmarks.benchmark.Benchmark.rejected``).
 """
 
 import json
@@ -23,14 +23,14 @@ SCHEMA = 1
 def write_rejected(
     folder: Path, entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]
 ) -> None:
-    """Write the file beside the shards; remove it where no benchmark video was refused."""
+    """Write the file next to the shards; remove it if no benchmark video was rejected."""
     lost = rejected_items(entries, sources)
     path = folder / REJECTED_FILE
     if not any(lost.values()):
         path.unlink(missing_ok=True)
         return
     names = sorted({item["id"] for items in lost.values() for item in items})
-    logger.warning("not prepared, and named in %s: %s", path, ", ".join(names))
+    logger.warning("not prepared, and listed in %s: %s", path, ", ".join(names))
     text = json.dumps({"schema": SCHEMA, "rejected": lost}, indent=1, sort_keys=True).encode()
     write_file(path, text)
 
@@ -38,9 +38,9 @@ def write_rejected(
 def rejected_items(
     entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Pairing -> items of benchmark videos of which no clip was kept: id, source, code, evidence.
+    """Pairing -> items of benchmark videos without a kept clip: id, source, code, evidence.
 
-    Published test sets know the ids of their items; a filmed video's item is called by its file.
+    Published test sets define their items' ids; a filmed video's item has the file's name.
     """
     kept = {entry.source.sha256 for entry in entries if entry.is_kept}
     lost: dict[str, list[dict[str, Any]]] = {"paired": [], "unpaired": []}

@@ -1,7 +1,7 @@
 """Kept clips -> WebDataset shards: a pure function of the ledger, the same bytes every time.
 
-Keys sorted, no times, a fixed owner. A shard appears under its name only when it is whole, with
-its index (offset and size of every member, sha256) beside it; a shard that is there with the same
+Sorted keys, no timestamps, a fixed owner. A shard appears under its name only when complete, with
+its index (offset and size of every member, sha256) next to it; an existing shard with the same
 content is left alone.
 """
 
@@ -30,42 +30,43 @@ KEY = re.compile(r"[a-z0-9_-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class ShardsConfig:
-    """How large shards are, and who goes to which split."""
+    """Size of shards, and how splits are assigned."""
 
     max_clips: int = 500
     max_bytes: int = 536_870_912
-    val_share: float = 0.1  # of the groups that no sidecar assigns
-    salt: str = "viton-dit"  # another salt draws other groups
+    val_share: float = 0.1  # of the groups not assigned by a sidecar
+    salt: str = "viton-dit"  # another salt selects other groups
 
     def __post_init__(self) -> None:
         if not 0 <= self.val_share < 1:
-            raise ConfigError(f"val_share is {self.val_share}; 0 to below 1 is accepted")
+            raise ConfigError(f"val_share is {self.val_share}; must be at least 0 and below 1")
         if self.max_clips < 1 or self.max_bytes < 1:
             raise ConfigError(
-                f"max_clips is {self.max_clips} and max_bytes {self.max_bytes}; 1 or more each"
+                f"max_clips is {self.max_clips} and max_bytes {self.max_bytes};"
+                " both must be at least 1"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedClip:
-    """A sample to be packed: where its members lie and what its json says."""
+    """A sample to pack: the location of its members, and its json."""
 
     key: str
     split: str
     folder: Path
     record: dict[str, Any]
-    extra: dict[str, Path] = field(default_factory=dict)  # members out of other clips' folders
-    known_bytes: int | None = None  # of its members, when that was stored
+    extra: dict[str, Path] = field(default_factory=dict)  # members from other clips' folders
+    known_bytes: int | None = None  # of its members, if stored
 
     @property
     def num_bytes(self) -> int:
-        """What its members take; files are asked only where nobody knows."""
+        """Size of its members; file sizes are read only if not stored."""
         if self.known_bytes is not None:
             return self.known_bytes
         return sum(path.stat().st_size for path in self.paths().values())
 
     def paths(self) -> dict[str, Path]:
-        """Member -> its file; all but the json."""
+        """Member -> its file, without the json."""
         return {path.name: path for path in self.folder.iterdir()} | self.extra
 
 
@@ -78,15 +79,15 @@ def split_of(group: str, config: ShardsConfig) -> str:
 def plan_shards(
     clips: Sequence[PackedClip], config: ShardsConfig, known: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Key -> file name of the shard it belongs to; nothing is written.
+    """Key -> file name of its shard; nothing is written.
 
-    A clip stays in the shard that it was put into, so that adding and taking out touches few
-    shards; what is new fills the last shard of its split, then further ones, in order of keys.
+    A clip stays in its shard, so that adding and removing clips touches few shards; new clips fill
+    the last shard of their split, then further ones, in order of keys.
 
     Args:
-        clips: all that are kept.
-        config: how large shards are. A shard that is larger than that is dealt out anew.
-        known: what an earlier plan said (``Ledger.shards``).
+        clips: all kept clips.
+        config: size of shards. A larger shard is distributed again.
+        known: the earlier plan (``Ledger.shards``).
     """
     known = known or {}
     plan: dict[str, str] = {}
@@ -123,10 +124,10 @@ def _number_of(shard: str) -> int:
 
 
 def pack_shards(clips: Sequence[PackedClip], out: Path, shard_of: Mapping[str, str]) -> int:
-    """Write the shards of a plan and remove those that no clip belongs to any more.
+    """Write the shards of a plan and remove shards that no clip belongs to any more.
 
     Returns:
-        How many shards had to be written.
+        Number of shards written.
     """
     out.mkdir(parents=True, exist_ok=True)
     sweep(out)
@@ -141,12 +142,12 @@ def pack_shards(clips: Sequence[PackedClip], out: Path, shard_of: Mapping[str, s
 
 
 def index_path(shard: Path) -> Path:
-    """The index of a shard: ``train-000000.json`` beside ``train-000000.tar``."""
+    """The index of a shard: ``train-000000.json`` next to ``train-000000.tar``."""
     return shard.with_suffix(".json")
 
 
 def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
-    """Write one shard unless it is there with the same content; whether it was written."""
+    """Write one shard unless it exists with the same content; returns whether it was written."""
     content = hashlib.sha256()
     for clip in clips:
         further = [f"{name}={path.parent.name}\0" for name, path in sorted(clip.extra.items())]
@@ -163,7 +164,7 @@ def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
     digest = hashlib.sha256()
 
     def fill(file: IO[bytes]) -> None:
-        # what webdataset's TarWriter writes, without the torch that it brings
+        # same output as webdataset's TarWriter, without importing torch
         hashing: Any = _HashingFile(file, digest)
         with tarfile.open(fileobj=hashing, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
             for clip in clips:
@@ -191,7 +192,7 @@ def _write_shard(path: Path, clips: Sequence[PackedClip]) -> bool:
 
 
 def _members(clip: PackedClip) -> Iterator[tuple[str, bytes]]:
-    assert KEY.fullmatch(clip.key), f"{clip.key!r} cannot be a key of a shard"
+    assert KEY.fullmatch(clip.key), f"{clip.key!r} is not a valid shard key"
     for name, path in sorted(clip.paths().items()):
         yield name, path.read_bytes()
     yield "json", _record_bytes(clip)
@@ -202,7 +203,7 @@ def _record_bytes(clip: PackedClip) -> bytes:
 
 
 class _HashingFile:
-    """What a tar is written to: the file, and the hash of all that goes in."""
+    """A writer that also hashes everything written."""
 
     def __init__(self, file: IO[bytes], digest: Any) -> None:
         self._file = file

@@ -1,7 +1,7 @@
 """Finished shards, manifest, report and a copy of the ledger, uploaded to an fsspec URL.
 
-Curate, refilter and purge upload after packing. A file appears under its name only when it is
-whole; one with the same content is not sent again.
+Curate, refilter and purge upload after packing. A file appears under its name only when complete;
+one with the same content is not sent again.
 """
 
 import json
@@ -18,17 +18,17 @@ from datasets.storage import TEMPORARY, file_sha256
 logger = logging.getLogger(__name__)
 
 SENT = "sent.json"
-"""At the URL: file -> sha256 of all that was sent; written last."""
+"""At the URL: file -> sha256 of everything sent; written last."""
 WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "az")
-"""Object stores: an object is there when its upload ended, never before."""
+"""Object stores: an object appears only when its upload is complete."""
 RESULTS = ("manifest.parquet", "report.html", "config.yaml")
 
 
 def send(out: Path, url: str) -> int:
-    """Send what a run finished: shards with their indices, manifest, report, settings, ledger.
+    """Upload what a run finished: shards with their indices, manifest, report, settings, ledger.
 
     Returns:
-        How many files were sent; those with the same content stay.
+        Number of files sent; files with the same content are skipped.
 
     Raises:
         DataError: the URL cannot be written.
@@ -51,7 +51,7 @@ def send(out: Path, url: str) -> int:
         record.write_text(json.dumps({"sent": sent}, indent=1, sort_keys=True), "utf-8")
         if num_sent or gone or not before:
             _put(system, record, f"{root}/{SENT}")
-        for file in gone:  # after the record, so that nobody is pointed at what is gone
+        for file in gone:  # after the record, so that it never lists a removed file
             if system.exists(f"{root}/{file}"):
                 system.rm_file(f"{root}/{file}")
     logger.info("%s: %d of %d files sent, %d removed", url, num_sent, len(local), len(gone))
@@ -59,7 +59,7 @@ def send(out: Path, url: str) -> int:
 
 
 def _results(out: Path, folder: Path) -> dict[str, Path]:
-    """Name at the URL -> local file, in the order in which they are sent."""
+    """Name at the URL -> local file, in the order of sending."""
     shards = sorted((out / "shards").glob("*.tar"))
     files = {f"shards/{path.name}": path for path in shards}
     files |= {f"shards/{index_path(path).name}": index_path(path) for path in shards}
@@ -76,7 +76,7 @@ def _results(out: Path, folder: Path) -> dict[str, Path]:
 
 
 def _content(path: Path, out: Path) -> str:
-    """sha256 of a file; of a shard, the one its index holds."""
+    """sha256 of a file; for a shard, the one in its index."""
     if path.suffix == ".tar":
         return str(json.loads(index_path(path).read_text("utf-8"))["sha256"])
     return file_sha256(path)
@@ -89,7 +89,7 @@ def _sent(system: Any, root: str) -> dict[str, str]:
 
 
 def _put(system: Any, path: Path, target: str) -> None:
-    """Upload a file so that nobody sees half of it."""
+    """Upload a file so that readers never see half of it."""
     system.makedirs(target.rpartition("/")[0], exist_ok=True)
     protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
     if set(protocols) & set(WHOLE_AT_ONCE):

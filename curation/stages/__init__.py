@@ -1,1 +1,1 @@
-"""One stage a file: a frozen dataclass of settings with ``process(clip) -> Clip | Reject``."""
+"""The stages on the canonical clip, one per file; see ``Stage`` in ``clip.py`` first."""

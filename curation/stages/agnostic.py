@@ -1,4 +1,4 @@
-"""The inpainting mask of the default category, and the frames with it grayed out."""
+"""The inpainting mask of the configured category, and frames grayed out under it."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -13,17 +13,17 @@ from datasets.masks import RULES, MaskSettings, inpainting_mask
 
 @dataclass(frozen=True, kw_only=True)
 class AgnosticConfig:
-    """Which garment is painted over, and when a mask has failed."""
+    """Which garment is masked, and when a mask has failed."""
 
     category: str = "upper"
     min_coverage: float = 0.97  # of the garment's pixels, in every frame
-    max_area: float = 0.75  # of the frame: a mask that leaves nothing is a failure too
+    max_area: float = 0.75  # of the frame: a mask that leaves nothing has also failed
     mask: MaskSettings = field(default_factory=MaskSettings)
 
     def __post_init__(self) -> None:
         if self.category not in RULES:
             raise ConfigError(
-                f"category is {self.category!r}; {', '.join(sorted(RULES))} are accepted"
+                f"category is {self.category!r}; accepted: {', '.join(sorted(RULES))}"
             )
 
 
@@ -58,7 +58,7 @@ class MaskGarment:
         return clip, replace(tracks, mask=mask)
 
     def checks(self, clip: Clip) -> list[Check]:
-        """No frame's mask may be empty, leak, or cover nearly everything."""
+        """No frame's mask may be empty, miss garment pixels, or cover nearly everything."""
         config, scores = self.config, clip.scores
         evidence = {
             "coverage": round(scores.get("mask_coverage", 0.0), 4),
@@ -76,27 +76,27 @@ class MaskGarment:
             Check(
                 verdict=self.name, signal=signal, value=scores.get(signal), rule=rule,
                 threshold=threshold, key=key, code="mask_failed", evidence=evidence,
-                meaning="the mask is empty, leaks, or covers nearly everything",
+                meaning="the mask is empty, misses the garment in part, or covers nearly all",
             )
             for signal, rule, threshold, key in rules
         ]  # fmt: skip
 
     def provenance_key(self) -> dict[str, Any]:
-        """The category and how masks are widened."""
+        """The category and how masks are dilated."""
         return {"category": self.config.category, "mask": asdict(self.config.mask)}
 
 
 def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Frames with gray where the mask is, composed as the model sees them.
+    """Frames with gray under the mask, as the model sees them.
 
     Args:
         frames: (t, height, width, 3) uint8.
-        mask: (t, height, width) uint8, 255 = to be painted.
+        mask: (t, height, width) uint8, 255 = to be inpainted.
 
     Returns:
         (t, height, width, 3) uint8; gray is 128.
     """
-    import torch  # here: commands that only judge do without
+    import torch  # here: commands that only judge do not need it
 
     from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 

@@ -1,6 +1,7 @@
-"""A finished clip as files: the members of its shard sample (datasets/tracks.py writes them)."""
+"""A finished clip as files: the members of its shard sample (written by datasets/tracks.py)."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -14,12 +15,12 @@ from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
 
 def encode_tracks(clip: Clip, tracks: Tracks, stored: bytes | None = None) -> dict[str, bytes]:
-    """All members but ``json``, which is composed when shards are packed.
+    """All members except ``json``, which is composed when shards are packed.
 
     Args:
         clip: the record.
         tracks: all of them.
-        stored: the canonical clip as it was encoded, of which ``tracks.frames`` were read.
+        stored: the encoded canonical clip from which ``tracks.frames`` were read.
 
     Raises:
         ValueError: a track is missing or its length differs from the clip's.
@@ -51,7 +52,7 @@ def encode_tracks(clip: Clip, tracks: Tracks, stored: bytes | None = None) -> di
 
 
 def read_tracks(folder: Path) -> Tracks:
-    """The inverse of ``encode_tracks``, but for the people; frames are those of the stored clip."""
+    """The inverse of ``encode_tracks``, without the people; frames are those of the stored clip."""
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return Tracks(
         frames=read_rgb(files["mp4"]),
@@ -65,21 +66,22 @@ def read_tracks(folder: Path) -> Tracks:
 
 
 def read_rgb(track: bytes) -> np.ndarray:
-    """Frames of a colour track, (t, height, width, 3) uint8 RGB, read without torch and decord."""
-    return _read(track, "rgb24")
+    """Frames of a colour track, (t, height, width, 3) uint8 RGB; needs neither torch nor decord."""
+    return np.stack(list(decoded_frames(io.BytesIO(track), "rgb24")))
 
 
 def read_gray(track: bytes) -> np.ndarray:
-    """Frames of a gray track, (t, height, width) uint8, the very values that were written."""
-    return _read(track, "gray")
+    """Frames of a gray track, (t, height, width) uint8, losslessly."""
+    return np.stack(list(decoded_frames(io.BytesIO(track), "gray")))
 
 
-def _read(track: bytes, pixel_format: str) -> np.ndarray:
-    with av.open(io.BytesIO(track), "r") as container:
+def decoded_frames(track: str | io.BytesIO, pixel_format: str) -> Iterator[np.ndarray]:
+    """The frames of a track's file or bytes, one after the other, on one thread."""
+    with av.open(track, "r") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        frames = [frame.to_ndarray(format=pixel_format) for frame in container.decode(stream)]
-    return np.stack(frames)
+        for frame in container.decode(stream):
+            yield frame.to_ndarray(format=pixel_format)
 
 
 def _decode_png(data: bytes) -> np.ndarray:
@@ -106,10 +108,10 @@ def read_picture(path: Path) -> np.ndarray:
     """A picture file, (height, width, 3) uint8 BGR.
 
     Raises:
-        DataError: the file is no picture.
+        DataError: the file is not a picture.
     """
     data = np.frombuffer(path.read_bytes(), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
-        raise DataError(f"{path} is not a picture that can be read; PNG and JPEG are accepted")
+        raise DataError(f"{path} cannot be read as a picture; give a PNG or JPEG file")
     return image

@@ -1,35 +1,35 @@
 """A clip's colours in a few numbers: of its garment, its background, its person's hair and face.
 
-Held-out clips are chosen so that these differ (``held_out.py``). They are measured once for each
-folder of tracks and stored in the ledger.
+Held-out clips are chosen to differ in these (``shards/held_out.py``). Measured once per folder of
+tracks and stored in the ledger.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
 from configs.errors import ConfigError
+from curation.stages.clip_files import decoded_frames
 from datasets.labels import ParseLabel
 
 BINS = (4, 8, 8)
-"""Of lightness and the two colour axes of CIELAB; the axes in CHROMA around gray."""
+"""Bins for lightness and the two colour axes of CIELAB; the axes within CHROMA around gray."""
 CHROMA = (88.0, 168.0)  # of OpenCV's 0..255; 128 is gray
 SAME_COLOUR = 60.0
-"""Distance in CIELAB at which two colours of hair or skin count as altogether different."""
+"""Distance in CIELAB at which two hair or skin colours count as entirely different."""
 MIN_PIXELS = 30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColourProfile:
-    """Histograms add up to 1; colours are CIELAB with L in 0..100."""
+    """Histograms that sum to 1; colours are CIELAB with L in 0..100."""
 
     garment: np.ndarray  # (256,) float
     background: np.ndarray  # (256,) float
-    person: np.ndarray  # (2, 3) float: hair and face; NaN where none is seen
+    person: np.ndarray  # (2, 3) float: hair and face; NaN if not visible
 
     def pack(self) -> dict[str, Any]:
         """As plain values for the ledger."""
@@ -51,9 +51,9 @@ def read_profile(values: dict[str, Any]) -> ColourProfile:
 
 
 def measure_profile(folder: Path) -> ColourProfile:
-    """The colours of a clip's tracks: of its first frame and its garment's picture."""
-    frame = _first_frame(folder / "mp4", "rgb24")
-    labels = _first_frame(folder / "parse.mp4", "gray")
+    """The colours of a clip: of its first frame and its garment picture."""
+    frame = next(decoded_frames(str(folder / "mp4"), "rgb24"))
+    labels = next(decoded_frames(str(folder / "parse.mp4"), "gray"))
     garment = cv2.imread(str(folder / "garment.png"), cv2.IMREAD_COLOR)
     mask = cv2.imread(str(folder / "garment_mask.png"), cv2.IMREAD_GRAYSCALE)
     assert garment is not None, "encode_tracks wrote it"
@@ -68,22 +68,15 @@ def measure_profile(folder: Path) -> ColourProfile:
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """How much of two histograms lies apart, 0..1."""
+    """Total variation distance of two histograms, 0..1."""
     return float(np.abs(one - other).sum() / 2)
 
 
 def people_apart(one: ColourProfile, other: ColourProfile) -> float:
-    """How different hair and skin are, 0..1; 0 where neither can be compared."""
+    """Difference of hair and skin, 0..1; 0 if neither can be compared."""
     ways = np.linalg.norm(one.person - other.person, axis=1) / SAME_COLOUR
     known = ways[~np.isnan(ways)]
     return float(min(known.max(), 1.0)) if len(known) else 0.0
-
-
-def _first_frame(path: Path, pixel_format: str) -> np.ndarray:
-    with av.open(str(path), "r") as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"
-        return next(container.decode(stream)).to_ndarray(format=pixel_format)
 
 
 def lab_of(image: np.ndarray) -> np.ndarray:
@@ -92,7 +85,7 @@ def lab_of(image: np.ndarray) -> np.ndarray:
 
 
 def lab_histogram(pixels: np.ndarray) -> np.ndarray:
-    """Of (n, 3) Lab bytes, each bin shared with its neighbours, so that light may change a bit."""
+    """Histogram of (n, 3) Lab bytes; bins overlap, so that small changes of light matter little."""
     if not len(pixels):
         return np.zeros(int(np.prod(BINS)))
     ranges = [(0.0, 255.0), CHROMA, CHROMA]
@@ -114,21 +107,21 @@ def _colour(pixels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutConfig:
-    """When two clips show other people, garments and places; configs/curate.yaml: how found."""
+    """When two clips show different people, garments and places; see configs/curate.yaml."""
 
     min_garment_apart: float = 0.15
     min_background_apart: float = 0.4
     min_person_apart: float = 0.05
-    same_person: float = 0.1  # below, in one place, a clip leaves train
+    same_person: float = 0.1  # below, in the same place, a clip is removed from train
     same_garment: float = 0.05
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 <= value <= 1:
-                raise ConfigError(f"{name} is {value}; 0..1 is accepted")
+                raise ConfigError(f"{name} is {value}; must be in 0..1")
 
     def differ(self, one: ColourProfile, other: ColourProfile) -> bool:
-        """Whether both may be scored: person, garment and place are others."""
+        """Whether both may be scored: person, garment and place differ."""
         return (
             apart(one.garment, other.garment) >= self.min_garment_apart
             and apart(one.background, other.background) >= self.min_background_apart
@@ -136,14 +129,14 @@ class HeldOutConfig:
         )
 
     def is_seen_in(self, one: ColourProfile, other: ColourProfile) -> dict[str, float] | None:
-        """Why a clip gives a held-out one away: one place, and one person or garment."""
-        told = {
+        """Evidence that a clip resembles a held-out one: same place, and same person or garment."""
+        distances = {
             "background_apart": apart(one.background, other.background),
             "person_apart": people_apart(one, other),
             "garment_apart": apart(one.garment, other.garment),
         }
-        is_same_place = told["background_apart"] < self.min_background_apart
-        is_same = told["person_apart"] < self.same_person
-        is_same |= told["garment_apart"] < self.same_garment
-        rounded = {name: round(value, 3) for name, value in told.items()}
+        is_same_place = distances["background_apart"] < self.min_background_apart
+        is_same = distances["person_apart"] < self.same_person
+        is_same |= distances["garment_apart"] < self.same_garment
+        rounded = {name: round(value, 3) for name, value in distances.items()}
         return rounded if is_same_place and is_same else None

@@ -13,7 +13,7 @@ GRID = 112
 
 @dataclass(frozen=True, kw_only=True)
 class DensePoseConfig:
-    """How much may be missing."""
+    """Limits on missing surface coordinates."""
 
     min_mapped_share: float = 0.9  # of the frames
     min_body_share: float = 0.05  # of the grid, for a frame to count as mapped
@@ -56,11 +56,11 @@ class MapSurface:
         ]  # fmt: skip
 
     def provenance_key(self) -> dict[str, Any]:
-        """The model alone."""
+        """Only the model."""
         return asdict(self.estimator.info)
 
     def _mapped_share(self, clip: Clip) -> float | None:
-        """Of the frames; None: not measured."""
+        """Share of the frames that are mapped; None: not measured."""
         if "body_share" not in clip.shares:
             return None
         shares = unpack_shares(clip.shares["body_share"])

@@ -1,4 +1,4 @@
-"""The one person in every frame of a canonical clip; frames that show others are cut off.
+"""The one person in every frame of a canonical clip; frames that show other people are cut off.
 
 The first stage: it decides which frames the clip has.
 """
@@ -33,9 +33,9 @@ LONGEST = "longest_stretch"
 class Followed:
     """The longest stretch of a clip that passes."""
 
-    clip: Clip  # shortened to it; where it is too short, the whole clip with what was measured
-    frames: slice  # of the clip as it came
-    rows: np.ndarray  # (t,) of the samples' people, who is seen in each frame; below 0: nobody
+    clip: Clip  # shortened to it; if that is too short, the whole clip with its scores
+    frames: slice  # of the incoming clip
+    rows: np.ndarray  # (t,) of the samples' people, one per frame; below 0: none
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +49,7 @@ class FollowPerson:
     reads: tuple[str, ...] = ()
 
     def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
-        """Where no stretch is long enough, only ``everyone`` is filled, and the clip stays whole.
+        """If no stretch is long enough, only ``everyone`` is filled and the clip stays whole.
 
         Its scores then say what was seen instead.
         """
@@ -70,13 +70,7 @@ class FollowPerson:
         return shorter, replace(tracks, frames=tracks.frames[followed.frames], people=chosen)
 
     def follow(self, clip: Clip, samples: PersonSamples, aspect: float) -> Followed:
-        """The same from what was seen in every frame, without pixels.
-
-        Args:
-            clip: as it was cut out of its source.
-            samples: a sample a frame.
-            aspect: width of the frame over its height.
-        """
+        """The same from stored detections of every frame, without pixels."""
         fps = clip.fps or 1.0
         verdicts = judge_samples(
             samples, self.config, aspect=aspect, min_other_s=self.config.min_others_s
@@ -97,7 +91,7 @@ class FollowPerson:
         return Followed(clip=shorter, frames=good, rows=verdicts.main_rows[good])
 
     def checks(self, clip: Clip) -> list[Check]:
-        """One person must be seen for long enough; the code says what is seen instead."""
+        """One person must be visible for long enough; the code says what is visible instead."""
         measured = clip.scores
         code = commonest_code(measured)
         longest = Check(
@@ -133,9 +127,9 @@ class FollowPerson:
 
 
 def _longest_of_one(is_good: np.ndarray, owners: np.ndarray) -> slice:
-    """The longest run of good moments (n,) that belong to one person.
+    """The longest run of good moments (n,) of one person.
 
-    A moment of nobody belongs to the person before it; at the start, to the first one.
+    A moment without a person belongs to the person before it; at the start, to the first one.
     """
     known = np.flatnonzero(owners >= 0)
     if not len(known):

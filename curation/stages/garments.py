@@ -1,4 +1,4 @@
-"""The clip's own garment: cut out of its best frame and laid on a plain light ground."""
+"""The clip's own garment: cut out of its best frame and placed on a plain light background."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,11 +16,11 @@ LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 5, 6, 11, 12  # rows of COC
 
 @dataclass(frozen=True, kw_only=True)
 class GarmentConfig:
-    """What makes a frame fit to take the garment from."""
+    """When a frame is fit for taking the garment from it."""
 
     category: str = "upper"
     min_area: float = 0.01  # of the frame
-    margin: float = 0.06  # of the garment picture's sides, left free around it
+    margin: float = 0.06  # of the garment picture's sides, kept free around it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class CutGarment:
         areas = garment.mean(axis=(1, 2))
         clip = clip.with_scores(garment_largest_area=float(areas.max()))
         if first_failed(self.checks(clip)):
-            return clip, tracks  # there is nothing to cut out
+            return clip, tracks  # nothing to cut out
         scores = frame_scores(tracks, garment)
         best = int(np.argmax(np.where(areas >= self.config.min_area, scores, -np.inf)))
         picture, mask = lay_out(tracks.frames[best], garment[best], self.config.margin)
@@ -50,7 +50,7 @@ class CutGarment:
         return passed, replace(tracks, garment=picture, garment_mask=mask)
 
     def checks(self, clip: Clip) -> list[Check]:
-        """One frame at least must show enough to cut out."""
+        """At least one frame must show enough of the garment."""
         area = clip.scores.get("garment_largest_area")
         return [
             Check(
@@ -62,15 +62,15 @@ class CutGarment:
         ]  # fmt: skip
 
     def provenance_key(self) -> dict[str, Any]:
-        """All settings: the smallest area decides, too, which frames may be taken."""
+        """All settings: the minimum area also decides which frames may be used."""
         return asdict(self.config)
 
 
 def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:
     """How well each frame shows the garment, (t,) in 0..1: product of four shares.
 
-    Sharpness against the clip's best, area against its 90th percentile, how frontal the shoulders
-    are, and how little of the garment's hull something hides.
+    Sharpness relative to the clip's best, area relative to its 90th percentile, how frontal the
+    shoulders are, and how little of the garment's hull is hidden.
     """
     assert tracks.people is not None
     sharpness = np.array(
@@ -86,7 +86,7 @@ def frame_scores(tracks: Tracks, garment: np.ndarray) -> np.ndarray:
     solid = np.array([solidity(inside) for inside in garment])
     relative_sharpness = np.sqrt(sharpness / max(float(sharpness.max()), 1e-6))
     whole = max(float(np.percentile(areas, 90, method="lower")), 1e-6)
-    # less than the whole is hidden, more than it holds a ball or a bag
+    # below: part of the garment is hidden; above: it includes a ball or a bag
     relative_area = np.where(
         areas <= whole, np.sqrt(areas / whole), (whole / np.maximum(areas, whole)) ** 2
     )
@@ -119,7 +119,7 @@ def frontality(keypoints: np.ndarray) -> float:
 
 
 def solidity(garment: np.ndarray) -> float:
-    """Share of the garment's convex hull that shows garment: arms across the chest lower it."""
+    """Garment's share of its convex hull: arms across the chest lower it."""
     points = cv2.findNonZero(garment.astype(np.uint8))
     if points is None:
         return 0.0
@@ -129,7 +129,7 @@ def solidity(garment: np.ndarray) -> float:
 
 
 def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a garment out, centre it on a plain light ground of the frame's size.
+    """Cut a garment out and centre it on a plain light background of the frame's size.
 
     Args:
         frame: (height, width, 3) uint8.
@@ -150,7 +150,7 @@ def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.n
             [0, scale, height / 2 - scale * (top + high / 2)],
         ]
     )
-    # colours are carried outwards first, so that no background shines through at the edge
+    # extend colours outwards first, so that no background shows at the edge
     inner = cv2.erode(whole, np.ones((3, 3), np.uint8))
     filled = cv2.inpaint(
         np.ascontiguousarray(frame),
@@ -170,7 +170,7 @@ def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.n
 
 
 def largest_pieces(garment: np.ndarray) -> np.ndarray:
-    """The garment without crumbs and threads: pieces of at least a twentieth of the largest.
+    """The garment without specks and threads: pieces of at least 1/20 of the largest.
 
     Args:
         garment: (height, width) bool.

@@ -1,9 +1,9 @@
-"""Whether somebody wears another garment in the second half of a clip than in the first.
+"""Whether someone wears another garment in the second half of a clip than in the first.
 
-Colours of the garment at a few moments a second are compared across every possible moment of
-change: it is one where the two sides differ by more than either differs in itself, by turning,
-bending or the light. A hard cut ends a scene anyway; this finds changes that hands, a whip or a
-morph hide.
+The garment's colours, sampled a few times a second, are compared before and after every possible
+moment of change: a change is found if the two sides differ by more than either varies by turning,
+bending or light. A hard cut ends a scene anyway; this finds changes hidden by hands, a whip pan or
+a morph.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from curation.stages.colours import apart, lab_histogram, lab_of
 
 SAMPLE_S = 0.4
 SIDE = 3
-"""Samples that a garment must be worn for on either side: 1.2 s."""
+"""Samples for which a garment must be worn on either side: 1.2 s."""
 WINDOW = 6
-"""Samples on either side that are compared: what lies further away is another pose."""
+"""Samples compared on either side: those further away are another pose."""
 LIKE, UNLIKE = 0.1, 0.9
-"""Quantiles of differences: the sides must differ in nearly all pairs, and agree in nearly all."""
+"""Quantiles of differences: nearly all pairs must differ between sides, and agree within."""
 MIN_AREA = 0.004
-"""Of the frame; less says nothing of the garment's colours."""
+"""Share of the frame; smaller areas do not show the garment's colours reliably."""
 
 
 def outfit_change(frames: np.ndarray, garment: np.ndarray, fps: float) -> float | None:
-    """How much more the two sides of a moment differ than either in itself, at its most.
+    """How much more the two sides of a moment differ than either within itself, at the maximum.
 
     Args:
         frames: (t, height, width, 3) uint8 RGB.
@@ -30,7 +30,7 @@ def outfit_change(frames: np.ndarray, garment: np.ndarray, fps: float) -> float 
         fps: of the clip.
 
     Returns:
-        Share of the garment's colours, -1..1; None: the garment is seen too briefly to tell.
+        Share of the garment's colours, -1..1; None: the garment is visible too briefly.
     """
     histograms = [
         lab_histogram(lab_of(frames[index])[garment[index]])
@@ -51,6 +51,6 @@ def _excess(differences: np.ndarray, moment: int) -> float:
 
 
 def _within(differences: np.ndarray) -> float:
-    """Of (n, n) of one side: what nearly all pairs stay below."""
+    """Upper quantile of the (n, n) differences within one side."""
     pairs = differences[np.triu_indices(len(differences), 1)]
     return float(np.quantile(pairs, UNLIKE))

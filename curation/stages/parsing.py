@@ -10,17 +10,17 @@ from curation.perception.protocols import HumanParser
 from curation.stages.outfits import outfit_change
 from datasets.labels import ParseLabel
 
-TOO_SMALL, TOO_SMALL_MEANING = "garment_too_small", "the garment is hardly seen"
+TOO_SMALL, TOO_SMALL_MEANING = "garment_too_small", "too little of the garment is visible"
 WORN = (ParseLabel.UPPER, ParseLabel.DRESS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsingConfig:
-    """How much of a garment must be seen."""
+    """Limits on visible garment."""
 
     min_garment_area: float = 0.008  # of the frame
     min_garment_share: float = 0.9  # of the frames must reach it
-    max_outfit_change: float = 0.05  # by how much two parts of the clip differ more than each
+    max_outfit_change: float = 0.05  # see ``outfit_change``
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,13 +41,13 @@ class ParseClothes:
         clip = clip.with_scores(garment_area=float(np.median(areas)))
         clip = clip.with_shares(garment_area=areas)
         change = outfit_change(tracks.frames, garment, clip.fps or 1.0)
-        if change is not None:  # else the clip is too short to tell
+        if change is not None:  # None: the clip is too short
             clip = clip.with_scores(outfit_change=change)
         clip = replace(clip, verdicts={**clip.verdicts, self.name: "parsed"})
         return clip, replace(tracks, parse=parse)
 
     def checks(self, clip: Clip) -> list[Check]:
-        """Enough frames must show enough of the garment, and one garment throughout."""
+        """Enough frames must show enough of the garment, and the same garment throughout."""
         config, share, evidence = self.config, None, {}
         if "garment_area" in clip.shares:
             areas = unpack_shares(clip.shares["garment_area"])
@@ -68,11 +68,11 @@ class ParseClothes:
             Check(
                 verdict=self.name, signal="outfit_change", value=change, rule=AT_MOST,
                 threshold=most, key="parsing.max_outfit_change", code="outfit_change",
-                meaning="the garment is another one from a moment on",
+                meaning="the garment changes during the clip",
                 evidence={"outfit_change": round(change or 0.0, 3), "max_outfit_change": most},
             ),
         ]  # fmt: skip
 
     def provenance_key(self) -> dict[str, Any]:
-        """The model alone."""
+        """Only the model."""
         return asdict(self.parser.info)

@@ -1,8 +1,8 @@
-"""Who was seen in every frame of a canonical clip, kept so that no model has to look again.
+"""The detections in every frame of a canonical clip, stored so that no detector has to run again.
 
 ``take.npz`` holds every detection of the stretch that was cut out, ``chosen.npz`` and
-``person.mp4`` (lossless) what else is known of the one person that the clip keeps. They lie beside
-the clips, not in shards: other thresholds are asked of them, other models start from them.
+``person.mp4`` (lossless) everything else about the one person kept in the clip. They are stored
+next to the clips, not in shards: changed thresholds and other models start from them.
 """
 
 import io
@@ -21,7 +21,7 @@ TAKE = {
     "num_people": ("<i4", ()), "boxes": ("<f4", (4,)), "scores": ("<f8", ()),
     "keypoints": ("<f4", (17, 3)), "track_ids": ("<i4", ()), "changes": ("<f4", ()),
 }  # fmt: skip
-"""Arrays of ``take.npz``: kind, and shape of one person's entry (of one frame's: num_people)."""
+"""Arrays of ``take.npz``: kind, and shape of one person's entry (for num_people: one frame's)."""
 
 
 def pack_people(
@@ -30,8 +30,8 @@ def pack_people(
     """Files of a folder for ``read_take`` and ``read_chosen``.
 
     Args:
-        found: of every frame of the stretch.
-        chosen: the one person of every frame of the clip, out of ``found``; None: let go.
+        found: detections in every frame of the stretch.
+        chosen: the one person of every frame of the clip, from ``found``; None: clip rejected.
         fps: of the clip.
     """
     flat = [person for frame in found for person in frame]
@@ -85,14 +85,7 @@ def read_take(folder: Path) -> list[list[Person]]:
 
 
 def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSamples:
-    """``collect_samples`` of ``read_take``, without building a person for each detection.
-
-    Args:
-        folder: of a clip's people.
-        fps: of the clip.
-        height: of its frames.
-        width: of its frames.
-    """
+    """``collect_samples`` of ``read_take``, without building a person for each detection."""
     arrays = _read_arrays(folder / "take.npz")
     scale = np.array([width, height, width, height], dtype=np.float32)
     keypoints = arrays["keypoints"].copy()
@@ -110,7 +103,7 @@ def read_seen(folder: Path, fps: float, height: int, width: int) -> PersonSample
 
 
 def read_chosen(folder: Path) -> list[Person | None]:
-    """The one person of every frame of the clip, with all that was known."""
+    """The one person of every frame of the clip, with all stored fields."""
     from curation.stages.clip_files import read_gray
 
     flat = [person for frame in read_take(folder) for person in frame]
@@ -137,13 +130,13 @@ def read_chosen(folder: Path) -> list[Person | None]:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """``_read`` of arrays of known kinds in half its time: thousands are read by a refilter."""
+    """``_read`` for arrays of known kinds, twice as fast: a refilter reads thousands."""
     arrays: dict[str, np.ndarray] = {}
     with zipfile.ZipFile(path) as stored:
         for name, (kind, one) in TAKE.items():
             member = stored.read(f"{name}.npy")
             start = 10 + int.from_bytes(member[8:10], "little")
-            assert f"'{kind}'".encode() in member[:start], f"{path}: {name} is of another kind"
+            assert f"'{kind}'".encode() in member[:start], f"{path}: {name} has an unexpected kind"
             arrays[name] = np.frombuffer(member, kind, offset=start).reshape(-1, *one)
     return arrays
 

@@ -1,8 +1,8 @@
-"""Product photos: the garment cut out of its ground and centred on the plain light one.
+"""Product photos: the garment cut out of its background and centred on the plain light one.
 
-The network learns from garments that the ``garments`` stage cut out of frames and laid on a plain
-ground; a product photo has to look like that wherever one is shown to it: in training on image
-pairs, in benchmarks, and at try-on.
+The network learns from garments that the ``garments`` stage cut out of frames and placed on a plain
+background; every product photo shown to it has to look the same: in training on image pairs, in
+benchmarks, and at try-on.
 """
 
 import logging
@@ -15,24 +15,24 @@ from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig
 
 _WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
-_BORDER_SHARE = 0.03  # width of the frame whose colours stand for the ground
+_BORDER_SHARE = 0.03  # width of the border whose colours represent the background
 _NUM_GROUND_COLOURS = 4  # clusters of the border: cloth, its shadow, floor, wall
 _GRABCUT_STEPS = 4
-OPAQUE = 250  # alpha: what is above everywhere is no transparency
-_AREA_RANGE = (0.04, 0.97)  # share of the photo that a garment can cover; outside: not cut out
+OPAQUE = 250  # alpha; a photo above this everywhere is not transparent
+_AREA_RANGE = (0.04, 0.97)  # plausible garment share of the photo; outside: not cut out
 
 _logger = logging.getLogger(__name__)
 
 
 def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read an image file, turned upright as its EXIF data says.
+    """Read an image file, rotated as its EXIF data says.
 
     Returns:
         RGB (height, width, 3) uint8, ``GROUND`` where it is transparent, and the outline (height,
-        width) uint8 that transparency gives, 255 = garment; None if nothing is transparent.
+        width) uint8 from its transparency, 255 = garment; None if nothing is transparent.
 
     Raises:
-        DataError: the file is missing or is no image.
+        DataError: the file is missing or is not an image.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -55,26 +55,26 @@ def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def lay_out_product(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A product photo as the ``garments`` stage lays out what is worn.
+    """A product photo laid out as the ``garments`` stage lays out worn garments.
 
     Returns:
         As ``centre_on_ground``.
 
     Raises:
-        DataError: of ``read_photo``, or nothing of it is to be seen.
+        DataError: of ``read_photo``, or it is fully transparent.
     """
     image, outline = read_photo(path)
     if outline is not None and not outline.any():
-        raise DataError(f"{path} is transparent everywhere; nothing is left to put on")
+        raise DataError(f"{path} is fully transparent; give a photo that shows the garment")
     mask = cut_out(image) if outline is None else outline
     return centre_on_ground(image, mask, height, width)
 
 
 def cut_out(image: np.ndarray) -> np.ndarray:
-    """Segment one garment lying or hanging on a ground that fills the photo's border.
+    """Segment one garment on a background that fills the photo's border.
 
-    Colours far from those of the border seed GrabCut (Rother et al. 2004), which then finds the
-    outline. Where that leaves next to nothing or everything, the whole photo counts as garment.
+    Colours far from those of the border seed GrabCut (Rother et al. 2004), which finds the outline.
+    If that leaves next to nothing or everything, the whole photo counts as garment.
 
     Args:
         image: RGB (height, width, 3) uint8.
@@ -90,7 +90,8 @@ def cut_out(image: np.ndarray) -> np.ndarray:
     share = float(mask.mean()) / 255
     if not _AREA_RANGE[0] <= share <= _AREA_RANGE[1]:
         _logger.warning(
-            "no garment stands out from its ground (%.0f%% of the photo); it is used whole",
+            "the garment does not stand out from its background (%.0f%% of the photo); "
+            "using the whole photo",
             100 * share,
         )
         return np.full((height, width), 255, np.uint8)
@@ -101,7 +102,7 @@ def cut_out(image: np.ndarray) -> np.ndarray:
 def centre_on_ground(
     image: np.ndarray, mask: np.ndarray, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale the garment to fit, its proportions kept, and put it in the middle of a plain ground.
+    """Scale the garment to fit, keeping its proportions, and centre it on a plain background.
 
     Args:
         image: RGB (height, width, 3) uint8.
@@ -154,7 +155,7 @@ def _seed(small: np.ndarray) -> np.ndarray:
 
 
 def _border_colours(pixels: np.ndarray) -> np.ndarray:
-    """Colours of the border's larger clusters: a garment that touches the border is a small one."""
+    """Colours of the border's larger clusters: a garment touching the border is a small one."""
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
     cv2.setRNGSeed(0)
     start = np.linspace(0, _NUM_GROUND_COLOURS - 1e-3, len(pixels)).astype(np.int32)[:, None]

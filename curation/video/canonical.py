@@ -1,6 +1,6 @@
 """The canonical clip: constant frame rate, upright, square pixels, cropped to the person.
 
-Only survivors come here, so this is the second and last time that a raw video is decoded.
+Only accepted stretches get here; this is the second and last decoding of a raw video.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ COMMON_RATES = (
     5.0, 10.0, 12.0, 12.5, 15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0,
     60000 / 1001, 60.0,
 )  # fmt: skip
-"""Rates that times rounded to milliseconds (Matroska) are taken for."""
+"""Rates to which rates from times rounded to milliseconds (Matroska) are snapped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +50,16 @@ class CanonicalConfig:
                     f"bucket {bucket} is not [height, width] in multiples of {MULTIPLE} from 64 on"
                 )
         if not self.buckets:
-            raise ConfigError("buckets is empty; at least one [height, width] is needed")
+            raise ConfigError("buckets is empty; give at least one [height, width]")
         if self.max_upscale < 1 or self.max_fps < 1:
             raise ConfigError(
-                f"max_upscale is {self.max_upscale} and max_fps {self.max_fps}; 1 or more each"
+                f"max_upscale is {self.max_upscale} and max_fps {self.max_fps}; "
+                "both must be at least 1"
             )
 
 
 def height_check(height: float | None, config: CanonicalConfig) -> Check:
-    """How tall the main person must be seen, in pixels of the upright source."""
+    """Minimum height of the main person, in pixels of the upright source."""
     return Check(
         verdict="people", signal="height", value=height, rule=AT_LEAST,
         threshold=config.min_person_height, key="canonical.min_person_height",
@@ -68,7 +69,7 @@ def height_check(height: float | None, config: CanonicalConfig) -> Check:
 
 @dataclass(frozen=True, kw_only=True)
 class CropPlan:
-    """Which part of the upright source becomes a clip of what size."""
+    """Which part of the upright source becomes a clip, and of which size."""
 
     top: int
     left: int
@@ -76,7 +77,7 @@ class CropPlan:
     crop_width: int
     height: int  # of the clip
     width: int
-    coverage: float  # share of the person's box with its margin that lies inside
+    coverage: float  # share of the person's box with its margin that is inside
 
     @property
     def crop(self) -> tuple[int, int, int, int]:
@@ -89,10 +90,10 @@ def plan_crop(
     region: tuple[float, float, float, float],
     config: CanonicalConfig,
 ) -> CropPlan:
-    """The bucket that holds the person best, and the window of the source that fills it.
+    """The bucket that fits the person best, and the window of the source that fills it.
 
     Args:
-        person: left, top, right, bottom of everything the person reaches, in source pixels.
+        person: left, top, right, bottom of the person's full extent, in source pixels.
         region: the same of the picture without letterbox bars.
         config: buckets, margin and upscaling limit.
     """
@@ -132,7 +133,7 @@ def plan_crop(
 
 
 def _clip_size(bucket: list[int], crop_height: float, max_upscale: float) -> tuple[int, int]:
-    """The bucket's size, or the largest of its aspect that is not upscaled too far."""
+    """The bucket's size, or the largest size of its aspect within the upscaling limit."""
     steps = gcd(bucket[0] // MULTIPLE, bucket[1] // MULTIPLE)
     unit_height, unit_width = bucket[0] // steps, bucket[1] // steps
     count = min(steps, max(1, int(max_upscale * crop_height / unit_height + 1e-6)))
@@ -144,11 +145,10 @@ def _place(centre: float, length: int, low: float, high: float) -> float:
 
 
 def clip_rate(times_s: np.ndarray, max_fps: float) -> float:
-    """Frames a second of a clip: the source's, at most ``max_fps``.
+    """Frame rate of a clip: the source's, at most ``max_fps``.
 
-    Steps that are far longer than the typical one are missing frames and do not count. A common
-    rate is taken for granted when the others agree with it to 0.06% (Matroska rounds to
-    milliseconds).
+    Steps much longer than the typical one are missing frames and are ignored. A common rate is
+    used if the others agree with it to 0.06% (Matroska rounds to milliseconds).
 
     Args:
         times_s: (n,) times of the stretch's frames.
@@ -178,10 +178,10 @@ def read_clip(
 ) -> np.ndarray:
     """Decode a stretch: (t, height, width, 3) uint8 RGB, frame i the nearest to start + i / fps.
 
-    Frames outside the stretch are never taken, so nothing crosses a cut.
+    Frames outside the stretch are never used, so nothing crosses a cut.
 
     Raises:
-        UnreadableVideoError: the stretch gives no frame, or broke off before its end.
+        UnreadableVideoError: no frame in the stretch, or decoding stopped before its end.
     """
     count = count_clip_frames(start_s, end_s, fps)
     clip = np.empty((count, plan.height, plan.width, 3), dtype=np.uint8)
@@ -201,7 +201,7 @@ def read_clip(
     if previous is None:
         raise UnreadableVideoError("no_frames", f"nothing between {start_s:.3f} and {end_s:.3f} s")
     if done < count - 1 and any(start_s <= moment < end_s for moment in faults.times_s):
-        detail = f"decoding broke off at {previous[0]:.3f} s, wanted to {end_s:.3f} s"
+        detail = f"decoding stopped at {previous[0]:.3f} s of {end_s:.3f} s"
         raise UnreadableVideoError("corrupt_frames", detail)
     if done < count:
         clip[done:] = cut_out(previous[1], plan, upright, orientation)

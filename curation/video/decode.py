@@ -1,7 +1,7 @@
 """Raw videos, read once and in order with PyAV: header, upright frames, times as PTS.
 
-PyAV neither rotates nor applies the sample aspect; ``Orientation`` and ``upright_size`` do. Random
-access is never used on raw files: a seek goes to the keyframe before and reads on from there.
+PyAV neither rotates nor applies the sample aspect; ``Orientation`` and ``upright_size`` do. Raw
+files are never accessed at random: a seek goes to the keyframe before and reads on from there.
 """
 
 import logging
@@ -45,22 +45,22 @@ HDR_TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 MAX_DECODE_ERRORS = 50
 TIME_TOLERANCE_S = 1e-4
 CONTAINER_MARKS = (b"ftyp", b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\x00\x00\x01\xba")
-"""What video files start with (mp4 after 4 bytes): tells a truncated video from a foreign file."""
+"""First bytes of video files (mp4: after 4 bytes): distinguish a truncated video from others."""
 
 
 UNREADABLE = {
     "empty_file": "the file has 0 bytes",
-    "not_a_video": "the file is something else",
-    "no_video_stream": "it holds sound only",
+    "not_a_video": "the file cannot be read as a video",
+    "no_video_stream": "it has no video stream",
     "truncated": "its index or all of its frames are missing",
-    "no_frames": "not one frame could be decoded",
-    "corrupt_frames": "frames could not be decoded",
+    "no_frames": "no frame could be decoded",
+    "corrupt_frames": "some frames could not be decoded",
 }
-"""Codes of ``UnreadableVideoError``, and what each means to people."""
+"""Codes of ``UnreadableVideoError`` and their meanings."""
 
 
 class UnreadableVideoError(Exception):
-    """A file that gives no video frames; ``code`` says why in a short, stable word."""
+    """A file without readable video frames; ``code`` is the reason in a short, stable word."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -73,7 +73,7 @@ class UnreadableVideoError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says about itself; nothing is decoded for it, and little of it is trusted."""
+    """What a file declares about itself; nothing is decoded, and little of it is trusted."""
 
     container: str
     codec: str
@@ -139,7 +139,7 @@ def read_header(path: Path) -> Header:
 
 
 def _frames_header(folder: Path) -> Header:
-    """The same for a folder of numbered pictures."""
+    """The header of a folder of numbered pictures."""
     paths = frames_in(folder)
     first = next((image for path in paths if (image := read_frame(path)) is not None), None)
     if first is None:
@@ -160,7 +160,7 @@ def _frames_header(folder: Path) -> Header:
 
 
 def open_video(path: Path) -> tuple[Any, Any]:
-    """A PyAV container and its first true video stream, to be decoded on one thread.
+    """A PyAV container and its first real video stream, set to decode on one thread.
 
     Raises:
         UnreadableVideoError: empty_file, not_a_video, no_video_stream, truncated.
@@ -168,7 +168,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise UnreadableVideoError("empty_file", "0 bytes")
     try:
-        # "file:" keeps names with a colon from being taken for addresses
+        # "file:" keeps names with a colon from being read as URLs
         container = av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"})
     except FFmpegError as error:
         with path.open("rb") as file:
@@ -181,7 +181,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     names = container.format.name.split(",")
     if any(name in NO_VIDEO_FORMATS or name.endswith("_pipe") for name in names):
         container.close()
-        raise UnreadableVideoError("not_a_video", f"its content is {container.format.name}")
+        raise UnreadableVideoError("not_a_video", f"its format is {container.format.name}")
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             stream.thread_type = "NONE"
@@ -195,7 +195,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
 
 @dataclass(kw_only=True)
 class DecodeFaults:
-    """What went wrong while a file was read; filled by ``decode``."""
+    """Errors while reading a file; filled by ``decode``."""
 
     num_errors: int = 0
     times_s: list[float] = field(default_factory=list)  # of the last good frame before each fault
@@ -206,8 +206,8 @@ def decode(
 ) -> Iterator[tuple[float, Any]]:
     """Frames in order of time as (PTS in seconds, PyAV frame), from ``start_s`` on.
 
-    Frames without a PTS, before zero, or not later than the one before are left out. Errors are
-    counted in ``faults``; decoding goes on after them until there are MAX_DECODE_ERRORS.
+    Frames without a PTS, before zero, or not later than the one before are dropped. Errors are
+    counted in ``faults``; decoding continues after them until there are MAX_DECODE_ERRORS.
     """
     if path.is_dir():
         yield from _read_folder(path, faults, start_s)
@@ -215,7 +215,7 @@ def decode(
     frames = _read(path, faults, start_s)
     first = next(frames, None)
     if start_s is not None and (first is None or first[0] > start_s + TIME_TOLERANCE_S):
-        logger.info("%s: its index is wrong, so it is read from its beginning", path.name)
+        logger.info("%s: its index is wrong; reading from the start", path.name)
         frames.close()
         frames = _read(path, faults, None)
         first = next(frames, None)
@@ -257,7 +257,7 @@ def _read(
             except FFmpegError:
                 faults.num_errors += 1
                 faults.times_s.append(max(last_s, 0.0))
-                # an error ends the iterator, not the file; nor does it empty the decoder
+                # an error ends the iterator, not the file, and leaves frames in the decoder
                 packets = container.demux(stream)
                 is_over = faults.num_errors >= MAX_DECODE_ERRORS
                 frames = _remaining(stream) if is_over else []
@@ -273,7 +273,7 @@ def _read(
 
 
 def _remaining(stream: Any) -> list[Any]:
-    """The frames that a decoder still holds back for their order."""
+    """Frames that a decoder still holds back for reordering."""
     try:
         return stream.codec_context.decode(None)
     except FFmpegError:
@@ -281,10 +281,10 @@ def _remaining(stream: Any) -> list[Any]:
 
 
 def orientation_of(frame: Any) -> Orientation:
-    """The display matrix of a frame as a mirror image and quarter turns.
+    """A frame's display matrix as a mirror image and quarter turns.
 
     The matrix sends (x, y) to (a x + c y, b x + d y), y downwards, in 16.16 fixed point
-    (libavutil/display.h). Angles that are no quarter turn are rounded to the nearest one.
+    (libavutil/display.h). Other angles are rounded to the nearest quarter turn.
     """
     for entry in frame.side_data:
         if str(entry.type).rsplit(".", maxsplit=1)[-1] == "DISPLAYMATRIX":
@@ -337,7 +337,7 @@ def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """The inverse: (height, width, 3) uint8 RGB."""
+    """JPEG bytes as (height, width, 3) uint8 RGB."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None, "only what encode_jpeg wrote is read here"
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

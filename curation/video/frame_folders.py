@@ -1,8 +1,8 @@
 """A folder of numbered pictures counts as one video: the layout of the TikTok data set.
 
-A folder is one when it holds at least MIN_FRAMES pictures whose names are one stem and a number
-(``0001.png``, ``frame-12.jpg``), and no second such row. ``fps`` in the sidecar beside the folder
-(``images.json`` beside ``images/``) says how fast it plays; FPS where nobody says.
+It must hold at least MIN_FRAMES pictures whose names are one stem and a number (``0001.png``,
+``frame-12.jpg``), and no second such sequence. ``fps`` in the sidecar next to the folder
+(``images.json`` next to ``images/``) is its frame rate; the default is FPS.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
 def numbered(paths: Iterable[Path]) -> list[Path]:
-    """The pictures among a folder's files in order of their numbers; empty: they are no video."""
+    """The pictures among a folder's files in numerical order; empty: not a video."""
     found: dict[int, Path] = {}
     stems: set[str] = set()
     for path in paths:
@@ -47,10 +47,10 @@ def frames_in(folder: Path) -> list[Path]:
 
 
 def frames_rate(folder: Path) -> float:
-    """Frames a second: ``fps`` of the sidecar beside the folder, or FPS.
+    """Frames per second: ``fps`` of the sidecar next to the folder, or FPS.
 
     Raises:
-        DataError: the sidecar says no number above 0.
+        DataError: the sidecar's ``fps`` is not a number in 0..240.
     """
     sidecar = folder.with_name(f"{folder.name}.json")
     if not sidecar.is_file():
@@ -58,12 +58,12 @@ def frames_rate(folder: Path) -> float:
     content = json.loads(sidecar.read_text(encoding="utf-8"))
     rate = content.get("fps", FPS) if isinstance(content, dict) else FPS
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 240:
-        raise DataError(f"sidecar {sidecar}: fps is {rate!r}; a number in 0..240 is accepted")
+        raise DataError(f"sidecar {sidecar}: fps is {rate!r}; must be a number in 0..240")
     return float(rate)
 
 
 def frames_sha256(folder: Path) -> str:
-    """What the folder shows: rate, names and bytes of its frames."""
+    """Hash of rate, names and bytes of its frames."""
     digest = hashlib.sha256(f"{frames_rate(folder):.6f}".encode())
     for path in frames_in(folder):
         data = path.read_bytes()
@@ -73,7 +73,7 @@ def frames_sha256(folder: Path) -> str:
 
 
 def frames_stamp(folder: Path) -> tuple[int, int]:
-    """(bytes, newest time of change in ns) by which a changed folder is known without reading."""
+    """(bytes, newest modification time in ns), to detect a changed folder without reading it."""
     stats = [path.stat() for path in frames_in(folder)]
     rate_ns = round(frames_rate(folder) * 1000)  # another rate is another video
     return (
@@ -83,14 +83,14 @@ def frames_stamp(folder: Path) -> tuple[int, int]:
 
 
 def read_frame(path: Path) -> np.ndarray | None:
-    """One picture as (height, width, 3) uint8 RGB; None when it is broken."""
+    """One picture as (height, width, 3) uint8 RGB; None if it is broken."""
     data = np.frombuffer(path.read_bytes(), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     return None if image is None else np.ascontiguousarray(image[..., ::-1])
 
 
 def decode_frames(folder: Path, start_s: float | None) -> Iterator[tuple[float, Any | None]]:
-    """(time in seconds, PyAV frame) of every picture; None in place of a broken one."""
+    """(time in seconds, PyAV frame) of every picture; None instead of a broken one."""
     rate = frames_rate(folder)
     for index, path in enumerate(frames_in(folder)):
         time_s = index / rate

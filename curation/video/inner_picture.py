@@ -1,32 +1,32 @@
-"""Where the picture proper lies in a frame: inside dark bars, or on a blurred copy of itself.
+"""Where the actual picture is in a frame: inside dark bars, or on a blurred copy of itself.
 
-A video of the wrong aspect is shown on its own enlarged, blurred copy by many programs. Such a fill
-is told by two straight lines across the frame, equally far from its sides, beyond which nothing is
-sharp, and by its likeness to the inner picture, which must have been enlarged to it.
+Many programs show a video of the wrong aspect on an enlarged, blurred copy of itself. Such a fill
+is recognised by two straight lines across the frame, equally far from its sides, beyond which
+nothing is sharp, and by its likeness to the inner picture, from which it was enlarged.
 """
 
 import cv2
 import numpy as np
 
 DARK_GRAY = 24
-"""Brightest gray of a letterbox bar, with room for compression noise."""
+"""Brightest gray of a letterbox bar, including compression noise."""
 NO_FILL = (0.0, 0.0)
 MIN_SIDE, MAX_SIDE = 0.06, 0.42
-"""Share of the frame that a fill takes on each side."""
+"""Accepted share of the frame for a fill on each side."""
 MIN_STEP = 2.0
-"""Gray levels of a fill's border, in the mean along it."""
+"""Minimum mean step in gray levels along a fill's border."""
 MIN_CLEARNESS = 3.0
-"""How much stronger the border is than the strongest line in the fill."""
+"""How much stronger the border must be than the strongest line in the fill."""
 GUARD = 4
-"""Pixels beside a border that belong to it: scaling and compression smear it."""
+"""Pixels next to a border that belong to it: scaling and compression blur it."""
 MIN_SPREAD = 1.0
-"""Gray levels; what varies less has nothing to correlate."""
+"""Gray levels; with less variation there is nothing to correlate."""
 GRID = 32
-"""Cells along the frame's longer side in which fill and picture are compared."""
+"""Cells along the frame's longer side for comparing fill and picture."""
 
 
 def dark_bars(gray: np.ndarray) -> tuple[float, float, float, float]:
-    """Shares of the side that are dark from the border inwards: top, bottom, left, right."""
+    """Dark shares of the sides from the border inwards: top, bottom, left, right."""
     lit_rows = np.flatnonzero(cv2.reduce(gray, 1, cv2.REDUCE_MAX).ravel() > DARK_GRAY)
     lit_columns = np.flatnonzero(cv2.reduce(gray, 0, cv2.REDUCE_MAX).ravel() > DARK_GRAY)
     if not len(lit_rows) or not len(lit_columns):
@@ -45,7 +45,7 @@ def blurred_fills(rgb: np.ndarray) -> tuple[float, float, float, float]:
 
     Returns:
         Share of the height above and below the picture, likeness of that fill to the picture
-        (-1..1), share of the width left and right of it, likeness. 0 and 0: no such borders.
+        (-1..1), share of the width left and right of it, likeness. 0 and 0: no fill.
     """
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     return *_fill_beside(np.ascontiguousarray(gray.T)), *_fill_beside(gray)
@@ -60,13 +60,13 @@ def _fill_beside(gray: np.ndarray) -> tuple[float, float]:
 
 
 def _fill_width(gray: np.ndarray) -> int | None:
-    """Columns on each side that nothing sharp lies in, up to a line across the whole frame."""
+    """Columns on each side without anything sharp, up to a line across the whole frame."""
     width = gray.shape[1]
     steps = cv2.reduce(cv2.absdiff(gray[:, 2:], gray[:, :-2]), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
     steps = steps.ravel()  # of column x + 1
     left, right = steps, steps[::-1]
     wide = np.arange(max(round(MIN_SIDE * width), GUARD + 1), round(MAX_SIDE * width))
-    # a border at ``wide`` columns shows in the steps around the columns beside it
+    # a border at ``wide`` columns shows in the steps around the columns next to it
     near = np.stack([wide - 3, wide - 2, wide - 1, wide])
     line = np.minimum(left[near].max(axis=0), right[near].max(axis=0))
     inside = np.maximum(np.maximum.accumulate(left), np.maximum.accumulate(right))
@@ -84,7 +84,7 @@ def _likeness(gray: np.ndarray, side: int) -> float:
     """Correlation of the fill with the picture enlarged to the frame's width, both coarse."""
     height, width = gray.shape
     picture = gray[:, side : width - side]
-    shown = height * picture.shape[1] / width  # rows of it that the enlarged copy shows
+    shown = height * picture.shape[1] / width  # its rows visible in the enlarged copy
     top = round((height - shown) / 2)
     cells = GRID, max(round(GRID * height / width), 4)
     enlarged = cv2.resize(
@@ -97,5 +97,5 @@ def _likeness(gray: np.ndarray, side: int) -> float:
     one, other = enlarged[:, outside].ravel(), found[:, outside].ravel()
     flat = one.std() < MIN_SPREAD, other.std() < MIN_SPREAD
     if any(flat):
-        return float(all(flat))  # the copy of a plain wall is plain
+        return float(all(flat))  # a plain picture has a plain copy
     return float(np.corrcoef(one, other)[0, 1])

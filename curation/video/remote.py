@@ -1,7 +1,7 @@
 """Sources at an fsspec URL (``s3://bucket/raw``, ``gs://``, ``memory://``).
 
-Work is done on local disks: videos are fetched into a cache folder, once each, before they are
-curated. A file appears under its name only when it is whole, and an unchanged one is kept.
+Videos are fetched once each into a local cache folder before they are curated. A file appears under
+its name only when complete, and an unchanged one is kept.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 FETCHED = ".fetched.json"
 STORE_ERRORS = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
-"""What s3fs lets through as it comes, such as missing credentials, beside OSErrors of its own."""
+"""Exceptions that s3fs passes through, such as missing credentials, besides its OSErrors."""
 
 
 def is_remote(place: str) -> bool:
@@ -34,7 +34,7 @@ def open_place(url: str) -> tuple[Any, str]:
     """File system and path of a URL.
 
     Raises:
-        ConfigError: nothing here speaks its protocol.
+        ConfigError: unsupported protocol.
     """
     import fsspec
 
@@ -42,19 +42,19 @@ def open_place(url: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         protocol = url.partition("://")[0]
-        raise ConfigError(f"{url}: {protocol}:// is not spoken here: {error}") from error
+        raise ConfigError(f"{url}: unsupported protocol {protocol}://: {error}") from error
 
 
 def fetch(url: str, cache: Path, is_wanted: Callable[[str], bool] | None = None) -> Path:
-    """A local copy of all files below a URL; what is there unchanged is not fetched again.
+    """A local copy of all files below a URL; unchanged files are not fetched again.
 
     Args:
         url: a folder.
-        cache: where copies of URLs lie, a folder for each.
-        is_wanted: by the name below the URL; sidecars always come along. None: all.
+        cache: cache folder, with one folder per URL.
+        is_wanted: filter on the name below the URL; sidecars are always fetched. None: all.
 
     Returns:
-        The copy's folder; files that left the URL have left it, too.
+        The copy's folder; files removed at the URL are removed here too.
 
     Raises:
         DataError: the URL cannot be read, or holds no files.
@@ -68,7 +68,7 @@ def fetch(url: str, cache: Path, is_wanted: Callable[[str], bool] | None = None)
         }
     names = {name for name in found if name and not _is_hidden(name)}
     if not names:
-        raise DataError(f"src={url} holds no files; give a folder with videos")
+        raise DataError(f"src={url} contains no files; give a folder with videos")
     folder.mkdir(parents=True, exist_ok=True)
     stamps_path = folder / FETCHED
     stamps = json.loads(stamps_path.read_text("utf-8")) if stamps_path.is_file() else {}
@@ -92,7 +92,7 @@ def fetch(url: str, cache: Path, is_wanted: Callable[[str], bool] | None = None)
 
 
 def _stamp(info: dict[str, Any]) -> list[str]:
-    """Size and whatever a store says of the content or its age."""
+    """Size and whatever a store reports about content or age."""
     known = ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
     return [str(info.get(key)) for key in known]
 
@@ -103,15 +103,15 @@ def _is_hidden(name: str) -> bool:
 
 @contextmanager
 def remote_errors_named(url: str) -> Iterator[None]:
-    """A store that says no is the user's to mend: one sentence."""
+    """Report a failing store as one sentence: it is for the user to fix."""
     try:
         yield
     except (OSError, sqlite3.Error, *_store_errors()) as error:
         reason = str(error) or type(error).__name__
-        raise DataError(f"{url} cannot be reached as asked: {reason}") from error
+        raise DataError(f"{url} cannot be reached: {reason}") from error
 
 
 def _store_errors() -> list[type[Exception]]:
-    """Of the libraries that a store brought along; nobody else's can have been raised."""
+    """Of the libraries that a store imported; no others can have been raised."""
     loaded = [(sys.modules.get(module), name) for module, name in STORE_ERRORS]
     return [getattr(module, name) for module, name in loaded if module is not None]

@@ -1,8 +1,8 @@
-"""Raw videos below a folder: what each one is, by its content, and what its sidecar says.
+"""Raw videos below a folder: each identified by its content, with the values of its sidecar.
 
-A sidecar is ``<stem>.json`` beside the video, with optional keys licence, url, group, split
+A sidecar is ``<stem>.json`` next to the video, with optional keys licence, url, group, split
 (train, val, bench), truth (a video of the same motion in the target garment), truth_mask (where
-that garment is) and target_garment (a picture). Files that a sidecar names are no sources, nor is
+that garment is) and target_garment (a picture). Files named by a sidecar are not sources, nor is
 any other ``.json``.
 """
 
@@ -30,10 +30,10 @@ LAYOUTS = ("videos", "viton_hd", "dresscode")
 
 @dataclass(frozen=True, kw_only=True)
 class SourcesConfig:
-    """Which files of SRC are sources, and what is known of all of them.
+    """Which files of SRC are sources, and metadata that applies to all of them.
 
-    Patterns are those of a shell (fnmatch) and are held against the name below SRC, with forward
-    slashes; ``*`` matches slashes, too. What a sidecar says of one video comes first.
+    Patterns are shell patterns (fnmatch), matched against the name below SRC, with forward slashes;
+    ``*`` also matches slashes. A video's sidecar takes precedence.
     """
 
     layout: str = "videos"  # or photographs with products: curation/image_pairs.py
@@ -45,11 +45,11 @@ class SourcesConfig:
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
-            raise ConfigError(f"layout is {self.layout!r}; {', '.join(LAYOUTS)} are accepted")
+            raise ConfigError(f"layout is {self.layout!r}; accepted: {', '.join(LAYOUTS)}")
         for pattern, split in self.splits.items():
             if split not in SPLITS:
                 raise ConfigError(
-                    f"splits: {pattern!r} is {split!r}; {', '.join(SPLITS)} are accepted"
+                    f"splits: {pattern!r} is {split!r}; accepted: {', '.join(SPLITS)}"
                 )
 
     def takes(self, name: str) -> bool:
@@ -58,7 +58,7 @@ class SourcesConfig:
         return is_included and not any(fnmatchcase(name, p) for p in self.exclude)
 
     def describe(self, name: str, sidecar: "Sidecar") -> "Sidecar":
-        """A sidecar completed by what is known of all."""
+        """A sidecar completed by the metadata that applies to all."""
         split = next((s for p, s in self.splits.items() if fnmatchcase(name, p)), None)
         return replace(
             sidecar,
@@ -70,11 +70,11 @@ class SourcesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """What is known about a raw video besides its pixels; None means unknown."""
+    """Metadata of a raw video; None means unknown."""
 
     licence: str | None = None
     url: str | None = None
-    group: str | None = None  # videos of one group never straddle splits
+    group: str | None = None  # videos of one group are in one split
     split: str | None = None
     truth: str | None = None  # path relative to the sidecar
     truth_mask: str | None = None
@@ -83,7 +83,7 @@ class Sidecar:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One file, known by its content; ``path`` and ``name`` are metadata."""
+    """One file, identified by its content; ``path`` and ``name`` are metadata."""
 
     path: Path
     name: str  # below SRC, with forward slashes
@@ -92,8 +92,8 @@ class Source:
     sidecar: Sidecar
     truth_path: Path | None = None
     target_path: Path | None = None
-    companions_sha256: str | None = None  # of truth and target: they decide what a clip holds
-    also_named: tuple[str, ...] = ()  # further files with the very same bytes
+    companions_sha256: str | None = None  # of truth and target, which are part of the clip
+    also_named: tuple[str, ...] = ()  # further files with the same bytes
 
     @property
     def group(self) -> str:
@@ -112,19 +112,19 @@ def find_sources(
     A folder of numbered pictures is one source (``frame_folders``).
 
     Args:
-        root: folder to walk; hidden files and folders are left out.
-        hash_of: sha256 of a file or a folder of frames (the ledger remembers the unchanged ones).
-        is_wanted: by the name below ``root``; others are left out unread. None: all.
+        root: folder to walk; hidden files and folders are skipped.
+        hash_of: sha256 of a file or a folder of frames (the ledger caches unchanged ones).
+        is_wanted: filter on the name below ``root``; others are not read. None: all.
         config: which files count; None: all.
 
     Raises:
-        DataError: ``root`` is missing, no folder, or holds no files; a sidecar is not readable.
+        DataError: ``root`` is missing, not a folder, or empty; a sidecar is not readable.
     """
     check_folder(root)
     config = config or SourcesConfig()
     files = [path for path in _walk(root) if path.is_dir() or path.is_file()]
     if not files:
-        raise DataError(f"src={root} holds no files; give a folder with videos")
+        raise DataError(f"src={root} contains no files; give a folder with videos")
     videos = [path for path in files if path.suffix.lower() != ".json"]
     stems = {(path.parent, _stem(path)) for path in videos}
     sidecars = {
@@ -152,8 +152,8 @@ def find_sources(
         if first is not source:
             by_content[source.sha256] = _merge(first, source)
     if not by_content and is_wanted is None:
-        asked = " that sources.include takes" if config.include else ""
-        raise DataError(f"src={root} holds no video{asked}; give a folder with videos")
+        filtered = " that sources.include accepts" if config.include else ""
+        raise DataError(f"src={root} contains no video{filtered}; give a folder with videos")
     return sorted(by_content.values(), key=lambda source: source.name)
 
 
@@ -162,7 +162,7 @@ def _stem(path: Path) -> str:
 
 
 def _merge(first: Source, second: Source) -> Source:
-    """Two files with the same bytes: the one that a sidecar describes stands for both."""
+    """Two files with the same bytes as one source: the one with a sidecar comes first."""
     main, other = first, second
     if first.sidecar == Sidecar() and second.sidecar != Sidecar():
         main, other = second, first
@@ -170,9 +170,9 @@ def _merge(first: Source, second: Source) -> Source:
 
 
 def check_folder(root: Path) -> None:
-    """Refuse what is no folder, before anything is written."""
+    """Reject anything but a folder, before anything is written."""
     if not root.is_dir():
-        raise DataError(f"src={root} is not a folder; give one that holds videos")
+        raise DataError(f"src={root} is not a folder; give one with videos")
 
 
 def sha256_of(path: Path) -> str:
@@ -194,7 +194,7 @@ def _walk(root: Path) -> list[Path]:
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
-    """(bytes, time of change in ns) of a file or a folder of frames."""
+    """(bytes, modification time in ns) of a file or a folder of frames."""
     if path.is_dir():
         return frames_stamp(path)
     status = path.stat()
@@ -207,14 +207,14 @@ def _read_sidecar(path: Path) -> Sidecar:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"sidecar {path} is not readable JSON: {error}") from error
     if not isinstance(content, dict):
-        raise DataError(f"sidecar {path} holds a {type(content).__name__}; an object is expected")
+        raise DataError(f"sidecar {path} contains a {type(content).__name__}; expected an object")
     known = {field.name for field in fields(Sidecar)}
     for key in sorted(set(content) - known):
-        logger.debug("%s: key %r is not used", path, key)
+        logger.debug("%s: unknown key %r ignored", path, key)
     values = {key: str(value) for key, value in content.items() if key in known and value}
     if values.get("split", SPLITS[0]) not in SPLITS:
         raise DataError(
-            f"sidecar {path}: split is {values['split']!r}; {', '.join(SPLITS)} are accepted"
+            f"sidecar {path}: split is {values['split']!r}; accepted: {', '.join(SPLITS)}"
         )
     return Sidecar(**values)
 

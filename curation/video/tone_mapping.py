@@ -1,10 +1,9 @@
-"""High dynamic range (PQ, HLG) to ordinary BT.709 pictures, so that nothing comes out washed out.
+"""High dynamic range (PQ, HLG) to BT.709 pictures, so that nothing looks washed out.
 
-Light as a display would emit it, in cd/m2, is squeezed from PEAK_NITS to WHITE_NITS by the curve
-of Report ITU-R BT.2390 (section 5.4.1), taken on the largest of R, G, B so that hues stay; then
-BT.2020 colours become BT.709 ones, clipped at the gamut's border, coded for a display of gamma 2.4
-(BT.1886). What is darker than 90 cd/m2 keeps its relation to white; what is brighter than
-PEAK_NITS is white.
+Display light in cd/m2 is compressed from PEAK_NITS to WHITE_NITS by the curve of Report ITU-R
+BT.2390 (section 5.4.1), applied to the largest of R, G, B to preserve hues; then BT.2020 colours
+are converted to BT.709, clipped to its gamut, and coded for a display of gamma 2.4 (BT.1886).
+Anything below 90 cd/m2 keeps its ratio to white; anything above PEAK_NITS is white.
 """
 
 from functools import cache
@@ -15,9 +14,9 @@ import numpy as np
 PQ, HLG = 16, 18
 """AVColorTransferCharacteristic of SMPTE ST 2084 and of ARIB STD-B67."""
 PEAK_NITS = 1000.0
-"""What consumer HDR is mastered for; also HLG's nominal peak. A clip's own metadata is not read."""
+"""Peak of consumer HDR mastering; also HLG's nominal peak. A clip's own metadata is not read."""
 WHITE_NITS = 203.0
-"""Diffuse white of HDR pictures (Report ITU-R BT.2408): becomes the SDR peak."""
+"""Diffuse white of HDR pictures (Report ITU-R BT.2408); mapped to the SDR peak."""
 DISPLAY_GAMMA = 2.4
 LUMA_2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
 BT709_FROM_BT2020 = np.array(
@@ -29,7 +28,7 @@ CODES = 65_536
 
 
 def tone_map(coded: np.ndarray, transfer: int) -> np.ndarray:
-    """A picture for an ordinary display.
+    """Tone-map a picture for an SDR display.
 
     Args:
         coded: (height, width, 3) uint16 RGB, BT.2020 primaries, full range, as decoded.
@@ -86,14 +85,14 @@ def squeeze(nits: np.ndarray) -> np.ndarray:
 
 @cache
 def _light_of_code(transfer: int) -> np.ndarray:
-    """What each 16-bit code stands for: cd/m2 (PQ) or scene light (HLG), (65536,) float32."""
+    """The value of each 16-bit code: cd/m2 (PQ) or scene light (HLG), (65536,) float32."""
     codes = np.arange(CODES) / (CODES - 1)
     return (pq_nits(codes) if transfer == PQ else hlg_light(codes)).astype(np.float32)
 
 
 @cache
 def _gain_curve() -> tuple[np.ndarray, np.ndarray]:
-    """Luminance in cd/m2 and the factor that takes it to shares of the SDR peak."""
+    """Luminance in cd/m2, and the factor that converts it to a share of the SDR peak."""
     nits = pq_nits(np.linspace(0.02, 1, 2048))
     return nits, squeeze(nits) / nits / WHITE_NITS
 

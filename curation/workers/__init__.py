@@ -1,1 +1,1 @@
-"""How work is spread: processes or Ray, parts of a folder, its lock. Read ``executor.py`` first."""
+"""How work is distributed: processes or Ray, job parts, the lock. Read ``executor.py`` first."""

@@ -26,35 +26,35 @@ Result = TypeVar("Result")
 POLL_S = 0.5
 GIB = 1 << 30
 WORKING: Any = object()
-"""What is heard of a worker that is still at work."""
+"""Result of ``_listen`` while a worker is still running."""
 FAILURES = {
-    "timed_out": "its worker took longer than the time limit",
-    "out_of_memory": "its worker held more memory than its limit",
-    "worker_failed": "its worker crashed",
+    "timed_out": "it exceeded the time limit",
+    "out_of_memory": "it exceeded the memory limit",
+    "worker_failed": "its worker process crashed",
 }
-"""Codes of ``Failure``, which another run may not give, and what each means to people."""
+"""Codes of ``Failure``, which another run may not give, and their meanings."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
-    """What one source may take before its worker is killed."""
+    """Limits on one source, beyond which its worker is killed."""
 
     base_s: float = 120.0  # loading models, hashing, opening
     per_second_s: float = 60.0  # for each second of video: 10x what the embedded models take
     max_memory_gb: float | None = 8.0  # GiB in RAM; None: no limit
-    max_attempts: int = 3  # runs that try a source which failed by these limits or by a crash
+    max_attempts: int = 3  # runs that try a source that crashed or exceeded these limits
 
     def __post_init__(self) -> None:
         if self.max_memory_gb is not None and self.max_memory_gb <= 0:
-            raise ConfigError(f"max_memory_gb is {self.max_memory_gb}; above 0, or null for none")
+            raise ConfigError(f"max_memory_gb is {self.max_memory_gb}; must be above 0, or null")
         if self.max_attempts < 1:
-            raise ConfigError(f"max_attempts is {self.max_attempts}; 1 or more is accepted")
+            raise ConfigError(f"max_attempts is {self.max_attempts}; must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What happened to a job that gave no result."""
+    """Why a job has no result."""
 
     code: str  # one of FAILURES
     detail: str
@@ -62,7 +62,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """Said by a worker when it knows how long its job may take from now on."""
+    """Sent by a worker to set the time its job may take from now on."""
 
     seconds: float
 
@@ -76,17 +76,17 @@ class _Worker(Generic[Job]):
 
 
 class Workers(Generic[Job, Result]):
-    """Processes that live on from job to job, so that models are loaded once.
+    """Processes that are reused from job to job, so that models are loaded once.
 
     Args:
-        build: called once in each worker, picklable; returns the function that does a job. That
-            function is given the job and a way to set its time limit.
-        num_workers: processes at the same time, started when there is work for them.
-        first_limit_s: seconds a job has before it set a limit; the first job of a worker also
-            pays for building.
-        max_memory_gb: GiB of memory at which a worker is killed, looked at every half second
-            (Linux, or where psutil is installed; elsewhere there is no limit, and the log says
-            so). None: no limit.
+        build: called once in each worker, picklable; returns the function that does a job, called
+            with the job and a way to set its time limit.
+        num_workers: maximum number of processes, started when there is work for them.
+        first_limit_s: seconds a job has before it sets a limit; a worker's first job also includes
+            building.
+        max_memory_gb: GiB of memory at which a worker is killed, checked every half second (Linux,
+            or if psutil is installed; otherwise there is no limit, and the log says so). None: no
+            limit.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Workers(Generic[Job, Result]):
         max_memory_gb: float | None = None,
     ) -> None:
         if max_memory_gb is not None and resident_bytes(os.getpid()) is None:
-            logger.warning("no memory limit: neither /proc nor psutil tells what a worker holds")
+            logger.warning("no memory limit: neither /proc nor psutil is available")
             max_memory_gb = None
         self._build = build
         self._num_workers = num_workers
@@ -115,10 +115,10 @@ class Workers(Generic[Job, Result]):
         self._workers.clear()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result | Failure]]:
-        """Do all jobs, yielding each with its result as it is done (in any order).
+        """Do all jobs, yielding each with its result when it is done (in any order).
 
         Raises:
-            UserError: a worker reported one: the run cannot go on.
+            UserError: raised in a worker; the run cannot continue.
         """
         waiting = list(reversed(jobs))
         while waiting or any(worker.job is not None for worker in self._workers):
@@ -150,7 +150,7 @@ class Workers(Generic[Job, Result]):
             worker = idle.pop()
             worker.job = waiting.pop()
             worker.deadline_s = time.monotonic() + self._first_limit_s
-            with suppress(BrokenPipeError):  # it has just died, which ``run`` hears of
+            with suppress(BrokenPipeError):  # it has just died, which ``run`` notices
                 worker.pipe.send(worker.job)
 
 
@@ -176,16 +176,16 @@ def _listen(worker: _Worker[Any], is_ready: bool) -> Any:
 
 
 def _weigh(worker: _Worker[Any], max_memory_gb: float | None) -> Any:
-    """A Failure if the worker holds too much memory, else WORKING."""
+    """A Failure if the worker uses too much memory, else WORKING."""
     held = None if max_memory_gb is None else resident_bytes(worker.process.pid)
     if held is None or max_memory_gb is None or held <= max_memory_gb * GIB:
         return WORKING
-    detail = f"it held {held / GIB:.2f} GiB of memory; its limit is {max_memory_gb:g}"
+    detail = f"it used {held / GIB:.2f} GiB of memory; the limit is {max_memory_gb:g}"
     return Failure(code="out_of_memory", detail=detail)
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Memory of a process that lies in RAM; None if it is gone or the system does not tell."""
+    """Resident memory of a process; None if it is gone or unknown."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -205,7 +205,7 @@ def _start(context: Any, build: Callable[[], Any]) -> _Worker[Any]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, build), daemon=True)
     before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # one process a core, one thread each
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # one process per core, one thread each
     try:
         process.start()
     finally:
@@ -226,7 +226,7 @@ def _stop(worker: _Worker[Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Die when the main process does, be it by kill -9: nobody would ever stop this one."""
+    """Die with the main process, even on kill -9: nothing else would stop this one."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,7 +1,7 @@
-"""One run at a time on one output folder: the second stops at once and says who is there.
+"""One run at a time per output folder: a second run stops at once and says which one is running.
 
-The lock belongs to the ledger's file, so that the parts of one folder (``job_part=I/N``), each with
-a ledger of its own, run side by side. The system takes it back from a killed process.
+The lock is on the ledger's file, so that the parts of one folder (``job_part=I/N``), each with a
+ledger of its own, run side by side. The system releases it when a process is killed.
 """
 
 import fcntl

@@ -1,6 +1,6 @@
-"""How far a run is: videos and bytes done, rate, time left, and counts by verdict.
+"""Progress of a run: videos and bytes done, rate, time left, and counts by verdict.
 
-It is shown by ``configs.console.Progress``.
+Shown by ``configs.console.Progress``.
 """
 
 import time
@@ -12,18 +12,18 @@ from curation.ledger import ClipRow, SourceRow
 
 KEPT = "kept"
 MAX_CODES = 4
-"""Reasons that are named; the others are summed up."""
+"""Reasons listed; the others are summed up."""
 LINE_EVERY_S = 60.0
 FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once
 
 
 class VerdictCounts:
-    """What became of the videos so far.
+    """Verdicts on the videos so far.
 
     Args:
-        total_bytes: of all videos that are to be done: time goes by bytes, not by files.
-        num_videos: how many there are.
-        clock: seconds that only grow.
+        total_bytes: of all videos of the run: time is estimated by bytes, not by files.
+        num_videos: number of videos.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class VerdictCounts:
         self._clock, self._started = clock, clock()
 
     def add(self, source: SourceRow, clips: Sequence[ClipRow], num_bytes: int) -> None:
-        """One more video is done."""
+        """Count one finished video."""
         self.num_done += 1
         self._done += num_bytes
         self._video_s += float(source.facts.get("duration_s") or 0.0)
@@ -46,13 +46,13 @@ class VerdictCounts:
 
     @property
     def seconds_left(self) -> float | None:
-        """By the bytes that are left; None: nothing was measured yet."""
+        """Estimated from the remaining bytes; None: nothing measured yet."""
         if not self._done:
             return None
         return (self._clock() - self._started) / self._done * (self._total - self._done)
 
     def rate(self) -> str:
-        """Videos a minute, and how many times real time."""
+        """Videos per minute, and multiple of real time."""
         spent = max(self._clock() - self._started, 1e-3)
         return (
             f"{60 * self.num_done / spent:.1f} videos/min, {self._video_s / spent:.1f}x real time"
@@ -61,11 +61,11 @@ class VerdictCounts:
     def counts(self) -> str:
         """Kept clips, then the commonest reasons."""
         rejected = [(c, n) for c, n in self.verdicts.most_common() if c != KEPT]
-        told = [f"{self.verdicts[KEPT]} kept"]
-        told += [f"{count} {code}" for code, count in rejected[:MAX_CODES]]
+        parts = [f"{self.verdicts[KEPT]} kept"]
+        parts += [f"{count} {code}" for code, count in rejected[:MAX_CODES]]
         if rejected[MAX_CODES:]:
-            told.append(f"{sum(count for _, count in rejected[MAX_CODES:])} others")
-        return ", ".join(told)
+            parts.append(f"{sum(count for _, count in rejected[MAX_CODES:])} others")
+        return ", ".join(parts)
 
 
 class ProgressLine:
@@ -85,7 +85,7 @@ class ProgressLine:
         self._shown.__exit__()
 
     def count(self, source: SourceRow, clips: Sequence[ClipRow], num_bytes: int) -> None:
-        """One more video is done."""
+        """Count one finished video."""
         counts = self.counts
         counts.add(source, clips, num_bytes)
         note = f"{counts.rate()}: {counts.counts()}"

@@ -1,9 +1,9 @@
 """The same jobs on a Ray cluster: rows of references through Ray Data, never frames.
 
-Every actor keeps one worker process of ``executor.py``, so limits of time and memory, kills and
-codes are those of a run on one machine. With ``ray.gpus_per_worker`` above 0 the first pass, which
-needs no model, runs in CPU actors beside the GPU ones; without, both are one operator.
-SRC and OUT must lie where every machine of the cluster sees them.
+Every actor keeps one worker process of ``executor.py``, so time and memory limits, kills and codes
+are the same as on one machine. With ``ray.gpus_per_worker`` above 0 the first pass, which needs no
+model, runs in CPU actors next to the GPU ones; otherwise both are one operator.
+SRC and OUT must be visible to every machine of the cluster.
 """
 
 import logging
@@ -29,17 +29,17 @@ INSTALL_COMMAND = "pip install -e '.[ray]'"
 
 @dataclass(frozen=True, kw_only=True)
 class RayConfig:
-    """The cluster of ``executor=ray``, and what one worker takes of it."""
+    """The cluster of ``executor=ray``, and the resources of one worker."""
 
     address: str | None = None  # None: the one that RAY_ADDRESS names, else one on this machine
     cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0  # above 0: the first pass runs beside it, on CPUs
+    gpus_per_worker: float = 0.0  # above 0: the first pass runs separately, on CPUs
 
     def __post_init__(self) -> None:
         if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
             raise ConfigError(
                 f"cpus_per_worker is {self.cpus_per_worker} and gpus_per_worker "
-                f"{self.gpus_per_worker}; above 0 and at least 0 are accepted"
+                f"{self.gpus_per_worker}; must be above 0 and at least 0"
             )
 
 
@@ -51,19 +51,19 @@ def run_on_ray(
     config: RayConfig,
     limits: LimitsConfig,
 ) -> Iterator[tuple[Job, Any]]:
-    """Do all jobs, yielding each with its result as it is done (in any order).
+    """Do all jobs, yielding each with its result when it is done (in any order).
 
     Args:
         jobs: picklable descriptions of work.
         build: called once in each worker; returns the function that does a job.
-        build_first: the same for what a CPU can do beforehand; used when GPUs are asked for.
-        num_workers: actors; 0: as many as the cluster has room for.
-        config: the cluster, and what an actor takes of it.
+        build_first: the same for work that CPUs can do first; used if GPUs are requested.
+        num_workers: actors; 0: as many as fit the cluster.
+        config: the cluster, and the resources of an actor.
         limits: of each job.
 
     Raises:
-        DataError: Ray is not installed, or the cluster lacks what an actor asks for.
-        UserError: a worker reported one: the run cannot go on.
+        DataError: Ray is not installed, or the cluster lacks the resources of an actor.
+        UserError: raised in a worker; the run cannot continue.
     """
     if not jobs:
         return
@@ -71,7 +71,7 @@ def run_on_ray(
     room = _room(ray, config)
     workers = min(num_workers or room, room, len(jobs))
     rows = [{"job": pickle.dumps(job), "outcome": b""} for job in jobs]
-    # one row a block, so that a slow video holds back nothing but itself
+    # one row per block, so that a slow video delays only itself
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     if build_first is not None and config.gpus_per_worker > 0:
         dataset = dataset.map_batches(
@@ -97,10 +97,10 @@ def run_on_ray(
 
 
 class _Actor:
-    """One worker process, and the jobs that Ray hands to it."""
+    """One worker process, and the jobs that Ray passes to it."""
 
     def __init__(self, build: Build, limits: LimitsConfig, folder: str, is_first: bool) -> None:
-        os.chdir(folder)  # relative paths mean what they mean to the driver
+        os.chdir(folder)  # relative paths mean the same as for the driver
         self._workers = Workers(build, 1, limits.base_s, limits.max_memory_gb)
         self._is_first = is_first
 
@@ -114,7 +114,7 @@ class _Actor:
         except UserError as error:
             outcome = error
         if self._is_first and not isinstance(outcome, Failure | UserError):
-            return batch  # what was measured lies in a file
+            return batch  # the measurements are in a file
         return {"job": batch["job"], "outcome": np.array([pickle.dumps(outcome)], dtype=object)}
 
 
@@ -141,14 +141,14 @@ def _connected(config: RayConfig) -> Any:
 
 
 def _room(ray: Any, config: RayConfig) -> int:
-    """How many actors the cluster has room for."""
+    """Number of actors that fit the cluster."""
     room = int(_total(ray, "CPU") / config.cpus_per_worker)
     if config.gpus_per_worker > 0:
         room = min(room, int(_total(ray, "GPU") / config.gpus_per_worker))
     if room < 1:
         raise DataError(
-            f"a worker asks for {config.cpus_per_worker:g} CPUs and {config.gpus_per_worker:g} "
-            f"GPUs, the Ray cluster has {_total(ray, 'CPU'):g} and {_total(ray, 'GPU'):g}"
+            f"a worker needs {config.cpus_per_worker:g} CPUs and {config.gpus_per_worker:g} GPUs; "
+            f"the Ray cluster has {_total(ray, 'CPU'):g} and {_total(ray, 'GPU'):g}"
         )
     return room
 

@@ -95,7 +95,7 @@ def test_a_stage_of_three_steps_is_found_in_report_explain_and_refilter(hats, tm
     assert CODE in capsys.readouterr().out
     page = (out / "report.html").read_text("utf-8")
     assert MEANING in page
-    assert "hair 0.4 (at least 0.5 is asked)" in page
+    assert "hair 0.4 (at least 0.5 is required)" in page
     (name,) = (name for name, reason in rows_of(out).items() if reason == CODE)
     explain.main([str(out), name])
     said = capsys.readouterr().out

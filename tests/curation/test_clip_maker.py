@@ -195,7 +195,7 @@ def test_another_cut_asks_for_the_raw_video(tmp_path, frames):
     shorter = maker_of(
         tmp_path, Seer(), Parser(), people=PeopleConfig(min_score=0.902, max_missed_s=0.1)
     )
-    assert shorter.judge(row, candidate()) == NeedsDecoding(reason="it is cut to other frames")
+    assert shorter.judge(row, candidate()) == NeedsDecoding(reason="its frames changed")
     assert shorter.reuse_or_redo(row, candidate()) is None
 
 

@@ -65,14 +65,14 @@ def test_a_clip_whose_measurements_are_gone_is_told_from_the_ledger(output, caps
     for path in tmp_path.glob("00*"):
         path.rename(output / "signals" / path.name)
     text = capsys.readouterr().out
-    assert "its signals are gone" in text
+    assert "its signals file is missing" in text
     assert "selection.quality.min_sharpness" in text
 
 
 def test_a_name_that_means_nothing_or_several_is_one_sentence(output):
-    with pytest.raises(DataError, match=r"near it are 'dancer 1\.mp4'"):
+    with pytest.raises(DataError, match=r"similar names: 'dancer 1\.mp4'"):
         explain.main([str(output), "dancer1.mp4"])
-    with pytest.raises(DataError, match="is no clip or source"):
+    with pytest.raises(DataError, match="no clip or source named"):
         explain.main([str(output), "0" * 5])
     with pytest.raises(ConfigError, match="give one clip_id"):
         explain.main([str(output)])
@@ -94,7 +94,7 @@ def test_the_key_that_decided_about_somebody_else_is_named(output, capsys):
         explain.main([str(output), name])
         ledger.judge_again([(source, [clip])])
     text = capsys.readouterr().out
-    assert "rejected: two_people (more than one person is seen)" in text
+    assert "rejected: two_people (more than one person is visible)" in text
     rows = {line.split("│")[-1].strip(): line for line in text.splitlines() if "│" in line}
     assert "< 0.1" in rows["selection.people.min_others_s"]
     assert "NO" in rows["selection.people.min_others_s"]

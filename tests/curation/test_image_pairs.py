@@ -60,19 +60,19 @@ def test_a_test_photograph_that_train_lists_again_is_not_trained_on(tmp_path, ca
     jobs = pair_jobs(tmp_path, SourcesConfig(layout="viton_hd"), deciding)
     names = ["test/image/a.jpg", "test/image/c.jpg", "train/image/c.jpg"]
     assert [job.name for job in jobs] == names
-    assert "1 photographs that show what another one shows" in caplog.text
+    assert "skipped 1 photographs that are listed twice or have the same content" in caplog.text
     assert "such as train/image/b.jpg" in caplog.text
 
 
 def test_a_list_that_names_nothing_or_too_little_is_one_sentence(tmp_path):
     config = SourcesConfig(layout="viton_hd")
-    with pytest.raises(DataError, match="has no viton_hd layout"):
+    with pytest.raises(DataError, match="is not in viton_hd layout"):
         pair_jobs(tmp_path, config, deciding)
     (tmp_path / "train_pairs.txt").write_text("x.jpg x.jpg\n")
-    with pytest.raises(DataError, match=r"names .*train/image/x\.jpg, which does not exist"):
+    with pytest.raises(DataError, match=r"train/image/x\.jpg does not exist, but a list"):
         pair_jobs(tmp_path, config, deciding)
     (tmp_path / "train_pairs.txt").write_text("x.jpg\n")
-    with pytest.raises(DataError, match=r"line 1: 'x\.jpg'; PERSON"):
+    with pytest.raises(DataError, match=r"line 1: 'x\.jpg'; expected PERSON"):
         pair_jobs(tmp_path, config, deciding)
 
 

@@ -100,7 +100,7 @@ def test_an_unbroken_purge_and_one_that_was_killed_half_way_end_alike(output):
 
 def test_a_name_that_means_nothing_takes_nothing_out(output):
     before = shards_of(output)
-    with pytest.raises(DataError, match=r"'dancer 77\.mp4' is no source .*near it"):
+    with pytest.raises(DataError, match=r"no source named 'dancer 77\.mp4' .*similar names"):
         purge.main([str(output), "dancer 2.mp4", "dancer 77.mp4"])
     with pytest.raises(ConfigError, match="no source is named"):
         purge.main([str(output)])

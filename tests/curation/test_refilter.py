@@ -117,7 +117,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(output, capsys):
     for asked in ("dry_run=true", "dry_run=True", "--dry-run"):
         refilter.main([str(output), *words, asked])
         assert "nothing was written" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="'dry_run=yes please' is not known"):
+    with pytest.raises(ConfigError, match="'dry_run=yes please' is not accepted"):
         refilter.main([str(output), *words, "dry_run=yes please"])
     after = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
     assert {p: t for p, t in after.items() if "ledger" not in p.name} == {
@@ -135,7 +135,7 @@ def test_a_clip_that_passes_and_was_never_made_is_named_and_left_to_the_next_cur
     refilter.main([str(output), "selection.quality.max_duration_s=2.5"])
     assert set(reasons(output).values()) == {"to_be_made"}
     said = capsys.readouterr().out
-    assert "12 clips pass and have no tracks" in said
+    assert "12 clips pass but have no tracks" in said
     assert take(0) in said
     assert not list((output / "shards").glob("*.tar"))
     with Ledger(output / "ledger.sqlite") as ledger:
@@ -201,7 +201,7 @@ def test_settings_that_judge_nothing_stored_are_refused_in_one_sentence(output, 
         refilter.main([str(output), "first_pass.sample_fps=5"])
     with pytest.raises(ConfigError, match="perception is 'embedded' there and 'installed' here"):
         refilter.main([str(output), "perception=installed"])
-    with pytest.raises(ConfigError, match="bench is 'vvt'; how many clips"):
+    with pytest.raises(ConfigError, match="bench is 'vvt'; only a number of clips"):
         refilter.main([str(output), "bench=vvt"])
     with pytest.raises(ConfigError, match="the folder of a `make curate` is missing"):
         refilter.main(["selection.quality.min_sharpness=50"])

@@ -73,17 +73,17 @@ def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
     assert run.main(arguments(raw, tmp_path / "out", "--dry-run")) == 0
     assert not (tmp_path / "out").exists()
     said = capsys.readouterr().out
-    assert re.search(r"a copy\.mp4 +│ to be decoded │ 256x192, 10 fps", said)
-    assert re.search(r"empty\.mkv +│ refused +│ empty_file", said)
-    assert "5 videos: 3 to be decoded, 2 refused. About" in said
-    assert "by typical numbers of the embedded models" in said
+    assert re.search(r"a copy\.mp4 +│ to decode +│ 256x192, 10 fps", said)
+    assert re.search(r"empty\.mkv +│ rejected +│ empty_file", said)
+    assert "5 videos: 3 to decode, 2 rejected. About" in said
+    assert "typical for the embedded models" in said
 
 
 @pytest.mark.timeout(300)
 def test_a_run_that_drew_nothing_for_val_says_what_to_do(raw, tmp_path, capsys):
     assert run.main([*arguments(raw, tmp_path / "out"), "shards.val_share=0"]) == 0
     said = capsys.readouterr().out
-    assert "No clip was drawn for val" in said
+    assert "No clip was assigned to val" in said
     assert "shards.val_share=0.3" in said
     assert "split: val" in said
 
@@ -92,13 +92,13 @@ def test_a_dry_run_of_a_curated_folder_judges_from_what_is_stored(raw, curated, 
     before = stamps(curated)
     assert run.main(arguments(raw, curated, "dry_run=true")) == 0
     said = capsys.readouterr().out
-    assert "4 videos: 4 as before." in said  # the copy is known by its content
-    assert "by what earlier runs took here" in said
+    assert "4 videos: 4 unchanged." in said  # the copy is known by its content
+    assert "measured in earlier runs of this folder" in said
     assert run.main(arguments(raw, curated, "dry_run=true", "agnostic.max_area=0.01")) == 0
     said = capsys.readouterr().out
     assert said.count("1 -> 0 kept") == 2
     assert run.main(arguments(raw, curated, "dry_run=true", "first_pass.sample_fps=5")) == 0
-    assert "2 to be decoded, 2 refused" in capsys.readouterr().out
+    assert "2 to decode, 2 rejected" in capsys.readouterr().out
     assert stamps(curated) == before
 
 
@@ -205,7 +205,7 @@ def test_a_garment_that_is_no_picture_is_one_sentence(raw, tmp_path):
     (tmp_path / "src" / "garment.png").write_bytes(b"not a picture")
     content |= {"target_garment": "../garment.png", "truth_mask": None}
     sidecar.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"garment\.png is not a picture"):
+    with pytest.raises(DataError, match=r"garment\.png cannot be read as a picture"):
         run.main(arguments(tmp_path / "src", tmp_path / "out"))
 
 

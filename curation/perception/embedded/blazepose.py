@@ -1,9 +1,9 @@
 """The embedded person detector: BlazePose with tracking, and a search for everyone else.
 
-BlazePose is made for one person. Others are looked for in square tiles of the frame, in the frame
-with the found people painted over, and where the person segmentation sees people whom no pose
+BlazePose is made for one person. Others are searched in square tiles of the frame, in the frame
+with the found people painted over, and where the person segmentation has pixels that no pose
 explains. The person's mask is a blend of the landmark model's and the segmentation's: neither
-alone is right on both close and distant people.
+alone is right for both close and distant people.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from curation.perception.protocols import BackendInfo, Person
 SEGMENTATION_SHARE = 0.3
 """Weight of the segmentation in the mask. On ../shared/media/person_gt 0.3-0.5 give IoU >= 0.90 on
 both pictures, the segmentation alone 0.88; more than half would lose limbs it does not see."""
-BODY_POINTS = [11, 12, 13, 14, 23, 24, 25, 26]  # landmarks that tell two bodies apart
+BODY_POINTS = [11, 12, 13, 14, 23, 24, 25, 26]  # landmarks that distinguish two bodies
 SAME_BODY_DISTANCE = 0.12  # mean distance of those points as a share of the region's side
 SAME_BODY_OVERLAP = 0.6  # of the smaller mask that lies inside the larger one
 SAME_REGION_SHIFT = 0.15
@@ -31,9 +31,9 @@ PAINTED_OVER_THRESHOLD = 0.55
 """Box score for a body behind painted-over people. On ../shared/media the ghosts of single clips
 reach 0.52 with a body in both the true and the painted frame; hidden second people 0.60-0.95."""
 MAX_TILT = 2.0
-"""Radians from upright beyond which a body is looked for anew instead of followed: seen from
-behind, the landmark model turns people upside down, and following keeps them so."""
-MAX_TRACKING_SHIFT = 0.25  # a region that moved further is looked at again
+"""Radians from upright beyond which a body is detected again instead of tracked: seen from behind,
+the landmark model turns people upside down, and tracking keeps them so."""
+MAX_TRACKING_SHIFT = 0.25  # a region that moved further is detected again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,10 @@ class EmbeddedDetectorConfig:
     """Settings of the embedded detector; defaults tried on ../shared/media/{single,multi}."""
 
     detection_threshold: float = 0.5  # of the box network
-    presence_threshold: float = 0.5  # of the landmark model: is a body here at all
-    redetect_every: int = 5  # frames between two searches of the whole frame and its tiles
-    find_others: bool = True  # False: one person a frame, faster
-    min_leftover_share: float = 0.05  # of the main person's area; nobody smaller is reported
+    presence_threshold: float = 0.5  # of the landmark model: whether there is a body
+    redetect_every: int = 5  # frames between searches of the whole frame and its tiles
+    find_others: bool = True  # False: one person per frame, faster
+    min_leftover_share: float = 0.05  # of the main person's area; smaller people are not reported
     max_people: int = 6
 
 
@@ -71,9 +71,9 @@ class EmbeddedDetector:
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
         """People of each frame, confident and large ones first; see ``PersonDetector``.
 
-        A person whom no pose explains has a box, a mask and a score, and keypoints of
-        visibility 0; whoever is smaller than ``min_leftover_share`` is not reported.
-        ``track_id`` goes on while a person stays near where it was.
+        A person without a matching pose has a box, a mask and a score, and keypoints of
+        visibility 0; people smaller than ``min_leftover_share`` are not reported. ``track_id``
+        is kept while a person stays near their last place.
         """
         found: list[list[Person]] = []
         bodies: list[PoseLandmarks] = []
@@ -93,7 +93,7 @@ class EmbeddedDetector:
         return found
 
     def look(self, frame: np.ndarray, view: Region) -> Person | None:
-        """The person whom a part of a frame shows best; None when no body is there."""
+        """The most prominent person in a part of a frame; None if there is no body."""
         bodies: list[PoseLandmarks] = []
         for detection in self._find(frame, view):
             if self._add(bodies, self._place_twice(frame, detection.region)):
@@ -103,7 +103,7 @@ class EmbeddedDetector:
     def _bodies(
         self, frame: np.ndarray, previous: list[PoseLandmarks], search: bool
     ) -> list[PoseLandmarks]:
-        """Poses of this frame: followed from the last one, and searched for now and then."""
+        """Poses of this frame: tracked from the last one, and searched for periodically."""
         bodies: list[PoseLandmarks] = []
         upright = [body for body in previous if abs(body.next_region.angle) <= MAX_TILT]
         for body in upright:
@@ -131,7 +131,7 @@ class EmbeddedDetector:
     def _add_behind(
         self, frame: np.ndarray, views: Sequence[Region | None], bodies: list[PoseLandmarks]
     ) -> None:
-        """Paint the found people over and look again, until nobody new appears."""
+        """Paint over the people found and search again, until no new one appears."""
         is_searching = True
         while is_searching:
             is_searching = False
@@ -187,7 +187,7 @@ class EmbeddedDetector:
         bodies: list[PoseLandmarks],
         people: list[Person],
     ) -> tuple[list[PoseLandmarks], list[Person]]:
-        """Look for a body in every patch of person pixels that nobody's mask covers."""
+        """Search for a body in every patch of person pixels that no mask covers."""
         low_detail: list[Person] = []
         masks = [person.mask for person in people if person.mask is not None]
         for blob in unexplained_patches(segmentation, masks, self.config.min_leftover_share):
@@ -217,7 +217,7 @@ def tile_regions(height: int, width: int) -> list[Region]:
 
 
 def is_same_body(first: PoseLandmarks, second: PoseLandmarks) -> bool:
-    """Whether two poses lie on one body: their points are near, or one mask holds the other."""
+    """Whether two poses are of one body: their points are close, or one mask contains the other."""
     inside_first, inside_second = first.mask > 0.5, second.mask > 0.5
     smaller = min(np.count_nonzero(inside_first), np.count_nonzero(inside_second))
     if np.count_nonzero(inside_first & inside_second) > SAME_BODY_OVERLAP * max(smaller, 1):
@@ -230,11 +230,11 @@ def is_same_body(first: PoseLandmarks, second: PoseLandmarks) -> bool:
 
 
 def paint_over(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """The frame with people replaced by a blur of what surrounds them.
+    """The frame with people replaced by a blur of their surroundings.
 
     Args:
         frame: (height, width, 3) uint8.
-        masks: (height, width) bool, one a person.
+        masks: (height, width) bool, one per person.
     """
     height, width = frame.shape[:2]
     people = np.logical_or.reduce(masks).astype(np.uint8)
@@ -249,7 +249,7 @@ def paint_over(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def keep_pieces_with_landmarks(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Drop pieces of a mask on which no landmark lies (bystanders, furniture)."""
+    """Drop pieces of a mask that contain no landmark (bystanders, furniture)."""
     height, width = mask.shape
     num_labels, components = cv2.connectedComponents(mask, connectivity=8)
     labels = np.asarray(components, np.int32)
@@ -267,13 +267,13 @@ def keep_pieces_with_landmarks(mask: np.ndarray, landmarks: np.ndarray) -> np.nd
 def unexplained_patches(
     segmentation: np.ndarray, masks: Sequence[np.ndarray], min_share: float
 ) -> list[Person]:
-    """Patches of person pixels that lie outside every found person's widened mask.
+    """Patches of person pixels outside every found person's widened mask.
 
     Args:
         segmentation: (height, width) float32 probability that a pixel is any person.
         masks: (height, width) uint8 of the people found so far.
-        min_share: smallest patch, as a share of the largest person (of the frame's fortieth part
-            when nobody was found).
+        min_share: smallest patch, as a share of the largest person (of 1/40 of the frame if no
+            person was found).
 
     Returns:
         People without a pose, largest first.
@@ -312,7 +312,7 @@ def unexplained_patches(
 
 
 def _person_box(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The box around the mask; around the landmarks in the frame where the mask is empty."""
+    """The box around the mask; around the landmarks inside the frame if the mask is empty."""
     height, width = mask.shape
     left, top, wide, high = cv2.boundingRect(mask)
     if wide and high:
@@ -331,7 +331,7 @@ def _area(person: Person) -> int:
 
 
 class _Tracks:
-    """Gives people of neighbouring frames the same number."""
+    """Gives a person the same number in consecutive frames."""
 
     MEMORY_FRAMES = 10
 
@@ -341,7 +341,7 @@ class _Tracks:
         self._next_id = 0
 
     def follow(self, people: list[Person]) -> list[Person]:
-        """The same people with ``track_id`` filled."""
+        """The same people with ``track_id`` set."""
         free = {
             number: box
             for number, (frame, box) in self._last.items()

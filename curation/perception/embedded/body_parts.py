@@ -1,7 +1,7 @@
-"""33 landmarks -> which body part each pixel of a person lies on, and where on that part.
+"""33 landmarks -> the body part at each pixel of a person, and the position on that part.
 
 Limbs are capsules, the torso is a tapered strip, the head a capsule along the neck. A pixel
-belongs to the part it is nearest to, in radii of that part; limbs in front of others come first.
+belongs to its nearest part, measured in radii of that part; limbs in front of others come first.
 """
 
 from dataclasses import dataclass
@@ -53,8 +53,8 @@ LIMBS = (
 HANDS = ((BodyPart.HAND_LEFT, (15, 17, 19)), (BodyPart.HAND_RIGHT, (16, 18, 20)))
 FEET = ((BodyPart.FOOT_LEFT, (27, 29, 31)), (BodyPart.FOOT_RIGHT, (28, 30, 32)))
 HAND_RADIUS, FOOT_RADIUS, NECK_RADIUS = 0.135, 0.09, 0.11
-CHIN = 1.35  # of the mouth-derived depth: a beard or the shade below is rather face than neck
-MAX_RADII = 3.0  # further away from every part, a pixel is no body (a ball, a bag)
+CHIN = 1.35  # of the mouth-derived depth: a beard or its shadow counts as face rather than neck
+MAX_RADII = 3.0  # pixels further from every part are not body (a ball, a bag)
 VISIBLE = 0.4
 
 
@@ -66,25 +66,25 @@ class BodyShape:
     end: np.ndarray  # (parts, 2)
     start_radius: np.ndarray  # (parts,)
     end_radius: np.ndarray  # (parts,)
-    layer: np.ndarray  # (parts,): below 0 it hides what lies behind it, above 0 it gives way
-    scale: float  # about the length of the torso
+    layer: np.ndarray  # (parts,): below 0 it hides parts behind it, above 0 it yields to them
+    scale: float  # approximate length of the torso
     head_radius: float
-    is_facing: bool  # the chest is seen, not the back
+    is_facing: bool  # the chest is visible, not the back
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PartPixels:
-    """Where pixels lie on the body."""
+    """Positions of pixels on the body."""
 
-    part: np.ndarray  # (n,) int8: BodyPart, -1 where none is near
+    part: np.ndarray  # (n,) int8: BodyPart, -1 if none is near
     along: np.ndarray  # (n,) float32 in 0..1 from the part's start to its end
     across: np.ndarray  # (n,) float32, -1..1 between the outlines; positive on the
-    # image's right where the part hangs down
+    # image's right if the part hangs down
     radii: np.ndarray  # (n,) float32: distance in radii of the part
 
 
 def body_scale(landmarks: np.ndarray) -> float:
-    """About the torso's length in pixels, whichever limb foreshortening spares."""
+    """Approximate torso length in pixels, from whichever limb is least foreshortened."""
     points = landmarks[:, :2]
     shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
     lengths = [
@@ -96,7 +96,7 @@ def body_scale(landmarks: np.ndarray) -> float:
 
 
 def is_facing_camera(landmarks: np.ndarray) -> bool:
-    """Front or back: by the shoulders' order; by the face where the body is seen from the side."""
+    """By the order of the shoulders; in profile, by the face."""
     spread = landmarks[SHOULDER_LEFT, 0] - landmarks[SHOULDER_RIGHT, 0]
     if abs(spread) > 0.15 * body_scale(landmarks):
         return bool(spread > 0)
@@ -149,12 +149,12 @@ def build_body(landmarks: np.ndarray) -> BodyShape:
         radii[part] = FOOT_RADIUS * scale
 
     for part, ends in _arm_ends():
-        if landmarks[ends, 3].min() > VISIBLE:  # an arm that is seen hides what is behind it
+        if landmarks[ends, 3].min() > VISIBLE:  # a visible arm hides what is behind it
             layer[part] = -2 + np.clip(landmarks[ends, 2].mean() / scale, -0.9, 0.9)
             if part in (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT):
-                layer[part] -= 0.4  # at the wrist a hand comes before its arm
+                layer[part] -= 0.4  # at the wrist the hand is in front of its arm
         else:
-            layer[part] = 1.0  # an arm behind the back takes only what the trunk leaves
+            layer[part] = 1.0  # an arm behind the back gets only pixels outside the trunk
     for part, near, far, *_ in LIMBS[4:]:
         layer[part] = np.clip(0.2 * landmarks[[near, far], 2].mean() / scale, -0.3, 0.3)
     return BodyShape(

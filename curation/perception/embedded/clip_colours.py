@@ -1,8 +1,8 @@
-"""What colours skin, hair, the upper and the lower garment have in one clip.
+"""The colours of skin, hair, upper and lower garment in one clip.
 
-Colours are learned per clip from places where the body says what to expect (the middle of the
+Colours are learned per clip from places where the body predicts the material (the middle of the
 face, the crown, the chest, the thighs), as smoothed histograms in Lab. A garment may have many
-colours: a histogram does not mind prints and stripes.
+colours: histograms handle prints and stripes.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ import numpy as np
 
 L_BINS, AB_BINS = 16, 64
 NUM_BINS = L_BINS * AB_BINS * AB_BINS
-FLOOR = 1e-5  # probability of a colour that was never seen, the same for every material
+FLOOR = 1e-5  # probability of an unseen colour, the same for every material
 UNKNOWN = float(np.log(1 / 1500))  # log-likelihood of any colour for a material not seen in a clip
-MIN_SEEDS = 150  # pixels below which a material counts as not seen
+MIN_SEEDS = 150  # with fewer pixels a material counts as unseen
 
 
 class ColourClass(IntEnum):
-    """What a pixel of a person shows."""
+    """Materials that a person's pixel can show."""
 
     SKIN = 0
     HAIR = 1
@@ -38,14 +38,14 @@ def color_bins(frame: np.ndarray) -> np.ndarray:
 
 
 def bin_colors(bins: np.ndarray) -> np.ndarray:
-    """Middle colour of each bin, (n, 3) float32 Lab on OpenCV's 0..255 scales."""
+    """Centre of each bin, (n, 3) float32 Lab on OpenCV's 0..255 scales."""
     lightness, a, b = bins // AB_BINS**2, bins // AB_BINS % AB_BINS, bins % AB_BINS
     steps = np.array([256 / L_BINS, 256 / AB_BINS, 256 / AB_BINS], np.float32)
     return (np.stack([lightness, a, b], axis=-1) + 0.5).astype(np.float32) * steps
 
 
 def hue_and_saturation(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What shade leaves of colours (n, 3), Lab on OpenCV's 0..255 scales.
+    """Shading-invariant components of colours (n, 3), Lab on OpenCV's 0..255 scales.
 
     Returns:
         Angles in radians and chroma over lightness, (n,) each.
@@ -55,7 +55,7 @@ def hue_and_saturation(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def could_be_skin(frame: np.ndarray) -> np.ndarray:
-    """The broad range of human skin, (height, width) bool; wood and sand fall in it too.
+    """The broad range of human skin, (height, width) bool; it includes wood and sand.
 
     Chrominance limits after Chai and Ngan 1999 (77-127, 133-173), widened for coloured light.
     """
@@ -66,7 +66,7 @@ def could_be_skin(frame: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipColors:
-    """Log-likelihoods of colours, one row a material."""
+    """Log-likelihoods of colours, one row per material."""
 
     log_likelihood: np.ndarray  # (materials, NUM_BINS) float32
     is_known: np.ndarray  # (materials,) bool
@@ -74,13 +74,13 @@ class ClipColors:
     def evidence(self, bins: np.ndarray) -> np.ndarray:
         """Log-likelihood of pixels under each material, (materials, *bins.shape) float32.
 
-        A material that was not seen has the same moderate value everywhere: it takes what no known
+        An unseen material has the same moderate value everywhere: it gets the pixels that no known
         material explains.
         """
         return self.log_likelihood[:, bins]
 
     def overlap(self, first: ColourClass, second: ColourClass) -> float:
-        """Shared part of two materials' histograms, 0..1; 0 when one of them was not seen."""
+        """Intersection of two materials' histograms, 0..1; 0 if either is unseen."""
         if not (self.is_known[first] and self.is_known[second]):
             return 0.0
         shares = np.exp(self.log_likelihood[[first, second]]) - FLOOR
@@ -88,7 +88,7 @@ class ClipColors:
 
 
 class ColorCounter:
-    """Gathers seeds over a clip."""
+    """Accumulates seed pixels over a clip."""
 
     def __init__(self) -> None:
         self._counts = np.zeros((NUM_MATERIALS, NUM_BINS), np.float64)
@@ -100,7 +100,7 @@ class ColorCounter:
         self._counts[material] += np.bincount(bins.ravel(), weights, minlength=NUM_BINS)
 
     def forget(self, material: ColourClass) -> None:
-        """Start a material anew."""
+        """Reset a material."""
         self._counts[material] = 0
 
     def tone(self, material: ColourClass) -> tuple[float, float]:

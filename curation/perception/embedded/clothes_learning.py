@@ -1,4 +1,4 @@
-"""Colours and places of skin, hair and garments, learned from a clip's sure places."""
+"""Colours and places of skin, hair and garments, learned from reliable places in a clip."""
 
 from collections.abc import Sequence
 
@@ -23,25 +23,25 @@ from curation.perception.embedded.hems import (
     find_hem,
     hem_priors,
 )
-from curation.perception.embedded.part_priors import LEFT_OF, PRIORS, behind_priors
+from curation.perception.embedded.part_priors import LEFT_OF, behind_priors
 from curation.perception.embedded.person_view import PersonView, places_of
 
-EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are alike: colours count less than if independent
-SHARPENING = 1.5  # of the clip's own statistics against the general ones
+EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are correlated: colours count less
+SHARPENING = 1.5  # of the clip's statistics relative to the priors
 FOREARMS = tuple(range(BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
 SAME_HUE = 0.2  # radians in Lab
-MAX_SATURATION = 1.5  # of the face's: cloth of the same hue is mostly more colourful
+MAX_SATURATION = 1.5  # of the face's: cloth of the same hue is usually more saturated
 HEM_DOUBT = 0.2
 HEM_PLACES = {
     BodyPart.TORSO: slice(6, NUM_PLACES),
     BodyPart.UPPER_LEG_LEFT: slice(0, 4),
     BodyPart.UPPER_LEG_RIGHT: slice(0, 4),
 }
-LOWER_BACK = 0.45  # along the torso: below this the back is cloth, with hair however long above
+LOWER_BACK = 0.45  # along the torso: below this the back is cloth, however long the hair
 
 
 def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
-    """Colours and places of the materials of a clip: seeds, then one round of reconsidering."""
+    """Learn the colours and places of a clip's materials: from seeds, then refined once."""
     counter = ColorCounter()
     from_behind = [not _is_face_seen(view) and not view.body.is_facing for view in views]
     for view in views:
@@ -58,9 +58,9 @@ def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
         _add_arms(counter, view, cloth, skin_tone)
     colors = counter.colors()
     share = float(np.mean(from_behind)) if views else 0.0
-    # hair in the colour of the cloth cannot be told from it: better paint hair than leave cloth
+    # hair in the colour of the cloth is indistinguishable: better paint hair than leave cloth
     share *= float(np.clip((0.6 - colors.overlap(ColourClass.HAIR, ColourClass.UPPER)) / 0.2, 0, 1))
-    priors = hem_priors(behind_priors(PRIORS, share), hem)
+    priors = hem_priors(behind_priors(share), hem)
     _, beliefs = learn_places(views, colors, priors)
     for material in (ColourClass.UPPER, ColourClass.LOWER):
         counter.forget(material)
@@ -116,7 +116,7 @@ def _add_skin_and_hair(counter: ColorCounter, view: PersonView) -> None:
 
 
 def _add_nape(counter: ColorCounter, view: PersonView, cloth: ClipColors) -> None:
-    """Seen from behind, what hides the neck and is no cloth is hair, of whatever colour."""
+    """Seen from behind, anything on the neck that is not cloth is hair, whatever its colour."""
     on_nape = (view.located.part == BodyPart.NECK) & (view.located.radii < 0.8)
     bins = view.sampled_bins[on_nape]
     if cloth.is_known[ColourClass.UPPER]:
@@ -127,7 +127,7 @@ def _add_nape(counter: ColorCounter, view: PersonView, cloth: ClipColors) -> Non
 def _add_arms(
     counter: ColorCounter, view: PersonView, known: ClipColors, skin_tone: tuple[float, float]
 ) -> None:
-    """Hands and forearms lie in another light than the face, but have its hue."""
+    """Hands and forearms are lit differently from the face, but share its hue."""
     if not known.is_known[ColourClass.UPPER]:
         return
     located = view.located
@@ -143,7 +143,7 @@ def _add_arms(
 def _without(
     material: ColourClass, bins: np.ndarray, colors: ClipColors, least: float
 ) -> np.ndarray:
-    """Seeds of cloth without those of a body material; all of them if less than a share stays."""
+    """Seeds of cloth without those of a body material; all seeds if too few would remain."""
     if not colors.is_known[material] or not len(bins):
         return bins
     is_cloth = colors.log_likelihood[material, bins] < UNKNOWN
@@ -153,13 +153,13 @@ def _without(
 def learn_places(
     views: Sequence[PersonView], colors: ClipColors, priors: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """How often each material was seen at each place of each part.
+    """How often each material occurs at each place of each part.
 
     Left and right share their statistics: garments are symmetric.
 
     Returns:
         Log-probabilities (parts, places, materials), and for each view the belief in each material
-        (m, materials), 0 for pixels beside the body.
+        (m, materials), 0 for pixels off the body.
     """
     seen = 6 * priors + 1e-3
     beliefs = []
@@ -182,19 +182,14 @@ def learn_places(
         seen[[left, right]] = seen[left] + seen[right]
     share = seen / seen.sum(-1, keepdims=True)
     places = SHARPENING * np.log(_with_doubt_at_hem(share, colors))
-    # hands move over everything: what they showed elsewhere says nothing of here
+    # hands move over everything: statistics of one place do not transfer to another
     hands = [BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT]
     places[hands] = np.log(priors[hands] + 1e-4)
     return places.astype(np.float32), beliefs
 
 
 def _with_doubt_at_hem(share: np.ndarray, colors: ClipColors) -> np.ndarray:
-    """Around the hips two garments of different colours keep a chance: hems move as bodies bend.
-
-    Args:
-        share: (parts, places, materials).
-        colors: of the clip.
-    """
+    """Around the hips, keep a chance for both garments if their colours differ: hems move."""
     if not (colors.is_known[ColourClass.UPPER] and colors.is_known[ColourClass.LOWER]):
         return share
     doubt = HEM_DOUBT * (1 - colors.overlap(ColourClass.UPPER, ColourClass.LOWER))

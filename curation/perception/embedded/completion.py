@@ -1,4 +1,4 @@
-"""Masks and 33 landmarks for people whom another detector found.
+"""Masks and 33 landmarks for people found by another detector.
 
 The embedded DensePose and parser need both; ultralytics gives boxes and 17 keypoints.
 """
@@ -14,7 +14,7 @@ from curation.perception.protocols import BackendInfo, Person, PersonDetector
 
 
 class CompletedDetector:
-    """Another detector's people, each looked at again by the embedded models."""
+    """Another detector's people, completed by the embedded models."""
 
     def __init__(self, detector: PersonDetector, embedded: EmbeddedDetector | None = None) -> None:
         self._detector = detector
@@ -22,11 +22,11 @@ class CompletedDetector:
 
     @property
     def info(self) -> BackendInfo:
-        """The other detector's: it decides who is there."""
+        """The other detector's: it decides who is found."""
         return self._detector.info
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
-        """People of each frame; the best one with mask and landmarks where a pose was found."""
+        """People of each frame; the best one with mask and landmarks if a pose was found."""
         found = self._detector.detect(frames)
         return [
             [self._complete(frame, people[0]), *people[1:]] if people else []

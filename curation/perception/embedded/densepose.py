@@ -1,6 +1,6 @@
 """Surface coordinates without a DensePose network: the geometric body, cut by the person's mask.
 
-An approximation, and named so in every record: parts come from 33 landmarks, U runs along a part
+An approximation, and marked so in every record: parts come from 33 landmarks, U runs along a part
 from its near end (0) to its far end (1) and V across it, instead of DensePose's fitted charts.
 """
 
@@ -98,12 +98,12 @@ def part_labels(
     parts: np.ndarray, across: np.ndarray, is_facing: bool, landmarks: np.ndarray
 ) -> np.ndarray:
     """DensePose's part numbers, (n,) uint8, of geometric parts (n,); -1 becomes 0."""
-    table = np.zeros(len(BodyPart) + 1, np.uint8)  # the last row is reached by -1
+    table = np.zeros(len(BodyPart) + 1, np.uint8)  # index -1 reads the last row
     for part, (front, back) in PART_LABELS.items():
         table[part] = front if is_facing else back
     labels = table[parts]
     on_head = (parts == BodyPart.HEAD) | (parts == BodyPart.NECK)
-    # seen from the front the person's left is on the image's right; the nose tells the midline
+    # seen from the front the person's left is on the image's right; the nose marks the midline
     ears = landmarks[[7, 8], 0]
     middle = float(np.clip((landmarks[0, 0] - ears.mean()) / max(np.ptp(ears), 4.0), -1, 1))
     is_left = across > middle if is_facing else across < -middle

@@ -1,7 +1,7 @@
-"""Which pixels around the wrists show a hand: the pose says about where, colour says which.
+"""Which pixels around the wrists show a hand: the pose gives the region, colour decides in it.
 
-Landmarks of wrists and knuckles are off by a palm's width when a hand lies before the chest or
-behind the head; the label of the body part alone then keeps cloth, or paints a hand over.
+Landmarks of wrists and knuckles are off by a palm's width when a hand is in front of the chest or
+behind the head; by body part alone, cloth would be kept or a hand painted over.
 """
 
 import cv2
@@ -16,21 +16,21 @@ from curation.perception.embedded.body_parts import (
 )
 from datasets.labels import ParseLabel
 
-HAND_LENGTH = 0.3  # of the body's scale, at least: a shorter one is the landmarks' error
-CUFF_STEEPNESS = 2.0  # towards the elbow, distance counts so many times
-REACH = 3.5  # radii around a hand in which skin before cloth is that hand
-TYPICAL_SHARE = 0.92  # of the trunk's pixels: what the garment's own colours reach
+HAND_LENGTH = 0.3  # of the body's scale, at least: anything shorter is a landmark error
+CUFF_STEEPNESS = 2.0  # factor on distance towards the elbow
+REACH = 3.5  # radii around a hand in which skin in front of cloth is that hand
+TYPICAL_SHARE = 0.92  # share of the trunk's pixels that the garment's own colours cover
 MARGIN = 0.5  # above that, nats
 LEAST_LIKELY, MOST_LIKELY = -1.4, 0.5  # limits of the log ratio that a hand's pixel must exceed
-NEAR_LIKELY = 0.3  # least log ratio beside the place where a hand is expected
-TRUNK_DISTANCE = 2.0  # radii from the hands at which the trunk shows its garment
-FAR_MARGIN = 1.0  # nats more where no hand is expected
-MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: a crumb, and a print or a bare arm
+NEAR_LIKELY = 0.3  # least log ratio next to the place where a hand is expected
+TRUNK_DISTANCE = 2.0  # radii from the hands beyond which the trunk shows its garment
+FAR_MARGIN = 1.0  # additional nats where no hand is expected
+MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: smaller is noise, larger a print or a bare arm
 CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER), int(ParseLabel.OTHER))
 
 
 def hand_distance(points: np.ndarray, landmarks: np.ndarray, scale: float) -> np.ndarray:
-    """Distance of pixels to the nearer hand in view, in radii of a hand, (n,) float32.
+    """Distance of pixels to the nearer visible hand, in radii of a hand, (n,) float32.
 
     Args:
         points: (n, 2) x, y in pixels.
@@ -44,7 +44,7 @@ def hand_distance(points: np.ndarray, landmarks: np.ndarray, scale: float) -> np
             continue
         way = 1.5 * (places[[pinky, index]].mean(0) - places[wrist])
         tip, length = places[wrist] + way, float(np.hypot(*way))
-        if length < 0.1 * scale:  # seen end-on: it goes on as the forearm does
+        if length < 0.1 * scale:  # seen end-on: it continues the forearm
             way = places[wrist] - places[elbow]
         axis = way / max(float(np.hypot(*way)), 1e-3)
         length = max(length, HAND_LENGTH * scale)
@@ -58,7 +58,7 @@ def hand_distance(points: np.ndarray, landmarks: np.ndarray, scale: float) -> np
 
 
 def skin_threshold(log_ratios: np.ndarray) -> float:
-    """What the skin's log ratio of a hand's pixel must exceed, by how skin-like the garment is.
+    """The threshold on the skin's log ratio for a hand's pixel, by how skin-like the garment is.
 
     Args:
         log_ratios: (n,) log-likelihood of skin less the garment's, of pixels in the middle of the
@@ -79,14 +79,14 @@ def refine_hands(
     threshold: float,
     scale: float,
 ) -> np.ndarray:
-    """Label maps with hands where skin is seen: cloth is taken out, missed pieces are added.
+    """Label maps with hands where skin is visible: cloth is removed, missed pieces are added.
 
     Args:
         labels: (h, w) uint8 ``ParseLabel``.
         log_ratio: (h, w) log-likelihood of skin less the likeliest cloth's, averaged locally.
-        sharp_ratio: the same averaged over less, for the edges of fingers.
-        cloth: (h, w) uint8, the garment that a pixel shows if it shows one.
-        distance: (h, w) ``hand_distance``; infinite beside the person.
+        sharp_ratio: the same over a smaller window, for the edges of fingers.
+        cloth: (h, w) uint8, the garment of each pixel, if it is cloth.
+        distance: (h, w) ``hand_distance``; infinite off the person.
         threshold: ``skin_threshold``.
         scale: of the body, in pixels.
     """
@@ -96,7 +96,7 @@ def refine_hands(
     refined[too_clothy] = cloth[too_clothy]
     refined[(labels == ParseLabel.ARMS) & (distance < 1)] = ParseLabel.HANDS
     doubt = float(np.clip((threshold - LEAST_LIKELY) / (MOST_LIKELY - LEAST_LIKELY), 0, 1))
-    reach = 1 + (1 - doubt) * (REACH - 1)  # a garment that is much like skin: no further
+    reach = 1 + (1 - doubt) * (REACH - 1)  # no further for skin-like garments
     least = np.where(distance < 1, threshold, max(threshold, NEAR_LIKELY))
     could_be = np.isin(labels, CLOTH) & (log_ratio >= least) & (distance < reach)
     far = max(threshold, 0.0) + FAR_MARGIN

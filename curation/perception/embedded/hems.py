@@ -12,25 +12,25 @@ from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, Colou
 NUM_PLACES = 10  # bins along a part, here and in the parser
 WAIST_PLACES, THIGH_PLACES = range(5, 10), range(0, 10)  # tunics reach down to the knees
 NUM_BANDS = len(WAIST_PLACES) + len(THIGH_PLACES)
-MIN_PIXELS = 40  # for a band to be seen, over the whole clip
-CUT_OFF_SHARE = 0.05  # of the fullest band: a band with fewer pixels lies at the frame's border
+MIN_PIXELS = 40  # for a band to count as visible, over the whole clip
+CUT_OFF_SHARE = 0.05  # of the fullest band: a band with fewer pixels is at the frame's border
 MIN_DIVERGENCE = 0.075
 """Jensen-Shannon, nats. On ../shared/media/single sweaters that fill the frame give 0.04-0.06,
 the dullest shirt over trousers 0.10, most 0.15-0.4."""
 MIN_NEW_SHARE = 0.18
-"""Of the pixels below a hem, how many must have colours that are rare above it. A badge or a print
-on the chest makes both sides differ, but brings nothing new below: the hoodies of asl_book and
-asl_learn 0.12-0.16, the dullest shirt over trousers (asl_bird) 0.21, most 0.3-0.9."""
+"""Share of the pixels below a hem whose colours must be rare above it. A badge or a print on the
+chest makes both sides differ, but brings nothing new below: the hoodies of asl_book and asl_learn
+0.12-0.16, the dullest shirt over trousers (asl_bird) 0.21, most 0.3-0.9."""
 SAME_CLOTH = 0.75
-"""Of its colours that a band shares with those above a hem, to be above it too: the lowest band of
-the hoodie of asl_learn 0.79, the first one of trousers in eight other clips 0.1-0.66."""
-RARE = 2.5  # a colour is new below when it is so many times more frequent there than above
-HIGH_HEM_DOUBT = 0.1  # for each band that a hem lies above the hips: belts and badges are no hems
-LOW_HEM_DOUBT = 0.04  # for each band below mid-thigh: the end of shorts is no hem of a top
+"""Share of its colours that a band must share with those above a hem to be above it too: the lowest
+band of the hoodie of asl_learn 0.79, the first of trousers in eight other clips 0.1-0.66."""
+RARE = 2.5  # a colour is new below if it is this many times more frequent there than above
+HIGH_HEM_DOUBT = 0.1  # for each band that a hem is above the hips: belts and badges are not hems
+LOW_HEM_DOUBT = 0.04  # for each band below mid-thigh: the end of shorts is not the hem of a top
 MID_THIGH = len(WAIST_PLACES) + 5  # band
 ABOVE_KNEE = NUM_BANDS - 2
-"""Band; a frame that ends further up and shows no hem is taken to cut the garment off. Trousers of
-the shirt's colours are then painted too: better that than a tunic's lower half left to be seen."""
+"""Band; if a frame ends above it and shows no hem, the garment counts as cut off. Trousers of the
+shirt's colours are then painted too, which is better than leaving a tunic's lower half visible."""
 SATURATED, SHADE_LIGHTNESS = 20, 128.0  # chroma and lightness on OpenCV's scales
 COARSE = (8, 32, 32)  # bins of lightness, a and b: coarser than the clip's, shading matters less
 
@@ -39,8 +39,8 @@ COARSE = (8, 32, 32)  # bins of lightness, a and b: coarser than the clip's, sha
 class Hem:
     """The split of the bands from waist to thighs."""
 
-    first_lower_band: int | None  # NUM_BANDS: the upper garment hangs out of the frame;
-    # None: nothing changes, or too little is seen
+    first_lower_band: int | None  # NUM_BANDS: the upper garment extends beyond the frame;
+    # None: no change of colour, or too little visible
 
 
 def band_of(located: PartPixels) -> np.ndarray:
@@ -59,11 +59,11 @@ def band_of(located: PartPixels) -> np.ndarray:
 def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -> Hem:
     """Split the bands of a clip where the colours above and below differ most.
 
-    Histograms are compared, not means: a print on the chest is no hem.
+    Compares histograms, not means: a print on the chest is not a hem.
 
     Args:
-        views: for each frame where its pixels lie on the body and their colour bins (n,).
-        skin: colours learned so far; bare skin is left out.
+        views: for each frame the places of its pixels on the body, and their colour bins (n,).
+        skin: colours learned so far; bare skin is excluded.
     """
     cells = np.zeros((NUM_BANDS, *COARSE))
     in_frame = np.zeros(NUM_BANDS)
@@ -78,7 +78,7 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
     counts = cells.reshape(NUM_BANDS, -1).sum(1)
     seen = np.flatnonzero(counts >= MIN_PIXELS)
     if len(seen) < 4:
-        return Hem(first_lower_band=None)  # nearly everything looks like skin, or is hidden
+        return Hem(first_lower_band=None)  # nearly everything looks like skin or is hidden
     shares = np.stack([_smoothed(cells[band]) / counts[band] for band in seen])
     splits = np.arange(2, len(seen))
     gains = np.array([_divergence(shares, int(split)) for split in splits])
@@ -95,7 +95,7 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
 
 
 def _below_same_cloth(shares: np.ndarray, split: int) -> int:
-    """A split moved down past bands that look like what is above it and not like the last ones."""
+    """The split, moved down past bands that resemble the ones above it and not the last ones."""
     above, last = shares[:split].mean(0), shares[-2:].mean(0)
     while split < len(shares) - 1:
         like_above = float(np.minimum(shares[split], above).sum())
@@ -106,10 +106,10 @@ def _below_same_cloth(shares: np.ndarray, split: int) -> int:
 
 
 def unshaded(lab: np.ndarray) -> np.ndarray:
-    """Colours with the shading taken out where that can be told: in saturated ones.
+    """Colours with the shading removed where possible: in saturated ones.
 
-    Cloth in the shade keeps the ratio of chroma to lightness, so saturated colours are laid onto
-    one lightness; grays differ in nothing else and keep theirs.
+    Shaded cloth keeps its ratio of chroma to lightness, so saturated colours are scaled to one
+    lightness; grays differ in nothing else and keep theirs.
 
     Args:
         lab: (n, 3) on OpenCV's 0..255 scales.
@@ -122,13 +122,13 @@ def unshaded(lab: np.ndarray) -> np.ndarray:
 
 
 def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
-    """Priors (parts, places, materials) with the hem of this clip in them."""
+    """Priors (parts, places, materials) with the hem of this clip applied."""
     if hem.first_lower_band is None:
         return priors
     adapted = priors.copy()
     hangs_out = hem.first_lower_band == NUM_BANDS
     for band in range(NUM_BANDS):
-        distance = band - hem.first_lower_band  # the hem's own band is undecided: hems move
+        distance = band - hem.first_lower_band  # the hem's own band stays undecided: hems move
         lower = float(np.clip(0.5 + 0.3 * distance, 0.04, 0.96))
         on_torso = band < len(WAIST_PLACES)
         parts = (
@@ -136,7 +136,7 @@ def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
         )
         place = band + WAIST_PLACES[0] if on_torso else band - len(WAIST_PLACES)
         if hangs_out and not on_torso:
-            lower = 0.1  # trousers may still be seen beside it
+            lower = 0.1  # trousers may still be visible next to it
         for part in parts:
             cloth = (
                 adapted[part, place, ColourClass.UPPER] + adapted[part, place, ColourClass.LOWER]
@@ -170,6 +170,6 @@ def _divergence(shares: np.ndarray, split: int) -> float:
 
 
 def _new_share(shares: np.ndarray, split: int) -> float:
-    """How much of what lies below a split has colours that are rare above it, 0..1."""
+    """Share of the pixels below a split whose colours are rare above it, 0..1."""
     new = shares[split:].mean(0) - RARE * shares[:split].mean(0)
     return float(np.maximum(new, 0).sum())

@@ -1,6 +1,6 @@
 """One embedded model, loaded at first use by ai-edge-litert on one thread.
 
-Curation runs one process per core, so a model never takes more than its own.
+Curation runs one process per core, so a model uses one thread.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from curation.perception.embedded.weights import EmbeddedModel, model_path
 class EmbeddedInterpreter:
     """Runs one tflite file on one image at a time.
 
-    Building it costs nothing and it pickles: the file is opened by the first call, in the process
-    that makes it.
+    Construction is cheap and picklable: the file is opened by the first call, in the process that
+    makes it.
     """
 
     def __init__(self, model: EmbeddedModel) -> None:

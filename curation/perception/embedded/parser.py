@@ -1,8 +1,8 @@
-"""Clothes labels without a clothes network: body parts decide what may be, colours what is.
+"""Clothes labels without a clothes network: body parts limit the materials, colours decide.
 
-For each clip: colours of skin, hair and both garments are learned from sure places; then, for each
-part and place along it, how often each material was seen there (so a sleeve ends at one place over
-the whole clip); then each pixel takes the material that explains its colour and its place best.
+For each clip, the colours of skin, hair and both garments are learned from reliable places; then,
+for each part and place along it, how often each material occurs there (so a sleeve ends at one
+place in the whole clip); then each pixel gets the material that best explains its colour and place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ from curation.versions import EMBEDDED_PARSER
 from datasets.labels import ParseLabel
 
 EVIDENCE_WINDOW = (5, 5)  # pixels
-EDGE_WINDOW = (3, 3)  # the same at the edges of hands: fingers are thin
-LOWER_DOUBT = 3.0  # nats: a hand hangs before the trousers more often than they show in its place
-LEARNING_FRAMES = 24  # at most this many frames, evenly spread, teach colours and places
+EDGE_WINDOW = (3, 3)  # for the edges of hands: fingers are thin
+LOWER_DOUBT = 3.0  # nats: a hand in front of the trousers is likelier than trousers in its place
+LEARNING_FRAMES = 24  # at most this many frames, evenly spread, are used for learning
 
 
 class EmbeddedParser:
-    """Labels by geometry and by colours learned per clip; give it a whole clip at once."""
+    """Labels from geometry and per-clip colours; pass it a whole clip at once."""
 
     @property
     def info(self) -> BackendInfo:
@@ -49,14 +49,14 @@ class EmbeddedParser:
     def parse(
         self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
     ) -> list[np.ndarray]:
-        """See ``HumanParser``; also all background for a person without landmarks and mask."""
+        """See ``HumanParser``; all background for a person without landmarks and mask."""
         learned, views = _learn(frames, people, self.info)
         return learned.parse(frames, people, views)
 
     def learned(
         self, frames: Sequence[np.ndarray], people: Sequence[Person | None]
     ) -> "LearnedParser":
-        """See ``ClipParser``; at most ``LEARNING_FRAMES``, evenly spread, are looked at."""
+        """See ``ClipParser``; uses at most ``LEARNING_FRAMES``, evenly spread."""
         return _learn(frames, people, self.info)[0]
 
 
@@ -66,7 +66,7 @@ class LearnedParser:
 
     colors: ClipColors
     places: np.ndarray  # log-probabilities (parts, places, materials)
-    hand_threshold: float  # how much likelier skin than cloth a hand's pixel is, nats
+    hand_threshold: float  # least log ratio of skin to cloth for a hand's pixel, nats
     info: BackendInfo
 
     def parse(
@@ -75,7 +75,7 @@ class LearnedParser:
         people: Sequence[Person | None],
         views: Mapping[int, PersonView] | None = None,
     ) -> list[np.ndarray]:
-        """See ``HumanParser``; ``views`` are frames that were looked at already, by number."""
+        """See ``HumanParser``; ``views``: already computed views of frames, by index."""
         views = views or {}
         maps = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
         for i, (frame, person) in enumerate(zip(frames, people, strict=True)):
@@ -155,7 +155,7 @@ def _with_hands(
 
 
 def _without_stray_hair(labels: np.ndarray, view: PersonView) -> np.ndarray:
-    """Dark cloth is no hair unless it hangs together with hair on the head."""
+    """Dark cloth is not hair unless it is connected to hair on the head."""
     hair = (labels == ParseLabel.HAIR).astype(np.uint8)
     _, components = cv2.connectedComponents(hair, connectivity=8)
     components = np.asarray(components, np.int32)

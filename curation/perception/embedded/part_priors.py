@@ -1,4 +1,4 @@
-"""What a part of a body shows before a clip was looked at: skin, hair, upper or lower garment."""
+"""Priors of skin, hair, upper and lower garment on each body part, before a clip is examined."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from curation.perception.embedded.clip_colours import NUM_MATERIALS
 from curation.perception.embedded.hems import NUM_PLACES
 from datasets.labels import ParseLabel
 
-# How likely each material is on a part before anything was seen: skin, hair, upper, lower.
+# Prior of each material on a part: skin, hair, upper, lower.
 PART_PRIORS: dict[BodyPart, tuple[float, float, float, float]] = {
     BodyPart.TORSO: (0.03, 0.02, 0.90, 0.05),
     BodyPart.HEAD: (0.55, 0.44, 0.01, 0.0),
     BodyPart.NECK: (0.55, 0.10, 0.35, 0.0),
     BodyPart.UPPER_ARM_LEFT: (0.25, 0.01, 0.73, 0.01),
     BodyPart.LOWER_ARM_LEFT: (0.50, 0.005, 0.49, 0.005),
-    BodyPart.HAND_LEFT: (0.69, 0.005, 0.30, 0.005),  # in front of a garment colour must decide
+    BodyPart.HAND_LEFT: (0.69, 0.005, 0.30, 0.005),  # in front of a garment, colour must decide
     BodyPart.UPPER_LEG_LEFT: (0.20, 0.0, 0.06, 0.74),
     BodyPart.LOWER_LEG_LEFT: (0.40, 0.0, 0.01, 0.59),
     BodyPart.FOOT_LEFT: (0.50, 0.0, 0.0, 0.50),
@@ -44,7 +44,7 @@ LEFT_OF = {part: part - 1 for part in range(BodyPart.UPPER_ARM_LEFT + 1, NUM_PAR
 PLACE_PRIORS = {  # (part, place)
     # long hair falls on the shoulders
     **{(BodyPart.TORSO, place): (0.03, 0.12, 0.83, 0.02) for place in range(4)},
-    # around the hips nothing but colour tells where the hem is
+    # around the hips only colour shows where the hem is
     (BodyPart.TORSO, 8): (0.03, 0.0, 0.77, 0.20),
     (BodyPart.TORSO, 9): (0.03, 0.0, 0.57, 0.40),
     (BodyPart.UPPER_LEG_LEFT, 0): (0.05, 0.0, 0.50, 0.45),
@@ -73,10 +73,10 @@ BEHIND_PRIORS = {  # seen from behind, hair may hang down to the middle of the b
 }
 
 
-def behind_priors(priors: np.ndarray, share: float) -> np.ndarray:
+def behind_priors(share: float) -> np.ndarray:
     """Priors (parts, places, materials) of a clip with a share of its views from behind."""
-    adapted = priors.copy()
+    adapted = PRIORS.copy()
     for part, (places, behind) in BEHIND_PRIORS.items():
-        mixed = (1 - share) * priors[part, :places] + share * np.array(behind, np.float32)
+        mixed = (1 - share) * PRIORS[part, :places] + share * np.array(behind, np.float32)
         adapted[part, :places] = mixed
     return adapted

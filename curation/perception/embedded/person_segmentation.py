@@ -1,4 +1,4 @@
-"""Selfie segmentation: how likely each pixel is a person, whichever one (mediapipe 0.10.21)."""
+"""Selfie segmentation: the probability that a pixel is any person (mediapipe 0.10.21)."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ INPUT_SIZE = 256
 
 
 class PersonSegmentationModel:
-    """People against everything else; made for one or two people close to the camera."""
+    """People against background; made for one or two people close to the camera."""
 
     def __init__(self) -> None:
         self._network = EmbeddedInterpreter(PERSON_SEGMENTATION)
@@ -21,7 +21,7 @@ class PersonSegmentationModel:
 
         Args:
             frame: (height, width, 3) uint8 RGB.
-            view: the part to look at; outside it the answer is 0. The whole frame when None.
+            view: the part to segment; 0 outside it. None: the whole frame.
         """
         height, width = frame.shape[:2]
         if view is None:

@@ -1,4 +1,4 @@
-"""One frame's person as the embedded parser looks at it: pixels, colours, places on the body."""
+"""One frame's person as the embedded parser sees it: pixels, colours, places on the body."""
 
 from dataclasses import dataclass
 
@@ -21,26 +21,26 @@ GRID_STEP = 2  # body parts are looked up on every second pixel
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PersonView:
-    """One frame's person: its n pixels, m of them looked up on the body, and their colours."""
+    """One frame's person: its n pixels, the m of them located on the body, and their colours."""
 
     on_person: np.ndarray  # (h, w) bool in a crop around the person, n True
     bins: np.ndarray  # (h, w) int32 colours
     located: PartPixels  # (m,)
-    sampled_bins: np.ndarray  # (m,) colours of the looked-up pixels
+    sampled_bins: np.ndarray  # (m,) colours of the located pixels
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
-    nearest_sample: np.ndarray  # (n,) int: the looked-up pixel that stands for each pixel
-    hand_distance: np.ndarray  # (m,) to the nearer hand, in its radii
+    nearest_sample: np.ndarray  # (n,) int: the located pixel that represents each pixel
+    hand_distance: np.ndarray  # (m,) to the nearer hand, in radii
     body: BodyShape
     corner: tuple[int, int]  # top, left in the full frame
 
 
 def is_usable(person: Person | None) -> bool:
-    """Whether there are landmarks and a mask to look at."""
+    """Whether it has landmarks and a mask."""
     return person is not None and person.landmarks is not None and person.mask is not None
 
 
 def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
-    """A usable person of a frame (height, width, 3) uint8 RGB."""
+    """The view of a usable person in a frame (height, width, 3) uint8 RGB."""
     assert person is not None
     assert person.landmarks is not None
     assert person.mask is not None
@@ -48,7 +48,7 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     wide, high = max(wide, 1), max(high, 1)
     crop = np.ascontiguousarray(frame[top : top + high, left : left + wide])
     on_person = person.mask[top : top + high, left : left + wide] > 127
-    # looked up: the corner of every GRID_STEP x GRID_STEP cell with a pixel of the person
+    # located: the corner of every GRID_STEP x GRID_STEP cell with a pixel of the person
     y, x = np.nonzero(on_person)
     cells = (y // GRID_STEP) * (wide // GRID_STEP + 1) + x // GRID_STEP
     number = np.full((high // GRID_STEP + 1) * (wide // GRID_STEP + 1), -1)
@@ -74,5 +74,5 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
 
 
 def places_of(located: PartPixels) -> np.ndarray:
-    """Which of the NUM_PLACES along its part each pixel lies at, (n,) int."""
+    """Index 0..NUM_PLACES - 1 of each pixel's place along its part, (n,) int."""
     return np.minimum((located.along * NUM_PLACES).astype(int), NUM_PLACES - 1)

@@ -1,4 +1,4 @@
-"""BlazePose's person detector: where people are and how they are turned.
+"""BlazePose's person detector: where people are and how they are rotated.
 
 Decoding follows mediapipe 0.10.21 (modules/pose_detection/pose_detection_cpu.pbtxt): 2254 anchors
 on a 224x224 letterboxed image, a box and four keypoints each, weighted non-maximum suppression.
@@ -27,14 +27,12 @@ class PoseDetection:
 
     @property
     def region(self) -> Region:
-        """The square that the landmark model wants."""
-        return region_from_points(
-            self.keypoints[HIP_CENTER], self.keypoints[FULL_BODY_CIRCLE], enlargement=1.25
-        )
+        """The square for the landmark model."""
+        return region_from_points(self.keypoints[HIP_CENTER], self.keypoints[FULL_BODY_CIRCLE])
 
 
 class PoseDetectionModel:
-    """Finds bodies in a frame or in a part of it."""
+    """Finds bodies in a frame or a part of it."""
 
     def __init__(self, score_threshold: float = 0.5, overlap_threshold: float = 0.3) -> None:
         self.score_threshold = score_threshold
@@ -46,7 +44,7 @@ class PoseDetectionModel:
 
         Args:
             frame: (height, width, 3) uint8 RGB.
-            view: the part to look at; the whole frame, letterboxed, when None.
+            view: the part to search; None: the whole frame, letterboxed.
         """
         height, width = frame.shape[:2]
         region = square_region(0, 0, width, height) if view is None else view

@@ -16,15 +16,15 @@ INPUT_SIZE = 256
 NUM_LANDMARKS = 33
 NUM_POINTS = 39
 COCO_FROM_BLAZEPOSE = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-"""Rows of the 33 landmarks that stand for the 17 of ``protocols.COCO_KEYPOINTS``."""
+"""Rows of the 33 landmarks that correspond to the 17 of ``protocols.COCO_KEYPOINTS``."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PoseLandmarks:
-    """What the landmark model says about one region of a frame."""
+    """Output of the landmark model for one region of a frame."""
 
     landmarks: np.ndarray  # (33, 5) float32: x, y, z in pixels, visibility and presence in 0..1
-    score: float  # 0..1: is a body here at all
+    score: float  # 0..1: probability of a body
     mask: np.ndarray  # (height, width) float32 in 0..1
     next_region: Region
 
@@ -35,13 +35,13 @@ class PoseLandmarks:
 
 
 class PoseLandmarkModel:
-    """Places the landmarks of the body that a region is aligned to."""
+    """Predicts the landmarks of the body that a region is aligned to."""
 
     def __init__(self) -> None:
         self._network = EmbeddedInterpreter(POSE_LANDMARKS)
 
     def __call__(self, frame: np.ndarray, region: Region) -> PoseLandmarks:
-        """Landmarks in frame pixels; check ``score`` before believing them."""
+        """Landmarks in frame pixels; check ``score`` before using them."""
         crop = region.crop(frame, INPUT_SIZE).astype(np.float32) / 255
         points, score, mask, _, _ = self._network(crop)
         points = points.reshape(NUM_POINTS, 5)
@@ -56,7 +56,7 @@ class PoseLandmarkModel:
             landmarks=landmarks,
             score=float(score[0, 0]),
             mask=region.paste(_sigmoid(mask[0, :, :, 0]), height, width),
-            next_region=region_from_points(xy[33], xy[34], enlargement=1.25),
+            next_region=region_from_points(xy[33], xy[34]),
         )
 
 

@@ -1,14 +1,16 @@
-"""Square, rotated image regions: what a network looks at, and the way back to the frame."""
+"""Square, rotated image regions: a network's crop, and the mapping back to the frame."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+ENLARGEMENT = 1.25  # side of an aligned region over the diameter of the circle around the body
+
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A square of the frame that is turned upright before a network sees it."""
+    """A square of the frame that is rotated upright for a network."""
 
     center_x: float  # pixels
     center_y: float
@@ -44,33 +46,30 @@ class Region:
         )
 
     def paste(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
-        """A crop's (size, size) float32 map laid back into a (height, width) frame, 0 outside."""
+        """A crop's (size, size) float32 map pasted into a (height, width) frame, 0 outside."""
         return cv2.warpAffine(
             values, self.to_frame(values.shape[0]), (width, height), flags=cv2.INTER_LINEAR
         )
 
     def shift(self, other: "Region") -> float:
-        """How far two regions lie apart, as a share of the larger side: 0 means equal."""
+        """Distance of two regions as a share of the larger side: 0 means equal."""
         side = max(self.side, other.side)
         moved = np.hypot(self.center_x - other.center_x, self.center_y - other.center_y)
         return float(max(moved, abs(self.side - other.side)) / side)
 
 
-def region_from_points(
-    center: np.ndarray, scale_point: np.ndarray, enlargement: float = 1.25
-) -> Region:
+def region_from_points(center: np.ndarray, scale_point: np.ndarray) -> Region:
     """BlazePose's alignment: the circle around the hips that holds the body, turned upright.
 
     Args:
         center: (2,) hip centre in pixels.
         scale_point: (2,) point on the circle above the head.
-        enlargement: side of the square over the circle's diameter.
     """
     x, y = np.asarray(scale_point, np.float64) - np.asarray(center, np.float64)
     return Region(
         center_x=float(center[0]),
         center_y=float(center[1]),
-        side=float(2 * np.hypot(x, y) * enlargement),
+        side=float(2 * np.hypot(x, y) * ENLARGEMENT),
         angle=float(np.arctan2(x, -y)),
     )
 

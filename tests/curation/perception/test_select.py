@@ -72,7 +72,7 @@ def test_auto_takes_a_parser_that_is_there_and_says_why_not_the_rest(
         perception = choose_perception("auto", PerceptionConfig(parser_path=str(parser_file)))
     assert isinstance(perception.parser, FileHumanParser)
     assert isinstance(perception.densepose, EmbeddedDensePose)
-    assert "densepose: embedded, because detectron2 with DensePose is absent" in caplog.text
+    assert "densepose: embedded, because detectron2 with DensePose is missing" in caplog.text
     assert "(approximate: 24 parts" in caplog.text
 
 
@@ -92,7 +92,7 @@ def test_installed_refuses_in_one_sentence_that_names_the_commands(
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'best': choose one of auto, embedded, installed"):
+    with pytest.raises(ConfigError, match="'best'; choose one of auto, embedded, installed"):
         choose_perception("best")
 
 
@@ -100,7 +100,7 @@ def test_missing_weights_are_named(parser_file: Path, tmp_path: Path) -> None:
     config = PerceptionConfig(parser_path=str(parser_file))
     assert missing_parts(config)["parser"] is None
     gone = PerceptionConfig(parser_path=str(tmp_path / "no" / "parser"))
-    assert missing_parts(gone)["parser"] == f"{tmp_path / 'no' / 'parser'} is absent"
+    assert missing_parts(gone)["parser"] == f"{tmp_path / 'no' / 'parser'} is missing"
 
 
 def test_adapters_without_their_package_name_the_command_to_run(
@@ -151,7 +151,7 @@ def test_a_parser_with_another_number_of_labels_is_refused(
     parser = FileHumanParser(
         HumanParserConfig(path=str(parser_file), labels="lip", input_height=64, input_width=64)
     )
-    with pytest.raises(DataError, match=r"gives 18 labels, the table 'lip' has 20"):
+    with pytest.raises(DataError, match=r"returns 18 labels, but table 'lip' has 20"):
         parser.parse([np.zeros((360, 200, 3), np.uint8)], [standing_person])
 
 

@@ -150,7 +150,7 @@ def test_a_model_without_keypoints_and_absent_files_are_refused(
         UltralyticsDetector(UltralyticsConfig(weights=str(boxes_only))).detect(frames[:1])
     with pytest.raises(DataError, match=r"weights .*absent\.pt do not exist"):
         UltralyticsDetector(UltralyticsConfig(weights=str(tmp_path / "absent.pt"))).detect(frames)
-    with pytest.raises(DataError, match=r"no tracker 'nosort\.yaml'; bytetrack\.yaml is one"):
+    with pytest.raises(DataError, match=r"no tracker 'nosort\.yaml'; try bytetrack\.yaml"):
         new_tracker("nosort.yaml")
 
 

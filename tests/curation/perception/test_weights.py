@@ -45,7 +45,7 @@ def test_a_wheel_without_a_model_is_refused(tmp_path: Path) -> None:
     wheel = tmp_path / "mediapipe.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("mediapipe/__init__.py", "")
-    with pytest.raises(DataError, match="does not hold mediapipe/modules/pose_detection"):
+    with pytest.raises(DataError, match="does not contain mediapipe/modules/pose_detection"):
         unpack_wheel(wheel, tmp_path)
 
 

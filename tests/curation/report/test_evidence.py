@@ -27,17 +27,17 @@ def told(checks: Sequence[Check], sources: dict[str, str] | None = None) -> str:
 def test_what_was_asked_comes_first_with_its_threshold():
     measured = {"duration_s": 5.0, "frames": 125.0, "brightness": 8.9962}
     assert told(span_checks(measured, QUALITY)) == (
-        "brightness 9 (at least 20 is asked), duration 5 s, frames 125"
+        "brightness 9 (at least 20 is required), duration 5 s, frames 125"
     )
-    assert told([height_check(42.1, CanonicalConfig())]) == "height 42.1 (at least 128 is asked)"
+    assert told([height_check(42.1, CanonicalConfig())]) == "height 42.1 (at least 128 is required)"
     measured = {"duplicate_share": 0.7, "motion": 0.0}
-    assert told(span_checks(measured, QUALITY)) == "duplicate share 0.7 (at most 0.5 is asked)"
+    assert told(span_checks(measured, QUALITY)) == "duplicate share 0.7 (at most 0.5 is required)"
 
 
 def test_a_clip_that_is_pointed_at_is_called_by_its_video():
     check = copy_check(None, DuplicatesConfig(), "ab_1")
     said = evidence_text(check, check.reject.evidence, {"ab_1": "dance.mp4 at 0.0 s"})
-    assert said == "distance (more than 0.025 is asked), same as dance.mp4 at 0.0 s"
+    assert said == "distance (more than 0.025 is required), same as dance.mp4 at 0.0 s"
 
 
 def test_kept_clips_near_a_threshold_are_found_the_nearest_first():

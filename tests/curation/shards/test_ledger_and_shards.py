@@ -253,7 +253,7 @@ def test_hashes_of_unchanged_files_are_remembered(tmp_path):
 
 def test_a_foreign_ledger_is_one_sentence(tmp_path):
     (tmp_path / "ledger.sqlite").write_bytes(b"no database at all, just text " * 50)
-    with pytest.raises(DataError, match="is not a ledger"):
+    with pytest.raises(DataError, match="is not a curation ledger"):
         Ledger(tmp_path / "ledger.sqlite")
     with Ledger(tmp_path / "newer.sqlite"):
         pass

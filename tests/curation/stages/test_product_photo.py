@@ -25,7 +25,7 @@ def test_cutting_out_twice_gives_the_same_mask():
 def test_a_photo_without_a_garment_is_used_whole(caplog):
     plain = np.full((80, 60, 3), 128, np.uint8)
     assert (cut_out(plain) == 255).all()
-    assert "used whole" in caplog.text
+    assert "using the whole photo" in caplog.text
 
 
 def test_proportions_are_kept():
@@ -54,5 +54,5 @@ def test_a_product_lies_where_the_same_garment_cut_out_of_a_frame_does(is_transp
 
 def test_a_product_that_is_transparent_everywhere_gets_one_sentence(tmp_path):
     path = save(tmp_path / "g.png", np.zeros((20, 20, 4), np.uint8))
-    with pytest.raises(DataError, match=r"g\.png is transparent everywhere"):
+    with pytest.raises(DataError, match=r"g\.png is fully transparent"):
         lay_out_product(path, 64, 48)

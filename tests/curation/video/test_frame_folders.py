@@ -65,7 +65,7 @@ def test_few_or_unnumbered_pictures_are_no_video(tmp_path, moving):
     assert frames_in(named) == []
     assert frames_rate(few) == 30.0
     (tmp_path / "few.json").write_text('{"fps": "fast"}')
-    with pytest.raises(DataError, match=r"fps is 'fast'; a number"):
+    with pytest.raises(DataError, match=r"fps is 'fast'; must be a number"):
         frames_rate(few)
 
 
@@ -95,9 +95,9 @@ def test_presets_keep_the_splits_of_their_data_sets(tmp_path):
         "test/b.mp4": "bench",
         "train/a.mp4": "train",
     }
-    with pytest.raises(DataError, match=r"no video that sources\.include takes"):
+    with pytest.raises(DataError, match=r"no video that sources\.include accepts"):
         find_sources(tmp_path, sha256_of, config=SourcesConfig(include=["*.mov"]))
-    with pytest.raises(ConfigError, match="'test' is 'hidden'; train, val, bench"):
+    with pytest.raises(ConfigError, match="'test' is 'hidden'; accepted: train, val, bench"):
         SourcesConfig(splits={"test": "hidden"})
     with pytest.raises(ConfigError, match="layout is 'zip'"):
         SourcesConfig(layout="zip")

@@ -53,8 +53,8 @@ def test_of_two_copies_the_described_one_speaks(tmp_path):
     ("content", "message"),
     [
         (b"{", "not readable JSON"),
-        (b"[1]", "an object is expected"),
-        (b'{"split": "test"}', "train, val, bench are accepted"),
+        (b"[1]", "expected an object"),
+        (b'{"split": "test"}', "accepted: train, val, bench"),
         (b'{"truth": "gone.mp4"}', "gone.mp4, which does not exist"),
     ],
 )
@@ -68,8 +68,8 @@ def test_a_sidecar_that_cannot_be_right_is_one_sentence(tmp_path, content, messa
 def test_missing_and_empty_folders_are_one_sentence(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         find_sources(tmp_path / "gone", sha256_of)
-    with pytest.raises(DataError, match="holds no files"):
+    with pytest.raises(DataError, match="contains no files"):
         find_sources(tmp_path, sha256_of)
     write(tmp_path / ".hidden.mp4")
-    with pytest.raises(DataError, match="holds no files"):
+    with pytest.raises(DataError, match="contains no files"):
         find_sources(tmp_path, sha256_of)

@@ -72,7 +72,7 @@ def test_a_worker_that_takes_too_much_memory_is_killed_and_the_others_go_on():
     assert (done["a"], done["b"]) == ("aa", "bb")
     assert isinstance(done["eat"], Failure)
     assert done["eat"].code == "out_of_memory"
-    assert "its limit is 0.5" in done["eat"].detail
+    assert "the limit is 0.5" in done["eat"].detail
     assert resident_bytes(os.getpid()) > 1 << 24
 
 
