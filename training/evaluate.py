@@ -108,7 +108,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
 def _score(
     config: EvaluationConfig, chosen: dict[str, list[str]], watch: EvaluationTimes
 ) -> tuple[dict[str, list[ItemScores]], MetricSuite]:
-    """Scores of all items of all pairings in the benchmark's order; missing results are generated."""
+    """Scores of all items of all pairings in the benchmark's order; generates missing results."""
     jobs = [(pairing, index) for pairing in chosen for index in range(len(chosen[pairing]))]
     if config.num_processes:
         if config.pred is None:

@@ -71,7 +71,7 @@ def export(config: ExportConfig) -> Path:
     """
     source, out = find_checkpoint(Path(config.checkpoint)), Path(config.out)
     if out.exists() and not (out / EXPORTED).is_file():
-        raise ConfigError(f"out {out} exists and is no exported model; give another folder")
+        raise ConfigError(f"out {out} exists and is not an exported model; give another folder")
     try:
         content = read_checkpoint(source)
         notes = _read_notes(source)
@@ -87,7 +87,7 @@ def export(config: ExportConfig) -> Path:
         for name, value in taken.items()
     }
     if kind != config.weights:
-        logger.warning("%s holds no %s weights: those that are exported are %s", source,
+        logger.warning("%s holds no %s weights; exporting the %s ones", source,
                        config.weights, kind)  # fmt: skip
     provenance = {"system": content.system, "step": content.step, "weights": kind}
     with writing(out) as aside:

@@ -1,7 +1,7 @@
 """How many processes a run has, and how they share an optimizer step.
 
-One process per device, started by Lightning (``trainer.devices``), torchrun or Slurm (srun, one task
-per device); the latter two set the number themselves. The global batch of an optimizer step stays
+One process per device, started by Lightning (``trainer.devices``), torchrun or Slurm (srun, one
+task per device); the latter two set the number. The global batch of an optimizer step stays
 the same when the number of processes changes: the number of micro-batches compensates.
 """
 

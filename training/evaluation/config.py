@@ -24,10 +24,10 @@ class EvaluationConfig:
     protocol: str = "fixed"
     pairings: list[str] = field(default_factory=lambda: list(PAIRINGS))
     baselines: bool = True  # three trivial methods as rows of every table
-    height: int | None = None  # resolution that is painted and measured; None: as stored
+    height: int | None = None  # resolution of results and metrics; None: as stored
     width: int | None = None
-    max_items: int | None = None  # the first so many; None: all
-    workers: int = 0  # processes that score; 0: this one, or one a device
+    max_items: int | None = None  # only the first N; None: all
+    workers: int = 0  # scoring processes; 0: this one, or one per device
     devices: list[str] = field(default_factory=list)  # cuda:0, cuda:1, ...; empty: GPU or CPU
     shown_videos: int = 3  # number of best and of worst cases in the report
     out: str = "runs/eval"

@@ -27,10 +27,10 @@ class CheckpointConfig:
     """How a checkpoint generates results."""
 
     seed: int = 0
-    weights: str = "ema"  # their running average, or raw
+    weights: str = "ema"  # moving average, or raw
     device: str = "auto"
     precision: str = "auto"
-    paste_back: bool = False  # outside the mask keep the source: raises whole-frame numbers
+    paste_back: bool = False  # keep the source outside the mask: improves whole-frame numbers
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
 
@@ -42,7 +42,7 @@ class CheckpointConfig:
 
 
 class CheckpointResults:
-    """Generates results of benchmark items with a checkpoint; loads the network when first needed."""
+    """Generates results of benchmark items with a checkpoint; loads the network on first use."""
 
     def __init__(
         self, checkpoint: Path, config: CheckpointConfig, folder: Path, device: str | None = None

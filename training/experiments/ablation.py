@@ -45,13 +45,13 @@ class VariantConfig:
 
     name: str = MISSING
     text: str = ""  # description in the table
-    train: list[str] = field(default_factory=list)  # key=value, of the stages that are not shared
+    train: list[str] = field(default_factory=list)  # key=value overrides of unshared stages
     fit: str = "training.fit"  # the command that trains these
     judge: list[str] = field(default_factory=list)
-    render: list[str] = field(default_factory=list)  # its own training data; tests stay the same
+    render: list[str] = field(default_factory=list)  # overrides for its own training clips
     curate: list[str] = field(default_factory=list)  # likewise
-    seeds: list[int] | None = None  # its own; None: all
-    until: str | None = None  # the last stage that it goes through; None: all
+    seeds: list[int] | None = None  # its own seeds; None: all
+    until: str | None = None  # its last stage; None: all
 
     @property
     def has_own_data(self) -> bool:

@@ -154,8 +154,7 @@ def _scores(evaluation: Path) -> str:
     return (
         "".join(parts)
         + '<p class="note">Columns in italics are trivial baselines; small figures are 95% '
-        "intervals over videos. Missing weights:</p>"
-        + f'<ul class="note">{notes}</ul>'
+        "intervals over videos. Missing weights:</p>" + f'<ul class="note">{notes}</ul>'
     )
 
 

@@ -4,8 +4,8 @@
 
 This is ``training.fit``, but ``system.network.fusion`` may also be ``concatenation`` (each position
 of a frame sees only the same position of the garment's picture), ``embedding`` (one vector per
-block, the mean over the garment's positions) or ``none`` (that vector is zero). Weights, their names
-and their number are those of ``models/viton_dit.py``; hooks alter what the blocks attend to.
+block, the mean over the garment's positions) or ``none`` (that vector is zero). Weights and their
+names are those of ``models/viton_dit.py``; hooks alter what the blocks attend to.
 
 The setting is stored in the run's checkpoints. ``training.experiments.judge`` builds the variant
 from it; every other command rejects such a checkpoint, because it would build plain attention.

@@ -62,7 +62,7 @@ class JudgeConfig:
     checkpoint: str = MISSING
     bench: str = "data/benchmark/raw/bench"  # as datasets.synthetic writes it
     out: str = "runs/experiments/judged.json"
-    work: str = "runs/experiments/judged"  # conditions and painted clips
+    work: str = "runs/experiments/judged"  # conditions and generated clips
     max_clips: int | None = None  # only the first N; None: all
     seed: int = 0
     weights: str = "ema"

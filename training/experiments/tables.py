@@ -112,7 +112,7 @@ def table_rows(
 
 
 def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
-    """For each other variant and each method without a network: does its difference exclude zero?"""
+    """Whether the differences of other variants, and of methods without a network, exclude zero."""
     first = results[reference]
     base = clips_of(first, seam_error=True)
     others = {
