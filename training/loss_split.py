@@ -24,7 +24,6 @@ NAMES = (
     "loss/known_region",
 )
 """Quartile 1 holds the least noisy timesteps; regions cover only frames that count in the loss."""
-_REGION = 3 + QUARTILES
 
 
 class LossSplit:

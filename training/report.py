@@ -82,7 +82,7 @@ def smooth(values: list[float], window: int = 25) -> np.ndarray:
 
 
 def _headline(config: TrainConfig, curves: dict[str, Curve]) -> list[tuple[str, str]]:
-    found = [(f"{config.max_steps}", "steps asked for")]
+    found = [(f"{config.max_steps}", "planned steps")]
     if curves.get("skipped_steps", ([], [0.0]))[1][-1]:
         found.append((f"{curves['skipped_steps'][1][-1]:.0f}", "steps skipped (skipped.txt)"))
     for tag, label in (("loss/train", "loss at the end (mean of 25)"),

@@ -23,7 +23,7 @@ RANKED_BY = ("ssim_masked", "lpips_masked", "colour_delta_e")
 """Best and worst are ranked by the first of these metrics that every video has."""
 COMPARED = "agnostic"
 """The baseline whose curve is drawn together with the method's."""
-TEMPLATE = Path(__file__).with_name("evaluation_report.html")
+TEMPLATE = Path(__file__).with_name("report.html")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

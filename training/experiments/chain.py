@@ -44,8 +44,8 @@ class ChainStep:
         """
         sys.stdout.write(f"\n{self.shown}\n")
         sys.stdout.flush()
-        code, told = _run([sys.executable, "-m", *self.words])
-        if told:
+        code, stopped = _run([sys.executable, "-m", *self.words])
+        if stopped:
             raise UserError(f"stopped in {self.shown}; rerun the same command to resume")
         if code in _STOPPED:
             raise KeyboardInterrupt
@@ -63,17 +63,17 @@ class ChainStep:
 
 def _run(command: list[str]) -> tuple[int, bool]:
     """The exit code, and whether this process received SIGTERM meanwhile."""
-    told: list[int] = []
+    signals_seen: list[int] = []
     process = subprocess.Popen(command)
 
     def hand_on(number: int, frame: FrameType | None) -> None:
-        told.append(number)
+        signals_seen.append(number)
         process.send_signal(number)
 
     listens = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, hand_on) if listens else None
     try:
-        return process.wait(), bool(told)
+        return process.wait(), bool(signals_seen)
     except KeyboardInterrupt:
         _let_it_end(process)
         raise

@@ -91,7 +91,7 @@ LEAK = Metric(
     label="old garment left",
     is_higher_better=False,
     definition="share of the worn garment's region nearer in CIELAB to the source's pixel than to "
-    "any colour of the asked garment, where the two can be told apart; 0 to 1",
+    "any colour of the target garment, where the two differ; 0 to 1",
     compute=_leak,
     no_value="only unpaired, and where the garments' colours differ",
 )

@@ -55,7 +55,7 @@ class VideoInputs:
     truth: UInt8[np.ndarray, "t h w 3"] | None  # what a perfect method returns; paired: the source
     mask: UInt8[np.ndarray, "t h w"]  # 255 = was to be painted
     garment_region: Bool[np.ndarray, "t h w"]  # the garment worn in the source, inside the mask
-    garment: UInt8[np.ndarray, "h2 w2 3"]  # the picture of the garment that was asked for
+    garment: UInt8[np.ndarray, "h2 w2 3"]  # picture of the target garment
     pairing: str  # "paired" or "unpaired"
     protocol: Protocol
     segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
