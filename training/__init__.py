@@ -1,4 +1,4 @@
-"""Shards -> trained networks, and networks -> numbers.
+"""Training and evaluation: shards -> trained networks -> scores.
 
 Read ``fit.py`` first.
 """

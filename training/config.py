@@ -1,4 +1,4 @@
-"""The settings of a training run: what the four stages differ in is data in here, not code."""
+"""The settings of a training run: the four stages differ in these settings, not in code."""
 
 from dataclasses import dataclass, field
 
@@ -24,16 +24,16 @@ STAGE_PARTS = {
     "stage2": ["denoiser", "garment", "control"],
     "stage3": ["denoiser", "garment", "control"],
 }
-"""Which networks a stage uses where its YAML does not say."""
+"""Networks used by each stage unless its YAML sets ``parts``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmaConfig:
-    """Exponential moving average of what learns."""
+    """Exponential moving average of the trainable weights."""
 
     enabled: bool = True
     decay: float = 0.9999  # reached as (1 + step) / (10 + step) grows
-    device: str = "auto"  # beside the weights; or cpu: off the GPU, for a copy at every step
+    device: str = "auto"  # the weights' device; or cpu: saves GPU memory, costs a copy a step
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:
@@ -44,10 +44,10 @@ class EmaConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """Videos sampled from held-out clips with noise that never changes."""
+    """Videos sampled from held-out clips with fixed noise."""
 
     every_steps: int = 1000  # 0: never
-    best_by: str = "auto"  # what the best checkpoint is: vfid_i3d where it can be had, else ssim
+    best_by: str = "auto"  # metric that chooses the best checkpoint; auto: vfid_i3d, else ssim
     sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(guidance_scale=1.0))
 
     def __post_init__(self) -> None:
@@ -59,10 +59,10 @@ class ValidationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """The machine's side of a run."""
+    """Devices, precision, checkpoints and logging of a run."""
 
     accelerator: str = "auto"
-    devices: int = 1  # of one node; torchrun and Slurm say it themselves
+    devices: int = 1  # per node; torchrun and Slurm set it themselves
     num_nodes: int = 1
     strategy: str = "auto"  # one device, or ddp; fsdp2 shards weights and states over the devices
     precision: str = "32-true"
@@ -72,12 +72,12 @@ class TrainerConfig:
     keep_last: int = 2  # checkpoints: the newest; 2, so that a damaged one does not end a run
     keep_best: int = 1  # and those that validation likes best (validation.best_by)
     log_every_steps: int = 10
-    num_threads: int = 0  # of torch on a CPU; 0: as torch chooses
+    num_threads: int = 0  # torch threads on a CPU; 0: torch's default
     activation_checkpointing: str = "none"  # blocks, or every_<n>: recompute instead of keeping
     compile: bool = False  # torch.compile, one graph per kind of block and shape
-    frozen_dtype: str = "float32"  # bfloat16: frozen blocks as bf16-mixed rounds them anyway
-    max_skipped: int = 20  # non-finite steps in a row that end the run
-    wandb_project: str | None = None  # logs to Weights & Biases too; pip install -e '.[wandb]'
+    frozen_dtype: str = "float32"  # bfloat16: store frozen blocks as bf16-mixed rounds them anyway
+    max_skipped: int = 20  # consecutive non-finite steps that end the run
+    wandb_project: str | None = None  # also log to Weights & Biases; pip install -e '.[wandb]'
 
     def __post_init__(self) -> None:
         if self.accelerator not in ACCELERATORS:
@@ -89,13 +89,13 @@ class TrainerConfig:
             raise ValueError(f"frozen_dtype {self.frozen_dtype!r}: use {', '.join(FROZEN_DTYPES)}")
         if self.frozen_dtype == "bfloat16" and self.precision != "bf16-mixed":
             raise ValueError(
-                f"frozen_dtype bfloat16 belongs to precision bf16-mixed, which rounds these weights"
-                f" at every use, not to {self.precision!r}"
+                f"frozen_dtype bfloat16 needs precision bf16-mixed, which rounds these weights"
+                f" at every use, not {self.precision!r}"
             )
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy {self.strategy!r}: use {', '.join(STRATEGIES)}")
         if self.strategy == "fsdp2" and self.frozen_dtype == "bfloat16":
-            raise ValueError("frozen_dtype bfloat16 belongs to one device or ddp, not to fsdp2")
+            raise ValueError("frozen_dtype bfloat16 works on one device or with ddp, not fsdp2")
         counts = ("devices", "num_nodes", "accumulate", "checkpoint_every_steps",
                   "log_every_steps", "keep_last")  # fmt: skip
         for name in (*counts, "max_skipped"):
@@ -110,8 +110,8 @@ class TrainerConfig:
 class TrainConfig:
     """One run of one stage.
 
-    ``init_from`` is where another run's weights start this one; ``resume`` is whether this run goes
-    on from its own checkpoint. They are different things.
+    ``init_from`` names another run whose weights this one starts from; ``resume`` is whether this
+    run continues from its own checkpoint.
     """
 
     name: str
@@ -120,10 +120,10 @@ class TrainConfig:
     seed: int = 0
     max_steps: int = 10_000
     init_from: str | None = None  # a training checkpoint: runs/<stage before>/checkpoints/last
-    init_weights: str = "ema"  # which of its weights, where it has both; or raw
+    init_weights: str = "ema"  # which of its weights, if it has both; or raw
     trunk_weights: str | None = None  # for stage 1: public, Open-Sora v1.0 or PixArt-alpha
-    resume: str = "auto"  # auto: go on where the run's own checkpoint is; never: refuse to
-    parts: list[str] = field(default_factory=list)  # empty: as the stage needs
+    resume: str = "auto"  # auto: continue from the run's own checkpoint; never: refuse to
+    parts: list[str] = field(default_factory=list)  # empty: those of the stage
     system: SystemConfig = field(default_factory=SystemConfig)
     data: DataConfig = field(default_factory=DataConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -155,14 +155,14 @@ class TrainConfig:
             for name, value in (("optimizer.states", self.optimizer.states),
                                 ("ema.device", self.ema.device)):  # fmt: skip
                 if value in ("8bit", "cpu"):
-                    raise ValueError(f"{name} = {value} does not go with trainer.strategy fsdp2")
+                    raise ValueError(f"{name} = {value} does not work with trainer.strategy fsdp2")
         if self.data.num_frames > self.system.num_frames:
             raise ValueError(
                 f"data.num_frames = {self.data.num_frames} is more than system.num_frames = "
-                f"{self.system.num_frames}, which the system is made for"
+                f"{self.system.num_frames}, the most the system supports"
             )
 
     @property
     def looks_at_val(self) -> bool:
-        """Whether held-out clips are painted now and then; without, no val shards are needed."""
+        """Whether held-out clips are sampled during training; if not, no val shards are needed."""
         return self.validation.every_steps > 0 and self.data.num_validation_clips > 0

@@ -1,8 +1,9 @@
 """``make demo``: raw video -> shards -> pretrain and three stages -> scores, all in one command.
 
-Each step is one of the commands a user would type, run as a process of its own; each resumes, so
-the whole does. What other settings, another renderer or another curation made is moved aside first
-(``marks.py``): clips and runs are never of two kinds. The page comes last (``demo_page.py``).
+Each step is a command that a user would type, run in a process of its own; each resumes, so the
+whole does. Output of other settings, another renderer or another curation is moved aside first
+(``experiments/fingerprints.py``), so clips and runs never mix. The page comes last
+(``experiments/demo_page.py``).
 
     python -m training.demo configs/demo/demo.yaml [key=value ...]      # two cores
     python -m training.demo configs/small/small.yaml [key=value ...]    # one GPU
@@ -26,17 +27,17 @@ USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """Whose YAML files the steps read, and where data, runs and page go.
+    """Which YAML files the steps read, and where data, runs and page go.
 
     Attributes:
-        settings: the folder of render, curate, pretrain and stage1 to stage3; its name goes in
-            front of the runs' names.
-        render: more words for the renderer, such as num_train=8; best with ``data`` and ``runs`` of
-            their own, since what was made by other words is moved aside.
-        evaluate: more words for the evaluation, such as painting.sampler.num_steps=20.
+        settings: the folder of render, curate, pretrain and stage1 to stage3; its name prefixes
+            the runs' names.
+        render: extra overrides for the renderer, such as num_train=8; best with separate ``data``
+            and ``runs``, since output of other overrides is moved aside.
+        evaluate: extra overrides for the evaluation, such as painting.sampler.num_steps=20.
         data: raw videos, training clips and benchmark.
         runs: runs, scores and page.
-        steps: optimizer steps of every stage; None: as each stage's YAML says.
+        steps: optimizer steps of every stage; None: each stage's YAML decides.
     """
 
     settings: str = "configs/demo"
@@ -52,32 +53,32 @@ class DemoConfig:
 
     @property
     def name(self) -> str:
-        """In front of the names of runs, and of the page's folder."""
+        """Prefix of the runs' names, and name of the page's folder."""
         return Path(self.settings).name
 
     @property
     def suffix(self) -> str:
-        """Behind the names of runs: those of fewer steps are others, which nothing goes on from."""
+        """Suffix of the runs' names: runs with other step counts are separate runs."""
         return "" if self.steps is None else f"-{self.steps}"
 
     @property
     def folder(self) -> Path:
-        """Of the page."""
+        """The page's path."""
         return Path(self.runs) / f"{self.name}{self.suffix}"
 
     @property
     def evaluated(self) -> Path:
-        """Where the scores go."""
+        """The folder of the scores."""
         return Path(self.runs) / "eval" / f"synthetic-{self.name}{self.suffix}"
 
     def run_of(self, stage: str) -> Path:
-        """The run's folder of a stage."""
+        """A stage's run folder."""
         return Path(self.runs) / f"{self.name}-{stage}{self.suffix}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
-    """How long a step took, summed over the runs that were stopped and resumed."""
+    """How long a step took, summed over interrupted and resumed runs."""
 
     title: str
     command: str
@@ -85,7 +86,7 @@ class StepTime:
 
 
 def demo_steps(config: DemoConfig) -> list[ChainStep]:
-    """The way of the data, one command after the other."""
+    """All commands in order."""
     data, settings = config.data, config.settings
     limit = [] if config.steps is None else [f"max_steps={config.steps}"]
 
@@ -138,14 +139,14 @@ def demo_steps(config: DemoConfig) -> list[ChainStep]:
 
 
 def run_steps(steps: list[ChainStep], times_file: Path) -> list[StepTime]:
-    """Run the steps in order and keep their times beside the page.
+    """Run the steps in order and store their times next to the page.
 
-    A step goes on only with what it made itself, behind the very same steps; the time of what is
-    gone is not counted.
+    A step resumes only its own output made after exactly the same earlier steps; time spent on
+    output that was moved aside is not counted.
 
     Raises:
-        UserError: a step failed; its own message stands above.
-        KeyboardInterrupt: it was stopped.
+        UserError: a step failed; its own message was printed before.
+        KeyboardInterrupt: it was interrupted.
     """
     earlier = {time.title: time for time in read_times(times_file)}
     times: list[StepTime] = []
@@ -170,14 +171,14 @@ def run_steps(steps: list[ChainStep], times_file: Path) -> list[StepTime]:
 
 
 def read_times(times_file: Path) -> list[StepTime]:
-    """The times of an earlier, unfinished or finished run; empty when there was none."""
+    """The times of an earlier run, finished or not; empty if there was none."""
     if not times_file.is_file():
         return []
     return [StepTime(**entry) for entry in json.loads(times_file.read_text())]
 
 
 def main(argv: list[str]) -> int:
-    """Run every step, write the page and name it."""
+    """Run every step, write the page and print its address."""
     path, overrides = split_arguments(argv, USAGE)
     config = load_config(DemoConfig, path, overrides)
     times = run_steps(demo_steps(config), config.folder / "steps.json")

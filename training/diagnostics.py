@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from training.distributed.ranks import whole
 
 FUSION = "fusion"
-"""Stands for the garment attention of denoiser and ControlNet among the parts."""
+"""Name of the garment attention of denoiser and ControlNet among the parts."""
 
 
 def part_of(name: str) -> str:
-    """``denoiser.blocks.3.fusion.proj.weight`` -> fusion; else the network it belongs to."""
+    """``denoiser.blocks.3.fusion.proj.weight`` -> fusion; otherwise the name of its network."""
     return FUSION if f".{FUSION}." in name else name.split(".")[0]
 
 
 def gradient_norms(network: nn.Module) -> dict[str, float]:
-    """Norm of the gradients of every part that has some, over all ranks."""
+    """Gradient norm of every part that has gradients, over all ranks."""
     gradients: dict[str, list[Tensor]] = defaultdict(list)
     for name, parameter in network.named_parameters():
         if parameter.grad is not None:
@@ -32,9 +32,9 @@ def gradient_norms(network: nn.Module) -> dict[str, float]:
 
 @torch.no_grad()
 def gate_norms(network: nn.Module) -> dict[str, float]:
-    """Norm of the garment attention's output projections, the mean over blocks, by network.
+    """Norm of the garment attention's output projections, mean over blocks, by network.
 
-    They begin at zero: how far they have opened is how much of the garment gets through.
+    They start at zero: their norm shows how much of the garment gets through.
     """
     found: dict[str, list[Tensor]] = defaultdict(list)
     for name, parameter in network.named_parameters():
@@ -47,7 +47,7 @@ def gate_norms(network: nn.Module) -> dict[str, float]:
 
 
 def memory_gb(device: torch.device) -> dict[str, float]:
-    """Memory in use, in 1e9 bytes: of this process, and the device's peak since the last look."""
+    """Memory in use in 1e9 bytes: of this process, and the device's peak since the last call."""
     values = {"memory/host_gb": resident_bytes() / 1e9}
     if device.type == "cuda":
         values["memory/device_peak_gb"] = torch.cuda.max_memory_allocated(device) / 1e9
@@ -56,7 +56,7 @@ def memory_gb(device: torch.device) -> dict[str, float]:
 
 
 def resident_bytes() -> int:
-    """Memory of this process; where the system does not tell, the most that it ever was."""
+    """Memory of this process; its peak where the system does not report the current value."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))

@@ -1,4 +1,4 @@
-"""Batches -> latents: the one place where training asks the codec, or finds its work done."""
+"""Batches -> latents: the only place where training calls the codec or uses cached latents."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from training.config import TrainConfig
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedBatch:
-    """What a training step works on; k = 2 c + 1: agnostic | DensePose | mask."""
+    """Inputs of a training step; k = 2 c + 1: agnostic | DensePose | mask."""
 
     latents: Float[Tensor, "b c t y x"]
     control: Float[Tensor, "b k t y x"]
@@ -26,10 +26,10 @@ class EncodedBatch:
 
 
 def cache_key(config: TrainConfig) -> CacheKey:
-    """What a latent cache for a run must have been made with.
+    """The settings that a latent cache for this run must have been made with.
 
     Raises:
-        ConfigError: the codec's files are not there.
+        ConfigError: the codec's files are missing.
     """
     try:
         codec = codec_identity(config.system.codec)
@@ -48,14 +48,14 @@ def encode_batch(
     posterior: str = "mean",
     seed: int = 0,
 ) -> EncodedBatch:
-    """Latents of the truth and of the conditions; known frames' conditions are swapped.
+    """Latents of the ground truth and the conditions; conditions of known frames are swapped.
 
     Args:
-        system: its codec encodes pixels; latents out of a cache need none.
-        batch: either.
-        posterior: what is to be learned: the codec's "mean", or a "sample" of its posterior.
-            Conditions are means.
-        seed: of the run; with a row's number it decides the sample.
+        system: its codec encodes pixels; unused for cached latents.
+        batch: pixels or cached latents.
+        posterior: training target: the codec's "mean", or a "sample" of its posterior. Conditions
+            are always means.
+        seed: the run's seed; with a row's number it determines the sample.
     """
     if isinstance(batch, LatentBatch):
         mean, log_variance = batch.video, batch.log_variance
@@ -76,7 +76,7 @@ def encode_batch(
 def encode_conditions(
     system: System, batch: TryOnBatch
 ) -> tuple[Float[Tensor, "b k t y x"], Float[Tensor, "b c y2 x2"]]:
-    """The conditions alone: control input and the garment's latents."""
+    """Only the conditions: control input and garment latents."""
     return system.encode_conditions(batch.agnostic, batch.mask, batch.densepose, batch.garment)
 
 

@@ -3,9 +3,9 @@
     python -m training.evaluate configs/eval/synthetic.yaml name=demo checkpoint=FILE key=value ...
     python -m training.evaluate configs/eval/vvt.yaml name=theirs pred=FOLDER
 
-Results of another method lie as ``FOLDER/<id>.mp4`` (or a folder of frames), or in the folders
-``FOLDER/paired`` and ``FOLDER/unpaired``. Output, under ``runs/eval/<bench>-<name>/``:
-metrics.json, report.html, predictions/. Run again: what was painted and scored stays.
+Results of another method are ``FOLDER/<id>.mp4`` (or folders of frames), or are in
+``FOLDER/paired`` and ``FOLDER/unpaired``. Output in ``runs/eval/<bench>-<name>/``: metrics.json,
+report.html, predictions/. Run it again to resume: finished videos and scores are kept.
 """
 
 import json
@@ -47,18 +47,18 @@ from training.metrics.protocols import get_protocol
 
 USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
 PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "cv2", "av")
-"""Their versions stand beside the numbers; by the name of import, since wheels have several."""
+"""Packages whose versions are stored with the numbers; import names, since wheels have several."""
 logger = logging.getLogger(__name__)
 
 
 def evaluate(config: EvaluationConfig) -> dict[str, Any]:
-    """Paint what is missing, score everything, write metrics.json and report.html.
+    """Generate missing results, score everything, write metrics.json and report.html.
 
     Returns:
-        What metrics.json holds.
+        The contents of metrics.json.
 
     Raises:
-        ConfigError: nothing to score is given.
+        ConfigError: there is nothing to score.
         DataError: the benchmark, a result or a file of weights is missing or wrong.
     """
     bench = Benchmark(Path(config.root), config.bench)
@@ -108,7 +108,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
 def _score(
     config: EvaluationConfig, chosen: dict[str, list[str]], watch: EvaluationTimes
 ) -> tuple[dict[str, list[ItemScores]], MetricSuite]:
-    """All items of all pairings, painted where need be, gathered in the benchmark's order."""
+    """Scores of all items of all pairings in the benchmark's order; generates missing results."""
     jobs = [(pairing, index) for pairing in chosen for index in range(len(chosen[pairing]))]
     if config.num_processes:
         if config.pred is None:
@@ -135,7 +135,7 @@ def _summarise(
     items: list[ItemScores],
     suite: MetricSuite,
 ) -> dict[str, Any]:
-    """One pairing of metrics.json: its size, and a row for each method."""
+    """One pairing of metrics.json: its size and a row per method."""
     has_truth = all(item.has_truth for item in items)
     return {
         "truth": _describe_truth(pairing, has_truth),
@@ -166,7 +166,7 @@ def _describe_truth(pairing: str, has_truth: bool) -> str:
 def _prepare_results(
     config: EvaluationConfig, chosen: dict[str, list[str]]
 ) -> tuple[dict[str, list[str]], dict[str, Any]]:
-    """The pairings that there is something to score in, and what metrics.json says of its maker."""
+    """The pairings to score, and the record of the method for metrics.json."""
     if config.pred is not None:
         given = GivenResults(Path(config.pred), config.pairings, config.segment_frames)
         chosen = {pairing: chosen[pairing] for pairing in given.folders}
@@ -197,7 +197,7 @@ def print_table(metrics: dict[str, Any]) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Read the settings, evaluate, say where the report lies."""
+    """Read the settings, evaluate, print the report's address."""
     path, overrides = split_arguments(argv, USAGE)
     config = load_config(EvaluationConfig, path, overrides)
     metrics = evaluate(config)

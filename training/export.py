@@ -1,9 +1,9 @@
-"""``make export CHECKPOINT=runs/stage3 OUT=folder``: what inference needs of a checkpoint, no more.
+"""``make export CHECKPOINT=runs/stage3 OUT=folder``: the part of a checkpoint that inference needs.
 
-The folder holds ``model.safetensors`` (the average where there is one, in float32 or bfloat16),
-``config.json`` (the system that the weights belong to) and ``README.md``, a model card. It loads
-wherever a checkpoint does: ``TryOnPipeline.from_checkpoint(folder)``, ``checkpoint=folder``. There
-are no optimizer states in it, and no folders of the training data.
+The folder holds ``model.safetensors`` (the moving average if there is one, in float32 or bfloat16),
+``config.json`` (the system of the weights) and ``README.md``, a model card. It loads wherever a
+checkpoint does: ``TryOnPipeline.from_checkpoint(folder)``, ``checkpoint=folder``. It contains no
+optimizer states and no paths of training data.
 """
 
 import json
@@ -36,11 +36,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """What is exported, and how."""
+    """What to export, and how."""
 
-    checkpoint: str = ""  # a checkpoint, or a run's folder, whose last one is taken
-    out: str = ""  # a folder that does not exist yet, or was exported to before
-    weights: str = "ema"  # the average where there is one; or raw
+    checkpoint: str = ""  # a checkpoint, or a run's folder, whose last one is used
+    out: str = ""  # a new folder, or an earlier export
+    weights: str = "ema"  # the moving average if there is one; or raw
     dtype: str = "float32"  # bfloat16: half the size; inference on GPUs rounds to it anyway
 
     def __post_init__(self) -> None:
@@ -63,15 +63,15 @@ def main(argv: list[str]) -> int:
 
 
 def export(config: ExportConfig) -> Path:
-    """Write the folder, aside and then renamed.
+    """Write the folder under a temporary name, then rename it.
 
     Raises:
-        ConfigError: there is no such checkpoint, or ``out`` is something else.
+        ConfigError: there is no such checkpoint, or ``out`` is not an export.
         DataError: the checkpoint cannot be read, or lacks a network that inference needs.
     """
     source, out = find_checkpoint(Path(config.checkpoint)), Path(config.out)
     if out.exists() and not (out / EXPORTED).is_file():
-        raise ConfigError(f"out {out} exists and is no exported model; give another folder")
+        raise ConfigError(f"out {out} exists and is not an exported model; give another folder")
     try:
         content = read_checkpoint(source)
         notes = _read_notes(source)
@@ -87,7 +87,7 @@ def export(config: ExportConfig) -> Path:
         for name, value in taken.items()
     }
     if kind != config.weights:
-        logger.warning("%s holds no %s weights: those that are exported are %s", source,
+        logger.warning("%s holds no %s weights; exporting the %s ones", source,
                        config.weights, kind)  # fmt: skip
     provenance = {"system": content.system, "step": content.step, "weights": kind}
     with writing(out) as aside:
@@ -115,14 +115,14 @@ def export(config: ExportConfig) -> Path:
 
 
 def _check_complete(content: CheckpointContents, taken: dict[str, Tensor], source: Path) -> None:
-    """All three networks are there, with exactly their keys."""
+    """Check that all three networks are present with exactly their keys."""
     system = from_plain(SystemConfig, content.system, where=str(source))
     absent = [part for part in ("garment", "control")
               if not any(name.startswith(f"{part}.") for name in taken)]  # fmt: skip
     if absent:
         raise DataError(
             f"checkpoint {source} has no {' and no '.join(absent)} network; "
-            "what is exported for try-on is of stage 2 or 3"
+            "export a checkpoint of stage 2 or 3"
         )
     with torch.device("meta"):
         own = VitonDiT(system.network).state_dict()
@@ -130,7 +130,7 @@ def _check_complete(content: CheckpointContents, taken: dict[str, Tensor], sourc
 
 
 def _read_notes(source: Path) -> dict[str, Any]:
-    """Of a training checkpoint: run, stage and the settings that a reader of the card wants."""
+    """Run, stage and selected settings of a training checkpoint."""
     if source.suffix == ".safetensors" or (source / EXPORTED).is_file():
         return {}
     content = read_whole(source, only=("config", "code"))

@@ -1,8 +1,8 @@
 """Train one stage: ``python -m training.fit CONFIG.yaml key=value ...``.
 
-Order matters here: what can be wrong is found before anything is loaded. Settings, machine, start
-checkpoint, data, networks, weights, steps. Every process of a run goes through all of it; the
-first one alone writes.
+The order matters: everything that can be checked is checked before anything is loaded. Settings,
+machine, start checkpoint, data, networks, weights, steps. Every process of a run executes all of
+it; only the first one writes.
 """
 
 import logging
@@ -65,13 +65,13 @@ def main(
     schema: type[TrainConfig] = TrainConfig,
     build: Callable[[SystemConfig], System] = build_system,
 ) -> int:
-    """Read the settings and train; 75 or 130 where the run was told to stop before its end."""
+    """Read the settings and train; returns 75 or 130 if a signal stopped the run before its end."""
     path, overrides = split_arguments(argv, USAGE)
     signals = StopSignals()
     module = fit(load_config(schema, path, overrides), path, signals, build)
     if not signals.is_stopping:
         return 0
-    logger.warning("stopped at step %d of %d, told so by a signal; the same command goes on",
+    logger.warning("stopped by a signal at step %d of %d; rerun the same command to resume",
                    module.trainer.global_step, module.config.max_steps)  # fmt: skip
     if is_slurm() and signals.exit_code == EXIT_STOPPED:
         requeue()
@@ -84,13 +84,13 @@ def fit(
     signals: StopSignals | None = None,
     build: Callable[[SystemConfig], System] = build_system,
 ) -> TryOnModule:
-    """Train one stage from where it stands; returns the trained module.
+    """Train one stage, resuming if it was started before; returns the trained module.
 
     Args:
         config: the run's settings.
         path: the file they came from, for messages.
-        signals: know afterwards whether the run was told to stop.
-        build: the system from its settings; experiments alter the network here.
+        signals: know afterwards whether the run was stopped.
+        build: builds the system from its settings; experiments alter the network here.
     """
     config = settle(config, find_world(config.trainer))
     is_first = launched_rank() == 0
@@ -103,7 +103,7 @@ def fit(
     start = None if resume else check_init_from(config, path)
     settings = config.data
     if not config.looks_at_val:
-        settings = replace(settings, num_validation_clips=0)  # nobody looks at val shards
+        settings = replace(settings, num_validation_clips=0)  # val shards are not used
     data = TryOnData(
         settings, config.system.height, config.system.width, config.seed,
         config.trainer.accumulate, cache_key(config) if settings.latents else None,
@@ -118,7 +118,7 @@ def fit(
     if is_first:
         save_config(config, folder / "config.yaml")
     if resume is not None:
-        logger.info("%s: goes on from step %d of %d", folder, resume[1], config.max_steps)
+        logger.info("%s: resuming from step %d of %d", folder, resume[1], config.max_steps)
     else:
         logger.info("%s: a new run of %d steps on %d clips", folder, config.max_steps,
                     data.num_clips)  # fmt: skip
@@ -128,7 +128,7 @@ def fit(
     if is_first:
         logger.info("report: %s", write_report(folder, config, rows))
     if module.skipped.total:
-        logger.warning("%d steps were skipped in all; their samples: %s",
+        logger.warning("%d steps were skipped in total; their samples: %s",
                        module.skipped.total, module.skipped.file)  # fmt: skip
     return module
 
@@ -136,7 +136,7 @@ def fit(
 def _build(
     config: TrainConfig, start: Path | None, build: Callable[[SystemConfig], System]
 ) -> System:
-    """The system with the weights that the run starts from."""
+    """The system with its initial weights."""
     lightning.seed_everything(config.seed, verbose=False)
     try:
         system = build(config.system)
@@ -150,7 +150,7 @@ def _build(
 
 
 def _accelerate(config: TrainConfig, module: TryOnModule) -> None:
-    """What memory and time the network takes, chosen by config; its numbers stay the same."""
+    """Apply the config's memory and speed settings, which do not change the network's numbers."""
     machine = config.trainer
     if machine.frozen_dtype == "bfloat16":
         round_frozen(module.network)
@@ -193,7 +193,7 @@ def _train(
         default_root_dir=folder,
     )
     with warnings.catch_warnings():
-        # our loader is endless and numbered: it needs neither more workers nor a saved position
+        # our loader is infinite and numbered: it needs neither more workers nor a saved position
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*resuming from a checkpoint.*mid-epoch.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning against torch 2.14
@@ -201,14 +201,14 @@ def _train(
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-        except SystemExit as leaving:  # Lightning's answer to Ctrl-C, without a word
+        except SystemExit as leaving:  # Lightning exits silently on Ctrl-C
             raise (KeyboardInterrupt if trainer.interrupted else leaving) from None
 
 
 def build_callbacks(
     config: TrainConfig, data: TryOnData, folder: Path, signals: StopSignals
 ) -> list[lightning.Callback]:
-    """In any order: they read the module's records, and Lightning puts checkpoints last."""
+    """Callbacks in any order: they read the module's records; Lightning puts checkpoints last."""
     machine = config.trainer
     return [
         *([Ema(config.ema)] if config.ema.enabled else []),
@@ -226,7 +226,7 @@ def build_callbacks(
 
 
 def _loggers(config: TrainConfig) -> list[Logger]:
-    """TensorBoard always; Weights & Biases where a project is named."""
+    """TensorBoard always; Weights & Biases if a project is set."""
     loggers: list[Logger] = [TensorBoardLogger(save_dir=config.runs, name=config.name, version="")]
     if config.trainer.wandb_project is not None:
         from training.callbacks.wandb_logging import build_wandb_logger

@@ -1,8 +1,8 @@
-"""What learns in a stage: positive patterns over parameter names, and the table of it.
+"""Which parameters a stage trains: positive patterns over their names, and a table of the result.
 
 Names are those of VitonDiT: ``denoiser.*`` (trunk with fusion), ``garment.*``, ``control.*``. In a
 pattern ``*`` stands for one dotted piece and ``**`` for any number of them. A pattern that matches
-no parameter is an error: a freeze rule that does nothing in silence is the classic bug here.
+no parameter is an error: a freeze rule that silently does nothing is the classic bug.
 """
 
 import logging
@@ -32,10 +32,10 @@ _PROMPT_AND_FEED_FORWARD = [
 
 @dataclass(frozen=True, kw_only=True)
 class FreezeConfig:
-    """Which parameters learn: those that match ``learn`` and none of ``keep``.
+    """Which parameters are trained: those that match ``learn`` and none of ``keep``.
 
-    ``article`` follows the article's words, ``figure`` the paper's Figure 2; both read the stage.
-    ``own`` takes the two lists given here.
+    ``article`` follows the article's text, ``figure`` the paper's Figure 2; both depend on the
+    stage. ``own`` uses the two lists given here.
     """
 
     preset: str = "article"
@@ -53,7 +53,7 @@ class FreezeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FreezeRule:
-    """Patterns of what learns and, among that, of what is kept as it is."""
+    """Patterns of trained parameters and, among them, of those that stay frozen."""
 
     learn: list[str]
     keep: list[str]
@@ -78,7 +78,7 @@ def freeze_rule(config: FreezeConfig, stage: str) -> FreezeRule:
 
 
 def learning_names(names: Iterable[str], rule: FreezeRule) -> list[str]:
-    """The names that learn, in their order.
+    """The names of trained parameters, in order.
 
     Raises:
         ConfigError: a pattern matches no name.
@@ -90,7 +90,7 @@ def learning_names(names: Iterable[str], rule: FreezeRule) -> list[str]:
 
 
 def freeze(network: nn.Module, rule: FreezeRule) -> list[str]:
-    """Set ``requires_grad`` by the rule; returns the names that learn."""
+    """Set ``requires_grad`` by the rule; returns the trained names."""
     learning = set(learning_names((name for name, _ in network.named_parameters()), rule))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in learning)
@@ -98,13 +98,13 @@ def freeze(network: nn.Module, rule: FreezeRule) -> list[str]:
 
 
 def set_modes(network: nn.Module) -> None:
-    """Training mode for modules that hold something that learns, eval mode for the frozen rest."""
+    """Training mode for modules with trained parameters, eval mode for the frozen rest."""
     for module in network.modules():
         module.training = any(parameter.requires_grad for parameter in module.parameters())
 
 
 def learning_table(network: nn.Module) -> list[tuple[str, int, int]]:
-    """Rows (group, parameters that learn, parameters in all), a group for each kind of layer."""
+    """Rows (group, trained parameters, all parameters), one group per kind of layer."""
     learn: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for name, parameter in network.named_parameters():

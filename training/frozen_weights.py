@@ -1,13 +1,12 @@
-"""Frozen weights of the blocks kept in bfloat16, and given back in float32.
+"""Stores frozen weights of the blocks in bfloat16, and saves them in float32.
 
 Under bf16-mixed every linear layer rounds its float32 weight to bfloat16 at each use. A frozen
 weight is rounded to the same numbers every time: rounding it once halves its memory and changes no
-bit of what is computed. Only the blocks' linear layers are taken; timestep embedding, modulation
-tables and the like compute in float32 and keep it.
+bit of the result. Only the blocks' linear layers are affected; timestep embedding, modulation
+tables and the like compute in float32 and stay in it.
 
-Nothing is lost: the float32 originals stay in the machine's memory (4 bytes a frozen parameter),
-and a state dict holds them. So checkpoints, and a later stage that trains these weights, get what
-the run started from.
+Nothing is lost: the float32 originals stay in host memory (4 bytes per frozen parameter), and state
+dicts hold them, so checkpoints and later stages that train these weights get the exact originals.
 """
 
 from typing import Any
@@ -24,13 +23,13 @@ def is_roundable(name: str) -> bool:
 
 
 def round_frozen(network: nn.Module) -> dict[str, Tensor]:
-    """Keep the blocks' frozen linear weights in bfloat16; for runs under bf16-mixed.
+    """Store the blocks' frozen linear weights in bfloat16; for runs under bf16-mixed.
 
     Args:
-        network: frozen by ``freezing.freeze`` already.
+        network: already frozen by ``freezing.freeze``.
 
     Returns:
-        The float32 originals by name. ``state_dict`` gives them in place of the rounded ones;
+        The float32 originals by name. ``state_dict`` returns them in place of the rounded ones;
         ``load_state_dict`` replaces them.
     """
     originals: dict[str, Tensor] = {}

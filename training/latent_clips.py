@@ -1,4 +1,4 @@
-"""Whole clips -> latents, a few frames at a time, while workers decode the next ones."""
+"""Encodes whole clips, a few frames at a time, while workers decode the next ones."""
 
 import os
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from models.codecs.vae import Codec, mask_to_latents
 from training.config import TrainConfig
 
 CHUNK_FRAMES = 32
-"""Frames decoded at once: memory against new readers."""
+"""Frames decoded at once; more take more memory, fewer reopen files more often."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """One clip's latents as they are stored, or why it has none."""
+    """One clip's latents as they are stored, or the reason for having none."""
 
     clip: IndexedSample
     latents: Float[np.ndarray, "t k y x"] | None = None

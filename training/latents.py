@@ -1,8 +1,8 @@
 """Encode every clip once: ``python -m training.latents CONFIG.yaml [key=value ...]``.
 
 The clips, size and codec are those of the training run that CONFIG describes; stages that share
-them share the cache. It goes on where it was stopped, clip by clip, and encodes anew only shards
-that have changed. With several devices start it by torchrun: each process takes its own shards.
+them share the cache. It resumes clip by clip, and encodes again only shards that have changed. With
+several devices start it with torchrun: each process encodes its own shards.
 Format: ``datasets/loading/latents.py``.
 """
 
@@ -74,11 +74,11 @@ def main(argv: list[str]) -> int:
 
 
 def encode_all(config: TrainConfig, codec: Codec, key: CacheKey) -> list[Path]:
-    """Encode what is not encoded yet; returns the caches' folders, one a root."""
+    """Encode all missing shards; returns the caches' folders, one per root."""
     where = config.data.latents or "auto"
     try:
         data = replace(config.data, latents=where)
-    except ValueError as error:  # what a cache cannot serve
+    except ValueError as error:  # settings that a cache cannot serve
         raise ConfigError(f"data: {error}") from error
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     folders = [caches_of(root, where) / key.name for root in data.roots]
@@ -119,14 +119,14 @@ def encode_all(config: TrainConfig, codec: Codec, key: CacheKey) -> list[Path]:
 
 
 def frame_bytes(system: SystemConfig, dtype: str) -> int:
-    """Bytes that one frame takes in a cache, garments not counted."""
+    """Bytes per frame in a cache, without garments."""
     channels, _, height, width = system.latent_shape
     tracks = len(TRACKS) - (system.codec.kind == "dct")
     return height * width * (tracks * channels * np.dtype(dtype).itemsize + 1)
 
 
 def _prepare(folder: Path, key: CacheKey, shards: list[str]) -> None:
-    """Say what the folder is, and remove what belongs to shards that are gone."""
+    """Write the folder's description, and remove files of shards that no longer exist."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob(f"{SPLIT}-*"):
         if path.name.partition(".")[0] not in {Path(name).stem for name in shards}:
@@ -145,7 +145,7 @@ def _is_done(job: ShardJob) -> bool:
 def _encode_shard(
     job: ShardJob, config: TrainConfig, codec: Codec, tally: Tally, bar: Progress
 ) -> None:
-    """Write one shard aside, clip by clip, and rename it when it is whole."""
+    """Write one shard under a temporary name, clip by clip, and rename it when complete."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     note_path(job.target).unlink(missing_ok=True)
     pending = job.target.with_name(f"{job.target.stem}.{job.content[:12]}{PART}")
@@ -175,7 +175,7 @@ def _encode_shard(
 
 
 def _whole_samples(pending: Path) -> tuple[set[str], int]:
-    """Keys that a stopped run left whole, and where the last of them ends."""
+    """Keys that an interrupted run completed, and the offset where the last one ends."""
     if not pending.is_file():
         return set(), 0
     found = [s for s in scan_shard(pending, LATENT_MEMBERS).samples if "json" in s.members]
@@ -185,7 +185,7 @@ def _whole_samples(pending: Path) -> tuple[set[str], int]:
 
 
 def _members(encoded: Encoded) -> Iterator[tuple[str, bytes]]:
-    """The json comes last: a sample that has it is whole."""
+    """The json comes last: a sample that has it is complete."""
     record: dict[str, Any] = dict(encoded.clip.record)
     if encoded.fault is not None:
         record["bad"] = encoded.fault.reason

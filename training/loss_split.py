@@ -1,9 +1,9 @@
-"""Where the loss is: sums by timestep quartile and by region, between two lines of the log.
+"""The loss by timestep quartile and by region, averaged between two log lines.
 
-A step's loss jumps with the timesteps that it happened to draw; the mean over an interval, split
-by how noisy the latents were and by what had to be painted, says what is being learned. The sums
-are float64, are added over all ranks when they are read, and are part of a checkpoint, so that a
-resumed run logs what an unbroken one would.
+A step's loss varies with the timesteps drawn; the mean over an interval, split by noise level and
+by what had to be painted, shows what is being learned. The sums are float64, are reduced over all
+ranks when read, and are part of a checkpoint, so that a resumed run logs the same values as an
+uninterrupted one.
 """
 
 import torch
@@ -23,8 +23,7 @@ NAMES = (
     "loss/painted_region",
     "loss/known_region",
 )
-"""Quartile 1 holds the least noisy timesteps; the regions are those of the frames that count."""
-_REGION = 3 + QUARTILES
+"""Quartile 1 holds the least noisy timesteps; regions cover only frames that count in the loss."""
 
 
 class LossSplit:
@@ -44,15 +43,15 @@ class LossSplit:
         counts: Bool[Tensor, "b t"],
         num_timesteps: int,
     ) -> None:
-        """Take note of a micro-batch; rows whose loss is not finite are left out.
+        """Add a micro-batch; rows with a non-finite loss are left out.
 
         Args:
-            objective: what was minimised; its rows are.
+            objective: the minimised loss, with its rows.
             losses: of every value.
             timesteps: of the rows.
             mask: 1 = to be painted, on the latents' grid.
             counts: frames that take part in the loss.
-            num_timesteps: of the schedule.
+            num_timesteps: length of the schedule.
         """
         rows = objective.rows.detach()
         finite = torch.isfinite(rows)
@@ -74,7 +73,7 @@ class LossSplit:
         self.weights = self.weights.to(noted.device) + shares.sum(dim=1)
 
     def take(self) -> dict[str, float]:
-        """Means over all ranks since the last time, by name; what had no row is left out."""
+        """Means over all ranks since the last call, by name; parts without rows are left out."""
         sums, weights = sum_over_ranks(torch.stack([self.sums, self.weights])).cpu()
         self.sums, self.weights = torch.zeros_like(self.sums), torch.zeros_like(self.weights)
         means = zip(NAMES, sums.tolist(), weights.tolist(), strict=True)
@@ -85,9 +84,9 @@ class LossSplit:
         return gather_from_ranks(torch.stack([self.sums, self.weights]).cpu())
 
     def load_state_dict(self, state: list[Tensor]) -> None:
-        """Go on from stored sums; in another number of processes the first holds them all."""
+        """Restore stored sums; with another number of processes the first holds them all."""
         if any(part.shape != (2, len(NAMES)) for part in state):
-            return  # of a version that logged other sums
+            return  # written by a version that logged other sums
         if len(state) == world_size():
             self.sums, self.weights = state[rank()].clone()
         elif rank() == 0:

@@ -34,9 +34,9 @@ class TryOnModule(LightningModule):
 
     Args:
         config: the run's settings.
-        system: networks, codec, captions and diffusion, already initialised. The codec and the
-            captions are frozen always: they are used, not registered, and never in a checkpoint.
-        folder: of the run; the keys of skipped samples are written there.
+        system: networks, codec, captions and diffusion, already initialised. Codec and captions
+            are always frozen: used but not registered, and never in a checkpoint.
+        folder: the run's folder; the keys of skipped samples are written there.
     """
 
     def __init__(self, config: TrainConfig, system: System, folder: Path | None = None) -> None:
@@ -65,7 +65,7 @@ class TryOnModule(LightningModule):
         return self
 
     def training_step(self, batch: NumberedBatch | LatentBatch, batch_idx: int) -> Tensor:
-        """One loss. Where it is not finite, no rank takes the step (``skipping.py``)."""
+        """The loss. If it is not finite, no rank takes the step (``nonfinite.py``)."""
         encoded = encode_batch(self.system, batch, self.config.data.posterior, self.config.seed)
         latents = encoded.latents
         draws = draw(
@@ -89,7 +89,7 @@ class TryOnModule(LightningModule):
     def noisy(
         self, latents: Float[Tensor, "b c t h w"], draws: Draws, known: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b c t h w"]:
-        """Noised latents. Frames that are modulated as clean (``known_frames``) enter clean."""
+        """Noised latents. Frames modulated as clean (``known_frames``) stay clean."""
         noisy = self.system.diffusion.q_sample(latents, draws.timesteps, draws.noise)
         if not self.system.config.network.modulates_known_frames:
             return noisy
@@ -102,7 +102,7 @@ class TryOnModule(LightningModule):
         known: Bool[Tensor, "b t"],
         drop: Bool[Tensor, " b"] | None,
     ) -> Conditions:
-        """What the active networks are given: extractor and ControlNet only in their stages."""
+        """Inputs of the active networks: extractor and ControlNet only in their stages."""
         caption = self.network.encode_caption(*self.system.captions(1))
         garment = None
         if "garment" in self.config.parts:
@@ -116,13 +116,13 @@ class TryOnModule(LightningModule):
         )
 
     def configure_model(self) -> None:
-        """Shard the network where the strategy asks for it; once."""
+        """Shard the network if the strategy requires it; once."""
         if self.config.trainer.strategy == "fsdp2" and not is_network_sharded(self.network):
             assert self.device_mesh is not None
             shard_network(self.network, self.device_mesh["data_parallel"])
 
     def on_validation_start(self) -> None:
-        """Forget the windows of the last time."""
+        """Discard the windows of the last validation."""
         if self._scores is None:
             best_by = self.config.validation.best_by
             self._scores = ValidationScores(device=str(self.device), best_by=best_by)
@@ -131,8 +131,8 @@ class TryOnModule(LightningModule):
     def validation_step(self, batch: NumberedBatch, batch_idx: int) -> None:
         """Sample a held-out window and compare it with the truth.
 
-        Each of n ranks keeps every n-th window, and all paint at the same time: a sharded network
-        cannot run on one rank alone. A rank that has none left paints along.
+        Each of n ranks keeps every n-th window, and all sample at the same time: a sharded network
+        cannot run on a single rank. A rank without a window left samples one too.
         """
         if batch_idx % world_size() == rank():
             self._own_window = batch
@@ -156,7 +156,7 @@ class TryOnModule(LightningModule):
         self.validation_record = self._scores.record()
 
     def configure_optimizers(self) -> Any:
-        """AdamW over what learns."""
+        """AdamW over the trainable parameters."""
         settings = self.config.optimizer
         optimizer = build_optimizer(settings, self.network.named_parameters())
         schedule = build_schedule(settings, optimizer, self.config.max_steps)
@@ -166,7 +166,7 @@ class TryOnModule(LightningModule):
         }
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """Clip the norm; a gradient that is not finite is thrown away, and the step is empty."""
+        """Clip the norm; a non-finite gradient is discarded and the step changes nothing."""
         step = self.global_step + 1
         is_logged = step % self.config.trainer.log_every_steps == 0
         part_norms = gradient_norms(self.network) if is_logged else {}
@@ -182,7 +182,7 @@ class TryOnModule(LightningModule):
         )  # fmt: skip
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what inference needs; leave out networks that this stage does not use."""
+        """Add the data that inference needs; leave out networks that this stage does not use."""
         for key, prefix in (("state_dict", "network."), ("ema", "")):
             active = tuple(f"{prefix}{part}." for part in self.config.parts)
             if key in checkpoint:
@@ -201,7 +201,7 @@ class TryOnModule(LightningModule):
         checkpoint["skipped"] = self.skipped.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Networks that this stage does not use keep the weights they were built with."""
+        """Networks that this stage does not use keep their initial weights."""
         active = tuple(f"network.{part}." for part in self.config.parts)
         unused = {k: v for k, v in self.state_dict().items() if not k.startswith(active)}
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **unused}

@@ -1,8 +1,8 @@
-"""Steps that are not taken because a loss or a gradient is not finite.
+"""Skips optimizer steps whose loss or gradient is not finite.
 
-A loss that is not finite is made NaN, so that its gradient is; averaging the gradients then carries
-it to every rank. One look at the norm, once a step, thus tells every process the same, with no
-message of its own, and no rank waits for one that returned early.
+A non-finite loss is replaced by NaN, and so is its gradient; averaging the gradients carries it to
+every rank. Checking the norm once per step thus gives every process the same answer without extra
+communication, and no rank waits for one that returned early.
 """
 
 import logging
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 class SkippedSteps:
-    """Counts them, names their samples, and ends a run that takes no step any more.
+    """Counts skipped steps, records their samples, and ends a run that makes no progress.
 
     Args:
-        folder: of the run, for ``skipped.txt``: step, reason, keys of the samples; None: no file.
-        most_in_a_row: so many end the run.
+        folder: the run's, for ``skipped.txt``: step, reason, keys of the samples; None: no file.
+        most_in_a_row: number of consecutive skipped steps that ends the run.
     """
 
     def __init__(self, folder: Path | None, most_in_a_row: int) -> None:
@@ -33,16 +33,16 @@ class SkippedSteps:
         self._micro_batches: list[tuple[Tensor, list[str]]] = []
 
     def guard(self, loss: Float[Tensor, ""], keys: list[str]) -> Float[Tensor, ""]:
-        """The loss of a micro-batch of these samples; its gradient is NaN where it is not finite.
+        """The loss of a micro-batch of these samples; if it is not finite, its gradient is NaN.
 
-        Without a look at its value, for which a GPU would have to be waited for.
+        Does not read the value, which would wait for the GPU.
         """
         finite = torch.isfinite(loss.detach())
         self._micro_batches.append((finite, keys))
         return loss * torch.where(finite, 1.0, torch.nan).to(loss.dtype)
 
     def is_usable(self, norm: float, step: int) -> bool:
-        """Whether a step can be taken; on every rank the same.
+        """Whether the step can be taken; the same on every rank.
 
         Args:
             norm: of the gradients over all ranks.
@@ -75,11 +75,11 @@ class SkippedSteps:
         return False
 
     def state_dict(self) -> dict[str, int]:
-        """Counts, for a checkpoint."""
+        """The counts, for the checkpoint."""
         return {"total": self.total, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state: dict[str, int], step: int) -> None:
-        """Go on from a checkpoint of ``step``; what was noted after it will be noted again."""
+        """Restore from a checkpoint of ``step``; later records are removed, to be written again."""
         self.total, self.in_a_row = state["total"], state["in_a_row"]
         if self.file is not None and self.file.is_file() and rank() == 0:
             lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,8 +1,8 @@
-"""What a training step draws and what it minimises.
+"""The random draws of a training step, and its loss.
 
 Loss: mean squared error of the noise plus the variational bound of the learned variance (Improved
 DDPM, Nichol and Dhariwal 2021, L_hybrid as Open-Sora v1.0 weighs it: one to one, in bits). Known
-frames can be left out: at inference they are clamped to the truth, nothing is asked of them.
+frames can be left out: at inference they are clamped to the truth.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class ObjectiveConfig:
 
     vlb_weight: float = 1.0
     known_frames: bool = False  # True: known frames take part in the loss
-    painted_weight: float = 1.0  # of the noise error where there is something to paint; else 1
-    drop_probability: float = 0.1  # the trunk sees no caption and no garment: guidance's null side
+    painted_weight: float = 1.0  # weight of the noise error inside the mask; 1 outside
+    drop_probability: float = 0.1  # null caption and no garment, for classifier-free guidance
     timesteps: str = "uniform"  # stratified: spread evenly over consecutive samples, less noise
-    timestep_bias: float = 1.0  # above 1: noisy timesteps are drawn more often; they decide colours
+    timestep_bias: float = 1.0  # above 1: noisy timesteps are drawn more often; they set colours
     min_snr: float | None = None  # min-SNR weighting (Hang et al. 2023): 5 is usual; null: none
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """What chance decides in a step, row by row."""
+    """The random draws of a step, row by row."""
 
     timesteps: Int[Tensor, " b"]
     noise: Float[Tensor, "b c t h w"]
@@ -58,7 +58,7 @@ class Draws:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """The loss, its two terms, and the same of each row."""
+    """The loss and its two terms, in total and per row."""
 
     loss: Float[Tensor, ""]
     mse: Float[Tensor, ""]
@@ -75,7 +75,7 @@ def draw(
     latents: Float[Tensor, "b c t h w"],
     num_timesteps: int,
 ) -> Draws:
-    """Timestep, noise and dropout of each row, from (seed, the row's number in the run) alone.
+    """Timestep, noise and dropout of each row, a function of (seed, the row's number in the run).
 
     Noise is drawn on the CPU, so that a GPU run can be repeated anywhere.
     """
@@ -127,8 +127,8 @@ def reduce_losses(
         losses: of every value.
         known: frames that are given.
         row_weights: scale the noise error.
-        mask: 1 = to be painted, on the latents' grid; read for a ``painted_weight`` that is not 1.
-            Weights are brought to a mean of 1 in every row, so that the loss keeps its scale.
+        mask: 1 = to be painted, on the latents' grid; used if ``painted_weight`` is not 1. Weights
+            are normalised to a mean of 1 in every row, so that the loss keeps its scale.
     """
     counts = counted_frames(config, known)
     weights = counts.to(losses.mse.dtype) / counts.sum(dim=1, keepdim=True).clamp(min=1)

@@ -1,4 +1,4 @@
-"""AdamW over what learns, with warm-up and a constant or cosine learning rate.
+"""AdamW over the trainable parameters, with warm-up and a constant or cosine learning rate.
 
 Its two moments take 8 bytes a parameter in float32. ``states: 8bit`` keeps them in blocks of 256
 at 8 bits each (Dettmers et al. 2022, bitsandbytes' AdamW8bit; the extra ``lowmem``): 2 bytes.
@@ -18,9 +18,9 @@ from configs.errors import ConfigError
 SCHEDULES = ("constant", "cosine")
 STATES = ("float32", "8bit")
 BYTES_OF_STATES = {"float32": 8.0, "8bit": 2 + 2 * 4 / 256}
-"""Of both moments, per parameter; at 8 bits each block of 256 also has a float32 scale."""
+"""Bytes of both moments per parameter; at 8 bits each block of 256 also has a float32 scale."""
 SMALLEST_8BIT = 4096
-"""Tensors with fewer numbers keep float32 states (bitsandbytes' own default)."""
+"""Smaller tensors keep float32 states (bitsandbytes' default)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,9 @@ class OptimizerConfig:
 def build_optimizer(
     config: OptimizerConfig, parameters: Iterable[tuple[str, nn.Parameter]]
 ) -> torch.optim.Optimizer:
-    """AdamW over the named parameters that need a gradient; frozen ones have no state at all.
+    """AdamW over the named parameters that need a gradient; frozen ones have no state.
 
-    On a GPU it is the fused one, which needs no memory of its own during a step.
+    On a GPU it is the fused version, which needs no extra memory during a step.
 
     Raises:
         ConfigError: ``states`` is 8bit and bitsandbytes is not installed.
@@ -84,11 +84,11 @@ def build_optimizer(
 
 
 def check_states(config: OptimizerConfig) -> None:
-    """Refuse 8-bit states where bitsandbytes is missing, before anything is loaded."""
+    """Reject 8-bit states if bitsandbytes is missing, before anything is loaded."""
     if config.states == "8bit" and find_spec("bitsandbytes") is None:
         raise ConfigError(
             "optimizer.states is 8bit, which needs bitsandbytes: pip install -e '.[lowmem]', or"
-            " take optimizer.states=float32"
+            " set optimizer.states=float32"
         )
 
 

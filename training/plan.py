@@ -1,7 +1,7 @@
-"""What a run takes, before it starts: ``python -m training.plan CONFIG.yaml [key=value ...]``.
+"""Plan a run before it starts: ``python -m training.plan CONFIG.yaml [key=value ...]``.
 
 Parameters, operations, memory and time of the full run, on any machine: no weights are read, no
-GPU is needed. Keys of the plan itself, beside those of the configuration:
+GPU is needed. Keys of the plan itself, in addition to those of the configuration:
 
 - ``gpu_gb=24``: memory of each device in GB (1e9 bytes); the plan says whether the run fits and,
   if not, which settings make it fit;
@@ -49,12 +49,12 @@ KINDS = {
     "scale_shift_table": "modulation tables",
 }
 FSDP_DEVICES = 8
-"""Shown where ``trainer.devices`` is 1."""
+"""Shown if ``trainer.devices`` is 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """The device that the plan is made for."""
+    """The device to plan for."""
 
     gpu_gb: float | None = None
     mfu: float = 0.4
@@ -111,7 +111,7 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
 
 
 def parameter_table(config: TrainConfig) -> Table:
-    """Parameters of the networks in use by kind of layer, and those that learn."""
+    """Parameters of the networks in use by kind of layer, and the trained ones."""
     sizes, learning_list = parameter_sizes(config)
     learning = set(learning_list)
     rows: dict[tuple[str, str], list[int]] = {}
@@ -157,7 +157,7 @@ def step_flops(config: TrainConfig) -> dict[str, Flops]:
 
 
 def cache_ratio(config: TrainConfig) -> float:
-    """Operations of a step that encodes, over one whose latents come out of a cache."""
+    """Operations of a step that encodes, divided by those of one that uses cached latents."""
     without = config.data if config.data.latents is None else replace(config.data, latents=None)
     flops = step_flops(replace(config, data=without))
     every = sum(flops.values(), Flops()).total
@@ -165,7 +165,7 @@ def cache_ratio(config: TrainConfig) -> float:
 
 
 def cache_line(config: TrainConfig) -> str:
-    """What ``make latents`` gains, or gained."""
+    """How much ``make latents`` saves, or saved."""
     gained = "saves" if config.data.latents is not None else "would save"
     return (
         f"A latent cache (`make latents`) {gained} the autoencoder's part: "
@@ -174,7 +174,7 @@ def cache_line(config: TrainConfig) -> str:
 
 
 def num_encoded_images(num_frames: int) -> int:
-    """Images of one sample that go through the codec: video, agnostic, DensePose, garment."""
+    """Images per sample that the codec encodes: video, agnostic, DensePose, garment."""
     return 3 * num_frames + 1
 
 
@@ -193,7 +193,7 @@ def flops_table(config: TrainConfig, flops: dict[str, Flops]) -> Table:
 
 
 def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]) -> str:
-    """Seconds of an optimizer step and samples a day, at the assumed share of the peak."""
+    """Seconds per optimizer step and samples per day, at the assumed share of the peak."""
     machine = config.trainer
     operations = sum(flops.values(), Flops()).total * machine.accumulate
     seconds = operations / (settings.mfu * settings.peak_tflops * 1e12)
@@ -255,13 +255,13 @@ def memory_table(config: TrainConfig) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
-    """A plain table; a title as long as it needs."""
+    """A plain table whose title may be wider than its columns."""
     return Table(*columns, title=Text(title, no_wrap=True), title_justify="left",
                  title_style="bold", caption_style="", box=box.SIMPLE_HEAD)  # fmt: skip
 
 
 def verdict(config: TrainConfig, gpu_gb: float) -> str:
-    """Whether the run fits, and what makes it fit."""
+    """Whether the run fits, and which settings make it fit."""
     needed = estimate_memory(config).needed / 1e9
     if needed <= gpu_gb:
         return f"[bold]fits[/]: needs {needed:.1f} of {gpu_gb:g} GB"
@@ -274,7 +274,7 @@ def verdict(config: TrainConfig, gpu_gb: float) -> str:
         )
     return (
         f"[bold]does not fit[/]: needs {needed:.1f} of {gpu_gb:g} GB, and {found:.1f} GB with all "
-        f"that helps:\n  {' '.join(words(changes))}"
+        f"savings:\n  {' '.join(words(changes))}"
     )
 
 

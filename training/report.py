@@ -1,4 +1,4 @@
-"""``runs/<name>/report.html``: what a run learned, in curves, pictures and a table."""
+"""``runs/<name>/report.html``: curves, samples and trained parameters of a run."""
 
 from html import escape
 from pathlib import Path
@@ -22,11 +22,11 @@ _SHOWN = (
     "validation/ssim", "validation/lpips", "validation/vfid_i3d", "validation/vfid_resnext",
 )  # fmt: skip
 _NOISY = ("loss/", "gradient/", "time/")
-"""Drawn with their running mean; other curves are what they are."""
+"""Curves drawn with their running mean; others are drawn as logged."""
 _FROM_ZERO = ("time/", "memory/", "lr", "fusion_gate/")
 _CURVES = (
-    "Against optimizer steps. Losses, gradients and times: thin as they were logged, thick the mean"
-    " of the last 25 lines. What was zero all the time is left out."
+    "Against optimizer steps. Losses, gradients and times: thin lines as logged, thick lines the"
+    " mean of the last 25 values. Curves that are always zero are left out."
 )
 
 
@@ -34,9 +34,9 @@ def write_report(folder: Path, config: TrainConfig, learning: list[tuple[str, in
     """Write the page of a run and return its path.
 
     Args:
-        folder: of the run.
-        config: its settings.
-        learning: the table of what learned (``freezing.learning_table``).
+        folder: the run's folder.
+        config: the run's settings.
+        learning: the table of trained parameters (``freezing.learning_table``).
     """
     curves = read_scalars(folder)
     sections = [
@@ -59,7 +59,7 @@ def write_report(folder: Path, config: TrainConfig, learning: list[tuple[str, in
 
 
 def read_scalars(folder: Path) -> dict[str, Curve]:
-    """Every TensorBoard scalar of a run; where a resumed run wrote a step twice, the later wins."""
+    """Every TensorBoard scalar of a run; if a resumed run wrote a step twice, the later wins."""
     values: dict[str, dict[int, float]] = {}
     for file in sorted(folder.glob("events.out.tfevents.*")):
         events = EventAccumulator(str(file), size_guidance={"scalars": 0})
@@ -82,7 +82,7 @@ def smooth(values: list[float], window: int = 25) -> np.ndarray:
 
 
 def _headline(config: TrainConfig, curves: dict[str, Curve]) -> list[tuple[str, str]]:
-    found = [(f"{config.max_steps}", "steps asked for")]
+    found = [(f"{config.max_steps}", "planned steps")]
     if curves.get("skipped_steps", ([], [0.0]))[1][-1]:
         found.append((f"{curves['skipped_steps'][1][-1]:.0f}", "steps skipped (skipped.txt)"))
     for tag, label in (("loss/train", "loss at the end (mean of 25)"),
@@ -95,7 +95,7 @@ def _headline(config: TrainConfig, curves: dict[str, Curve]) -> list[tuple[str, 
 
 
 def draw_curves(curves: dict[str, Curve]) -> Figure:
-    """One small diagram for each curve of interest that was ever anything but zero."""
+    """One small diagram for each curve of interest that is not always zero."""
     shown = [tag for tag in _SHOWN if any(curves.get(tag, ([], []))[1])]
     figure = Figure(figsize=(11, 2.4 * max(1, (len(shown) + 1) // 2)))
     for number, tag in enumerate(shown, start=1):
@@ -121,7 +121,7 @@ def _samples(folder: Path, most: int = 12) -> str:
         return "<p>No samples were taken.</p>"
     last = [file for file in files if file.name.split("-")[1] == files[-1].name.split("-")[1]]
     items = [_embedded(file, "image/png") for file in last[:most]]
-    page = "<p>Rows: source, agnostic, result; the garment stands on the left.</p>"
+    page = "<p>Rows: source, agnostic, result; the garment is on the left.</p>"
     page += webpage.grid(items, cell_px=320)
     films = [file.with_suffix(".webp") for file in last[:most]]  # none where a window is one frame
     films = [_embedded(film, "image/webp") for film in films if film.is_file()]

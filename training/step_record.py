@@ -1,7 +1,7 @@
-"""What one optimizer step and one validation left behind: written by the module, read by callbacks.
+"""Records of one optimizer step and one validation: written by the module, read by callbacks.
 
-A record is complete before the first callback hears of the step, and nobody changes it: in which
-order the callbacks stand does not matter.
+A record is complete before the first callback runs, and never changes: the order of the callbacks
+does not matter.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from datasets.sample import signed_to_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """One optimizer step; the mappings are by the names of the log."""
+    """One optimizer step; the mappings use the names of the log."""
 
     step: int
     lr: float
@@ -50,7 +50,7 @@ class SampledWindow:
 
     @classmethod
     def of(cls, batch: NumberedBatch, video: Float[Tensor, "1 t 3 h w"]) -> "SampledWindow":
-        """The first row of a batch, and what was sampled for it."""
+        """The first row of a batch, and the video sampled for it."""
         return cls(
             key=batch.keys[0],
             source=to_pixels(batch.video[0]),
@@ -65,7 +65,7 @@ class SampledWindow:
         return np.concatenate([still, self.source, self.agnostic, self.result], axis=2)
 
     def strip(self, num_frames: int = 4) -> UInt8[np.ndarray, "h w 3"]:
-        """Rows source, agnostic and result of some frames; the garment stands on the left."""
+        """Rows source, agnostic and result of some frames; the garment is on the left."""
         count = min(num_frames, len(self.source))
         shown = np.linspace(0, len(self.source) - 1, count).round().astype(int)
         rows = [np.concatenate(list(track[shown]), axis=1)

@@ -1,7 +1,7 @@
-"""Validation: held-out windows painted with the average, paired, and the metrics of evaluation.
+"""Validation: samples held-out windows with the averaged weights, paired, and scores them.
 
-The numbers are those of ``make eval`` on windows: the same code, protocol ``fixed``. A metric whose
-weights are absent, or that has too few clips, says so once and is left out.
+The numbers are those of ``make eval`` on windows: the same code, protocol ``fixed``. A metric that
+lacks weights or clips is reported once and left out.
 """
 
 import logging
@@ -39,7 +39,7 @@ _MODEL = "model"
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredWindow:
-    """What one window adds to the numbers; sent between ranks."""
+    """The scores of one window; sent between ranks."""
 
     scores: ItemScores
     index: int
@@ -82,7 +82,7 @@ class ValidationScores:
         """Score one painted window against the truth.
 
         Args:
-            batch: what was painted from; its first row is the window.
+            batch: the inputs; its first row is the window.
             window: the same in pixels, with the result.
         """
         mask = to_pixels(batch.mask[0].expand(-1, 3, -1, -1) * 2 - 1)[..., 0]
@@ -111,7 +111,7 @@ class ValidationScores:
         self._scored.append(ScoredWindow(scores=item, index=int(batch.numbers[0])))
 
     def record(self) -> ValidationRecord:
-        """What this rank painted, and what came of the windows of all ranks."""
+        """This rank's samples, and the numbers over the windows of all ranks."""
         numbers = self.numbers()
         return ValidationRecord(
             samples=tuple(self._samples), numbers=numbers, best_by=self._best_by(numbers)

@@ -175,4 +175,4 @@ def test_the_page_shows_what_was_painted_where_a_part_was_asked_for(tmp_path, pa
     (evaluation / "metrics.json").write_text(json.dumps(metrics))
     shown = show_results(tmp_path, evaluation)
     assert shown.count('class="sync"') == 2
-    assert shown.count("the true answer") == 2
+    assert shown.count("ground truth") == 2

@@ -56,10 +56,10 @@ def test_card_and_config_name_the_weights_that_are_in_the_folder_whatever_was_as
     fit(tiny(*CLIPS, f"ema.enabled={averages}", max_steps=1), PATH)
     run, out, again = (tmp_path / name for name in ("runs/tiny", "out", "again"))
     main([f"checkpoint={run}", f"out={out}", f"weights={asked}"])
-    assert ("holds no ema weights: those that are exported are raw" in caplog.text) != averages
+    assert ("holds no ema weights; exporting the raw ones" in caplog.text) != averages
     other = {"ema": "raw", "raw": "ema"}[kind]
     main([f"checkpoint={out}", f"out={again}", f"weights={other}"])
-    assert f"holds no {other} weights: those that are exported are {kind}" in caplog.text
+    assert f"holds no {other} weights; exporting the {kind} ones" in caplog.text
     for folder in (out, again):
         assert f"weights | {words}" in (folder / "README.md").read_text()
         assert json.loads((folder / "config.json").read_text())["weights"] == kind
@@ -73,7 +73,7 @@ def test_what_cannot_be_exported_is_refused(
     run = str(tmp_path / "runs" / "tiny")
     with pytest.raises(DataError, match="has no garment and no control network"):
         export(ExportConfig(checkpoint=run, out=str(tmp_path / "out")))
-    with pytest.raises(ConfigError, match="exists and is no exported model"):
+    with pytest.raises(ConfigError, match="exists and is not an exported model"):
         export(ExportConfig(checkpoint=run, out=str(tmp_path)))
     with pytest.raises(ConfigError, match="out is empty"):
         main([f"checkpoint={run}"])

@@ -1,4 +1,4 @@
-"""When a checkpoint is written: every so many steps, at the end, at a new best, before a stop."""
+"""When checkpoints are written: every N steps, at the end, at a new best, before a stop."""
 
 import logging
 from pathlib import Path
@@ -24,17 +24,17 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints(EachStep, Checkpoint):
-    """Writes them, keeps the newest and the best, and ends a run that is told to stop.
+    """Writes checkpoints, keeps the newest and the best, and stops a run on a signal.
 
-    Lightning calls checkpoint callbacks last, wherever they stand in its list: what is saved are
-    the raw weights and their average (``ema.py``), both of this step.
+    Lightning calls checkpoint callbacks last, wherever they are in its list: the saved raw weights
+    and their average (``ema.py``) are both of this step.
 
     Args:
         folder: ``runs/<name>/checkpoints``.
-        every_steps: between two.
-        keep_last: the newest that stay.
-        keep_best: those that stay because validation liked them best; 0: none.
-        signals: what tells the run to stop.
+        every_steps: optimizer steps between two checkpoints.
+        keep_last: number of newest checkpoints to keep.
+        keep_best: number of checkpoints with the best validation scores to keep; 0: none.
+        signals: report whether the run should stop.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Checkpoints(EachStep, Checkpoint):
         self._saved_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A resumed run's own checkpoint is there already."""
+        """A resumed run already has the checkpoint of its first step."""
         super().on_train_start(trainer, pl_module)
         self._saved_step = trainer.global_step
         if rank() == 0:
@@ -54,7 +54,7 @@ class Checkpoints(EachStep, Checkpoint):
         self.signals.listen()
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save where the step count is a multiple, or a rank was told to stop."""
+        """Save every ``every_steps`` steps, and when any rank received a stop signal."""
         stop = any_rank(self.signals.received is not None)
         if stop or trainer.global_step % self.every_steps == 0:
             self.save(trainer)
@@ -68,18 +68,18 @@ class Checkpoints(EachStep, Checkpoint):
             self.judge(trainer, *best_by)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what the run ended with."""
+        """Save the final weights."""
         self.save(trainer)
         self.signals.ignore()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Signals mean again what they meant before."""
+        """Restore the previous signal handlers."""
         self.signals.ignore()
 
     def save(self, trainer: Trainer) -> None:
-        """Write the checkpoint of this step, unless it is there."""
+        """Write the checkpoint of this step unless it exists."""
         step = trainer.global_step
         if step == self._saved_step:
             return
@@ -96,11 +96,11 @@ class Checkpoints(EachStep, Checkpoint):
         trainer.strategy.barrier()
 
     def judge(self, trainer: Trainer, metric: str, score: float) -> None:
-        """Take note of what validation says of this step's weights; keep them if they are best.
+        """Record the validation score of this step's weights; keep them if they are among the best.
 
         Args:
-            trainer: at the step that was validated.
-            metric: whose score it is.
+            trainer: at the validated step.
+            metric: name of the metric.
             score: higher is better.
         """
         if not self.keep_best:

@@ -1,4 +1,4 @@
-"""What the data gave, in the log: how often each swapping pattern was shown, and what was bad."""
+"""Data counts in the log: how often each swapping pattern was seen, and how many clips were bad."""
 
 from collections import Counter
 from typing import Any
@@ -34,16 +34,16 @@ class DataCounts(EachStep):
         super().on_train_batch_end(trainer, pl_module)
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log where a line is due."""
+        """Log the counts when a log line is due."""
         if step_record(pl_module).is_logged:
             numbers = {f"data/swap_{name}": float(self.patterns[name]) for name in PATTERNS}
             numbers["data/bad_clips"] = float(len(self.data.tally.counts))
             log_numbers(trainer, numbers)
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts, for a checkpoint."""
+        """The counts, for the checkpoint."""
         return {"patterns": dict(self.patterns)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the counts."""
         self.patterns = Counter(state_dict["patterns"])

@@ -1,4 +1,4 @@
-"""Callbacks that act once an optimizer step, not once a micro-batch."""
+"""Callbacks that act once per optimizer step, not once per micro-batch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,42 +7,42 @@ from lightning import Callback, LightningModule, Trainer
 
 
 class EachStep(Callback):
-    """Calls ``on_step`` after every optimizer step; a resumed run begins at its own step."""
+    """Calls ``on_step`` after every optimizer step, including in a resumed run."""
 
     def __init__(self) -> None:
         self._last_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """By now a resumed run knows its step."""
+        """A resumed run has restored its step by now."""
         self._last_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any
     ) -> None:
-        """Between micro-batches nothing happens."""
+        """Call ``on_step`` if this micro-batch completed an optimizer step."""
         if trainer.global_step != self._last_step:
             self._last_step = trainer.global_step
             self.on_step(trainer, pl_module)
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What the callback is there for."""
+        """Called after each optimizer step."""
         raise NotImplementedError
 
 
 class FreeGradients(EachStep):
-    """Drop the gradients as soon as an optimizer step has used them.
+    """Frees the gradients as soon as an optimizer step has used them.
 
-    Lightning drops them only before the next backward pass: they would stand beside the
-    activations of the whole next forward pass, and beside validation.
+    Lightning frees them only before the next backward pass: they would take memory during the
+    whole next forward pass and during validation.
     """
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Only after a step: between micro-batches they are still being summed."""
+        """Only after a step: between micro-batches they are still accumulating."""
         for optimizer in trainer.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
 
 def log_numbers(trainer: Trainer, numbers: Mapping[str, float]) -> None:
-    """Hand numbers of this step to every logger of the run."""
+    """Send numbers of this step to every logger of the run."""
     for logger in trainer.loggers:
         logger.log_metrics(dict(numbers), step=trainer.global_step)

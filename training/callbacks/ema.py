@@ -1,10 +1,10 @@
-"""An exponential moving average of what learns, kept under the checkpoint's key ``ema``.
+"""An exponential moving average of the trainable weights, stored under the checkpoint key ``ema``.
 
-``device: cpu`` keeps it in the machine's memory: 4 bytes a learning parameter less on the GPU, for
-a copy of what learns at every optimizer step. Where weights are sharded, so is the average: every
-rank keeps the rows that it has.
+``device: cpu`` keeps it in host memory: saves 4 bytes per trainable parameter on the GPU, at the
+cost of copying the trainable weights at every optimizer step. Sharded weights have a sharded
+average: every rank keeps its own rows.
 
-Own, because Lightning's ``EMAWeightAveraging`` fails under FSDP2 (seen with 2.6.6).
+Written here because Lightning's ``EMAWeightAveraging`` fails under FSDP2 (seen with 2.6.6).
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from training.distributed.sharding import drop_gathered, like, take_part
 
 
 class Ema(EachStep):
-    """Follows ``module.network`` after every optimizer step; validation looks at the average."""
+    """Averages ``module.network`` after every optimizer step; validation uses the average."""
 
     def __init__(self, config: EmaConfig) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Ema(EachStep):
         self._raw: dict[str, Tensor] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start from the weights as they are, or from a checkpoint's average."""
+        """Start from the current weights, or from a checkpoint's average."""
         super().on_train_start(trainer, pl_module)
         for name, parameter in _network(pl_module).named_parameters():
             if parameter.requires_grad:
@@ -43,7 +43,7 @@ class Ema(EachStep):
 
     @torch.no_grad()
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move the average."""
+        """Update the average."""
         step = trainer.global_step
         decay = min(self.config.decay, (1 + step) / (10 + step))
         for name, parameter in _network(pl_module).named_parameters():
@@ -52,14 +52,14 @@ class Ema(EachStep):
                 average.lerp_(local(parameter.detach()).to(average), 1 - decay)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the average in."""
+        """Swap the average in."""
         network = _network(pl_module)
         self._raw = {name: local(p.detach()).to(self._home(p), copy=True)
                      for name, p in network.named_parameters() if name in self.shadow}  # fmt: skip
         _write(network, self.shadow)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the raw weights back."""
+        """Restore the raw weights."""
         network = _network(pl_module)
         drop_gathered(network)
         if self._raw is not None:
@@ -80,11 +80,11 @@ class Ema(EachStep):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the stored average when the run resumes."""
+        """Load the stored average when the run resumes."""
         self._stored = dict(checkpoint.get("ema") or {})
 
     def _home(self, parameter: Tensor) -> torch.device:
-        """Where the average of a parameter lives."""
+        """The device of a parameter's average."""
         return torch.device("cpu") if self.config.device == "cpu" else parameter.device
 
 

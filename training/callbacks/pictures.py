@@ -1,4 +1,4 @@
-"""Validation's samples as pictures and films: under ``samples/`` and in TensorBoard."""
+"""Validation samples as images and videos: in ``samples/`` and in TensorBoard."""
 
 import io
 from pathlib import Path
@@ -17,22 +17,22 @@ from training.distributed.ranks import rank
 from training.step_record import SampledWindow, validation_record
 
 MOST_SHOWN = 8
-"""Samples of one validation, of each rank, that are written."""
+"""Samples written per validation and rank."""
 
 
 class Pictures(Callback):
-    """A strip of frames for every sample, and a film where the window has several frames.
+    """A strip of frames for every sample, and a video if the window has several frames.
 
     Args:
         folder: ``runs/<name>/samples``.
-        fps: of the films.
+        fps: frame rate of the videos.
     """
 
     def __init__(self, folder: Path, fps: float) -> None:
         self.folder, self.fps = folder, fps
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what this rank painted."""
+        """Write the samples of this rank."""
         self.folder.mkdir(parents=True, exist_ok=True)
         step = trainer.global_step
         for sample in validation_record(pl_module).samples[:MOST_SHOWN]:
@@ -46,7 +46,7 @@ class Pictures(Callback):
                 self._show(trainer.logger, sample, step)
 
     def _show(self, logger: TensorBoardLogger, sample: SampledWindow, step: int) -> None:
-        """TensorBoard plays a GIF among its images."""
+        """TensorBoard plays a GIF logged as an image."""
         film = sample.film()
         if len(film) == 1:
             logger.experiment.add_image(
@@ -64,7 +64,7 @@ class Pictures(Callback):
 
 
 def encode_film(frames: UInt8[np.ndarray, "t h w 3"], fps: float, kind: str) -> bytes:
-    """An animated GIF or WEBP that loops."""
+    """A looping animated GIF or WEBP."""
     images = [Image.fromarray(frame) for frame in frames]
     buffer = io.BytesIO()
     images[0].save(

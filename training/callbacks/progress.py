@@ -1,4 +1,4 @@
-"""How far a training run is."""
+"""Progress bar of a training run."""
 
 import time
 
@@ -9,11 +9,11 @@ from training.callbacks.each_step import EachStep
 from training.step_record import step_record
 
 LINE_EVERY_S = 300.0
-FIRST_LINES = 3  # after each of the first steps, so that a bad start is seen at once
+FIRST_LINES = 3  # update after each of the first steps, so that a bad start is seen at once
 
 
 class StepProgress(EachStep):
-    """Shows steps, time left, loss and pace, on one rank."""
+    """Shows steps, time left, loss and seconds per step, on one rank."""
 
     def __init__(self, max_steps: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class StepProgress(EachStep):
             ).__enter__()  # fmt: skip
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move on; the loss shown is the log's last one."""
+        """Advance; the loss shown is the last one logged."""
         losses = step_record(pl_module).losses
         if "loss/train" in losses:
             self._loss = f"loss {losses['loss/train']:.4f}, "
@@ -52,5 +52,5 @@ class StepProgress(EachStep):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         self.on_train_end(trainer, pl_module)

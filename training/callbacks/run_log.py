@@ -1,4 +1,4 @@
-"""One line of the log every N steps: losses, rate, gradients, gates, memory; and validations."""
+"""A log line every N steps (losses, learning rate, gradients, gates, memory) and per validation."""
 
 import logging
 
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 class RunLog(EachStep):
-    """Hands the module's numbers to the run's loggers."""
+    """Sends the module's numbers to the run's loggers."""
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Every rank takes part: norms are over all of them."""
+        """Runs on every rank: norms are computed over all of them."""
         record = step_record(pl_module)
         if record.is_logged:
             network = pl_module.network
@@ -25,7 +25,7 @@ class RunLog(EachStep):
             log_numbers(trainer, numbers)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The metrics of the held-out windows."""
+        """Log the metrics of the held-out windows."""
         numbers = validation_record(pl_module).numbers
         log_numbers(trainer, {f"validation/{key}": value for key, value in numbers.items()})
         shown = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())

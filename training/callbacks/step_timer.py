@@ -1,7 +1,7 @@
-"""Where the time of a step goes: waiting for data, forward, backward, optimizer.
+"""Times the parts of a step: waiting for data, forward, backward, optimizer.
 
-On a GPU the host runs ahead of the device. Events in the device's queue mark the borders there, and
-are read only when a line of the log is due; waiting for data is the host's time at the loader.
+On a GPU the host runs ahead of the device, so the borders are CUDA events, read only when a log
+line is due. Waiting for data is host time spent in the loader.
 """
 
 import time
@@ -17,7 +17,7 @@ PARTS = ("forward", "backward", "optimizer")
 
 
 class StepTimer(EachStep):
-    """Adds up the parts of every micro-batch and logs the means of a step.
+    """Sums the parts over micro-batches and logs their mean per step.
 
     Args:
         clips_per_step: windows in an optimizer step, over all devices.
@@ -34,7 +34,7 @@ class StepTimer(EachStep):
         self._waited = self._begun = self._last_batch = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock; by now a resumed run knows its step."""
+        """Start the clock; a resumed run has restored its step by now."""
         super().on_train_start(trainer, pl_module)
         self._logged_step = trainer.global_step
         self._cuda = pl_module.device.type == "cuda"
@@ -43,16 +43,16 @@ class StepTimer(EachStep):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """The batch is there."""
+        """The batch has arrived."""
         self._waited += time.perf_counter() - self._last_batch
         self._open = ("forward", self._mark())
 
     def on_before_backward(self, *_: Any, **__: Any) -> None:
-        """The loss is known."""
+        """The forward pass is done."""
         self._next("backward")
 
     def on_after_backward(self, *_: Any, **__: Any) -> None:
-        """The gradients are known; clipping and the step follow, or the next micro-batch."""
+        """The backward pass is done; clipping and the step follow, or the next micro-batch."""
         self._next("optimizer")
 
     def on_train_batch_end(
@@ -64,7 +64,7 @@ class StepTimer(EachStep):
         super().on_train_batch_end(trainer, pl_module)
 
     def on_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log where a line is due."""
+        """Log the means when a log line is due."""
         if step_record(pl_module).is_logged:
             numbers = self.take(trainer.global_step - self._logged_step)
             numbers["data/clips_per_s"] = self.clips_per_step / numbers["time/step_s"]
@@ -72,12 +72,12 @@ class StepTimer(EachStep):
             log_numbers(trainer, numbers)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sampling is not part of a step."""
+        """Discard timings: validation is not part of a step."""
         self.restart()
         self._logged_step = trainer.global_step
 
     def take(self, num_steps: int) -> dict[str, float]:
-        """Mean seconds a step since the last time, in all and by part."""
+        """Mean seconds per step since the last call, total and by part."""
         if self._cuda:
             torch.cuda.synchronize()
         for part, start, end in self._spans:
@@ -92,7 +92,7 @@ class StepTimer(EachStep):
         return values
 
     def restart(self) -> None:
-        """Forget what was measured so far."""
+        """Discard all measurements."""
         self._spans = []
         self._seconds = dict.fromkeys(PARTS, 0.0)
         self._waited = 0.0

@@ -1,8 +1,8 @@
-"""Told to stop: SIGUSR1 from Slurm before a time limit, SIGTERM from a preempted node, Ctrl-C.
+"""Stop signals: SIGUSR1 from Slurm before a time limit, SIGTERM on preemption, Ctrl-C.
 
-The step at hand is finished, a checkpoint written, and the process leaves with a code of its own,
-so that a chain of commands does not take the run for finished. Under Slurm the job is put back into
-the queue, where the same command goes on from the checkpoint.
+The current step is finished, a checkpoint is written, and the process exits with a code of its own,
+so that a chain of commands does not mistake the run for finished. Under Slurm the job is requeued
+and resumes from the checkpoint.
 """
 
 import logging
@@ -18,18 +18,18 @@ from training.distributed.ranks import rank
 logger = logging.getLogger(__name__)
 
 EXIT_STOPPED = 75
-"""EX_TEMPFAIL of sysexits.h: not done, worth another try."""
+"""EX_TEMPFAIL of sysexits.h: not finished, try again."""
 EXIT_INTERRUPTED = 130
-"""Ctrl-C, as ``run_command`` and shells say it."""
+"""Exit code after Ctrl-C, as in ``run_command`` and shells."""
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 
 _FIRST_INTERRUPT = (
-    b"\nstopping after this step, with a checkpoint; Ctrl-C again: at once, without\n"
+    b"\nwriting a checkpoint after this step, then stopping; Ctrl-C again stops now, without one\n"
 )
 
 
 class StopSignals:
-    """Remembers that this process was told to stop."""
+    """Remembers whether this process received a stop signal."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -37,31 +37,31 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def listen(self) -> None:
-        """From now on the signals are remembered instead of ending the process."""
+        """Install handlers: signals are remembered instead of ending the process."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._remember) for number in SIGNALS}
 
     def ignore(self) -> None:
-        """The signals mean again what they meant before."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
     @property
     def exit_code(self) -> int:
-        """What the process leaves with once its checkpoint is written."""
+        """The exit code once the checkpoint is written."""
         return EXIT_INTERRUPTED if self.received is signal.SIGINT else EXIT_STOPPED
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             if self.received is signal.SIGINT:
                 raise KeyboardInterrupt
-            os.write(2, _FIRST_INTERRUPT)  # a print may have been interrupted, and cannot be twice
+            os.write(2, _FIRST_INTERRUPT)  # print is not reentrant and may be what was interrupted
         self.received = signal.Signals(number)
 
 
 def requeue(environ: dict[str, str] | None = None) -> bool:
-    """Put this Slurm job back into the queue; False outside Slurm, or where it refuses."""
+    """Requeue this Slurm job; False outside Slurm, or if Slurm refuses."""
     names = os.environ if environ is None else environ
     job = names.get("SLURM_JOB_ID")
     if names.get("SLURM_ARRAY_JOB_ID"):
@@ -72,10 +72,10 @@ def requeue(environ: dict[str, str] | None = None) -> bool:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True,
                               check=False)  # fmt: skip
     except OSError as error:
-        logger.warning("job %s could not be put back into the queue (%s)", job, error)
+        logger.warning("job %s could not be requeued (%s)", job, error)
         return False
     if done.returncode:
         logger.warning("scontrol requeue %s: %s", job, done.stderr.strip())
         return False
-    logger.info("job %s is back in the queue", job)
+    logger.info("job %s is requeued", job)
     return True

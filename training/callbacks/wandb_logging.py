@@ -1,4 +1,4 @@
-"""Weights & Biases beside TensorBoard, for those who name a project."""
+"""Weights & Biases logging next to TensorBoard, if a project is set."""
 
 from importlib.util import find_spec
 
@@ -10,7 +10,7 @@ from training.config import TrainConfig
 
 
 def build_wandb_logger(config: TrainConfig) -> WandbLogger:
-    """The same scalars; one run of theirs for a run of ours, also when it is resumed.
+    """Logs the same scalars; one W&B run per training run, also when it is resumed.
 
     Raises:
         ConfigError: wandb is not installed.
@@ -18,7 +18,7 @@ def build_wandb_logger(config: TrainConfig) -> WandbLogger:
     if find_spec("wandb") is None:
         raise ConfigError(
             "trainer.wandb_project is set and wandb is not installed; "
-            "pip install -e '.[wandb]', or leave it out"
+            "pip install -e '.[wandb]', or remove the setting"
         )
     return WandbLogger(
         project=config.trainer.wandb_project,

@@ -1,7 +1,7 @@
-"""``runs/<name>/checkpoints/``: which files there are, which one is taken, which are kept.
+"""``runs/<name>/checkpoints/``: which files exist, which one is loaded, which are kept.
 
-``step-00000500.ckpt`` is a file, or a folder of one file a rank. ``last.ckpt`` and ``best.ckpt``
-point to one of them. A checkpoint is written under another name, and renamed once it is on disk.
+``step-00000500.ckpt`` is a file, or a folder with one file per rank. ``last.ckpt`` and
+``best.ckpt`` point to one of them. A checkpoint is renamed to its final name once it is on disk.
 """
 
 import json
@@ -27,12 +27,12 @@ _STEP = re.compile(r"step-(\d+)\.ckpt")
 
 
 class WholeFiles(CheckpointIO):
-    """Writes straight to the disk and syncs it; reads one file or several."""
+    """Writes directly to disk and syncs; reads one file or a folder of shards."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Without a copy of it all in memory, as Lightning would make."""
+        """Write without the in-memory copy that Lightning makes."""
         with Path(path).open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
@@ -41,7 +41,7 @@ class WholeFiles(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """On the CPU; what was sharded is put together."""
+        """Load to the CPU; sharded tensors are assembled."""
         return read_whole(path)
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -50,7 +50,7 @@ class WholeFiles(CheckpointIO):
 
 
 def step_file(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The path of a step's checkpoint."""
     return folder / f"step-{step:08d}.ckpt"
 
 
@@ -61,17 +61,17 @@ def step_of(path: Path) -> int | None:
 
 
 def list_steps(folder: Path) -> dict[int, Path]:
-    """Checkpoints by step, the newest first."""
+    """Checkpoints, newest first."""
     found = {step_of(path): path for path in folder.glob("step-*.ckpt")}
     steps = sorted((step for step in found if step is not None), reverse=True)
     return {step: found[step] for step in steps}
 
 
 def locate_checkpoint(path: Path) -> Path | None:
-    """The checkpoint that a path means; None where there is none.
+    """Resolve a path to a checkpoint; None if there is none.
 
-    A file, with or without its ending ``.ckpt``; what was exported or converted; or the last
-    checkpoint of a run's folder or of its ``checkpoints``.
+    The path is a file, with or without ``.ckpt``; an exported or converted model; or a run's folder
+    or its ``checkpoints`` folder, whose last checkpoint is used.
     """
     named = path.with_name(f"{path.name}.ckpt")
     for place in (path, named, path / LAST, path / "checkpoints" / LAST):
@@ -81,7 +81,7 @@ def locate_checkpoint(path: Path) -> Path | None:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that a path means.
+    """Resolve a path to a checkpoint.
 
     Raises:
         ConfigError: there is none.
@@ -97,48 +97,48 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def newest_readable(folder: Path) -> Path | None:
-    """The newest checkpoint of which every byte can be read; None where there is no other.
+    """The newest checkpoint that can be read completely; None if there is none.
 
-    One that is damaged is named in a warning, and the next older one is tried.
+    A damaged one is reported in a warning, and the next older one is tried.
     """
     candidates = list(list_steps(folder).values())
     last = folder / LAST
     if last.is_file() and last.resolve() not in {path.resolve() for path in candidates}:
-        candidates.insert(0, last)  # of a version that wrote no other
+        candidates.insert(0, last)  # older versions wrote only this one
     for path in candidates:
         try:
             check_whole(path)
         except ValueError as error:
-            logger.warning("%s; an older checkpoint is looked for", error)
+            logger.warning("%s; trying an older checkpoint", error)
             continue
         return path
     return None
 
 
 def forget_newer(folder: Path, step: int) -> None:
-    """Delete checkpoints after the one that a run goes on from: they could not be read."""
+    """Delete checkpoints newer than the one that a run resumes from: they are damaged."""
     for newer, path in list_steps(folder).items():
         if newer > step:
-            logger.warning("%s is damaged and is deleted", path)
+            logger.warning("%s is damaged; deleting it", path)
             remove(path)
     if step_file(folder, step).exists():
         point(folder / LAST, step_file(folder, step))
 
 
 def finish(pending: Path, final: Path) -> None:
-    """Give a written checkpoint its name, and let ``last.ckpt`` point to it."""
+    """Rename a written checkpoint to its final name and point ``last.ckpt`` to it."""
     put_in_place(pending, final)
     point(final.parent / LAST, final)
 
 
 def point(link: Path, target: Path) -> None:
-    """Let a name stand for a checkpoint in the same folder."""
+    """Point a name to a checkpoint in the same folder."""
     with writing(link) as aside:
         aside.symlink_to(target.name)
 
 
 def read_scores(folder: Path) -> dict[int, float]:
-    """What validation gave each checkpoint, higher is better."""
+    """The validation score of each checkpoint; higher is better."""
     path = folder / SCORES
     if not path.is_file():
         return {}
@@ -147,7 +147,7 @@ def read_scores(folder: Path) -> dict[int, float]:
 
 
 def write_scores(folder: Path, metric: str, scores: dict[int, float]) -> None:
-    """Replace the scores, and let ``best.ckpt`` point to the best one that is there."""
+    """Replace the scores and point ``best.ckpt`` to the best checkpoint that exists."""
     content = json.dumps({"metric": metric, "scores": scores}, indent=1)
     write_file(folder / SCORES, content.encode())
     there = [step for step in scores if step_file(folder, step).exists()]
@@ -157,7 +157,7 @@ def write_scores(folder: Path, metric: str, scores: dict[int, float]) -> None:
 
 
 def prune(folder: Path, keep_last: int, keep_best: int) -> None:
-    """Delete all but the newest and the best checkpoints, and what was never finished."""
+    """Delete all but the newest and the best checkpoints, and unfinished files."""
     steps = list_steps(folder)
     scores = read_scores(folder)
     best = sorted((step for step in steps if step in scores), key=lambda s: (scores[s], s))

@@ -31,11 +31,11 @@ _FREE_KEYS = (
 
 
 def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
-    """The checkpoint that ``init_from`` names, or None if there is no such setting.
+    """The checkpoint named by ``init_from``, or None if it is not set.
 
     Raises:
-        DataError: it is not there, or the file of ``trunk_weights`` is not; the sentence says what
-            to do first.
+        DataError: it or the ``trunk_weights`` file does not exist; the message says what to do
+            first.
     """
     if config.trunk_weights is not None and not Path(config.trunk_weights).is_file():
         raise DataError(
@@ -59,15 +59,15 @@ def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
 
 
 def start_from(network: VitonDiT, file: Path, weights: str) -> None:
-    """Load another run's weights; networks it did not have yet start as copies of its trunk.
+    """Load another run's weights; networks it did not have start as copies of its trunk.
 
     Raises:
-        ConfigError: the keys do not match, in one sentence that names them.
+        ConfigError: the keys do not match; the message names them.
     """
     try:
         contents = read_checkpoint(file)
         state, kind = contents.choose(weights)
-        # by what the run trained: averages of older versions also hold networks not in use yet
+        # filtered by what the run trained: older averages also hold networks not yet in use
         absent = [
             part
             for part in PARTS[1:]
@@ -81,7 +81,7 @@ def start_from(network: VitonDiT, file: Path, weights: str) -> None:
         raise ConfigError(str(error)) from error
     kind = "averaged" if kind == "ema" else "raw"
     fresh = f"; copied from its trunk: {', '.join(absent)}" if absent else ""
-    logger.info("starts from the %s weights of %s, step %d%s", kind, file, contents.step, fresh)
+    logger.info("starting from the %s weights of %s, step %d%s", kind, file, contents.step, fresh)
 
 
 def start_from_trunk(network: VitonDiT, file: Path) -> None:
@@ -109,13 +109,13 @@ def start_from_trunk(network: VitonDiT, file: Path) -> None:
     temporal = [name for name in loaded.missing if ".attn_temp." in name]
     if temporal:
         logger.info(
-            "temporal attention is not in that file (%d tensors): it begins with zero output, so "
-            "each frame starts as the image model's and motion has to be learned",
+            "temporal attention is not in that file (%d tensors): its output starts at zero, so "
+            "frames start as the image model's and motion has to be learned",
             len(temporal),
         )
     logger.info(
-        "extractor, garment attention and ControlNet are copied from it; what they add to the "
-        "trunk begins at zero"
+        "extractor, garment attention and ControlNet are copied from it; their contribution to "
+        "the trunk starts at zero"
     )
 
 
@@ -123,12 +123,12 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
     """The run's own newest readable checkpoint and its step, or None when the run is new.
 
     Args:
-        config: settled settings (``world.settle``).
-        folder: of the run.
+        config: settings after ``world.settle``.
+        folder: the run's folder.
 
     Raises:
-        ConfigError: the folder holds a run with other settings, or ``resume`` forbids going on.
-        DataError: there are checkpoints, and none can be read.
+        ConfigError: the folder holds a run with other settings, or ``resume`` is never.
+        DataError: there are checkpoints but none can be read.
     """
     checkpoints = folder / "checkpoints"
     if not list_steps(checkpoints) and not (checkpoints / LAST).exists():
@@ -140,17 +140,17 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
     file = newest_readable(checkpoints)
     if file is None:
         raise DataError(
-            f"no checkpoint in {checkpoints} can be read; remove that folder to begin anew"
+            f"no checkpoint in {checkpoints} can be read; remove that folder to start over"
         )
     try:
         contents = read_whole(file, only=("config", "global_step"))
         written, step = contents["config"], int(contents["global_step"])
     except (ValueError, KeyError) as error:
         raise DataError(
-            f"{file} is not a whole training checkpoint; remove it ({error})"
+            f"{file} is not a complete training checkpoint; remove it ({error})"
         ) from error
     defaults = to_plain(TrainConfig(name=config.name, stage=config.stage))
-    stored = _filled(written, defaults)  # of settings newer than the run, the run had the default
+    stored = _filled(written, defaults)  # settings newer than the run had their defaults
     changed = _first_difference(stored, to_plain(config)) or _other_batch(stored, config)
     if changed is not None:
         key, before, now = changed
@@ -162,7 +162,7 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
 
 
 def _filled(written: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Settings as they were written, and the defaults of all that was not."""
+    """The written settings, with defaults for everything missing."""
     filled = {**defaults, **written}
     for key, default in defaults.items():
         if isinstance(default, dict) and isinstance(filled[key], dict):
@@ -171,7 +171,7 @@ def _filled(written: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
 
 
 def _other_batch(stored: dict[str, Any], config: TrainConfig) -> tuple[str, Any, Any] | None:
-    """Samples are numbered by global batches: a run can only go on with batches as large."""
+    """Samples are numbered by global batch: a run can only resume with the same global batch."""
     names = ("accumulate", "devices", "num_nodes")
     before = prod([stored["data"]["batch_size"], *(stored["trainer"][name] for name in names)])
     now = global_batch(config)

@@ -1,4 +1,4 @@
-"""The README.md of an exported model: what it is, what it was trained on, how it is used."""
+"""The README.md of an exported model: what it is, how it was trained, how to use it."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,19 +7,19 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What is known of an exported model."""
+    """Facts about an exported model."""
 
     run: str
     stage: str
     step: int
-    max_steps: int | None  # None: not known
+    max_steps: int | None  # None: unknown
     weights: str  # ema or raw
     dtype: str
     num_parameters: int
     sha256: str  # of model.safetensors
     code: dict[str, str]  # commit and versions
     system: dict[str, Any]
-    training: dict[str, Any]  # some settings, by their name in words
+    training: dict[str, Any]  # selected settings by a readable name
     date: str
 
     def to_plain(self) -> dict[str, Any]:
@@ -28,12 +28,12 @@ class Exported:
 
 
 def write_card(path: Path, facts: Exported) -> None:
-    """Write the card as Markdown, with the front matter that model hubs read."""
+    """Write the card as Markdown with the front matter that model hubs read."""
     system = facts.system
     trunk = system["network"]["trunk"]
     asked = "" if facts.max_steps is None else f" of {facts.max_steps:,}"
     unfinished = (
-        "\nThe run had not come to its end when this was exported.\n"
+        "\nThe run was not finished when this was exported.\n"
         if facts.max_steps is not None and facts.step < facts.max_steps
         else ""
     )
@@ -41,7 +41,7 @@ def write_card(path: Path, facts: Exported) -> None:
         ("run, stage", f"{facts.run}, {facts.stage}"),
         ("optimizer steps", f"{facts.step:,}{asked}"),
         ("weights", f"{'running average (ema)' if facts.weights == 'ema' else 'as trained (raw)'}, "
-                    f"{facts.dtype}, {facts.num_parameters:,} numbers"),
+                    f"{facts.dtype}, {facts.num_parameters:,} parameters"),
         ("video", f"{system['height']} x {system['width']} (height x width), windows of "
                   f"{system['num_frames']} frames at {system['fps']:g} a second"),
         ("trunk", f"dim {trunk['dim']}, {trunk['depth']} blocks, {trunk['num_heads']} heads"),
@@ -61,13 +61,14 @@ library_name: viton-dit
 
 # {facts.run}: video virtual try-on with VITON-DiT
 
-Puts a garment from a picture on the person in a video; face, hands and background stay.
+Replaces the garment of the person in a video by one from a picture; face, hands and background are
+kept.
 {unfinished}
 | | |
 |---|---|
 {table}
 
-`config.json` holds the whole system; codec and caption files that it names are not in here.
+`config.json` holds the whole system; the codec and caption files that it names are not included.
 
 ## Use
 
@@ -84,9 +85,9 @@ pipeline("video.mp4", "garment.jpg").save("result.mp4")
 
 ## Data, licence, limits
 
-To be filled in by whoever publishes this: which videos it was trained on, with whose consent and
-under which licence; scores (`make eval`); what it does badly. Results are synthetic videos of real
-people and should be marked as such.
+To be completed by the publisher: which videos it was trained on, with whose consent and under which
+licence; scores (`make eval`); known limitations. Results are synthetic videos of real people and
+should be marked as such.
 """,
         encoding="utf-8",
     )

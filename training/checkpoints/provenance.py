@@ -1,4 +1,4 @@
-"""What a checkpoint says of where it comes from: commit, versions, random states of every rank."""
+"""Provenance stored in a checkpoint: commit, versions, random states of every rank."""
 
 import platform
 import random
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def describe_code() -> dict[str, str]:
-    """Commit of the checkout and versions of what computes; plain strings."""
+    """Commit of the checkout and versions of the libraries that compute; plain strings."""
     return {
         "commit": _commit(),
         "torch": str(torch.__version__),
@@ -26,15 +26,15 @@ def describe_code() -> dict[str, str]:
 
 
 def short_commit(commit: str) -> str:
-    """A commit in 12 digits; the plus of uncommitted changes stays."""
+    """A commit in 12 digits; the plus for uncommitted changes is kept."""
     return commit[:12] + ("+" if len(commit) > 12 and commit.endswith("+") else "")
 
 
 def random_states() -> list[dict[str, Any]]:
     """The generators of every rank, as tensors and plain containers.
 
-    Training draws from (seed, sample number) and not from these: they are kept for what a user's
-    own layer may draw.
+    Training draws from (seed, sample number), not from these: they are stored for layers of a user
+    that draw random numbers.
     """
     version, keys, gauss = random.getstate()
     kind, words, position, has_gauss, cached = np.random.get_state(legacy=True)
@@ -48,7 +48,7 @@ def random_states() -> list[dict[str, Any]]:
 
 
 def restore_random_states(states: list[dict[str, Any]]) -> None:
-    """Give this rank its generators back, where the run has as many ranks as it had."""
+    """Restore this rank's generators if the number of ranks is unchanged."""
     if len(states) != len(gather_from_ranks(None)):
         return
     state = states[rank()]
@@ -62,7 +62,7 @@ def restore_random_states(states: list[dict[str, Any]]) -> None:
 
 
 def _commit() -> str:
-    """The commit, with a plus where files differ from it; unknown outside a checkout."""
+    """The commit, with a plus if files differ from it; "unknown" outside a checkout."""
     try:
         head, changed = (
             subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True,

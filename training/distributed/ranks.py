@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other; alone, each function is the identity."""
+"""Collectives between the processes of a run; each is the identity in a single process."""
 
 from typing import Any
 
@@ -33,12 +33,12 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether it is true on one rank at least; every rank gets the same answer."""
+    """Whether it is true on at least one rank; every rank gets the same result."""
     return bool(sum_over_ranks(torch.tensor(float(flag))) > 0)
 
 
 def gather_from_ranks(value: Any) -> list[Any]:
-    """A plain value of every rank, in the ranks' order."""
+    """A plain value of every rank, in rank order."""
     if not is_distributed():
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
@@ -47,17 +47,17 @@ def gather_from_ranks(value: Any) -> list[Any]:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor that may be sharded, put together; a collective then."""
+    """The full tensor; a collective if it is sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This rank's part of a tensor that may be sharded; it shares its memory."""
+    """This rank's part of a tensor, sharded or not; shares its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _device() -> torch.device:
-    """Where this process group can add tensors."""
+    """A device on which this process group can reduce tensors."""
     if dist.get_backend() == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")

@@ -1,10 +1,10 @@
 """FSDP2: weights, gradients, states and average of a run, sharded over its devices.
 
-Every block is one group, gathered for its forward and backward pass and dropped after each; what
-is left of the three networks is one more, which stays gathered from the forward pass to the end of
-the backward pass. Frozen parts are sharded too. Lightning's ModelParallelStrategy does the rest;
-ours is what a checkpoint is: one file a rank (``models.weights.sharded``), which loads in any
-number of processes, as a file of one process loads here.
+Every block is one group, gathered for its forward and its backward pass and freed after each; the
+rest of the three networks is one more group, which stays gathered from the forward pass to the end
+of the backward pass. Frozen parts are sharded too. Lightning's ModelParallelStrategy does the rest,
+except for checkpoints: one file per rank (``models.weights.sharded``), which loads in any number of
+processes, as a checkpoint of one process loads here.
 """
 
 import json
@@ -28,11 +28,11 @@ from models.weights.sharded import INDEX, MARK, Rows, is_sharded, rank_file, rea
 from training.distributed.ranks import local
 
 _METHODS = ("encode_caption", "encode_garment", "control_residuals")
-"""Ways into the network beside ``forward``."""
+"""Entry points of the network other than ``forward``."""
 
 
 def shard_network(network: VitonDiT, mesh: DeviceMesh) -> None:
-    """Shard every parameter over a mesh of one axis; names stay."""
+    """Shard every parameter over a mesh of one axis; names are unchanged."""
     for block in network.modules():
         if isinstance(block, STBlock):
             fully_shard(block, mesh=mesh)
@@ -42,14 +42,14 @@ def shard_network(network: VitonDiT, mesh: DeviceMesh) -> None:
 
 
 def is_network_sharded(network: nn.Module) -> bool:
-    """Whether ``shard_network`` was there."""
+    """Whether ``shard_network`` was applied."""
     return isinstance(network, FSDPModule)
 
 
 def drop_gathered(network: nn.Module) -> None:
-    """Drop what a forward pass without a backward pass left gathered.
+    """Free parameters left gathered by a forward pass without a backward pass.
 
-    Before parameters are written: a gathered copy would live on with the old values.
+    Call it before parameters are written: a gathered copy would keep the old values.
     """
     for module in network.modules():
         if isinstance(module, FSDPModule):
@@ -57,7 +57,7 @@ def drop_gathered(network: nn.Module) -> None:
 
 
 def like(part: Tensor, parameter: Tensor) -> Tensor:
-    """This rank's rows as a tensor that is sharded as a parameter is; plain beside a plain one."""
+    """This rank's rows as a tensor sharded like the parameter; plain if the parameter is."""
     if not isinstance(parameter, DTensor):
         return part
     return DTensor.from_local(
@@ -67,7 +67,7 @@ def like(part: Tensor, parameter: Tensor) -> Tensor:
 
 
 def take_part(stored: Tensor | Rows, parameter: Tensor) -> Tensor:
-    """Of a stored tensor, what this rank holds of a parameter of that shape; a plain tensor."""
+    """This rank's rows of a stored tensor, for a parameter of that shape; a plain tensor."""
     if not isinstance(parameter, DTensor):
         return stored.whole() if isinstance(stored, Rows) else stored
     size, mesh = parameter.shape[0], parameter.device_mesh
@@ -79,29 +79,29 @@ def take_part(stored: Tensor | Rows, parameter: Tensor) -> Tensor:
 
 
 class ShardedStrategy(ModelParallelStrategy):
-    """FSDP2 over all devices, with checkpoints that any number of processes reads."""
+    """FSDP2 over all devices, with checkpoints that load in any number of processes."""
 
     def __init__(self, num_devices: int, timeout: timedelta) -> None:
         super().__init__(data_parallel_size=num_devices, tensor_parallel_size=1, timeout=timeout)
 
     @property
     def lightning_restore_optimizer(self) -> bool:
-        """States are handed over as to any other strategy."""
+        """Let Lightning restore optimizer states, as with any other strategy."""
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Every parameter as it is sharded."""
+        """Every parameter, sharded."""
         assert self.lightning_module is not None
         return self.lightning_module.state_dict()
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """As the optimizer gives it: numbered parameters, sharded moments."""
+        """The optimizer's own state dict: numbered parameters, sharded moments."""
         return getattr(optimizer, "_optimizer", optimizer).state_dict()
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None
     ) -> None:
-        """Write this rank's file; the first rank's also holds what is not sharded."""
+        """Write this rank's file; the first rank's also holds everything unsharded."""
         folder = Path(self.broadcast(str(filepath)))
         if self.global_rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,13 +120,13 @@ class ShardedStrategy(ModelParallelStrategy):
     def load_checkpoint(
         self, checkpoint_path: Any, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a folder, or the file of an unsharded run; nothing is put together yet."""
+        """Open a folder, or the file of an unsharded run; nothing is assembled yet."""
         path = Path(self.broadcast(str(checkpoint_path)))
         return read_rows(path) if is_sharded(path) else read_torch_file(path)
 
     @torch.no_grad()
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Copy this rank's rows of every tensor."""
+        """Load this rank's rows of every tensor."""
         assert self.lightning_module is not None
         own = self.lightning_module.state_dict()
         stored = checkpoint["state_dict"]
@@ -137,7 +137,7 @@ class ShardedStrategy(ModelParallelStrategy):
                 local(tensor).copy_(take_part(stored[name], tensor))
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Give the optimizer this rank's rows of its moments."""
+        """Load this rank's rows of the optimizer's moments."""
         for optimizer, stored in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             state = {
@@ -148,14 +148,14 @@ class ShardedStrategy(ModelParallelStrategy):
 
 
 def _moment(value: Any, parameter: Tensor) -> Any:
-    """A moment of a parameter's shape is sharded as it is; a step count is one number."""
+    """A moment of a parameter's shape is sharded like it; a step count is a scalar."""
     if isinstance(value, Rows) or (isinstance(value, Tensor) and value.shape == parameter.shape):
         return like(take_part(value, parameter), parameter)
     return value
 
 
 def _without_shards(value: Any, key: str, shards: dict[str, Tensor]) -> Any:
-    """A copy of containers with a mark for every sharded tensor, whose rows go into ``shards``."""
+    """Copy containers, replacing every sharded tensor by a marker; its rows go into ``shards``."""
     if isinstance(value, DTensor):
         shards[key] = local(value).detach()
         return f"{MARK}{key}"

@@ -1,8 +1,8 @@
-"""How many processes a run has, and how they share a step.
+"""How many processes a run has, and how they share an optimizer step.
 
-One process a device. They are started by Lightning (``trainer.devices``), by torchrun, or by Slurm
-(srun, one task a device); the latter two say themselves how many there are. The global batch, what
-one optimizer step sees, stays as it is when their number changes: micro-batches make up for it.
+One process per device, started by Lightning (``trainer.devices``), torchrun or Slurm (srun, one
+task per device); the latter two set the number. The global batch of an optimizer step stays
+the same when the number of processes changes: the number of micro-batches compensates.
 """
 
 import os
@@ -19,14 +19,14 @@ from training.config import TrainConfig, TrainerConfig
 from training.distributed.sharding import ShardedStrategy
 
 PATIENCE = timedelta(minutes=30)
-"""That ranks wait for each other: one may be validating, or reading a checkpoint of 30 GB."""
+"""How long ranks wait for each other: one may be validating, or reading a 30 GB checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Processes of a run, and who started them."""
+    """The processes of a run, and what launched them."""
 
-    devices: int  # of one node
+    devices: int  # per node
     num_nodes: int
     launcher: str
 
@@ -37,10 +37,10 @@ class World:
 
 
 def find_world(machine: TrainerConfig, environ: Mapping[str, str] | None = None) -> World:
-    """What the launcher says, or else the settings.
+    """Read the launcher's environment, or else the settings.
 
     Raises:
-        ConfigError: the settings ask for other numbers than the launcher started.
+        ConfigError: the settings contradict what the launcher started.
     """
     names = os.environ if environ is None else environ
     world = World(devices=machine.devices, num_nodes=machine.num_nodes, launcher="trainer")
@@ -56,7 +56,7 @@ def find_world(machine: TrainerConfig, environ: Mapping[str, str] | None = None)
         if asked not in (1, found):
             raise ConfigError(
                 f"trainer.{name} is {asked}, and {world.launcher} started {found}; "
-                f"leave it out, or start as many"
+                f"remove the setting, or start as many"
             )
     return world
 
@@ -72,9 +72,9 @@ def is_slurm(names: Mapping[str, str] | None = None) -> bool:
 
 
 def launched_rank() -> int:
-    """This process's number before the ranks have met; Lightning's own processes have a local one.
+    """This process's rank before the process group exists; Lightning's processes have a local one.
 
-    The first process of every node where several nodes are started by hand.
+    0 on the first process of every node if several nodes are started by hand.
     """
     for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         if name in os.environ:
@@ -83,10 +83,10 @@ def launched_rank() -> int:
 
 
 def settle(config: TrainConfig, world: World) -> TrainConfig:
-    """The settings with the world's numbers, and with the micro-batches that it needs.
+    """The settings with the world's device counts and the number of micro-batches they imply.
 
     Raises:
-        ConfigError: ``trainer.global_batch`` cannot be divided so.
+        ConfigError: ``trainer.global_batch`` cannot be divided evenly.
     """
     machine, rows = config.trainer, config.data.batch_size
     accumulate = machine.accumulate
@@ -96,7 +96,7 @@ def settle(config: TrainConfig, world: World) -> TrainConfig:
             raise ConfigError(
                 f"trainer.global_batch is {machine.global_batch}, which {world.size} "
                 f"{'devices' if world.size > 1 else 'device'} of data.batch_size {rows} cannot "
-                f"share; a multiple of {rows * world.size} is expected"
+                f"share; use a multiple of {rows * world.size}"
             )
     settled = replace(
         machine, devices=world.devices, num_nodes=world.num_nodes, accumulate=accumulate
@@ -105,13 +105,13 @@ def settle(config: TrainConfig, world: World) -> TrainConfig:
 
 
 def global_batch(config: TrainConfig) -> int:
-    """Windows that one optimizer step sees, of settled settings."""
+    """Windows per optimizer step, for settings after ``settle``."""
     machine = config.trainer
     return config.data.batch_size * machine.accumulate * machine.devices * machine.num_nodes
 
 
 def build_strategy(machine: TrainerConfig) -> Strategy | str:
-    """What Lightning is given."""
+    """The strategy to pass to Lightning."""
     size = machine.devices * machine.num_nodes
     if machine.strategy == "fsdp2":
         return ShardedStrategy(size, timeout=PATIENCE)
@@ -121,5 +121,5 @@ def build_strategy(machine: TrainerConfig) -> Strategy | str:
 
 
 def environment_plugins() -> list[Any]:
-    """Slurm's own variables name the ranks; putting a job back into the queue is ours."""
+    """Slurm's variables name the ranks; this project requeues the job itself."""
     return [SLURMEnvironment(auto_requeue=False)] if is_slurm() else []

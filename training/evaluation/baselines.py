@@ -1,4 +1,4 @@
-"""Methods that do nothing clever: rows of every table, so that a number can be judged."""
+"""Trivial methods as reference rows of every table."""
 
 from collections.abc import Callable
 
@@ -20,17 +20,17 @@ def fill(video: Video, mask: Bool[np.ndarray, "t h w"], colour: UInt8[np.ndarray
 
 
 def copy_source(item: BenchmarkItem, pairing: str) -> Video:
-    """The input as it is. Paired, this IS the truth and marks the best a metric can say."""
+    """The unchanged input. Paired, it is the ground truth: the best possible score of a metric."""
     return item.video
 
 
 def gray_out(item: BenchmarkItem, pairing: str) -> Video:
-    """The agnostic video: gray where the garment has to be painted."""
+    """The agnostic video: gray where the garment has to be generated."""
     return fill(item.video, item.mask > 127, GRAY)
 
 
 def paste_mean_colour(item: BenchmarkItem, pairing: str) -> Video:
-    """The mask filled with the mean colour of the garment that is asked for."""
+    """The mask filled with the target garment's mean colour."""
     colour = garment_pixels(item.garment(pairing)).mean(axis=0).round().astype(np.uint8)
     return fill(item.video, item.mask > 127, colour)
 

@@ -1,4 +1,4 @@
-"""Videos -> the clips that the video networks see, as a protocol selects them."""
+"""Cuts videos into the clips that the video networks see, by a protocol's rule."""
 
 import numpy as np
 import torch
@@ -14,14 +14,14 @@ Clip = UInt8[np.ndarray, "clip_frames h w 3"]
 
 
 class ClipSelector:
-    """Cuts one method's videos, handed over one by one in the benchmark's order, into clips."""
+    """Cuts one method's videos, passed one by one in the benchmark's order, into clips."""
 
     def __init__(self, protocol: Protocol, waiting: Video | None = None) -> None:
-        """Start with no video, or in the middle.
+        """Start at the first video, or in the middle.
 
         Args:
-            protocol: says how clips are cut.
-            waiting: RGB frames of earlier videos that fill no clip yet.
+            protocol: how clips are cut.
+            waiting: RGB frames of earlier videos that do not fill a clip yet.
         """
         self.protocol = protocol
         self._waiting = None if waiting is None else self._ordered(waiting)
@@ -30,14 +30,14 @@ class ClipSelector:
         return frames if self.protocol.clip_colour_order == "rgb" else frames[..., ::-1]
 
     def push(self, video: Video) -> list[Clip]:
-        """The clips that are complete with this video's frames.
+        """The clips completed by this video's frames.
 
         Args:
             video: RGB frames of the next video.
 
         Returns:
-            Arrays (clip_frames, h, w, 3) in the protocol's colour order. Frames too few for a clip
-            are dropped; where clips go across videos, they wait for the next one.
+            Arrays (clip_frames, h, w, 3) in the protocol's colour order. Frames left over are
+            dropped, or kept for the next video if the protocol's clips span videos.
         """
         size = self.protocol.clip_frames
         frames = self._ordered(video)

@@ -1,9 +1,9 @@
-"""Put two evaluations beside each other, if they measured the same thing.
+"""Compare two evaluations, if they measured the same thing.
 
     python -m training.evaluation.compare A/metrics.json B/metrics.json
 
-For numbers of single videos the difference on the same videos is given with its own 95 % interval:
-two methods find the same videos hard, so that interval is far narrower than the two of the means.
+For per-video metrics the paired difference on the same videos has its own 95 % interval: the same
+videos are hard for both methods, so it is far narrower than the intervals of the two means.
 """
 
 from dataclasses import dataclass
@@ -33,20 +33,20 @@ class PairedDifference:
 
     @property
     def better(self) -> int | None:
-        """Index of the method that is better beyond doubt (0 or 1); None where neither is."""
+        """Index of the method whose advantage excludes zero (0 or 1); None if neither."""
         if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return None
         return int((self.mean > 0) == self.is_higher_better)
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Why two evaluations cannot be compared; empty where they can."""
+    """Why two evaluations cannot be compared; empty if they can."""
     found: list[str] = []
     for key in ("schema", "benchmark", "resolution"):
         if first.get(key) != second.get(key):
             found.append(f"{key}: {first.get(key)} and {second.get(key)}")
     if found and found[0].startswith("schema"):
-        return [f"{found[0]}; evaluate the older one again, its scored videos are kept"]
+        return [f"{found[0]}; evaluate the older one again (its scores are kept)"]
     for key in sorted(first["protocol"].keys() | second["protocol"].keys()):
         a, b = first["protocol"].get(key), second["protocol"].get(key)
         if a != b:
@@ -76,7 +76,7 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
 def paired_difference(
     metric: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
 ) -> PairedDifference | None:
-    """How much the second row's videos differ from the first's in one metric.
+    """The paired difference of two rows in one metric.
 
     Args:
         metric: its record of metrics.json.
@@ -84,7 +84,7 @@ def paired_difference(
         second: a row over the same videos.
 
     Returns:
-        None for distances between sets, and where no video has the number in both.
+        None for distances between sets, and if no video has the number in both.
     """
     values = [
         {video["id"]: video["values"].get(metric["key"]) for video in row["videos"]}
@@ -106,14 +106,14 @@ def paired_difference(
 
 
 def comparison(first: dict[str, Any], second: dict[str, Any]) -> list[Table]:
-    """One table a pairing that both have.
+    """One table per pairing that both have.
 
     Raises:
-        ConfigError: they measured different things; the message says which.
+        ConfigError: they measured different things; the message names them.
     """
     found = differences(first, second)
     if found:
-        raise ConfigError(f"these evaluations do not compare: {'; '.join(found)}")
+        raise ConfigError(f"these evaluations cannot be compared: {'; '.join(found)}")
     tables: list[Table] = []
     for pairing in first["pairings"]:
         if pairing not in second["pairings"]:
@@ -160,7 +160,7 @@ def _verdict(difference: PairedDifference | None, names: list[str]) -> str:
 def main(argv: list[str]) -> None:
     """Compare two files."""
     if len(argv) != 2:
-        raise ConfigError(f"two files are compared; usage: {USAGE}")
+        raise ConfigError(f"expected two files; usage: {USAGE}")
     console = Console()
     for table in comparison(read_metrics(Path(argv[0])), read_metrics(Path(argv[1]))):
         console.print(table)

@@ -12,24 +12,24 @@ from training.metrics.protocols import get_protocol
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What is scored, against what and how."""
+    """What is scored, on which benchmark, and how."""
 
     bench: str = MISSING
     root: str = MISSING  # the prepared benchmark: holds shards/bench-*.tar
     name: str = "run"  # names the output folder and the row of the table
-    checkpoint: str | None = None  # a training checkpoint, or a run's folder, that paints
-    pred: str | None = None  # or: a folder with any method's results; wins over checkpoint
-    segment_frames: int | None = None  # of pred: frames painted at once, for the seam metric
+    checkpoint: str | None = None  # a training checkpoint, or a run's folder
+    pred: str | None = None  # or: a folder with any method's results; takes precedence
+    segment_frames: int | None = None  # of pred: frames generated at once, for the seam metric
     painting: CheckpointConfig = field(default_factory=CheckpointConfig)
     protocol: str = "fixed"
     pairings: list[str] = field(default_factory=lambda: list(PAIRINGS))
     baselines: bool = True  # three trivial methods as rows of every table
-    height: int | None = None  # resolution that is painted and measured; None: as stored
+    height: int | None = None  # resolution of results and metrics; None: as stored
     width: int | None = None
-    max_items: int | None = None  # the first so many; None: all
-    workers: int = 0  # processes that score; 0: this one, or one a device
+    max_items: int | None = None  # only the first N; None: all
+    workers: int = 0  # scoring processes; 0: this one, or one per device
     devices: list[str] = field(default_factory=list)  # cuda:0, cuda:1, ...; empty: GPU or CPU
-    shown_videos: int = 3  # best and worst cases in the report, each
+    shown_videos: int = 3  # number of best and of worst cases in the report
     out: str = "runs/eval"
 
     def __post_init__(self) -> None:
@@ -40,7 +40,7 @@ class EvaluationConfig:
         if not self.pairings:
             raise ValueError(f"pairings is empty; accepted: {', '.join(PAIRINGS)}")
         if (self.height is None) != (self.width is None):
-            raise ValueError("height and width are given together or not at all")
+            raise ValueError("set both height and width, or neither")
         for key in ("height", "width"):
             side = getattr(self, key)
             if side is not None and (side < 64 or side % 2):
@@ -60,10 +60,10 @@ class EvaluationConfig:
 
     @property
     def cache(self) -> Path:
-        """Where numbers and features are kept, shared by all evaluations below ``out``."""
+        """The folder of cached numbers and features, shared by all evaluations in ``out``."""
         return Path(self.out) / "cache"
 
     @property
     def num_processes(self) -> int:
-        """Processes that score beside this one; 0: this one does."""
+        """Number of worker processes; 0: this process scores."""
         return max(self.workers, len(self.devices) if len(self.devices) > 1 else 0)

@@ -1,4 +1,4 @@
-"""How certain a number is: 95 % intervals that fit each kind of metric.
+"""95 % confidence intervals for each kind of metric.
 
 Means over videos are bootstrapped over videos. A distance between sets must not be: resampling
 repeats clips and shifts it (at 130 clips an interval of 10.3..11.1 around a point of 8.2). The
@@ -38,12 +38,12 @@ def jackknife_interval(
     """95 % interval of a set distance by leaving out one group of videos at a time.
 
     Args:
-        first: features of one side, a tensor (clips, dim) per video.
-        second: the other side, the same videos in the same order.
-        distance: what is computed on all clips of each side.
+        first: features of one set, a tensor (clips, dim) per video.
+        second: the other set, the same videos in the same order.
+        distance: computed on all clips of each set.
 
     Returns:
-        (low, high), low not under 0; None where there are too few videos for four groups.
+        (low, high), low at least 0; None if there are too few videos for four groups.
     """
     num_groups = min(NUM_GROUPS, len(first))
     if num_groups < MIN_GROUPS:
@@ -67,7 +67,7 @@ def block_interval(
     """95 % interval of an unbiased set distance from its spread over disjoint blocks of videos.
 
     The arguments are those of ``jackknife_interval``. The interval is centred on the distance of
-    all clips; None where four blocks of at least two clips cannot be formed.
+    all clips; None if four blocks of at least two clips cannot be formed.
     """
     for num_blocks in range(min(NUM_GROUPS, len(first)), MIN_GROUPS - 1, -1):
         blocks = [

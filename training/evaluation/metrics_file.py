@@ -1,4 +1,4 @@
-"""metrics.json of an evaluation: read with checks, and its entries in words."""
+"""metrics.json of an evaluation: reading it with checks, and formatting its entries."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """Read a metrics.json, or the one in a folder.
 
     Raises:
-        DataError: it is not there, or is something else.
+        DataError: it does not exist, or is something else.
     """
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
@@ -23,17 +23,17 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{file} is not JSON: {error}") from error
     if not isinstance(content, dict) or "protocol" not in content or "pairings" not in content:
-        raise DataError(f"{file} is no metrics.json of an evaluation")
+        raise DataError(f"{file} is not a metrics.json of an evaluation")
     return content
 
 
 def heading(metric: dict[str, Any]) -> str:
-    """A metric's label and the direction that is better."""
+    """A metric's label with an arrow in the better direction."""
     return f"{metric['label']} {'↑' if metric['is_higher_better'] else '↓'}"
 
 
 def value_text(score: dict[str, Any], absent: str = "-") -> str:
-    """A score's value, or ``absent`` where there is none."""
+    """A score's value, or ``absent`` if there is none."""
     return f"{score['value']:.4g}" if "value" in score else absent
 
 

@@ -1,7 +1,7 @@
 """Published numbers on VVT (256x192 test videos, paired), as the papers print them.
 
-VFID-ResNeXt exists on two scales: 4..12 in older tables, below 1 in today's public code. They never
-share a column.
+VFID-ResNeXt exists on two scales: 4..12 in older tables, below 1 in today's public code. They are
+never mixed in one column.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedRow:
-    """One method's row; None where a paper prints no number."""
+    """One method's row; None if a paper prints no number."""
 
     method: str
     ssim: float

@@ -1,4 +1,4 @@
-"""Frames through H.264 and back, as public code sees them: only protocols that say so do this.
+"""Re-encodes frames with H.264, as public code sees them; only for protocols that ask for it.
 
 CatV2TON's results and ground truth are mp4 files written by torchvision's ``write_video`` with its
 defaults: libx264, yuv420p, and no options, which is libx264's own crf 23 and preset medium.
@@ -11,16 +11,16 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-# With its assembly libx264 makes one of several results of the same small frames, by chance (seen
-# at 96x64 and 128x96, with one thread). Without it there is one, four times slower.
+# With assembly, libx264 is not deterministic on small frames (seen at 96x64 and 128x96, with one
+# thread). Without it, it is, but four times slower.
 OPTIONS: dict[str, object] = {"crf": "23", "preset": "medium", "x264-params": "asm=0"}
-FPS = 24  # write_video is called with 24; the rate has next to no influence on the pictures
+FPS = 24  # write_video is called with 24; the rate hardly affects the pictures
 
 
 def reencode_x264(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h w 3"]:
     """RGB frames after libx264 at crf 23, preset medium, yuv420p.
 
-    One encoder thread and no assembly: every call and every worker sees the same pictures.
+    One encoder thread and no assembly: every call and every worker gets the same pictures.
 
     Raises:
         ValueError: a side is odd, which yuv420p cannot hold.

@@ -1,7 +1,7 @@
-"""report.html of an evaluation: tables, published numbers beside them, cases in motion, plots.
+"""report.html of an evaluation: tables, published numbers, videos side by side, plots.
 
-One file that opens anywhere without a network. The page's own style and script lie beside this
-file (report.css, report.js, report.html); what all reports share is in datasets/webpage.py.
+One self-contained file. Its style and script are report.css, report.js and report.html in this
+folder; datasets/webpage.py holds what all reports share.
 """
 
 from html import escape
@@ -28,9 +28,9 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
 
     Args:
         path: the HTML file.
-        metrics: what metrics.json holds.
-        load_case: gives the item and the result of (id, pairing).
-        num_shown: how many best and how many worst cases are shown of each pairing.
+        metrics: contents of metrics.json.
+        load_case: returns the item and the result of (id, pairing).
+        num_shown: number of best and of worst cases shown per pairing.
     """
     chosen = choose_cases(metrics, num_shown)
     names = {pairing: [c.name for c in chosen if c.pairing == pairing] for pairing in _all(metrics)}
@@ -41,11 +41,11 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
     if missing := gaps(metrics):
         sections.append(webpage.section("Gaps and cautions", missing))
     if stands_beside_published(metrics):
-        sections.append(webpage.section("Beside published numbers", published_table(metrics)))
+        sections.append(webpage.section("Next to published numbers", published_table(metrics)))
     if chosen:
         words = (
             f'<p class="note">Ranked by {escape(ranked_by(metrics))}. Frames may be shown smaller '
-            "and compressed here; the numbers are of the frames as they are.</p>"
+            "and compressed here; the numbers are computed on the original frames.</p>"
         )
         body = words + player(metrics, chosen, load_case)
         sections.append(webpage.section("Best and worst, side by side", body))
@@ -85,7 +85,7 @@ def _scores(metrics: dict[str, Any], content: dict[str, Any]) -> str:
     )
     legend = (
         '<p class="note">Columns in italics are trivial baselines. Paired, the copied source is '
-        "the truth itself: it shows the end of each scale. Small figures: 95 % interval.</p>"
+        "the ground truth: it marks the end of each scale. Small figures: 95 % interval.</p>"
     )
     return facts + score_table(metrics, content) + legend + definitions(metrics)
 
@@ -121,7 +121,7 @@ def _counts(content: dict[str, Any]) -> str:
 
 
 def _models(maker: dict[str, Any]) -> str:
-    """Which models made the conditions of how many items."""
+    """The models that made the conditions, and for how many items."""
     models = maker["models"]
     if isinstance(models, dict):
         models = ", ".join(
@@ -132,5 +132,5 @@ def _models(maker: dict[str, Any]) -> str:
 
 
 def _breaking(text: str) -> webpage.Html:
-    """Text whose long words, hashes and paths, may break on a phone."""
+    """Text whose long words (hashes, paths) may wrap on a phone."""
     return webpage.Html(f'<span class="hash">{escape(text)}</span>')

@@ -1,7 +1,7 @@
-"""Best and worst cases in one player: panes that share one clock, and metrics over time below.
+"""Best and worst cases in one player: synchronised panes, and metrics over time below.
 
-The panes of a case lie side by side in one video, which the page draws pane by pane: nothing can
-drift apart, and a phone gets the same frames in another layout.
+The panes of a case are side by side in one video, which the page draws pane by pane: they cannot
+drift apart, and a phone shows the same frames in another layout.
 """
 
 import json
@@ -20,15 +20,15 @@ from datasets.tracks import encode_video
 
 SHOWN_HEIGHT = 320
 RANKED_BY = ("ssim_masked", "lpips_masked", "colour_delta_e")
-"""What best and worst mean: the first of these that every video has."""
+"""Best and worst are ranked by the first of these metrics that every video has."""
 COMPARED = "agnostic"
-"""The baseline whose curve is drawn beside the method's."""
+"""The baseline whose curve is drawn together with the method's."""
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """One item with a method's result, to be looked at."""
+    """One item and a method's result, to be shown."""
 
     item: BenchmarkItem
     pairing: str
@@ -40,7 +40,7 @@ LoadCase = Callable[[str, str], Case]
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenCase:
-    """A row of the per-video table that is shown, and why."""
+    """A row of the per-video table that is shown, and the reason."""
 
     pairing: str
     group: str  # "Worst, paired"
@@ -50,12 +50,12 @@ class ChosenCase:
 
     @property
     def name(self) -> str:
-        """Unlike any other case of the page."""
+        """Unique on the page."""
         return f"{self.pairing}/{self.video['id']}"
 
 
 def choose_cases(metrics: dict[str, Any], num_shown: int) -> list[ChosenCase]:
-    """The worst and the best videos of each pairing, the worst first."""
+    """The worst and the best videos of each pairing, worst first."""
     chosen: list[ChosenCase] = []
     for pairing, content in metrics["pairings"].items():
         videos = content["rows"][0]["videos"]
@@ -86,7 +86,7 @@ def choose_cases(metrics: dict[str, Any], num_shown: int) -> list[ChosenCase]:
 
 
 def ranked_by(metrics: dict[str, Any]) -> str:
-    """Labels of what the cases were ranked by, for the page's words."""
+    """Labels of the metrics that ranked the cases, as text."""
     labels = {
         ranking["label"]
         for content in metrics["pairings"].values()
@@ -165,7 +165,7 @@ def _frames_of(row: dict[str, Any], identity: str) -> dict[str, list[float | Non
 
 
 def _smaller(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h2 w2 3"]:
-    """Frames of at most SHOWN_HEIGHT rows, with sides that a track can have."""
+    """Frames of at most SHOWN_HEIGHT rows, with sides that a video track allows."""
     height, width = frames.shape[1:3]
     scale = min(1.0, SHOWN_HEIGHT / height)
     size = (max(40, round(width * scale / 2) * 2), max(40, round(height * scale / 2) * 2))

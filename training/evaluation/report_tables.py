@@ -10,10 +10,10 @@ from training.evaluation.metrics_file import heading, value_text
 from training.evaluation.published import VVT_PAIRED, PublishedRow
 
 SOURCE_COPIED = "source copied"
-"""Paired it is the truth itself: never marked as the best."""
+"""Paired, it is the ground truth: never marked as the best."""
 ABSENT = "–"
 LONGEST_GAP = 16
-"""Letters of a reason that fit into a cell; longer ones are told below the table alone."""
+"""Longest reason, in letters, that fits into a cell; longer ones appear only below the table."""
 PUBLISHED_KEYS = ("ssim", "lpips", "vfid_i3d", "vfid_resnext")
 PUBLISHED_HEADER = (
     "method", "SSIM ↑", "LPIPS ↓", "VFID-I3D ↓", "VFID-ResNeXt ↓, old scale",
@@ -22,9 +22,9 @@ PUBLISHED_HEADER = (
 
 
 def score_table(metrics: dict[str, Any], content: dict[str, Any]) -> str:
-    """The table of one pairing: metrics down, methods across, the best of each metric bold.
+    """The table of one pairing: a row per metric, a column per method, the best in bold.
 
-    Metrics that nobody here could measure stand last, with the reason.
+    Metrics that could not be measured come last, with the reason.
     """
     rows = content["rows"]
     header: list[str] = ["metric"]
@@ -44,7 +44,7 @@ def score_table(metrics: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def gaps(metrics: dict[str, Any]) -> str:
-    """What could not be measured, why, what to do, and other cautions; empty if there are none."""
+    """What could not be measured, why, what to do, and other cautions; empty if none."""
     found: dict[str, dict[str, list[str]]] = {}  # reason -> metric -> pairings
     notes: list[str] = []
     for pairing, content in metrics["pairings"].items():
@@ -58,7 +58,7 @@ def gaps(metrics: dict[str, Any]) -> str:
             named = ", ".join(escape(f"{item['id']} ({item['reason']})") for item in missing)
             notes.append(
                 f"<b>{len(missing)} {pairing} items of the benchmark</b> could not be prepared and "
-                f"are in none of these means: {named}"
+                f"are missing from every mean: {named}"
             )
     for reason, labels in found.items():
         groups: dict[str, list[str]] = {}
@@ -70,15 +70,15 @@ def gaps(metrics: dict[str, Any]) -> str:
     for name, record in metrics["weights"].items():
         if record.get("published") == "no":
             notes.append(
-                f"<b>weights {escape(name)}</b>: another file than the published one; numbers made "
-                "with it compare with nobody else's"
+                f"<b>weights {escape(name)}</b>: not the published file; numbers computed with it "
+                "cannot be compared with others"
             )
     items = "".join(f"<li>{note}</li>" for note in notes)
     return f'<ul class="gaps">{items}</ul>' if notes else ""
 
 
 def definitions(metrics: dict[str, Any]) -> str:
-    """What each metric is, folded away."""
+    """The definition of each metric, collapsed."""
     inner = "".join(
         f"<dt>{escape(heading(metric))}</dt><dd>{escape(metric['definition'])}</dd>"
         for metric in metrics["metrics"]
@@ -88,7 +88,7 @@ def definitions(metrics: dict[str, Any]) -> str:
 
 
 def published_table(metrics: dict[str, Any]) -> str:
-    """Our paired rows on VVT above the papers' own; two columns for the two scales of ResNeXt."""
+    """Our paired rows on VVT above published ones; one column per scale of ResNeXt."""
     num_videos = metrics["pairings"]["paired"]["num_videos"]
     ours, theirs = _beside_published(
         metrics, lambda score: _score_cell(score, num_videos, is_best=False)
@@ -99,10 +99,10 @@ def published_table(metrics: dict[str, Any]) -> str:
         *([*row, "as\u00a0published"] for row in theirs),
     ]  # fmt: skip
     note = (
-        '<p class="note">VVT test videos, paired, 256x192, as the papers print them. VFID-ResNeXt '
-        "exists on two scales that never share a column. LPIPS differs by backbone, SSIM by "
-        "resolution and implementation: a published number is a neighbour, not a rival, unless "
-        "the protocol is the same.</p>"
+        '<p class="note">VVT test videos, paired, 256x192, as printed in the papers. VFID-ResNeXt '
+        "exists on two scales, in separate columns. LPIPS differs by backbone, SSIM by resolution "
+        "and implementation: a published number is only a rough guide unless the protocol is the "
+        "same.</p>"
     )
     return webpage.table([*PUBLISHED_HEADER, "protocol"], rows) + note
 
@@ -110,7 +110,7 @@ def published_table(metrics: dict[str, Any]) -> str:
 def _beside_published(
     metrics: dict[str, Any], cell: Callable[[dict[str, Any]], object]
 ) -> tuple[list[list[object]], list[list[object]]]:
-    """Our paired rows and the papers', by ``PUBLISHED_HEADER``; empty where there is no number."""
+    """Our paired rows and published ones, by ``PUBLISHED_HEADER``; empty cells for no number."""
     ours: list[list[object]] = []
     for row in metrics["pairings"]["paired"]["rows"]:
         if not row["is_baseline"]:
@@ -139,7 +139,7 @@ def video_table(metrics: dict[str, Any], content: dict[str, Any], shown: Sequenc
 
 
 def paste_blocks(metrics: dict[str, Any]) -> str:
-    """The scores as Markdown and as LaTeX, each with a button that copies it."""
+    """The scores as Markdown and LaTeX, each with a copy button."""
     blocks: list[str] = []
     for title, compose in (("Markdown", markdown_table), ("LaTeX", latex_rows)):
         tables = [_paste_rows(metrics, pairing) for pairing in metrics["pairings"]]
@@ -159,13 +159,13 @@ def stands_beside_published(metrics: dict[str, Any]) -> bool:
 
 
 def markdown_table(setting: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table below a line that says what the numbers are."""
+    """A Markdown table below a line that describes the numbers."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join([f"{setting}\n", *[f"| {' | '.join(line)} |" for line in lines]])
 
 
 def latex_rows(setting: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of a LaTeX tabular, what they are and their header as comments."""
+    """Rows of a LaTeX tabular, with their description and header as comments."""
     signs = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$", ABSENT: "--"}
 
     def plain(text: str) -> str:
@@ -177,7 +177,7 @@ def latex_rows(setting: str, header: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def _paste_rows(metrics: dict[str, Any], pairing: str) -> tuple[str, list[str], list[list[str]]]:
-    """What the numbers are, the columns that have a value, and a row for each method."""
+    """A description of the numbers, the columns that have a value, and a row per method."""
     content = metrics["pairings"][pairing]
     columns = [metric for metric in metrics["metrics"] if _is_measured(metric, content)]
     rows = [
@@ -188,7 +188,7 @@ def _paste_rows(metrics: dict[str, Any], pairing: str) -> tuple[str, list[str], 
 
 
 def _published_rows(metrics: dict[str, Any]) -> tuple[str, list[str], list[list[str]]]:
-    """The table beside published numbers, as plain text."""
+    """The table with published numbers, as plain text."""
     ours, theirs = _beside_published(metrics, lambda score: value_text(score, ABSENT))
     rows = [[str(cell) or ABSENT for cell in row] for row in (*ours, *theirs)]
     setting = f"{_setting(metrics, 'paired')}; the other rows as published"
@@ -205,7 +205,7 @@ def _setting(metrics: dict[str, Any], pairing: str) -> str:
 
 
 def _column(metric: dict[str, Any]) -> str:
-    """The heading with its arrow kept on the last word's line."""
+    """The heading, with its arrow kept on the line of the last word."""
     return heading(metric).replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
 
 
@@ -224,7 +224,7 @@ def _opener(identity: str, shown: Sequence[str]) -> object:
 
 
 def _score_cell(score: dict[str, Any], num_videos: int, *, is_best: bool) -> object:
-    """Value, 95 % interval, and of how many videos where some have none."""
+    """Value, 95 % interval, and the number of videos if some have no value."""
     if "value" not in score:
         why = escape(score["gap"], quote=True)
         short = escape(score["gap"].partition(":")[0])
@@ -261,5 +261,5 @@ def _published_cells(entry: PublishedRow) -> list[str]:
 
 
 def _code(text: str) -> str:
-    """Escaped, with what stands between backticks as code."""
+    """Escaped, with text between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))

@@ -1,4 +1,4 @@
-"""Results of any method: a folder with one video (or one folder of frames) per benchmark item."""
+"""Results of any method: a folder with one video (or folder of frames) per benchmark item."""
 
 import re
 from pathlib import Path
@@ -17,12 +17,12 @@ _NUMBER = re.compile(r"\d+")
 
 
 def find_result(folder: Path, identity: str) -> Path:
-    """The file or frame folder of one item, found by its id and by nothing else.
+    """The file or frame folder of one item, found by its id only.
 
-    Pairing two sorted listings would shift every later pair where one file is missing.
+    Pairing two sorted listings would shift every later pair if one file is missing.
 
     Raises:
-        DataError: it is not there; the message names the id.
+        DataError: it does not exist; the message names the id.
     """
     for suffix in VIDEO_SUFFIXES:
         if (folder / f"{identity}{suffix}").is_file():
@@ -35,10 +35,10 @@ def find_result(folder: Path, identity: str) -> Path:
 
 
 def read_result(path: Path) -> UInt8[np.ndarray, "t h w 3"]:
-    """All frames of a result as RGB, decoded from the beginning: any encoding is read right.
+    """All frames of a result as RGB, decoded sequentially, so that any encoding is read correctly.
 
     Raises:
-        DataError: nothing readable is there, or frames differ in size.
+        DataError: nothing can be read, or frames differ in size.
     """
     frames = _read_folder(path) if path.is_dir() else _read_video(path)
     if not frames:
@@ -54,7 +54,7 @@ def check_result(
     identity: str,
     path: Path,
 ) -> UInt8[np.ndarray, "t2 h2 w2 3"]:
-    """The result, if it has the number of frames and the size that are scored; DataError if not."""
+    """The result if its number of frames and size are as expected; DataError otherwise."""
     if len(frames) != len(expected):
         raise DataError(
             f"{path}: {identity!r} has {len(frames)} frames; the benchmark's video has "
@@ -65,7 +65,7 @@ def check_result(
         raise DataError(
             f"{path}: {identity!r} is {height}x{width} (height x width), scored at "
             f"{expected.shape[1]}x{expected.shape[2]}; give height={height} width={width}, or "
-            "results of that size: frames are measured as they are"
+            "results of that size: frames are never resized"
         )
     return frames
 
@@ -75,7 +75,7 @@ def _read_video(path: Path) -> list[np.ndarray]:
         with av.open(str(path)) as container:
             return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except (av.error.FFmpegError, IndexError) as error:
-        raise DataError(f"{path} is no video that can be read: {error}") from error
+        raise DataError(f"{path} cannot be read as a video: {error}") from error
 
 
 def _read_folder(path: Path) -> list[np.ndarray]:
@@ -84,11 +84,11 @@ def _read_folder(path: Path) -> list[np.ndarray]:
     for file in sorted(files, key=_natural):
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if image is None:
-            raise DataError(f"{file} is no picture that can be read")
+            raise DataError(f"{file} cannot be read as an image")
         frames.append(np.ascontiguousarray(image[..., ::-1]))
     return frames
 
 
 def _natural(path: Path) -> tuple[list[int], str]:
-    """Sort key by the numbers of a name: frame_2 before frame_10."""
+    """Natural sort key: frame_2 before frame_10."""
     return [int(number) for number in _NUMBER.findall(path.stem)], path.name

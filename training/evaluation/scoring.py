@@ -1,7 +1,7 @@
-"""Scores of one benchmark item for every method: each number and each feature computed once.
+"""Scores one benchmark item for every method; each number and feature is computed once.
 
-The item's frames are decoded and hashed once for all methods and metrics, a clip is converted once
-for both networks, and what the store knows is not computed again.
+Frames are decoded and hashed once for all methods and metrics, a clip is converted once for both
+networks, and stored values are not computed again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,17 +25,17 @@ from training.metrics.metric import Metric, VideoInputs, VideoNumber
 Video = UInt8[np.ndarray, "t h w 3"]
 Features = Float[np.ndarray, "clips dim"]
 CLIPS_AT_ONCE = 4
-"""Batch of the video networks: memory grows with it."""
+"""Batch size of the video networks; memory grows with it."""
 REFERENCE = ""
-"""The name under which the real videos' clips are kept beside those of the methods."""
+"""Name of the real videos' clips among those of the methods."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """What a method made of an item."""
+    """A method's result for an item."""
 
     frames: Video
-    segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
+    segment_borders: list[int] | None = None  # first frames of later segments; None: unknown
 
 
 Method = Callable[[BenchmarkItem, str], Result]
@@ -43,12 +43,12 @@ Method = Callable[[BenchmarkItem, str], Result]
 
 @dataclass(frozen=True, kw_only=True)
 class VideoScores:
-    """One row of the per-video table; a value is None where it does not exist."""
+    """One row of the per-video table; a value is None if it does not exist."""
 
     id: str
     num_frames: int
     values: dict[str, float | None]  # by the metric's key
-    frames: dict[str, list[float | None]]  # the metrics that have a number for every frame
+    frames: dict[str, list[float | None]]  # metrics with a number for every frame
 
     def to_plain(self) -> dict[str, Any]:
         """The row for metrics.json."""
@@ -57,7 +57,7 @@ class VideoScores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ItemScores:
-    """All that an evaluation keeps of one item, small enough to be sent between processes."""
+    """All scores of one item, small enough to be sent between processes."""
 
     num_frames: int
     num_clips: int
@@ -68,7 +68,7 @@ class ItemScores:
 
 
 class Scorer:
-    """Scores items with one suite of metrics and remembers what it found."""
+    """Scores items with one suite of metrics and stores the results."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class Scorer:
         store: ContentStore | None = None,
         metrics: Sequence[Metric] = METRICS,
     ) -> None:
-        """Take over what scores.
+        """Create a scorer.
 
         Args:
             suite: the networks.
-            store: what was computed before; None: nothing is kept.
-            metrics: of which the numbers of single videos are computed.
+            store: earlier results; None: nothing is stored.
+            metrics: metrics to compute for single videos.
         """
         self.suite, self.store, self.metrics = suite, store, metrics
         self.times = EvaluationTimes()
@@ -93,14 +93,14 @@ class Scorer:
         methods: Mapping[str, Method],
         selectors: dict[str, ClipSelector],
     ) -> ItemScores:
-        """Score what every method makes of one item.
+        """Score every method's result of one item.
 
         Args:
             item: decoded once.
             pairing: "paired" or "unpaired".
-            methods: by name; asked one after the other.
-            selectors: one for REFERENCE and for each method. Where clips go across videos they
-                remember the frames before this item, and take this item's along.
+            methods: by name; called one after the other.
+            selectors: one for REFERENCE and for each method. If clips span videos they hold the
+                frames before this item, and keep this item's.
         """
         source = self._as_measured(item.video)
         known = item.truth(pairing)
@@ -153,9 +153,9 @@ class Scorer:
         """Every metric of single videos that this machine can compute for these inputs.
 
         Args:
-            inputs: what the metrics look at.
+            inputs: inputs of the metrics.
             identity: the item's id.
-            digest: of all that is in ``inputs``; its name in the store.
+            digest: of everything in ``inputs``; its name in the store.
         """
         wanted = {self._number_name(metric): metric for metric in self._computable(inputs)}
         known = {} if self.store is None else self.store.numbers(digest)
@@ -179,7 +179,7 @@ class Scorer:
 
         Args:
             clips: in the protocol's colour order.
-            digest: of the clips; it names them in the store.
+            digest: of the clips; their name in the store.
         """
         protocol = self.suite.protocol
         names = {
@@ -225,7 +225,7 @@ class Scorer:
             return reencode_x264(frames)
 
     def _clips_name(self, video: Video, clips: Sequence[Clip], digests: "_Digests") -> str:
-        """Digest of a video's clips: of the video, unless frames of others are in them."""
+        """Digest of a video's clips: the video's own, unless they hold frames of other videos."""
         protocol = self.suite.protocol
         with self.times.part("hashing"):
             if protocol.clip_selection == "across":
@@ -245,7 +245,7 @@ class Scorer:
         ]
 
     def _number_name(self, metric: Metric) -> str:
-        """The number's name in the store: all that changes it beside the inputs."""
+        """The number's name in the store: everything but the inputs that affects it."""
         settings = [str(getattr(self.suite.protocol, name)) for name in metric.protocol_fields]
         weights = self.suite.weights_of(metric)
         named = [self.suite.sha256[weights]] if weights else []
@@ -253,10 +253,10 @@ class Scorer:
 
 
 class _Digests:
-    """Digests of one item's videos, each array hashed once."""
+    """Digests of one item's videos; each array is hashed once."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Video, str]] = {}  # alive, so that ids stay unique
+        self._known: dict[int, tuple[Video, str]] = {}  # keeps videos alive: ids stay unique
 
     def of(self, video: Video) -> str:
         if id(video) not in self._known:
@@ -266,7 +266,7 @@ class _Digests:
 
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
-    """No TF32 in convolutions and no search among algorithms: a GPU gives a CPU's numbers."""
+    """No TF32 in convolutions and no algorithm search, so that a GPU matches a CPU's numbers."""
     with torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     ):

@@ -1,4 +1,4 @@
-"""All metrics of one protocol, ready to use, and the stated gaps where weights are absent."""
+"""All metrics of one protocol, ready to use, and the reasons for those without weights."""
 
 import logging
 from dataclasses import dataclass, field
@@ -24,23 +24,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSuite:
-    """A protocol's metrics with the weights that are there."""
+    """A protocol's metrics with the weights available here."""
 
     protocol: Protocol
     lpips: Lpips | None = None
     networks: dict[str, nn.Module] = field(default_factory=dict)  # "i3d", "resnext"
-    sha256: dict[str, str] = field(default_factory=dict)  # of every file of weights in use
+    sha256: dict[str, str] = field(default_factory=dict)  # of every weights file in use
     files: dict[str, str] = field(default_factory=dict)
 
     def gap(self, metric: Metric) -> str | None:
-        """Why a metric cannot be computed and what to do; None where it can."""
+        """Why a metric cannot be computed and what to do; None if it can."""
         needed = self.weights_of(metric)
         if needed is None or needed in self.sha256:
             return None
         return absent(needed)
 
     def weights_of(self, metric: Metric) -> str | None:
-        """Name of the weights that a metric needs; None where it needs none."""
+        """Name of the weights that a metric needs; None if it needs none."""
         return self.protocol.lpips_net if metric.needs == "lpips" else metric.needs
 
     def weights_record(self) -> dict[str, dict[str, str]]:
@@ -60,14 +60,14 @@ class MetricSuite:
 
 
 def load_suite(protocol: Protocol, device: str = "auto") -> MetricSuite:
-    """Load what the protocol needs and this machine has.
+    """Load the networks that the protocol needs and this machine has weights for.
 
     Args:
         protocol: decides the LPIPS backbone.
-        device: cpu, cuda:1, ...; auto: the first GPU where there is one.
+        device: cpu, cuda:1, ...; auto: the first GPU, else the CPU.
 
     Raises:
-        DataError: a file of weights is there but is not what its name says.
+        DataError: a weights file exists but is not what its name says.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,7 +1,7 @@
-"""One pairing of metrics.json: a method's row from its items' scores, and what the benchmark lacks.
+"""One pairing of metrics.json: a method's row from its items' scores, and missing items.
 
-An item that preparation rejected (its mask failed, say) has no sample. A mean over the rest is a
-mean over easier videos, so every result states what is missing and why.
+An item that preparation rejected (for example because its mask failed) has no sample. A mean over
+the rest is a mean over easier videos, so every result states which are missing and why.
 """
 
 import json
@@ -22,12 +22,12 @@ NOT_STATED = "not stated by the samples"
 
 
 def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> dict[str, Any]:
-    """Each metric's value with its 95 % interval, or the reason why there is none.
+    """Each metric's value with its 95 % interval, or the reason for having none.
 
     Args:
-        method: whose row it is.
+        method: the row's method.
         items: of one pairing, in the benchmark's order.
-        suite: says which metrics could be computed.
+        suite: knows which metrics could be computed.
     """
     has_truth = all(item.has_truth for item in items)
     summary: dict[str, Any] = {}
@@ -62,7 +62,7 @@ def _set_distance(metric: Metric, method: str, items: Sequence[ItemScores]) -> d
     real = [torch.from_numpy(item.features[REFERENCE][network]) for item in items]
     first, second = torch.cat(ours), torch.cat(real)
     if min(len(first), len(second)) < 2:
-        return {"gap": f"{len(first)} clips: two are needed for a distance between sets"}
+        return {"gap": f"{len(first)} clips: a distance between sets needs two"}
     interval = block_interval if metric.is_unbiased else jackknife_interval
     return {
         "value": metric.distance(first, second),
@@ -72,7 +72,7 @@ def _set_distance(metric: Metric, method: str, items: Sequence[ItemScores]) -> d
 
 
 def perceptions(bench: Benchmark, identities: list[str]) -> list[dict[str, Any]]:
-    """Which models made masks and DensePose: one record for each kind, with its number of items."""
+    """The models that made masks and DensePose: one record per kind, with its number of items."""
     counted: dict[str, int] = {}
     for identity in identities:
         backends = bench.record(identity).get("backends") or NOT_STATED
@@ -82,7 +82,7 @@ def perceptions(bench: Benchmark, identities: list[str]) -> list[dict[str, Any]]
 
 
 def missing_items(bench: Benchmark, pairing: str) -> list[dict[str, str]]:
-    """Items of a pairing that were asked for and have no sample, each with its reason."""
+    """Requested items of a pairing that have no sample, each with its reason."""
     return [
         {"id": item.id, "source": item.source, "reason": item.code}
         for item in bench.rejected(pairing)

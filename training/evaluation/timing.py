@@ -1,4 +1,4 @@
-"""Where an evaluation's time goes."""
+"""Times the parts of an evaluation."""
 
 import time
 from collections import defaultdict
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class EvaluationTimes:
-    """Seconds by part; a part inside another takes its time away from the outer one."""
+    """Seconds by part; the time of a nested part is not counted in the outer one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -15,7 +15,7 @@ class EvaluationTimes:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Time the body of the ``with`` block."""
         start = time.perf_counter()
         self._inner.append(0.0)
         try:
@@ -27,12 +27,12 @@ class EvaluationTimes:
                 self._inner[-1] += spent
 
     def take(self) -> dict[str, float]:
-        """What was spent since the last call."""
+        """Seconds by part since the last call."""
         taken = dict(self.seconds)
         self.seconds.clear()
         return taken
 
     def add(self, seconds: Mapping[str, float]) -> None:
-        """Add the parts of other times."""
+        """Add other seconds by part."""
         for name, spent in seconds.items():
             self.seconds[name] += spent

@@ -1,8 +1,8 @@
-"""Scores the items of an evaluation, in this process or in several, with the same result.
+"""Scores the items of an evaluation, in one process or several, with the same result.
 
-Every process builds the same ``ItemScorer`` and answers (pairing, number of the item) with
-``ItemScores``; the answers are gathered in the benchmark's order, so who computed what does not
-matter. A checkpoint paints beforehand, in one process a device.
+Every process builds the same ``ItemScorer`` and maps (pairing, item number) to ``ItemScores``;
+these are gathered in the benchmark's order, so the split over processes does not matter. Results of
+a checkpoint are generated beforehand, in one process per device.
 """
 
 import multiprocessing
@@ -31,11 +31,11 @@ from training.metrics.protocols import get_protocol
 
 T = TypeVar("T")
 ItemPlace = tuple[str, int]
-"""A pairing, and an item's place in it."""
+"""A pairing and an item's index in it."""
 
 
 class ItemScorer:
-    """Everything that is needed to score any item of one evaluation."""
+    """Everything needed to score any item of one evaluation."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class ItemScorer:
         Args:
             config: of the evaluation.
             chosen: the ids of each pairing, in order.
-            device: of the networks; None: the first of ``config.devices``, or what there is.
-            suite: the networks, where they are built already.
+            device: of the networks; None: the first of ``config.devices``, else GPU or CPU.
+            suite: the networks, if they are built already.
         """
         self.config, self.chosen = config, chosen
         self.bench = Benchmark(Path(config.root), config.bench)
@@ -60,7 +60,7 @@ class ItemScorer:
         self.methods = {config.name: make_method(config, device or first), **baselines(config)}
         self._scorer = Scorer(self.suite, ContentStore(config.cache))
         self._selectors: dict[str, ClipSelector] = {}
-        self._next: ItemPlace | None = None  # the item that the selectors are ready for
+        self._next: ItemPlace | None = None  # the next item in the selectors' order
 
     def load(self, pairing: str, index: int) -> BenchmarkItem:
         """Decode one item."""
@@ -81,7 +81,7 @@ class ItemScorer:
         return scores
 
     def _frames_before(self, pairing: str, index: int) -> dict[str, Video]:
-        """Frames of earlier items that belong to this item's first clip, where clips straddle."""
+        """Frames of earlier items in this item's first clip, if clips span videos."""
         protocol = self.suite.protocol
         if protocol.clip_selection != "across":
             return {}
@@ -103,21 +103,21 @@ class ItemScorer:
 
 
 def measured_size(config: EvaluationConfig, bench: Benchmark) -> tuple[int, int]:
-    """(height, width) of all frames that are painted and measured."""
+    """(height, width) of all results and metrics."""
     if config.height is not None and config.width is not None:
         return config.height, config.width
     return bench.resolution()
 
 
 def make_method(config: EvaluationConfig, device: str | None = None) -> Method:
-    """What gives the evaluated method's results."""
+    """The source of the evaluated method's results."""
     if config.pred is not None:
         return GivenResults(Path(config.pred), config.pairings, config.segment_frames).read
     return checkpoint_results(config, device).paint
 
 
 def checkpoint_results(config: EvaluationConfig, device: str | None = None) -> CheckpointResults:
-    """The checkpoint's results of this evaluation."""
+    """The checkpoint's results for this evaluation."""
     folder = config.folder / "predictions"
     return CheckpointResults(Path(config.checkpoint or ""), config.painting, folder, device)
 
@@ -135,7 +135,7 @@ def baselines(config: EvaluationConfig) -> dict[str, Method]:
 def item_painter(
     config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
 ) -> Callable[[str, int], None]:
-    """Paints an item with the checkpoint, unless it was, so that scoring only has to read it."""
+    """Generates a checkpoint's result of an item unless it exists; scoring then only reads it."""
     bench = Benchmark(Path(config.root), config.bench)
     size = measured_size(config, bench)
     results = checkpoint_results(config, device or next(iter(config.devices), None))
@@ -156,7 +156,7 @@ def item_scorer(
 def score_all(
     config: EvaluationConfig, chosen: dict[str, list[str]], places: Sequence[ItemPlace]
 ) -> Iterator[ItemScores]:
-    """Score items in ``config.num_processes`` processes; answers come in the order of the places.
+    """Score items in ``config.num_processes`` processes; yields scores in the order of the places.
 
     Raises:
         DataError: an item or a result is wrong, or a worker was killed.
@@ -167,7 +167,7 @@ def score_all(
 def paint_all(
     config: EvaluationConfig, chosen: dict[str, list[str]], places: Sequence[ItemPlace]
 ) -> Iterator[None]:
-    """Paint what is missing: one process a device, or this one where there is one device."""
+    """Generate missing results: one process per device, or this process if there is one device."""
     if len(config.devices) > 1:
         yield from _run(item_painter, config, chosen, places, len(config.devices))
         return
@@ -183,7 +183,7 @@ def _run(
     places: Sequence[ItemPlace],
     num_processes: int,
 ) -> Iterator[T]:
-    # spawn: a fork would take over CUDA and the threads of torch and OpenCV in an unknown state
+    # spawn: a fork would inherit CUDA and the threads of torch and OpenCV in an unknown state
     context = multiprocessing.get_context("spawn")
     devices: queue.Queue[str | None] = context.Queue()  # pyright: ignore[reportAssignmentType]
     for number in range(num_processes):
@@ -207,7 +207,7 @@ def _run(
 
 
 _work: Callable[[], Callable[[str, int], Any]] | None = None
-"""Of a worker process: built at its first item, so that an error finds its way back."""
+"""State of a worker process: built at its first item, so that errors reach the parent."""
 
 
 def _begin(

@@ -1,4 +1,4 @@
-"""Small experiments on rendered dancers, whose truth is known: what is judged, and how.
+"""Small experiments on rendered dancers with known ground truth: what is judged, and how.
 
-Read ``judging.py`` first, then docs/experiments.md.
+Read ``judging.py`` first, then docs/notes/ablations.md.
 """

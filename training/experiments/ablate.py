@@ -3,8 +3,8 @@
     python -m training.experiments.ablate configs/experiments/fusion.yaml [key=value ...]
     make ablate WHAT=fusion
 
-``page=docs/experiments.md`` puts table and plot into the page as well. Films of every variant
-beside the truth: ``runs/experiments/WHAT.html``.
+``page=docs/notes/ablations.md`` also writes table and plot into that page. Videos of every variant
+next to the ground truth: ``runs/experiments/WHAT.html``.
 """
 
 import os
@@ -23,7 +23,7 @@ USAGE = "python -m training.experiments.ablate configs/experiments/WHAT.yaml [ke
 
 
 def main(argv: list[str]) -> None:
-    """Do what is missing, then build the table from the JSONs."""
+    """Make missing results, then build the table from the JSON files."""
     pages = [word.partition("=")[2] for word in argv if word.startswith("page=")]
     path, words = split_arguments([w for w in argv if not w.startswith("page=")], USAGE)
     if not path.is_file():
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
         raise ConfigError(f"{path} does not exist; there are {', '.join(known) or 'none'}")
     config = load_config(AblationConfig, path, words)
     for page in pages:
-        find_place(Path(page), config.what)  # better said now than after hours
+        find_place(Path(page), config.what)  # fail now rather than after hours
     chains = plan_chains(config)
     run_chains(chains)
     results = read_results([chain.result for chain in chains])
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
         Path(config.runs) / f"{config.what}.html", config.question, results,
         config.variants[0].name, texts,
     )  # fmt: skip
-    sys.stdout.write(f"\nThe page with films: {report.resolve().as_uri()}\n")
+    sys.stdout.write(f"\nThe page with videos: {report.resolve().as_uri()}\n")
     for page in pages:
         picture = os.path.relpath(plot, Path(page).parent)
         insert_table(Path(page), config.what, f"{text}\n![{config.what}]({picture})\n")

@@ -1,10 +1,10 @@
-"""An ablation as a chain of ordinary commands: render, curate, train, judge; each done once.
+"""An ablation as a chain of ordinary commands, each run once: render, curate, train, judge.
 
-Stages that the variants share are trained once a seed (and once for all ablations that begin with
-the same ones), the others once a variant and seed. Every step resumes by itself; what a run or a
-result depends on (commands, the YAML files they name, renderer and curation) is hashed into the
-names of curated folders and runs and into the JSON: a second run does only what is missing or
-changed, and nothing is trained on what it was not meant for.
+Stages that the variants share are trained once per seed (and once for all ablations that begin with
+the same ones), the others once per variant and seed. Every step resumes by itself. Everything a run
+or result depends on (commands, the YAML files they name, renderer and curation) is hashed into the
+names of curated folders and runs and into the JSON: a second run makes only what is missing or
+changed, and nothing is trained on data of other settings.
 """
 
 import json
@@ -36,32 +36,32 @@ class StageConfig:
     name: str = MISSING
     config: str = MISSING  # its YAML
     shared: bool = False  # trained once for all variants, which must not change it
-    words: list[str] = field(default_factory=list)  # key=value
+    words: list[str] = field(default_factory=list)  # key=value overrides
 
 
 @dataclass(frozen=True, kw_only=True)
 class VariantConfig:
-    """What one row of the table does differently."""
+    """What differs in one row of the table."""
 
     name: str = MISSING
-    text: str = ""  # for the table
-    train: list[str] = field(default_factory=list)  # key=value, of the stages that are not shared
+    text: str = ""  # description in the table
+    train: list[str] = field(default_factory=list)  # key=value overrides of unshared stages
     fit: str = "training.fit"  # the command that trains these
     judge: list[str] = field(default_factory=list)
-    render: list[str] = field(default_factory=list)  # its own training data; tests stay the same
+    render: list[str] = field(default_factory=list)  # overrides for its own training clips
     curate: list[str] = field(default_factory=list)  # likewise
-    seeds: list[int] | None = None  # its own; None: all
-    until: str | None = None  # the last stage that it goes through; None: all
+    seeds: list[int] | None = None  # its own seeds; None: all
+    until: str | None = None  # its last stage; None: all
 
     @property
     def has_own_data(self) -> bool:
-        """Whether it trains on other clips than the rest."""
+        """Whether it has its own training clips."""
         return bool(self.render or self.curate)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationConfig:
-    """A question, and what is compared to answer it. The first variant is the reference."""
+    """A question and the variants compared to answer it. The first variant is the reference."""
 
     what: str = MISSING
     question: str = MISSING
@@ -69,7 +69,7 @@ class AblationConfig:
     runs: str = "runs/experiments"
     results: str = "docs/experiments"  # JSON, committed: tables are built from it
     render: list[str] = field(default_factory=list)
-    bench: list[str] = field(default_factory=list)  # of test videos of its own; empty: the common
+    bench: list[str] = field(default_factory=list)  # overrides for its own test videos, if any
     stages: list[StageConfig] = field(default_factory=list)
     variants: list[VariantConfig] = field(default_factory=list)
     judge: list[str] = field(default_factory=list)
@@ -99,21 +99,21 @@ class AblationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """All commands behind one result."""
+    """All commands that make one result."""
 
     variant: str
     seed: int
     steps: tuple[ChainStep, ...]
     result: Path
-    locks: Path  # a folder: two ablations side by side take turns where they make the same
+    locks: Path  # a folder: parallel ablations take turns where they make the same artifact
 
     def fingerprint(self) -> str:
-        """Of all commands, with what they read (``marks.py``)."""
+        """Hash of all commands and what they read (``fingerprints.py``)."""
         return fingerprint([step.words for step in self.steps])
 
 
 def plan_chains(config: AblationConfig) -> list[Chain]:
-    """Every result's commands, seed after seed, so that the first seed's table comes first."""
+    """The commands of every result, seed by seed, so that the first seed's table comes first."""
     return [
         _chain(config, variant, seed)
         for seed in config.seeds
@@ -123,12 +123,12 @@ def plan_chains(config: AblationConfig) -> list[Chain]:
 
 
 def run_chains(chains: list[Chain]) -> int:
-    """Do what is missing; returns how many results were made.
+    """Make missing results; returns their number.
 
     Raises:
-        UserError: a command failed; what it said stands above.
-        KeyboardInterrupt: one was stopped.
-        ConfigError: a result of before is no JSON.
+        UserError: a command failed; its own message was printed before.
+        KeyboardInterrupt: a command was interrupted.
+        ConfigError: an earlier result is not JSON.
     """
     done: set[tuple[str, ...]] = set()
     made, code = 0, short_commit(describe_code()["commit"])
@@ -136,11 +136,11 @@ def run_chains(chains: list[Chain]) -> int:
         mark = chain.fingerprint()
         there = _read_result(chain.result)
         if there is not None and there.get(FINGERPRINT) == mark:
-            log.info("%s: from before", chain.result)
+            log.info("%s: already made", chain.result)
             commit = short_commit(there["code"]["commit"])
             if commit != code:
                 log.warning(
-                    "%s is of commit %s, the code is %s now; delete it to have it judged anew",
+                    "%s was made at commit %s, the code is now at %s; delete it to judge again",
                     chain.result, commit, code,
                 )  # fmt: skip
             continue
@@ -159,7 +159,7 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
     raw, data = f"{config.data}/raw", config.data
     bench = f"{raw}/bench"
     steps = [ChainStep(words=("datasets.synthetic", RENDER, f"out={raw}", *config.render))]
-    tests: list[ChainStep] = []  # no part of what was trained: other ablations train the same
+    tests: list[ChainStep] = []  # not part of the training hash: other ablations share the runs
     if config.bench:
         words = ("datasets.synthetic", RENDER, *config.render, "num_train=0",
                  "num_val=0", *config.bench)  # fmt: skip
@@ -173,7 +173,7 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         raw = f"{data}/raw"
         steps.append(ChainStep(words=(*words, f"out={raw}")))
     curate = ("curation.run", CURATE, f"src={raw}/train", *variant.curate)
-    # a curated folder keeps what left its source: other renders are curated into another one
+    # a curated folder keeps clips of removed sources: other renders get a folder of their own
     dance = f"{data}/dance-{fingerprint([*(step.words for step in steps), curate])[:8]}"
     steps.append(ChainStep(words=(*curate, f"out={dance}")))
     before: str | None = None
@@ -186,7 +186,7 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
             command, stage.config, f"runs={config.runs}", f"seed={seed}",
             f"data.roots=[{dance}]", *start, *stage.words, *further,
         )  # fmt: skip
-        # other settings are another run: none goes on from weights that it did not make
+        # other settings make another run, so that none resumes from weights it did not make
         mark = fingerprint([*(step.words for step in steps), words])[:8]
         before = f"{whose}-{stage.name}-s{seed}-{mark}"
         steps.append(ChainStep(words=(*words, f"name={before}")))
@@ -208,13 +208,13 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
 
 
 def _made_by(step: ChainStep) -> str:
-    """What a step writes, as a name: its run, or the path behind out=."""
+    """The name of a step's output: its run, or the value of out=."""
     written = next(word for word in step.words if word.startswith(("name=", "out=")))
     return written.partition("=")[2].replace("/", "_")
 
 
 def _until(stages: Sequence[StageConfig], last: str | None) -> Sequence[StageConfig]:
-    """The stages up to the one of this name, and with it."""
+    """The stages up to and including this one."""
     names = [stage.name for stage in stages]
     return stages if last is None else stages[: names.index(last) + 1]
 
@@ -225,11 +225,11 @@ def _read_result(result: Path) -> dict[str, Any] | None:
     try:
         return json.loads(result.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{result} is no JSON ({error}); delete it") from error
+        raise ConfigError(f"{result} is not JSON ({error}); delete it") from error
 
 
 def _stamp(chain: Chain, mark: str, seconds: float) -> None:
-    """Write into the result what it came from."""
+    """Add the provenance to the result."""
     content: dict[str, Any] = json.loads(chain.result.read_text(encoding="utf-8"))
     content |= {
         FINGERPRINT: mark, "variant": chain.variant,

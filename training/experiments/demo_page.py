@@ -1,4 +1,4 @@
-"""The page that ``make demo`` ends with: what went in, what was learned, what came out."""
+"""The final page of ``make demo``: data, training curves, results."""
 
 import io
 import os
@@ -46,7 +46,7 @@ LABEL_COLOURS = np.array(
     [[24, 28, 36], [244, 194, 164], [110, 72, 46], [47, 111, 237], [76, 175, 120], [150, 90, 200],
      [232, 168, 130], [205, 140, 105], [255, 214, 150], [120, 130, 150], [200, 200, 90]], np.uint8
 )  # fmt: skip
-"""One colour a parse label, in the order of ``datasets.labels.ParseLabel``."""
+"""One colour per parse label, in the order of ``datasets.labels.ParseLabel``."""
 assert len(LABEL_COLOURS) == len(ParseLabel)
 
 
@@ -62,9 +62,9 @@ def write_page(
 
     Args:
         path: the HTML file.
-        data: the demo's data folder, with ``dance`` and ``bench`` below it.
-        runs: the run's folder of each of ``STAGES``.
-        evaluation: the folder of scores and painted videos.
+        data: the demo's data folder, containing ``dance`` and ``bench``.
+        runs: the run folder of each of ``STAGES``.
+        evaluation: the folder of scores and results.
         times: (title, command, seconds) of each step.
     """
     manifest = pq.read_table(data / "dance" / "manifest.parquet").to_pylist()
@@ -75,12 +75,12 @@ def write_page(
     lead = (
         "Dancers were rendered, curated like any raw video by the embedded perception, and a "
         f"system of {count_parameters(system)[0] / 1e6:.1f} million parameters was trained on them "
-        f"in four runs on {_machine()}, with no weights and no network. The picture quality is "
-        "that of minutes there; the way is the one a full-size run takes."
+        f"in four runs on {_machine()}, with no pretrained weights and no downloads. The picture "
+        "quality is that of minutes of training; a full-size run follows the same steps."
     )
     headline = webpage.cards(
         [
-            (duration_in_words(seconds), "from nothing to this page"),
+            (duration_in_words(seconds), "from start to this page"),
             (f"{num_kept} of {len(manifest)}", "candidate clips kept by curation"),
             (f"{_total_steps(stages)}", "optimizer steps in four runs"),
         ]
@@ -88,10 +88,10 @@ def write_page(
     curation = _funnel(manifest, data / "dance" / "report.html")
     sections = [
         webpage.section("In short", headline),
-        webpage.section("Try-on of dancers that were never seen", show_results(data, evaluation)),
+        webpage.section("Try-on of unseen dancers", show_results(data, evaluation)),
         webpage.section("Scores", _scores(evaluation)),
         webpage.section("What curation kept and why", curation),
-        webpage.section("What a training sample holds", _tracks(data / "dance")),
+        webpage.section("What a training sample contains", _tracks(data / "dance")),
         webpage.section("Learning", _losses(stages)),
         webpage.section("The steps", _steps(times)),
     ]
@@ -101,17 +101,17 @@ def write_page(
 
 
 def _machine() -> str:
-    """What the networks ran on here."""
+    """The hardware the networks ran on."""
     cores = f"{os.cpu_count()} cores"
     return f"{torch.cuda.get_device_name()} and {cores}" if torch.cuda.is_available() else cores
 
 
 def show_results(data: Path, evaluation: Path) -> str:
-    """Source, garment, result and true answer of the first painted videos, unpaired if there are.
+    """Source, garment, result and ground truth of the first results, unpaired if available.
 
     Args:
-        data: holds ``bench``.
-        evaluation: holds metrics.json and ``predictions``, perhaps of a part of the benchmark.
+        data: contains ``bench``.
+        evaluation: contains metrics.json and ``predictions``, possibly of part of the benchmark.
     """
     metrics = read_metrics(evaluation)
     size = metrics["resolution"]
@@ -130,13 +130,13 @@ def show_results(data: Path, evaluation: Path) -> str:
         ]
         truth = item.truth(pairing)
         if truth is not None:
-            caption = "the true answer, for comparison"
+            caption = "ground truth, for comparison"
             players.append(webpage.captioned(webpage.video_player(truth, item.fps), caption))
         rows.append(webpage.synchronised(players, cell_px=200))
     words = (
-        '<p class="note">The dancer on the left puts on the garment beside it. Neither dancer, '
-        "motion nor garment was in the training data. Outside the mask the source's own pixels "
-        "are pasted back, as <code>make tryon</code> does.</p>"
+        '<p class="note">The dancer on the left puts on the garment next to it. Neither dancer, '
+        "motion nor garment was in the training data. Outside the mask the source's pixels are "
+        "pasted back, as in <code>make tryon</code>.</p>"
     )
     return words + "".join(rows)
 
@@ -154,8 +154,7 @@ def _scores(evaluation: Path) -> str:
     return (
         "".join(parts)
         + '<p class="note">Columns in italics are trivial baselines; small figures are 95% '
-        "intervals over videos. Weights that are absent here:</p>"
-        + f'<ul class="note">{notes}</ul>'
+        "intervals over videos. Missing weights:</p>" + f'<ul class="note">{notes}</ul>'
     )
 
 
@@ -171,9 +170,9 @@ def _funnel(manifest: list[dict[str, Any]], report: Path) -> str:
     kept = sum(row["status"] == "kept" for row in manifest)
     text = (
         f"<p>{sources} raw videos gave {len(manifest)} candidate clips; {kept} were kept, each "
-        "with exactly one person in view. Some videos were rendered to be refused: two dancers, an "
-        "empty room, a torn file. The full report, with every reason and its numbers, lies beside "
-        f"the shards: <code>{escape(str(report))}</code>.</p>"
+        "with exactly one person in view. Some videos were rendered to be rejected: two dancers, "
+        "an empty room, a truncated file. The full report, with every reason and its numbers, is "
+        f"next to the shards: <code>{escape(str(report))}</code>.</p>"
     )
     return text + webpage.table(["reason", "clips", "for example"], rows)
 
@@ -226,7 +225,7 @@ def _losses(stages: Mapping[str, Path]) -> str:
 
 
 def draw_losses(stages: Mapping[str, Path]) -> Figure:
-    """A panel a run: its squared errors, and their running mean.
+    """A panel per run: its squared errors and their running mean.
 
     Args:
         stages: title -> run folder.
@@ -248,7 +247,7 @@ def draw_losses(stages: Mapping[str, Path]) -> Figure:
 
 
 def _predicted(stages: Mapping[str, Path]) -> str:
-    """What the networks predict, as the first run says: noise or velocity."""
+    """What the networks predict, by the first run: noise or velocity."""
     config = read_plain(next(iter(stages.values())) / "config.yaml")
     return config["system"]["diffusion"]["prediction"]
 

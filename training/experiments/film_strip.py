@@ -1,4 +1,4 @@
-"""The film strip of the README: moments of a source, the garment, and the same moments painted."""
+"""The film strip of the README: frames of a source, the garment, and the same frames generated."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.results import read_result
 
-MOMENTS = 3  # frames of each video, spread over its length
+MOMENTS = 3  # frames per video, spread over its length
 PANEL_HEIGHT = 192  # pixels
 GAP = 6
 HEADER = 26
@@ -19,16 +19,16 @@ INK = (60, 60, 60)
 
 
 def write_film_strip(path: Path, bench_root: Path, predictions: Path, rows: int = 3) -> Path | None:
-    """Draw source | garment | result for the first painted items of a benchmark.
+    """Draw source | garment | result for the first results of a benchmark.
 
     Args:
         path: the PNG to write.
         bench_root: a prepared benchmark with rendered dancers.
-        predictions: ``predictions/<pairing>`` of an evaluation, one video an item.
+        predictions: ``predictions/<pairing>`` of an evaluation, one video per item.
         rows: items drawn, one below the other.
 
     Returns:
-        The picture's path, or None when nothing was painted.
+        The picture's path, or None if there are no results.
     """
     bench = Benchmark(bench_root, "synthetic")
     pairing = predictions.name
@@ -51,7 +51,7 @@ def draw_row(
     garment: UInt8[np.ndarray, "gh gw 3"],
     result: UInt8[np.ndarray, "t h w 3"],
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """One item: moments of the source, the garment, the same moments of the result; RGB."""
+    """One item: frames of the source, the garment, the same frames of the result; RGB."""
     moments = np.linspace(0, min(len(source), len(result)) - 1, MOMENTS + 2)[1:-1].round()
     numbers = [int(moment) for moment in moments]
     panels = [source[n] for n in numbers] + [garment] + [result[n] for n in numbers]
@@ -74,7 +74,7 @@ def _beside(panels: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _header(width: int) -> np.ndarray:
-    """The three words above the columns."""
+    """The column titles."""
     header = np.full((HEADER, width, 3), GROUND, np.uint8)
     column = (width - GAP) / (2 * MOMENTS + 1)
     for word, start in (("source", 0), ("garment", MOMENTS), ("result", MOMENTS + 1)):

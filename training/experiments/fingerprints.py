@@ -1,7 +1,7 @@
-"""What a chain's step was made from, as a mark: commands, settings, and the code that makes data.
+"""A fingerprint of a chain's step: its commands, settings, and the code that makes data.
 
-An ablation puts marks into names, so that nothing goes on from what other settings or another
-renderer made. The demo's names stay the same: its marks lie in the folders.
+An ablation puts fingerprints into names, so that nothing resumes from output of other settings or
+another renderer. The demo's names stay the same: its fingerprints are stored in the folders.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ def fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
     """Hash of commands, of every YAML that they name, and of the code that makes their data.
 
     That is the renderer's source, and curation's versions. Networks and training are not hashed:
-    every commit would train all anew. Comments in a YAML change nothing.
+    every commit would otherwise retrain everything. Comments in a YAML change nothing.
 
     Args:
-        commands: words behind ``python -m``, in their order.
+        commands: the words after ``python -m``, in order.
     """
     digest = hashlib.sha256()
     for words in commands:
@@ -46,10 +46,10 @@ def fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
 
 
 def claim(folder: Path, mark: str) -> bool:
-    """Keep a folder for what has this mark; one that has not is moved aside, in one sentence.
+    """Keep a folder with this fingerprint; one with another is moved aside and reported.
 
     Returns:
-        Whether it is there from before, to go on with.
+        Whether it exists and can be resumed.
     """
     file = folder / MARK
     if file.is_file() and file.read_text(encoding="utf-8") == mark:
@@ -57,7 +57,7 @@ def claim(folder: Path, mark: str) -> bool:
     if folder.exists():
         aside = move_aside(folder)
         logger.warning(
-            "%s was not made by these settings and this code: it lies in %s now and is made anew",
+            "%s was made by other settings or older code: moved to %s, and made again",
             folder, aside,
         )  # fmt: skip
     folder.mkdir(parents=True)

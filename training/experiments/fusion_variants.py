@@ -1,14 +1,14 @@
-"""Train a network that sees less of the garment, to show what attention to all of it is worth.
+"""Train a network that sees less of the garment, to measure the value of attention to all of it.
 
     python -m training.experiments.fusion_variants CONFIG.yaml system.network.fusion=none [...]
 
-This is ``training.fit``, but ``system.network.fusion`` may also be ``concatenation`` (each place of
-a frame sees only the same place of the garment's picture), ``embedding`` (one vector a block, the
-mean over the garment's places) or ``none`` (that vector is zero). The weights, their names and
-their number stay those of ``models/viton_dit.py``; hooks alter what the blocks attend to.
+This is ``training.fit``, but ``system.network.fusion`` may also be ``concatenation`` (each position
+of a frame sees only the same position of the garment's picture), ``embedding`` (one vector per
+block, the mean over the garment's positions) or ``none`` (that vector is zero). Weights and their
+names are those of ``models/viton_dit.py``; hooks alter what the blocks attend to.
 
 The setting is stored in the run's checkpoints. ``training.experiments.judge`` builds the variant
-from it; every other command refuses such a checkpoint, because it would build plain attention.
+from it; every other command rejects such a checkpoint, because it would build plain attention.
 """
 
 from dataclasses import dataclass, field
@@ -32,12 +32,12 @@ VARIANTS = ("attention", "concatenation", "embedding", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class VariantNetworkConfig(VitonDiTConfig):
-    """A network's settings, but ``fusion`` is one of ``VARIANTS``."""
+    """A network's settings with ``fusion`` one of ``VARIANTS``."""
 
     def __post_init__(self) -> None:
         if self.fusion not in VARIANTS:
             raise ValueError(f"fusion must be one of {VARIANTS}, not {self.fusion!r}")
-        VitonDiTConfig(**{**vars(self), "fusion": "attention"})  # its checks of all else
+        VitonDiTConfig(**{**vars(self), "fusion": "attention"})  # checks everything else
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class VariantTrainConfig(TrainConfig):
 
 
 def build_variant(config: SystemConfig) -> System:
-    """Build a system and alter its network as ``config.network.fusion`` says.
+    """Build a system and alter its network by ``config.network.fusion``.
 
     Raises:
         ValueError: see ``build_system``.
@@ -66,7 +66,7 @@ def build_variant(config: SystemConfig) -> System:
 
 
 def build_stored_variant(system: dict[str, Any], where: str) -> System:
-    """Build what a checkpoint's ``system`` describes, a variant or not.
+    """Build a checkpoint's ``system``, a variant or not.
 
     Raises:
         ConfigError: a system that does not fit this version.
@@ -76,11 +76,11 @@ def build_stored_variant(system: dict[str, Any], where: str) -> System:
 
 
 def apply_variant(network: VitonDiT, variant: str) -> None:
-    """Alter what the blocks of a network see of the garment.
+    """Restrict what the blocks of a network see of the garment.
 
     Args:
         network: denoiser, garment extractor and ControlNet.
-        variant: one of ``VARIANTS``; "attention" alters nothing.
+        variant: one of ``VARIANTS``; "attention" changes nothing.
     """
     if variant == "concatenation":
         for block in network.modules():
@@ -98,7 +98,7 @@ def _check_grids(block: nn.Module, inputs: tuple[Any, ...], options: dict[str, A
     num_places = inputs[0].shape[2]
     if garment is not None and _num_places(garment) != num_places:
         raise ValueError(
-            f"a garment of {_num_places(garment)} places cannot be concatenated to frames of"
+            f"a garment of {_num_places(garment)} positions cannot be concatenated to frames of"
             f" {num_places}; both must have the same grid"
         )
 
@@ -106,7 +106,7 @@ def _check_grids(block: nn.Module, inputs: tuple[Any, ...], options: dict[str, A
 def _mask_other_places(
     fusion: nn.Module, inputs: tuple[Tensor, Attended]
 ) -> tuple[Tensor, Attended, Tensor]:
-    """Let each token of a window see the garment's place of its own number, and no other."""
+    """Let each token of a window see only the garment token at its own position."""
     queries, garment = inputs
     same = torch.eye(_num_places(garment), dtype=torch.bool, device=queries.device)
     return queries, garment, same.repeat(queries.shape[1] // len(same), 1)[None]
@@ -119,14 +119,14 @@ def _num_places(garment: Attended) -> int:
 def _pool(
     extractor: nn.Module, inputs: tuple[Any, ...], features: GarmentFeatures
 ) -> GarmentFeatures:
-    """The mean over a garment's places."""
+    """The mean over a garment's positions."""
     return features.map(lambda hidden: hidden.mean(dim=1, keepdim=True))
 
 
 def _pool_to_zero(
     extractor: nn.Module, inputs: tuple[Any, ...], features: GarmentFeatures
 ) -> GarmentFeatures:
-    """As many vectors as ``_pool`` gives, which say nothing."""
+    """Zero vectors, as many as ``_pool`` returns."""
     return _pool(extractor, inputs, features).map(torch.zeros_like)
 
 

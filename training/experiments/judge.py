@@ -1,10 +1,10 @@
-"""Judge a checkpoint on rendered dancers, the way a user meets it: a video file in, a video out.
+"""Judge a checkpoint on rendered dancers as a user runs it: a video file in, a video out.
 
     python -m training.experiments.judge checkpoint=runs/small/checkpoints/last.ckpt [key=value ...]
 
-Writes one JSON: the command, commit, device and time, and for the checkpoint, two methods that need
-no network, and the truth itself the numbers of ``judging.py``. What was painted is kept, so that a
-stopped command goes on; conditions are kept for all checkpoints.
+Writes one JSON: command, commit, device and time, and the numbers of ``judging.py`` for the
+checkpoint, two methods without a network, and the ground truth. Generated videos are kept, so that
+an interrupted command resumes; conditions are kept for all checkpoints.
 """
 
 import hashlib
@@ -57,17 +57,17 @@ METHODS = ("painted", "agnostic", "mean colour", "truth")
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
-    """What is judged."""
+    """What to judge, and where files go."""
 
     checkpoint: str = MISSING
     bench: str = "data/benchmark/raw/bench"  # as datasets.synthetic writes it
     out: str = "runs/experiments/judged.json"
-    work: str = "runs/experiments/judged"  # conditions and painted clips
-    max_clips: int | None = None  # the first so many; None: all
+    work: str = "runs/experiments/judged"  # conditions and generated clips
+    max_clips: int | None = None  # only the first N; None: all
     seed: int = 0
     weights: str = "ema"
     device: str = "auto"
-    any_stage: bool = False  # earlier stages too: what they lack adds nothing
+    any_stage: bool = False  # also accept earlier stages: networks they lack add nothing
     perception: str = "embedded"
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
@@ -80,7 +80,7 @@ class JudgeConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrueClip:
-    """A rendered video to try a garment on, and its truth."""
+    """A rendered video to try a garment on, and its ground truth."""
 
     name: str
     video: Path
@@ -90,7 +90,7 @@ class TrueClip:
     source: np.ndarray  # (t, h, w, 3) uint8
     truth: np.ndarray  # likewise
     region: np.ndarray  # (t, h, w) bool, the garment in the truth
-    hidden: np.ndarray  # (t,) float, share of it that something in front hides
+    hidden: np.ndarray  # (t,) float, share of the garment hidden by objects in front
     fps: float
 
 
@@ -110,16 +110,16 @@ def read_clips(bench: Path, most: int | None) -> list[Path]:
 
 
 def read_clip(video: Path) -> TrueClip:
-    """One of them, with its truth.
+    """Load a raw video and its ground truth.
 
     Raises:
-        DataError: an earlier renderer made it.
+        DataError: it was made by an older renderer.
     """
     sidecar = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))
     if "hidden" not in sidecar:
         raise DataError(
             f"{video.with_suffix('.json')} does not say how much of the garment is hidden: an "
-            "earlier version rendered it; `make render` with the same settings makes it anew"
+            "older version rendered it; run `make render` with the same settings again"
         )
     return TrueClip(
         name=video.stem,
@@ -136,10 +136,10 @@ def read_clip(video: Path) -> TrueClip:
 
 
 def judge(config: JudgeConfig) -> dict[str, Any]:
-    """Paint, compare, sum up."""
+    """Generate, compare, summarise."""
     start = time.monotonic()
     videos = read_clips(Path(config.bench), config.max_clips)
-    log.info("crops and the classifier of patterns: made, or read from %s", config.classifier.cache)
+    log.info("pattern classifier and its crops: made, or read from %s", config.classifier.cache)
     classifier = train_classifier(config.classifier)
     settings = TryOnConfig(
         checkpoint=config.checkpoint, device=config.device, weights=config.weights,
@@ -151,7 +151,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
     for number, video in enumerate(videos, start=1):
         clip = read_clip(video)
-        log.info("%d of %d: perceiving and painting %s", number, len(videos), clip.name)
+        log.info("%d of %d: preparing and generating %s", number, len(videos), clip.name)
         painted, mask, films[clip.name] = _paint(pipeline, clip, config)
         colour = _mean_colour(clip.garment)
         borders = borders_of(plan_windows(len(painted), window, config.long_video))
@@ -192,9 +192,9 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
 def _paint(
     pipeline: TryOnPipeline, clip: TrueClip, config: JudgeConfig
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """The painted frames, where they were to be painted, and the painted film's file."""
+    """The generated frames, the mask of what was to be generated, and the video's file."""
     work = Path(config.work)
-    # benchmarks call their clips alike, and two may be judged at the same time
+    # benchmarks use the same clip names, and two may be judged at the same time
     where = hashlib.sha256(str(clip.video.resolve()).encode()).hexdigest()[:8]
     folder = work / "conditions" / f"{clip.name}-{where}"
     conditions = pipeline.prepare(clip.video, "upper", work=folder)
@@ -239,7 +239,7 @@ def main(argv: list[str]) -> None:
 
 
 def line_of(row: dict[str, Any]) -> str:
-    """One method's numbers, for people."""
+    """One method's numbers as text."""
     return "  ".join(f"{name} {shown_mean(**row[name])}" for name in COLUMNS)
 
 

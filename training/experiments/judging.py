@@ -1,7 +1,7 @@
-"""Is it the garment that was asked for? Colour, pattern class and structure against the truth.
+"""Is it the target garment? Colour, pattern class and structure against the ground truth.
 
-Rendered dancers have a true answer for unpaired try-on, frame by frame, and the true garment's
-pixels. A clip is judged by eight numbers (``COLUMNS``); intervals come from resampling clips.
+Rendered dancers have a ground truth for unpaired try-on, frame by frame, and the true garment's
+pixels. A clip is judged by eight numbers (``COLUMNS``); intervals are bootstrapped over clips.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from training.metrics.metric import mean_known
 from training.metrics.seams import seam_score
 from training.metrics.ssim import ssim_per_frame
 
-CLOSE_COLOUR = 12.0  # Delta E (CIE76) at most, for a colour to count as right
-JUDGED_EVERY = 4  # frames, by the classifier
-HIDDEN = 0.05  # share of the garment, from which on something counts as in front of it
-AFTERWARDS_S = 1.0  # how long what it has hidden is looked at
+CLOSE_COLOUR = 12.0  # largest Delta E (CIE76) at which a colour counts as right
+JUDGED_EVERY = 4  # frames between two that the classifier judges
+HIDDEN = 0.05  # share of the garment hidden, from which it counts as occluded
+AFTERWARDS_S = 1.0  # seconds judged after an occlusion
 COLUMNS = (
     "delta_e", "close_colour", "right_class", "ssim", "last_ssim", "seam",
     "occluded_delta_e", "occluded_ssim",
@@ -37,17 +37,17 @@ class ClipScore:
 
     clip: str
     delta_e: float | None  # CIE76 between the mean colours of the garment's true pixels; 0: equal
-    ssim: float | None  # inside the mask that was painted; 1: equal
-    last_ssim: float | None  # the same of the last quarter: what has gone wrong by then
+    ssim: float | None  # inside the painted mask; 1: equal
+    last_ssim: float | None  # the same over the last quarter: shows drift
     said: str  # class by the classifier
     true: str
     seam: float | None = None  # change where windows meet / change elsewhere; 1: no seam
-    occluded_delta_e: float | None = None  # of the frames in which something passes, and behind
+    occluded_delta_e: float | None = None  # of the frames during and just after an occlusion
     occluded_ssim: float | None = None
 
     @property
     def columns(self) -> dict[str, float | None]:
-        """``COLUMNS``; None where nothing was to be judged, which is neither good nor bad."""
+        """``COLUMNS``; None where there was nothing to judge, which is neither good nor bad."""
         is_close = None if self.delta_e is None else float(self.delta_e <= CLOSE_COLOUR)
         return {
             "delta_e": self.delta_e, "close_colour": is_close,
@@ -68,18 +68,18 @@ def judge_clip(
     borders: Sequence[int] = (),
     behind: Bool[np.ndarray, " t"] | None = None,
 ) -> ClipScore:
-    """Compare a clip with its truth.
+    """Compare a clip with its ground truth.
 
     Args:
         clip: its name.
-        painted: what a method made.
-        truth: the same motion in the garment.
-        garment: True where the garment is in the truth.
-        mask: True where the method was to paint.
+        painted: a method's result.
+        truth: the same motion in the target garment.
+        garment: True on the garment in the truth.
+        mask: True where the method was to generate pixels.
         true_class: of ``datasets.synthetic.hard_cast.CLASSES``.
         classifier: judges the pattern on the garment's true pixels.
-        borders: frames that another window painted than the frame before them.
-        behind: of ``behind_things``; None where nothing is known of things in front.
+        borders: frames that come from another window than the frame before them.
+        behind: from ``behind_things``; None if occlusions are unknown.
     """
     behind = np.zeros(len(painted), bool) if behind is None else behind
     _, inside = ssim_per_frame(painted, truth, mask)
@@ -100,10 +100,10 @@ def judge_clip(
 
 
 def behind_things(hidden: Float[np.ndarray, " t"], fps: float) -> Bool[np.ndarray, " t"]:
-    """Frames in which something hides the garment, and those of ``AFTERWARDS_S`` behind it.
+    """Frames in which something hides the garment, and those of ``AFTERWARDS_S`` after it.
 
     Args:
-        hidden: share of the garment that is hidden, of each frame.
+        hidden: share of the garment that is hidden in each frame.
         fps: of the clip.
     """
     rows = np.flatnonzero(hidden >= HIDDEN)
@@ -114,7 +114,7 @@ def behind_things(hidden: Float[np.ndarray, " t"], fps: float) -> Bool[np.ndarra
 
 
 def _colour_error(painted: Video, truth: Video, garment: Bool[np.ndarray, "t h w"]) -> float | None:
-    """Delta E between the mean colours of the garment's pixels; None where there are none."""
+    """Delta E between the mean colours of the garment's pixels; None if there are none."""
     if not garment.any():
         return None
     return delta_e_76(mean_lab(painted[garment]), mean_lab(truth[garment]))
@@ -141,13 +141,13 @@ def summarise(scores: Sequence[ClipScore]) -> dict[str, Any]:
 
 
 def interval_apart(first: dict[str, Any], second: dict[str, Any], name: str) -> bool:
-    """Whether the first's interval of a number lies wholly above the second's."""
+    """Whether the first's interval of a number is entirely above the second's."""
     low, high = first[name]["interval"], second[name]["interval"]
     return low is not None and high is not None and low[0] > high[1]
 
 
 def shown_mean(mean: float | None, interval: Interval | None) -> str:
-    """Mean and interval, for people."""
+    """Mean and interval as text."""
     if mean is None:
         return "unknown"
     return f"{mean:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")

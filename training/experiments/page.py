@@ -1,4 +1,4 @@
-"""The page of an ablation: its table, its plot, and films of every variant beside the truth."""
+"""The page of an ablation: table, plot, and videos of every variant next to the ground truth."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from training.experiments.plots import plot_intervals
 from training.experiments.tables import TITLES, clips_of, decisions, known_columns, table_rows
 
 CLIPS_SHOWN = 6
-_WIDTH = 192  # pixels of a film on the page
+_WIDTH = 192  # pixels of a video on the page
 
 
 def write_page(
@@ -30,10 +30,10 @@ def write_page(
 
     Args:
         path: of the page.
-        question: what the ablation asks.
-        results: of ``tables.read_results``.
+        question: the ablation's question.
+        results: from ``tables.read_results``.
         reference: the variant that the others are compared with.
-        texts: what each variant is, in words.
+        texts: description of each variant.
     """
     sections = [
         webpage.section("Numbers", _numbers(results, reference, texts)),
@@ -67,7 +67,7 @@ def _decided(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str
 
 
 def _films(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
-    """The clips of the reference from its best to its worst structure, evenly chosen."""
+    """Clips of the reference, chosen evenly from the best to the worst structure."""
     first = results[reference][0]
     values = clips_of([first])["ssim"]
     ordered = sorted(values, key=lambda clip: -values[clip])
@@ -81,7 +81,7 @@ def _films(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
         films = [
             ("source", read_result(raw / f"{clip}.mp4")),
             *_painted(results, clip),
-            ("the true answer", read_result(raw / sidecar["truth"])),
+            ("ground truth", read_result(raw / sidecar["truth"])),
         ]
         fps = open_video(raw / f"{clip}.mp4").fps
         cells = [webpage.captioned(webpage.video_player(f, fps), name) for name, f in films]
@@ -95,7 +95,7 @@ def _films(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
 def _painted(
     results: Mapping[str, Sequence[Mapping[str, Any]]], clip: str
 ) -> list[tuple[str, np.ndarray]]:
-    """Each variant's film of its first seed; none where the files are gone."""
+    """Each variant's video of its first seed; skipped if the file is gone."""
     films: list[tuple[str, np.ndarray]] = []
     for name, found in results.items():
         file = Path(found[0].get("films", {}).get(clip, ""))

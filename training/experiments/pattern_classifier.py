@@ -1,7 +1,7 @@
-"""A small network that says plain, stripes, checks, dots or print of a worn garment.
+"""A small network that classifies a worn garment: plain, stripes, checks, dots or print.
 
-It judges painted garments, so it learns from true renders alone, blurred and noisy as paintings may
-be, and its own accuracy on held-out dancers is part of every statement it is used for.
+It judges generated garments, so it learns only from true renders, made blurred and noisy as results
+may be, and its accuracy on held-out dancers is reported with every number it is used for.
 
     python -m training.experiments.pattern_classifier [key=value ...]
 """
@@ -65,7 +65,7 @@ class PatternClassifier(nn.Module):
         self.head = nn.Linear(channels[-1], len(CLASSES))
 
     def forward(self, crops: Float[Tensor, "n 4 side side"]) -> Float[Tensor, "n classes"]:
-        """Logits of ``CLASSES``, from ``to_input``'s crops."""
+        """Logits of ``CLASSES`` from crops of ``to_input``."""
         hidden = crops
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             hidden = functional.silu(norm(convolution(hidden)))
@@ -76,7 +76,7 @@ class PatternClassifier(nn.Module):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedClassifier:
-    """A classifier and how good it is."""
+    """A classifier and its accuracy."""
 
     network: PatternClassifier
     accuracy: dict[str, Any]
@@ -94,7 +94,7 @@ class TrainedClassifier:
 
 
 def train_classifier(config: ClassifierConfig) -> TrainedClassifier:
-    """Train, or go on, or take what is there: the files are named by what they depend on."""
+    """Train, resume, or load: files are named by a hash of everything they depend on."""
     with one_at_a_time(Path(config.cache) / ".lock", "the classifier of patterns"):
         return _train_classifier(config, Path(config.cache))
 
@@ -120,7 +120,7 @@ def _train_classifier(config: ClassifierConfig, cache: Path) -> TrainedClassifie
 
 
 def measure(classifier: TrainedClassifier, test: CropSet) -> dict[str, Any]:
-    """Accuracy by frame, by clip and by class, and the confusions of clips."""
+    """Accuracy by frame, clip and class, and the confused clips."""
     right = classifier.log_probabilities(test.pictures).argmax(axis=1) == test.labels
     pairs = [
         (CLASSES[test.labels[test.clips == clip][0]],
@@ -141,7 +141,7 @@ def measure(classifier: TrainedClassifier, test: CropSet) -> dict[str, Any]:
 
 
 def _fit(network: PatternClassifier, crops: CropSet, config: ClassifierConfig, path: Path) -> float:
-    """Train to the end from where the file says it is; seconds of all runs."""
+    """Train to the end from the stored state; returns the seconds of all runs."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=1e-2)
     steps = config.epochs * -(-len(crops.labels) // config.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps + 1)
@@ -175,7 +175,7 @@ def _fit(network: PatternClassifier, crops: CropSet, config: ClassifierConfig, p
 def _augmented(
     crops: CropSet, rows: Int[Tensor, " n"], generator: torch.Generator
 ) -> tuple[Float[Tensor, "n 4 side side"], Int[Tensor, " n"]]:
-    """Mirrored, coarse and noisy in turn, as paintings may be."""
+    """Crops mirrored, blurred and made noisy at random, as results may be."""
     inputs = to_input(crops.pictures[rows.numpy()])
     mirror = torch.rand(len(rows), generator=generator) < 0.5
     inputs[mirror] = inputs[mirror].flip(-1)
@@ -195,12 +195,12 @@ def _fingerprint(config: ClassifierConfig, crops: CropSet) -> str:
         settings.pop(name)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(crops.pictures.tobytes())
-    add_files(digest, Path(__file__), Path(pattern_crops.__file__))  # what is learned, from what
+    add_files(digest, Path(__file__), Path(pattern_crops.__file__))  # network and data
     return digest.hexdigest()[:16]
 
 
 def main(argv: list[str]) -> None:
-    """Train and say how good it is."""
+    """Train and print the accuracy."""
     trained = train_classifier(load_config(ClassifierConfig, None, argv))
     sys.stdout.write(json.dumps(trained.accuracy, indent=1) + "\n")
 

@@ -1,8 +1,8 @@
-"""Garments cut out of frames, as the classifier of pattern classes sees them.
+"""Garments cropped from frames, as input of the pattern classifier.
 
-A crop is the garment's bounding box at one scale in both directions, padded to a square of ``SIDE``
-pixels. Its colours are centred and scaled over the garment, because a class is no colour; outside
-the garment there is nothing.
+A crop is the garment's bounding box, scaled equally in both directions and padded to a square of
+``SIDE`` pixels. Its colours are centred and scaled over the garment, because the class does not
+depend on colour; outside the garment it is zero.
 """
 
 import os
@@ -26,17 +26,17 @@ from datasets.synthetic.dataset import renderer_sources
 from datasets.synthetic.hard_cast import CLASSES, draw_benchmark_clip
 
 SIDE = 96
-MIN_PIXELS = 500  # a garment seen in fewer cannot be judged, at 256x192
+MIN_PIXELS = 500  # a garment with fewer visible pixels cannot be judged, at 256x192
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropSetConfig:
-    """Which true renders to cut crops from: moments far apart, both framings in turn."""
+    """Which true renders to crop: frames far apart, alternating both framings."""
 
     split: str
     num_clips: int
     num_frames: int = 8
-    moment_s: float = 1.3  # between two frames
+    moment_s: float = 1.3  # seconds between two frames
     height: int = 256
     width: int = 192
     seed: int = 0
@@ -44,12 +44,12 @@ class CropSetConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CropSet:
-    """Crops with their classes.
+    """Crops and their classes.
 
     Attributes:
         pictures: (n, SIDE, SIDE, 4) uint8: RGB, and 255 where the garment is.
-        labels: (n,) int64, places in ``CLASSES``.
-        clips: (n,) int64, which clip each is of.
+        labels: (n,) int64, indices in ``CLASSES``.
+        clips: (n,) int64, the clip of each.
     """
 
     pictures: np.ndarray
@@ -60,7 +60,7 @@ class CropSet:
 def cut_garment(
     frame: UInt8[np.ndarray, "h w 3"], mask: np.ndarray
 ) -> UInt8[np.ndarray, "side side 4"] | None:
-    """The crop of one frame; None where too little of the garment is seen.
+    """The crop of one frame; None if too little of the garment is visible.
 
     Args:
         frame: RGB.
@@ -82,7 +82,7 @@ def cut_garment(
 
 
 def to_input(crops: UInt8[np.ndarray, "n side side 4"]) -> Float[Tensor, "n 4 side side"]:
-    """Colours of zero mean and unit spread over each garment, 0 outside; and the garment itself."""
+    """Colours of zero mean and unit spread over each garment, 0 outside; and the garment mask."""
     values = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
     inside = (values[:, 3:] > 0.5).float()
     count = inside.sum(dim=(2, 3), keepdim=True).clamp(min=1)
@@ -93,12 +93,12 @@ def to_input(crops: UInt8[np.ndarray, "n side side 4"]) -> Float[Tensor, "n 4 si
 
 
 def make_crops(config: CropSetConfig, cache: Path, workers: int = 0) -> CropSet:
-    """Render, cut and keep; the file's name holds what it was made from.
+    """Render, crop and store; the file is named by a hash of what it was made from.
 
     Args:
         config: which renders.
-        cache: the folder to keep it in.
-        workers: processes; 0 takes every core.
+        cache: the folder to store it in.
+        workers: processes; 0: one per core.
     """
     path = cache / f"crops-{config.split}-{_fingerprint(config)}.npz"
     if path.is_file():

@@ -1,4 +1,4 @@
-"""A table of an ablation as a picture: a panel a number, a line a variant, its interval."""
+"""An ablation's table as a plot: a panel per number, a line per variant with its interval."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BASELINES = {"agnostic": "#999999", "mean colour": "#c07a00"}
-_PANELS = 4  # beside each other: more cannot be read on a page
+_PANELS = 4  # per row: more cannot be read on a page
 _INK, _SEED = "#1f5fa8", "#8fb4dd"
 
 
@@ -23,8 +23,8 @@ def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) 
     """Means over clips with 95% intervals; single seeds as pale dots, baselines as lines.
 
     Args:
-        results: of ``tables.read_results``.
-        reference: the variant that stands first.
+        results: from ``tables.read_results``.
+        reference: the variant shown first.
     """
     from matplotlib.figure import Figure
 
@@ -46,7 +46,7 @@ def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) 
             values = list(clips_of(results[reference][:1], method)[column].values())
             if values and column != "seam":
                 axis.axvline(np.mean(values), color=colour, linewidth=1, linestyle="--")
-        less = ", less is better" if column in SMALLER_IS_BETTER else ""
+        less = ", lower is better" if column in SMALLER_IS_BETTER else ""
         axis.set_title(f"{TITLES[column]}{less}", fontsize=8)
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set_ylim(len(names) - 0.5, -0.5)
@@ -56,7 +56,7 @@ def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) 
 
 
 def save_svg(figure: "Figure", path: Path) -> None:
-    """Write a figure; the same figure gives the same bytes."""
+    """Write a figure, reproducibly: the same figure gives the same bytes."""
     import matplotlib as mpl
 
     buffer = io.StringIO()

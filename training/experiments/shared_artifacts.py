@@ -1,4 +1,4 @@
-"""Two commands side by side that need the same: one makes it, the other waits and finds it made."""
+"""A lock for parallel commands that need the same artifact: one makes it, the other waits."""
 
 import fcntl
 import logging
@@ -11,17 +11,17 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def one_at_a_time(lock: Path, what: str) -> Iterator[None]:
-    """Wait until no other process works on the same; the system takes a killed one's lock back.
+    """Hold a file lock; the system releases the lock of a killed process.
 
     Args:
-        lock: a file, made where it is not there.
-        what: is made, for the message of the one who waits.
+        lock: a file, created if it does not exist.
+        what: the artifact's name, for the waiting process's message.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            logger.info("waiting: another process makes %s", what)
+            logger.info("waiting: another process is making %s", what)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,8 +1,8 @@
-"""Results of an ablation -> one Markdown table, and what its intervals decide.
+"""Results of an ablation -> one Markdown table, and what its intervals show.
 
-Seeds of one variant are averaged clip by clip; intervals come from resampling clips. Beside each
-variant stands its difference from the reference, paired by clip: that decides more than two
-intervals beside each other.
+Seeds of one variant are averaged clip by clip; intervals are bootstrapped over clips. Each variant
+also has its difference from the reference, paired by clip, which is more sensitive than comparing
+two intervals.
 """
 
 import json
@@ -24,18 +24,18 @@ TITLES = {
     "occluded_delta_e": "Delta E behind things", "occluded_ssim": "masked SSIM behind things",
 }  # fmt: skip
 SMALLER_IS_BETTER = ("delta_e", "occluded_delta_e")
-NO_SEAM = 1.0  # a seam's best value: neither more nor less change than elsewhere
+NO_SEAM = 1.0  # best value of a seam: as much change as elsewhere
 _DIGITS = 3
 _COMPARED = {"seam": "seam's distance from 1"}
 
 Clips = dict[str, dict[str, float]]
-"""column -> clip -> value, averaged over seeds; without clips that have none."""
+"""column -> clip -> value, averaged over seeds; clips without a value are left out."""
 
 
 def read_results(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Variant -> its JSONs, one a seed, in the order of the paths.
+    """Variant -> its results, one per seed, in the order of the paths.
 
-    What else lies in their folder, of other seeds or settings, is not of this table.
+    Other files in the folder, of other seeds or settings, are ignored.
     """
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in paths:
@@ -47,12 +47,12 @@ def read_results(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
 def clips_of(
     results: Sequence[Mapping[str, Any]], method: str = "painted", *, seam_error: bool = False
 ) -> Clips:
-    """Each column's values by clip, averaged over the results' seeds.
+    """Each column's values by clip, averaged over seeds.
 
     Args:
         results: of one variant.
-        method: of ``judge.METHODS``.
-        seam_error: put each seam's distance from 1 in its place, which can be compared.
+        method: one of ``judge.METHODS``.
+        seam_error: replace each seam by its distance from 1, which can be compared.
     """
     values: dict[str, dict[str, list[float]]] = {c: defaultdict(list) for c in COLUMNS}
     for result in results:
@@ -65,7 +65,7 @@ def clips_of(
 
 
 def known_columns(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Those of ``COLUMNS`` that some clip of a variant has a value of."""
+    """Those of ``COLUMNS`` that have a value in some clip of a variant."""
     clips = clips_of(found)
     return [column for column in COLUMNS if clips[column]]
 
@@ -75,12 +75,12 @@ def table(
     reference: str,
     texts: Mapping[str, str] | None = None,
 ) -> str:
-    """The table of an ablation.
+    """The table of an ablation as Markdown.
 
     Args:
-        results: of ``read_results``.
+        results: from ``read_results``.
         reference: the variant that the others are compared with.
-        texts: what each variant is, in words.
+        texts: description of each variant.
     """
     columns = [TITLES[column] for column in known_columns(results[reference])]
     lines = [f"| | seeds | {' | '.join(columns)} |", f"|---|---|{'---|' * len(columns)}"]
@@ -92,9 +92,9 @@ def table(
 def table_rows(
     results: Mapping[str, list[dict[str, Any]]], reference: str, texts: Mapping[str, str]
 ) -> list[list[str]]:
-    """Name, number of seeds and a cell for each of ``known_columns``.
+    """Rows of name, number of seeds and a cell for each of ``known_columns``.
 
-    The reference stands first; what needs no network stands last, its name in asterisks.
+    The reference comes first; methods without a network come last, their names in asterisks.
     """
     first = results[reference]
     columns = known_columns(first)
@@ -112,7 +112,7 @@ def table_rows(
 
 
 def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
-    """For each other variant, and for what needs no network: does the difference exclude zero?"""
+    """Whether the differences of other variants, and of methods without a network, exclude zero."""
     first = results[reference]
     base = clips_of(first, seam_error=True)
     others = {
@@ -150,17 +150,17 @@ def _verdict(column: str, differences: list[float]) -> str:
 
 
 def _digits(bound: float) -> int:
-    """As many as show that a bound is not zero."""
+    """Enough digits to show that a bound is not zero."""
     return next((n for n in range(_DIGITS, 9) if round(bound, n) > 0), 9)
 
 
 def cell_of(values: Sequence[float]) -> str:
-    """Mean and interval, for people."""
+    """Mean and interval as text."""
     return shown_mean(float(np.mean(values)) if values else None, bootstrap_interval(values))
 
 
 def _origin(found: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    """What all results of a table come from; the classifier and clips are those of the first."""
+    """Provenance of a table's results; classifier and clips are those of the first."""
     results = [result for seeds in found for result in seeds]
     first = results[0]
     accuracy = first["classifier"]
@@ -177,7 +177,7 @@ def _origin(found: Sequence[Sequence[Mapping[str, Any]]]) -> str:
 
 
 def find_place(page: Path, what: str) -> tuple[str, str, str]:
-    """A page in three parts: to a table's first mark, between its two marks, and from the second.
+    """Split a page at a table's two marks: before, between and after.
 
     Raises:
         ConfigError: there is no such page, or it has no such marks.
@@ -192,10 +192,10 @@ def find_place(page: Path, what: str) -> tuple[str, str, str]:
 
 
 def insert_table(page: Path, what: str, text: str) -> None:
-    """Put a table between its two marks in a page.
+    """Write a table between its two marks in a page.
 
     Raises:
-        ConfigError: of ``find_place``.
+        ConfigError: see ``find_place``.
     """
     before, _, after = find_place(page, what)
     page.write_text(f"{before}\n{text}{after}", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One file a metric, its function and its record; and the protocols that say what a number means.
+"""One file per metric, with its function and record; and the protocols that define the numbers.
 
 Read ``metric.py`` first, then ``catalogue.py``.
 """

@@ -3,8 +3,8 @@
 To add one that gives a number a video: write ``training/metrics/<name>.py`` with a pure function
 ``VideoInputs -> VideoNumber`` and a ``Metric`` record (``metric.py``), then one import and one line
 here. The engine caches its numbers, runs it in every worker, averages it with an interval, and
-metrics.json, the tables, the report and ``compare`` know it. What several metrics share goes
-through ``inputs.once`` (per result) or ``inputs.once_per_item`` (does not depend on the result).
+metrics.json, the tables, the report and ``compare`` include it. Values shared by several metrics go
+through ``inputs.once`` (per result) or ``inputs.once_per_item`` (independent of the result).
 """
 
 from training.metrics.colour import COLOUR_76, COLOUR_2000

@@ -26,7 +26,7 @@ def mean_lab(pixels: UInt8[np.ndarray, "n 3"]) -> Lab:
 def garment_pixels(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "n 3"]:
     """The garment's pixels on a plain ground: those that differ from the border's median colour.
 
-    A picture that is plain altogether is taken whole.
+    A picture of one colour is used whole.
     """
     differs = differs_from_ground(image)
     return image[differs] if differs.any() else image.reshape(-1, 3)

@@ -8,7 +8,7 @@ Two measures, both in 8-bit levels (0..255, mean over RGB), per frame, 0 at best
   it is the same for every method; occluded pixels are left out by the forward-backward check of
   Sundaram et al. 2010, equation 5. Differences to Lai et al.: absolute levels instead of squares of
   [0, 1], the painted region only, and the same error of the reference (the truth, else the source)
-  is taken off, so that camera noise and errors of the flow do not count. Needs no truth.
+  is subtracted, so that camera noise and errors of the flow do not count. Needs no truth.
 * ``temporal_error``: the frame-to-frame difference against the truth's own, after the dtSSD of
   Erofeev et al. 2015 (section 4), with absolute values instead of squares. No flow is needed, but a
   truth is.
@@ -47,7 +47,7 @@ class Motion:
 def source_motion(source: UInt8[np.ndarray, "t h w 3"]) -> list[Motion]:
     """Motion from every frame of the source to the next: t - 1 of them.
 
-    It is worth keeping: all methods that are scored on one source share it.
+    Cache it: all methods scored on one source share it.
     """
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in source]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)

@@ -57,7 +57,7 @@ def garment_colour_distance(
     Args:
         result: RGB frames.
         region: True on the garment.
-        wanted: ``picture_colours`` of the asked garment.
+        wanted: ``picture_colours`` of the target garment.
 
     Returns:
         Delta E, at least 0 (a garment's worth of black for white is 100); NaN in a frame without

@@ -70,7 +70,7 @@ def garment_pattern_distance(
     Args:
         result: RGB frames.
         region: True on the garment.
-        wanted: ``picture_pattern`` of the asked garment.
+        wanted: ``picture_pattern`` of the target garment.
 
     Returns:
         In [0, 1) per frame; NaN in a frame without region.

@@ -19,7 +19,7 @@ def garment_outline(picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h 
     """True on the garment, its parts of the ground's colour (a white stripe on white) included.
 
     The pixels that differ from the ground are closed and their holes filled. A picture that is
-    plain altogether is garment everywhere.
+    of one colour is garment everywhere.
     """
     differs = differs_from_ground(picture)
     if not differs.any():
@@ -36,7 +36,7 @@ def garment_outline(picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h 
 def shrink(area: Bool[np.ndarray, "h w"], share: float) -> Bool[np.ndarray, "h w"]:
     """The area without a rim of ``share`` times the root of its size; unchanged if none is left.
 
-    Pixels of a rim are mixed with what lies beside the garment, or are its shadow.
+    Pixels of a rim are mixed with the surroundings of the garment, or are its shadow.
     """
     count = np.count_nonzero(area)
     padded = np.pad(area.astype(np.uint8), 1)

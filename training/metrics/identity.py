@@ -1,4 +1,4 @@
-"""Identity kept: what changed outside the mask, where nothing was to be painted.
+"""Identity preservation: change outside the mask, where nothing was to be painted.
 
 Mean absolute difference in 8-bit levels (0..255) over RGB between result and source, outside the
 mask: face, hair, hands, the other clothes and the background. It needs no truth and no network. A

@@ -1,12 +1,12 @@
-"""Leak: how much of the old garment is still there in an unpaired result.
+"""Leak: how much of the old garment remains in an unpaired result.
 
 A painted pixel on the old garment leaks if its colour is nearer, in CIELAB, to the source's pixel
-at that place than to any colour of the asked garment. Only places that can tell are counted: where
-the source's own colour is at least 20 Delta E (CIE76) from all colours of the asked garment; two
-white garments tell nothing. Leak = leaking places / places that can tell: 0 = nothing left, 1 = the
-source as it was. The measure is ours. It looks at colours at their place: an old pattern in the new
-colours is the pattern distance's business. Eight rendered dancers in another garment (the perfect
-result) have 0.00 to 0.014.
+at that position than to any colour of the target garment. Only distinguishable pixels count: those
+whose colour in the source is at least 20 Delta E (CIE76) from all colours of the target garment;
+two white garments cannot be distinguished. Leak = leaking pixels / distinguishable pixels: 0 =
+nothing left, 1 = the unchanged source. The measure is ours. It compares colours per pixel: an old
+pattern in the new colours is measured by the pattern distance. Eight rendered dancers in another
+garment (the perfect result) have 0.00 to 0.014.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from training.metrics.lab import pixels_to_lab
 from training.metrics.metric import Metric, VideoInputs, VideoNumber
 
 TELLING_DISTANCE = 20.0  # Delta E: twice another shade
-CELL = 6.0  # Delta E: colours of the asked garment are gathered in cubes of this side
+CELL = 6.0  # Delta E: colours of the target garment are grouped in cubes of this side
 LEAST_SHARE = 0.002  # of the garment: rarer colours are rims and noise of the picture
 RIM = 0.03
 
@@ -44,16 +44,16 @@ def old_garment_left(
     old_garment: Bool[np.ndarray, "t h w"],
     asked: Palette,
 ) -> Float[np.ndarray, " t"]:
-    """Share of the telling places of each frame that still show the source.
+    """Share of each frame's distinguishable pixels that still show the source.
 
     Args:
         result: RGB frames in another garment than the source's.
         source: RGB frames.
         old_garment: True where the source wears its garment and the frame was painted.
-        asked: ``garment_palette`` of the garment that was to be put on.
+        asked: ``garment_palette`` of the target garment.
 
     Returns:
-        In [0, 1] per frame; NaN where no place can tell.
+        In [0, 1] per frame; NaN if no pixel is distinguishable.
     """
     values = np.full(len(result), np.nan)
     for index, area in enumerate(old_garment):
@@ -79,7 +79,7 @@ def _asked(inputs: VideoInputs) -> Palette:
 
 
 def _leak(inputs: VideoInputs) -> VideoNumber:
-    if inputs.pairing == "paired":  # the old garment is the asked one
+    if inputs.pairing == "paired":  # the old garment is the target
         return VideoNumber(value=None)
     asked = inputs.once_per_item(_asked)
     left = old_garment_left(inputs.prediction, inputs.source, inputs.garment_region, asked)
@@ -91,7 +91,7 @@ LEAK = Metric(
     label="old garment left",
     is_higher_better=False,
     definition="share of the worn garment's region nearer in CIELAB to the source's pixel than to "
-    "any colour of the asked garment, where the two can be told apart; 0 to 1",
+    "any colour of the target garment, where the two differ; 0 to 1",
     compute=_leak,
     no_value="only unpaired, and where the garments' colours differ",
 )

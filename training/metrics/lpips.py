@@ -1,8 +1,8 @@
 """LPIPS by torchmetrics (Zhang et al. 2018), per frame.
 
-The linear layers lie in torchmetrics' own package; the ImageNet backbones do not. They are given
-from a file of torchvision (``training.weights.metric_networks`` finds and checks it): nothing is
-downloaded behind the user's back, and without the file there is no number.
+The linear layers are part of torchmetrics; the ImageNet backbones are not. They are loaded from a
+torchvision file (``training.weights.metric_networks`` finds and checks it): nothing is downloaded
+silently, and without the file there is no number.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What a metric is: a pure function, of one video or of two sets of clips, and one frozen record.
 
-A record says all that the tables, the cache and the report need to know; ``catalogue.py`` lists
-them. A new metric of single videos is a file with both::
+A record holds everything the tables, the cache and the report need; ``catalogue.py`` lists them. A
+new metric of single videos is a file with both::
 
     def measure(inputs: VideoInputs) -> VideoNumber: ...
 
@@ -22,10 +22,10 @@ from training.metrics.protocols import Protocol
 
 T = TypeVar("T")
 KINDS = {
-    "video": "one number a video, mean over videos, bootstrap interval over videos",
+    "video": "one number per video, mean over videos, bootstrap interval over videos",
     "set": "one distance between all clips of a method and all real ones",
 }
-NO_TRUTH = "no truth: nobody knows what the unpaired result should look like"
+NO_TRUTH = "no ground truth: what the unpaired result should look like is unknown"
 NOT_PAINTED = "no painted pixel in any frame"
 
 FrameValues = Float[np.ndarray, " t"]
@@ -48,14 +48,14 @@ class FrameDistance(typing.Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoInputs:
-    """All that a metric may look at; every method's result for an item comes in one of these."""
+    """All inputs of a metric: one method's result for one item."""
 
     prediction: UInt8[np.ndarray, "t h w 3"]
     source: UInt8[np.ndarray, "t h w 3"]  # the video with the old garment
     truth: UInt8[np.ndarray, "t h w 3"] | None  # what a perfect method returns; paired: the source
     mask: UInt8[np.ndarray, "t h w"]  # 255 = was to be painted
     garment_region: Bool[np.ndarray, "t h w"]  # the garment worn in the source, inside the mask
-    garment: UInt8[np.ndarray, "h2 w2 3"]  # the picture of the garment that was asked for
+    garment: UInt8[np.ndarray, "h2 w2 3"]  # picture of the target garment
     pairing: str  # "paired" or "unpaired"
     protocol: Protocol
     segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
@@ -69,7 +69,7 @@ class VideoInputs:
         return self.mask > 127
 
     def once(self, function: "Callable[[VideoInputs], T]") -> T:
-        """``function(self)``, computed once for this result: two metrics may share it."""
+        """``function(self)``, computed once per result, so that metrics can share it."""
         if function not in self.result_memo:
             self.result_memo[function] = function(self)
         return self.result_memo[function]
@@ -77,7 +77,7 @@ class VideoInputs:
     def once_per_item(self, function: "Callable[[VideoInputs], T]") -> T:
         """``function(self)``, computed once for all results of this item and pairing.
 
-        The function must not look at the prediction: the source's optical flow, say.
+        The function must not use the prediction. Example: the source's optical flow.
         """
         if function not in self.item_memo:
             self.item_memo[function] = function(self)
@@ -86,14 +86,14 @@ class VideoInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoNumber:
-    """A metric's number for one video; None where it does not exist (an empty mask, say)."""
+    """A metric's number for one video; None if it does not exist (for example: empty mask)."""
 
     value: float | None
     per_frame: list[float | None] | None = None  # for plots over time; None: frames have no number
 
     @classmethod
     def of_frames(cls, values: FrameValues) -> "VideoNumber":
-        """The mean over the frames that have a value; None where none has."""
+        """The mean over the frames that have a value; None if none has."""
         return cls(
             value=mean_known(values),
             per_frame=[None if np.isnan(value) else round(float(value), 5) for value in values],
@@ -102,7 +102,7 @@ class VideoNumber:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric as tables show it and as the engine computes it."""
+    """How a metric is computed, cached and shown in tables."""
 
     key: str  # in metrics.json; a contract
     label: str
@@ -113,9 +113,9 @@ class Metric:
     is_unbiased: bool = False  # of a distance: its mean does not depend on the number of clips
     needs: str | None = None  # weights by their name; "lpips": the protocol's backbone
     needs_truth: bool = False
-    no_value: str = "no video has a value"  # said where every video's number is None
+    no_value: str = "no video has a value"  # reason shown if every video's number is None
     protocol_fields: tuple[str, ...] = ()  # fields of the protocol that change the number
-    version: int = 1  # raise it when the number changes its meaning: cached ones are then left
+    version: int = 1  # increase it when the number's meaning changes: cached ones become invalid
 
     def __post_init__(self) -> None:
         if (self.compute is None) == (self.distance is None):
@@ -133,7 +133,7 @@ class Metric:
 
 
 def mean_known(values: FrameValues) -> float | None:
-    """The mean of what is not NaN; None where nothing is."""
+    """The mean of all values that are not NaN; None if all are."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
 

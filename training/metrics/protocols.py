@@ -1,7 +1,7 @@
 """Named, frozen ways to compute the same metric names: numbers compare only within one of them.
 
-``fixed`` is ours. The others reproduce public evaluation code, mistakes included, so that a number
-can be put beside a published one.
+``fixed`` is ours. The others reproduce public evaluation code, mistakes included, so that numbers
+can be compared with published ones.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ REENCODINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """All that decides what a metric's value means."""
+    """Every setting that determines the meaning of a metric's value."""
 
     name: str
     origin: str
@@ -93,7 +93,7 @@ PROTOCOLS = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol of that name; ConfigError lists what there is."""
+    """The protocol of that name; ConfigError lists the known ones."""
     if name not in PROTOCOLS:
         raise ConfigError(f"protocol {name!r} does not exist; known: {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

@@ -2,9 +2,9 @@
 
 Seam score = mean change at the borders / mean change at all other pairs of frames, the change of a
 pair being the mean absolute difference over RGB inside the painted region of either frame. 1 = a
-border is like any other place; 2 = it jumps twice as much. No published name is known to us for it;
-it is the clip's own plain temporal difference, split in two. A long motion that happens to cross a
-border raises it as well: read it over many videos.
+border is like any other frame; 2 = it jumps twice as much. We know of no published name for it; it
+is the plain temporal difference of the clip, split in two. A large motion that happens to cross a
+border raises it as well: interpret it over many videos.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def plain_change(
 
 
 def borders_of(rounds: Sequence[Round]) -> tuple[int, ...]:
-    """Frames that another window painted than the frame before them, of a plan of windows.
+    """Frames that come from another window than the frame before them, in a plan of windows.
 
     Args:
         rounds: what ``inference.sampling.long_video.plan_windows`` returned.

@@ -1,4 +1,4 @@
-"""What the codec needs on a device: its weights, and its insides while it encodes and decodes."""
+"""Memory of the codec on a device: its weights, and its activations in encoding and decoding."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from training.planning.fake_tensor_bytes import LiveBytes, to_fake
 
 @dataclass(frozen=True, kw_only=True)
 class CodecBytes:
-    """Bytes of the weights, and at the fullest moment of encoding and of decoding."""
+    """Bytes of the weights, and peak bytes of encoding and of decoding."""
 
     weights: int
     encoding: int
@@ -27,7 +27,7 @@ class CodecBytes:
 
 
 def autoencoder_shape(config: CodecConfig) -> AutoencoderShape:
-    """The autoencoder's sizes: of its config.json where it is there, else Stable Diffusion's."""
+    """The autoencoder's sizes: of its config.json if it exists, else Stable Diffusion's."""
     file = Path(config.path or "") / "config.json"
     if not file.is_file():
         return AutoencoderShape(latent_channels=config.latent_channels)
@@ -40,9 +40,9 @@ def autoencoder_shape(config: CodecConfig) -> AutoencoderShape:
 
 
 def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -> CodecBytes:
-    """Run the autoencoder on fake tensors, on as many images as it sees at once.
+    """Run the autoencoder on fake tensors, with the number of images it processes at once.
 
-    The DCT codec has no weights and keeps nothing inside but its result: it counts as nothing.
+    The DCT codec has no weights and stores only its result: it counts as 0 bytes.
     """
     if config.kind == "dct":
         return CodecBytes(weights=0, encoding=0, decoding=0)
@@ -86,7 +86,7 @@ def _run(
 
 
 class _GpuNorms(TorchFunctionMode):
-    """Group norms in float32, as autocast has them on a GPU and not on a CPU."""
+    """Group norms in float32, as in autocast on a GPU but not on a CPU."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None

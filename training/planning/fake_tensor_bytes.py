@@ -1,8 +1,8 @@
-"""Counts the bytes that are alive while a computation runs on fake tensors.
+"""Counts live bytes while a computation runs on fake tensors.
 
-A ``TorchDispatchMode`` sees every tensor that is made; a weak reference to its storage tells when
-it goes. On fake tensors (``FakeTensorMode``) nothing is computed and nothing allocated, but every
-shape, type, view and lifetime is the real one.
+A ``TorchDispatchMode`` sees every new tensor; a weak reference to its storage reports when it is
+freed. On fake tensors (``FakeTensorMode``) nothing is computed and nothing allocated, but every
+shape, type, view and lifetime is real.
 """
 
 import weakref
@@ -21,10 +21,10 @@ _DEVICE = torch.ops.prim.device.default
 
 
 class LiveBytes(TorchDispatchMode):
-    """Bytes of the storages made while it is on, now (``live``) and at most (``peak``).
+    """Bytes of storages created while it is active: now (``live``) and at most (``peak``).
 
     Args:
-        known: tensors made beforehand that are not to be counted, nor views of them.
+        known: earlier tensors that, like views of them, are not counted.
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:
@@ -39,8 +39,8 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Compute and look at what came out."""
-        if func is _DEVICE:  # asked for at every second operation
+        """Run the operation and count its outputs."""
+        if func is _DEVICE:  # called at every second operation
             return args[0].fake_device
         made = func(*args, **(kwargs or {}))
         for tensor in made if isinstance(made, list | tuple) else (made,):
@@ -49,7 +49,7 @@ class LiveBytes(TorchDispatchMode):
         return made
 
     def mark(self) -> None:
-        """Mark what is alive now: ``marked_at_peak`` says how much of the peak it was."""
+        """Mark all live storages: ``marked_at_peak`` is their part of the peak."""
         held = {key: entry for key, entry in self._storages.items() if entry[0]}
         self._marked = {key: size for key, (size, _, _) in held.items()}
         self._marked_live = self.live
@@ -58,7 +58,7 @@ class LiveBytes(TorchDispatchMode):
         )  # marked storages that were there at a peak before now
 
     def at_peak(self, tensors: Iterable[Tensor]) -> int:
-        """Bytes of these tensors, alive still, that were there at the peak."""
+        """Bytes of these still live tensors that existed at the peak."""
         keys = {_key(tensor) for tensor in tensors}
         entries = [self._storages[key] for key in keys]
         return sum(size for size, made, _ in entries if made <= self._peak_at)
@@ -84,10 +84,10 @@ class LiveBytes(TorchDispatchMode):
 
 
 def attend_as_a_gpu(network: nn.Module) -> None:
-    """Let a network's blocks attend as on a GPU, though their tensors are fake CPU tensors.
+    """Make a network's blocks attend as on a GPU, although their tensors are fake CPU tensors.
 
-    On a CPU alone temporal attention has five axes (``models.attention``). Block by block, so that
-    a block that is recomputed in the backward pass does it too.
+    Temporal attention has five axes only on a CPU (``models.attention``). Applied block by block,
+    so that it also holds for blocks recomputed in the backward pass.
     """
     for block in network.modules():
         if isinstance(block, STBlock):
@@ -103,7 +103,7 @@ def _under_gpu_attention(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _GpuAttention(TorchFunctionMode):
-    """Attention of five axes with the first two as one; everything else stays as it is."""
+    """Attention of five axes with the first two merged; everything else is unchanged."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""Does a run fit this machine? Asked before anything is loaded."""
+"""Checks whether a run fits this machine, before anything is loaded."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,14 @@ from training.planning.memory import estimate_memory, is_small, parameter_sizes
 from training.planning.suggestions import find_fit, words
 
 LARGEST_ON_CPU = 300_000_000
-"""Parameters beyond which `accelerator: auto` refuses a CPU: a step would take many minutes."""
+"""Number of parameters above which `accelerator: auto` rejects a CPU: a step would take minutes."""
 
 
 def check_fits(config: TrainConfig, path: Path) -> None:
-    """Refuse a run that this machine cannot hold, by the estimate of ``training.planning.memory``.
+    """Reject a run that this machine cannot hold, by the estimate of ``training.planning.memory``.
 
     Raises:
-        ConfigError: in one sentence, with what would make it fit.
+        ConfigError: it does not fit; the message says which settings would.
     """
     total, learning = count_parameters(config)
     uses_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
@@ -28,7 +28,7 @@ def check_fits(config: TrainConfig, path: Path) -> None:
     trains = f"{path} trains {learning / 1e9:.2f} of {total / 1e9:.2f} billion parameters"
     if not uses_gpu and config.trainer.accelerator == "auto" and total > LARGEST_ON_CPU:
         raise ConfigError(
-            f"{trains}, which takes a GPU, and torch finds none here; `make plan CONFIG={path}` "
+            f"{trains}, which needs a GPU, and torch finds none here; `make plan CONFIG={path}` "
             f"says how large{_smaller(path)}"
         )
     available = _gpu_bytes() if uses_gpu else _memory_bytes()
@@ -44,7 +44,7 @@ def check_fits(config: TrainConfig, path: Path) -> None:
 
 
 def count_parameters(config: TrainConfig) -> tuple[int, int]:
-    """(parameters of the networks in use, those of them that learn)."""
+    """(parameters of the networks in use, trained ones among them)."""
     sizes, learning = parameter_sizes(config)
     active = {name: size for name, size in sizes.items() if name.split(".")[0] in config.parts}
     return sum(active.values()), sum(sizes[name] for name in learning)
@@ -59,7 +59,7 @@ def _memory_bytes() -> int:
 
 
 def _hint(config: TrainConfig, path: Path, gpu_bytes: int | None) -> str:
-    """What fits instead: overrides on a GPU, else the same stage in small."""
+    """What would fit: overrides on a GPU, else the small configuration of the same stage."""
     if gpu_bytes is not None:
         changes, memory = find_fit(config, gpu_bytes)
         if memory.needed <= gpu_bytes:

@@ -35,7 +35,7 @@ FREQUENCIES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Flops:
-    """Operations of a forward pass, its backward pass, and what that recomputes."""
+    """Operations of a forward pass, its backward pass, and recomputation in it."""
 
     forward: float = 0.0
     backward: float = 0.0
@@ -43,12 +43,12 @@ class Flops:
 
     @property
     def total(self) -> float:
-        """All that is computed."""
+        """All operations."""
         return self.forward + self.backward + self.recomputed
 
     @property
     def useful(self) -> float:
-        """Without recomputation: what MFU is measured in."""
+        """Operations without recomputation, as used for MFU."""
         return self.forward + self.backward
 
     def __add__(self, other: "Flops") -> "Flops":
@@ -102,7 +102,7 @@ class _Carries:
 
 @dataclass(frozen=True, kw_only=True)
 class _Context:
-    """What a block looks at: tokens whose keys and values it projects; 0 where they are given."""
+    """What a block attends to: tokens whose keys and values it projects; 0 if they are given."""
 
     rows: int
     frames: int

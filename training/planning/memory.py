@@ -1,20 +1,20 @@
 """How much memory a training run needs on each device, without weights and without a GPU.
 
 The real network runs one micro-batch, forward and backward, on fake tensors: nothing is computed
-or allocated, but every tensor's size and lifetime is the real one (``live_bytes``). Fake tensors
-are CPU tensors, so that autocast and the fused attention behave as on a device; temporal attention
-is led to the four axes that it has on a GPU. Beside that, per device: weights, gradients,
-AdamW's states, the average, the batch's pixels and the codec.
+or allocated, but every tensor's size and lifetime is real (``fake_tensor_bytes``). Fake tensors are
+CPU tensors, so that autocast and the fused attention behave as on a device; temporal attention uses
+the four axes that it has on a GPU. In addition, per device: weights, gradients, AdamW's states, the
+average, the batch's pixels and the codec.
 
-A step has two moments to be held: the network's forward and backward pass, at whose start the
-activations are full and the gradients empty and at whose end it is the reverse (with ``accumulate``
-above 1 gradients stay), and the codec's encoding. Validation has one: a copy of the raw weights
-beside the average, and the codec's decoding. The largest is the estimate.
+A step has two peaks: the network's forward and backward pass, at whose start the activations are
+full and the gradients empty and at whose end it is the reverse (with ``accumulate`` above 1
+gradients stay), and the codec's encoding. Validation has one: a copy of the raw weights, the
+average, and the codec's decoding. The largest is the estimate.
 
-Not in it: the CUDA context with its libraries, about 1 GB, and the allocator's fragmentation;
-``Memory.needed`` adds ``CONTEXT`` and ``FRAGMENTATION`` for them. Nor what differs between a GPU's
-kernels and a CPU's: workspaces, a caption mask widened to scores, layer norms in float32 under
-autocast. What ``torch.compile`` fuses away is counted as if it were kept.
+Not included: the CUDA context with its libraries, about 1 GB, and the allocator's fragmentation;
+``Memory.needed`` adds ``CONTEXT`` and ``FRAGMENTATION`` for them. Nor differences between GPU and
+CPU kernels: workspaces, a caption mask widened to scores, layer norms in float32 under autocast.
+Tensors that ``torch.compile`` fuses away are counted.
 """
 
 import gc
@@ -43,24 +43,24 @@ from training.planning.fake_tensor_bytes import LiveBytes, attend_as_a_gpu, to_f
 CONTEXT = 1.0e9
 """Bytes of a CUDA context with its libraries."""
 FRAGMENTATION = 0.05
-"""Share of the estimate that the allocator may hold without use."""
+"""Share of the estimate that the allocator may hold unused."""
 _FAR_ABOVE = 400
-"""Values that a block is sure not to keep per token and channel; about 40 to 60 are kept."""
+"""Upper bound of values that a block keeps per token and channel; about 40 to 60 are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes on one device at the fullest moment, by what they are.
+    """Peak bytes on one device, by purpose.
 
     Attributes:
         weights: of the three networks, in use or not.
         gradients: with several devices also DDP's buckets, which are as large.
         states: of the optimizer.
-        average: of what learns, where it is on the device.
+        average: of the trainable weights, if it is on the device.
         activations: kept by the forward pass for the backward pass.
-        working: what is alive for the moment: a block's insides, recomputed activations, casts.
+        working: temporary tensors: a block's intermediates, recomputed activations, casts.
         codec: its weights, and the pixels of a batch.
-        moment: training, encoding or validation, whichever is fullest.
+        moment: training, encoding or validation, whichever needs most.
     """
 
     weights: int
@@ -74,23 +74,22 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all parts."""
         fixed = self.weights + self.states + self.average + self.codec
         return fixed + self.gradients + self.activations + self.working
 
     @property
     def needed(self) -> int:
-        """The total with a margin for what the estimate does not contain."""
+        """The total with a margin for everything the estimate does not include."""
         return int(self.total * (1 + FRAGMENTATION) + CONTEXT)
 
 
 def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
-    """The fullest moment of a run on each of its devices.
+    """Peak memory of a run on each of its devices.
 
     Args:
-        config: the run; nothing of it is read from disk but, if it is there, the codec's
-            config.json.
-        on_gpu: False for a run on a CPU (its temporal attention keeps other things).
+        config: the run; only the codec's config.json is read from disk, if it exists.
+        on_gpu: False for a run on a CPU (its temporal attention keeps other tensors).
     """
     sizes, learning = parameter_sizes(config)
     learned = sum(sizes[name] for name in learning)
@@ -138,9 +137,9 @@ def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
 
 
 def is_small(config: TrainConfig, available: float) -> bool:
-    """Whether a run is so small that it fits without an estimate, which takes a second or more.
+    """Whether a run is small enough to skip the estimate, which takes a second or more.
 
-    No estimate of its own but a bound ten times too high, for the demo, tests and learning.
+    A bound ten times too high, for the demo, tests and learning.
     """
     sizes, _ = parameter_sizes(config)
     trunk, (_, _, height, width) = config.system.network.trunk, config.system.latent_shape
@@ -155,8 +154,8 @@ def is_small(config: TrainConfig, available: float) -> bool:
 def estimate_sharded(config: TrainConfig, memory: Memory, devices: int) -> Memory:
     """The same run with weights, gradients, states and average sharded over devices (FSDP2).
 
-    Whole are then the weights of the block at work and of the one that is fetched meanwhile.
-    Activations and working set stay as they are.
+    Only the weights of the current block and of the one being prefetched are whole. Activations and
+    working set are unchanged.
     """
     sizes, _ = parameter_sizes(config)
     blocks: dict[str, int] = {}
@@ -180,7 +179,7 @@ def _num_devices(config: TrainConfig) -> int:
 
 
 def parameter_sizes(config: TrainConfig) -> tuple[dict[str, int], list[str]]:
-    """Number of values of every parameter of the three networks, and the names that learn."""
+    """Number of values of every parameter of the three networks, and the trained names."""
     sizes = _sizes(_Key(config, repr(config.system.network)))
     return sizes, learning_names(sizes, freeze_rule(config.freeze, config.stage))
 
@@ -202,7 +201,7 @@ def _sizes(key: "_Key") -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Key:
-    """A run's settings as a key of a cache: equal where ``words`` are."""
+    """A run's settings as a cache key: equal if ``words`` are."""
 
     config: TrainConfig = field(compare=False)
     words: str
@@ -234,7 +233,7 @@ def _run_step(key: _Key, on_gpu: bool) -> _StepBytes:
         half = machine.precision == "bf16-mixed"
         live = LiveBytes(known)
         with live:
-            # as Lightning's bf16-mixed does it, which keeps no cast weight for a second use
+            # as in Lightning's bf16-mixed, which does not cache cast weights
             with torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False):
                 loss = inputs.predict(network, config.parts).float().square().mean()
             live.mark()
@@ -273,7 +272,7 @@ def _fake_network(config: TrainConfig, on_gpu: bool) -> VitonDiT:
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs:
-    """What a micro-batch gives the network."""
+    """The network's inputs for a micro-batch."""
 
     latents: Tensor
     garment: Tensor
@@ -310,7 +309,7 @@ class _Inputs:
         return [value for value in vars(self).values() if isinstance(value, Tensor)]
 
     def predict(self, network: VitonDiT, parts: list[str]) -> Tensor:
-        """As ``TryOnModule.training_step`` calls the network."""
+        """Call the network as ``TryOnModule.training_step`` does."""
         caption = network.encode_caption(self.caption, self.mask)
         garment = network.encode_garment(self.garment, caption) if "garment" in parts else None
         conditions = Conditions(
@@ -324,7 +323,7 @@ class _Inputs:
 
 
 def _codec(config: TrainConfig) -> CodecBytes:
-    """What the codec needs; with a cache of latents it only decodes, in validation."""
+    """Memory of the codec; with cached latents it only decodes, in validation."""
     system = config.system
     images = config.data.batch_size * config.data.num_frames
     found = codec_bytes(system.codec, system.height, system.width, images)
@@ -335,7 +334,7 @@ def _codec(config: TrainConfig) -> CodecBytes:
 
 
 def _has_cache(config: TrainConfig) -> bool:
-    """Whether latents are sure to come out of a cache; ``auto`` may find none."""
+    """Whether latents certainly come from a cache; ``auto`` may find none."""
     return config.data.latents not in (None, "auto")
 
 
@@ -350,9 +349,9 @@ def _pixels(config: TrainConfig) -> int:
 
 @contextmanager
 def _apart() -> Iterator[None]:
-    """Positions are cached per grid: a fake one must not reach a real run, nor the reverse.
+    """Clear position caches: a fake tensor must not reach a real run, nor the reverse.
 
-    Without the garbage collector, which would look at thousands of tensors for a fifth of the time.
+    Garbage collection is off meanwhile: it would take a fifth of the time.
     """
     caches = (spatial_positions, temporal_positions)
     for cache in caches:

@@ -1,4 +1,4 @@
-"""Which settings let a run fit the memory at hand, those that cost least first."""
+"""Settings that make a run fit the available memory, cheapest first."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ Changes = dict[str, Any]
 """Dotted keys and their new values."""
 
 FEWEST_FRAMES = 4
-"""Below it a window teaches little about motion."""
+"""Shorter windows teach little about motion."""
 
 
 def with_changes(config: TrainConfig, changes: Changes) -> TrainConfig:
@@ -28,24 +28,24 @@ def with_changes(config: TrainConfig, changes: Changes) -> TrainConfig:
 
 
 def words(changes: Changes) -> list[str]:
-    """As overrides on a command line."""
+    """The changes as command-line overrides."""
     return [f"{key}={value}" for key, value in changes.items()]
 
 
 def find_fit(config: TrainConfig, available: float) -> tuple[Changes, Memory]:
-    """Changes after which a run fits a GPU, and its estimate then.
+    """Changes that make a run fit a GPU, and the estimate with them.
 
-    Recomputation and rounding of frozen weights change no result; then come what costs time (the
-    average on the CPU) or a little precision (8-bit states), what learns (preset figure), and
-    last what is learned from: smaller batches, fewer frames. Each is kept if it helps; at the end
-    those that turn out not to be needed are taken back, the most costly first.
+    Recomputation and rounding of frozen weights change no result; next come changes that cost time
+    (the average on the CPU) or a little precision (8-bit states), then what is trained (preset
+    figure), and last the data of a step: smaller batches, fewer frames. Each is kept if it helps;
+    at the end unneeded ones are reverted, the most costly first.
 
     Args:
         config: the run.
         available: bytes of the device.
 
     Returns:
-        No changes where it fits as it is. Where nothing helps, the changes that need least.
+        No changes if it fits already. If nothing suffices, the changes that need least memory.
     """
     chosen: Changes = {}
     memory = estimate_memory(config)
@@ -70,7 +70,7 @@ def find_fit(config: TrainConfig, available: float) -> tuple[Changes, Memory]:
 
 
 def _candidates(config: TrainConfig) -> Iterator[Changes]:
-    """In the order they are tried; a later one of the same key replaces the earlier."""
+    """Changes in the order they are tried; a later one of the same key replaces the earlier."""
     machine, data = config.trainer, config.data
     every = parse_checkpointing(machine.activation_checkpointing)
     if every == 0:

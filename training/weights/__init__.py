@@ -1,1 +1,1 @@
-"""Public weights: what there is, fetching with resume, checks. Read catalogue.py first."""
+"""Public weights: catalogue, downloads with resume, checks. Read ``catalogue.py`` first."""

@@ -1,11 +1,11 @@
 """List, fetch and check public weights.
 
-    python -m training.weights                             # what there is, what is here
+    python -m training.weights                             # list all, and which are present
     python -m training.weights fetch=i3d,resnext           # by name, or metrics, training, all
     python -m training.weights fetch=metrics mirror=https://HOST
     python -m training.weights check=all                   # hashes, keys and shapes of what is here
 
-They lie in ``$WEIGHTS_DIR``, else ``weights/``.
+They are stored in ``$WEIGHTS_DIR``, else ``weights/``.
 """
 
 import sys
@@ -28,7 +28,7 @@ class WeightsCommand:
 
     fetch: str | None = None
     check: str | None = None
-    mirror: str | None = None  # takes the place of every host
+    mirror: str | None = None  # replaces every host
 
     def __post_init__(self) -> None:
         if self.mirror is not None and not self.mirror.startswith(("http://", "https://")):
@@ -38,7 +38,7 @@ class WeightsCommand:
 
 
 def main(argv: list[str]) -> None:
-    """Do what the words say, and list what there is."""
+    """Fetch and check as requested, or list all weights."""
     if any("=" not in word for word in argv):
         raise ConfigError(f"usage: {USAGE}")
     command = load_config(WeightsCommand, None, argv)
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
 
 
 def _check(words: str) -> None:
-    """Check the named entries; of a group or ``all``, those that are here."""
+    """Check the named entries; of a group or ``all``, those that are present."""
     named = set(words.split(","))
     here = {state.entry.name for state in states() if state.is_whole}
     for entry in choose(words):
@@ -82,7 +82,7 @@ def _list() -> None:
             if entry.given_as is not None:
                 lines.append(f"{'':34}given as {entry.given_as}")
             says.setdefault((entry.licence, entry.licence_by), []).append(entry.name)
-    lines.append("licences, and who says so")
+    lines.append("licences, and where they are stated")
     lines += [f"  {', '.join(names)}: {key[0]}, {key[1]}" for key, names in says.items()]
     lines += [
         f"Folder: {weights_folder()}/ (WEIGHTS_DIR names another). yes*: here, its sha256 is "

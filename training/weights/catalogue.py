@@ -1,8 +1,8 @@
-"""Which public files this project can use: what for, from where, under which licence.
+"""The public files this project can use: purpose, origin, licence.
 
-A revision, hash or size stands here only where its publisher states it (revision and hash: the
-repository's commit and its LFS pointer). None means that nobody here has seen it; what such a file
-was at its first use is recorded then, and held against it afterwards (records.py).
+A revision, hash or size is given only if its publisher states it (revision and hash: the
+repository's commit and its LFS pointer). None means unknown: the hash of such a file is recorded at
+its first use and checked afterwards (``records.py``).
 """
 
 import os
@@ -23,7 +23,7 @@ _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 class PublicFile:
     """One file as its publisher names it."""
 
-    file: str  # where it lies below the folder of weights
+    file: str  # path in the folder of weights
     host: str
     path: str  # on the host; on the hub below the revision
     repository: str | None = None  # of the hub or of the source code
@@ -33,12 +33,12 @@ class PublicFile:
 
     @property
     def sha256_start(self) -> str | None:
-        """What its sha256 begins with, as stated by the publisher or by the file's own name."""
+        """The start of its sha256, as stated by the publisher or by the file's name."""
         named = _HASH_IN_NAME.search(self.file)
         return self.sha256 or (named[1] if named else None)
 
     def url(self, mirror: str | None = None) -> str:
-        """Its address; ``mirror`` takes the place of the host, HF_ENDPOINT that of the hub."""
+        """Its URL; ``mirror`` replaces the host, HF_ENDPOINT the hub."""
         host = mirror or (os.environ.get("HF_ENDPOINT") if self.host == HUB else None) or self.host
         revision = self.revision or "main"
         middle = {HUB: f"{self.repository}/resolve/{revision}/"}
@@ -55,14 +55,14 @@ class PublicWeights:
     purpose: str
     source: str  # in words
     licence: str
-    licence_by: str  # who says so, and what to know beside it
+    licence_by: str  # where the licence is stated, and remarks
     files: tuple[PublicFile, ...]
-    about_mb: int | None = None  # of the large files whose exact size is not known
-    given_as: str | None = None  # how a run is told of it; None: found by its name
+    about_mb: int | None = None  # of large files whose exact size is unknown
+    given_as: str | None = None  # the setting that names it; None: found by its file name
 
     @property
     def num_mb(self) -> float | None:
-        """Megabytes (10^6 bytes) of all files; None where one is not known."""
+        """Megabytes (10^6 bytes) of all files; None if one is unknown."""
         if self.about_mb is not None:
             return self.about_mb
         sizes = [file.num_bytes for file in self.files]
@@ -71,7 +71,7 @@ class PublicWeights:
 
     @property
     def how_to_get(self) -> str:
-        """What to do where it is absent."""
+        """How to get it."""
         files = ", ".join(public.file for public in self.files)
         return (
             f"`make weights FETCH={self.name}`, or put {files} ({self.source}) into "
@@ -80,12 +80,12 @@ class PublicWeights:
 
 
 def weights_folder() -> Path:
-    """The folder that the user keeps weights in: ``$WEIGHTS_DIR``, else ``weights``."""
+    """The user's folder of weights: ``$WEIGHTS_DIR``, else ``weights``."""
     return Path(os.environ.get("WEIGHTS_DIR") or "weights")
 
 
 def _hub(file: str, repository: str, **stated: Any) -> PublicFile:
-    """A file of a repository on the hub, and what its publisher states of it."""
+    """A file of a repository on the hub, with the facts stated by its publisher."""
     return PublicFile(file=file, host=HUB, path=Path(file).name, repository=repository, **stated)
 
 
@@ -105,7 +105,7 @@ def _lpips(name: str, what: str, weights: str, file: str, about_mb: int) -> Publ
 
 
 def _open_sora(name: str, what: str, file: str, **stated: Any) -> PublicWeights:
-    """A trunk of Open-Sora v1.0, and what its publisher states of the file."""
+    """A trunk of Open-Sora v1.0, with the facts stated by its publisher."""
     repository = "hpcai-tech/Open-Sora"
     return PublicWeights(
         name=name,

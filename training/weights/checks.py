@@ -1,4 +1,4 @@
-"""Is a file what its name says? Keys and shapes, before it gets its final name.
+"""Checks keys and shapes of a weights file before it gets its final name.
 
 Weights of metrics are loaded by their own loaders. Trunks and the autoencoder are too large to be
 built for a check: their keys and shapes are compared with networks on the ``meta`` device.
@@ -21,10 +21,10 @@ from training.weights.state_dicts import Shapes, compare_shapes, read_state, sha
 
 
 def check_weights(entry: PublicWeights, folder: Path) -> None:
-    """Look into the files of an entry that lie below ``folder``.
+    """Check the files of an entry in ``folder``.
 
     Raises:
-        DataError: one is something else; the message names it and the first key.
+        DataError: one is not what it should be; the message names it and the first wrong key.
     """
     for public in entry.files:
         path = folder / public.file
@@ -49,7 +49,7 @@ def check_weights(entry: PublicWeights, folder: Path) -> None:
 
 
 def check_trunk(path: Path, config: STDiTConfig, kind: str) -> None:
-    """A trunk's checkpoint: exactly the declared keys and shapes, and no weight is read.
+    """Check that a trunk has exactly the declared keys and shapes; no weight is read.
 
     Args:
         path: Open-Sora v1's file, or PixArt-alpha's.
@@ -69,9 +69,9 @@ def check_trunk(path: Path, config: STDiTConfig, kind: str) -> None:
 
 
 def check_autoencoder(path: Path) -> None:
-    """The autoencoder's weights against the ``config.json`` beside them.
+    """Check the autoencoder's weights against the ``config.json`` next to them.
 
-    Attention keys are left to diffusers, which knows their older names.
+    Attention keys are not checked: diffusers knows their older names.
     """
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
 
@@ -102,7 +102,7 @@ def _read_mapping(path: Path, parse: Any) -> dict[str, Any]:
 
 
 def _check_pickle(path: Path) -> None:
-    """Whole at both ends and no more: a pickle is a program, and detectron2 alone may run it."""
+    """Check both ends only: a pickle is a program, to be run by detectron2 only."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(1)

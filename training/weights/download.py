@@ -1,8 +1,8 @@
-"""One file over HTTP: resumed where it broke off, never spliced from two versions.
+"""Downloads one file over HTTP: resumes after a break, never mixes two versions.
 
-What has come so far lies in ``<folder>/.fetching`` beside a note of its address and validator
-(ETag or date). It is resumed with ``Range`` and ``If-Range`` (RFC 9110, 13.1.5 and 14.2): a server
-whose file has changed meanwhile sends all of it anew.
+A partial download is kept in ``<folder>/.fetching`` with a note of its address and validator (ETag
+or date). It is resumed with ``Range`` and ``If-Range`` (RFC 9110, 13.1.5 and 14.2): a server whose
+file has changed meanwhile sends all of it again.
 """
 
 import http.client
@@ -22,24 +22,24 @@ logger = logging.getLogger(__name__)
 BLOCK = 1 << 20
 TIMEOUT_S = 60.0
 ATTEMPTS = 4
-"""Broken connections are taken up again so often, as long as each brought something."""
+"""Number of times a broken connection is retried, as long as each one brought new bytes."""
 Report = Callable[[int, int | None], None]
-"""Told how many bytes are here, and of how many."""
+"""Called with the number of bytes received, and the total."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """Where the bytes of one download gather."""
+    """The partial file of one download."""
 
-    path: Path  # carries the file's final name, so that readers know its kind
+    path: Path  # ends in the file's final name, so that readers know its kind
 
     @property
     def note(self) -> Path:
-        """Beside it: the address and the validator of what lies there."""
+        """The note next to it, with its address and validator."""
         return self.path.with_name(f"{self.path.name}.from.json")
 
     def num_bytes(self, url: str) -> tuple[int, str | None]:
-        """How much of ``url`` is here and what its version is called; 0 where nothing fits."""
+        """Bytes of ``url`` received and their validator; 0 if nothing matches."""
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
             size = self.path.stat().st_size
@@ -51,17 +51,17 @@ class Unfinished:
         return size, validator
 
     def discard(self) -> None:
-        """Remove all of it."""
+        """Remove file and note."""
         self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
 
 def download(url: str, unfinished: Unfinished, report: Report = lambda *_: None) -> None:
-    """Bring all of ``url`` to ``unfinished.path``.
+    """Download all of ``url`` to ``unfinished.path``.
 
     Raises:
-        DataError: the host cannot be reached or refuses, or the connection broke. What has come
-            stays and is gone on from by the next call.
+        DataError: the host cannot be reached or refuses, or the connection broke. Received bytes
+            are kept; the next call resumes.
     """
     unfinished.path.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, ATTEMPTS + 1):
@@ -71,12 +71,12 @@ def download(url: str, unfinished: Unfinished, report: Report = lambda *_: None)
             return
         size = unfinished.path.stat().st_size if unfinished.path.is_file() else 0
         if attempt == ATTEMPTS or size <= before:
-            raise DataError(f"{url} broke off: {broken}; the same command goes on from there")
-        logger.info("%s broke off (%s); going on", url, broken)
+            raise DataError(f"{url} broke off: {broken}; rerun the same command to resume")
+        logger.info("%s broke off (%s); resuming", url, broken)
 
 
 def _take_up(url: str, unfinished: Unfinished, report: Report) -> str | None:
-    """One connection: None when all is here, else why it ended early."""
+    """One connection: None when complete, else why it ended early."""
     start, validator = unfinished.num_bytes(url)
     headers = {"User-Agent": "viton-dit", "Accept-Encoding": "identity"}
     if start and validator is not None:
@@ -87,19 +87,19 @@ def _take_up(url: str, unfinished: Unfinished, report: Report) -> str | None:
         ) as answer:
             return _receive(url, answer, start, unfinished, report)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and start:  # nothing beyond what is here
+        if error.code == 416 and start:  # no bytes after those received
             total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
             if total == str(start):
                 return None
             unfinished.discard()
-            return f"the server has {total or 'another number of'} bytes, {start} were here"
+            return f"the server has {total or 'another number of'} bytes, {start} were received"
         raise DataError(f"{url} answers {error.code} {error.reason}") from error
     except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
         return f"{type(error).__name__} {error}".strip()
     except urllib.error.URLError as error:
         raise DataError(f"{url} cannot be reached ({error.reason})") from error
     except ValueError as error:
-        raise DataError(f"{url} is no address ({error})") from error
+        raise DataError(f"{url} is not a valid address ({error})") from error
 
 
 def _receive(
@@ -110,7 +110,7 @@ def _receive(
         given = answer.headers.get("Content-Range", "")
         if not given.startswith(f"bytes {start}-"):
             unfinished.discard()
-            return f"bytes from {start} on were asked for, {given or 'others'} came"
+            return f"bytes from {start} were requested, {given or 'others'} were sent"
     here = start if is_resumed else 0
     length = answer.headers.get("Content-Length")
     total = None if length is None else here + int(length)
@@ -124,11 +124,11 @@ def _receive(
             here += len(block)
             report(here, total)
     if total is not None and here != total:
-        return f"{here} of {total} bytes came"
+        return f"{here} of {total} bytes were received"
     return None
 
 
 def _validator(headers: Any) -> str | None:
-    """What names this version of the file; a weak ETag cannot be asked for in If-Range."""
+    """The validator of this version of the file; a weak ETag cannot be used in If-Range."""
     tag = headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")

@@ -1,4 +1,4 @@
-"""Bring public weights into the folder: downloaded, checked, recorded, and only then named."""
+"""Fetches public weights: downloaded, checked, recorded, and only then given their final name."""
 
 import logging
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ FETCHING = ".fetching"
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What of an entry is here."""
+    """Which files of an entry are present."""
 
     entry: PublicWeights
     here: tuple[PublicFile, ...]
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of its files are here."""
+        """Whether all of its files are present."""
         return len(self.here) == len(self.entry.files)
 
 
 def choose(words: str) -> list[PublicWeights]:
-    """Entries by name or group, separated by commas; ``all`` are all.
+    """Entries by name or group, separated by commas; ``all`` for all.
 
     Raises:
         ConfigError: a name that does not exist.
@@ -55,7 +55,7 @@ def choose(words: str) -> list[PublicWeights]:
 
 
 def states() -> list[State]:
-    """What is here of every entry; nothing is opened."""
+    """Which files of every entry are present; no file is opened."""
     folder = weights_folder()
     return [
         State(
@@ -67,14 +67,14 @@ def states() -> list[State]:
 
 
 def fetch(entries: list[PublicWeights], mirror: str | None = None) -> list[Path]:
-    """Fetch what is absent of some entries; what is here is checked and left alone.
+    """Fetch missing files of some entries; existing files are checked and kept.
 
     Returns:
         The files that were fetched.
 
     Raises:
-        DataError: some could not be had or were something else, one sentence a file. The others
-            are fetched all the same.
+        DataError: some could not be fetched or were wrong, one sentence per file. The others are
+            fetched anyway.
     """
     folder = weights_folder()
     fetched: list[Path] = []
@@ -88,7 +88,7 @@ def fetch(entries: list[PublicWeights], mirror: str | None = None) -> list[Path]
                 fetched += _take_in(entry, absent, folder)
             else:
                 verify(entry)
-                logger.info("%s: all here and right", entry.name)
+                logger.info("%s: present and correct", entry.name)
         except DataError as error:
             faults.append(f"{entry.name}: {error}")
         except OSError as error:
@@ -100,15 +100,15 @@ def fetch(entries: list[PublicWeights], mirror: str | None = None) -> list[Path]
 
 
 def verify(entry: PublicWeights) -> None:
-    """Hold an entry's files against their hashes, keys and shapes.
+    """Check an entry's files against their hashes, keys and shapes.
 
     Raises:
-        DataError: one is absent, has changed, or is something else.
+        DataError: one is missing, changed, or wrong.
     """
     folder = weights_folder()
     for public in entry.files:
         if not (folder / public.file).is_file():
-            raise DataError(f"{folder / public.file} is not there: {entry.how_to_get}")
+            raise DataError(f"{folder / public.file} does not exist: {entry.how_to_get}")
     check_weights(entry, folder)
     for public in entry.files:
         path = folder / public.file
@@ -120,7 +120,7 @@ def verify(entry: PublicWeights) -> None:
 
 
 def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:
-    """Bring one file into the folder of unfinished ones, and hold it against what is stated."""
+    """Download one file to the folder of partial files, and check it against its stated facts."""
     unfinished = Unfinished(path=folder / FETCHING / public.file)
     address = public.url(mirror)
     here = unfinished.num_bytes(address)[0]
@@ -147,7 +147,7 @@ def _download(public: PublicFile, folder: Path, mirror: str | None) -> None:
 
 
 def _take_in(entry: PublicWeights, files: list[PublicFile], folder: Path) -> list[Path]:
-    """Check what came, together with what was here, and give it its final names."""
+    """Check the new files together with the existing ones, and give them their final names."""
     fetching = folder / FETCHING
     if len(files) == len(entry.files):
         try:
@@ -159,7 +159,7 @@ def _take_in(entry: PublicWeights, files: list[PublicFile], folder: Path) -> lis
     for public in files:
         unfinished = Unfinished(path=fetching / public.file)
         digest = file_sha256(unfinished.path)
-        forget_record(folder, public.file)  # of a file that was removed since
+        forget_record(folder, public.file)  # of a file that was removed since then
         final = folder / public.file
         final.parent.mkdir(parents=True, exist_ok=True)
         put_in_place(unfinished.path, final)

@@ -1,8 +1,8 @@
-"""Weights of learned metrics: found in the user's folder, checked, loaded.
+"""Finds, checks and loads weights of learned metrics from the user's folder.
 
-A file is looked for in ``$WEIGHTS_DIR`` (``weights/`` when unset), LPIPS backbones also where torch
-keeps its downloads. Nothing is downloaded here: ``make weights`` does that. A file that is not what
-its name says, or another one than at its first use, is refused; its sha256 goes into metrics.json.
+Files are searched in ``$WEIGHTS_DIR`` (``weights/`` when unset), LPIPS backbones also in torch's
+download cache. Nothing is downloaded here: ``make weights`` does that. A file that is not what its
+name says, or has changed since its first use, is rejected; its sha256 goes into metrics.json.
 """
 
 import logging
@@ -41,7 +41,7 @@ def absent(name: str) -> str:
 
 
 def find_weights(name: str) -> FoundWeights | None:
-    """Look for a file by the name of its network; None where it is absent.
+    """Find a file by the name of its network; None if it is missing.
 
     Raises:
         DataError: its own name carries a hash and its content has another, or it has changed since

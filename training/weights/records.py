@@ -1,4 +1,4 @@
-"""SHA256.json: what each file of weights was at its first use, so that a changed one is refused."""
+"""SHA256.json: the hash of each weights file at its first use; changed files are rejected."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ def read_records(folder: Path) -> dict[str, str]:
     """File below ``folder`` -> sha256.
 
     Raises:
-        DataError: SHA256.json is there but is no such table.
+        DataError: SHA256.json exists but is not such a table.
     """
     path = folder / RECORDS_FILE
     if not path.is_file():
@@ -24,17 +24,17 @@ def read_records(folder: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} is not readable JSON ({error}); remove it or mend it") from error
+        raise DataError(f"{path} is not readable JSON ({error}); remove or repair it") from error
     if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
-        raise DataError(f"{path} is no table of file and sha256; remove it or mend it")
+        raise DataError(f"{path} is not a table of file and sha256; remove or repair it")
     return content
 
 
 def check_record(folder: Path, file: str, sha256: str) -> None:
-    """Hold a file's hash against that of its first use, or record it if this is the first.
+    """Compare a file's hash with that of its first use, or record it if this is the first.
 
     Raises:
-        DataError: the file is another one than it was; both hashes are named.
+        DataError: the file has changed; the message names both hashes.
     """
     records = read_records(folder)
     known = records.get(file)
@@ -43,8 +43,8 @@ def check_record(folder: Path, file: str, sha256: str) -> None:
     if known is not None:
         raise DataError(
             f"{folder / file} has changed: its sha256 is {sha256}, at first use it was {known}; "
-            f"put the first file back, or take its line out of {folder / RECORDS_FILE} if the "
-            "change is meant"
+            f"restore the first file, or remove its line from {folder / RECORDS_FILE} if the "
+            "change is intended"
         )
     try:
         _write(folder, records | {file: sha256})
@@ -53,13 +53,13 @@ def check_record(folder: Path, file: str, sha256: str) -> None:
 
 
 def forget_record(folder: Path, file: str) -> None:
-    """Take a file's line out: it is about to be fetched anew."""
+    """Remove a file's line before it is fetched again."""
     records = read_records(folder)
     if records.pop(file, None) is not None:
         _write(folder, records)
 
 
 def _write(folder: Path, records: dict[str, str]) -> None:
-    """Whole or not at all: several processes of one evaluation may write at once."""
+    """Write atomically: several processes of one evaluation may write at once."""
     text = json.dumps(dict(sorted(records.items())), indent=1) + "\n"
     write_file(folder / RECORDS_FILE, text.encode())

@@ -1,4 +1,4 @@
-"""Files of weights as state dicts: read as tensors alone, compared by keys and shapes."""
+"""Reads weights files as state dicts (tensors only) and compares keys and shapes."""
 
 import pickle
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def read_state(path: Path, device: str = "cpu") -> dict[str, Tensor]:
     """The tensors of a torch file, bare or under ``state_dict``.
 
     Args:
-        path: of the file.
+        path: the file.
         device: ``meta`` reads shapes without values.
 
     Raises:

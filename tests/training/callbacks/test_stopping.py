@@ -116,14 +116,14 @@ def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
     )  # fmt: skip
     assert run.returncode == EXIT_STOPPED, run.stderr[-2000:]
     assert (tmp_path / "asked").read_text() == "requeue 77\n"
-    assert "stopped at step 3 of 6" in run.stderr
+    assert "stopped by a signal at step 3 of 6" in run.stderr
 
 
 @pytest.mark.parametrize(
     ("callback", "code", "said", "steps"),
     [
-        ("GroupSignalled", EXIT_STOPPED, "stopped at step 3 of 6", [3]),
-        ("Interrupted", EXIT_INTERRUPTED, "stopped at step 3 of 6", [3]),
+        ("GroupSignalled", EXIT_STOPPED, "stopped by a signal at step 3 of 6", [3]),
+        ("Interrupted", EXIT_INTERRUPTED, "stopped by a signal at step 3 of 6", [3]),
         ("InterruptedTwice", EXIT_INTERRUPTED, "interrupted; rerun the same command", []),
     ],
 )

@@ -46,7 +46,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(
     with caplog.at_level(logging.WARNING):
         assert newest_readable(tmp_path) == step_file(tmp_path, 100)
     assert "step-00000200.ckpt is" in caplog.text
-    assert "an older checkpoint is looked for" in caplog.text
+    assert "trying an older checkpoint" in caplog.text
 
 
 def test_the_newest_and_the_best_are_kept_and_what_was_never_finished_goes(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_public_weights_start_all_three_networks_and_the_log_says_what_is_zero(
     assert not network.control.input_projection.weight.any()
     assert ("a PixArt-alpha image model" in caplog.text) == is_image
     assert ("temporal attention is not in that file" in caplog.text) == is_image
-    assert "what they add to the trunk begins at zero" in caplog.text
+    assert "their contribution to the trunk starts at zero" in caplog.text
 
 
 def test_a_run_trains_from_pixart_by_its_settings_alone(

@@ -48,8 +48,8 @@ def test_a_global_batch_that_cannot_be_shared_says_what_can() -> None:
     ("words", "message"),
     [
         (["trainer.strategy=deepspeed"], "auto, ddp, fsdp2"),
-        (["trainer.strategy=fsdp2", "optimizer.states=8bit"], "does not go with"),
-        (["trainer.strategy=fsdp2", "ema.device=cpu"], "does not go with"),
+        (["trainer.strategy=fsdp2", "optimizer.states=8bit"], "does not work with"),
+        (["trainer.strategy=fsdp2", "ema.device=cpu"], "does not work with"),
         (["trainer.strategy=fsdp2", "trainer.frozen_dtype=bfloat16"], "not to fsdp2"),
     ],
 )

@@ -158,7 +158,7 @@ def test_what_was_not_measured_is_named_with_how_to_get_it(metrics: dict[str, An
             one["scores"] = {key: {"value": 1.0} for key in one["scores"]}
     assert gaps(metrics) == ""
     metrics["weights"]["alex"]["published"] = "no"
-    assert "another file than the published one" in gaps(metrics)
+    assert "not the published file" in gaps(metrics)
 
 
 def test_the_two_scales_of_resnext_never_share_a_column(metrics: dict[str, Any]) -> None:

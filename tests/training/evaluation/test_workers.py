@@ -75,7 +75,7 @@ def test_worker_count_and_device_count_change_nothing_even_where_clips_straddle_
 @pytest.mark.slow
 def test_what_a_worker_finds_wrong_is_the_same_one_sentence(noisy: dict[str, Any]) -> None:
     (Path(noisy["pred"]) / "c.mp4").write_bytes(b"no video")
-    with pytest.raises(DataError, match=r"c\.mp4 is no video that can be read"):
+    with pytest.raises(DataError, match=r"c\.mp4 cannot be read as a video"):
         evaluate(EvaluationConfig(**noisy, workers=1))
 
 

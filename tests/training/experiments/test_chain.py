@@ -68,7 +68,7 @@ def test_a_chain_that_is_told_to_stop_waits_for_what_its_command_still_writes(
     before = signal.getsignal(signal.SIGTERM)
     teller = threading.Thread(target=tell)
     teller.start()
-    with pytest.raises(expected, match=r"told to stop in python -m one|^$"):
+    with pytest.raises(expected, match=r"stopped in python -m one|^$"):
         slow.run()
     teller.join()
     assert written.exists()

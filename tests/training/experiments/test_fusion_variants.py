@@ -84,7 +84,7 @@ def test_concatenation_reaches_every_block_of_denoiser_and_control():
     without = replace(given, garment=None)
     assert torch.equal(aligned(NOISY, TIMESTEPS, without), plain(NOISY, TIMESTEPS, without))
     other_grid = conditions_of(aligned, torch.randn(1, 4, 6, 4))
-    with pytest.raises(ValueError, match="6 places cannot be concatenated to frames of 12"):
+    with pytest.raises(ValueError, match="6 positions cannot be concatenated to frames of 12"):
         aligned(NOISY, TIMESTEPS, other_grid)
 
 

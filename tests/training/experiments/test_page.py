@@ -45,7 +45,7 @@ def test_the_page_shows_every_variants_film_beside_source_garment_and_truth(resu
     text = page.read_text()
     assert text.index("bench_001: masked SSIM of ours 0.70") < text.index("bench_000: masked SSIM")
     assert text.count("<video") == 2 * 4
-    for caption in ("source", "garment", "ours", "theirs", "the true answer"):
+    for caption in ("source", "garment", "ours", "theirs", "ground truth"):
         assert text.count(f"<figcaption>{caption}</figcaption>") == 2
     assert "ours: the one" in text
     assert "ours against theirs: " in text
@@ -61,7 +61,7 @@ def test_the_plot_has_a_panel_a_known_number_and_the_same_bytes_again(results, t
     figure = plot_intervals(results, "ours")
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == [
-        "Delta E, less is better", "right colour", "right class", "masked SSIM", "last quarter's",
+        "Delta E, lower is better", "right colour", "right class", "masked SSIM", "last quarter's",
     ]  # fmt: skip
     means = [line.get_xdata() for line in figure.axes[3].lines if line.get_markersize() == 5]
     assert means == [pytest.approx([0.7]), pytest.approx([0.45])]

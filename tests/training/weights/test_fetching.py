@@ -140,7 +140,7 @@ def test_a_broken_connection_is_taken_up_where_it_ended(
 ) -> None:
     host.files[RESNEXT] = resnext_file
     host.cut_after = len(resnext_file) // 10
-    with pytest.raises(DataError, match=r"broke off: \d+ of \d+ bytes came; the same command"):
+    with pytest.raises(DataError, match=r"broke off: \d+ of \d+ bytes were received; rerun"):
         fetch([entry("resnext")], host.address)
     assert not (folder / "resnext-101.pth").exists()
     here = (folder / ".fetching" / "resnext-101.pth").stat().st_size
