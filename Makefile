@@ -111,7 +111,7 @@ export: setup ## Save what inference needs of a run, with a model card: CHECKPOI
 tryon: setup ## Put a garment on the person in a video: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; or a list of videos: JOBS=jobs.csv OUT=folder [CONFIG=configs/tryon.yaml]
 	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(JOBS),jobs='$(JOBS)') $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
 
-app: setup ## Try-on in a browser, http://localhost:7860 [CONFIG=configs/demo/app.yaml]
+app: setup ## Try-on in a browser, http://localhost:7860 [CONFIG=configs/app.yaml; configs/demo/app.yaml: the demo's model]
 	@$(RUN) -m inference.app $(or $(CONFIG),configs/app.yaml) $(ARGS)
 
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]

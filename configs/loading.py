@@ -100,13 +100,15 @@ def _extends_chain(path: Path) -> list[Path]:
             return chain
         following = chain[-1].parent / str(base)
         if following in chain:
-            raise ConfigError(f"{path}: 'extends' goes in a circle through {following}")
+            raise ConfigError(f"{path}: 'extends' forms a cycle through {following}")
         chain.append(following)
 
 
 def _read_yaml(path: Path, *, keep_extends: bool = False) -> DictConfig:
     if not path.is_file():
-        raise ConfigError(f"configuration file {path} does not exist")
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        held = f"; {path.parent} holds {known}" if known else ""
+        raise ConfigError(f"configuration file {path} does not exist{held}")
     try:
         content = OmegaConf.load(path)
     except (YAMLError, OmegaConfBaseException) as error:
@@ -148,7 +150,8 @@ def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) 
     section = OmegaConf.select(config, parent) if parent else config
     known = sorted(str(key) for key in section) if isinstance(section, DictConfig) else []
     close = difflib.get_close_matches(leaf, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    meant = f"{parent}.{close[0]}" if close and parent else "".join(close)
+    hint = f"did you mean {meant!r}?" if close else f"known keys: {', '.join(known)}"
     return f"{where}: key {full_key!r} does not exist; {hint}"
 
 

@@ -34,7 +34,10 @@ def open_output(root: Path) -> Iterator[Output]:
         ConfigError: its config.yaml is missing or was written by another version.
     """
     if not (root / "ledger.sqlite").is_file():
-        raise DataError(f"{root} has no ledger.sqlite; give the out=DIR of a `make curate`")
+        raise DataError(
+            f"{root} is not a curated folder (it has no ledger.sqlite); "
+            "give the OUT= of a make curate"
+        )
     config = replace(load_config(CurateConfig, root / "config.yaml"), out=str(root))
     with Ledger(root / "ledger.sqlite") as ledger:
         yield Output(root=root, config=config, ledger=ledger)

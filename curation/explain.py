@@ -27,7 +27,8 @@ def main(argv: list[str]) -> None:
     root, names, settings = output_argument(argv, USAGE)
     if len(names) != 1 or settings:
         raise ConfigError(
-            "give one clip_id, or one source by its name, path or sha256; usage: " + USAGE
+            "give one clip_id, or one source by its name, path or sha256; usage: "
+            f"make curate-explain OUT=data/dance CLIP=clip_id|video, or {USAGE}"
         )
     with open_output(root) as output:
         explain(output, names[0], Console())

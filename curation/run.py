@@ -1,7 +1,7 @@
 """``python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ...``.
 
-Raw videos below ``src`` become shards, a manifest and a report in ``out``. Run again, it goes on
-where it was: nothing is decoded twice. ``bench=vvt`` or ``bench=vivid_s`` prepares a benchmark.
+Raw videos below ``src`` become shards, a manifest and a report in ``out``. A rerun resumes
+where it stopped: nothing is decoded twice. ``bench=vvt`` or ``bench=vivid_s`` prepares a benchmark.
 """
 
 import functools
@@ -50,6 +50,7 @@ from datasets.storage import disk_errors_named, sweep
 logger = logging.getLogger(__name__)
 
 USAGE = "python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ..."
+HOW_TO_RUN = f"usage: make curate SRC=DIR, or {USAGE}"
 EXIT_STRICT = 1
 AnyJob = TypeVar("AnyJob", SourceJob, FramesJob)
 
@@ -75,7 +76,7 @@ def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -
         DataError: ``src`` is missing or empty, the ledger is foreign, models are missing.
     """
     if config.src is None:
-        raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
+        raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
     out, part = Path(config.out), None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     src = Path(config.src)
@@ -114,7 +115,7 @@ def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_percep
         ConfigError, DataError: as ``curate``.
     """
     if config.src is None:
-        raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
+        raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
     check_folder(Path(config.src))
     part = None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
@@ -134,7 +135,7 @@ def curate_pairs(
     """Photographs with products (``sources.layout``) as samples of one frame.
 
     Raises:
-        ConfigError: ``shard`` is given; photographs are not worked off in parts.
+        ConfigError: ``job_part`` is given; photographs are not worked off in parts.
     """
     if config.job_part is not None:
         raise ConfigError(

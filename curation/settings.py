@@ -1,4 +1,4 @@
-"""Every setting of ``python -m curation.run``; the sections lie beside the code they configure."""
+"""Every setting of ``python -m curation.run``; sections are defined next to what they configure."""
 
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any

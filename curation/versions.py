@@ -1,6 +1,6 @@
-"""Numbers that are raised when code changes what comes out: what is stored is then made anew.
+"""Numbers that are raised when code changes what comes out: what is stored is then rebuilt.
 
-``training/experiments/fingerprints.py`` reads this file, too: ablations and the demo train anew.
+``training/experiments/fingerprints.py`` reads this file, too: ablations and the demo retrain.
 """
 
 VERSION = 13

@@ -7,6 +7,7 @@ files.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,3 +238,8 @@ def _read_network(path: Path) -> CheckpointContents:
 
 def _is_wholly_absent(prefix: str, state: Iterable[str]) -> bool:
     return not any(name.startswith(prefix) for name in state)
+
+
+if __name__ == "__main__":  # where the command was before: a silent success would mislead
+    sys.stderr.write("error: this command is now: python -m models.convert IN OUT\n")
+    sys.exit(2)

@@ -53,7 +53,7 @@ def test_own_keys_win_over_extended_ones_and_overrides_over_both(yaml: Path) -> 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["optimizer.lrr=1"], ["optimizer.lrr", "did you mean 'lr'"]),
+        (["optimizer.lrr=1"], ["optimizer.lrr", "did you mean 'optimizer.lr'"]),
         (["stepz=1"], ["stepz", "did you mean 'steps'"]),
         (["steps=many"], ["steps", "'many'", "Integer"]),
         (["optimizer.lr=-1"], ["optimizer", "lr must be above 0, got -1"]),
@@ -88,7 +88,7 @@ def test_files_that_are_missing_unreadable_or_circular_are_refused(tmp_path: Pat
         load_config(Run, tmp_path / "list.yaml")
     (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
     (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="cycle"):
         load_config(Run, tmp_path / "a.yaml")
 
 

@@ -219,6 +219,7 @@ def build_solver(config: SamplerConfig, diffusion: GaussianDiffusion) -> Solver:
     respaced = diffusion.respaced(config.num_steps)
     if config.solver == "ddim":
         return DdimSolver(respaced, config.eta)
+    assert config.solver == "ancestral", config.solver  # SOLVERS names no other
     return AncestralSolver(respaced)
 
 

@@ -193,7 +193,7 @@ def test_what_is_asked_wrongly_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         run.main(arguments(tmp_path / "gone", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ConfigError, match="did you mean 'min_sharpness'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'selection\.quality\.min_sharpness'"):
         load_config(CurateConfig, CONFIG, ["selection.quality.min_sharpnes=3"])
 
 
@@ -258,7 +258,7 @@ def test_vivid_s_is_prepared_once_and_what_was_refused_is_named(raw, tmp_path, c
         Benchmark(root, "vivid_s")
     words = [str(CONFIG), "bench=vivid_s", f"bench_root={root}", *FAST]
     assert run.main(words) == 0
-    assert "2 of 2 clips have not 64 frames" in caplog.text
+    assert "2 of 2 clips do not have 64 frames" in caplog.text
     assert "rejected.json: 2_detail" in caplog.text
     bench = Benchmark(root, "vivid_s")
     assert bench.ids("paired") == bench.ids("unpaired") == ["1_detail"]

@@ -100,7 +100,7 @@ def test_label_values_that_mean_nothing_are_found(members):
     members["parse.mp4"], members["mask.mp4"] = encode_labels(parse, 8.0), encode_labels(mask, 8.0)
     faults = dict(check_sample(members))
     assert faults["parse.mp4"].endswith("invalid values: 11")
-    assert faults["mask.mp4"].endswith("nothing: 254")
+    assert faults["mask.mp4"].endswith("invalid values: 254")
     assert dict(check_sample(members, is_quick=True)) == {}
 
 

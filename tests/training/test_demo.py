@@ -171,7 +171,10 @@ def test_the_page_shows_what_was_painted_where_a_part_was_asked_for(tmp_path, pa
     root, evaluation = write_bench(tmp_path / "bench"), tmp_path / "eval"
     painted = write_results(root, evaluation / "predictions" / pairing, pairing)
     (painted / "a.mp4").unlink()  # c and d stay, and b as a folder, which no checkpoint writes
-    metrics = {"resolution": {"height": HEIGHT, "width": WIDTH}, "pairings": {pairing: {}}}
+    metrics = {
+        "protocol": "fixed", "resolution": {"height": HEIGHT, "width": WIDTH},
+        "pairings": {pairing: {}},
+    }  # fmt: skip
     (evaluation / "metrics.json").write_text(json.dumps(metrics))
     shown = show_results(tmp_path, evaluation)
     assert shown.count('class="sync"') == 2

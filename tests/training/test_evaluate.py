@@ -125,7 +125,7 @@ def test_unpaired_without_truth_has_no_ssim_and_says_so(
         EvaluationConfig(**(setting | {"root": str(root), "pairings": ["unpaired"]}))
     )
     scores = row_of(metrics, "unpaired", "run")["scores"]
-    assert "no truth" in scores["ssim"]["gap"]
+    assert "no ground truth" in scores["ssim"]["gap"]
     assert scores["colour_delta_e"]["value"] < 2
     assert row_of(metrics, "unpaired", "source copied")["scores"]["colour_delta_e"]["value"] > 20
 
@@ -195,7 +195,7 @@ def test_a_vvt_folder_gives_paired_and_unpaired_tables_of_anybodys_results(
     paired = row_of(metrics, "paired", "theirs")["scores"]
     assert paired["ssim"]["value"] == pytest.approx(1, abs=1e-9)
     unpaired = row_of(metrics, "unpaired", "theirs")["scores"]
-    assert "no truth" in unpaired["ssim"]["gap"]
+    assert "no ground truth" in unpaired["ssim"]["gap"]
     assert unpaired["colour_delta_e"]["value"] < 2
     assert unpaired["vfid_i3d"]["num_clips"] == 2
     assert unpaired["vfid_i3d"]["value"] > 1e3 * abs(paired["vfid_i3d"]["value"])
@@ -315,7 +315,7 @@ def test_wrong_settings_are_refused_before_any_work() -> None:
     for words, message in (
         (["protocol=fvd"], "known: fixed"),
         (["pairings=[both]"], "accepted: paired, unpaired"),
-        (["height=100", "width=null"], "together"),
+        (["height=100", "width=null"], "set both height and width"),
         (["painting.sampler.solver=euler"], "dpm"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -180,7 +180,9 @@ def test_stage_2_without_stage_1_names_the_file_and_the_command(
     tiny: Callable[..., TrainConfig],
 ) -> None:
     config = tiny("stage=stage2", "init_from=runs/nowhere/checkpoints/last")
-    with pytest.raises(DataError, match=r"nowhere/checkpoints/last\.ckpt.*`make train-stage1"):
+    with pytest.raises(
+        DataError, match=r"nowhere/checkpoints/last, which does not exist; run `make train-stage1"
+    ):
         fit(config, Path("configs/stage2.yaml"))
 
 
@@ -215,7 +217,9 @@ def test_checkpoints_load_with_weights_only_and_hold_the_average(
 
 
 def test_an_unknown_key_is_one_line_that_suggests_the_right_one() -> None:
-    with pytest.raises(ConfigError, match=r"'optimizer\.lrr' does not exist; did you mean 'lr'"):
+    with pytest.raises(
+        ConfigError, match=r"'optimizer\.lrr' does not exist; did you mean 'optimizer\.lr'"
+    ):
         main(["configs/stage3.yaml", "optimizer.lrr=1"])
 
 

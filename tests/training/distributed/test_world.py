@@ -50,7 +50,7 @@ def test_a_global_batch_that_cannot_be_shared_says_what_can() -> None:
         (["trainer.strategy=deepspeed"], "auto, ddp, fsdp2"),
         (["trainer.strategy=fsdp2", "optimizer.states=8bit"], "does not work with"),
         (["trainer.strategy=fsdp2", "ema.device=cpu"], "does not work with"),
-        (["trainer.strategy=fsdp2", "trainer.frozen_dtype=bfloat16"], "not to fsdp2"),
+        (["trainer.strategy=fsdp2", "trainer.frozen_dtype=bfloat16"], "not fsdp2"),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: list[str], message: str) -> None:

@@ -115,17 +115,20 @@ def test_a_second_method_computes_nothing_but_its_own(
     assert second["seconds"]["network i3d"] < 0.6 * first["seconds"]["network i3d"]
 
 
-def test_batch_size_changes_nothing(tmp_path: Path) -> None:
+def test_batch_size_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     suite = MetricSuite(
         protocol=get_protocol("fixed"), networks={"i3d": InceptionI3d()}, sha256={"i3d": "0"}
     )
     draw = np.random.default_rng(0)
     clips = [draw.integers(0, 256, (10, 32, 24, 3)).astype(np.uint8) for _ in range(3)]
-    alone, together = (
-        Scorer(suite, ContentStore(tmp_path / str(size)), size).features(clips, "clips")["i3d"]
-        for size in (1, 3)
-    )
+
+    def features(size: int) -> np.ndarray:
+        monkeypatch.setattr("training.evaluation.scoring.CLIPS_AT_ONCE", size)
+        scorer = Scorer(suite, ContentStore(tmp_path / str(size)))
+        return scorer.features(clips, "clips")["i3d"]
+
+    alone, together = features(1), features(3)
     scale = np.abs(alone).max()
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6 * scale)
 

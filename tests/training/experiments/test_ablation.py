@@ -359,9 +359,9 @@ def test_the_page_of_experiments_has_a_place_for_every_table(what):
 def test_a_result_of_another_commit_is_said_to_be_so(config, commands, caplog):
     chains = plan_chains(config)
     run_chains(chains)
-    assert "is of commit" not in caplog.text
+    assert "was made at commit" not in caplog.text
     run_chains(chains)
-    assert caplog.text.count("is of commit 0123456789ab, the code is ") == len(chains)
+    assert caplog.text.count("was made at commit 0123456789ab, the code is now at ") == len(chains)
 
 
 @pytest.mark.parametrize(

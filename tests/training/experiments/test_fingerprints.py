@@ -37,6 +37,6 @@ def test_what_was_made_of_something_else_is_moved_aside_and_kept(tmp_path, conte
         assert [path.name for path in folder.iterdir()] == [".made_from"]
         assert claim(folder, "mark")
         assert (tmp_path / f"dance-before-{time}" / "shard.tar").read_text() == f"old {time}"
-        assert f"it lies in {tmp_path / f'dance-before-{time}'} now" in caplog.text
+        assert f"moved to {tmp_path / f'dance-before-{time}'}, and made again" in caplog.text
         (folder / ".made_from").unlink()
         folder.rmdir()

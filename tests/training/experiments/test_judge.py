@@ -54,9 +54,7 @@ def words(tmp_path, monkeypatch) -> list[str]:
         network=PatternClassifier(8).eval(), accuracy={"by_clip": 0.2, "test_clips": 5}
     )
     monkeypatch.setattr(f"{MODULE}.train_classifier", lambda _: untrained)
-    monkeypatch.setattr(
-        "curation.perception.select.choose_perception", lambda _: colour_perception()
-    )
+    monkeypatch.setattr("inference.tryon.choose_perception", lambda _: colour_perception())
     monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
     write_bench(tmp_path / "bench")
     write_checkpoint(tmp_path / "last.ckpt", build_tiny())

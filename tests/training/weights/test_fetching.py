@@ -253,7 +253,7 @@ def test_a_folder_given_by_hand_is_checked_the_same_way(
     (folder / "resnext-101.pth").write_bytes(resnext_file[: len(resnext_file) // 2])
     with pytest.raises(DataError, match="not a readable file of weights"):
         main(["check=resnext"])
-    with pytest.raises(DataError, match=r"i3d\.pt is not there: `make weights"):
+    with pytest.raises(DataError, match=r"i3d\.pt does not exist: `make weights"):
         verify(entry("i3d"))
 
 
