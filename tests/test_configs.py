@@ -63,4 +63,4 @@ def test_a_misspelt_learning_rate_is_one_line_that_suggests_lr() -> None:
     lines = result.stderr.splitlines()
     assert len(lines) == 1
     assert "optimizer.lrr" in lines[0]
-    assert "'lr'" in lines[0]
+    assert "'optimizer.lr'" in lines[0]
