@@ -167,5 +167,5 @@ def test_the_command_ends_bad_input_with_one_line_and_exit_code_2() -> None:
     )  # fmt: skip
     assert run.returncode == 2
     assert run.stdout == ""
-    assert run.stderr.startswith("error: configuration file configs/none.yaml does not exist; configs holds ")
+    assert run.stderr.startswith("error: configuration file configs/none.yaml does not exist; ")
     assert run.stderr.count("\n") == 1
