@@ -269,6 +269,7 @@ def _sample(
 ) -> ClipRow:
     height, width = tracks.frames.shape[1:3]
     worn, worn_mask = lay_out_product(sample.own_garment, height, width)
+    clip = replace(clip, garment_affine=None)  # not cut out of the clip
     files = encode_tracks(clip, replace(tracks, garment=worn, garment_mask=worn_mask))
     if sample.target is not None:
         files["target.png"] = encode_png(lay_out_product(sample.target, height, width)[0])

@@ -42,6 +42,7 @@ class Clip:
     num_frames: int | None = None
     num_people: int | None = None
     garment_frame: int | None = None  # index in the canonical clip
+    garment_affine: tuple[float, ...] | None = None  # 2 x 3: its pixel -> the picture's
     licence: str | None = None
     url: str | None = None
     split: str | None = None  # train, val or bench
@@ -60,7 +61,8 @@ class Clip:
         record = dict(vars(self))
         for name in ("scores", "shares", "verdicts"):
             record[name] = dict(record[name])
-        record["crop"] = None if self.crop is None else list(self.crop)  # as JSON returns it
+        for name in ("crop", "garment_affine"):  # as JSON returns them
+            record[name] = None if record[name] is None else list(record[name])
         return record
 
     def with_scores(self, **scores: float) -> "Clip":

@@ -257,6 +257,8 @@ def clip_of(record: Mapping[str, Any]) -> Clip:
     values = {name: value for name, value in record.items() if name in CLIP_FIELDS}
     if values.get("crop") is not None:
         values["crop"] = tuple(values["crop"])
+    if values.get("garment_affine") is not None:
+        values["garment_affine"] = tuple(values["garment_affine"])
     return Clip(**values)
 
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass, fields, replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from datasets.densepose import DensePoseGrids, grid_places
+from datasets.densepose import DensePoseGrids, grid_rows_columns, paste_iuv
 from datasets.labels import GARMENT_LABELS
+from datasets.places import CELL, match_places, outline_of, picture_body, refine_places
 from datasets.sample import PoseLookup, TryOnSample
 from datasets.shards import ShardSample
-from datasets.tracks import read_counted, read_labels
+from datasets.tracks import read_counted, read_frames, read_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,36 +42,35 @@ class ClipTracks:
 
     video: UInt8[np.ndarray, "t h w 3"]
     mask: UInt8[np.ndarray, "t h w"]  # 255 = to be painted
-    pose: DensePoseGrids | UInt8[np.ndarray, "t h w 3"]  # grids where nothing was scaled
-    garment: UInt8[np.ndarray, "h w 3"]
+    pose: DensePoseGrids
+    garment: UInt8[np.ndarray, "h2 w2 3"]
+    outline: UInt8[np.ndarray, "16 12"]  # of the garment in its picture
     garment_share: UInt8[np.ndarray, "t h w"] | None = None  # 255: the whole pixel is garment
-    garment_picture_share: UInt8[np.ndarray, "h w"] | None = None  # the same for the picture
+    garment_picture_share: UInt8[np.ndarray, "h2 w2"] | None = None  # the same for the picture
+    places: Float[np.ndarray, "t y x 3"] | None = None  # ``with_places``
 
     @property
-    def densepose(self) -> UInt8[np.ndarray, "t h w 3"]:
-        """Rendered pictures."""
-        if isinstance(self.pose, DensePoseGrids):
-            return self.pose.picture(*self.video.shape[1:3])
-        return self.pose
+    def iuv(self) -> UInt8[np.ndarray, "t h w 3"]:
+        """DensePose at the size of the frames."""
+        return self.pose.frames(*self.video.shape[1:3])
 
     def select(self, indices: Sequence[int]) -> "ClipTracks":
         """A subset of the frames; the garment stays the same."""
         rows = list(indices)
-        pose, share = self.pose, self.garment_share
+        share, places = self.garment_share, self.places
         return replace(
             self,
             video=self.video[rows],
             mask=self.mask[rows],
-            pose=pose.select(rows) if isinstance(pose, DensePoseGrids) else pose[rows],
+            pose=self.pose.select(rows),
             garment_share=None if share is None else share[rows],
+            places=None if places is None else places[rows],
         )
 
     @property
     def num_bytes(self) -> int:
         """Memory used by the tracks."""
-        values = [getattr(self, field.name) for field in fields(self)]
-        if isinstance(self.pose, DensePoseGrids):
-            values.append(self.pose.parts)
+        values = [getattr(self, field.name) for field in fields(self)] + [self.pose.iuv]
         return sum(getattr(track, "nbytes", 0) for track in values)
 
 
@@ -79,13 +79,11 @@ def choose_window(
     num_frames: int,
     strides: Sequence[int],
     random: np.random.Generator,
-    garment_frame: int | None = None,
 ) -> Window:
     """Draw a stride that the clip is long enough for, then a start.
 
     Several strides are trained because the key frames of interpolated auto-regression are far
-    apart. The caller excludes clips too short for the smallest stride. A single frame is never the
-    one that the garment was cut out of, unless the clip has no other.
+    apart. The caller excludes clips too short for the smallest stride.
     """
     fitting = [stride for stride in strides if (num_frames - 1) * stride < clip_frames]
     if not fitting:
@@ -93,12 +91,20 @@ def choose_window(
             f"{num_frames} frames at stride {min(strides)} do not fit into a clip of {clip_frames}"
         )
     stride = int(fitting[int(random.integers(len(fitting)))])
-    count = clip_frames - (num_frames - 1) * stride
-    avoids = num_frames == 1 and garment_frame is not None and 0 <= garment_frame < count > 1
-    start = int(random.integers(count - avoids))
-    if avoids and garment_frame is not None and start >= garment_frame:
-        start += 1
+    start = int(random.integers(clip_frames - (num_frames - 1) * stride))
     return Window(start=start, stride=stride, num_frames=num_frames)
+
+
+def choose_frames(
+    clip_frames: int, count: int, random: np.random.Generator, garment_frame: int
+) -> list[int]:
+    """Draw single frames of a clip, all different if it has enough.
+
+    The frame that the garment was cut out of is left out, unless the clip has no other.
+    """
+    others = [frame for frame in range(clip_frames) if frame != garment_frame] or [0]
+    drawn = random.choice(others, size=count, replace=len(others) < count)
+    return [int(frame) for frame in drawn]
 
 
 def centre_window(clip_frames: int, num_frames: int, strides: Sequence[int]) -> Window:
@@ -115,11 +121,9 @@ def decode_tracks(
     width: int,
     *,
     mirror: bool = False,
+    garment_scale: int = 1,
 ) -> ClipTracks:
     """Decode frames of a sample (all if indices is None) at a resolution.
-
-    DensePose stays on its grids if the frames are only cropped; if they are scaled, it is rendered
-    in the stored frame first, then scaled and cropped exactly like the video.
 
     Args:
         sample: with TRACK_MEMBERS.
@@ -127,6 +131,7 @@ def decode_tracks(
         height: of the result.
         width: of the result.
         mirror: swap left and right, in the garment too.
+        garment_scale: the garment's picture is this many times as large as a frame.
 
     Raises:
         ValueError: the tracks and the number of frames in the json have unequal lengths.
@@ -143,18 +148,21 @@ def decode_tracks(
     if len(set(lengths.values())) > 1:
         raise ValueError(f"sample {sample.key!r} has tracks of unequal lengths: {lengths}")
     grids = DensePoseGrids(
-        parts=np.ascontiguousarray(iuv[..., 0]),
+        iuv=np.ascontiguousarray(iuv),
         boxes=(boxes if indices is None else boxes[list(indices)]).astype(np.float64),
     )
     garment = decode_image(files["garment.png"])
     if mirror:
         video, mask = video[:, :, ::-1], mask[:, :, ::-1]
         grids, garment = grids.mirrored(video.shape[2]), garment[:, ::-1]
+    stored = video.shape[1], video.shape[2]
+    picture = fit_garment(garment, height * garment_scale, width * garment_scale)
     return ClipTracks(
         video=fit_frames(video, height, width),
         mask=fit_masks(np.stack([cv2.extractChannel(f, 0) for f in mask]), height, width),
-        pose=_fit_pose(grids, (video.shape[1], video.shape[2]), height, width),
-        garment=fit_garment(garment, height, width),
+        pose=_fit_pose(grids, stored, height, width),
+        garment=picture,
+        outline=outline_of(picture),
     )
 
 
@@ -178,37 +186,70 @@ def with_garment_region(
     return replace(
         tracks,
         garment_share=np.stack([_cover(frame, height, width) for frame in worn]),
-        garment_picture_share=fit_garment(picture, height, width)[..., 0],
+        garment_picture_share=fit_garment(picture, *tracks.garment.shape[:2])[..., 0],
     )
 
 
+def with_places(tracks: ClipTracks, sample: ShardSample, *, mirror: bool = False) -> ClipTracks:
+    """Add the places of the frames in the garment's picture, found by comparing the two.
+
+    A picture that was not cut out of the clip (a product photo), or by a version that did not
+    record how, has no known places.
+    """
+    record, files = sample.record, sample.files
+    stored = int(record["height"]), int(record["width"])
+    if "garment_affine" not in record:
+        cells = [side // CELL for side in tracks.video.shape[1:3]]
+        return replace(tracks, places=np.zeros((len(tracks.video), *cells, 3), np.float32))
+    frame = int(record["garment_frame"])
+    boxes = np.load(io.BytesIO(files["box.npy"]), allow_pickle=False)[[frame]]
+    iuv = paste_iuv(read_frames(files["iuv.mp4"], [frame]), boxes, *stored)[0]
+    affine = np.array(record["garment_affine"], np.float64).reshape(2, 3)
+    size = decode_image(files["garment.png"]).shape[:2]
+    picture = tracks.garment.shape[:2]
+    scale = min(picture[0] / size[0], picture[1] / size[1])
+    moved = np.array([(picture[1] - size[1] * scale) / 2, (picture[0] - size[0] * scale) / 2])
+    affine = affine * scale
+    affine[:, 2] += moved
+    grids = DensePoseGrids(iuv=iuv[None], boxes=np.zeros((1, 4)))
+    if mirror:
+        iuv = grids.mirrored(stored[1]).iuv[0]
+        affine[0, 2] = picture[1] - affine[0, 2] - affine[0, 0] * stored[1]
+    places = match_places(tracks.iuv, picture_body(iuv, affine, (picture[0], picture[1])))
+    refined = refine_places(places, tracks.iuv, tracks.video, tracks.garment)
+    return replace(tracks, places=refined)
+
+
 def to_sample(
-    key: str, number: int, tracks: ClipTracks, known: Bool[Tensor, " t"], pattern: str
+    key: str,
+    number: int,
+    tracks: ClipTracks,
+    known: Bool[Tensor, " t"],
+    pattern: str,
+    *,
+    is_images: bool = False,
 ) -> TryOnSample:
     """Tracks as a sample of bytes, ready to be stacked and sent to the device."""
     height, width = tracks.video.shape[1:3]
-    pose = tracks.pose
-    if isinstance(pose, DensePoseGrids):
-        grid = pose.parts.shape[1]
-        rows, columns = grid_places(pose.boxes, grid, height, width)
-        parts = np.pad(pose.parts, ((0, 0), (0, 1), (0, 1)))
-        lookup = PoseLookup(
-            parts=torch.from_numpy(parts),
-            rows=torch.from_numpy(rows),
-            columns=torch.from_numpy(columns),
-        )
-        densepose: PoseLookup | Tensor = lookup
-    else:
-        densepose = torch.from_numpy(pose)
+    pose, places = tracks.pose, tracks.places
+    rows, columns = grid_rows_columns(pose.boxes, pose.iuv.shape[1], height, width)
+    iuv = np.pad(pose.iuv, ((0, 0), (0, 1), (0, 1), (0, 0)))
     return TryOnSample(
         key=key,
         number=number,
         video=torch.from_numpy(np.ascontiguousarray(tracks.video)),
         mask=torch.from_numpy(tracks.mask),
-        densepose=densepose,
+        densepose=PoseLookup(
+            iuv=torch.from_numpy(iuv),
+            rows=torch.from_numpy(rows),
+            columns=torch.from_numpy(columns),
+        ),
         garment=torch.from_numpy(np.ascontiguousarray(tracks.garment)),
+        outline=torch.from_numpy(tracks.outline),
+        places=None if places is None else torch.from_numpy(places),
         known=known,
         pattern=pattern,
+        is_images=is_images,
     )
 
 
@@ -224,11 +265,11 @@ def fit_frames(
 
 def _fit_pose(
     grids: DensePoseGrids, stored: tuple[int, int], height: int, width: int
-) -> DensePoseGrids | UInt8[np.ndarray, "t h w 3"]:
-    if _cover_scale(stored, height, width) != 1:
-        return fit_frames(grids.picture(*stored), height, width)
-    top, left = (stored[0] - height) // 2, (stored[1] - width) // 2
-    return replace(grids, boxes=grids.boxes - (left, top, left, top))
+) -> DensePoseGrids:
+    """The grids scaled and cropped like the frames."""
+    outer_height, outer_width = _cover_size(stored, height, width)
+    top, left = (outer_height - height) // 2, (outer_width - width) // 2
+    return grids.scaled((outer_width / stored[1], outer_height / stored[0]), left, top)
 
 
 def fit_masks(
@@ -273,10 +314,13 @@ def _cover_scale(stored: tuple[int, ...], height: int, width: int) -> float:
     return max(height / stored[0], width / stored[1])
 
 
+def _cover_size(stored: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
+    scale = _cover_scale(stored, height, width)
+    return max(height, round(stored[0] * scale)), max(width, round(stored[1] * scale))
+
+
 def _cover(frame: np.ndarray, height: int, width: int) -> np.ndarray:
-    scale = _cover_scale(frame.shape[:2], height, width)
-    outer_height = max(height, round(frame.shape[0] * scale))
-    outer_width = max(width, round(frame.shape[1] * scale))
+    outer_height, outer_width = _cover_size(frame.shape[:2], height, width)
     outer = _resize(frame, outer_height, outer_width)
     top, left = (outer_height - height) // 2, (outer_width - width) // 2
     return outer[top : top + height, left : left + width]

@@ -10,6 +10,9 @@ from jaxtyping import Float, Float64, Int16, UInt8
 from datasets.labels import DensePosePart
 
 NUM_PARTS = 24
+DRAWINGS = ("parts", "iuv")
+"""How DensePose is shown to a network; see ``render_densepose``."""
+PART_STEP = 10
 # matplotlib's viridis at part / 24: the colours of published DensePose videos.
 # Row 0 is the background, (68, 1, 84).
 VIRIDIS = np.array(
@@ -41,32 +44,45 @@ class DensePoseGrids:
     """DensePose as stored, to be rendered later on the device.
 
     Attributes:
-        parts: I = 0..24 on the grid of DensePose's head, one grid per frame.
+        iuv: I = 0..24, U and V = 255 x the coordinate, on the grid of DensePose's head, one grid
+            per frame.
         boxes: left, top, right, bottom of the grid in pixels of the frame; may extend beyond it.
             An empty box is a frame without a person.
     """
 
-    parts: UInt8[np.ndarray, "t grid grid"]
+    iuv: UInt8[np.ndarray, "t grid grid 3"]
     boxes: Float64[np.ndarray, "t 4"]
 
     def select(self, rows: Sequence[int]) -> "DensePoseGrids":
         """A subset of the frames."""
-        return DensePoseGrids(parts=self.parts[list(rows)], boxes=self.boxes[list(rows)])
+        return DensePoseGrids(iuv=self.iuv[list(rows)], boxes=self.boxes[list(rows)])
 
     def mirrored(self, width: int) -> "DensePoseGrids":
-        """Mirrored: left parts become right ones."""
+        """Mirrored: left parts become right ones, and V is counted from the other side."""
         left, top, right, bottom = self.boxes.T
         boxes = np.stack([width - right, top, width - left, bottom], axis=1)
-        parts = MIRRORED_PARTS[np.minimum(self.parts, NUM_PARTS)][:, :, ::-1]
-        return DensePoseGrids(parts=np.ascontiguousarray(parts), boxes=boxes)
+        part, u, v = np.moveaxis(self.iuv[:, :, ::-1], -1, 0)
+        v = np.where(part > 0, 255 - v, v)
+        iuv = np.stack([MIRRORED_PARTS[np.minimum(part, NUM_PARTS)], u, v], axis=-1)
+        return DensePoseGrids(iuv=iuv, boxes=boxes)
 
-    def picture(self, height: int, width: int) -> UInt8[np.ndarray, "t height width 3"]:
+    def scaled(self, scale: tuple[float, float], left: int, top: int) -> "DensePoseGrids":
+        """In a frame scaled across and down by ``scale``, then cropped at left and top, in px."""
+        boxes = self.boxes * (*scale, *scale) - (left, top, left, top)
+        return DensePoseGrids(iuv=self.iuv, boxes=boxes)
+
+    def frames(self, height: int, width: int) -> UInt8[np.ndarray, "t height width 3"]:
+        """IUV at the size of the frame."""
+        return paste_iuv(self.iuv, self.boxes, height, width)
+
+    def picture(
+        self, height: int, width: int, drawing: str = "parts"
+    ) -> UInt8[np.ndarray, "t height width 3"]:
         """Rendered on the CPU."""
-        labels = paste_iuv(self.parts[..., None], self.boxes, height, width)
-        return render_densepose(labels)
+        return render_densepose(self.frames(height, width), drawing)
 
 
-def grid_places(
+def grid_rows_columns(
     boxes: Float[np.ndarray, "t 4"], grid: int, height: int, width: int
 ) -> tuple[Int16[np.ndarray, "t height"], Int16[np.ndarray, "t width"]]:
     """The nearest row and column of its grid for each pixel of a frame.
@@ -110,7 +126,7 @@ def paste_iuv(
     """
     grid = iuv.shape[1]
     frames = np.zeros((iuv.shape[0], height, width, iuv.shape[3]), np.uint8)
-    rows, columns = grid_places(boxes, grid, height, width)
+    rows, columns = grid_rows_columns(boxes, grid, height, width)
     for index in range(len(iuv)):
         y, x = np.flatnonzero(rows[index] < grid), np.flatnonzero(columns[index] < grid)
         if not len(y) or not len(x):
@@ -121,13 +137,33 @@ def paste_iuv(
 
 
 def render_densepose(
-    iuv_frames: UInt8[np.ndarray, "t height width c"],
+    iuv_frames: UInt8[np.ndarray, "t height width c"], drawing: str = "parts"
 ) -> UInt8[np.ndarray, "t height width 3"]:
-    """The usual DensePose picture: part / 24 through viridis.
+    """The DensePose picture that a network sees.
 
-    Only I is drawn; U and V stay in the stored track.
+    Args:
+        iuv_frames: I, U, V; or I alone for "parts".
+        drawing: "parts", the usual picture: part / 24 through viridis, without U and V; or "iuv":
+            10 x I, U and V as red, green and blue.
     """
+    if drawing == "iuv":
+        drawn = iuv_frames.copy()
+        drawn[..., 0] *= PART_STEP
+        return drawn
     count, height, width = iuv_frames.shape[:3]
     parts = np.ascontiguousarray(iuv_frames[..., 0]).reshape(count * height, width)
     drawn = cv2.LUT(cv2.merge([parts] * 3), _VIRIDIS_OF_BYTES)  # a tenth of the time of indexing
     return drawn.reshape(count, height, width, 3)
+
+
+def parts_of_picture(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The inverse of ``render_densepose`` with "parts": each colour's nearest part; no U and V."""
+    flat = picture.astype(np.int32)
+    nearest = np.full(picture.shape[:2], np.iinfo(np.int32).max, np.int32)
+    iuv = np.zeros_like(picture)
+    for part, colour in enumerate(VIRIDIS.astype(np.int32)):
+        distance = np.square(flat - colour).sum(axis=-1)
+        closer = distance < nearest
+        nearest[closer] = distance[closer]
+        iuv[..., 0][closer] = part
+    return iuv

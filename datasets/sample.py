@@ -27,14 +27,29 @@ def signed_to_bytes(values: Float[Tensor, "*s"]) -> UInt8[Tensor, "*s"]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoseLookup:
-    """DensePose still to be rendered: parts, and the row and column of each pixel in them.
+class SampleFormat:
+    """How a network wants its conditions; stored with its system.
 
-    ``datasets.loading.densepose_batch.render_grids`` renders it. ``parts`` has an extra row and
+    Attributes:
+        drawing: how DensePose is drawn: one of ``datasets.densepose.DRAWINGS``.
+        garment_scale: the garment's picture is this many times as large as a frame.
+        places: whether body coordinates and places are needed (``datasets/places.py``).
+    """
+
+    drawing: str = "parts"
+    garment_scale: int = 1
+    places: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseLookup:
+    """DensePose still to be rendered: its grids, and the row and column of each pixel in them.
+
+    ``datasets.loading.densepose_batch.render_grids`` renders it. ``iuv`` has an extra row and
     column of background, which pixels outside the box refer to.
     """
 
-    parts: UInt8[Tensor, "*b t g g"]
+    iuv: UInt8[Tensor, "*b t g g 3"]
     rows: Int16[Tensor, "*b t h"]
     columns: Int16[Tensor, "*b t w"]
 
@@ -47,10 +62,13 @@ class TryOnSample:
     number: int  # in the run: seeds all its draws
     video: UInt8[Tensor, "t h w 3"]
     mask: UInt8[Tensor, "t h w"]  # above 127: to be painted, before any frame was swapped
-    densepose: PoseLookup | UInt8[Tensor, "t h w 3"]  # rendered if the frames were scaled
-    garment: UInt8[Tensor, "h w 3"]  # on a plain background
+    densepose: PoseLookup
+    garment: UInt8[Tensor, "h2 w2 3"]  # on a plain background
+    outline: UInt8[Tensor, "16 12"]  # share of garment in each field of its picture
     known: Bool[Tensor, " t"]  # frames whose condition is swapped for the true frame
     pattern: str  # the swapping pattern that made them known
+    is_images: bool = False  # single frames instead of a window
+    places: Float[Tensor, "t y x 3"] | None = None  # matched: datasets/places.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +79,11 @@ class TryOnBatch:
     video: Float[Tensor, "b t 3 h w"]  # in [-1, 1]
     mask: Float[Tensor, "b t 1 h w"]  # 1 = to be painted, 0 = kept; all 0 in known frames
     densepose: Float[Tensor, "b t 3 h w"]  # rendered, in [-1, 1]
-    garment: Float[Tensor, "b 3 h w"]  # on a plain background, in [-1, 1]
+    garment: Float[Tensor, "b 3 h2 w2"]  # on a plain background, in [-1, 1]
+    outline: Float[Tensor, "b 16 12"]  # share of garment in each field of its picture, 0 to 1
     known: Bool[Tensor, "b t"]  # frames whose condition was swapped for the true frame
+    body: Float[Tensor, "b 4 t y x"] | None = None  # body coordinates: datasets/places.py
+    places: Float[Tensor, "b t y x 3"] | None = None  # matched: x, y, whether known
 
     @property
     def agnostic(self) -> Float[Tensor, "b t 3 h w"]:
@@ -76,6 +97,7 @@ class NumberedBatch(TryOnBatch):
 
     numbers: Int[Tensor, " b"]
     patterns: list[str]  # of swapping
+    is_images: bool = False  # single frames of each clip instead of a window
 
 
 def compose_agnostic(

@@ -176,7 +176,12 @@ class TryOnPipeline:
         worn = video.category if isinstance(video, VideoConditions) else category
         check_category(worn)
         picture = prepare_garment(
-            garment, config.height, config.width, worn, garment_kind, lambda: self.perception
+            garment,
+            config.garment_scale * config.height,
+            config.garment_scale * config.width,
+            worn,
+            garment_kind,
+            lambda: self.perception,
         )
         if isinstance(video, VideoConditions):
             conditions = video
@@ -241,14 +246,14 @@ class TryOnPipeline:
         self,
         video: UInt8[np.ndarray, "t h w 3"],
         mask: UInt8[np.ndarray, "t h w"],
-        densepose: UInt8[np.ndarray, "t h w 3"],
+        iuv: UInt8[np.ndarray, "t h w 3"],
         garment: UInt8[np.ndarray, "h2 w2 3"],
         seed: int = 0,
         paste_back: bool = False,
         progress: Progress | None = None,
     ) -> UInt8[np.ndarray, "t h w 3"]:
         """Paint a video whose conditions are arrays; see ``Painter.paint``."""
-        return self.painter.paint(video, mask, densepose, garment, seed, paste_back, progress)
+        return self.painter.paint(video, mask, iuv, garment, seed, paste_back, progress)
 
     def _prepare(
         self,
@@ -260,6 +265,12 @@ class TryOnPipeline:
         tracker: Tracker,
     ) -> VideoConditions:
         config = self.painter.system.config
+        if given is not None and config.densepose == "iuv" and given.densepose_format != "iuv":
+            raise ConfigError(
+                f"densepose {given.densepose} is a picture of parts, but this model needs U and V"
+                " too; give a lossless video with I, U, V as red, green, blue, and"
+                " densepose_format=iuv"
+            )
         if given is not None:
             return read_conditions(
                 source, given, category, config.height, config.width, work, tracker
@@ -312,17 +323,16 @@ class TryOnPipeline:
         painter = self.painter
         identity = {"conditions": conditions.identity, "codec": painter.codec_identity}
         folder = conditions.work.section("control", identity)
-        channels, height, width = painter.latent_shape
-        shape = (2 * channels + 1, conditions.num_frames, height, width)
+        _, height, width = painter.latent_shape
+        shape = (painter.control_channels, conditions.num_frames, height, width)
         control, record = FileLatents(folder / "control.f32", shape), folder / "kept.json"
         if record.is_file():
             return control, json.loads(record.read_text())
         tracker.start(ENCODING, conditions.num_frames)
         kept: list[bool] = []
         for start, images, _, tracks in conditions.cuts():
-            poses = tracks.rendered()
             for rows in codec_runs(len(images)):
-                part = painter.encode_frames(images[rows], tracks.mask[rows], poses[rows])
+                part = painter.encode_frames(images[rows], tracks.mask[rows], tracks.iuv[rows])
                 control.write(range(start + rows.start, start + rows.stop), part)
                 kept += unmasked_frames(part)
             tracker.report(len(kept))

@@ -1,4 +1,4 @@
-"""The two kinds of attention that every block consists of.
+"""The kinds of attention that every block consists of.
 
 Source: Open-Sora v1.0.0, ``Attention`` and ``MultiHeadCrossAttention`` in
 ``opensora/models/layers/blocks.py``. Attribute names are a checkpoint contract. What differs from
@@ -6,16 +6,24 @@ the source: every product is ``scaled_dot_product_attention``; temporal attentio
 simplified; keys and values of the context can be computed in advance.
 """
 
+import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from models.places import Places
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values, each (batch, heads, tokens, head width), computed once and reused."""
 
 Attended = Tensor | KeysValues
 """The context of cross attention: tokens (b l d), or their keys and values."""
+
+_SPREAD = (0.7548776662466927, 0.5698402909980532)
+"""Multiples of these fill a square evenly (Roberts 2018, the R2 sequence)."""
+_REACH = 1.3  # garment tokens: how far the heads' offsets start from the place
+_STEP = 0.1  # of what a token adds to its offsets: Adam would move them by tokens a step otherwise
 
 
 class SelfAttention(nn.Module):
@@ -81,15 +89,89 @@ class CrossAttention(nn.Module):
 
         Args:
             x: the query tokens.
-            context: tokens, or their ``keys_values``; a batch of one is used for every row.
+            context: tokens, or their ``keys_values``; each of its g rows serves b / g consecutive
+                rows of x.
             keep_mask: True where a context token exists, or for each query token where it may
                 attend; None: everywhere.
         """
-        q = rearrange(self.q_linear(x), "b n (h d) -> b h n d", h=self.num_heads)
         pair = self.keys_values(context) if isinstance(context, Tensor) else context
-        k, v = (side.expand(x.shape[0], -1, -1, -1) for side in pair)
-        mask = keep_mask
+        return self.proj(self.mix(x, pair, keep_mask))
+
+    def mix(
+        self, x: Float[Tensor, "b n d"], pair: KeysValues, mask: Bool[Tensor, "..."] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """The values that each token attends to, heads side by side."""
+        q = rearrange(self.q_linear(x), "b n (h d) -> b h n d", h=self.num_heads)
+        k, v = (_serve(side, x.shape[0]) for side in pair)
         if mask is not None:
             mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.proj(rearrange(mixed, "b h n d -> b n (h d)"))
+        return rearrange(mixed, "b h n d -> b n (h d)")
+
+
+class PlaceAttention(CrossAttention):
+    """Attention to a garment that also reads it at one place per token and head.
+
+    What it reads (bilinearly, as deformable attention does: Zhu et al. 2021, arXiv 2010.04159) is
+    added to what plain attention finds. Where no place is known only plain attention is left. A
+    head reads at ``place + offset``; offsets start spread over a few garment tokens around it.
+
+    Args:
+        dim: width of the tokens.
+        num_heads: heads.
+        index: of the block; blocks start with different offsets.
+    """
+
+    def __init__(self, dim: int, num_heads: int, index: int = 0) -> None:
+        super().__init__(dim, num_heads)
+        self.index = index
+        self.place = nn.Linear(dim, 2 * num_heads)
+        self.start_places()
+
+    @torch.no_grad()
+    def start_places(self) -> None:
+        """Offsets that do not depend on the token yet."""
+        head = torch.arange(self.num_heads) + 1 + self.num_heads * self.index
+        spread = torch.stack([head * number % 1.0 for number in _SPREAD], dim=-1) * 2 - 1
+        nn.init.zeros_(self.place.weight)
+        self.place.bias.copy_(_REACH * spread.flatten())
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        context: Attended,
+        keep_mask: Bool[Tensor, "#b l"] | Bool[Tensor, "#b n l"] | None = None,
+        places: Places | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        """Attend, and read at ``places``; None is plain attention."""
+        pair = self.keys_values(context) if isinstance(context, Tensor) else context
+        mixed = self.mix(x, pair, keep_mask)
+        if places is not None:
+            mixed = mixed + self.read(x, pair[1], places)
+        return self.proj(mixed)
+
+    def read(
+        self, x: Float[Tensor, "b n d"], values: Float[Tensor, "g h l e"], places: Places
+    ) -> Float[Tensor, "b n d"]:
+        """The garment's values at each token's place, heads side by side; 0 where unknown."""
+        rows, columns = places.grid
+        moves = F.linear(x, _STEP * self.place.weight, self.place.bias).float()
+        size = torch.tensor([columns, rows], device=x.device)
+        moves = rearrange(moves, "b n (h two) -> b h n two", h=self.num_heads) / size
+        points = places.points[:, None] + moves
+        pictures = rearrange(values.float(), "g h (y x) e -> (g h) e y x", y=rows)
+        where = rearrange(points * 2 - 1, "(g r) h n two -> (g h) (r n) 1 two", g=values.shape[0])
+        found = F.grid_sample(
+            pictures, where, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        found = rearrange(
+            found, "(g h) e (r n) 1 -> (g r) n (h e)", g=values.shape[0], n=x.shape[1]
+        )
+        return (found * places.known[..., None]).to(x.dtype)
+
+
+def _serve(side: Float[Tensor, "g h l e"], rows: int) -> Float[Tensor, "b h l e"]:
+    """Keys or values of g contexts for ``rows`` rows."""
+    if side.shape[0] == 1:
+        return side.expand(rows, -1, -1, -1)
+    return side if side.shape[0] == rows else side.repeat_interleave(rows // side.shape[0], dim=0)

@@ -12,10 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.attention import Attended, CrossAttention, SelfAttention
+from models.attention import Attended, CrossAttention, PlaceAttention, SelfAttention
 from models.embeddings import FeedForward
+from models.places import Places
 
 NORM_EPS = 1e-6
+FUSIONS = ("attention", "places")
 
 
 def normalise(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
@@ -38,12 +40,18 @@ class STBlock(nn.Module):
         num_heads: heads of every attention.
         mlp_ratio: hidden width of the feed forward over ``dim``.
         temporal: False omits the temporal attention (the garment extractor sees one image).
-        fusion: True adds the attention to a garment. Its output is added to that of the spatial
-            attention before the gate: gate1 * (SSA(h) + SCA(h, garment)).
+        fusion: the attention to a garment (``build_fusion``), or None. Its output is added to that
+            of the spatial attention before the gate: gate1 * (SSA(h) + SCA(h, garment)).
     """
 
     def __init__(
-        self, dim: int, num_heads: int, mlp_ratio: float, *, temporal: bool, fusion: bool
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float,
+        *,
+        temporal: bool,
+        fusion: CrossAttention | None = None,
     ) -> None:
         super().__init__()
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
@@ -51,7 +59,7 @@ class STBlock(nn.Module):
         self.attn_temp = SelfAttention(dim, num_heads) if temporal else None
         self.cross_attn = CrossAttention(dim, num_heads)
         self.mlp = FeedForward(dim, int(dim * mlp_ratio), dim)
-        self.fusion = CrossAttention(dim, num_heads) if fusion else None
+        self.fusion = fusion
 
     def forward(
         self,
@@ -62,6 +70,7 @@ class STBlock(nn.Module):
         frame_positions: Float[Tensor, "t d"] | None = None,
         garment: Attended | None = None,
         garment_keep: Float[Tensor, " b"] | None = None,
+        places: Places | None = None,
     ) -> Float[Tensor, "b t s d"]:
         """One step of the residual stream.
 
@@ -73,6 +82,7 @@ class STBlock(nn.Module):
             frame_positions: added to the temporal attention's input (only in block 0).
             garment: tokens for ``fusion``, or its keys and values; None skips ``fusion``.
             garment_keep: 1 for rows that see the garment, 0 for rows that do not.
+            places: where the garment shows what each token needs; only ``PlaceAttention`` looks.
         """
         table = self.scale_shift_table + modulation
         shift1, scale1, gate1, shift2, scale2, gate2 = table[:, :, :, None].unbind(dim=2)
@@ -82,7 +92,10 @@ class STBlock(nn.Module):
         spatial = self.attn.within_frames(h)
         if self.fusion is not None and garment is not None:
             queries = rearrange(h, "b t s d -> b (t s) d")
-            fused = self.fusion(queries, garment)
+            if isinstance(self.fusion, PlaceAttention):
+                fused = self.fusion(queries, garment, places=places)
+            else:
+                fused = self.fusion(queries, garment)
             fused = rearrange(fused, "b (t s) d -> b t s d", t=num_frames)
             if garment_keep is not None:
                 fused = fused * garment_keep.to(fused.dtype)[:, None, None, None]
@@ -98,6 +111,23 @@ class STBlock(nn.Module):
         x = x + rearrange(captioned, "b (t s) d -> b t s d", t=num_frames)
 
         return torch.addcmul(x, gate2, self.mlp(modulate(x, shift2, scale2)))
+
+
+def build_fusion(kind: str | None, dim: int, num_heads: int, index: int) -> CrossAttention | None:
+    """A block's attention to a garment: one of ``FUSIONS``, or None.
+
+    Args:
+        kind: "attention" to all of the garment's tokens, as VITON-DiT draws it; "places", the same
+            and reading the garment where its cloth lies (``PlaceAttention``); None.
+        dim: width of the tokens.
+        num_heads: heads.
+        index: of the block.
+    """
+    if kind is None:
+        return None
+    if kind == "places":
+        return PlaceAttention(dim, num_heads, index)
+    return CrossAttention(dim, num_heads)
 
 
 class FinalLayer(nn.Module):

@@ -47,11 +47,20 @@ class CaptionFeatures:
 class GarmentFeatures:
     """A garment encoded by the extractor; computed once per garment, never per step.
 
-    ``hidden[i]`` is for block i, normalised. ``VitonDiT.project`` fills in the keys and values, so
-    that a sampler's steps need not project them again.
+    ``VitonDiT.project`` fills in the keys and values, so that a sampler's steps need not project
+    them again. Each of g garments serves b / g consecutive rows of a batch.
+
+    Attributes:
+        hidden: for each block, normalised.
+        grid: rows and columns of the tokens.
+        outline: share of garment in each field of its picture; None: places are not estimated.
+        denoiser_keys_values: one pair per block of the trunk.
+        control_keys_values: one pair per block of the ControlNet.
     """
 
-    hidden: list[Float[Tensor, "b s d"]]
+    hidden: list[Float[Tensor, "g s d"]]
+    grid: tuple[int, int]
+    outline: Float[Tensor, "g 16 12"] | None = None
     denoiser_keys_values: list[KeysValues] | None = None
     control_keys_values: list[KeysValues] | None = None
 
@@ -65,7 +74,7 @@ class GarmentFeatures:
 
     @property
     def batch_size(self) -> int:
-        """Number of garments; one garment can be used for a batch of any size."""
+        """Number of garments."""
         return self.hidden[0].shape[0]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "GarmentFeatures":
@@ -77,6 +86,7 @@ class GarmentFeatures:
         return replace(
             self,
             hidden=[function(hidden) for hidden in self.hidden],
+            outline=None if self.outline is None else function(self.outline),
             denoiser_keys_values=map_pairs(self.denoiser_keys_values),
             control_keys_values=map_pairs(self.control_keys_values),
         )
@@ -99,6 +109,9 @@ class Conditions:
         garment: from ``VitonDiT.encode_garment``; None skips the garment attention everywhere.
         control: agnostic latents | DensePose latents | mask (1 = to be painted) on the latent
             grid; None skips the ControlNet.
+        body: BODY_CHANNELS of ``models/places.py`` on the latent grid, for fusion "places".
+        matched: x, y and whether they are known: true places in the garment's picture of each
+            latent, which replace estimated ones. Only in training.
         known: True for given frames; only read if ``known_frames`` is "control+timestep".
         drop: True for rows in which the trunk sees the null caption and no garment; only in
             training, for the null side of guidance. The extractor and the ControlNet see the true
@@ -108,5 +121,7 @@ class Conditions:
     caption: CaptionFeatures
     garment: GarmentFeatures | None = None
     control: Float[Tensor, "b k t h w"] | None = None
+    body: Float[Tensor, "b 4 t h w"] | None = None
+    matched: Float[Tensor, "b t h w 3"] | None = None
     known: Bool[Tensor, "b t"] | None = None
     drop: Bool[Tensor, " b"] | None = None

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models.attention import Attended
-from models.blocks import STBlock
+from models.blocks import STBlock, build_fusion
 from models.embeddings import PatchEmbedding, temporal_positions
+from models.places import Places
 from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
 
 
@@ -29,7 +30,7 @@ class ControlNet(nn.Module):
     first step only the output projections get gradients; everything else follows after that.
     """
 
-    def __init__(self, config: STDiTConfig, depth: int) -> None:
+    def __init__(self, config: STDiTConfig, depth: int, fusion: str = "attention") -> None:
         super().__init__()
         self.config = config
         dim = config.dim
@@ -37,8 +38,14 @@ class ControlNet(nn.Module):
         self.condition_embedder = PatchEmbedding(channels, dim, config.patch_size)
         self.input_projection = nn.Linear(dim, dim)
         self.blocks = nn.ModuleList(
-            STBlock(dim, config.num_heads, config.mlp_ratio, temporal=True, fusion=True)
-            for _ in range(depth)
+            STBlock(
+                dim,
+                config.num_heads,
+                config.mlp_ratio,
+                temporal=True,
+                fusion=build_fusion(fusion, dim, config.num_heads, index),
+            )
+            for index in range(depth)
         )
         self.output_projections = nn.ModuleList(nn.Linear(dim, dim) for _ in range(depth))
         initialise_linears(self)
@@ -57,6 +64,7 @@ class ControlNet(nn.Module):
         modulation: Float[Tensor, "b #f 6 d"],
         caption_mask: Bool[Tensor, "#b l"] | None = None,
         garment: Sequence[Attended] | None = None,
+        places: Places | None = None,
     ) -> list[Float[Tensor, "b f s d"]]:
         """One residual per first block of the denoiser.
 
@@ -67,6 +75,7 @@ class ControlNet(nn.Module):
             modulation: six vectors from the timestep.
             caption_mask: True where a caption token exists.
             garment: what each block's ``fusion`` attends to; None omits the garment.
+            places: of each token in the garment's picture.
         """
         config = self.config
         x = tokens + self.input_projection(self.condition_embedder(condition))
@@ -82,6 +91,7 @@ class ControlNet(nn.Module):
                 caption_mask,
                 frame_positions=positions.to(x.dtype) if index == 0 else None,
                 garment=None if garment is None else garment[index],
+                places=places,
             )
             residuals.append(output(x))
         return residuals

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.blocks import STBlock, normalise
 from models.conditions import GarmentFeatures
 from models.embeddings import PatchEmbedding
+from models.places import PlaceEstimator
 from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
 
 
@@ -19,13 +20,19 @@ class GarmentExtractor(nn.Module):
     """N - 1 blocks of spatial attention -> caption attention -> feed forward, and N taps.
 
     It has its own patch embedding; embedded timestep (0) and caption come from the trunk.
+
+    Args:
+        config: the trunk's sizes.
+        finds_places: True adds the estimator of places (``models/places.py``).
     """
 
-    def __init__(self, config: STDiTConfig) -> None:
+    def __init__(self, config: STDiTConfig, *, finds_places: bool = False) -> None:
         super().__init__()
+        self.config = config
+        self.places = PlaceEstimator() if finds_places else None
         self.x_embedder = PatchEmbedding(config.in_channels, config.dim, config.patch_size)
         self.blocks = nn.ModuleList(
-            STBlock(config.dim, config.num_heads, config.mlp_ratio, temporal=False, fusion=False)
+            STBlock(config.dim, config.num_heads, config.mlp_ratio, temporal=False)
             for _ in range(config.depth - 1)
         )
         initialise_linears(self)
@@ -40,6 +47,7 @@ class GarmentExtractor(nn.Module):
         caption: Float[Tensor, "#b l d"],
         modulation: Float[Tensor, "b 1 6 d"],
         caption_mask: Bool[Tensor, "#b l"] | None = None,
+        outline: Float[Tensor, "b 16 12"] | None = None,
     ) -> GarmentFeatures:
         """Clean garment latents -> one set of normalised hidden states per denoiser block.
 
@@ -49,6 +57,7 @@ class GarmentExtractor(nn.Module):
             caption: the true caption, embedded; never the null caption.
             modulation: six vectors from timestep 0.
             caption_mask: True where a caption token exists.
+            outline: share of garment in each field of the picture; needed to estimate places.
         """
         tokens = self.x_embedder(garment_latents[:, :, None])
         tokens = tokens + positions.to(tokens.dtype)
@@ -56,4 +65,6 @@ class GarmentExtractor(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, caption, modulation, caption_mask)
             taps.append(normalise(tokens[:, 0]))
-        return GarmentFeatures(hidden=taps)
+        _, height, width = self.config.patch_size
+        grid = garment_latents.shape[2] // height, garment_latents.shape[3] // width
+        return GarmentFeatures(hidden=taps, grid=grid, outline=outline)

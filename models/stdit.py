@@ -16,8 +16,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
-from models.attention import Attended
-from models.blocks import FinalLayer, STBlock
+from models.attention import Attended, PlaceAttention
+from models.blocks import FinalLayer, STBlock, build_fusion
 from models.embeddings import (
     CaptionEmbedding,
     PatchEmbedding,
@@ -25,6 +25,7 @@ from models.embeddings import (
     spatial_positions,
     temporal_positions,
 )
+from models.places import Places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,10 @@ class STDiT(nn.Module):
 
     Args:
         config: the sizes.
-        fusion: True adds attention to a garment to every block (VitonDiT's denoiser).
+        fusion: every block's attention to a garment (``build_fusion``); None for a bare trunk.
     """
 
-    def __init__(self, config: STDiTConfig, *, fusion: bool = False) -> None:
+    def __init__(self, config: STDiTConfig, *, fusion: str | None = None) -> None:
         super().__init__()
         self.config = config
         dim = config.dim
@@ -90,8 +91,14 @@ class STDiT(nn.Module):
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.y_embedder = CaptionEmbedding(config.caption_dim, config.caption_length, dim)
         self.blocks = nn.ModuleList(
-            STBlock(dim, config.num_heads, config.mlp_ratio, temporal=True, fusion=fusion)
-            for _ in range(config.depth)
+            STBlock(
+                dim,
+                config.num_heads,
+                config.mlp_ratio,
+                temporal=True,
+                fusion=build_fusion(fusion, dim, config.num_heads, index),
+            )
+            for index in range(config.depth)
         )
         self.final_layer = FinalLayer(dim, time * height * width, config.out_channels)
         self.init_weights()
@@ -174,6 +181,7 @@ class STDiT(nn.Module):
         garment: Sequence[Attended] | None = None,
         garment_keep: Float[Tensor, " b"] | None = None,
         residuals: Sequence[Float[Tensor, "b f s d"]] = (),
+        places: Places | None = None,
         start: int = 0,
         stop: int | None = None,
     ) -> Float[Tensor, "b f s d"]:
@@ -194,6 +202,7 @@ class STDiT(nn.Module):
                 frame_positions=positions.to(tokens.dtype) if index == 0 else None,
                 garment=None if garment is None else garment[index],
                 garment_keep=garment_keep,
+                places=places,
             )
             if index < len(residuals):
                 tokens = tokens + residuals[index]
@@ -241,3 +250,5 @@ def zero_new_branches(block: STBlock) -> None:
         if branch is not None:
             nn.init.zeros_(branch.proj.weight)
             nn.init.zeros_(branch.proj.bias)
+    if isinstance(block.fusion, PlaceAttention):
+        block.fusion.start_places()

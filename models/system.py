@@ -11,8 +11,11 @@ from torch import Tensor
 
 from models.codecs.vae import FACTOR, Codec, CodecConfig, build_codec, mask_to_latents
 from models.diffusion import DiffusionConfig, GaussianDiffusion
+from models.places import BODY_CHANNELS
 from models.text import CaptionConfig, Captions, build_captions
 from models.viton_dit import VitonDiT, VitonDiTConfig
+
+DRAWINGS = ("parts", "iuv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,9 @@ class SystemConfig:
         width: of the video in pixels.
         num_frames: frames per window.
         fps: frames per second of the training videos.
+        densepose: how DensePose is drawn: "parts", the picture that others publish; or "iuv", with
+            the coordinates on each part, which fusion "places" needs.
+        garment_scale: the garment's picture is this many times as large as a frame.
     """
 
     network: VitonDiTConfig = field(default_factory=VitonDiTConfig)
@@ -38,6 +44,8 @@ class SystemConfig:
     width: int = 384
     num_frames: int = 16
     fps: float = 8.0
+    densepose: str = "parts"
+    garment_scale: int = 1
 
     def __post_init__(self) -> None:
         trunk = self.network.trunk
@@ -45,6 +53,10 @@ class SystemConfig:
             value, unit = getattr(self, name), FACTOR * patch
             if value <= 0 or value % unit:
                 raise ValueError(f"{name} must be a positive multiple of {unit}, not {value}")
+        if self.densepose not in DRAWINGS:
+            raise ValueError(f"densepose must be one of {DRAWINGS}, not {self.densepose!r}")
+        if self.garment_scale < 1:
+            raise ValueError(f"garment_scale must be at least 1, not {self.garment_scale}")
         if self.num_frames < 1 or self.fps <= 0:
             raise ValueError(
                 f"num_frames and fps must be positive, not {self.num_frames} and {self.fps}"
@@ -61,6 +73,11 @@ class SystemConfig:
                 f" {trunk.in_channels}, diffusion.learned_range {self.diffusion.learned_range}),"
                 f" not {trunk.out_channels}"
             )
+
+    @property
+    def control_channels(self) -> int:
+        """Channels of ``System.pack_control``."""
+        return 2 * self.codec.latent_channels + 1 + BODY_CHANNELS * self.network.finds_places
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
@@ -101,6 +118,22 @@ class System:
         """
         control = self.encode_control(agnostic, mask, densepose)
         return control, self.codec.encode_images(garment)
+
+    def pack_control(
+        self, control: Float[Tensor, "b k t y x"], body: Float[Tensor, "b 4 t y x"]
+    ) -> Float[Tensor, "b k2 t y x"]:
+        """One tensor for everything that a frame's conditions hold; the mask stays last."""
+        return torch.cat([control[:, :-1], body, control[:, -1:]], dim=1)
+
+    def unpack_control(
+        self, packed: Float[Tensor, "b k2 t y x"]
+    ) -> tuple[Float[Tensor, "b k t y x"], Float[Tensor, "b 4 t y x"] | None]:
+        """Control input and body, of ``pack_control``; no body if the network reads no places."""
+        if not self.config.network.finds_places:
+            return packed, None
+        first = 2 * self.config.codec.latent_channels
+        control = torch.cat([packed[:, :first], packed[:, -1:]], dim=1)
+        return control, packed[:, first:-1]
 
     @torch.no_grad()
     def encode_control(

@@ -12,15 +12,17 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from models.attention import KeysValues
-from models.blocks import STBlock
+from models.blocks import FUSIONS, STBlock
 from models.conditions import CaptionFeatures, Conditions, GarmentFeatures
 from models.control import ControlNet
 from models.garment import GarmentExtractor
+from models.places import Places, pool_places
 from models.stdit import STDiT, STDiTConfig
 
 KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
 PARTS = ("garment", "control")
+WARM_GATE, WARM_GAIN = 0.5, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,10 @@ class VitonDiTConfig:
             timestep 0 and clean latents (as in Open-Sora v1.1).
         null_mask: the caption mask of the null caption: "full", all its tokens; "prompt", the mask
             of the caption that was dropped (as in Open-Sora v1.0, for its checkpoints).
-        fusion: how the blocks see the garment: "attention" to all of its tokens.
+        fusion: how the blocks see the garment: "attention" to all of its tokens, or "places": they
+            also read it where its cloth lies (``models/places.py``).
+        warm_start: new networks contribute at once, with open gates and no zero projection. For a
+            trunk that starts from nothing; a pretrained one would be disturbed.
     """
 
     trunk: STDiTConfig = field(default_factory=STDiTConfig)
@@ -43,6 +48,7 @@ class VitonDiTConfig:
     known_frames: str = "control"
     null_mask: str = "full"
     fusion: str = "attention"
+    warm_start: bool = False
 
     def __post_init__(self) -> None:
         if self.trunk.patch_size[0] != 1:
@@ -62,16 +68,21 @@ class VitonDiTConfig:
             )
         if self.null_mask not in NULL_MASKS:
             raise ValueError(f"null_mask must be one of {NULL_MASKS}, not {self.null_mask!r}")
-        if self.fusion != "attention":
+        if self.fusion not in FUSIONS:
             raise ValueError(
-                f"fusion must be 'attention', not {self.fusion!r}; its variants are an ablation:"
-                " train them with training.experiments.fusion_variants"
+                f"fusion must be one of {FUSIONS}, not {self.fusion!r}; other variants are an"
+                " ablation: train them with training.experiments.fusion_variants"
             )
 
     @property
     def modulates_known_frames(self) -> bool:
         """Whether known frames have timestep 0 and clean latents."""
         return self.known_frames == "control+timestep"
+
+    @property
+    def finds_places(self) -> bool:
+        """Whether the blocks read the garment at places."""
+        return self.fusion == "places"
 
     @property
     def num_control_blocks(self) -> int:
@@ -93,9 +104,14 @@ class VitonDiT(nn.Module):
     def __init__(self, config: VitonDiTConfig) -> None:
         super().__init__()
         self.config = config
-        self.denoiser = STDiT(config.trunk, fusion=True)
-        self.garment = GarmentExtractor(config.trunk)
-        self.control = ControlNet(config.trunk, config.num_control_blocks)
+        kind = config.fusion
+        self.denoiser = STDiT(config.trunk, fusion=kind)
+        self.garment = GarmentExtractor(config.trunk, finds_places=config.finds_places)
+        self.control = ControlNet(config.trunk, config.num_control_blocks, kind)
+        if config.warm_start:
+            self._open_gates()
+            self._warm_fusion()
+            self._warm_control()
 
     def encode_caption(
         self,
@@ -112,19 +128,25 @@ class VitonDiT(nn.Module):
         return CaptionFeatures(tokens=self.denoiser.y_embedder(caption), mask=keep)
 
     def encode_garment(
-        self, garment_latents: Float[Tensor, "b c h w"], caption: CaptionFeatures
+        self,
+        garment_latents: Float[Tensor, "b c h w"],
+        caption: CaptionFeatures,
+        outline: Float[Tensor, "b 16 12"] | None = None,
     ) -> GarmentFeatures:
         """Run the extractor, at timestep 0 and with the true caption; once per garment.
 
         Args:
             garment_latents: the garment image encoded by the codec.
             caption: the caption of the video.
+            outline: share of garment in each field of the picture; needed by fusion "places".
         """
         trunk = self.denoiser
         zeros = garment_latents.new_zeros((garment_latents.shape[0], 1), dtype=torch.float32)
         _, modulation = trunk.embed_timesteps(zeros)
         positions = trunk.grid_positions(garment_latents[:, :, None])
-        return self.garment(garment_latents, positions, caption.tokens, modulation, caption.mask)
+        return self.garment(
+            garment_latents, positions, caption.tokens, modulation, caption.mask, outline
+        )
 
     def project(self, conditions: Conditions) -> Conditions:
         """Compute every block's keys and values of caption and garment once, for many steps.
@@ -190,6 +212,7 @@ class VitonDiT(nn.Module):
             modulation,
             caption.mask,
             None if garment is None else garment.for_control(),
+            self.places(conditions),
         )
 
     def forward(
@@ -249,9 +272,50 @@ class VitonDiT(nn.Module):
             garment=None if garment is None else garment.for_denoiser(),
             garment_keep=None if drop is None else (~drop).to(torch.float32),
             residuals=control_residuals,
+            places=self.places(conditions),
             start=start,
             stop=stop,
         )
+
+    def places(self, conditions: Conditions) -> Places | None:
+        """Where each token's cloth lies in the garment's picture; matched places come first.
+
+        None without fusion "places", without a garment, or without ``body`` and ``matched``.
+        """
+        garment, estimator = conditions.garment, self.garment.places
+        if garment is None or estimator is None:
+            return None
+        found, matched = None, conditions.matched
+        if conditions.body is not None and garment.outline is not None:
+            found = estimator(conditions.body, garment.outline)
+        if matched is not None:
+            found = matched if found is None else torch.where(matched[..., 2:] > 0, matched, found)
+        if found is None:
+            return None
+        _, height, width = self.config.trunk.patch_size
+        return pool_places(found, (height, width), garment.grid)
+
+    @torch.no_grad()
+    def _open_gates(self) -> None:
+        """Let every block contribute: its gates start at about 0.5 instead of 0."""
+        for block in (*self.denoiser.blocks, *self.garment.blocks, *self.control.blocks):
+            assert isinstance(block, STBlock)
+            block.scale_shift_table[2] += WARM_GATE
+            block.scale_shift_table[5] += WARM_GATE
+
+    @torch.no_grad()
+    def _warm_fusion(self) -> None:
+        for block in (*self.denoiser.blocks, *self.control.blocks):
+            assert isinstance(block, STBlock)
+            assert block.fusion is not None
+            nn.init.xavier_uniform_(block.fusion.proj.weight, gain=WARM_GAIN)
+
+    @torch.no_grad()
+    def _warm_control(self) -> None:
+        nn.init.xavier_uniform_(self.control.input_projection.weight)
+        for layer in self.control.output_projections:
+            assert isinstance(layer, nn.Linear)
+            nn.init.xavier_uniform_(layer.weight, gain=WARM_GAIN)
 
     @torch.no_grad()
     def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:
@@ -273,7 +337,8 @@ class VitonDiT(nn.Module):
                      ``control.condition_embedder``               kept as initialised
         ===========  ===========================================  ================================
 
-        With these zeros the prediction is bit-identical to the one without these parts.
+        With these zeros the prediction is bit-identical to the one without these parts;
+        ``warm_start`` has none.
 
         Args:
             parts: ("garment", "control") on a pretrained trunk; ("control",) once the garment's
@@ -300,6 +365,10 @@ class VitonDiT(nn.Module):
             for layer in (self.control.input_projection, *self.control.output_projections):
                 for parameter in layer.parameters():
                     parameter.zero_()
+        if self.config.warm_start and "garment" in parts:
+            self._warm_fusion()
+        if self.config.warm_start and "control" in parts:
+            self._warm_control()
 
     def _frame_timesteps(
         self, timesteps: Num[Tensor, " b"], conditions: Conditions

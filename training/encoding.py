@@ -1,28 +1,56 @@
 """Batches -> latents: the only place where training calls the codec or uses cached latents."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from configs.errors import ConfigError
 from datasets.loading.latents import CacheKey, LatentBatch
-from datasets.sample import NumberedBatch, TryOnBatch
+from datasets.sample import NumberedBatch, SampleFormat, TryOnBatch
 from datasets.seeding import torch_generator
 from models.codecs.vae import codec_identity
-from models.system import System
+from models.system import System, SystemConfig
 from training.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedBatch:
-    """Inputs of a training step; k = 2 c + 1: agnostic | DensePose | mask."""
+    """Inputs of a training step; k = 2 c + 1: agnostic | DensePose | mask.
+
+    Each of g garments serves b / g consecutive rows.
+    """
 
     latents: Float[Tensor, "b c t y x"]
     control: Float[Tensor, "b k t y x"]
-    garment: Float[Tensor, "b c y2 x2"]
+    garment: Float[Tensor, "g c y2 x2"]
+    known: Bool[Tensor, "b t"]
+    numbers: Int[Tensor, " b"]
+    body: Float[Tensor, "b 4 t y x"] | None = None
+    matched: Float[Tensor, "b t y x 3"] | None = None
+    outline: Float[Tensor, "g 16 12"] | None = None
+
+    def as_images(self) -> "EncodedBatch":
+        """Every frame as a row of its own."""
+        t = self.latents.shape[2]
+
+        def rows(part: Tensor) -> Tensor:
+            return rearrange(part, "b c t y x -> (b t) c 1 y x")
+
+        each = torch.arange(t, device=self.numbers.device)
+        return replace(
+            self,
+            latents=rows(self.latents),
+            control=rows(self.control),
+            known=rearrange(self.known, "b t -> (b t) 1"),
+            numbers=(self.numbers[:, None] * t + each).flatten(),
+            body=None if self.body is None else rows(self.body),
+            matched=None
+            if self.matched is None
+            else rearrange(self.matched, "b t y x c -> (b t) 1 y x c"),
+        )
 
 
 def cache_key(config: TrainConfig) -> CacheKey:
@@ -37,7 +65,19 @@ def cache_key(config: TrainConfig) -> CacheKey:
         raise ConfigError(str(error)) from error
     sizes = config.data.sizes(config.system.height, config.system.width)
     return CacheKey(
-        codec=codec, sizes=[list(size) for size in sizes], dtype=config.data.latent_dtype
+        codec=codec,
+        sizes=[list(size) for size in sizes],
+        dtype=config.data.latent_dtype,
+        format=sample_format(config.system),
+    )
+
+
+def sample_format(system: SystemConfig) -> SampleFormat:
+    """How a system wants its conditions."""
+    return SampleFormat(
+        drawing=system.densepose,
+        garment_scale=system.garment_scale,
+        places=system.network.finds_places,
     )
 
 
@@ -69,7 +109,11 @@ def encode_batch(
                 f"data.posterior = sample: the codec {system.codec.name} has no posterior to sample"
             )
         mean = mean + torch.exp(0.5 * log_variance) * _noise(mean, batch.numbers, seed)
-    return EncodedBatch(latents=mean, control=control, garment=garment)
+    encoded = EncodedBatch(
+        latents=mean, control=control, garment=garment, known=batch.known, numbers=batch.numbers,
+        body=batch.body, matched=batch.places, outline=batch.outline,
+    )  # fmt: skip
+    return encoded.as_images() if batch.is_images else encoded
 
 
 @torch.no_grad()

@@ -47,11 +47,12 @@ from training.distributed.world import (
     launched_rank,
     settle,
 )
-from training.encoding import cache_key
+from training.encoding import cache_key, sample_format
 from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
 from training.module import TryOnModule
 from training.optimizers import check_states
+from training.place_fitting import fit_places
 from training.planning.fit_check import check_fits
 from training.report import write_report
 
@@ -107,11 +108,14 @@ def fit(
     data = TryOnData(
         settings, config.system.height, config.system.width, config.seed,
         config.trainer.accumulate, cache_key(config) if settings.latents else None,
+        sample_format(config.system),
     )  # fmt: skip
     data.setup()
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     module = TryOnModule(config, _build(config, start, build), folder)
+    if resume is None:
+        fit_places(module.network, data)
     _accelerate(config, module)
     rows = learning_table(module.network)
     logger.info("%s, preset %s:\n%s", config.stage, config.freeze.preset, format_table(rows))

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch.utils.data import DataLoader, Dataset
 
@@ -14,12 +15,15 @@ from datasets.clips import to_sample
 from datasets.loading.clip_reader import ClipReader, nearest_size
 from datasets.loading.collate import PackedBatch, pack
 from datasets.loading.workers import settle_worker
+from datasets.sample import SampleFormat
 from datasets.shards import IndexedSample
 from models.codecs.vae import Codec, mask_to_latents
 from training.config import TrainConfig
+from training.encoding import sample_format
 
 CHUNK_FRAMES = 32
 """Frames decoded at once; more take more memory, fewer reopen files more often."""
+_OF_GARMENT = ("garment", "outline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,10 @@ class Encoded:
     clip: IndexedSample
     latents: Float[np.ndarray, "t k y x"] | None = None
     mask: UInt8[np.ndarray, "t y x"] | None = None
-    garment: Float[np.ndarray, "c y x"] | None = None
+    garment: Float[np.ndarray, "c y2 x2"] | None = None
+    body: Float[np.ndarray, "t 4 y x"] | None = None
+    places: Float[np.ndarray, "t y x 3"] | None = None
+    outline: Float[np.ndarray, "16 12"] | None = None
     fault: Fault | None = None
 
 
@@ -37,10 +44,14 @@ class Chunks(Dataset["PackedBatch | Fault"]):
     """Runs of frames of clips, in order."""
 
     def __init__(
-        self, clips: list[IndexedSample], sizes: list[tuple[int, int]], timeout_s: float
+        self,
+        clips: list[IndexedSample],
+        sizes: list[tuple[int, int]],
+        timeout_s: float,
+        format: SampleFormat,
     ) -> None:
-        self.clips, self.sizes = clips, sizes
-        self.reader = ClipReader(timeout_s=timeout_s)
+        self.clips, self.sizes, self.format = clips, sizes, format
+        self.reader = ClipReader(timeout_s=timeout_s, format=format)
         self.places = [
             (index, start)
             for index, clip in enumerate(clips)
@@ -61,7 +72,7 @@ class Chunks(Dataset["PackedBatch | Fault"]):
         except UnreadableClipError as error:
             return error.fault
         known = torch.zeros(len(frames), dtype=torch.bool)
-        return pack([to_sample(clip.key, number, tracks, known, "none")])
+        return pack([to_sample(clip.key, number, tracks, known, "none")], format=self.format)
 
 
 def encode_clips(
@@ -69,43 +80,40 @@ def encode_clips(
 ) -> Iterator[Encoded]:
     """Each clip's latents, in order."""
     sizes = config.data.sizes(config.system.height, config.system.width)
-    chunks = Chunks(clips, sizes, config.data.read_timeout_s)
+    format = sample_format(config.system)
+    chunks = Chunks(clips, sizes, config.data.read_timeout_s, format)
     loader = DataLoader(
         chunks, batch_size=None, num_workers=config.data.num_workers,
         worker_init_fn=settle_worker,
         pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
     device = _device(config.trainer.accelerator)
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    garment: np.ndarray | None = None
+    parts: list[dict[str, np.ndarray]] = []
     fault: Fault | None = None
     for (index, start), chunk in zip(chunks.places, loader, strict=True):
         clip = clips[index]
         if isinstance(chunk, Fault):
             fault = fault or chunk
         elif fault is None:
-            latents, mask, picture = _encode(chunk.to(device), codec, config.data.latent_dtype)
-            parts.append((latents, mask))
-            garment = picture if garment is None else garment
+            parts.append(_encode(chunk.to(device), codec, config.data.latent_dtype))
         if start + CHUNK_FRAMES < clip.num_frames:
             continue
         if fault is not None:
             yield Encoded(clip=clip, fault=fault)
         else:
-            yield Encoded(
-                clip=clip,
-                latents=np.concatenate([latents for latents, _ in parts]),
-                mask=np.concatenate([mask for _, mask in parts]),
-                garment=garment,
-            )
-        parts, garment, fault = [], None, None
+            whole = {
+                name: parts[0][name]
+                if name in _OF_GARMENT
+                else np.concatenate([part[name] for part in parts])
+                for name in parts[0]
+            }
+            yield replace(Encoded(clip=clip), **whole)
+        parts, fault = [], None
 
 
 @torch.no_grad()
-def _encode(
-    chunk: PackedBatch, codec: Codec, dtype: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Latents (t, k, y, x), mask (t, y, x) and the garment's latents (c, y, x)."""
+def _encode(chunk: PackedBatch, codec: Codec, dtype: str) -> dict[str, np.ndarray]:
+    """Fields of ``Encoded`` for some frames."""
     batch = chunk.unpack()
     video, log_variance = codec.encode_moments(batch.video[0])
     tracks = [video, codec.encode_images(batch.agnostic[0])]
@@ -114,7 +122,16 @@ def _encode(
     garment = codec.encode_images(batch.garment)[0]
     mask = mask_to_latents(batch.mask)[0, 0].to(torch.uint8)
     stored = torch.cat(tracks, dim=1).cpu().numpy().astype(dtype)
-    return stored, mask.cpu().numpy(), garment.cpu().numpy().astype(dtype)
+    found = {
+        "latents": stored,
+        "mask": mask.cpu().numpy(),
+        "garment": garment.cpu().numpy().astype(dtype),
+    }
+    if batch.body is not None and batch.places is not None:
+        found["body"] = rearrange(batch.body[0], "k t y x -> t k y x").cpu().numpy()
+        found["places"] = batch.places[0].cpu().numpy()
+        found["outline"] = batch.outline[0].cpu().numpy()
+    return found
 
 
 def _device(accelerator: str) -> torch.device:

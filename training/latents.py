@@ -26,6 +26,7 @@ from configs.loading import load_config, split_arguments
 from datasets.bad_samples import Fault, Tally
 from datasets.loading.latents import (
     LATENT_MEMBERS,
+    PLACE_MEMBERS,
     TRACKS,
     CacheKey,
     caches_of,
@@ -190,11 +191,10 @@ def _members(encoded: Encoded) -> Iterator[tuple[str, bytes]]:
     if encoded.fault is not None:
         record["bad"] = encoded.fault.reason
     else:
-        for name, values in (
-            ("latents.npy", encoded.latents), ("mask.npy", encoded.mask),
-            ("garment.npy", encoded.garment),
-        ):  # fmt: skip
-            assert values is not None
+        for name in (*LATENT_MEMBERS, *PLACE_MEMBERS):
+            values = getattr(encoded, name.removesuffix(".npy"), None)
+            if values is None:
+                continue  # places were not asked for
             buffer = io.BytesIO()
             np.save(buffer, values)
             yield name, buffer.getvalue()

@@ -69,19 +69,25 @@ class TryOnModule(LightningModule):
         encoded = encode_batch(self.system, batch, self.config.data.posterior, self.config.seed)
         latents = encoded.latents
         draws = draw(
-            self.config.objective, self.config.seed, batch.numbers, latents,
+            self.config.objective, self.config.seed, encoded.numbers, latents,
             self.system.diffusion.num_timesteps,
         )  # fmt: skip
-        noisy = self.noisy(latents, draws, batch.known)
-        conditions = self.conditions(encoded.control, encoded.garment, batch.known, draws.drop)
+        noisy = self.noisy(latents, draws, encoded.known)
+        matched = encoded.matched
+        if matched is not None:
+            matched = matched * draws.matched[:, None, None, None, None]
+        conditions = self.conditions(
+            encoded.control, encoded.garment, encoded.known, draws.drop, encoded.body,
+            encoded.outline, matched,
+        )  # fmt: skip
         prediction = self.network(noisy, draws.timesteps, conditions)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
         weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
         mask = encoded.control[:, -1:]
-        objective = reduce_losses(self.config.objective, losses, batch.known, weights, mask)
+        objective = reduce_losses(self.config.objective, losses, encoded.known, weights, mask)
         self.losses.add(
             objective, losses, draws.timesteps, mask,
-            counted_frames(self.config.objective, batch.known),
+            counted_frames(self.config.objective, encoded.known),
             self.system.diffusion.num_timesteps,
         )  # fmt: skip
         return self.skipped.guard(objective.loss, batch.keys)
@@ -101,18 +107,23 @@ class TryOnModule(LightningModule):
         garment_latents: Float[Tensor, "b c y2 x2"],
         known: Bool[Tensor, "b t"],
         drop: Bool[Tensor, " b"] | None,
+        body: Float[Tensor, "b 4 t y x"] | None = None,
+        outline: Float[Tensor, "g 16 12"] | None = None,
+        matched: Float[Tensor, "b t y x 3"] | None = None,
     ) -> Conditions:
         """Inputs of the active networks: extractor and ControlNet only in their stages."""
         caption = self.network.encode_caption(*self.system.captions(1))
         garment = None
         if "garment" in self.config.parts:
-            garment = self.network.encode_garment(garment_latents, caption)
+            garment = self.network.encode_garment(garment_latents, caption, outline)
         return Conditions(
             caption=caption,
             garment=garment,
             control=control if "control" in self.config.parts else None,
             known=known,
             drop=drop,
+            body=body,
+            matched=matched,
         )
 
     def configure_model(self) -> None:
@@ -142,7 +153,7 @@ class TryOnModule(LightningModule):
         own, self._own_window = self._own_window, None
         shown = batch if own is None else own
         control, garment = encode_conditions(self.system, shown)
-        conditions = self.conditions(control, garment, shown.known, drop=None)
+        conditions = self.conditions(control, garment, shown.known, None, shown.body, shown.outline)
         video = sample_window(
             self.system, conditions, shown, self.config.validation.sampler, self.config.seed
         )

@@ -31,6 +31,7 @@ class ObjectiveConfig:
     timesteps: str = "uniform"  # stratified: spread evenly over consecutive samples, less noise
     timestep_bias: float = 1.0  # above 1: noisy timesteps are drawn more often; they set colours
     min_snr: float | None = None  # min-SNR weighting (Hang et al. 2023): 5 is usual; null: none
+    matched_places: float = 1.0  # share of rows that read the garment at its true places
 
     def __post_init__(self) -> None:
         if self.vlb_weight < 0:
@@ -41,6 +42,8 @@ class ObjectiveConfig:
             raise ValueError(f"drop_probability = {self.drop_probability:g} must lie in [0, 1)")
         if self.timestep_bias <= 0:
             raise ValueError(f"timestep_bias = {self.timestep_bias:g} must be above 0")
+        if not 0 <= self.matched_places <= 1:
+            raise ValueError(f"matched_places = {self.matched_places:g} must lie in [0, 1]")
         if self.min_snr is not None and self.min_snr <= 0:
             raise ValueError(f"min_snr = {self.min_snr:g} must be above 0, or null")
         if self.timesteps not in TIMESTEPS:
@@ -54,6 +57,7 @@ class Draws:
     timesteps: Int[Tensor, " b"]
     noise: Float[Tensor, "b c t h w"]
     drop: Bool[Tensor, " b"]
+    matched: Bool[Tensor, " b"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ def draw(
 
     Noise is drawn on the CPU, so that a GPU run can be repeated anywhere.
     """
-    timesteps, noise, drop = [], [], []
+    timesteps, noise, drop, matched = [], [], [], []
     for number in numbers.tolist():
         random = numpy_generator(seed, "objective", number)
         uniform, chance = float(random.random()), float(random.random())
@@ -88,6 +92,7 @@ def draw(
         share = uniform ** (1.0 / config.timestep_bias)
         timesteps.append(min(int(share * num_timesteps), num_timesteps - 1))
         drop.append(chance < config.drop_probability)
+        matched.append(float(random.random()) < config.matched_places)
         generator = torch_generator(seed, "noise", number)
         noise.append(torch.randn(latents.shape[1:], generator=generator))
     device = latents.device
@@ -95,6 +100,7 @@ def draw(
         timesteps=torch.tensor(timesteps, device=device),
         noise=torch.stack(noise).to(device, latents.dtype),
         drop=torch.tensor(drop, device=device),
+        matched=torch.tensor(matched, device=device),
     )
 
 

@@ -25,7 +25,7 @@ class GarmentConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CutGarment:
-    """Fills ``garment``, ``garment_mask`` and the record's ``garment_frame``."""
+    """Fills ``garment``, ``garment_mask``, and the record's ``garment_frame`` and its affine."""
 
     config: GarmentConfig
     name: str = "garments"
@@ -43,11 +43,14 @@ class CutGarment:
             return clip, tracks  # nothing to cut out
         scores = frame_scores(tracks, garment)
         best = int(np.argmax(np.where(areas >= self.config.min_area, scores, -np.inf)))
-        picture, mask = lay_out(tracks.frames[best], garment[best], self.config.margin)
+        laid = lay_out(tracks.frames[best], garment[best], self.config.margin)
         passed = replace(
-            clip, garment_frame=best, verdicts={**clip.verdicts, self.name: f"frame {best}"}
+            clip,
+            garment_frame=best,
+            garment_affine=tuple(round(float(value), 4) for value in laid.affine.flatten()),
+            verdicts={**clip.verdicts, self.name: f"frame {best}"},
         ).with_scores(garment_score=float(scores[best]))
-        return passed, replace(tracks, garment=picture, garment_mask=mask)
+        return passed, replace(tracks, garment=laid.picture, garment_mask=laid.mask)
 
     def checks(self, clip: Clip) -> list[Check]:
         """At least one frame must show enough of the garment."""
@@ -128,16 +131,22 @@ def solidity(garment: np.ndarray) -> float:
     return float(np.count_nonzero(garment) / max(np.count_nonzero(hull), 1))
 
 
-def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LaidOut:
+    """A garment cut out of a frame."""
+
+    picture: np.ndarray  # (height, width, 3) uint8
+    mask: np.ndarray  # (height, width) uint8, 255 = garment
+    affine: np.ndarray  # (2, 3): pixel of the frame (x, y, 1) -> pixel of the picture
+
+
+def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> LaidOut:
     """Cut a garment out and centre it on a plain light background of the frame's size.
 
     Args:
         frame: (height, width, 3) uint8.
         garment: (height, width) bool.
         margin: share of the picture's sides that stays free.
-
-    Returns:
-        Picture (height, width, 3) uint8 and mask (height, width) uint8, 255 = garment.
     """
     height, width = garment.shape
     whole = largest_pieces(garment)
@@ -166,7 +175,8 @@ def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> tuple[np.n
     )
     alpha = np.clip((soft - 0.3) / 0.4, 0, 1)[..., None]
     blended = np.rint(picture * alpha + GROUND * (1 - alpha)).astype(np.uint8)
-    return blended, (soft > 0.5).astype(np.uint8) * 255
+    mask = (soft > 0.5).astype(np.uint8) * 255
+    return LaidOut(picture=blended, mask=mask, affine=matrix)
 
 
 def largest_pieces(garment: np.ndarray) -> np.ndarray:

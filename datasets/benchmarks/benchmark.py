@@ -18,7 +18,7 @@ from jaxtyping import Bool, UInt8
 from configs.errors import DataError
 from datasets.benchmarks.vivid import clip_frames, read_vivid
 from datasets.benchmarks.vvt import FRAMES_FOLDER, frames_of, read_vvt
-from datasets.clips import decode_image, decode_tracks, fit_frames, fit_garment
+from datasets.clips import decode_image, decode_tracks, fit_frames
 from datasets.labels import GARMENT_LABELS
 from datasets.shards import IndexedSample, index_shard, list_shards
 from datasets.tracks import read_frames, read_labels
@@ -38,10 +38,10 @@ class BenchmarkItem:
     fps: float
     video: UInt8[np.ndarray, "t h w 3"]
     mask: UInt8[np.ndarray, "t h w"]  # 255 = to be painted
-    densepose: UInt8[np.ndarray, "t h w 3"]  # rendered
+    iuv: UInt8[np.ndarray, "t h w 3"]  # DensePose: I, U, V
     garment_region: Bool[np.ndarray, "t h w"]  # the worn garment as parsed; without parse the mask
-    own_garment: UInt8[np.ndarray, "h w 3"]  # worn in the video
-    target_garment: UInt8[np.ndarray, "h w 3"] | None  # to try on; None: only paired
+    own_garment: UInt8[np.ndarray, "h2 w2 3"]  # worn in the video
+    target_garment: UInt8[np.ndarray, "h2 w2 3"] | None  # to try on; None: only paired
     unpaired_truth: UInt8[np.ndarray, "t h w 3"] | None  # the same motion in the target garment
 
     def garment(self, pairing: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -145,12 +145,10 @@ class Benchmark:
             fps=float(sample.record["fps"]),
             video=video,
             mask=mask,
-            densepose=tracks.densepose,
+            iuv=tracks.iuv,
             garment_region=region,
-            own_garment=tracks.garment,
-            target_garment=None
-            if target is None
-            else fit_garment(decode_image(target), height, width),
+            own_garment=decode_image(files["garment.png"]),
+            target_garment=None if target is None else decode_image(target),
             unpaired_truth=answer,
         )
 

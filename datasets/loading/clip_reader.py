@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 
 from datasets.bad_samples import UnreadableClipError
-from datasets.clips import ClipTracks, decode_tracks, with_garment_region
+from datasets.clips import ClipTracks, decode_tracks, with_garment_region, with_places
 from datasets.loading.watchdog import Watchdog
+from datasets.sample import SampleFormat
 from datasets.shards import GARMENT_REGION_MEMBERS, TRACK_MEMBERS, IndexedSample
 
 
@@ -16,11 +17,18 @@ class ClipReader:
         cache_mb: memory for decoded clips.
         timeout_s: a read that takes longer is abandoned and counts as bad; 0: no limit.
         needs_garment_region: also decode the garment's region.
+        format: of the conditions.
     """
 
     def __init__(
-        self, cache_mb: int = 0, timeout_s: float = 0.0, *, needs_garment_region: bool = False
+        self,
+        cache_mb: int = 0,
+        timeout_s: float = 0.0,
+        *,
+        needs_garment_region: bool = False,
+        format: SampleFormat | None = None,
     ) -> None:
+        self.format = format or SampleFormat()
         self.needs_garment_region = needs_garment_region
         self._room = cache_mb * 2**20
         self._kept: dict[tuple[str, str, int, int], ClipTracks] = {}
@@ -62,9 +70,12 @@ class ClipReader:
     ) -> ClipTracks:
         region = GARMENT_REGION_MEMBERS if self.needs_garment_region else ()
         sample = clip.read((*TRACK_MEMBERS, *region))
-        tracks = decode_tracks(sample, indices, *size, mirror=mirror)
+        scale = self.format.garment_scale
+        tracks = decode_tracks(sample, indices, *size, mirror=mirror, garment_scale=scale)
         if self.needs_garment_region:
             tracks = with_garment_region(tracks, sample, indices, mirror=mirror)
+        if self.format.places:
+            tracks = with_places(tracks, sample, mirror=mirror)
         return tracks
 
 

@@ -9,13 +9,14 @@ from typing import TypeVar
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int16, UInt8
 from torch import Tensor
 
 from datasets.bad_samples import Fault
-from datasets.loading.densepose_batch import render_grids
+from datasets.loading.densepose_batch import draw_iuv, render_grids
 from datasets.loading.swapping import swap_mask
-from datasets.sample import NumberedBatch, PoseLookup, TryOnSample, bytes_to_signed, signed_to_bytes
+from datasets.places import body_cells
+from datasets.sample import NumberedBatch, SampleFormat, TryOnSample, bytes_to_signed
 
 Batch = TypeVar("Batch", bound="Movable")
 
@@ -24,7 +25,8 @@ Batch = TypeVar("Batch", bound="Movable")
 class Movable:
     """Base of all batches: moves its tensor fields between devices.
 
-    ``faults`` are the samples that could not be read while the batch was built.
+    ``faults`` are the samples that could not be read while the batch was built; ``is_images``: the
+    frames of each row are single frames of one clip instead of a window.
     """
 
     keys: list[str]
@@ -32,6 +34,7 @@ class Movable:
     known: Bool[Tensor, "b t"]
     patterns: list[str]
     faults: list[Fault] = field(default_factory=list)
+    is_images: bool = False
 
     def to(self: Batch, device: torch.device | str, non_blocking: bool = True) -> Batch:
         """The same batch on another device."""
@@ -52,70 +55,68 @@ class Movable:
 
 @dataclass(frozen=True, kw_only=True)
 class PackedBatch(Movable):
-    """Stacked bytes. DensePose is either rendered, or parts with each pixel's row and column."""
+    """Stacked bytes. DensePose is still on its grids, with each pixel's row and column."""
 
     video: UInt8[Tensor, "b t h w 3"]
     mask: UInt8[Tensor, "b t h w"]
-    garment: UInt8[Tensor, "b h w 3"]
-    densepose: UInt8[Tensor, "b t h w 3"] | None = None
-    parts: UInt8[Tensor, "b t g g"] | None = None
-    rows: Tensor | None = None  # (b t h) int16
-    columns: Tensor | None = None  # (b t w) int16
+    garment: UInt8[Tensor, "b h2 w2 3"]
+    outline: UInt8[Tensor, "b 16 12"]
+    iuv: UInt8[Tensor, "b t g g 3"]
+    rows: Int16[Tensor, "b t h"]
+    columns: Int16[Tensor, "b t w"]
+    places: Float[Tensor, "b t y x 3"] | None = None
+    format: SampleFormat = field(default_factory=SampleFormat)
 
     def unpack(self) -> NumberedBatch:
         """Convert to the networks' ranges, render DensePose and zero known frames' masks."""
+        flat = (self.iuv.flatten(0, 1), self.rows.flatten(0, 1), self.columns.flatten(0, 1))
+        iuv, t = render_grids(*flat), self.iuv.shape[1]
+        body = None
+        if self.format.places:
+            body = rearrange(body_cells(iuv), "(b t) k y x -> b k t y x", t=t)
         mask = rearrange((self.mask > 127).to(torch.float32), "b t h w -> b t 1 h w")
         return NumberedBatch(
             keys=self.keys,
             numbers=self.numbers,
             patterns=self.patterns,
+            is_images=self.is_images,
             video=to_signed(self.video),
             mask=swap_mask(mask, self.known),
-            densepose=self._rendered(),
+            densepose=rearrange(
+                draw_iuv(iuv, self.format.drawing), "(b t) c h w -> b t c h w", t=t
+            ),
+            body=body,
             garment=to_signed(self.garment),
+            outline=self.outline.to(torch.float32) / 255,
+            places=self.places,
             known=self.known,
         )
 
-    def _rendered(self) -> Float[Tensor, "b t 3 h w"]:
-        if self.densepose is not None:
-            return to_signed(self.densepose)
-        assert self.parts is not None
-        assert self.rows is not None
-        assert self.columns is not None
-        flat = (rearrange(self.parts, "b t g1 g2 -> (b t) g1 g2"), self.rows.flatten(0, 1),
-                self.columns.flatten(0, 1))  # fmt: skip
-        return rearrange(render_grids(*flat), "(b t) c h w -> b t c h w", t=self.parts.shape[1])
 
-
-def pack(samples: list[TryOnSample], faults: list[Fault] | None = None) -> PackedBatch:
-    """Stack samples of equal size; if one has rendered DensePose, all are rendered."""
-    poses = [sample.densepose for sample in samples]
-    lookups = [pose for pose in poses if isinstance(pose, PoseLookup)]
-    if len(lookups) == len(poses):
-        densepose: dict[str, Tensor] = {
-            name: _stack([getattr(pose, name) for pose in lookups])
-            for name in ("parts", "rows", "columns")
-        }
-    else:
-        pictures = [picture_of(pose) if isinstance(pose, PoseLookup) else pose for pose in poses]
-        densepose = {"densepose": _stack(pictures)}
+def pack(
+    samples: list[TryOnSample],
+    faults: list[Fault] | None = None,
+    format: SampleFormat | None = None,
+) -> PackedBatch:
+    """Stack samples of equal size."""
+    places = [sample.places for sample in samples if sample.places is not None]
     return PackedBatch(
         keys=[sample.key for sample in samples],
         numbers=torch.tensor([sample.number for sample in samples]),
         known=_stack([sample.known for sample in samples]),
         patterns=[sample.pattern for sample in samples],
         faults=faults or [],
+        is_images=samples[0].is_images,
         video=_stack([sample.video for sample in samples]),
         mask=_stack([sample.mask for sample in samples]),
         garment=_stack([sample.garment for sample in samples]),
-        **densepose,
+        outline=_stack([sample.outline for sample in samples]),
+        iuv=_stack([sample.densepose.iuv for sample in samples]),
+        rows=_stack([sample.densepose.rows for sample in samples]),
+        columns=_stack([sample.densepose.columns for sample in samples]),
+        places=_stack(places) if len(places) == len(samples) else None,
+        format=format or SampleFormat(),
     )
-
-
-def picture_of(pose: PoseLookup) -> UInt8[Tensor, "t h w 3"]:
-    """Rendered DensePose as bytes."""
-    signed = render_grids(pose.parts, pose.rows, pose.columns)
-    return rearrange(signed_to_bytes(signed), "t c h w -> t h w c")
 
 
 def _stack(rows: list[Tensor]) -> Tensor:

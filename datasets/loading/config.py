@@ -18,9 +18,9 @@ class DataConfig:
     weights: list[float] = field(default_factory=list)  # per root; empty: all clips equally often
     num_frames: int = 16  # 1: single frames (stages 1 and 2)
     strides: list[int] = field(default_factory=lambda: [1])
-    batch_size: int = 1  # windows per device and micro-batch
+    batch_size: int = 1  # windows (or images_per_window frames) per device and micro-batch
     image_share: float = 0.0  # share of steps with single frames, if num_frames is above 1
-    images_per_window: int = 1  # frames that replace one window in such a step
+    images_per_window: int = 1  # single frames of one clip that replace one window
     buckets: list[list[int]] = field(default_factory=list)  # [height, width]; empty: system's
     flip: float = 0.0  # share of windows that are mirrored, prints on garments included
     recolour: float = 0.0  # share of windows whose garment gets another colour (recolour.py)

@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,10 +23,17 @@ from datasets.loading.collate import PackedBatch
 from datasets.loading.config import DataConfig
 from datasets.loading.dataset import ClipDataset, HeldOutWindows, UnreadableBatch, collate_drawn
 from datasets.loading.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
-from datasets.loading.sample_order import CLIPS, IMAGES, RankBatches, SampleOrder, Stream
+from datasets.loading.sample_order import (
+    CLIPS,
+    IMAGES,
+    RankBatches,
+    SampleOrder,
+    Stream,
+    Ticket,
+)
 from datasets.loading.streams import build_streams
 from datasets.loading.workers import settle_worker
-from datasets.sample import NumberedBatch
+from datasets.sample import NumberedBatch, SampleFormat
 from datasets.shards import (
     GARMENT_REGION_MEMBERS,
     TRACK_MEMBERS,
@@ -68,6 +76,7 @@ class TryOnData(LightningDataModule):
         seed: of the run.
         accumulate: micro-batches per optimizer step.
         cache_key: settings that a latent cache must match; required if ``config.latents`` is set.
+        format: of the conditions.
     """
 
     def __init__(
@@ -78,8 +87,10 @@ class TryOnData(LightningDataModule):
         seed: int,
         accumulate: int = 1,
         cache_key: CacheKey | None = None,
+        format: SampleFormat | None = None,
     ) -> None:
         super().__init__()
+        self.format = format or SampleFormat()
         self.config, self.height, self.width = config, height, width
         self.seed, self.accumulate, self.cache_key = seed, accumulate, cache_key
         self.tally = Tally(0, config.max_bad_share)
@@ -157,7 +168,7 @@ class TryOnData(LightningDataModule):
             if clip.num_frames < needed:
                 continue
             try:
-                _ = HeldOutWindows([clip], self.config, (self.height, self.width))[0]
+                _ = HeldOutWindows([clip], self.config, (self.height, self.width), self.format)[0]
                 chosen.append(clip)
             except DataError as error:
                 logger.warning("left out of validation: %s", error)
@@ -197,15 +208,26 @@ class TryOnData(LightningDataModule):
 
     def sample_order(self, world_size: int = 1) -> SampleOrder:
         """The order of the run's samples."""
-        windows = self.config.batch_size * self.accumulate * world_size
-        mixed = self.config.num_frames > 1
-        sizes = {CLIPS: windows, IMAGES: windows * (self.config.images_per_window if mixed else 1)}
-        return SampleOrder(self._streams, self.seed, sizes, self.config.image_share)
+        size = self.config.batch_size * self.accumulate * world_size
+        return SampleOrder(self._streams, self.seed, size, self.config.image_share)
 
     def dataset(self) -> ClipDataset:
         """The dataset that turns tickets into samples."""
         assert self._table is not None, "call setup() first"
-        return ClipDataset(self._table, self._streams, self.config, self.seed)
+        return ClipDataset(self._table, self._streams, self.config, self.seed, self.format)
+
+    def first_samples(self, count: int) -> Iterator[NumberedBatch | LatentBatch]:
+        """A sample of each of at most ``count`` clips, as training draws it; without bad ones."""
+        dataset, stream = self.dataset(), self._streams[0]
+        for position in range(min(count, len(stream.rows))):
+            row = dataset[Ticket(position, 0, position)]
+            if row.sample is None:
+                continue
+            batch = collate_drawn([row], self.format)
+            if isinstance(batch, PackedBatch):
+                yield batch.unpack()
+            elif isinstance(batch, LatentBatch):
+                yield batch
 
     def train_dataloader(self) -> CountedLoader:
         """Batches from the trainer's current step; Lightning calls this after restoring it."""
@@ -224,7 +246,7 @@ class TryOnData(LightningDataModule):
             self.dataset(),
             batch_sampler=batches,
             num_workers=self.config.num_workers,
-            collate_fn=collate_drawn,
+            collate_fn=partial(collate_drawn, format=self.format),
             worker_init_fn=settle_worker,
             pin_memory=torch.cuda.is_available(),
         )
@@ -232,8 +254,10 @@ class TryOnData(LightningDataModule):
 
     def val_dataloader(self) -> Iterable[PackedBatch]:
         """One batch per held-out clip: its middle window, nothing swapped."""
-        windows = HeldOutWindows(self._validation, self.config, (self.height, self.width))
-        return DataLoader(windows, batch_size=1, collate_fn=collate_drawn)
+        size = self.height, self.width
+        windows = HeldOutWindows(self._validation, self.config, size, self.format)
+        collate = partial(collate_drawn, format=self.format)
+        return DataLoader(windows, batch_size=1, collate_fn=collate)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Convert bytes to pictures in [-1, 1] on the device."""

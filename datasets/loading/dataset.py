@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datasets.bad_samples import Fault, UnreadableClipError
-from datasets.clips import Window, centre_window, choose_window, to_sample
+from datasets.clips import centre_window, choose_frames, choose_window, to_sample
 from datasets.loading.clip_reader import ClipReader
 from datasets.loading.clip_table import ClipTable
 from datasets.loading.collate import PackedBatch, pack
@@ -18,7 +18,7 @@ from datasets.loading.latents import LatentBatch, LatentReader, LatentSample, st
 from datasets.loading.recolour import recolour
 from datasets.loading.sample_order import CLIPS, Stream, Ticket
 from datasets.loading.swapping import choose_pattern, known_frames
-from datasets.sample import TryOnSample
+from datasets.sample import SampleFormat, TryOnSample
 from datasets.seeding import numpy_generator
 from datasets.shards import IndexedSample
 
@@ -42,7 +42,7 @@ class UnreadableBatch:
 class Draw:
     """The random choices of one sample."""
 
-    window: Window
+    frames: list[int]  # of the clip
     known: Bool[Tensor, " t"]
     pattern: str
     mirror: bool
@@ -56,12 +56,18 @@ class ClipDataset(Dataset[Drawn]):
     """
 
     def __init__(
-        self, table: ClipTable, streams: list[Stream], config: DataConfig, seed: int
+        self,
+        table: ClipTable,
+        streams: list[Stream],
+        config: DataConfig,
+        seed: int,
+        format: SampleFormat | None = None,
     ) -> None:
         self.table, self.streams, self.config, self.seed = table, streams, config, seed
         self.reader = ClipReader(
-            config.cache_mb, config.read_timeout_s, needs_garment_region=config.recolour > 0
-        )
+            config.cache_mb, config.read_timeout_s, needs_garment_region=config.recolour > 0,
+            format=format,
+        )  # fmt: skip
         self.latent_reader = LatentReader(config.read_timeout_s)
         self._orders: dict[int, tuple[int, np.ndarray]] = {}
         self._bad: dict[int, Fault] = {}
@@ -94,41 +100,49 @@ class ClipDataset(Dataset[Drawn]):
         return self._orders[ticket.stream][1], place
 
     def draw(self, number: int, kind: str, clip: IndexedSample) -> Draw:
-        """Window, known frames and mirroring of a sample, from (seed, number) and the clip."""
-        config = self.config
-        num_frames = config.num_frames if kind == CLIPS else 1
-        strides = config.strides if kind == CLIPS else [1]
-        window = choose_window(
-            clip.num_frames, num_frames, strides, numpy_generator(self.seed, "window", number),
-            garment_frame=int(clip.record["garment_frame"]),
-        )  # fmt: skip
+        """Frames, known ones and mirroring of a sample, from (seed, number) and the clip."""
+        config, random = self.config, numpy_generator(self.seed, "window", number)
+        if kind == CLIPS:
+            window = choose_window(clip.num_frames, config.num_frames, config.strides, random)
+            frames = window.indices
+        else:
+            garment_frame = int(clip.record["garment_frame"])
+            frames = choose_frames(clip.num_frames, config.images_per_window, random, garment_frame)
         random = numpy_generator(self.seed, "swap", number)
-        pattern = choose_pattern(config.swapping, num_frames, random)
-        known = known_frames(pattern, num_frames, config.swapping.max_known, random)
+        pattern = choose_pattern(config.swapping, len(frames), random) if kind == CLIPS else "none"
+        known = known_frames(pattern, len(frames), config.swapping.max_known, random)
         mirror = numpy_generator(self.seed, "flip", number).random() < config.flip
-        return Draw(window=window, known=known, pattern=pattern, mirror=bool(mirror))
+        return Draw(frames=frames, known=known, pattern=pattern, mirror=bool(mirror))
 
     def _read(self, number: int, stream: Stream, clip: IndexedSample) -> TryOnSample | LatentSample:
         drawn = self.draw(number, stream.kind, clip)
-        indices = drawn.window.indices
+        indices = drawn.frames
         if self.config.latents is not None:
             return LatentSample(
                 key=clip.key, number=number, tracks=self.latent_reader.read(clip, indices),
-                known=drawn.known, pattern=drawn.pattern,
+                known=drawn.known, pattern=drawn.pattern, is_images=stream.kind != CLIPS,
             )  # fmt: skip
         tracks = self.reader.read(clip, indices, stream.size, mirror=drawn.mirror)
         random = numpy_generator(self.seed, "recolour", number)
         if random.random() < self.config.recolour:
             tracks = recolour(tracks, random)
-        return to_sample(clip.key, number, tracks, drawn.known, drawn.pattern)
+        return to_sample(
+            clip.key, number, tracks, drawn.known, drawn.pattern, is_images=stream.kind != CLIPS
+        )
 
 
 class HeldOutWindows(Dataset[Drawn]):
     """The middle window of each held-out clip, nothing swapped."""
 
-    def __init__(self, clips: list[IndexedSample], config: DataConfig, size: tuple[int, int]):
+    def __init__(
+        self,
+        clips: list[IndexedSample],
+        config: DataConfig,
+        size: tuple[int, int],
+        format: SampleFormat | None = None,
+    ) -> None:
         self.clips, self.config, self.size = clips, config, size
-        self.reader = ClipReader(timeout_s=config.read_timeout_s)
+        self.reader = ClipReader(timeout_s=config.read_timeout_s, format=format)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -141,7 +155,9 @@ class HeldOutWindows(Dataset[Drawn]):
         return Drawn(sample=to_sample(clip.key, number, tracks, known, "none"))
 
 
-def collate_drawn(rows: list[Drawn]) -> PackedBatch | LatentBatch | UnreadableBatch:
+def collate_drawn(
+    rows: list[Drawn], format: SampleFormat | None = None
+) -> PackedBatch | LatentBatch | UnreadableBatch:
     """Stack samples and collect their faults; unreadable if a sample is missing."""
     faults = [fault for row in rows for fault in row.faults]
     lacking = next((row for row in rows if row.sample is None), None)
@@ -150,4 +166,5 @@ def collate_drawn(rows: list[Drawn]) -> PackedBatch | LatentBatch | UnreadableBa
     latents = [row.sample for row in rows if isinstance(row.sample, LatentSample)]
     if latents:
         return stack_latents(latents, faults)
-    return pack([row.sample for row in rows if isinstance(row.sample, TryOnSample)], faults)
+    samples = [row.sample for row in rows if isinstance(row.sample, TryOnSample)]
+    return pack(samples, faults, format)

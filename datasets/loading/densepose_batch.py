@@ -8,27 +8,31 @@ from einops import rearrange
 from jaxtyping import Float, Int16, UInt8
 from torch import Tensor
 
-from datasets.densepose import NUM_PARTS, VIRIDIS
+from datasets.densepose import NUM_PARTS, PART_STEP, VIRIDIS
 from datasets.sample import bytes_to_signed
 
 
 def render_grids(
-    parts: UInt8[Tensor, "n g g"],
+    iuv: UInt8[Tensor, "n g g 3"],
     rows: Int16[Tensor, "n h"],
     columns: Int16[Tensor, "n w"],
-) -> Float[Tensor, "n 3 h w"]:
-    """``paste_iuv`` and ``render_densepose`` on the tensors' device, with equal results.
+) -> UInt8[Tensor, "n h w 3"]:
+    """``paste_iuv`` on the tensors' device, with equal results.
 
     Args:
-        parts: grids with an extra row and column of background at the end.
-        rows: from ``grid_places``.
-        columns: from ``grid_places``.
-
-    Returns:
-        Pictures in [-1, 1].
+        iuv: grids with an extra row and column of background at the end.
+        rows: from ``grid_rows_columns``.
+        columns: likewise.
     """
-    side, height = parts.shape[-1], rows.shape[1]
-    tall = parts.gather(1, rows.long()[:, :, None].expand(-1, -1, side))
-    labels = tall.gather(2, columns.long()[:, None, :].expand(-1, height, -1))
-    colours = bytes_to_signed(torch.from_numpy(VIRIDIS).to(parts.device))
-    return rearrange(colours[labels.clamp(max=NUM_PARTS).long()], "n h w c -> n c h w").contiguous()
+    number = torch.arange(len(iuv), device=iuv.device)[:, None, None]
+    return iuv[number, rows.long()[:, :, None], columns.long()[:, None, :]]
+
+
+def draw_iuv(iuv: UInt8[Tensor, "n h w 3"], drawing: str) -> Float[Tensor, "n 3 h w"]:
+    """``render_densepose`` on the tensor's device, in [-1, 1]."""
+    if drawing == "iuv":
+        scale = torch.tensor([PART_STEP, 1, 1], dtype=torch.uint8, device=iuv.device)
+        return rearrange(bytes_to_signed(iuv * scale), "n h w c -> n c h w").contiguous()
+    colours = bytes_to_signed(torch.from_numpy(VIRIDIS).to(iuv.device))
+    labels = iuv[..., 0].clamp(max=NUM_PARTS).long()
+    return rearrange(colours[labels], "n h w c -> n c h w").contiguous()

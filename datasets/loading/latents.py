@@ -7,12 +7,14 @@ frame, so any window at any stride can be read, and a known frame's agnostic lat
 video's.
 
 A sample has ``latents.npy`` (t, k, y, x) with the channels of TRACKS in order, ``mask.npy``
-(t, y, x), 1 where a latent is painted, ``garment.npy`` (c, y, x), and the clip's json.
+(t, y, x), 1 where a latent is painted, ``garment.npy`` (c, y, x), and the clip's json. With places
+(``datasets/places.py``) also ``body.npy`` (t, 4, y, x), ``places.npy`` (t, y, x, 3) and
+``outline.npy`` (16, 12).
 """
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,14 +28,16 @@ from configs.errors import DataError
 from datasets.bad_samples import Fault, UnreadableClipError
 from datasets.loading.collate import Movable
 from datasets.loading.watchdog import Watchdog
+from datasets.sample import SampleFormat
 from datasets.shards import IndexedSample, find_shards, scan_shard
 from datasets.storage import settings_sha256
 
-FORMAT = 1
+FORMAT = 2
 """Incremented when the content of a cache changes."""
 TRACKS = ("video", "agnostic", "densepose", "video_log_variance")
 """Means of three tracks, and the log-variance of the video; conditions are always means."""
 LATENT_MEMBERS = ("latents.npy", "mask.npy", "garment.npy", "json")
+PLACE_MEMBERS = ("body.npy", "places.npy", "outline.npy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +48,21 @@ class CacheKey:
         codec: kind, latent channels, precision and hash of the weights.
         sizes: heights and widths that clips are resized to.
         dtype: of the stored numbers.
+        format: of the conditions.
     """
 
     codec: dict[str, Any]
     sizes: list[list[int]]
     dtype: str
+    format: SampleFormat = field(default_factory=SampleFormat)
 
     @property
     def words(self) -> dict[str, Any]:
         """As plain values."""
         values = {f"codec.{name}": value for name, value in self.codec.items()}
-        return {"format": FORMAT, **values, "sizes": self.sizes, "dtype": self.dtype}
+        conditions = {f"conditions.{name}": value for name, value in asdict(self.format).items()}
+        own = {"format": FORMAT, "sizes": self.sizes, "dtype": self.dtype}
+        return {**own, **values, **conditions}
 
     @property
     def name(self) -> str:
@@ -150,7 +158,10 @@ class LatentTracks:
 
     latents: Float[Tensor, "t k y x"]
     mask: UInt8[Tensor, "t y x"]
-    garment: Float[Tensor, "c y x"]
+    garment: Float[Tensor, "c y2 x2"]
+    body: Float[Tensor, "t 4 y x"] | None = None
+    places: Float[Tensor, "t y x 3"] | None = None
+    outline: Float[Tensor, "16 12"] | None = None
 
 
 class LatentReader:
@@ -178,10 +189,17 @@ def _read_tracks(clip: IndexedSample, indices: Sequence[int]) -> LatentTracks:
         latents = _read_rows(file, clip.members["latents.npy"], indices)
         mask = _read_rows(file, clip.members["mask.npy"], indices)
         garment = _read_rows(file, clip.members["garment.npy"], None)
+        extra: dict[str, Tensor] = {}
+        for member in PLACE_MEMBERS:
+            if member in clip.members:
+                rows = None if member == "outline.npy" else indices
+                values = _read_rows(file, clip.members[member], rows)
+                extra[member.removesuffix(".npy")] = torch.from_numpy(values)
     return LatentTracks(
         latents=torch.from_numpy(latents),
         mask=torch.from_numpy(mask),
         garment=torch.from_numpy(garment),
+        **extra,
     )
 
 
@@ -220,6 +238,7 @@ class LatentSample:
     tracks: LatentTracks
     known: Tensor  # (t,) bool
     pattern: str
+    is_images: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +247,10 @@ class LatentBatch(Movable):
 
     latents: Float[Tensor, "b t k y x"]  # TRACKS, along the channels
     mask: UInt8[Tensor, "b t y x"]  # before swapping
-    garment_latents: Float[Tensor, "b c y x"]
+    garment_latents: Float[Tensor, "b c y2 x2"]
+    body_cells: Float[Tensor, "b t 4 y x"] | None = None
+    places: Float[Tensor, "b t y x 3"] | None = None
+    outline: Float[Tensor, "b 16 12"] | None = None
 
     @property
     def video(self) -> Float[Tensor, "b c t y x"]:
@@ -247,6 +269,15 @@ class LatentBatch(Movable):
         return self.garment_latents.to(torch.float32)
 
     @property
+    def body(self) -> Float[Tensor, "b 4 t y x"] | None:
+        """Body coordinates; None if the cache has none."""
+        return (
+            None
+            if self.body_cells is None
+            else rearrange(self.body_cells, "b t k y x -> b k t y x").float()
+        )
+
+    @property
     def control(self) -> Float[Tensor, "b k t y x"]:
         """Agnostic | DensePose | mask; known frames have the video's own latents and mask 0."""
         known = self.known[:, None, :, None, None]
@@ -262,13 +293,23 @@ class LatentBatch(Movable):
 
 def stack_latents(samples: list[LatentSample], faults: list[Fault]) -> LatentBatch:
     """Stack windows of equal size."""
+    tracks = [sample.tracks for sample in samples]
+
+    def stack(name: str) -> Tensor | None:
+        found = [getattr(track, name) for track in tracks]
+        return None if any(part is None for part in found) else torch.stack(found)
+
     return LatentBatch(
         keys=[sample.key for sample in samples],
         numbers=torch.tensor([sample.number for sample in samples]),
         known=torch.stack([sample.known for sample in samples]),
         patterns=[sample.pattern for sample in samples],
         faults=faults,
-        latents=torch.stack([sample.tracks.latents for sample in samples]),
-        mask=torch.stack([sample.tracks.mask for sample in samples]),
-        garment_latents=torch.stack([sample.tracks.garment for sample in samples]),
+        latents=torch.stack([track.latents for track in tracks]),
+        mask=torch.stack([track.mask for track in tracks]),
+        garment_latents=torch.stack([track.garment for track in tracks]),
+        is_images=samples[0].is_images,
+        body_cells=stack("body"),
+        places=stack("places"),
+        outline=stack("outline"),
     )

@@ -57,7 +57,7 @@ class SampleOrder:
     Args:
         streams: at least one.
         seed: of the run.
-        step_sizes: kind -> samples per optimizer step, of all ranks together.
+        step_size: samples per optimizer step, of all ranks together.
         image_share: share of the steps that show images.
     """
 
@@ -65,11 +65,11 @@ class SampleOrder:
         self,
         streams: Sequence[Stream],
         seed: int,
-        step_sizes: dict[str, int],
+        step_size: int,
         image_share: float = 0.0,
     ) -> None:
         self.streams, self.seed = list(streams), seed
-        self.step_sizes, self.image_share = step_sizes, image_share
+        self.step_size, self.image_share = step_size, image_share
         groups: dict[tuple[str, tuple[int, int]], list[int]] = {}
         for index, stream in enumerate(self.streams):
             groups.setdefault((stream.kind, stream.size), []).append(index)
@@ -84,12 +84,11 @@ class SampleOrder:
         number = 0
         for step in itertools.count():
             kind, group = self._draw_group(step)
-            size = self.step_sizes[kind]
-            chosen = group.choose(self, number, size)
+            chosen = group.choose(self, number, self.step_size)
             if step >= start:
                 yield Step(kind=kind, tickets=_tickets(chosen, number, given))
             given += np.bincount(chosen, minlength=len(given))
-            number += size
+            number += self.step_size
 
     def _draw_group(self, step: int) -> tuple[str, "_Group"]:
         kind = CLIPS

@@ -24,7 +24,7 @@ class PerceivedFrames:
     """What perception finds in consecutive frames."""
 
     labels: np.ndarray  # (t, h, w) uint8 ParseLabel
-    parts: np.ndarray  # (t, h, w) uint8 DensePose parts
+    iuv: np.ndarray  # (t, h, w, 3) uint8 DensePose: I, U, V
     present: np.ndarray  # (t,) bool
     others: np.ndarray | None  # (t, h, w) bool: other people's pixels; None: nobody else is seen
 
@@ -34,7 +34,7 @@ class PerceivedFrames:
 
     def __getitem__(self, rows: slice) -> "PerceivedFrames":
         return PerceivedFrames(
-            labels=self.labels[rows], parts=self.parts[rows], present=self.present[rows],
+            labels=self.labels[rows], iuv=self.iuv[rows], present=self.present[rows],
             others=None if self.others is None else self.others[rows],
         )  # fmt: skip
 
@@ -46,7 +46,7 @@ def perceive_frames(
     parser: HumanParser,
     framing: CropWindow,
 ) -> PerceivedFrames:
-    """Labels and DensePose parts of one person in some frames.
+    """Labels and DensePose of one person in some frames.
 
     Args:
         frames: RGB (out_height, out_width, 3) uint8.
@@ -60,13 +60,13 @@ def perceive_frames(
     people = [one.person for one in picked]
     labels = np.stack(parser.parse(frames, people))
     poses = perception.densepose.estimate(frames, people)
-    parts = _full_size(poses, height, width)
+    iuv = _full_size(poses, height, width)
     taken: np.ndarray | None = None
     if any(one.others or one.paintable is not None for one in picked):
         taken = np.stack([_taken(one, height, width) for one in picked])
     # a patch of person without a pose cannot be dressed: treated as not seen
     present = np.array([pose is not None for pose in poses], bool)
-    return PerceivedFrames(labels=labels, parts=parts, present=present, others=taken)
+    return PerceivedFrames(labels=labels, iuv=iuv, present=present, others=taken)
 
 
 def _taken(picked: Picked, height: int, width: int) -> np.ndarray:
@@ -95,7 +95,7 @@ def draw_masks(perceived: PerceivedFrames, category: str) -> np.ndarray:
     rule, settings = RULES[category], MaskSettings()
     drawn = np.zeros(perceived.labels.shape, np.uint8)
     for row in np.flatnonzero(perceived.present):
-        drawn[row] = frame_mask(perceived.labels[row], perceived.parts[row], rule, settings)
+        drawn[row] = frame_mask(perceived.labels[row], perceived.iuv[row, ..., 0], rule, settings)
     return drawn
 
 
@@ -149,11 +149,11 @@ def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:
 
 
 def _full_size(poses: Sequence[DensePose | None], height: int, width: int) -> np.ndarray:
-    """Body parts in whole frames, (t, height, width) uint8; zeros where there is no person."""
+    """IUV in whole frames, (t, height, width, 3) uint8; zeros where there is no person."""
     side = next((pose.iuv.shape[0] for pose in poses if pose is not None), 112)
     grids = np.zeros((len(poses), side, side, 3), np.uint8)
     boxes = np.zeros((len(poses), 4), np.float32)
     for index, pose in enumerate(poses):
         if pose is not None:
             grids[index], boxes[index] = pose.iuv, pose.box
-    return paste_iuv(grids, boxes, height, width)[..., 0]
+    return paste_iuv(grids, boxes, height, width)

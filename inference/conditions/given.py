@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError, DataError
-from datasets.densepose import VIRIDIS, render_densepose
+from datasets.densepose import VIRIDIS, parts_of_picture
 from datasets.storage import file_sha256, write_file
 from inference.conditions.stored import (
     CHUNK,
@@ -27,7 +27,7 @@ from inference.video.work_folder import WorkFolder
 
 FORMATS = ("rendered", "iuv")
 _FAR_FROM_GROUND = 60  # sum over the channels; compression changes the plain ground by less
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class GivenConditions:
 
     mask: Path  # bright = to be painted
     densepose: Path
-    densepose_format: str = "rendered"  # as by render_densepose; or iuv: I in the first channel
+    densepose_format: str = "rendered"  # the usual picture of parts; or iuv: I, U, V, lossless
 
     def __post_init__(self) -> None:
         if self.densepose_format not in FORMATS:
@@ -129,8 +129,7 @@ def _make(
         mask = np.stack([pair[0] for pair in batch])
         tracks = ConditionTracks(
             mask=mask,
-            parts=None,
-            densepose=np.stack([pair[1] for pair in batch]),
+            iuv=np.stack([pair[1] for pair in batch]),
             present=mask.reshape(len(mask), -1).max(axis=1) > 0,
         )
         store_chunk(folder, done // CHUNK, tracks)
@@ -174,9 +173,8 @@ def _is_body(densepose: np.ndarray, kind: str) -> np.ndarray:
 def _cut(
     framing: CropWindow, mask: np.ndarray, densepose: np.ndarray, kind: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    if kind == "iuv":
-        densepose = render_densepose(densepose[None])[0]
-    return framing.take_mask(mask), framing.take(densepose)
+    iuv = densepose if kind == "iuv" else parts_of_picture(densepose)
+    return framing.take_mask(mask), framing.take_labels(iuv)
 
 
 def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) -> None:

@@ -43,7 +43,7 @@ from inference.video.work_folder import WorkFolder
 _BRIDGED_S = 0.5  # a person missed for less than this is assumed to be present
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_FORMAT = 3  # of the files in a work folder
+_FORMAT = 4  # of the files in a work folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +67,7 @@ class LearnedPerson:
         frames, picked = [self.frames[i] for i in rows], [self.picked[i] for i in rows]
         perceived = perceive_frames(frames, picked, perception, self.parser, self.framing)
         mask = still_masks(perceived, self.category)
-        poses = render_densepose(perceived.parts[..., None])
+        poses = render_densepose(perceived.iuv)
         return [
             ConditionFrame(
                 index=self.indices[i], time=self.times[i], image=self.frames[i],
@@ -235,7 +235,7 @@ def _make_chunks(
             if number >= finished:
                 mask = chunk_mask(before, now, after, context, longest, learned.category)
                 store_chunk(
-                    folder, number, ConditionTracks(mask=mask, parts=now.parts, present=now.present)
+                    folder, number, ConditionTracks(mask=mask, iuv=now.iuv, present=now.present)
                 )
             number += 1
         before, now = now, after

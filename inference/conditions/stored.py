@@ -8,7 +8,7 @@ read again.
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +48,8 @@ class ConditionTracks:
     """Mask and DensePose of some consecutive frames."""
 
     mask: np.ndarray  # (t, height, width) uint8, 255 = to be painted
-    parts: np.ndarray | None  # (t, height, width) uint8 DensePose parts
-    densepose: np.ndarray | None = None  # or (t, height, width, 3) uint8, rendered elsewhere
-    present: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # (t,) person found
-
-    def rendered(self) -> np.ndarray:
-        """The DensePose pictures, (t, height, width, 3) uint8."""
-        if self.densepose is not None:
-            return self.densepose
-        assert self.parts is not None
-        return render_densepose(self.parts[..., None])
+    iuv: np.ndarray  # (t, height, width, 3) uint8 DensePose: I, U, V
+    present: np.ndarray  # (t,) person found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,8 +75,7 @@ class VideoConditions:
         rows = slice(start - chunk * CHUNK, stop - chunk * CHUNK)
         return ConditionTracks(
             mask=whole.mask[rows],
-            parts=None if whole.parts is None else whole.parts[rows],
-            densepose=None if whole.densepose is None else whole.densepose[rows],
+            iuv=whole.iuv[rows],
             present=whole.present[rows],
         )
 
@@ -100,7 +91,7 @@ class VideoConditions:
     def frames(self) -> Iterator[ConditionFrame]:
         """What the network sees, frame by frame."""
         for start, images, times, tracks in self.cuts():
-            rendered = tracks.rendered()
+            rendered = render_densepose(tracks.iuv)
             for row, (image, time) in enumerate(zip(images, times, strict=True)):
                 yield ConditionFrame(
                     index=start + row, time=time, image=image,
@@ -125,11 +116,8 @@ def frame_for_conditions(
 
 def store_chunk(folder: Path, chunk: int, tracks: ConditionTracks) -> None:
     """Write one chunk, atomically."""
-    arrays = {"mask": np.packbits(tracks.mask > 127, axis=-1), "present": tracks.present}
-    if tracks.parts is not None:
-        arrays["parts"] = tracks.parts
-    if tracks.densepose is not None:
-        arrays["densepose"] = tracks.densepose
+    packed = np.packbits(tracks.mask > 127, axis=-1)
+    arrays = {"mask": packed, "present": tracks.present, "iuv": tracks.iuv}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_file(_chunk_path(folder, chunk), buffer.getvalue())
@@ -140,12 +128,7 @@ def load_chunk(folder: Path, chunk: int, height: int, width: int) -> ConditionTr
     with np.load(_chunk_path(folder, chunk)) as arrays:
         mask = np.unpackbits(arrays["mask"], axis=-1, count=width) * np.uint8(255)
         assert mask.shape[1] == height
-        return ConditionTracks(
-            mask=mask,
-            parts=arrays["parts"] if "parts" in arrays.files else None,
-            densepose=arrays["densepose"] if "densepose" in arrays.files else None,
-            present=arrays["present"],
-        )
+        return ConditionTracks(mask=mask, iuv=arrays["iuv"], present=arrays["present"])
 
 
 def count_chunks(folder: Path) -> int:

@@ -159,7 +159,7 @@ def paint_latents(
 
     Args:
         system: the networks, in eval mode on their device.
-        control: agnostic latents | DensePose latents | mask of all frames.
+        control: of all frames; ``System.unpack_control`` takes it apart.
         latents: output.
         kept: for each frame, whether its mask is empty: then it is known and kept unchanged.
         conditions: one caption and one garment, projected, on the networks' device; ``control`` is
@@ -221,7 +221,8 @@ def _paint(
         known=torch.from_numpy(np.stack([known[row] for row in frames])).to(device),
     )
     windows = torch.stack([control.read(row) for row in frames]).to(device)
-    conditions = replace(conditions, control=swap_known(windows, given))
+    shown, body = system.unpack_control(swap_known(windows, given))
+    conditions = replace(conditions, control=shown, body=body)
     size = (control.shape[2], control.shape[3])
     return sample_windows(
         system, sampler, conditions, frames, size, seed, given, on_step, config.noise_sharing

@@ -16,7 +16,9 @@ from torch import Tensor
 from configs.errors import ConfigError, DataError
 from configs.loading import from_plain
 from datasets.clips import fit_garment
+from datasets.loading.densepose_batch import draw_iuv
 from datasets.masks import MaskSettings
+from datasets.places import body_cells, outline_of
 from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 from inference.progress import PAINTING, Progress, Tracker
 from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
@@ -152,7 +154,7 @@ class Painter:
         self,
         video: UInt8[np.ndarray, "t h w 3"],
         mask: UInt8[np.ndarray, "t h w"],
-        densepose: UInt8[np.ndarray, "t h w 3"],
+        iuv: UInt8[np.ndarray, "t h w 3"],
         garment: UInt8[np.ndarray, "h2 w2 3"],
         seed: int = 0,
         paste_back: bool = False,
@@ -165,7 +167,7 @@ class Painter:
         Args:
             video: the frames.
             mask: 255 = to be painted. Frames without any are kept.
-            densepose: rendered as by ``datasets.densepose.render_densepose``.
+            iuv: DensePose: I, U, V.
             garment: on a plain ground.
             seed: selects the noise; 0 or more.
             paste_back: keep the video's own pixels outside the mask, exactly. Off for metrics.
@@ -175,7 +177,7 @@ class Painter:
         tracker.start(PAINTING)
         control = torch.cat(
             [
-                self.encode_frames(video[rows], mask[rows], densepose[rows])
+                self.encode_frames(video[rows], mask[rows], iuv[rows])
                 for rows in codec_runs(len(video))
             ],
             dim=1,
@@ -217,15 +219,20 @@ class Painter:
         self,
         video: UInt8[np.ndarray, "t h w 3"] | Sequence[np.ndarray],
         mask: UInt8[np.ndarray, "t h w"],
-        densepose: UInt8[np.ndarray, "t h w 3"],
+        iuv: UInt8[np.ndarray, "t h w 3"],
     ) -> Float[Tensor, "k t y x"]:
-        """Agnostic latents | DensePose latents | mask of some frames, on the CPU."""
+        """What ``System.unpack_control`` takes apart again, for some frames, on the CPU."""
         framing = self.framing_of(video[0])
         frames = _to_signed(np.stack([framing.take(frame) for frame in video])).to(self.device)
-        poses = _to_signed(np.stack([framing.take(pose) for pose in densepose])).to(self.device)
+        labels = torch.from_numpy(np.stack([framing.take_labels(labels) for labels in iuv]))
+        labels = labels.to(self.device)
+        poses = draw_iuv(labels, self.system.config.densepose)[None]
         masks = torch.from_numpy(np.stack([framing.take_mask(row) for row in mask]) > 127)
         masks = rearrange(masks, "t h w -> 1 t 1 h w").float().to(self.device)
         control = self.system.encode_control(compose_agnostic(frames, masks), masks, poses)
+        if self.system.config.network.finds_places:
+            body = rearrange(body_cells(labels), "t k y x -> 1 k t y x")
+            control = self.system.pack_control(control, body)
         return control[0].float().cpu()
 
     @torch.no_grad()
@@ -236,10 +243,13 @@ class Painter:
     def garment_conditions(self, garment: np.ndarray) -> Conditions:
         """Caption and garment as every window sees them: computed once per video."""
         config, network = self.system.config, self.system.network
-        picture = _to_signed(fit_garment(garment, config.height, config.width)[None])[:, 0]
+        scale = config.garment_scale
+        fitted = fit_garment(garment, scale * config.height, scale * config.width)
+        picture = _to_signed(fitted[None])[:, 0]
+        outline = torch.from_numpy(outline_of(fitted))[None].to(self.device) / 255
         garment_latents = self.system.codec.encode_images(picture.to(self.device))
         caption = network.encode_caption(*self.system.captions(1))
-        features = network.encode_garment(garment_latents, caption)
+        features = network.encode_garment(garment_latents, caption, outline)
         return network.project(Conditions(caption=caption, garment=features))
 
     def framing_of(self, frame: np.ndarray) -> CropWindow:
@@ -254,6 +264,11 @@ class Painter:
         return channels, height, width
 
     @property
+    def control_channels(self) -> int:
+        """Of ``encode_frames``."""
+        return self.system.config.control_channels
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Sampler and windows, as plain values: part of what a result depends on."""
         return {"sampler": asdict(self.sampler), "long_video": asdict(self.long_video)}
@@ -262,7 +277,11 @@ class Painter:
     def codec_identity(self) -> dict[str, Any]:
         """What encoded frames depend on."""
         config = self.system.config
-        return {"codec": asdict(config.codec), "size": [config.height, config.width]}
+        return {
+            "codec": asdict(config.codec),
+            "size": [config.height, config.width],
+            "conditions": [config.densepose, config.network.finds_places],
+        }
 
     def _autocast(self) -> Any:
         if not self.uses_bfloat16:

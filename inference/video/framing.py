@@ -36,6 +36,12 @@ class CropWindow:
         cut = self._rectangle(binary, cv2.BORDER_CONSTANT)
         return np.where(_resize(cut, self.out_height, self.out_width) > 0, 255, 0).astype(np.uint8)
 
+    def take_labels(self, labels: np.ndarray) -> np.ndarray:
+        """The rectangle of labels (height, width, c) uint8, never mixed; 0 outside the frame."""
+        cut = self._rectangle(labels, cv2.BORDER_CONSTANT)
+        size = (self.out_width, self.out_height)
+        return cv2.resize(cut, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
     def put_back(self, frame: np.ndarray, result: np.ndarray) -> np.ndarray:
         """``frame`` with the rectangle's pixels replaced by those of ``result``.
 

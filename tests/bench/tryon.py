@@ -239,7 +239,7 @@ def run_speed(given: argparse.Namespace) -> dict[str, Any]:
     conditions = pipeline.prepare(video, work=given.out / "work")
     control = torch.cat(
         [
-            painter.encode_frames(images, tracks.mask, tracks.rendered())
+            painter.encode_frames(images, tracks.mask, tracks.iuv)
             for _, images, _, tracks in conditions.cuts()
         ],
         dim=1,

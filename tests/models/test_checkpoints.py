@@ -25,7 +25,7 @@ LARGE_PIXART = [
 ]
 
 
-@pytest.mark.parametrize("fusion", [False, True])
+@pytest.mark.parametrize("fusion", [None, "attention", "places"])
 def test_an_open_sora_checkpoint_loads_into_trunk_and_denoiser(
     tmp_path, tiny_trunk, published, fusion
 ):
@@ -38,7 +38,7 @@ def test_an_open_sora_checkpoint_loads_into_trunk_and_denoiser(
         if not name.startswith("pos_embed"):
             assert torch.equal(state[name], value), name
     assert all(torch.equal(state[name], value) for name, value in kept.items())
-    assert bool(kept) == fusion
+    assert bool(kept) == (fusion is not None)
 
 
 def test_a_renamed_key_is_refused_by_name_and_nothing_is_loaded(tmp_path, tiny_trunk, published):
@@ -83,7 +83,7 @@ def test_quantised_weights_are_refused_by_name(tmp_path, tiny_trunk, published):
         load_trunk(STDiT(tiny_trunk), tmp_path / "int8.pth")
 
 
-@pytest.mark.parametrize("fusion", [False, True])
+@pytest.mark.parametrize("fusion", [None, "attention", "places"])
 def test_an_image_model_loads_with_its_patch_weight_widened(
     tmp_path, tiny_trunk, image_model, fusion
 ):
@@ -188,7 +188,7 @@ def test_a_key_that_is_declared_missing_must_be_missing(
     fused = {"blocks.0.fusion.proj.bias": torch.zeros(32)}
     torch.save({**published, **fused}, tmp_path / "fused.pth")
     with pytest.raises(ValueError, match=r"1 unexpected: blocks\.0\.fusion\.proj\.bias$"):
-        load_trunk(STDiT(tiny_trunk, fusion=True), tmp_path / "fused.pth")
+        load_trunk(STDiT(tiny_trunk, fusion="attention"), tmp_path / "fused.pth")
 
 
 def test_half_a_temporal_attention_is_refused(tmp_path, tiny_trunk, published):

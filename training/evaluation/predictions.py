@@ -86,7 +86,7 @@ class CheckpointResults:
         frames = self._load().paint(
             item.video,
             item.mask,
-            item.densepose,
+            item.iuv,
             item.garment(pairing),
             seed=self.config.seed,
             paste_back=self.config.paste_back,
