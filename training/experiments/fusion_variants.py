@@ -27,7 +27,7 @@ from models.viton_dit import VitonDiT, VitonDiTConfig
 from training import fit
 from training.config import TrainConfig
 
-VARIANTS = ("attention", "concatenation", "embedding", "none")
+VARIANTS = ("attention", "places", "concatenation", "embedding", "none")
 
 
 @dataclass(frozen=True, kw_only=True)

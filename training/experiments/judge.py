@@ -29,13 +29,19 @@ from configs.loading import load_config, to_plain
 from datasets.storage import settings_sha256, sweep, write_file
 from datasets.synthetic.garments import PATTERN_CLASSES
 from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
+from inference.conditions.garment import prepare_garment
+from inference.conditions.stored import VideoConditions
 from inference.pipeline import TryOnPipeline
 from inference.sampling.long_video import LongVideoConfig, plan_windows
+from inference.sampling.painter import paste
 from inference.sampling.solvers import SamplerConfig
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
+from inference.video.framing import CropWindow
+from models.places import PlaceEstimator
 from training.checkpoints.provenance import describe_code
 from training.evaluation.baselines import GRAY, fill
+from training.evaluation.pasting import paste_garment
 from training.evaluation.results import read_result
 from training.experiments.fusion_variants import build_stored_variant
 from training.experiments.judging import (
@@ -52,7 +58,8 @@ from training.metrics.colour import garment_pixels
 from training.metrics.seams import borders_of
 
 log = logging.getLogger(__name__)
-METHODS = ("painted", "agnostic", "mean colour", "truth")
+METHODS = ("painted", "agnostic", "mean colour", "pasted", "truth")
+"""``pasted`` only beside a network that reads places; it uses those (``evaluation/pasting.py``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +155,14 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     pipeline = build_pipeline(settings, config.any_stage, build_stored_variant)
     window = config.long_video.window or pipeline.painter.system.config.num_frames
     films: dict[str, str] = {}
-    scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
+    estimator = pipeline.painter.system.network.garment.places
+    shown = [method for method in METHODS if method != "pasted" or estimator is not None]
+    scores: dict[str, list[ClipScore]] = {method: [] for method in shown}
     for number, video in enumerate(videos, start=1):
         clip = read_clip(video)
         log.info("%d of %d: preparing and generating %s", number, len(videos), clip.name)
-        painted, mask, films[clip.name] = _paint(pipeline, clip, config)
+        conditions = _prepare(pipeline, clip, config)
+        painted, mask, films[clip.name] = _paint(pipeline, clip, conditions, config)
         colour = _mean_colour(clip.garment)
         borders = borders_of(plan_windows(len(painted), window, config.long_video))
         results = {
@@ -161,6 +171,8 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
             "mean colour": fill(clip.source, mask, colour),
             "truth": clip.truth,
         }
+        if estimator is not None:
+            results["pasted"] = _paste(clip, conditions, estimator)
         compare = partial(
             judge_clip, clip.name, truth=clip.truth, garment=clip.region, mask=mask,
             true_class=clip.pattern_class, classifier=classifier, borders=borders,
@@ -179,7 +191,8 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         "films": films,
         "ssim_above": {
             method: interval_apart(methods["painted"], methods[method], "ssim")
-            for method in ("agnostic", "mean colour")
+            for method in ("agnostic", "mean colour", "pasted")
+            if method in methods
         },
         "seed": config.seed,
         "device": str(pipeline.painter.device),
@@ -189,15 +202,36 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     }
 
 
+def _prepare(pipeline: TryOnPipeline, clip: TrueClip, config: JudgeConfig) -> VideoConditions:
+    # benchmarks use the same clip names, and two may be judged at the same time
+    where = hashlib.sha256(str(clip.video.resolve()).encode()).hexdigest()[:8]
+    folder = Path(config.work) / "conditions" / f"{clip.name}-{where}"
+    return pipeline.prepare(clip.video, "upper", work=folder)
+
+
+def _paste(clip: TrueClip, conditions: VideoConditions, estimator: PlaceEstimator) -> np.ndarray:
+    """The garment's picture pasted by DensePose, in the source's frames."""
+    framing = conditions.framing
+    picture = prepare_garment(clip.garment, framing.out_height, framing.out_width, kind="product")
+    frames: list[np.ndarray] = []
+    for start, images, _, tracks in conditions.cuts():
+        pasted = paste_garment(np.stack(images), tracks.mask > 127, tracks.iuv, picture, estimator)
+        for row, (image, mask) in enumerate(zip(pasted, tracks.mask, strict=True)):
+            whole = clip.source[start + row]
+            frames.append(paste(whole, framing.put_back(whole, image), _back(framing, whole, mask)))
+    return np.stack(frames)
+
+
+def _back(framing: CropWindow, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A mask in the source's frame."""
+    return framing.put_back(np.zeros(frame.shape[:2], np.uint8), mask)
+
+
 def _paint(
-    pipeline: TryOnPipeline, clip: TrueClip, config: JudgeConfig
+    pipeline: TryOnPipeline, clip: TrueClip, conditions: VideoConditions, config: JudgeConfig
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """The generated frames, the mask of what was to be generated, and the video's file."""
     work = Path(config.work)
-    # benchmarks use the same clip names, and two may be judged at the same time
-    where = hashlib.sha256(str(clip.video.resolve()).encode()).hexdigest()[:8]
-    folder = work / "conditions" / f"{clip.name}-{where}"
-    conditions = pipeline.prepare(clip.video, "upper", work=folder)
     framing, blank = conditions.framing, np.zeros(clip.source.shape[1:3], np.uint8)
     mask = np.stack([framing.put_back(blank, f.mask) > 127 for f in conditions.frames()])
     settings = {
