@@ -1,6 +1,6 @@
 """Batches -> latents: the only place where training calls the codec or uses cached latents."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -11,7 +11,7 @@ from configs.errors import ConfigError
 from datasets.loading.latents import CacheKey, LatentBatch
 from datasets.sample import NumberedBatch, TryOnBatch
 from datasets.seeding import torch_generator
-from models.codecs.vae import codec_identity
+from models.codecs.vae import codec_identity, pin_codec
 from models.system import System
 from training.config import TrainConfig
 
@@ -39,6 +39,19 @@ def cache_key(config: TrainConfig) -> CacheKey:
     return CacheKey(
         codec=codec, sizes=[list(size) for size in sizes], dtype=config.data.latent_dtype
     )
+
+
+def pinned(config: TrainConfig) -> TrainConfig:
+    """The settings with the learned codec's hash, which the run's checkpoints keep.
+
+    Raises:
+        ConfigError: the codec's file is missing, or another one than the settings name.
+    """
+    try:
+        codec = pin_codec(config.system.codec)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return replace(config, system=replace(config.system, codec=codec))
 
 
 @torch.no_grad()
