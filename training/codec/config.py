@@ -43,7 +43,7 @@ class CodecTraining:
     real_files: list[str] = field(default_factory=lambda: ["*", "*/*"])
     real_unseen: list[str] = field(default_factory=list)
     frames_per_video: int = 12
-    max_steps: int = 4000
+    max_steps: int = 8000
     batch_size: int = 8
     crop: int = 80
     lr: float = 2.0e-3
