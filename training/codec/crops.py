@@ -20,7 +20,8 @@ PERMUTED, GRAYED = 0.15, 0.08
 """Shares of crops with their colour channels permuted, and with a gray rectangle, as agnostic
 frames have."""
 
-Picture = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "_ _ 3"]
+"""Of any size."""
 
 
 class Crops:

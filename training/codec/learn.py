@@ -32,7 +32,7 @@ SMOOTHING = 0.03
 WHITENESS_WEIGHT = 0.02
 """Of the distance of latents' mean and variance from 0 and 1. What is left of it is removed after
 training by measuring both."""
-_FREE_TO_CHANGE = ("out", "work", "workers", "num_unseen", "checkpoint_every_steps")
+_FREE_TO_CHANGE = ("max_steps", "out", "work", "workers", "num_unseen", "checkpoint_every_steps")
 
 
 def learn(config: CodecTraining, crops: Crops, signals: StopSignals) -> SmallAutoencoder | None:
@@ -46,8 +46,8 @@ def learn(config: CodecTraining, crops: Crops, signals: StopSignals) -> SmallAut
     average = deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), config.lr, (0.9, 0.99), weight_decay=1e-4)
     file = Path(config.work) / CHECKPOINT
-    first = _resume(config, file, network, average, optimizer)
-    save = partial(_save, config, file, network, average, optimizer)
+    first, schedule = _resume(config, file, network, average, optimizer)
+    save = partial(_save, config, file, network, average, optimizer, schedule)
     with Progress("training the codec", config.max_steps, done=first) as progress:
         signals.listen()
         for step in range(first, config.max_steps):
@@ -71,6 +71,11 @@ def learn(config: CodecTraining, crops: Crops, signals: StopSignals) -> SmallAut
         return None
     save(config.max_steps)
     return average.eval()
+
+
+def schedule_of(config: CodecTraining) -> list[list[int]]:
+    """(from step, max_steps) of each part of a run: more than one if max_steps was changed."""
+    return read_torch_file(Path(config.work) / CHECKPOINT)["schedule"]
 
 
 def learning_rate(config: CodecTraining, step: int) -> float:
@@ -147,10 +152,11 @@ def _save(
     network: SmallAutoencoder,
     average: SmallAutoencoder,
     optimizer: torch.optim.Optimizer,
+    schedule: list[list[int]],
     step: int,
 ) -> None:
     content = {
-        "step": step, "config": asdict(config), "network": network.state_dict(),
+        "step": step, "schedule": schedule, "config": asdict(config), "network": network.state_dict(),
         "average": average.state_dict(), "optimizer": optimizer.state_dict(),
     }  # fmt: skip
     write_file(file, partial(torch.save, content))
@@ -162,10 +168,10 @@ def _resume(
     network: SmallAutoencoder,
     average: SmallAutoencoder,
     optimizer: torch.optim.Optimizer,
-) -> int:
-    """Load the checkpoint, if there is one; the steps it has done."""
+) -> tuple[int, list[list[int]]]:
+    """Load the checkpoint, if there is one: steps done, and (from step, max_steps) of each run."""
     if not file.is_file():
-        return 0
+        return 0, [[0, config.max_steps]]
     content: dict[str, Any] = read_torch_file(file)
     stored, now = content["config"], asdict(config)
     for key in now:
@@ -178,4 +184,7 @@ def _resume(
     average.load_state_dict(content["average"])
     optimizer.load_state_dict(content["optimizer"])
     logger.info("%s: resuming from step %d of %d", file, content["step"], config.max_steps)
-    return int(content["step"])
+    step, schedule = int(content["step"]), content.get("schedule", [[0, stored["max_steps"]]])
+    if schedule[-1][1] != config.max_steps:
+        schedule = [*schedule, [step, config.max_steps]]
+    return step, schedule

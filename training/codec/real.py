@@ -8,6 +8,7 @@ those that were used.
 import csv
 import fnmatch
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from training.codec.config import CodecTraining
 logger = logging.getLogger(__name__)
 
 SOURCES = "SOURCES.tsv"
-FREE_LICENCES = ("cc0", "cc by", "apache-2.0", "mit", "bsd", "public domain")
+FREE_LICENCES = ("cc0", "cc by", "apache", "mit", "bsd", "public domain")
 """Beginnings of licences that allow learning from a file, in lower case."""
 _NOT_FREE = ("nc", "nd")
 _PHOTOS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
@@ -94,9 +95,9 @@ def read_sources(folder: Path) -> dict[str, str]:
 
 def is_free(licence: str) -> bool:
     """Whether a licence is known to allow learning from a file: CC0, CC BY, Apache, MIT, BSD."""
-    words = licence.lower().removeprefix("photo ").replace("-", " ").split()
-    begins = " ".join(words).startswith(tuple(name.replace("-", " ") for name in FREE_LICENCES))
-    return begins and not set(words[:6]) & set(_NOT_FREE)
+    words = re.split(r"[^a-z0-9]+", licence.lower().removeprefix("photo "))
+    named = any(words[: len(name.split())] == name.split() for name in FREE_LICENCES)
+    return named and not set(words[:6]) & set(_NOT_FREE)
 
 
 def _matches(name: str, patterns: list[str]) -> bool:

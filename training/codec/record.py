@@ -13,6 +13,7 @@ from models.codecs.vae import Codec
 from models.weights.files import write_weights
 from training.codec.config import CodecTraining
 from training.codec.crops import Crops
+from training.codec.learn import schedule_of
 from training.codec.real import RealFile
 from training.codec.rendered import Picture
 from training.codec.scores import NOISE, SIZES, framed, score_codecs
@@ -69,6 +70,7 @@ def write_record(
         "command": command,
         "commit": commit,
         "settings": asdict(config),
+        "schedule": schedule_of(config),
         "data": {
             "rendered": f"{config.num_clips} dancers and {config.num_garments} product pictures of "
             f"datasets/synthetic, seed {config.seed}, split train",
@@ -77,6 +79,7 @@ def write_record(
             "real_unseen": {file.name: file.licence for file in unseen},
         },
         "scores": scores,
+        "about_schedule": "[from step, max_steps]: the learning rate falls towards max_steps",
         "about_scores": "psnr (dB) and ssim: means over frames that no training saw. edges: mean "
         "step across the borders of 8 x 8 blocks over the mean step inside them, minus that of the "
         f"frames themselves. psnr_noisy: with noise of std {NOISE} on latents at whitening "

@@ -83,7 +83,7 @@ def block_edges(frames: Frames) -> float:
 
 def framed(
     pictures: Sequence[UInt8[np.ndarray, "h w 3"]], size: tuple[int, int]
-) -> UInt8[np.ndarray, "t h w 3"]:
+) -> UInt8[np.ndarray, "t height width 3"]:
     """The middle of each picture in the size's aspect, scaled to it; smaller ones are left out."""
     height, width = size
     kept: list[np.ndarray] = []
