@@ -156,8 +156,9 @@ def _save(
     step: int,
 ) -> None:
     content = {
-        "step": step, "schedule": schedule, "config": asdict(config), "network": network.state_dict(),
-        "average": average.state_dict(), "optimizer": optimizer.state_dict(),
+        "step": step, "schedule": schedule, "config": asdict(config),
+        "network": network.state_dict(), "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
     }  # fmt: skip
     write_file(file, partial(torch.save, content))
 

@@ -181,9 +181,9 @@ def test_weights_that_saw_other_latents_are_refused_by_the_setting_that_differs(
 
 
 def test_what_holds_no_codec_or_another_one_is_refused(small: Path, tmp_path: Path):
-    with pytest.raises(ValueError, match=r"there is no codec in .*none.safetensors; train one"):
+    with pytest.raises(ValueError, match=r"there is no codec in .*none\.safetensors; train one"):
         build_codec(CodecConfig(kind="learned", path=str(tmp_path / "none.safetensors")))
-    with pytest.raises(ValueError, match="has 4 latent channels, codec.latent_channels says 16"):
+    with pytest.raises(ValueError, match=r"has 4 latent channels, codec\.latent_channels says 16"):
         build_codec(replace(SHIPPED, path=str(small)))
     strange = tmp_path / "strange.safetensors"
     write_weights(strange, {"mean": torch.zeros(4), "weight": torch.zeros(3)})
