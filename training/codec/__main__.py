@@ -41,7 +41,8 @@ def main(argv: list[str]) -> int:
         return signals.exit_code
     codec = write_codec(config, network, crops, commit)
     scores = score_unseen(config, codec, unseen_frames, unseen)
-    command = f"python -m training.codec {shlex.join(argv)}"
+    words = [word for word in argv if not word.startswith(("work=", "workers="))]
+    command = f"python -m training.codec {shlex.join(words)}"
     record = write_record(config, command, commit, seen, unseen, scores)
     print(score_table(scores))
     print(f"{config.out}, with its record {record}; use it with system.codec.kind=learned"

@@ -21,6 +21,8 @@ from training.codec.whitening import measure_latents
 
 WHITENING = 0.5
 """Of the codecs that are compared, as in the demo; only ``psnr_noisy`` depends on it."""
+_LOCAL = ("work", "workers", "checkpoint_every_steps")
+"""Settings that change nothing of what is learned; not in the record."""
 STATISTICS_BATCHES = 40
 """Batches over which the latents' statistics are measured, after those that were trained on."""
 
@@ -69,7 +71,7 @@ def write_record(
         "bytes": out.stat().st_size,
         "command": command,
         "commit": commit,
-        "settings": asdict(config),
+        "settings": {key: value for key, value in asdict(config).items() if key not in _LOCAL},
         "schedule": schedule_of(config),
         "data": {
             "rendered": f"{config.num_clips} dancers and {config.num_garments} product pictures of "
