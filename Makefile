@@ -25,6 +25,7 @@ FETCH   ?=
 WHAT    ?=
 CHECKPOINT ?=
 bench   ?=
+real    ?=
 dry_run ?=
 ARGS    ?=
 
@@ -89,6 +90,9 @@ caption: setup ## Compute the prompt's embedding, once: ENCODER=folder of DeepFl
 latents: setup ## Encode every clip once, for data.latents=auto [CONFIG=configs/stage3.yaml]; rerun to resume
 	@$(RUN) -m training.latents $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
 
+codec: setup ## Train the small image codec that ships, on rendered and real pictures: [real=DIR: photos, videos and SOURCES.tsv] [OUT=runs/codec/codec.safetensors] [CONFIG=configs/codec.yaml]
+	@$(RUN) -m training.codec $(or $(CONFIG),configs/codec.yaml) $(if $(real),real='$(real)') $(if $(OUT),out='$(OUT)') $(ARGS)
+
 plan: setup ## Memory and time of a run, before it starts: CONFIG=configs/stage3.yaml [GPU=24 (GB)]
 	@$(RUN) -m training.plan $(or $(CONFIG),configs/stage3.yaml) $(if $(GPU),gpu_gb=$(GPU)) $(ARGS)
 
@@ -146,5 +150,5 @@ clean: ## Remove caches and build files; keeps data/, runs/ and .venv
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo weights caption latents plan pretrain \
+.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo weights caption codec latents plan pretrain \
         train-stage1 train-stage2 train-stage3 export tryon app eval ablate check test check-slow bench profile format clean

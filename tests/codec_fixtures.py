@@ -4,6 +4,9 @@ from pathlib import Path
 
 import torch
 
+from models.codecs.learned import SmallAutoencoder, pack
+from models.weights.files import write_weights
+
 
 def write_tiny_vae(folder: Path) -> Path:
     """An AutoencoderKL of diffusers with random weights: 8 pixels to a latent, 4 channels."""
@@ -18,3 +21,11 @@ def write_tiny_vae(folder: Path) -> Path:
         mid_block_add_attention=False,
     ).save_pretrained(folder)
     return folder
+
+
+def write_small_codec(path: Path, latent_channels: int = 4, mean: float = 0.0) -> Path:
+    """The embedded learned codec before any training: the DCT, in its file's format."""
+    torch.manual_seed(0)
+    ones = torch.ones(latent_channels)
+    write_weights(path, pack(SmallAutoencoder(latent_channels), mean * ones, ones, ones))
+    return path

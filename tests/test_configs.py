@@ -13,6 +13,7 @@ from curation.settings import CurateConfig
 from datasets.synthetic.dataset import SyntheticConfig
 from inference.tryon import TryOnConfig
 from inference.web.settings import AppConfig
+from training.codec.config import CodecTraining
 from training.config import TrainConfig
 from training.demo import DemoConfig
 from training.evaluate import EvaluationConfig
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = {
     r"(curate|sources/.*)\.yaml": CurateConfig,
     r"render\.yaml": SyntheticConfig,
+    r"codec\.yaml": CodecTraining,
     r"tryon\.yaml": TryOnConfig,
     r"app\.yaml": AppConfig,
     r"(demo/demo|small/small)\.yaml": DemoConfig,

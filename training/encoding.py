@@ -11,7 +11,7 @@ from configs.errors import ConfigError
 from datasets.loading.latents import CacheKey, LatentBatch
 from datasets.sample import NumberedBatch, SampleFormat, TryOnBatch
 from datasets.seeding import torch_generator
-from models.codecs.vae import codec_identity
+from models.codecs.vae import codec_identity, pin_codec
 from models.system import System, SystemConfig
 from training.config import TrainConfig
 
@@ -79,6 +79,19 @@ def sample_format(system: SystemConfig) -> SampleFormat:
         garment_scale=system.garment_scale,
         places=system.network.finds_places,
     )
+
+
+def pinned(config: TrainConfig) -> TrainConfig:
+    """The settings with the learned codec's hash, which the run's checkpoints keep.
+
+    Raises:
+        ConfigError: the codec's file is missing, or another one than the settings name.
+    """
+    try:
+        codec = pin_codec(config.system.codec)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return replace(config, system=replace(config.system, codec=codec))
 
 
 @torch.no_grad()

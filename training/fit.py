@@ -47,7 +47,7 @@ from training.distributed.world import (
     launched_rank,
     settle,
 )
-from training.encoding import cache_key, sample_format
+from training.encoding import cache_key, pinned, sample_format
 from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
 from training.module import TryOnModule
@@ -98,6 +98,7 @@ def fit(
     if not is_first:
         logging.getLogger("training").setLevel(logging.WARNING)
     check_states(config.optimizer)
+    config = pinned(config)
     check_fits(config, path)
     folder = Path(config.runs) / config.name
     resume = find_resume(config, folder)
@@ -147,7 +148,7 @@ def _build(
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if start is not None:
-        start_from(system.network, start, config.init_weights)
+        start_from(system.network, start, config.init_weights, config.system.codec)
     elif config.trunk_weights is not None:
         start_from_trunk(system.network, Path(config.trunk_weights))
     return system

@@ -25,8 +25,7 @@ from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
 from training.config import TrainConfig
 from training.freezing import describe
-from training.planning.codec_flops import decode_flops, encode_flops
-from training.planning.codec_memory import autoencoder_shape
+from training.planning.codec_memory import image_flops
 from training.planning.flops import Flops, Work, network_flops, sample_flops, total
 from training.planning.memory import (
     CONTEXT,
@@ -94,7 +93,7 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
     flops = step_flops(config)
     console.print(flops_table(config, flops))
     console.print(time_line(config, settings, flops))
-    if system.codec.kind == "kl":
+    if system.codec.kind != "dct":
         console.print(cache_line(config))
     console.print(sample_table(config, settings))
     with console.status("Running the step on fake tensors ..."):
@@ -149,9 +148,9 @@ def step_flops(config: TrainConfig) -> dict[str, Flops]:
         checkpoint_every=parse_checkpointing(config.trainer.activation_checkpointing),
     )
     flops = {part: total(kinds) for part, kinds in found.items()}
-    if system.codec.kind == "kl" and data.latents is None:
+    if system.codec.kind != "dct" and data.latents is None:
         images = data.batch_size * num_encoded_images(data.num_frames)
-        one = encode_flops(autoencoder_shape(system.codec), system.height, system.width)
+        one, _ = image_flops(system.codec, system.height, system.width)
         flops["codec"] = Flops(forward=images * one)
     return flops
 
@@ -213,11 +212,10 @@ def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:
     guided = sum(sampler.is_guided(step) for step in range(sampler.num_steps))
     work = Work(rows=1, frames=frames, height=height, width=width)
     flops = sample_flops(system.network, work, steps=sampler.num_steps, guided_steps=guided)
-    if system.codec.kind == "kl":
-        shape = autoencoder_shape(system.codec)
-        size = (shape, system.height, system.width)
+    if system.codec.kind != "dct":
+        encode, decode = image_flops(system.codec, system.height, system.width)
         images = 2 * frames + 1  # agnostic, DensePose, garment
-        flops["autoencoder"] = images * encode_flops(*size) + frames * decode_flops(*size)
+        flops["autoencoder"] = images * encode + frames * decode
     seconds = sum(flops.values()) / (settings.mfu * settings.peak_tflops * 1e12)
     title = (
         f"A sampled window of {frames} frames, in TFLOP: {sampler.solver}, {sampler.num_steps} "

@@ -1,17 +1,17 @@
 """Pixels <-> latents: the codec's interface, and the KL autoencoder of real runs.
 
 Source: stabilityai/sd-vae-ft-ema through diffusers, as Open-Sora v1.0 uses it; what differs: the
-posterior's mean is used instead of a sample. Both codecs work frame by frame, at one latent per
-8 x 8 pixels, and are never trained. The codec without weights is in ``dct.py``. To save memory,
-frames are processed in configured batches (diffusers' slicing), and decoding may be tiled.
+posterior's mean is used instead of a sample. All codecs work frame by frame, at one latent per
+8 x 8 pixels, and are frozen. The embedded codecs are in ``dct.py`` and ``learned.py``. To save
+memory, frames are processed in configured batches (diffusers' slicing), and decoding may be tiled.
 """
 
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.codecs.dct import MAX_CHANNELS, DctCodec
+from models.codecs.learned import PRETRAINED, LearnedCodec
 from models.weights.files import file_sha256
 
 FACTOR = 8
 """Pixels per latent, in height and in width; the same for every codec."""
 
-KINDS = ("dct", "kl")
+KINDS = ("dct", "learned", "kl")
 CODEC_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 """Files of a diffusers AutoencoderKL, in its folder."""
 PRECISIONS = ("float32", "bfloat16")
@@ -68,11 +69,15 @@ class CodecConfig:
 
     Attributes:
         kind: "kl", diffusers' AutoencoderKL from a local folder; "dct", the block DCT that needs
-            no weights (demo, tests, learning).
-        path: the folder of the autoencoder (config.json, diffusion_pytorch_model.safetensors);
-            only for kind "kl".
-        latent_channels: 4 for Stable Diffusion's autoencoders; 4 to 192 for "dct".
-        whitening: only for kind "dct" (see ``DctCodec``), 0 to 1.
+            no weights (demo, tests, learning); "learned", the small autoencoder that ships.
+        path: for kind "kl" the folder of the autoencoder (config.json,
+            diffusion_pytorch_model.safetensors); for kind "learned" a file of ``make codec``, or
+            None for the one that ships.
+        latent_channels: 4 for Stable Diffusion's autoencoders; 4 to 192 for "dct"; as the file has
+            for "learned".
+        whitening: only for kinds "dct" and "learned" (see ``DctCodec``), 0 to 1.
+        sha256: only for kind "learned": the file's. Runs fill it in, and their checkpoints keep it,
+            so that latents are never read with another file; None accepts any file.
         frames_per_call: frames that the autoencoder processes at once: memory against speed.
         precision: the autoencoder computes in "float32" or "bfloat16"; weights and results are
             float32. If bfloat16 overflows, the rest of the run computes in float32, with a warning.
@@ -88,6 +93,7 @@ class CodecConfig:
     frames_per_call: int = 8
     precision: str = "float32"
     tiling: bool = False
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -103,11 +109,17 @@ class CodecConfig:
         if not 0 <= self.whitening <= 1:
             raise ValueError(f"whitening must be between 0 and 1, not {self.whitening:g}")
         if self.kind == "kl" and self.whitening != 1:
-            raise ValueError(f"whitening is only for kind 'dct': 1, not {self.whitening:g}")
+            raise ValueError(
+                f"whitening is only for kind 'dct' or 'learned': 1, not {self.whitening:g}"
+            )
+        if self.kind != "learned" and self.sha256 is not None:
+            raise ValueError(f"sha256 is only for kind 'learned': empty, not {self.sha256!r}")
         if self.kind == "dct" and self.path is not None:
             raise ValueError(f"kind 'dct' has no weights: path must be empty, not {self.path!r}")
-        if self.kind == "dct" and self.tiling:
-            raise ValueError("kind 'dct' works in blocks of 8 x 8 pixels: tiling has no effect")
+        if self.kind != "kl" and self.tiling:
+            raise ValueError(
+                f"kind {self.kind!r} works in windows of a few blocks: tiling has no effect"
+            )
 
 
 class KlCodec(nn.Module):
@@ -206,10 +218,16 @@ def build_codec(config: CodecConfig) -> Codec:
     """Build the configured codec.
 
     Raises:
-        ValueError: no folder, no autoencoder in it, or one with other latents than configured.
+        ValueError: no folder, no autoencoder in it, or one with other latents than configured; or
+            another file than ``sha256`` names.
     """
     if config.kind == "dct":
         return DctCodec(config.latent_channels, config.whitening)
+    if config.kind == "learned":
+        pin_codec(config)
+        return LearnedCodec(
+            config.latent_channels, config.whitening, config.path, config.frames_per_call
+        )
     if config.path is None:
         raise ValueError(
             "codec.path must name the folder of a diffusers AutoencoderKL (or use codec.kind=dct,"
@@ -241,15 +259,63 @@ def codec_identity(config: CodecConfig) -> dict[str, str | float]:
     """Everything that determines a codec's latents: codecs of equal identity encode alike.
 
     Raises:
-        ValueError: the autoencoder's files are missing.
+        ValueError: the autoencoder's files are missing, or not those that ``sha256`` names.
     """
     known: dict[str, str | float] = {"kind": config.kind, "latent_channels": config.latent_channels}
     if config.kind == "dct":
         return {**known, "whitening": config.whitening}
+    if config.kind == "learned":
+        pinned = pin_codec(config).sha256 or ""
+        return {**known, "whitening": config.whitening, "sha256": pinned}
     digest = hashlib.sha256()
     for file in _codec_files(Path(config.path or "")):
         digest.update(bytes.fromhex(file_sha256(file)))
     return {**known, "precision": config.precision, "sha256": digest.hexdigest()}
+
+
+def pin_codec(config: CodecConfig) -> CodecConfig:
+    """The same settings with the file's ``sha256``, which a run's checkpoints keep.
+
+    Raises:
+        ValueError: the file is missing, or not the one that ``sha256`` names already.
+    """
+    if config.kind != "learned":
+        return config
+    file = Path(config.path or PRETRAINED)
+    if not file.is_file():
+        raise ValueError(
+            f"codec.path: there is no codec in {file}; train one with `make codec`, or use"
+            " codec.kind=dct, which needs no weights"
+        )
+    found = file_sha256(file)
+    if config.sha256 not in (None, found):
+        raise ValueError(
+            f"the latents were made with the codec of sha256 {config.sha256:.12}, but {file} is"
+            f" {found:.12}; name the file that they were made with as codec.path, or train anew"
+        )
+    return replace(config, sha256=found)
+
+
+def check_same_codec(config: CodecConfig, stored: Mapping[str, Any], where: str) -> None:
+    """Check that weights that go on training saw this codec's latents.
+
+    Args:
+        config: the codec now.
+        stored: the settings of the codec that the weights were trained with; a setting that is
+            missing had its default.
+        where: the weights' origin, for the message.
+
+    Raises:
+        ValueError: they saw another codec's.
+    """
+    then = CodecConfig(**stored)
+    for name in ("kind", "latent_channels", "whitening", "sha256"):
+        old, new = getattr(then, name), getattr(config, name)
+        if old != new and not (name == "sha256" and None in (old, new)):
+            raise ValueError(
+                f"{where} was trained with codec.{name}={old}, now {new}: its latents mean"
+                " something else; use the same codec, or start from other weights"
+            )
 
 
 def _codec_files(folder: Path) -> list[Path]:

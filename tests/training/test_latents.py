@@ -19,7 +19,7 @@ from datasets.loading.latents import LatentBatch, caches_of
 from datasets.shards import scan_shard
 from models.codecs.vae import build_codec
 from models.system import System, build_system
-from tests.codec_fixtures import write_tiny_vae
+from tests.codec_fixtures import write_small_codec, write_tiny_vae
 from tests.shard_fixtures import write_shards
 from training.config import TrainConfig
 from training.encoding import EncodedBatch, cache_key, encode_batch
@@ -37,10 +37,14 @@ def tiny_vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def codec_words(request: pytest.FixtureRequest, tiny_vae: Path) -> list[str]:
+def codec_words(request: pytest.FixtureRequest, tiny_vae: Path, tmp_path: Path) -> list[str]:
     """Of the codec that a test is run with."""
-    if getattr(request, "param", "dct") == "dct":
+    kind = getattr(request, "param", "dct")
+    if kind == "dct":
         return []
+    if kind == "learned":
+        file = write_small_codec(tmp_path / "small.safetensors", mean=0.2)
+        return ["system.codec.kind=learned", f"system.codec.path={file}"]
     return ["system.codec.kind=kl", f"system.codec.path={tiny_vae}"]
 
 
@@ -79,7 +83,7 @@ def largest_difference(left: list[EncodedBatch], right: list[EncodedBatch]) -> f
     )
 
 
-@pytest.mark.parametrize("codec_words", ["dct", "kl"], indirect=True)
+@pytest.mark.parametrize("codec_words", ["dct", "learned", "kl"], indirect=True)
 def test_windows_out_of_a_cache_equal_windows_encoded_from_pixels_known_frames_too(
     tiny: Tiny, root: Path, codec_words: list[str]
 ) -> None:
@@ -98,7 +102,7 @@ def test_windows_out_of_a_cache_equal_windows_encoded_from_pixels_known_frames_t
         assert torch.allclose(agnostic, batch.latents.transpose(1, 2)[swapped], atol=1e-6)
 
 
-@pytest.mark.parametrize("codec_words", ["dct", "kl"], indirect=True)
+@pytest.mark.parametrize("codec_words", ["dct", "learned", "kl"], indirect=True)
 def test_training_on_latents_has_the_losses_of_training_on_pixels_and_asks_no_codec(
     tiny: Tiny, root: Path, codec_words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,9 +111,11 @@ def test_training_on_latents_has_the_losses_of_training_on_pixels_and_asks_no_co
     encode(config)
     fit(config, Path("tiny.yaml"))
     asked: list[str] = []
-    for kind in ("models.codecs.dct.DctCodec", "models.codecs.vae.KlCodec"):
+    for kind in ("dct.DctCodec", "learned.LearnedCodec", "vae.KlCodec"):
         for name in ("encode", "encode_images", "encode_moments", "decode"):
-            monkeypatch.setattr(f"{kind}.{name}", lambda *_, name=name: asked.append(name))
+            monkeypatch.setattr(
+                f"models.codecs.{kind}.{name}", lambda *_, name=name: asked.append(name)
+            )
     cached = tiny("name=latents", *words, "data.latents=auto")
     fit(cached, Path("tiny.yaml"))
     left, right = (
@@ -153,6 +159,18 @@ def test_a_codec_without_a_posterior_has_none_to_sample(tiny: Tiny, root: Path) 
     config = tiny(*CLIPS, f"data.roots=[{root}]", "data.posterior=sample")
     with pytest.raises(ConfigError, match="dct4 has no posterior to sample"):
         encoded(config, build_system(config.system), 1)
+
+
+def test_a_cache_of_another_learned_codec_is_refused_by_its_hash(
+    tiny: Tiny, root: Path, tmp_path: Path
+) -> None:
+    file = write_small_codec(tmp_path / "small.safetensors")
+    words = ["system.codec.kind=learned", f"system.codec.path={file}", f"data.roots=[{root}]"]
+    encode(tiny(*CLIPS, *words))
+    loaded(tiny(*CLIPS, *words, "data.latents=auto"))
+    write_small_codec(file, mean=0.2)
+    with pytest.raises(DataError, match=r"encoded with other settings \(codec\.sha256 \w+, now"):
+        loaded(tiny(*CLIPS, *words, "data.latents=auto"))
 
 
 def test_encoding_goes_on_clip_by_clip_and_ends_with_the_same_bytes(

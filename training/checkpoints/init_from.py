@@ -8,6 +8,7 @@ from typing import Any
 from configs.errors import ConfigError, DataError
 from configs.loading import to_plain
 from models.checkpoints import load_network, load_trunk, read_checkpoint
+from models.codecs.vae import CodecConfig, check_same_codec
 from models.viton_dit import VitonDiT
 from models.weights.sharded import read_whole
 from training.checkpoints.files import LAST, list_steps, locate_checkpoint, newest_readable
@@ -58,14 +59,24 @@ def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
     )
 
 
-def start_from(network: VitonDiT, file: Path, weights: str) -> None:
+def start_from(
+    network: VitonDiT, file: Path, weights: str, codec: CodecConfig | None = None
+) -> None:
     """Load another run's weights; networks it did not have start as copies of its trunk.
 
+    Args:
+        network: the network to load into.
+        file: the other run's checkpoint.
+        weights: ema or raw.
+        codec: whose latents the network will see; None: not compared with the checkpoint's.
+
     Raises:
-        ConfigError: the keys do not match; the message names them.
+        ConfigError: the keys do not match, and the message names them; or another codec's latents.
     """
     try:
         contents = read_checkpoint(file)
+        if codec is not None:
+            check_same_codec(codec, contents.system["codec"], str(file))
         state, kind = contents.choose(weights)
         # filtered by what the run trained: older averages also hold networks not yet in use
         absent = [

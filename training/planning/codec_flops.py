@@ -1,4 +1,4 @@
-"""Floating-point operations of a KL autoencoder in closed form; FLOP = 2 multiply-adds.
+"""Floating-point operations of a codec, a KL autoencoder's in closed form; FLOP = 2 multiply-adds.
 
 Counted are convolutions and matrix products, as torch's ``FlopCounterMode`` counts them: a
 convolution of side s from a to b channels on n places takes 2 n a b s^2. Source of the layout:
@@ -6,6 +6,13 @@ diffusers' ``AutoencoderKL``.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.codecs.dct import BLOCK
+from models.codecs.learned import SmallAutoencoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,20 @@ def decode_flops(shape: AutoencoderShape, height: int, width: int) -> float:
             area *= 4
             count += _conv(area, wide, wide)
     return count + _conv(area, wide, 3)
+
+
+@lru_cache(maxsize=16)
+def learned_flops(latent_channels: int, height: int, width: int) -> tuple[float, float]:
+    """Encoding and decoding one image with the learned codec, as torch counts them."""
+    network = SmallAutoencoder(latent_channels).to("meta")
+    image = torch.empty(1, 3, height, width, device="meta")
+    latents = torch.empty(1, latent_channels, height // BLOCK, width // BLOCK, device="meta")
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as encoding:
+            network.encode(image)
+        with FlopCounterMode(display=False) as decoding:
+            network.decode(latents)
+    return float(encoding.get_total_flops()), float(decoding.get_total_flops())
 
 
 def _conv(area: float, wide_in: int, wide_out: int, side: int = 3) -> float:

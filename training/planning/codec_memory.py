@@ -1,4 +1,4 @@
-"""Memory of the codec on a device: its weights, and its activations in encoding and decoding."""
+"""What the codec costs: memory of its weights and activations on a device, and operations."""
 
 import json
 import math
@@ -12,8 +12,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from models.codecs.dct import BLOCK
+from models.codecs.learned import SmallAutoencoder
 from models.codecs.vae import CodecConfig
-from training.planning.codec_flops import AutoencoderShape
+from training.planning.codec_flops import (
+    AutoencoderShape,
+    decode_flops,
+    encode_flops,
+    learned_flops,
+)
 from training.planning.fake_tensor_bytes import LiveBytes, to_fake
 
 
@@ -39,6 +46,16 @@ def autoencoder_shape(config: CodecConfig) -> AutoencoderShape:
     )
 
 
+def image_flops(config: CodecConfig, height: int, width: int) -> tuple[float, float]:
+    """Operations of encoding and of decoding one image; those of the DCT count as 0."""
+    if config.kind == "dct":
+        return 0.0, 0.0
+    if config.kind == "learned":
+        return learned_flops(config.latent_channels, height, width)
+    shape = autoencoder_shape(config)
+    return encode_flops(shape, height, width), decode_flops(shape, height, width)
+
+
 def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -> CodecBytes:
     """Run the autoencoder on fake tensors, with the number of images it processes at once.
 
@@ -47,6 +64,8 @@ def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -
     if config.kind == "dct":
         return CodecBytes(weights=0, encoding=0, decoding=0)
     count = min(config.frames_per_call, num_images)
+    if config.kind == "learned":
+        return _run_small(config.latent_channels, height, width, count)
     half = config.precision == "bfloat16"
     return _run(autoencoder_shape(config), half, config.tiling, height, width, count)
 
@@ -82,6 +101,23 @@ def _run(
         network.use_tiling = False  # encoding is never tiled
         with LiveBytes(known) as encoding, autocast, _GpuNorms():
             network.encode(images).latent_dist.mode()
+    return CodecBytes(weights=weights, encoding=encoding.peak, decoding=decoding.peak)
+
+
+@lru_cache(maxsize=16)
+def _run_small(latent_channels: int, height: int, width: int, count: int) -> CodecBytes:
+    """The same for the learned codec."""
+    network = SmallAutoencoder(latent_channels)
+    with torch.no_grad(), FakeTensorMode():
+        to_fake(network)
+        weights = sum(p.numel() * p.element_size() for p in network.parameters())
+        images = torch.empty(count, 3, height, width)
+        latents = torch.empty(count, latent_channels, height // BLOCK, width // BLOCK)
+        known = [*network.parameters(), images, latents]
+        with LiveBytes(known) as decoding:
+            network.decode(latents)
+        with LiveBytes(known) as encoding:
+            network.encode(images)
     return CodecBytes(weights=weights, encoding=encoding.peak, decoding=decoding.peak)
 
 

@@ -148,7 +148,7 @@ def is_small(config: TrainConfig, available: float) -> bool:
     blocks = 2 * trunk.depth + config.system.network.num_control_blocks
     activations = 4 * _FAR_ABOVE * blocks * tokens * trunk.dim
     bound = 7 * 4 * sum(sizes.values()) + activations + 10 * _pixels(config)
-    return config.system.codec.kind == "dct" and bound + CONTEXT < available
+    return config.system.codec.kind != "kl" and bound + CONTEXT < available
 
 
 def estimate_sharded(config: TrainConfig, memory: Memory, devices: int) -> Memory:
