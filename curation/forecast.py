@@ -141,7 +141,7 @@ def forecast(
     costs = measured_costs(list(rows.values()), clips)
     stored = Path(config.out) / "config.yaml"
     before = load_config(CurateConfig, stored) if stored.is_file() else config
-    judge = Judge(config, infos)
+    judge = Judge(config, infos, before)
     measured_alike = _measured_alike(before, config, ledger, infos)
     expected: list[Expected] = []
     for source, fingerprint in jobs:

@@ -182,7 +182,8 @@ def _judge_part(
     quality = selection.quality
     start_s, end_s = part = _snap(signals, part)
     measured = measure_span(signals, part)
-    clip = replace(clip, start_s=start_s, end_s=end_s, num_people=1).with_scores(**measured)
+    scores = {**clip.scores, **measured}
+    clip = replace(clip, start_s=start_s, end_s=end_s, num_people=1, scores=scores)
     reject = first_failed(span_checks(measured, quality, faults_in(signals, part)))
     if reject is not None:
         return RejectedClip(clip=clip, reject=reject)
@@ -205,17 +206,19 @@ def _judge_part(
         width=plan.width,
         fps=fps,
         num_frames=count_clip_frames(*part, fps),
-    ).with_scores(
-        coverage=plan.coverage,
-        letterbox=_share_outside(lit),
-        blurred_fill=_share_outside(inner),
+        scores={
+            **scores,
+            "coverage": plan.coverage,
+            "letterbox": _share_outside(lit),
+            "blurred_fill": _share_outside(inner),
+        },
     )
     return Candidate(clip=found, plan=plan)
 
 
 def _snap(signals: Signals, span: Span) -> Span:
     """The same span with its ends moved to frames."""
-    times = np.append(signals.times_s, signals.end_s)
+    times = signals.edges_s
     start, end = (int(np.searchsorted(times, moment - 1e-6)) for moment in span)
     return float(times[start]), float(times[min(end, len(times) - 1)])
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curation.first_pass.signals import median
 from curation.perception.boxes import match_best_first
 
 MIN_VISIBILITY = 0.5  # of a keypoint used to measure motion
@@ -50,7 +51,7 @@ class Sightings:
     @cached_property
     def step_s(self) -> float:
         """Typical time between two moments."""
-        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.0
+        return median(np.diff(self.times_s)) if len(self.times_s) > 1 else 0.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -91,7 +92,7 @@ class PersonTrack:
         """Median over the sightings; None: unknown."""
         changes = self.seen.changes[self.rows]
         known = changes[~np.isnan(changes)]
-        return float(np.median(known)) if len(known) else None
+        return median(known) if len(known) else None
 
     def covers(self, times_s: np.ndarray) -> np.ndarray:
         """Which moments (n,) lie between the first and the last sighting."""
@@ -279,4 +280,4 @@ def _share_beside(seen: Sightings, track: PersonTrack, mains: list[PersonTrack])
         seen.times_s[seen.moments[rows]],
         seen.areas[rows],
     )
-    return float(np.median(seen.areas[track.rows] / np.maximum(main_areas, 1e-9)))
+    return median(seen.areas[track.rows] / np.maximum(main_areas, 1e-9))
