@@ -75,14 +75,9 @@ class ClipMaker:
         watch: StepTimes,
         extra: "Extra | None" = None,
     ) -> ClipRow:
-        """Make everything from the decoded frames of the stretch.
+        """Make everything from the decoded frames (t, height, width, 3) uint8 RGB of the stretch.
 
-        Args:
-            candidate: the stretch.
-            frames: (t, height, width, 3) uint8 RGB.
-            request: ``request(candidate, ...)``.
-            watch: records the time of every step.
-            extra: makes further members once the kept frames are known.
+        ``extra`` makes further members once the kept frames are known.
         """
         fps = candidate.clip.fps or 1.0
         begun: dict[str, Any] = {"request": request, "made": {}, "seconds": watch.seconds}
@@ -145,11 +140,8 @@ class ClipMaker:
     ) -> ClipRow | NeedsDecoding:
         """Apply today's thresholds to what is stored: opens no video, runs no model.
 
-        Args:
-            known: what is stored of the same stretch.
-            candidate: the stretch.
-            is_followed: the clip was kept under today's settings of people, so following them again
-                would cut it the same way; only its length is checked.
+        ``is_followed``: the clip was kept under today's settings of people, so following them again
+        would cut it the same way; only its length is checked.
         """
         if self._people_of(known) is None:
             return NeedsDecoding(reason="its detected people are not stored")

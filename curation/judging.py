@@ -56,11 +56,8 @@ class Judged:
 class Judge:
     """Judges sources by today's settings.
 
-    Args:
-        config: today's settings.
-        infos: role -> model.
-        before: the folder's settings so far. What they decided of the people in kept clips is not
-            decided again if its settings are the same.
+    What ``before``, the folder's settings so far, decided of the people in kept clips is not
+    decided again if its settings are the same.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from training.config import TrainConfig
 from training.freezing import describe
 from training.planning.codec_flops import decode_flops, encode_flops
 from training.planning.codec_memory import autoencoder_shape
-from training.planning.flops import Flops, Work, network_flops, sample_flops, total
+from training.planning.flops import Flops, Work, network_flops, sample_flops
 from training.planning.memory import (
     CONTEXT,
     FRAGMENTATION,
@@ -141,14 +141,13 @@ def step_flops(config: TrainConfig) -> dict[str, Flops]:
     system, data = config.system, config.data
     _, _, height, width = system.latent_shape
     work = Work(rows=data.batch_size, frames=data.num_frames, height=height, width=width, drop=True)
-    found = network_flops(
+    flops = network_flops(
         system.network,
         work,
         parts=config.parts,
         learning=set(parameter_sizes(config)[1]),
         checkpoint_every=parse_checkpointing(config.trainer.activation_checkpointing),
     )
-    flops = {part: total(kinds) for part, kinds in found.items()}
     if system.codec.kind == "kl" and data.latents is None:
         images = data.batch_size * num_encoded_images(data.num_frames)
         one = encode_flops(autoencoder_shape(system.codec), system.height, system.width)

@@ -40,11 +40,6 @@ class PersonSamples:
     track_ids: np.ndarray  # (p,) int32; -1 stands for "not tracked" in the file only
     changes: np.ndarray  # (p,) float32: Person.change; NaN stands for "unknown" in the file only
 
-    def people_of(self, index: int) -> slice:
-        """Rows of the people of one sample, best score first."""
-        start = int(self.num_people[:index].sum())
-        return slice(start, start + int(self.num_people[index]))
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Previews:

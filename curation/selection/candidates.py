@@ -62,10 +62,6 @@ class SelectionConfig:
         if self.stretches not in {"longest", "all"}:
             raise ConfigError(f"stretches is {self.stretches!r}; must be 'longest' or 'all'")
 
-    def scenes_of(self, signals: Signals) -> list[SeenScene]:
-        """The scenes of a source, with the people seen in them."""
-        return find_seen_scenes(signals, self.shots, self.people, self.quality)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
@@ -86,17 +82,11 @@ class RejectedClip:
 def find_candidates(
     base: Clip, signals: Signals, selection: SelectionConfig, canonical: CanonicalConfig
 ) -> list[Candidate | RejectedClip]:
-    """The result for each scene of a source, in order of time.
-
-    Args:
-        base: a clip record with the source's own fields; its times are replaced.
-        signals: of the whole source, with samples of people.
-        selection: thresholds.
-        canonical: size and rate of the clips to make.
-    """
+    """The result for each scene of a source, in order of time; ``base`` with other times."""
     frozen = frozen_runs(signals, selection.quality)
     outcomes: list[Candidate | RejectedClip] = []
-    for scene in selection.scenes_of(signals):
+    scenes = find_seen_scenes(signals, selection.shots, selection.people, selection.quality)
+    for scene in scenes:
         outcomes += _judge_scene(base, scene, signals, frozen, selection, canonical)
     return outcomes
 

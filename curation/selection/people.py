@@ -260,11 +260,7 @@ def bodies_in_view(
 ) -> np.ndarray:
     """Of which bodies (k, 17, 3) the required points are visible and inside the picture: (k,).
 
-    Args:
-        keypoints: x and y as shares of the frame's sides, visibility.
-        config: which points, and their minimum visibility.
-        corner: left and top of the picture proper, shares of the sides.
-        size: its width and height.
+    ``corner`` (left, top) and ``size`` (width, height) of the picture proper: shares of the sides.
     """
     names = BODIES[config.visible_body]
     wanted = keypoints.take([COCO_KEYPOINTS.index(name) for name in names], axis=1)

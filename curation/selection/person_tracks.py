@@ -126,15 +126,10 @@ class ScenePeople:
 
 
 def find_scene_people(seen: Sightings, memory_s: float, alive: MotionBounds) -> ScenePeople:
-    """Track all people through a scene.
+    """Track all people through a scene; one unseen for longer than ``memory_s`` is a new one.
 
     The main person at a time is the one filling most of the picture for longest; a track without
     motion, or known by an outline alone, becomes main only if there is no other.
-
-    Args:
-        seen: of one scene.
-        memory_s: a person unseen for longer counts as a new one.
-        alive: limits that distinguish a person from a picture.
     """
     numbers = link_sightings(seen, memory_s)
     count = int(numbers.max(initial=-1)) + 1

@@ -31,10 +31,7 @@ def pack_people(
 ) -> dict[str, bytes]:
     """Files of a folder for ``read_take`` and ``read_chosen``.
 
-    Args:
-        found: detections in every frame of the stretch.
-        chosen: the one person of every frame of the clip, from ``found``; None: clip rejected.
-        fps: of the clip.
+    ``chosen``: the one person of every frame, from ``found``; None: the clip is rejected.
     """
     flat = [person for frame in found for person in frame]
     take = {

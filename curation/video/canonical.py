@@ -13,7 +13,6 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, Check
-from curation.first_pass.signals import median
 from curation.video.decode import (
     HDR_TRANSFERS,
     DecodeFaults,
@@ -156,7 +155,7 @@ def clip_rate(times_s: np.ndarray, max_fps: float) -> float:
         max_fps: upper limit.
     """
     steps = np.diff(times_s)
-    steps = steps[steps < 1.5 * median(steps)] if len(steps) > 2 else steps
+    steps = steps[steps < 1.5 * float(np.median(steps))] if len(steps) > 2 else steps
     mean = float(len(steps) / steps.sum())
     nearest = min(COMMON_RATES, key=lambda rate: abs(mean / rate - 1))
     return min(nearest if abs(mean / nearest - 1) < 6e-4 else mean, max_fps)

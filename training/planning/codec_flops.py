@@ -1,61 +1,26 @@
-"""Floating-point operations of a KL autoencoder in closed form; FLOP = 2 multiply-adds.
+"""Floating-point operations of a KL autoencoder, counted by torch; FLOP = 2 multiply-adds."""
 
-Counted are convolutions and matrix products, as torch's ``FlopCounterMode`` counts them: a
-convolution of side s from a to b channels on n places takes 2 n a b s^2. Source of the layout:
-diffusers' ``AutoencoderKL``.
-"""
+from functools import lru_cache
 
-from dataclasses import dataclass
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-
-@dataclass(frozen=True, kw_only=True)
-class AutoencoderShape:
-    """Sizes of diffusers' AutoencoderKL; the defaults are Stable Diffusion's."""
-
-    latent_channels: int = 4
-    widths: tuple[int, ...] = (128, 256, 512, 512)
-    layers_per_block: int = 2
+from training.planning.codec_memory import AutoencoderShape, build_autoencoder
 
 
+@lru_cache
 def encode_flops(shape: AutoencoderShape, height: int, width: int) -> float:
     """One image of height x width pixels through the autoencoder's encoder."""
-    area, wide = float(height * width), shape.widths[0]
-    count = _conv(area, 3, wide)
-    for level, out in enumerate(shape.widths):
-        for _ in range(shape.layers_per_block):
-            count += _resnet(area, wide, out)
-            wide = out
-        if level < len(shape.widths) - 1:
-            area /= 4
-            count += _conv(area, wide, wide)
-    channels = 2 * shape.latent_channels
-    return count + _middle(area, wide) + _conv(area, wide, channels) + 2 * area * channels**2
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        build_autoencoder(shape).encode(torch.empty(1, 3, height, width))
+    return float(counter.get_total_flops())
 
 
+@lru_cache
 def decode_flops(shape: AutoencoderShape, height: int, width: int) -> float:
     """One image of height x width pixels out of the autoencoder's decoder."""
-    area, wide = height * width / 4 ** (len(shape.widths) - 1), shape.widths[-1]
-    channels = shape.latent_channels
-    count = 2 * area * channels**2 + _conv(area, channels, wide) + _middle(area, wide)
-    for level, out in enumerate(reversed(shape.widths)):
-        for _ in range(shape.layers_per_block + 1):
-            count += _resnet(area, wide, out)
-            wide = out
-        if level < len(shape.widths) - 1:
-            area *= 4
-            count += _conv(area, wide, wide)
-    return count + _conv(area, wide, 3)
-
-
-def _conv(area: float, wide_in: int, wide_out: int, side: int = 3) -> float:
-    return 2.0 * area * wide_in * wide_out * side**2
-
-
-def _resnet(area: float, wide_in: int, wide_out: int) -> float:
-    shortcut = _conv(area, wide_in, wide_out, 1) if wide_in != wide_out else 0.0
-    return _conv(area, wide_in, wide_out) + _conv(area, wide_out, wide_out) + shortcut
-
-
-def _middle(area: float, wide: int) -> float:
-    """Residual block, attention of all places to all, residual block."""
-    return 2 * _resnet(area, wide, wide) + 4 * _conv(area, wide, wide, 1) + 4 * area**2 * wide
+    factor = 2 ** (len(shape.widths) - 1)
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        latents = torch.empty(1, shape.latent_channels, height // factor, width // factor)
+        build_autoencoder(shape).decode(latents)
+    return float(counter.get_total_flops())

@@ -13,8 +13,16 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from models.codecs.vae import CodecConfig
-from training.planning.codec_flops import AutoencoderShape
 from training.planning.fake_tensor_bytes import LiveBytes, to_fake
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderShape:
+    """Sizes of diffusers' AutoencoderKL; the defaults are Stable Diffusion's."""
+
+    latent_channels: int = 4
+    widths: tuple[int, ...] = (128, 256, 512, 512)
+    layers_per_block: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,25 +63,14 @@ def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -
 def _run(
     shape: AutoencoderShape, half: bool, tiling: bool, height: int, width: int, count: int
 ) -> CodecBytes:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
-
-    build: Any = AutoencoderKL  # its annotations say tuples of one
-    depth = len(shape.widths)
     with torch.no_grad(), FakeTensorMode():
         with torch.device("meta"):
-            network = build(
-                block_out_channels=shape.widths,
-                norm_num_groups=math.gcd(32, *shape.widths),
-                layers_per_block=shape.layers_per_block,
-                latent_channels=shape.latent_channels,
-                down_block_types=("DownEncoderBlock2D",) * depth,
-                up_block_types=("UpDecoderBlock2D",) * depth,
-            )
+            network = build_autoencoder(shape)
         to_fake(network)
         network.use_tiling = tiling
         weights = sum(p.numel() * p.element_size() for p in network.parameters())
         images = torch.empty(count, 3, height, width)
-        factor = 2 ** (depth - 1)
+        factor = 2 ** (len(shape.widths) - 1)
         latents = torch.empty(count, shape.latent_channels, height // factor, width // factor)
         known = [*network.parameters(), images, latents]
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
@@ -83,6 +80,22 @@ def _run(
         with LiveBytes(known) as encoding, autocast, _GpuNorms():
             network.encode(images).latent_dist.mode()
     return CodecBytes(weights=weights, encoding=encoding.peak, decoding=decoding.peak)
+
+
+def build_autoencoder(shape: AutoencoderShape) -> Any:
+    """The autoencoder with random weights."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
+
+    build: Any = AutoencoderKL  # its annotations say tuples of one
+    depth = len(shape.widths)
+    return build(
+        block_out_channels=shape.widths,
+        norm_num_groups=math.gcd(32, *shape.widths),
+        layers_per_block=shape.layers_per_block,
+        latent_channels=shape.latent_channels,
+        down_block_types=("DownEncoderBlock2D",) * depth,
+        up_block_types=("UpDecoderBlock2D",) * depth,
+    )
 
 
 class _GpuNorms(TorchFunctionMode):

@@ -23,7 +23,7 @@ Used by ``make plan`` and by the benchmark (MFU = these operations a second over
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.stdit import STDiTConfig
 from models.viton_dit import VitonDiTConfig
@@ -102,7 +102,7 @@ class _Carries:
 
 @dataclass(frozen=True, kw_only=True)
 class _Context:
-    """What a block attends to: tokens whose keys and values it projects; 0 if they are given."""
+    """What a block attends to."""
 
     rows: int
     frames: int
@@ -110,7 +110,6 @@ class _Context:
     caption_rows: int
     caption_length: int
     garment_places: int | None = None
-    projects: bool = True
 
 
 def linear(tokens: float, wide_in: int, wide_out: int, *, learns: bool, carries: bool) -> Flops:
@@ -133,8 +132,8 @@ def block_flops(
     learning: Set[str],
     *,
     temporal: bool = True,
-) -> tuple[dict[str, Flops], bool]:
-    """One STBlock by kind of layer, and whether its output carries a gradient."""
+) -> tuple[Flops, bool]:
+    """One STBlock, and whether its output carries a gradient."""
     dim, hidden = trunk.dim, int(trunk.dim * trunk.mlp_ratio)
     tokens = context.rows * context.frames * context.places
 
@@ -145,24 +144,21 @@ def block_flops(
         own = learns(name)
         return linear(count, *sides, learns=own, carries=grad), own or grad
 
-    found: dict[str, Flops] = {}
     moved = carries.modulation or f"{prefix}.scale_shift_table" in learning
     h = carries.x or moved
 
     qkv, grad = layer("attn.qkv", tokens, (dim, 3 * dim), h)
     mixed = attention(tokens * context.places, dim, carries=grad)
     out, spatial = layer("attn.proj", tokens, (dim, dim), grad)
-    found["spatial attention"] = qkv + mixed + out
+    count = qkv + mixed + out
 
     if context.garment_places is not None:
         q, grad_q = layer("fusion.q_linear", tokens, (dim, dim), h)
-        kv, grad_kv = Flops(), False
-        if context.projects:
-            count = context.rows * context.garment_places
-            kv, grad_kv = layer("fusion.kv_linear", count, (dim, 2 * dim), carries.garment)
+        keys = context.rows * context.garment_places
+        kv, grad_kv = layer("fusion.kv_linear", keys, (dim, 2 * dim), carries.garment)
         mixed = attention(tokens * context.garment_places, dim, carries=grad_q or grad_kv)
         out, fused = layer("fusion.proj", tokens, (dim, dim), grad_q or grad_kv)
-        found["garment attention"] = q + kv + mixed + out
+        count += q + kv + mixed + out
         spatial = spatial or fused
     x = carries.x or spatial or moved
 
@@ -175,22 +171,19 @@ def block_flops(
             mixed = attention(tokens * context.frames, dim, carries=grad)
         out, x = layer("attn_temp.proj", tokens, (dim, dim), grad)
         x = x or h
-        found["temporal attention"] = qkv + mixed + out
+        count += qkv + mixed + out
 
     q, grad_q = layer("cross_attn.q_linear", tokens, (dim, dim), x)
-    kv, grad_kv = Flops(), False
-    if context.projects:
-        count = context.caption_rows * context.caption_length
-        kv, grad_kv = layer("cross_attn.kv_linear", count, (dim, 2 * dim), carries.caption)
+    keys = context.caption_rows * context.caption_length
+    kv, grad_kv = layer("cross_attn.kv_linear", keys, (dim, 2 * dim), carries.caption)
     mixed = attention(tokens * context.caption_length, dim, carries=grad_q or grad_kv)
     out, captioned = layer("cross_attn.proj", tokens, (dim, dim), grad_q or grad_kv)
-    found["caption attention"] = q + kv + mixed + out
+    count += q + kv + mixed + out
     x = x or captioned
 
     up, grad = layer("mlp.fc1", tokens, (dim, hidden), x or moved)
     down, x = layer("mlp.fc2", tokens, (hidden, dim), grad)
-    found["feed forward"] = up + down
-    return found, x
+    return count + up + down, x
 
 
 def network_flops(
@@ -200,8 +193,8 @@ def network_flops(
     parts: Sequence[str] = PARTS,
     learning: Set[str] = frozenset(),
     checkpoint_every: int = 0,
-) -> dict[str, dict[str, Flops]]:
-    """One call of VitonDiT: part -> kind of layer -> operations.
+) -> dict[str, Flops]:
+    """One call of VitonDiT: part -> operations.
 
     Args:
         config: the networks' sizes.
@@ -245,24 +238,36 @@ def network_flops(
     embeddings += patches * (1 + has_control)
     x_carries = learned("denoiser.x_embedder.proj")
 
-    counter = _Counter(trunk, learning, checkpoint_every, config)
-    result: dict[str, dict[str, Flops]] = {}
+    # blocks are numbered as ``checkpoint_blocks`` numbers them: denoiser, extractor, ControlNet
+    before = {"denoiser": 0, "garment": trunk.depth, "control": 2 * trunk.depth - 1}
 
+    def block(
+        part: str, index: int, context: _Context, carries: _Carries, *, temporal: bool = True
+    ) -> tuple[Flops, bool]:
+        """One block, recomputed or not."""
+        name = f"{part}.blocks.{index}"
+        found, x = block_flops(trunk, name, context, carries, learning, temporal=temporal)
+        every = checkpoint_every
+        if x and every > 0 and (before[part] + index) % every == 0:
+            found = replace(found, recomputed=found.forward)
+        return found, x
+
+    result: dict[str, Flops] = {}
     taps = [False] * trunk.depth
     if has_garment:
         context = _Context(
             rows=work.rows, frames=1, places=places, caption_rows=1,
             caption_length=trunk.caption_length,
         )  # fmt: skip
-        first = one("garment.x_embedder.proj", work.rows * places, (trunk.in_channels * area, d))
-        kinds = {"embeddings and last layer": first}
+        count = one("garment.x_embedder.proj", work.rows * places, (trunk.in_channels * area, d))
         x = learned("garment.x_embedder.proj")
         taps[0] = x
         for index in range(trunk.depth - 1):
             carries = _Carries(x=x, caption=caption, modulation=modulation)
-            x = counter.add(kinds, "garment", index, context, carries, temporal=False)
+            flops, x = block("garment", index, context, carries, temporal=False)
+            count += flops
             taps[index + 1] = x
-        result["garment"] = kinds
+        result["garment"] = count
 
     residuals = [False] * trunk.depth
     garment_places = places if has_garment else None
@@ -273,32 +278,30 @@ def network_flops(
         )  # fmt: skip
         names = ("control.condition_embedder.proj", "control.input_projection")
         entering = (2 * trunk.in_channels + 1) * area
-        first = one(names[0], tokens, (entering, d)) + one(names[1], tokens, (d, d),
+        count = one(names[0], tokens, (entering, d)) + one(names[1], tokens, (d, d),
                                                            learned(names[0]))  # fmt: skip
-        kinds = {"embeddings and last layer": first}
         x = x_carries or learned(*names)
         for index in range(config.num_control_blocks):
             carries = _Carries(x=x, caption=caption, modulation=modulation, garment=taps[index])
-            x = counter.add(kinds, "control", index, context, carries)
+            flops, x = block("control", index, context, carries)
             name = f"control.output_projections.{index}"
-            kinds["embeddings and last layer"] += one(name, tokens, (d, d), x)
+            count += flops + one(name, tokens, (d, d), x)
             residuals[index] = x or learned(name)
-        result["control"] = kinds
+        result["control"] = count
 
     context = _Context(
         rows=work.rows, frames=work.frames, places=places,
         caption_rows=work.rows if work.drop else 1,
         caption_length=trunk.caption_length, garment_places=garment_places,
     )  # fmt: skip
-    kinds = {"embeddings and last layer": embeddings}
-    x = x_carries
+    count, x = embeddings, x_carries
     for index in range(trunk.depth):
         carries = _Carries(x=x, caption=caption, modulation=modulation, garment=taps[index])
-        x = counter.add(kinds, "denoiser", index, context, carries) or residuals[index]
+        flops, x = block("denoiser", index, context, carries)
+        count, x = count + flops, x or residuals[index]
     x = x or t_carries or "denoiser.final_layer.scale_shift_table" in learning
-    last = one("denoiser.final_layer.linear", tokens, (d, area * trunk.out_channels), x)
-    kinds["embeddings and last layer"] += last
-    return {"denoiser": kinds, **result}
+    count += one("denoiser.final_layer.linear", tokens, (d, area * trunk.out_channels), x)
+    return {"denoiser": count, **result}
 
 
 def sample_flops(
@@ -313,13 +316,13 @@ def sample_flops(
         guided_steps: those that call the denoiser a second time, without a garment.
     """
     trunk = config.trunk
-    whole = {part: total(kinds) for part, kinds in network_flops(config, work).items()}
+    whole = network_flops(config, work)
     tokens = work.rows * work.places(trunk)
     per_block = 4.0 * trunk.dim**2
     garment = per_block * tokens
     captions = per_block * trunk.caption_length
     blocks = trunk.depth + config.num_control_blocks
-    bare = total(network_flops(config, work, parts=["denoiser"])["denoiser"]).forward
+    bare = network_flops(config, work, parts=["denoiser"])["denoiser"].forward
     once = (garment + captions) * blocks + captions * trunk.depth * (guided_steps > 0)
     painted = whole["denoiser"].forward - (garment + captions) * trunk.depth
     control = whole["control"].forward - (garment + captions) * config.num_control_blocks
@@ -329,42 +332,3 @@ def sample_flops(
         "denoiser": steps * painted + guided_steps * (bare - captions * trunk.depth),
         "ControlNet": steps * control,
     }
-
-
-def total(kinds: dict[str, Flops]) -> Flops:
-    """Of all kinds of layer."""
-    return sum(kinds.values(), Flops())
-
-
-class _Counter:
-    """Adds blocks to a part's table, and knows which of them are recomputed.
-
-    Blocks are numbered as ``checkpoint_blocks`` numbers them: denoiser, extractor, ControlNet.
-    """
-
-    def __init__(
-        self, trunk: STDiTConfig, learning: Set[str], every: int, config: VitonDiTConfig
-    ) -> None:
-        self.trunk, self.learning, self.every = trunk, learning, every
-        depth = config.trunk.depth
-        self.first = {"denoiser": 0, "garment": depth, "control": 2 * depth - 1}
-
-    def add(
-        self,
-        kinds: dict[str, Flops],
-        part: str,
-        index: int,
-        context: _Context,
-        carries: _Carries,
-        *,
-        temporal: bool = True,
-    ) -> bool:
-        found, x = block_flops(
-            self.trunk, f"{part}.blocks.{index}", context, carries, self.learning,
-            temporal=temporal,
-        )  # fmt: skip
-        again = x and self.every > 0 and (self.first[part] + index) % self.every == 0
-        for kind, flops in found.items():
-            extra = Flops(recomputed=flops.forward if again else 0.0)
-            kinds[kind] = kinds.get(kind, Flops()) + flops + extra
-        return x
