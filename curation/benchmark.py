@@ -136,26 +136,15 @@ def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> Fra
     name = clip.video_path.relative_to(root).as_posix()
     record = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
     own = clip.own_garment_path
-    samples = [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=record)]
-    if clip.other_garment_paths:
-        first, *further = clip.other_garment_paths
-        samples = [
-            BenchSample(
-                bench_id=clip.id,
-                own_garment=own,
-                target=first,
-                record=record | {"garment_id": first.stem},
-            )
-        ]
-        samples += [
-            BenchSample(
-                bench_id=f"{clip.id}_{path.stem}",
-                own_garment=own,
-                target=path,
-                record=record | {"garment_id": path.stem},
-            )
-            for path in further
-        ]
+    samples = [
+        BenchSample(
+            bench_id=f"{clip.id}_{path.stem}" if index else clip.id,
+            own_garment=own,
+            target=path,
+            record=record | {"garment_id": path.stem},
+        )
+        for index, path in enumerate(clip.other_garment_paths)
+    ] or [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=record)]
     unpaired = [sample.bench_id for sample in samples if sample.target is not None]
     garments = [own, *clip.other_garment_paths]
     where = f"{name}@{clip.first}-{clip.end}"

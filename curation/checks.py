@@ -4,10 +4,10 @@ Read from the ledger and the stored signals of the first pass: no video is opene
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from curation.clip import Check, Stage
+from curation.clip import Check
 from curation.clip_maker import clip_of
 from curation.first_pass.signals import Signals
 from curation.judging import TO_BE_MADE, to_be_made_check
@@ -30,17 +30,12 @@ from curation.video.decode import UNREADABLE, Header
 from curation.workers.executor import FAILURES
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Checker:
-    """The rules of a run, its stages built once."""
+    """The rules of a run, its stages built once; needs no model."""
 
-    config: CurateConfig
-    stages: Sequence[Stage]
-
-    @classmethod
-    def of(cls, config: CurateConfig) -> "Checker":
-        """From the settings of a run; needs no model."""
-        return cls(config=config, stages=build_stages(config, named_perception({})))
+    def __init__(self, config: CurateConfig) -> None:
+        self.config = config
+        self.stages = build_stages(config, named_perception({}))
 
     def source_checks(self, source: SourceRow) -> list[Check]:
         """The checks of a file's header and first pass."""
@@ -66,10 +61,7 @@ class Checker:
     ) -> list[Check]:
         """All checks whose value is known, including the one that rejected the clip.
 
-        Args:
-            entry: the clip and its final status.
-            signals: of its source; None: only what the ledger holds.
-            others: kept clips among which its nearest copy is searched.
+        ``signals`` None: only what the ledger holds; ``others``: kept clips, searched for a copy.
         """
         row, config = entry.clip, self.config
         numbers = {k: v for k, v in row.evidence.items() if isinstance(v, int | float)}

@@ -203,15 +203,7 @@ def run_stages(
     done: Collection[str] = (),
     watch: StepTimes | None = None,
 ) -> StagesRun:
-    """Run the stages in order until a check fails.
-
-    Args:
-        stages: in order.
-        clip: the record.
-        tracks: of the clip.
-        done: stages whose tracks and scores exist; only their checks are applied.
-        watch: records the time of each stage.
-    """
+    """Run the stages in order until a check fails; of those ``done``, only the checks."""
     watch, ran = watch or StepTimes(), []
     for stage in stages:
         if stage.name not in done:

@@ -75,14 +75,9 @@ class ClipMaker:
         watch: StepTimes,
         extra: "Extra | None" = None,
     ) -> ClipRow:
-        """Make everything from the decoded frames of the stretch.
+        """Make everything from the decoded frames (t, height, width, 3) uint8 RGB of the stretch.
 
-        Args:
-            candidate: the stretch.
-            frames: (t, height, width, 3) uint8 RGB.
-            request: ``request(candidate, ...)``.
-            watch: records the time of every step.
-            extra: makes further members once the kept frames are known.
+        ``extra`` makes further members once the kept frames are known.
         """
         fps = candidate.clip.fps or 1.0
         begun: dict[str, Any] = {"request": request, "made": {}, "seconds": watch.seconds}
@@ -114,14 +109,15 @@ class ClipMaker:
         if isinstance(outcome, ClipRow):
             return outcome
         folder = self._folder_of(known)
-        if folder is None or not self._has_people(known):
+        people = self._people_of(known)
+        if folder is None or people is None:
             return None
         clip = self._follow_stored(known, candidate)
         if isinstance(clip, RejectedClip) or not _is_same_stretch(known, clip):
             return None
         logger.info("%s: %s; rerun from stored tracks", known.clip_id, outcome.reason)
         tracks = read_tracks(folder)
-        tracks = replace(tracks, people=read_chosen(self.out / "people" / known.record["people"]))
+        tracks = replace(tracks, people=read_chosen(people))
         further = {
             name: (folder / name).read_bytes()
             for name in ("target.png", "truth.mp4")
@@ -139,11 +135,19 @@ class ClipMaker:
         video = (folder / "mp4").read_bytes()
         return self._run(clip, tracks, video, kept, set(names) - stale, watch, further)
 
-    def judge(self, known: ClipRow, candidate: Candidate) -> ClipRow | NeedsDecoding:
-        """Apply today's thresholds to what is stored: opens no video, runs no model."""
-        if not self._has_people(known):
+    def judge(
+        self, known: ClipRow, candidate: Candidate, *, is_followed: bool = False
+    ) -> ClipRow | NeedsDecoding:
+        """Apply today's thresholds to what is stored: opens no video, runs no model.
+
+        ``is_followed``: the clip was kept under today's settings of people, so following them again
+        would cut it the same way; only its length is checked.
+        """
+        if self._people_of(known) is None:
             return NeedsDecoding(reason="its detected people are not stored")
-        clip = self._follow_stored(known, candidate)
+        clip = _as_made(known, candidate) if is_followed else None
+        if clip is None or first_failed(self.follow.checks(clip)) is not None:
+            clip = self._follow_stored(known, candidate)
         if isinstance(clip, RejectedClip):
             # existing tracks stay in the record, in case the threshold is changed back
             now = _as_made(known, candidate) if known.record["made"] else clip.clip
@@ -204,19 +208,21 @@ class ClipMaker:
             folder=folder,
         )
 
-    def _has_people(self, known: ClipRow) -> bool:
-        name = known.record.get("people")
-        return name is not None and (self.out / "people" / name).is_dir()
+    def _people_of(self, known: ClipRow) -> Path | None:
+        return self._stored("people", known.record.get("people"))
 
     def _folder_of(self, known: ClipRow) -> Path | None:
-        folder = None if known.folder is None else self.out / "clips" / known.folder
+        return self._stored("clips", known.folder)
+
+    def _stored(self, kind: str, name: str | None) -> Path | None:
+        folder = None if name is None else self.out / f"{kind}/{name}"
         return folder if folder is not None and folder.is_dir() else None
 
     def _follow_stored(self, known: ClipRow, candidate: Candidate) -> Clip | RejectedClip:
         """The clip cut by today's rules on people; the stored clip if it is cut the same way."""
         now = candidate.clip
         height, width = now.height or 1, now.width or 1
-        folder = self.out / "people" / known.record["people"]
+        folder = self.out / f"people/{known.record['people']}"
         seen = read_seen(folder, now.fps or 1.0, height, width)
         clip = self.follow.follow(now, seen, width / height).clip
         reject = first_failed(self.follow.checks(clip))
@@ -243,13 +249,9 @@ Extra = Callable[[Clip], dict[str, bytes]]
 
 def _as_made(known: ClipRow, candidate: Candidate) -> Clip:
     """The clip as it was made, with the scene boundaries found today."""
-    now = candidate.clip
-    return replace(
-        clip_of(known.record),
-        source=now.source,
-        scene_start_s=now.scene_start_s,
-        scene_end_s=now.scene_end_s,
-    )
+    now = vars(candidate.clip)
+    changed = {name: now[name] for name in ("source", "scene_start_s", "scene_end_s")}
+    return clip_of({**known.record, **changed})
 
 
 def clip_of(record: Mapping[str, Any]) -> Clip:

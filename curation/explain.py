@@ -47,7 +47,7 @@ def explain(output: Output, name: str, console: Console) -> None:
     entries = stored_catalogue(output.config, output.ledger, sources, clips)
     by_clip = {entry.clip.clip_id: entry for entry in entries}
     signals = _signals_of(output, source)
-    checker = Checker.of(output.config)
+    checker = Checker(output.config)
     checks = checker.source_checks(source)
     if signals is not None:
         checks += arbiter_checks(signals, output.config.selection)

@@ -141,8 +141,8 @@ def forecast(
     costs = measured_costs(list(rows.values()), clips)
     stored = Path(config.out) / "config.yaml"
     before = load_config(CurateConfig, stored) if stored.is_file() else config
-    judge = Judge(config, infos)
-    measured_alike = _measured_alike(before, config, ledger, infos)
+    judge = Judge(config, infos, before)
+    is_same_pass = before.first_pass == config.first_pass and ledger.recall("models") == infos
     expected: list[Expected] = []
     for source, fingerprint in jobs:
         row, mine = rows.get(source.sha256), of_source.get(source.sha256, [])
@@ -152,19 +152,13 @@ def forecast(
                 detail = row.code or f"{kept} kept"
                 expected.append(Expected(name=source.name, what=AS_BEFORE, detail=detail))
                 continue
-        elif row is not None and measured_alike and row.code not in FAILURES:
+        elif row is not None and is_same_pass and row.code not in FAILURES:
             judged = judge.judge(row, mine, partial(ledger.made_of, row.sha256))
             if judged.source.code is not None or judged.clips is not None or not judged.is_open:
                 expected.append(_judged_again(source.name, judged.clips, mine, row, costs))
                 continue
         expected.append(_decoded(source, config, costs))
     return expected, costs
-
-
-def _measured_alike(
-    before: CurateConfig, config: CurateConfig, ledger: Ledger, infos: dict[str, Any]
-) -> bool:
-    return before.first_pass == config.first_pass and ledger.recall("models") == infos
 
 
 def _judged_again(

@@ -54,10 +54,20 @@ class Judged:
 
 
 class Judge:
-    """Judges sources by today's settings."""
+    """Judges sources by today's settings.
 
-    def __init__(self, config: CurateConfig, infos: dict[str, Any]) -> None:
+    What ``before``, the folder's settings so far, decided of the people in kept clips is not
+    decided again if its settings are the same.
+    """
+
+    def __init__(
+        self, config: CurateConfig, infos: dict[str, Any], before: CurateConfig | None = None
+    ) -> None:
         self.config = config
+        has_same_people = before is not None and before.selection.people == config.selection.people
+        self._run_before = (
+            fingerprint(before.deciding(), infos) if before and has_same_people else None
+        )
         self._run = fingerprint(config.deciding(), infos)
         self._maker: ClipMaker = build_maker(config, named_perception(infos))
         self._signals_root = Path(config.out) / "signals"
@@ -99,6 +109,8 @@ class Judge:
         known = {str(clip.record["request"]): clip for clip in clips if clip.record.get("request")}
         asked_with, _, is_bench = _suffix(source).partition("-")
         companions = asked_with or None if is_bench == "True" else None
+        is_up_to_date = source.fingerprint.partition("-")[0] == self._run_before
+        kept = {request for request, clip in known.items() if clip.status == "kept"}
         rows: list[ClipRow] = []
         for outcome in find_candidates(base, signals, selection, canonical):
             if isinstance(outcome, RejectedClip):
@@ -110,7 +122,8 @@ class Judge:
             row = known.get(request)
             verdict: ClipRow | NeedsDecoding = NeedsDecoding(reason="it has no tracks")
             if row is not None:
-                verdict = self._maker.judge(row, outcome)
+                is_followed = is_up_to_date and request in kept
+                verdict = self._maker.judge(row, outcome, is_followed=is_followed)
             if isinstance(verdict, NeedsDecoding):
                 reject = to_be_made_check(verdict.reason).reject
                 verdict = rejected_row(RejectedClip(clip=outcome.clip, reject=reject))

@@ -181,9 +181,7 @@ class Ledger:
     def absorb(self, path: Path, *, is_newer: bool) -> None:
         """Merge every row of another ledger, in one transaction.
 
-        Args:
-            path: of the other ledger.
-            is_newer: whether it wins if both know a source.
+        Of a source that both know, the other one's rows win if ``is_newer``.
 
         Raises:
             DataError: not a ledger of this version.
@@ -352,11 +350,7 @@ class Ledger:
         self._database.execute("VACUUM")  # deleted rows would stay readable in the file
 
     def folders(self, kind: str) -> set[str]:
-        """Folders named by any row, current or earlier.
-
-        Args:
-            kind: "folder" for tracks (below out/clips), "people" for detected people (out/people).
-        """
+        """Folders named by any row: "folder" of tracks (out/clips), or of "people" (out/people)."""
         path = "$.folder" if kind == "folder" else "$.record.people"
         today = "folder" if kind == "folder" else "json_extract(record, '$.people')"
         rows = self._database.execute(

@@ -134,11 +134,6 @@ def build_measurer(
     return Curator(config, choose(config)).measure
 
 
-def fingerprint_of_run(config: CurateConfig, perception: Perception) -> str:
-    """Fingerprint of all settings and models that decide a source's result."""
-    return fingerprint(config.deciding(), infos_of(perception))
-
-
 class Curator:
     """The stages, built once in each worker."""
 

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -34,13 +35,9 @@ class Published:
 def publish(
     config: CurateConfig, ledger: Ledger, outcome: Published, only: set[str] | None = None
 ) -> None:
-    """Write shards, manifest and report from the ledger.
+    """Write shards, manifest and report from the ledger, and counts into ``outcome``.
 
-    Args:
-        config: of the run.
-        ledger: results of every source, of this run and earlier ones.
-        outcome: receives the counts.
-        only: sha256 of the sources to include, for a benchmark whose list changed. None: all.
+    ``only``: sha256 of the sources to include, for a benchmark whose list changed.
     """
     out = Path(config.out)
     sources = [row for row in ledger.sources() if only is None or row.sha256 in only]
@@ -67,25 +64,28 @@ def stored_catalogue(
     config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
 ) -> list[CatalogueEntry]:
     """The catalogue as the last run left it."""
+    entries, held, left = _as_stored(config, ledger, sources, clips)
+    return hold_out(entries, held, left)
+
+
+def _as_stored(
+    config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
+) -> tuple[list[CatalogueEntry], list[HeldOut], dict[str, Any]]:
+    """The catalogue, clips held out so far, and those that are left out because of them."""
     stored = ledger.recall("held_out") or {"held": [], "left": {}}
     held = [HeldOut(**one) for one in stored["held"]]
     entries = build_catalogue(
         sources, clips, config.duplicates, config.shards, ledger.groups(),
         {one.clip_id for one in held},
     )  # fmt: skip
-    return hold_out(entries, held, stored["left"])
+    return entries, held, stored["left"]
 
 
 def _held_out(
     config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
 ) -> tuple[list[CatalogueEntry], list[HeldOut]]:
     """The catalogue with as many clips held out as requested, or as before."""
-    stored = ledger.recall("held_out") or {"held": []}
-    before = [HeldOut(**one) for one in stored["held"]]
-    entries = build_catalogue(
-        sources, clips, config.duplicates, config.shards, ledger.groups(),
-        {one.clip_id for one in before},
-    )  # fmt: skip
+    entries, before, _ = _as_stored(config, ledger, sources, clips)
     if not before and not config.num_held_out:
         return entries, []
     profiles, new = clip_profiles(entries, Path(config.out) / "clips", ledger.looks())

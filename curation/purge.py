@@ -43,12 +43,9 @@ def main(argv: list[str]) -> None:
 
 
 def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) -> None:
-    """Remove sources, all of them or none.
+    """Remove sources, all of them or none; also those with copies of their clips, if asked.
 
-    Args:
-        output: the curated folder.
-        names: of sources; leftovers of an already purged one are removed.
-        with_copies: also remove sources with copies of their clips.
+    Leftovers of an already purged one are removed.
 
     Raises:
         DataError: a name matches no source or several; nothing was removed.

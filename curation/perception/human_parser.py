@@ -6,7 +6,6 @@ checkpoints). The network takes (b, 3, h, w), ImageNet-normalised, and returns l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 
 from configs.errors import ConfigError, DataError
+from curation.perception.config import PerceptionConfig
 from curation.perception.protocols import BackendInfo, Person
 from datasets.labels import ParseLabel
 from datasets.storage import sha256_read_once
@@ -35,43 +35,30 @@ LABEL_TABLES: dict[str, tuple[ParseLabel, ...]] = {
         P.FEET, P.FEET,
     ),
 }  # fmt: skip
+INPUT_SIDE = 512
+BATCH_SIZE = 8
 LEFT_ELBOW, LEFT_WRIST, RIGHT_ELBOW, RIGHT_WRIST = 7, 9, 8, 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class HumanParserConfig:
-    """The parser's file and the input it expects."""
-
-    path: str  # a TorchScript file, or a transformers folder with config.json
-    labels: str = "atr"
-    input_height: int = 512
-    input_width: int = 512
-    channel_order: str = "rgb"  # SCHP's own weights want bgr
-    device: str = "cpu"
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        if self.labels not in LABEL_TABLES:
-            raise ConfigError(f"labels={self.labels!r}; choose one of {sorted(LABEL_TABLES)}")
-        if self.channel_order not in {"rgb", "bgr"}:
-            raise ConfigError(f"channel_order={self.channel_order!r}; choose rgb or bgr")
 
 
 class FileHumanParser:
     """Parses the one person of each frame inside a box around them."""
 
-    def __init__(self, config: HumanParserConfig) -> None:
+    def __init__(self, config: PerceptionConfig) -> None:
+        if config.parser_labels not in LABEL_TABLES:
+            raise ConfigError(
+                f"parser_labels={config.parser_labels!r}; choose one of {sorted(LABEL_TABLES)}"
+            )
         self.config = config
         self._network: Any = None
 
     @property
     def info(self) -> BackendInfo:
         """Stored in every record."""
-        path = Path(self.config.path)
+        path = Path(self.config.parser_path)
         weights = path / "model.safetensors" if path.is_dir() else path
         return BackendInfo(
             name=f"parser-{path.stem}",
-            version=self.config.labels,
+            version=self.config.parser_labels,
             weights_sha256=sha256_read_once(weights),
             is_approximate=False,
         )
@@ -84,8 +71,8 @@ class FileHumanParser:
             self._network = load_network(self.config)
         maps = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
         wanted = [i for i, person in enumerate(people) if person is not None]
-        for start in range(0, len(wanted), self.config.batch_size):
-            indices = wanted[start : start + self.config.batch_size]
+        for start in range(0, len(wanted), BATCH_SIZE):
+            indices = wanted[start : start + BATCH_SIZE]
             boxes = [_crop_box(frames[i], people[i]) for i in indices]
             crops = [
                 frames[i][top:bottom, left:right]
@@ -101,19 +88,19 @@ class FileHumanParser:
         """Label maps of crops, each at its crop's own size."""
         import torch
 
-        size = (self.config.input_width, self.config.input_height)
+        size = (INPUT_SIDE, INPUT_SIDE)
         images = np.stack([cv2.resize(crop, size).astype(np.float32) / 255 for crop in crops])
         images = (images - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
-        if self.config.channel_order == "bgr":
+        if self.config.parser_channel_order == "bgr":
             images = images[..., ::-1]
         batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
         with torch.no_grad():
             logits = self._network(batch.to(self.config.device))
-        table = np.array(LABEL_TABLES[self.config.labels], np.uint8)
+        table = np.array(LABEL_TABLES[self.config.parser_labels], np.uint8)
         if logits.shape[1] != len(table):
             raise DataError(
-                f"{self.config.path} returns {logits.shape[1]} labels, but table "
-                f"{self.config.labels!r} has {len(table)}; choose the other one of "
+                f"{self.config.parser_path} returns {logits.shape[1]} labels, but table "
+                f"{self.config.parser_labels!r} has {len(table)}; choose the other one of "
                 f"{sorted(LABEL_TABLES)}"
             )
         found = []
@@ -126,7 +113,7 @@ class FileHumanParser:
         return found
 
 
-def load_network(config: HumanParserConfig) -> Any:
+def load_network(config: PerceptionConfig) -> Any:
     """A callable from images to logits.
 
     Raises:
@@ -134,7 +121,7 @@ def load_network(config: HumanParserConfig) -> Any:
     """
     import torch
 
-    path = Path(config.path)
+    path = Path(config.parser_path)
     if not path.exists():
         raise DataError(f"human parser {path} does not exist; or choose perception=embedded")
     if path.is_dir():

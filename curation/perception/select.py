@@ -10,26 +10,22 @@ from curation.perception.config import KINDS, PerceptionConfig
 from curation.perception.detectron2_densepose import (
     INSTALL_COMMAND as INSTALL_DENSEPOSE,
 )
-from curation.perception.detectron2_densepose import (
-    Detectron2Config,
-    Detectron2DensePose,
-)
+from curation.perception.detectron2_densepose import Detectron2DensePose
 from curation.perception.embedded.blazepose import EmbeddedDetector
 from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.embedded.weights import fetch_models
 from curation.perception.human_parser import INSTALL_COMMAND as INSTALL_TRANSFORMERS
-from curation.perception.human_parser import FileHumanParser, HumanParserConfig
+from curation.perception.human_parser import FileHumanParser
 from curation.perception.protocols import (
-    BackendInfo,
     DensePoseEstimator,
     HumanParser,
     Perception,
     PersonDetector,
 )
 from curation.perception.ultralytics_people import INSTALL_COMMAND as INSTALL_ULTRALYTICS
-from curation.perception.ultralytics_people import UltralyticsConfig, UltralyticsDetector
+from curation.perception.ultralytics_people import UltralyticsDetector
 
 logger = logging.getLogger(__name__)
 
@@ -63,42 +59,21 @@ def choose_perception(kind: str = "auto", config: PerceptionConfig | None = None
         return kind != "embedded" and not missing[role]
 
     detector: PersonDetector = (
-        UltralyticsDetector(
-            UltralyticsConfig(weights=settings.yolo_weights, device=settings.device)
-        )
-        if is_installed("detector")
-        else EmbeddedDetector()
+        UltralyticsDetector(settings) if is_installed("detector") else EmbeddedDetector()
     )
     densepose: DensePoseEstimator = (
-        Detectron2DensePose(
-            Detectron2Config(
-                config=settings.densepose_config,
-                weights=settings.densepose_weights,
-                device=settings.device,
-            )
-        )
-        if is_installed("densepose")
-        else EmbeddedDensePose()
+        Detectron2DensePose(settings) if is_installed("densepose") else EmbeddedDensePose()
     )
-    parser: HumanParser = (
-        FileHumanParser(
-            HumanParserConfig(
-                path=settings.parser_path,
-                labels=settings.parser_labels,
-                channel_order=settings.parser_channel_order,
-                device=settings.device,
-            )
-        )
-        if is_installed("parser")
-        else EmbeddedParser()
-    )
+    parser: HumanParser = FileHumanParser(settings) if is_installed("parser") else EmbeddedParser()
     needs_masks = densepose.info.is_approximate or parser.info.is_approximate
     if needs_masks and not isinstance(detector, EmbeddedDetector):
         detector = CompletedDetector(detector)
     perception = Perception(detector=detector, densepose=densepose, parser=parser)
     if any(info.is_approximate for info in perception.infos().values()):
         fetch_models()
-    _log_choice(perception)
+    for role, info in perception.infos().items():
+        cost = f" (approximate: {info.note})" if info.is_approximate else ""
+        logger.info("%s: %s %s%s", role, info.name, info.version, cost)
     return perception
 
 
@@ -139,13 +114,3 @@ def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
 
 def _importable(package: str) -> bool:
     return find_spec(package) is not None
-
-
-def _log_choice(perception: Perception) -> None:
-    infos = perception.infos()
-    for role, info in infos.items():
-        logger.info("%s: %s %s%s", role, info.name, info.version, _cost(info))
-
-
-def _cost(info: BackendInfo) -> str:
-    return f" (approximate: {info.note})" if info.is_approximate else ""

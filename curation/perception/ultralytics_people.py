@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from configs.errors import DataError
-from curation.perception.config import installed_version
+from curation.perception.config import PerceptionConfig, installed_version
 from curation.perception.protocols import BackendInfo, Person
 from datasets.storage import sha256_read_once
 
@@ -29,24 +28,16 @@ ENVIRONMENT = {
     "YOLO_VERBOSE": "false",
     "YOLO_CONFIG_DIR": tempfile.gettempdir(),
 }
+SCORE_THRESHOLD = 0.35
+BATCH_SIZE = 16
+TRACKER = "bytetrack.yaml"  # included in the package; needs no features
 TRACKER_FLOOR = 0.1  # trackers continue with weak detections (ultralytics' own default for them)
-
-
-@dataclass(frozen=True, kw_only=True)
-class UltralyticsConfig:
-    """Which pose model, and its thresholds."""
-
-    weights: str  # local .pt file of a pose model, such as yolo11m-pose.pt
-    score_threshold: float = 0.35
-    tracker: str = "bytetrack.yaml"  # included in the package; needs no features
-    device: str = "cpu"
-    batch_size: int = 16
 
 
 class UltralyticsDetector:
     """YOLO pose with tracking; every call of ``detect`` starts new tracks."""
 
-    def __init__(self, config: UltralyticsConfig) -> None:
+    def __init__(self, config: PerceptionConfig) -> None:
         self.config = config
         self._model: Any = None
 
@@ -54,31 +45,31 @@ class UltralyticsDetector:
     def info(self) -> BackendInfo:
         """Stored in every record."""
         return BackendInfo(
-            name=f"ultralytics-{Path(self.config.weights).stem}",
+            name=f"ultralytics-{Path(self.config.yolo_weights).stem}",
             version=installed_version("ultralytics"),
-            weights_sha256=sha256_read_once(Path(self.config.weights)),
+            weights_sha256=sha256_read_once(Path(self.config.yolo_weights)),
             is_approximate=False,
         )
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Person]]:
         """People of each frame, best first; see ``PersonDetector``."""
         if self._model is None:
-            self._model = load_model(self.config.weights)
+            self._model = load_model(self.config.yolo_weights)
         found: list[list[Person]] = []
         with preserved_process():
-            tracker = new_tracker(self.config.tracker)
-            for start in range(0, len(frames), self.config.batch_size):
-                batch = frames[start : start + self.config.batch_size]
+            tracker = new_tracker(TRACKER)
+            for start in range(0, len(frames), BATCH_SIZE):
+                batch = frames[start : start + BATCH_SIZE]
                 results = self._model.predict(
                     [np.ascontiguousarray(frame[..., ::-1]) for frame in batch],  # it expects BGR
                     classes=[0],
-                    conf=min(TRACKER_FLOOR, self.config.score_threshold),
+                    conf=min(TRACKER_FLOOR, SCORE_THRESHOLD),
                     device=self.config.device,
                     verbose=False,
                 )
                 for result in results:
                     people = people_from_result(result, track_ids(result, tracker))
-                    found.append([p for p in people if p.score >= self.config.score_threshold])
+                    found.append([p for p in people if p.score >= SCORE_THRESHOLD])
         return found
 
 

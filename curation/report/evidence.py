@@ -12,10 +12,7 @@ IN_WORDS = {AT_LEAST: "at least", MORE: "more than", LESS: "less than"}
 def evidence_text(check: Check, evidence: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     """The value that failed and its threshold first, then the other evidence; zeros are omitted.
 
-    Args:
-        check: the check that failed.
-        evidence: of the rejection.
-        sources: clip_id -> name of its video, for clips that are referred to.
+    ``sources``: clip_id -> name of its video, for clips that the evidence refers to.
     """
     parts: list[str] = []
     if check.threshold is not None:
@@ -25,7 +22,9 @@ def evidence_text(check: Check, evidence: Mapping[str, Any], sources: Mapping[st
     for name, value in evidence.items():
         is_first = check.threshold is not None and check.signal.endswith(name)
         if not (is_first or name.startswith(("min", "max")) or value in (0, None)):
-            parts.append(_measure(name, sources.get(value, value) if _is_name(value) else value))
+            parts.append(
+                _measure(name, sources.get(value, value) if isinstance(value, str) else value)
+            )
     return ", ".join(parts)
 
 
@@ -55,10 +54,6 @@ def _distance(check: Check) -> float:
     assert isinstance(check.value, int | float)
     assert check.threshold is not None
     return abs(check.value - check.threshold) / max(abs(check.threshold), 1e-9)
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _measure(name: str, value: Any) -> str:

@@ -67,7 +67,7 @@ def write_report(
         entry.clip.clip_id: f"{entry.source.name} at {entry.clip.record['start_s']:.1f} s"
         for entry in entries
     }
-    checker = Checker.of(config)
+    checker = Checker(config)
     checked = [(entry, checker.clip_checks(entry)) for entry in entries]
     verdicts = {entry.clip.clip_id: rejecting(c, entry.clip.code) for entry, c in checked}
     verdicts |= {s.sha256: rejecting(checker.source_checks(s), s.code) for s in sources if s.code}

@@ -62,10 +62,6 @@ class SelectionConfig:
         if self.stretches not in {"longest", "all"}:
             raise ConfigError(f"stretches is {self.stretches!r}; must be 'longest' or 'all'")
 
-    def scenes_of(self, signals: Signals) -> list[SeenScene]:
-        """The scenes of a source, with the people seen in them."""
-        return find_seen_scenes(signals, self.shots, self.people, self.quality)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
@@ -86,17 +82,11 @@ class RejectedClip:
 def find_candidates(
     base: Clip, signals: Signals, selection: SelectionConfig, canonical: CanonicalConfig
 ) -> list[Candidate | RejectedClip]:
-    """The result for each scene of a source, in order of time.
-
-    Args:
-        base: a clip record with the source's own fields; its times are replaced.
-        signals: of the whole source, with samples of people.
-        selection: thresholds.
-        canonical: size and rate of the clips to make.
-    """
+    """The result for each scene of a source, in order of time; ``base`` with other times."""
     frozen = frozen_runs(signals, selection.quality)
     outcomes: list[Candidate | RejectedClip] = []
-    for scene in selection.scenes_of(signals):
+    scenes = find_seen_scenes(signals, selection.shots, selection.people, selection.quality)
+    for scene in scenes:
         outcomes += _judge_scene(base, scene, signals, frozen, selection, canonical)
     return outcomes
 
@@ -182,7 +172,8 @@ def _judge_part(
     quality = selection.quality
     start_s, end_s = part = _snap(signals, part)
     measured = measure_span(signals, part)
-    clip = replace(clip, start_s=start_s, end_s=end_s, num_people=1).with_scores(**measured)
+    scores = {**clip.scores, **measured}
+    clip = replace(clip, start_s=start_s, end_s=end_s, num_people=1, scores=scores)
     reject = first_failed(span_checks(measured, quality, faults_in(signals, part)))
     if reject is not None:
         return RejectedClip(clip=clip, reject=reject)
@@ -205,17 +196,19 @@ def _judge_part(
         width=plan.width,
         fps=fps,
         num_frames=count_clip_frames(*part, fps),
-    ).with_scores(
-        coverage=plan.coverage,
-        letterbox=_share_outside(lit),
-        blurred_fill=_share_outside(inner),
+        scores={
+            **scores,
+            "coverage": plan.coverage,
+            "letterbox": _share_outside(lit),
+            "blurred_fill": _share_outside(inner),
+        },
     )
     return Candidate(clip=found, plan=plan)
 
 
 def _snap(signals: Signals, span: Span) -> Span:
     """The same span with its ends moved to frames."""
-    times = np.append(signals.times_s, signals.end_s)
+    times = signals.edges_s
     start, end = (int(np.searchsorted(times, moment - 1e-6)) for moment in span)
     return float(times[start]), float(times[min(end, len(times) - 1)])
 

@@ -175,29 +175,30 @@ def judge_samples(
     ):
         is_taken &= np.abs(centre - start - side / 2) <= side / 2
     rows = np.flatnonzero(is_taken)
+    taken = slice(None) if len(rows) == len(is_taken) else rows  # a view: most often it is all
     times = samples.times_s[is_inside]
-    boxes = np.clip(samples.boxes[rows], 0, 1).astype(np.float64)
+    boxes = np.clip(samples.boxes[taken], 0, 1).astype(np.float64)
     boxes[:, 0::2] *= aspect
     seen = Sightings(
         times_s=times,
-        moments=(np.cumsum(is_inside) - 1)[owners[rows]],
+        moments=(np.cumsum(is_inside) - 1)[owners[taken]],
         boxes=boxes,
-        scores=samples.scores[rows],
-        keypoints=samples.keypoints[rows],
-        track_ids=samples.track_ids[rows],
-        changes=samples.changes[rows],
+        scores=samples.scores[taken],
+        keypoints=samples.keypoints[taken],
+        track_ids=samples.track_ids[taken],
+        changes=samples.changes[taken],
         aspect=aspect,
     )
     codes = np.full(len(times), NO_PERSON)
     counts = np.zeros(len(times), dtype=int)
     main_rows = np.full(len(times), -1)
+    is_in_view = bodies_in_view(seen.keypoints, config, corner, size)
     found = find_scene_people(seen, config.memory_s, config.alive)
     for main in found.mains:
         sure = main.rows[seen.scores[main.rows] >= config.min_score]
         moments = seen.moments[sure]
         main_rows[moments] = rows[sure]
-        is_seen = bodies_in_view(seen.keypoints[sure], config, corner, size)
-        codes[moments] = np.where(is_seen, PASSES, BODY_HIDDEN)
+        codes[moments] = np.where(is_in_view[sure], PASSES, BODY_HIDDEN)
         counts[moments] = 1
     least_s = config.min_other_s if min_other_s is None else min_other_s
     others = [track for track in found.others if counts_as_other(track, config, least_s)]
@@ -259,14 +260,10 @@ def bodies_in_view(
 ) -> np.ndarray:
     """Of which bodies (k, 17, 3) the required points are visible and inside the picture: (k,).
 
-    Args:
-        keypoints: x and y as shares of the frame's sides, visibility.
-        config: which points, and their minimum visibility.
-        corner: left and top of the picture proper, shares of the sides.
-        size: its width and height.
+    ``corner`` (left, top) and ``size`` (width, height) of the picture proper: shares of the sides.
     """
     names = BODIES[config.visible_body]
-    wanted = keypoints[:, [COCO_KEYPOINTS.index(name) for name in names]]
+    wanted = keypoints.take([COCO_KEYPOINTS.index(name) for name in names], axis=1)
     is_seen = wanted[..., 2] >= config.min_visibility
     for axis in (0, 1):
         places = ((wanted[..., axis] - corner[axis]) / size[axis]).astype(wanted.dtype)

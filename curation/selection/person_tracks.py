@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curation.first_pass.signals import median
 from curation.perception.boxes import match_best_first
 
 MIN_VISIBILITY = 0.5  # of a keypoint used to measure motion
@@ -50,7 +51,7 @@ class Sightings:
     @cached_property
     def step_s(self) -> float:
         """Typical time between two moments."""
-        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.0
+        return median(np.diff(self.times_s)) if len(self.times_s) > 1 else 0.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -91,7 +92,7 @@ class PersonTrack:
         """Median over the sightings; None: unknown."""
         changes = self.seen.changes[self.rows]
         known = changes[~np.isnan(changes)]
-        return float(np.median(known)) if len(known) else None
+        return median(known) if len(known) else None
 
     def covers(self, times_s: np.ndarray) -> np.ndarray:
         """Which moments (n,) lie between the first and the last sighting."""
@@ -125,15 +126,10 @@ class ScenePeople:
 
 
 def find_scene_people(seen: Sightings, memory_s: float, alive: MotionBounds) -> ScenePeople:
-    """Track all people through a scene.
+    """Track all people through a scene; one unseen for longer than ``memory_s`` is a new one.
 
     The main person at a time is the one filling most of the picture for longest; a track without
     motion, or known by an outline alone, becomes main only if there is no other.
-
-    Args:
-        seen: of one scene.
-        memory_s: a person unseen for longer counts as a new one.
-        alive: limits that distinguish a person from a picture.
     """
     numbers = link_sightings(seen, memory_s)
     count = int(numbers.max(initial=-1)) + 1
@@ -279,4 +275,4 @@ def _share_beside(seen: Sightings, track: PersonTrack, mains: list[PersonTrack])
         seen.times_s[seen.moments[rows]],
         seen.areas[rows],
     )
-    return float(np.median(seen.areas[track.rows] / np.maximum(main_areas, 1e-9)))
+    return median(seen.areas[track.rows] / np.maximum(main_areas, 1e-9))

@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check
-from curation.first_pass.signals import Signals, runs_of
+from curation.first_pass.signals import Signals, median, runs_of
 from curation.video.decode import UNREADABLE
 
 KEYS = "selection.quality."
@@ -49,7 +49,7 @@ class QualityConfig:
 
 def frozen_runs(signals: Signals, config: QualityConfig) -> list[tuple[float, float]]:
     """Stretches in seconds in which nothing changes for ``frozen_s`` or longer."""
-    times = np.append(signals.times_s, signals.end_s)
+    times = signals.edges_s
     still = signals.motion <= config.frozen_motion
     still[:1] = False  # the first frame has nothing to be compared with
     return [
@@ -93,9 +93,9 @@ def measure_span(signals: Signals, span: tuple[float, float]) -> dict[str, float
     return {
         "duration_s": span[1] - span[0],
         "frames": float(frames.stop - frames.start),
-        "sharpness": float(np.median(signals.sharpness[frames])),
-        "brightness": float(np.median(signals.brightness[frames])),
-        "motion": float(np.median(motion)) if len(motion) else 0.0,
+        "sharpness": median(signals.sharpness[frames]),
+        "brightness": median(signals.brightness[frames]),
+        "motion": median(motion) if len(motion) else 0.0,
         "duplicate_share": float(np.mean(motion < 1e-3)) if len(motion) else 0.0,
     }
 
@@ -181,10 +181,10 @@ def filled_region(
     edges = []
     for shares, likeness in (looked_at[:, :2].T, looked_at[:, 2:].T):
         found = shares[shares > 0]
-        middle = float(np.median(found)) if len(found) else 0.0
+        middle = median(found) if len(found) else 0.0
         is_same = (shares > 0) & (np.abs(shares - middle) <= FILL_TOLERANCE)
         is_fill = is_same.sum() * 2 >= max(len(shares), 2)
-        is_alike = is_fill and float(np.median(likeness[is_same])) >= min_likeness
+        is_alike = is_fill and median(likeness[is_same]) >= min_likeness
         edges.append(middle + FILL_TOLERANCE / 2 if is_alike else 0.0)
     across, down = edges
     return across, down, 1.0 - across, 1.0 - down

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from curation.first_pass.signals import Signals
 from curation.selection.people import PeopleConfig, PeopleVerdicts, judge_samples
 from curation.selection.quality import QualityConfig, picture_region
@@ -52,5 +50,5 @@ def _trim(scene: Scene, signals: Signals, frames: int) -> tuple[float, float]:
     first = scene.first + frames if scene.first > 0 else scene.first
     last = scene.last - frames if scene.last < signals.num_frames else scene.last
     first = min(first, scene.last)
-    times = np.append(signals.times_s, signals.end_s)
+    times = signals.edges_s
     return float(times[first]), float(times[max(last, first)])

@@ -86,7 +86,7 @@ def find_scenes(signals: Signals, config: ShotsConfig) -> list[Scene]:
     for transition in transitions:
         bounds += [transition.leave, transition.enter]
     bounds.append(signals.num_frames)
-    times = np.append(signals.times_s, signals.end_s)
+    times = signals.edges_s
     scenes = [
         Scene(first=first, last=last, start_s=float(times[first]), end_s=float(times[last]))
         for first, last in zip(bounds[::2], bounds[1::2], strict=True)
@@ -253,7 +253,7 @@ def answers_in(signals: Signals, config: ShotsConfig) -> list[Answer]:
     said = signals.cut_probability
     if said is None:
         return []
-    times = np.append(signals.times_s, signals.end_s)
+    times = signals.edges_s
     return [
         Answer(
             start_s=float(times[run.start]),
@@ -315,7 +315,7 @@ def scene_checks(signals: Signals, span: tuple[float, float], config: ShotsConfi
     Reported only: a scene is split where these limits are exceeded, so they reject nothing.
     """
     transitions = find_transitions(signals, config)
-    times = np.append(signals.times_s, signals.end_s)
+    times = signals.edges_s
     checks: list[Check] = []
     for moment, edge, name in (
         (span[0], "enter", "scene begins"), (span[1], "leave", "scene ends")

@@ -54,15 +54,10 @@ def build_catalogue(
     known_groups: Mapping[str, str] | None = None,
     held_out: Collection[str] = (),
 ) -> list[CatalogueEntry]:
-    """All candidate clips, in order of clip_id.
+    """All candidate clips, in order of clip_id, as the ledger's are.
 
-    Args:
-        sources: of the ledger.
-        clips: of the ledger, in order of clip_id.
-        duplicates: when two clips are copies.
-        shards: how splits are assigned.
-        known_groups: own group -> group, as named by an earlier run (``Ledger.groups``).
-        held_out: benchmark clips by clip_id; they are kept rather than their copies.
+    ``known_groups``: own group -> group, as named by an earlier run. Clips ``held_out`` are kept
+    rather than their copies.
     """
     by_sha = {source.sha256: source for source in sources}
     clusters = _clusters(clips, duplicates) if duplicates.enabled else []
@@ -120,10 +115,7 @@ def packed_clips(
 ) -> list[PackedClip]:
     """Kept clips as they go into shards; their json includes the sidecar's values.
 
-    Args:
-        entries: all candidate clips.
-        clips_root: where their folders are.
-        targets: clip_id -> the clip whose garment a held-out one is to wear.
+    ``targets``: clip_id -> the clip whose garment a held-out one is to wear.
     """
     folders = {entry.clip.clip_id: entry.clip.folder for entry in entries if entry.is_kept}
     packed: list[PackedClip] = []

@@ -57,13 +57,7 @@ class Fingerprint:
 def copy_check(
     nearest: float | None, config: DuplicatesConfig, same_as: str | None = None
 ) -> Check:
-    """A clip must not be a copy of a better one.
-
-    Args:
-        nearest: distance of the most similar clip; None: not measured.
-        config: the threshold.
-        same_as: the better clip that is kept instead.
-    """
+    """A clip must not be a copy of ``same_as``, a better one, at the distance ``nearest``."""
     return Check(
         verdict="copies", signal="distance", value=nearest, rule=MORE,
         threshold=config.max_distance, key="duplicates.max_distance", code=NEAR_DUPLICATE,
@@ -75,13 +69,7 @@ def copy_check(
 def nearest_copy(
     hashes: str, others: Mapping[str, str], config: DuplicatesConfig
 ) -> tuple[float, str] | None:
-    """Distance and clip_id of the most similar clip.
-
-    Args:
-        hashes: of a clip, by ``pack_hashes``.
-        others: clip_id -> hashes.
-        config: the minimum overlap.
-    """
+    """Distance and clip_id of the most similar of ``others``, clip_id -> ``pack_hashes``."""
     overlap, own = _overlap(config), unpack_hashes(hashes)
     found = ((distance(own, unpack_hashes(t), overlap), name) for name, t in others.items())
     return min(found, default=None)

@@ -18,11 +18,7 @@ def name_groups(
 ) -> dict[str, str]:
     """A group's name for each file's own group (its sidecar's, or the file alone).
 
-    Args:
-        own_groups: of all sources.
-        clusters: own groups whose sources share a clip.
-        known: names from earlier runs.
-        split_of_group: the split of a name.
+    ``clusters``: own groups whose sources share a clip; ``known``: names from earlier runs.
     """
     parents = {own: own for own in own_groups}
 

@@ -145,7 +145,7 @@ def _with_targets(
         if target is None and others and held.clip_id in present:
             mine = profiles[held.clip_id].garment
             target = max(others, key=lambda name: (apart(mine, profiles[name].garment), name))
-        targets.append(HeldOut(clip_id=held.clip_id, group=held.group, target=target))
+        targets.append(replace(held, target=target))
     return targets
 
 

@@ -81,13 +81,9 @@ def plan_shards(
 ) -> dict[str, str]:
     """Key -> file name of its shard; nothing is written.
 
-    A clip stays in its shard, so that adding and removing clips touches few shards; new clips fill
-    the last shard of their split, then further ones, in order of keys.
-
-    Args:
-        clips: all kept clips.
-        config: size of shards. A larger shard is distributed again.
-        known: the earlier plan (``Ledger.shards``).
+    A clip stays in its shard of the ``known`` plan, so that adding and removing clips touches few
+    shards; new clips fill the last shard of their split, then further ones, in order of keys. A
+    shard that is too large is distributed again.
     """
     known = known or {}
     plan: dict[str, str] = {}

@@ -180,14 +180,7 @@ def lay_out(frame: np.ndarray, garment: np.ndarray, margin: float) -> LaidOut:
 
 
 def largest_pieces(garment: np.ndarray) -> np.ndarray:
-    """The garment without specks and threads: pieces of at least 1/20 of the largest.
-
-    Args:
-        garment: (height, width) bool.
-
-    Returns:
-        (height, width) uint8, 1 = garment.
-    """
+    """The garment (height, width) without pieces below 1/20 of the largest, uint8, 1 = garment."""
     closed = cv2.morphologyEx(garment.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     reach = 2 * round(0.02 * float(np.sqrt(np.count_nonzero(closed)))) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))

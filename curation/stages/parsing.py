@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from curation.clip import AT_LEAST, AT_MOST, Check, Clip, Tracks, unpack_shares
+from curation.first_pass.signals import median
 from curation.perception.protocols import HumanParser
 from curation.stages.outfits import outfit_change
 from datasets.labels import ParseLabel
@@ -38,7 +39,7 @@ class ParseClothes:
         parse = np.stack(self.parser.parse(list(tracks.frames), tracks.people))
         garment = np.isin(parse, [int(label) for label in WORN])
         areas = garment.mean(axis=(1, 2))
-        clip = clip.with_scores(garment_area=float(np.median(areas)))
+        clip = clip.with_scores(garment_area=median(areas))
         clip = clip.with_shares(garment_area=areas)
         change = outfit_change(tracks.frames, garment, clip.fps or 1.0)
         if change is not None:  # None: the clip is too short
@@ -53,7 +54,7 @@ class ParseClothes:
             areas = unpack_shares(clip.shares["garment_area"])
             share = float((areas >= config.min_garment_area).mean())
             evidence = {
-                "garment_area": round(float(np.median(areas)), 4),
+                "garment_area": round(median(areas), 4),
                 "min_garment_area": config.min_garment_area,
                 "share_of_frames": round(share, 3),
                 "min_garment_share": config.min_garment_share,

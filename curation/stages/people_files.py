@@ -6,7 +6,9 @@ next to the clips, not in shards: changed thresholds and other models start from
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,7 @@ def pack_people(
 ) -> dict[str, bytes]:
     """Files of a folder for ``read_take`` and ``read_chosen``.
 
-    Args:
-        found: detections in every frame of the stretch.
-        chosen: the one person of every frame of the clip, from ``found``; None: clip rejected.
-        fps: of the clip.
+    ``chosen``: the one person of every frame, from ``found``; None: the clip is rejected.
     """
     flat = [person for frame in found for person in frame]
     take = {
@@ -130,14 +129,24 @@ def read_chosen(folder: Path) -> list[Person | None]:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """``_read`` for arrays of known kinds, twice as fast: a refilter reads thousands."""
+    """``_read`` for arrays of known kinds, five times as fast: a refilter reads thousands.
+
+    Most of the time would go to ``ZipFile.open``, which reads each member in small pieces.
+    """
+    data = path.read_bytes()
     arrays: dict[str, np.ndarray] = {}
-    with zipfile.ZipFile(path) as stored:
+    with zipfile.ZipFile(io.BytesIO(data)) as stored:
         for name, (kind, one) in TAKE.items():
-            member = stored.read(f"{name}.npy")
-            start = 10 + int.from_bytes(member[8:10], "little")
-            assert f"'{kind}'".encode() in member[:start], f"{path}: {name} has an unexpected kind"
-            arrays[name] = np.frombuffer(member, kind, offset=start).reshape(-1, *one)
+            member = stored.getinfo(f"{name}.npy")
+            # a member's own header: 30 bytes, then its name and extra field, of stated lengths
+            lengths = struct.unpack_from("<HH", data, member.header_offset + 26)
+            packed = memoryview(data)[member.header_offset + 30 + sum(lengths) :]
+            array = zlib.decompress(packed[: member.compress_size], wbits=-15)
+            if zlib.crc32(array) != member.CRC:
+                raise zipfile.BadZipFile(f"{path}: {member.filename} is damaged")
+            start = 10 + int.from_bytes(array[8:10], "little")
+            assert f"'{kind}'".encode() in array[:start], f"{path}: {name} has an unexpected kind"
+            arrays[name] = np.frombuffer(array, kind, offset=start).reshape(-1, *one)
     return arrays
 
 

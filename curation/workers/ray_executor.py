@@ -53,13 +53,8 @@ def run_on_ray(
 ) -> Iterator[tuple[Job, Any]]:
     """Do all jobs, yielding each with its result when it is done (in any order).
 
-    Args:
-        jobs: picklable descriptions of work.
-        build: called once in each worker; returns the function that does a job.
-        build_first: the same for work that CPUs can do first; used if GPUs are requested.
-        num_workers: actors; 0: as many as fit the cluster.
-        config: the cluster, and the resources of an actor.
-        limits: of each job.
+    ``build_first`` is used if GPUs are requested: work that CPUs can do first. ``num_workers`` 0:
+    as many as fit the cluster.
 
     Raises:
         DataError: Ray is not installed, or the cluster lacks the resources of an actor.

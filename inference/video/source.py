@@ -122,10 +122,6 @@ class SourceVideo:
 def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVideo:
     """Probe a file by decoding its first frame.
 
-    Args:
-        path: the file.
-        limits: which videos are rejected; None: none.
-
     Raises:
         VideoUnreadable: missing, not a video, or not decodable.
         VideoTooLong: it exceeds the limits.

@@ -11,12 +11,7 @@ from datasets.storage import sweep, write_file
 
 
 class WorkFolder:
-    """A folder for a job's unfinished work.
-
-    Args:
-        path: kept after the job and reused by the next one; None: a temporary folder that is
-            deleted with this object.
-    """
+    """A folder for a job's unfinished work, kept for the next one; None: temporary."""
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.is_temporary = path is None

@@ -34,13 +34,8 @@ def write_result(
 ) -> None:
     """Write frames as H.264 in MP4 with the source's time stamps, colours and sound.
 
-    The file appears under its name only when it is complete.
-
-    Args:
-        path: the file to write.
-        frames: in order, of the source's size.
-        source: gives rate, colour and sound.
-        metadata: the file's ``comment``, ``description`` and so on: provenance.
+    The file appears under its name only when it is complete. ``metadata``: its ``comment`` and so
+    on.
 
     Raises:
         DataError: ``path`` cannot be written, or is the source itself.

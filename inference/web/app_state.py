@@ -1,7 +1,6 @@
 """Everything the server remembers: uploads, jobs and their shared folder, for all browsers."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -33,26 +32,13 @@ class Worker(Protocol):
 
 
 class AppState:
-    """Uploads and jobs from the server's start to its end.
+    """Uploads and jobs from the server's start to its end."""
 
-    Args:
-        store: the folder, opened.
-        limits: what is rejected.
-        worker: does the jobs.
-        clock: seconds since the epoch; replaced in tests.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        limits: AppLimits,
-        worker: Worker,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, store: Store, limits: AppLimits, worker: Worker) -> None:
         self.limits = limits
-        self._store, self._worker, self._clock = store, worker, clock
-        self.uploads = Uploads(store, limits, clock)
-        self.queue = JobQueue(self._work, limits, self._after, clock)
+        self._store, self._worker = store, worker
+        self.uploads = Uploads(store, limits)
+        self.queue = JobQueue(self._work, limits, self._after)
 
     def close(self) -> None:
         """End all jobs and delete everything."""
@@ -88,9 +74,7 @@ class AppState:
         """
         request = self._read(body, owner)
         self._mark_used(request)
-        job = QueuedJob(
-            id=self._store.new_item(), owner=owner, request=request, created_at=self._clock()
-        )
+        job = QueuedJob(id=self._store.new_item(), owner=owner, request=request)
         try:
             self.queue.submit(job)
         except RequestError:
@@ -134,12 +118,7 @@ class AppState:
         self.uploads.remove_expired(self.queue.needs)
 
     def file(self, item: str, name: str, owner: str) -> tuple[Path, str | None]:
-        """A file to serve, and the name to save it under if it is a download.
-
-        Args:
-            item: an upload's or a job's id.
-            name: ``poster.jpg``, or one of the job's files.
-            owner: who asks.
+        """A file to serve (``poster.jpg`` or a job's), and the name to save a download under.
 
         Raises:
             RequestError: it does not exist for this person.
@@ -196,7 +175,7 @@ class AppState:
             "seconds_left": self.queue.seconds_left(job) if job.is_active else None,
             "files": {name: f"/files/{job.id}/{name}" for name in job.result.files},
             "facts": job.result.facts,
-            "removed_in_s": max(0.0, job.used_at + keep_s - self._clock()),
+            "removed_in_s": max(0.0, job.used_at + keep_s - time.time()),
         }  # fmt: skip
 
     def _read(self, body: Any, owner: str) -> TryOnRequest:
@@ -244,7 +223,7 @@ class AppState:
         """Restart the expiry clock of what a job needs, unless it is already being deleted."""
         for thing in (request.video, request.garment, request.preview):
             if thing is not None and thing.used_at:
-                thing.used_at = self._clock()
+                thing.used_at = time.time()
 
     def _after(self, job: QueuedJob) -> None:
         """A job has ended; its unfinished files are deleted."""

@@ -58,7 +58,6 @@ class QueuedJob:
     id: str  # the store's item
     owner: str
     request: TryOnRequest
-    created_at: float
     state: str = WAITING
     status: Status | None = None
     error: str | None = None
@@ -98,17 +97,10 @@ class JobQueue:
         work: does one job; called in a thread. Its progress callback raises ``Cancelled`` to stop.
         limits: how many jobs may wait.
         on_end: called with a job that has ended in any way.
-        clock: seconds since the epoch; replaced in tests.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        limits: AppLimits,
-        on_end: Callable[[QueuedJob], None] = lambda _: None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._work, self._limits, self._on_end, self._clock = work, limits, on_end, clock
+    def __init__(self, work: Work, limits: AppLimits, on_end: Callable[[QueuedJob], None]) -> None:
+        self._work, self._limits, self._on_end = work, limits, on_end
         self._jobs: dict[str, QueuedJob] = {}
         self._served: dict[str, int] = {}  # owner -> number of their last turn
         self._turn = 0
@@ -181,7 +173,7 @@ class JobQueue:
 
     def take_expired(self) -> list[QueuedJob]:
         """Forget the jobs whose last use is longer ago than ``keep_minutes``, and return them."""
-        oldest = self._clock() - 60 * self._limits.keep_minutes
+        oldest = time.time() - 60 * self._limits.keep_minutes
         with self._changed:
             expired = [
                 job for job in self._jobs.values()
@@ -213,7 +205,7 @@ class JobQueue:
         pace = self._pace.get(job.kind)
         if pace is None:
             return None
-        passed = 0.0 if job.started_at is None else self._clock() - job.started_at
+        passed = 0.0 if job.started_at is None else time.time() - job.started_at
         return max(1.0, pace * (job.request.video.facts.num_frames or 1) - passed)
 
     def _cancel(self, job: QueuedJob) -> None:
@@ -245,7 +237,7 @@ class JobQueue:
                 if job is not None:
                     self._turn += 1
                     self._served[job.owner] = self._turn
-                    job.state, job.started_at = RUNNING, self._clock()
+                    job.state, job.started_at = RUNNING, time.time()
                     return job
                 self._changed.wait()
         return None
@@ -257,7 +249,7 @@ class JobQueue:
                 raise Cancelled
             job.result = result
             frames = max(1, job.request.video.facts.num_frames or 1)
-            self._pace[job.kind] = (self._clock() - (job.started_at or 0)) / frames
+            self._pace[job.kind] = (time.time() - (job.started_at or 0)) / frames
             self._end(job, DONE)
 
     @contextmanager
@@ -284,7 +276,7 @@ class JobQueue:
 
     def _end(self, job: QueuedJob, state: str, error: str | None = None) -> None:
         with self._changed:
-            job.state, job.error, job.used_at = state, error, self._clock()
+            job.state, job.error, job.used_at = state, error, time.time()
             job.status = None
             owners = {other.owner for other in self._jobs.values()}
             self._served = {who: turn for who, turn in self._served.items() if who in owners}

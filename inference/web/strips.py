@@ -33,13 +33,7 @@ class Panes:
 def write_strip(
     path: Path, moments: Iterable[Panes], names: list[str], source: SourceVideo
 ) -> dict[str, Any]:
-    """Write a strip.
-
-    Args:
-        path: MP4 to write.
-        moments: in order; at least one, all of one size and number of panes.
-        names: of the panes, left to right.
-        source: gives rate, colours and sound.
+    """Write moments, at least one, as an MP4 with the rate, colours and sound of ``source``.
 
     Returns:
         What the page's player needs: panes, their size, number of frames, frames per second.

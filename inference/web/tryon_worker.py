@@ -35,11 +35,7 @@ _logger = logging.getLogger(__name__)
 
 
 class TryOnWorker:
-    """Does the queue's jobs with one pipeline.
-
-    Args:
-        pipeline: loaded; used by one thread at a time.
-    """
+    """Does the queue's jobs with one loaded pipeline, in one thread at a time."""
 
     def __init__(self, pipeline: TryOnPipeline) -> None:
         self._pipeline = pipeline
@@ -55,13 +51,7 @@ class TryOnWorker:
         }
 
     def work(self, job: QueuedJob, folder: Path, work: Path, progress: Progress) -> JobResult:
-        """Do a job.
-
-        Args:
-            job: what to do.
-            folder: for its files.
-            work: work folder that a preview and the result painted from it share.
-            progress: called with the job's progress; raises ``Cancelled``.
+        """Do a job; its files go into ``folder``, ``work`` is shared with its preview.
 
         Raises:
             RequestError: its files cannot be used.

@@ -45,12 +45,7 @@ class MediaFacts:
 
 
 def check_video(path: Path, poster: Path, limits: AppLimits) -> MediaFacts:
-    """Check a file that should be a video, and write a picture of it.
-
-    Args:
-        path: the file; its name is not used.
-        poster: JPEG to write, of the first frame.
-        limits: length and size.
+    """Check a file that should be a video, and write a JPEG of its first frame.
 
     Raises:
         RequestError: it is not a video, or is too long or too large.
@@ -82,13 +77,9 @@ def check_video(path: Path, poster: Path, limits: AppLimits) -> MediaFacts:
 
 
 def check_garment(path: Path, clean: Path, poster: Path, limits: AppLimits) -> MediaFacts:
-    """Check a file that should be a picture; write a clean copy and a small one to show.
+    """Check a file that should be a picture; write a clean PNG and a small JPEG to show.
 
-    Args:
-        path: the file; its name is not used.
-        clean: PNG to write: upright, with transparency, without metadata.
-        poster: JPEG to write.
-        limits: size.
+    The clean copy is upright, with transparency and without metadata.
 
     Raises:
         RequestError: it is not a picture, or is too large.

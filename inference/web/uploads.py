@@ -42,18 +42,10 @@ class Upload:
 
 
 class Uploads:
-    """All uploads and samples.
+    """All uploads and samples."""
 
-    Args:
-        store: where they are kept.
-        limits: what is rejected.
-        clock: seconds since the epoch; replaced in tests.
-    """
-
-    def __init__(
-        self, store: Store, limits: AppLimits, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._store, self._limits, self._clock = store, limits, clock
+    def __init__(self, store: Store, limits: AppLimits) -> None:
+        self._store, self._limits = store, limits
         self._uploads: dict[str, Upload] = {}
         self._receiving: dict[str, str] = {}  # item -> owner of an upload in progress
         self._checks = anyio.CapacityLimiter(_CHECKS_AT_ONCE)
@@ -136,7 +128,7 @@ class Uploads:
 
     def remove_expired(self, is_needed: Callable[[Upload], bool]) -> int:
         """Delete files last used more than ``keep_minutes`` ago, unless a job still needs them."""
-        oldest = self._clock() - 60 * self._limits.keep_minutes
+        oldest = time.time() - 60 * self._limits.keep_minutes
         expired = [
             upload
             for upload in self._all()
@@ -199,7 +191,7 @@ class Uploads:
             path = clean
         return Upload(
             id=item, owner=owner, kind=kind, name=shown_name(name), path=path, poster=poster,
-            facts=facts, used_at=self._clock(),
+            facts=facts, used_at=time.time(),
         )  # fmt: skip
 
     def _too_large(self, kind: str, length: int | None) -> RequestError:

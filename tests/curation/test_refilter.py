@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def test_thresholds_on_people_are_asked_of_who_was_seen_and_what_was_said_is_kep
     refilter.main([str(output), "selection.people.min_score=0.5"])
     assert reasons(output)[take(0)] == "kept"
     assert reasons(output)[take(5)] == "mask_failed"
+
+
+def test_the_people_of_kept_clips_are_read_only_for_other_rules_on_people(output):
+    for path in output.rglob("take.npz"):
+        path.write_bytes(b"")
+    refilter.main([str(output), "selection.shots.min_content=8", "agnostic.max_area=0.3"])
+    assert reasons(output)[take(0)] == "kept"
+    with pytest.raises(zipfile.BadZipFile):
+        refilter.main([str(output), "selection.people.min_score=0.6"])
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(output, capsys):

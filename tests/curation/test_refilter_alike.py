@@ -156,9 +156,11 @@ def config(tmp_path_factory):
 Rows = dict[str, list[ClipRow]]
 
 
-def judge_all(config: CurateConfig, before: Rows | None = None) -> tuple[list[Judged], Rows]:
-    """Every source and its clips by these rules; ``before``: clips as other rules left them."""
-    judge, found, after = Judge(config, INFOS), [], {}
+def judge_all(
+    config: CurateConfig, before: Rows | None = None, rules: CurateConfig | None = None
+) -> tuple[list[Judged], Rows]:
+    """Every source and its clips by these rules; ``before``: clips as other ``rules`` left them."""
+    judge, found, after = Judge(config, INFOS, rules), [], {}
     with Ledger(Path(config.out) / "ledger.sqlite") as ledger:
         stored = ledger.clips_by_source("", "~")
         for source in ledger.sources():
@@ -184,6 +186,7 @@ def turns(config: CurateConfig, other: CurateConfig) -> bool:
     """Whether anything turns; turned back, every row is what it was."""
     _, today = judge_all(config)
     found, rows = judge_all(other, today)
+    assert judge_all(other, today, config) == (found, rows), "what is skipped would say the same"
     assert judge_all(config, rows)[1] == today
     return any(result.turned for result in found)
 
@@ -203,6 +206,12 @@ def test_another_rule_on_people_is_turned_back_at_no_cost(config, name):
 def test_another_rule_on_cuts_is_turned_back_at_no_cost(config, name):
     for value in OTHER_CUTS[name]:
         turns(config, with_cuts(config, **{name: value}))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.5, 5.5])
+def test_another_length_is_turned_back_at_no_cost(config, seconds):
+    quality = replace(config.selection.quality, min_duration_s=seconds)
+    turns(config, replace(config, selection=replace(config.selection, quality=quality)))
 
 
 def test_the_rules_that_are_tried_turn_verdicts(config):

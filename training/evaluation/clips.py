@@ -17,12 +17,7 @@ class ClipSelector:
     """Cuts one method's videos, passed one by one in the benchmark's order, into clips."""
 
     def __init__(self, protocol: Protocol, waiting: Video | None = None) -> None:
-        """Start at the first video, or in the middle.
-
-        Args:
-            protocol: how clips are cut.
-            waiting: RGB frames of earlier videos that do not fill a clip yet.
-        """
+        """Start at the first video, or after earlier RGB frames that do not fill a clip yet."""
         self.protocol = protocol
         self._waiting = None if waiting is None else self._ordered(waiting)
 

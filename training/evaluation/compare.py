@@ -76,15 +76,9 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
 def paired_difference(
     metric: dict[str, Any], first: dict[str, Any], second: dict[str, Any]
 ) -> PairedDifference | None:
-    """The paired difference of two rows in one metric.
+    """The paired difference of two rows over the same videos in one metric of metrics.json.
 
-    Args:
-        metric: its record of metrics.json.
-        first: a row of metrics.json.
-        second: a row over the same videos.
-
-    Returns:
-        None for distances between sets, and if no video has the number in both.
+    None for distances between sets, and if no video has the number in both.
     """
     values = [
         {video["id"]: video["values"].get(metric["key"]) for video in row["videos"]}

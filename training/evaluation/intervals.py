@@ -21,11 +21,11 @@ Interval = tuple[float, float]
 Distance = Callable[[Tensor, Tensor], float]
 
 
-def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval | None:
+def bootstrap_interval(values: Sequence[float]) -> Interval | None:
     """95 % percentile bootstrap of a mean over videos; None for fewer than two values."""
     if len(values) < 2:
         return None
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     sample = np.asarray(values, dtype=np.float64)
     chosen = generator.integers(len(sample), size=(NUM_RESAMPLES, len(sample)))
     low, high = np.percentile(sample[chosen].mean(axis=1), [2.5, 97.5])

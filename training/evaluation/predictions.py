@@ -47,13 +47,9 @@ class CheckpointResults:
     def __init__(
         self, checkpoint: Path, config: CheckpointConfig, folder: Path, device: str | None = None
     ) -> None:
-        """Name the checkpoint and the folder of its results.
+        """Name the checkpoint (or a run's folder) and the folder of its results.
 
-        Args:
-            checkpoint: a training checkpoint, or a run's folder.
-            config: seed and sampler.
-            folder: stores ``<pairing>/<id>.mp4``.
-            device: replaces ``config.device``; not part of the record.
+        ``device`` replaces the config's; it is not part of the record.
 
         Raises:
             ConfigError: there is no such checkpoint.
@@ -138,12 +134,7 @@ class GivenResults:
     """Results of any method in a folder, matched by id."""
 
     def __init__(self, root: Path, pairings: list[str], segment_frames: int | None = None) -> None:
-        """Find out which pairings the folder holds.
-
-        Args:
-            root: holds ``<pairing>/<id>.mp4``, or ``<id>.mp4`` for the first pairing.
-            pairings: those to be scored.
-            segment_frames: frames that the method generated at once, if known.
+        """Find out which pairings the folder holds: ``<pairing>/<id>.mp4``, or ``<id>.mp4``.
 
         Raises:
             DataError: there is no such folder.

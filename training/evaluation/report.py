@@ -24,19 +24,14 @@ __all__ = ["Case", "LoadCase", "write_report"]
 
 
 def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_shown: int) -> None:
-    """Write the page.
-
-    Args:
-        path: the HTML file.
-        metrics: contents of metrics.json.
-        load_case: returns the item and the result of (id, pairing).
-        num_shown: number of best and of worst cases shown per pairing.
-    """
+    """Write the page with ``num_shown`` best and worst cases per pairing."""
     chosen = choose_cases(metrics, num_shown)
-    names = {pairing: [c.name for c in chosen if c.pairing == pairing] for pairing in _all(metrics)}
+    names = {
+        pairing: [c.name for c in chosen if c.pairing == pairing] for pairing in metrics["pairings"]
+    }
     sections = [
         webpage.section(f"Scores, {pairing}", _scores(metrics, content))
-        for pairing, content in _all(metrics).items()
+        for pairing, content in metrics["pairings"].items()
     ]
     if missing := gaps(metrics):
         sections.append(webpage.section("Gaps and cautions", missing))
@@ -51,7 +46,7 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
         sections.append(webpage.section("Best and worst, side by side", body))
     sections += [
         webpage.section(f"Every video, {pairing}", video_table(metrics, content, names[pairing]))
-        for pairing, content in _all(metrics).items()
+        for pairing, content in metrics["pairings"].items()
     ]
     sections.append(webpage.section("Rows to paste", paste_blocks(metrics)))
     sections.append(webpage.section("How it was measured", _settings(metrics)))
@@ -62,10 +57,6 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
     title = f"Evaluation: {metrics['name']} on {metrics['benchmark']}"
     page = webpage.page(title, _lead(metrics), sections, style=style, script=script)
     path.write_text(page, encoding="utf-8")
-
-
-def _all(metrics: dict[str, Any]) -> dict[str, Any]:
-    return metrics["pairings"]
 
 
 def _lead(metrics: dict[str, Any]) -> str:
@@ -94,7 +85,7 @@ def _settings(metrics: dict[str, Any]) -> str:
     rows: list[list[object]] = []
     size = metrics["resolution"]
     rows.append(["resolution", f"{size['height']}x{size['width']} (height x width)"])
-    for pairing, content in _all(metrics).items():
+    for pairing, content in metrics["pairings"].items():
         rows.append([pairing, _counts(content)])
         for maker in content.get("conditions_made_by", []):
             rows.append([f"{pairing}: masks and DensePose by", _breaking(_models(maker))])

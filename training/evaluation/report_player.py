@@ -131,8 +131,9 @@ def _case(metrics: dict[str, Any], chosen: ChosenCase, case: Case) -> dict[str, 
     wide = np.concatenate([_smaller(frames) for frames in panes.values()], axis=2)
     video = encode_video(wide, item.fps)
     height, width = wide.shape[1], wide.shape[2] // len(panes)
-    frames = {row["method"]: _frames_of(row, item.id) for row in _rows(metrics, chosen)}
-    ours = frames[metrics["pairings"][chosen.pairing]["rows"][0]["method"]]
+    rows = metrics["pairings"][chosen.pairing]["rows"]
+    frames = {row["method"]: _frames_of(row, item.id) for row in rows}
+    ours = frames[rows[0]["method"]]
     other = frames.get(COMPARED, {})
     return {
         "name": chosen.name,
@@ -154,10 +155,6 @@ def _case(metrics: dict[str, Any], chosen: ChosenCase, case: Case) -> dict[str, 
         },
         "values": chosen.video["values"],
     }
-
-
-def _rows(metrics: dict[str, Any], chosen: ChosenCase) -> list[dict[str, Any]]:
-    return metrics["pairings"][chosen.pairing]["rows"]
 
 
 def _frames_of(row: dict[str, Any], identity: str) -> dict[str, list[float | None]]:

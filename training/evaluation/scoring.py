@@ -76,13 +76,7 @@ class Scorer:
         store: ContentStore | None = None,
         metrics: Sequence[Metric] = METRICS,
     ) -> None:
-        """Create a scorer.
-
-        Args:
-            suite: the networks.
-            store: earlier results; None: nothing is stored.
-            metrics: metrics to compute for single videos.
-        """
+        """Create a scorer of these metrics; without a store, every number is computed again."""
         self.suite, self.store, self.metrics = suite, store, metrics
         self.times = EvaluationTimes()
 
@@ -150,13 +144,7 @@ class Scorer:
         )
 
     def score_video(self, inputs: VideoInputs, identity: str, digest: str = "") -> VideoScores:
-        """Every metric of single videos that this machine can compute for these inputs.
-
-        Args:
-            inputs: inputs of the metrics.
-            identity: the item's id.
-            digest: of everything in ``inputs``; its name in the store.
-        """
+        """Every metric of single videos that this machine can compute; ``digest`` of the inputs."""
         wanted = {self._number_name(metric): metric for metric in self._computable(inputs)}
         known = {} if self.store is None else self.store.numbers(digest)
         missing = {name: metric for name, metric in wanted.items() if name not in known}
@@ -175,12 +163,7 @@ class Scorer:
         )
 
     def features(self, clips: Sequence[Clip], digest: str = "") -> dict[str, Features]:
-        """Features (clips, dim) by network, float32; a clip is converted once for all networks.
-
-        Args:
-            clips: in the protocol's colour order.
-            digest: of the clips; their name in the store.
-        """
+        """Features (clips, dim) by network, float32; a clip is converted once for all networks."""
         protocol = self.suite.protocol
         names = {
             network: digest_of([digest, network, self.suite.sha256[network], protocol.clip_size])
@@ -201,7 +184,7 @@ class Scorer:
                     with self.times.part(f"network {network}"):
                         parts[network].append(self._forward(network, batch))
             for network in missing:
-                empty = np.zeros((0, self._num_features(network)), np.float32)
+                empty = np.zeros((0, int(self.suite.networks[network].num_features)), np.float32)  # pyright: ignore
                 made = np.concatenate([empty, *parts[network]])
                 if store is not None:
                     store.save_features(names[network], made)
@@ -214,9 +197,6 @@ class Scorer:
         device = next(module.parameters()).device
         with exact_arithmetic():
             return module(batch.to(device)).float().cpu().numpy()
-
-    def _num_features(self, network: str) -> int:
-        return int(self.suite.networks[network].num_features)  # pyright: ignore
 
     def _as_measured(self, frames: Video) -> Video:
         if self.suite.protocol.reencode == "none":

@@ -62,9 +62,7 @@ class MetricSuite:
 def load_suite(protocol: Protocol, device: str = "auto") -> MetricSuite:
     """Load the networks that the protocol needs and this machine has weights for.
 
-    Args:
-        protocol: decides the LPIPS backbone.
-        device: cpu, cuda:1, ...; auto: the first GPU, else the CPU.
+    ``device`` auto: the first GPU, else the CPU.
 
     Raises:
         DataError: a weights file exists but is not what its name says.

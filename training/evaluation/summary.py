@@ -22,13 +22,7 @@ NOT_STATED = "not stated by the samples"
 
 
 def summarise(method: str, items: Sequence[ItemScores], suite: MetricSuite) -> dict[str, Any]:
-    """Each metric's value with its 95 % interval, or the reason for having none.
-
-    Args:
-        method: the row's method.
-        items: of one pairing, in the benchmark's order.
-        suite: knows which metrics could be computed.
-    """
+    """Each metric's value of a method with its 95 % interval, or the reason for having none."""
     has_truth = all(item.has_truth for item in items)
     summary: dict[str, Any] = {}
     for metric in METRICS:

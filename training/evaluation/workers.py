@@ -44,13 +44,9 @@ class ItemScorer:
         device: str | None = None,
         suite: MetricSuite | None = None,
     ) -> None:
-        """Open the benchmark and load the networks.
+        """Open the benchmark and load the networks, unless ``suite`` has them.
 
-        Args:
-            config: of the evaluation.
-            chosen: the ids of each pairing, in order.
-            device: of the networks; None: the first of ``config.devices``, else GPU or CPU.
-            suite: the networks, if they are built already.
+        ``device`` None: the first of ``config.devices``, else GPU or CPU.
         """
         self.config, self.chosen = config, chosen
         self.bench = Benchmark(Path(config.root), config.bench)

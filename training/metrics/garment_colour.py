@@ -52,16 +52,9 @@ def garment_colour_distance(
     region: Bool[np.ndarray, "t h w"],
     wanted: Projections,
 ) -> Float[np.ndarray, " t"]:
-    """Distance of each frame's garment colours to the wanted ones.
+    """Distance of each frame's colours in the region to those of the target garment's picture.
 
-    Args:
-        result: RGB frames.
-        region: True on the garment.
-        wanted: ``picture_colours`` of the target garment.
-
-    Returns:
-        Delta E, at least 0 (a garment's worth of black for white is 100); NaN in a frame without
-        region.
+    Delta E, at least 0 (a garment's worth of black for white is 100); NaN without a region.
     """
 
     def distance(index: int) -> float:

@@ -65,15 +65,9 @@ def garment_pattern_distance(
     region: Bool[np.ndarray, "t h w"],
     wanted: Pattern,
 ) -> Float[np.ndarray, " t"]:
-    """Distance of each frame's garment pattern to the wanted one.
+    """Distance of each frame's pattern in the region to that of the target garment's picture.
 
-    Args:
-        result: RGB frames.
-        region: True on the garment.
-        wanted: ``picture_pattern`` of the target garment.
-
-    Returns:
-        In [0, 1) per frame; NaN in a frame without region.
+    In [0, 1) per frame; NaN in a frame without region.
     """
 
     def distance(index: int) -> float:

@@ -17,15 +17,9 @@ def change_outside(
     source: UInt8[np.ndarray, "t h w 3"],
     region: Bool[np.ndarray, "t h w"],
 ) -> Float[np.ndarray, " t"]:
-    """Mean |result - source| outside the painted region, per frame.
+    """Mean |result - source| outside the painted region, per frame: levels in [0, 255].
 
-    Args:
-        result: RGB frames.
-        source: RGB frames of the same size.
-        region: True where the frame was to be painted.
-
-    Returns:
-        Levels in [0, 255]; NaN in a frame that was painted whole.
+    NaN in a frame that was painted whole.
     """
 
     def change(index: int) -> float:

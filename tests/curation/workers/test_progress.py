@@ -1,9 +1,7 @@
 """What a run says while it works: rate, time left by bytes, counts by verdict."""
 
-import logging
-
 from curation.ledger import ClipRow, SourceRow
-from curation.workers.progress import FIRST_LINES, ProgressLine, VerdictCounts
+from curation.workers.progress import VerdictCounts
 
 
 def source(code: str | None = None, duration_s: float = 10.0) -> SourceRow:
@@ -20,34 +18,25 @@ def clip(code: str | None = None) -> ClipRow:
     )  # fmt: skip
 
 
-def test_time_left_goes_by_bytes_and_the_rate_by_videos():
+def test_time_left_goes_by_bytes_and_the_rate_by_videos(monkeypatch):
     now = [0.0]
-    counts = VerdictCounts(1000, 4, lambda: now[0])
+    monkeypatch.setattr("curation.workers.progress.time.monotonic", lambda: now[0])
+    counts = VerdictCounts(1000)
     assert counts.seconds_left is None
     now[0] = 5.0
     counts.add(source(), [clip(), clip("blurred")], 100)
     assert counts.seconds_left == 45.0
-    assert counts.rate() == "12.0 videos/min, 2.0x real time"
+    assert counts.in_words().startswith("12.0 videos/min, 2.0x real time: 1 kept, 1 blurred")
     now[0] = 500.0
     assert counts.seconds_left == 4500.0
 
 
 def test_the_commonest_reasons_are_named_and_the_others_summed_up():
-    counts = VerdictCounts(10, 10, lambda: 1.0)
+    counts = VerdictCounts(10)
     for code in ("dark", "dark", "dark", "blurred", "blurred", "frozen", "too_short", "a", "b"):
         counts.add(source(), [clip(code)], 1)
     counts.add(source("not_a_video"), [], 1)
     counts.add(source(), [clip()], 1)
-    told = counts.counts()
+    told = counts.in_words().partition(": ")[2]
     assert told.startswith("1 kept, 3 dark, 2 blurred, ")
     assert told.endswith("3 others")
-
-
-def test_without_a_terminal_the_log_says_it_at_first_now_and_then_and_at_the_end(caplog):
-    with caplog.at_level(logging.INFO), ProgressLine(20, 20) as progress:
-        for _ in range(20):
-            progress.count(source(), [clip()], 1)
-    lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == FIRST_LINES + 1
-    assert lines[-1].startswith("curating: 20/20 videos, in 0 s, ")
-    assert lines[-1].endswith("x real time: 20 kept")

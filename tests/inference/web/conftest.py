@@ -80,10 +80,10 @@ def open_app(tmp_path) -> Iterator[Callable[..., AppState]]:
     """Opens apps with given limits; closes them at the end."""
     with ExitStack() as opened:
 
-        def open_one(worker, folder="room", clock=None, **limits) -> AppState:
+        def open_one(worker, folder="room", **limits) -> AppState:
             config = AppLimits(**{"free_gb": 0.0, "video_mb": 1, "garment_mb": 1, **limits})
             store = Store(tmp_path / folder, config)
-            app_state = AppState(store, config, worker, *([clock] if clock else []))
+            app_state = AppState(store, config, worker)
             opened.callback(app_state.close)
             return app_state
 

@@ -24,9 +24,7 @@ def job(name, owner, frames=100):
         facts=facts,
         used_at=1.0,
     )
-    return QueuedJob(
-        id=name, owner=owner, request=TryOnRequest(video=video, category="upper"), created_at=0.0
-    )
+    return QueuedJob(id=name, owner=owner, request=TryOnRequest(video=video, category="upper"))
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def open_queue(tmp_path):
     queues = []
 
     def open_one(work, **limits):
-        queue = JobQueue(work, AppLimits(**limits))
+        queue = JobQueue(work, AppLimits(**limits), lambda _: None)
         queues.append(queue)
         return queue
 

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 from waiting import until
@@ -109,10 +110,13 @@ def test_who_leaves_takes_everything_along(anna, bert, send, app_state, slow_wor
 
 
 def test_files_and_results_are_removed_after_their_time_unless_a_job_needs_them(
-    open_app, slow_worker, visit, send
+    open_app, slow_worker, visit, send, monkeypatch
 ):
     now = [1e9]
-    app_state = open_app(slow_worker, folder="clocked", clock=lambda: now[0], keep_minutes=10.0)
+    for module in ("app_state", "queue", "uploads"):
+        clock = SimpleNamespace(time=lambda: now[0])
+        monkeypatch.setattr(f"inference.web.{module}.time", clock)
+    app_state = open_app(slow_worker, folder="clocked", keep_minutes=10.0)
     client = visit(app_state)
     video = send(client, "video", "video.mp4").json()["id"]
     garment = send(client, "garment", "picture.jpg").json()["id"]
