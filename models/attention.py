@@ -22,8 +22,8 @@ Attended = Tensor | KeysValues
 
 _SPREAD = (0.7548776662466927, 0.5698402909980532)
 """Multiples of these fill a square evenly (Roberts 2018, the R2 sequence)."""
-_REACH = 1.3  # garment tokens: how far the heads' offsets start from the place
-_STEP = 0.1  # of what a token adds to its offsets: Adam would move them by tokens a step otherwise
+_REACH = 0.6  # tokens of the frame: how far the heads' offsets start from the place
+_STEP = 0.05  # of what a token adds to its offsets: Adam would move them by tokens a step otherwise
 
 
 class SelfAttention(nn.Module):
@@ -114,7 +114,8 @@ class PlaceAttention(CrossAttention):
 
     What it reads (bilinearly, as deformable attention does: Zhu et al. 2021, arXiv 2010.04159) is
     added to what plain attention finds. Where no place is known only plain attention is left. A
-    head reads at ``place + offset``; offsets start spread over a few garment tokens around it.
+    head reads at its own offset from the place. Offsets are measured in the frame: the slope of the
+    places turns and scales them, so that a raised sleeve is read along its own direction.
 
     Args:
         dim: width of the tokens.
@@ -154,12 +155,10 @@ class PlaceAttention(CrossAttention):
         self, x: Float[Tensor, "b n d"], values: Float[Tensor, "g h l e"], places: Places
     ) -> Float[Tensor, "b n d"]:
         """The garment's values at each token's place, heads side by side; 0 where unknown."""
-        rows, columns = places.grid
         moves = F.linear(x, _STEP * self.place.weight, self.place.bias).float()
-        size = torch.tensor([columns, rows], device=x.device)
-        moves = rearrange(moves, "b n (h two) -> b h n two", h=self.num_heads) / size
-        points = places.points[:, None] + moves
-        pictures = rearrange(values.float(), "g h (y x) e -> (g h) e y x", y=rows)
+        moves = rearrange(moves, "b n (h two) -> b h n two 1", h=self.num_heads)
+        points = places.points[:, None] + (moves * places.slopes[:, None]).sum(dim=-2)
+        pictures = rearrange(values.float(), "g h (y x) e -> (g h) e y x", y=places.grid[0])
         where = rearrange(points * 2 - 1, "(g r) h n two -> (g h) (r n) 1 two", g=values.shape[0])
         found = F.grid_sample(
             pictures, where, mode="bilinear", padding_mode="border", align_corners=False

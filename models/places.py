@@ -8,6 +8,7 @@ patterns never arrive on the body (docs/notes/places.md).
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -27,6 +28,7 @@ _FEATURES = 8  # of a cell
 _RIDGE = 1.0
 _LEAST_SHARE = 0.1  # of a cell: with less its place is unknown
 _LEAST_CELLS = 200  # that a group needs to be fitted
+_LINALG: Any = torch.linalg  # has no types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +38,13 @@ class Places:
     Attributes:
         points: x, y in [0, 1] of the picture.
         known: 1, or 0 where nothing is known; then ``points`` means nothing.
+        slopes: how far the point moves in one token of the frame to the right, and one down.
         grid: rows and columns of the garment's tokens.
     """
 
     points: Float[Tensor, "b n 2"]
     known: Float[Tensor, "b n"]
+    slopes: Float[Tensor, "b n 2 2"]
     grid: tuple[int, int]
 
 
@@ -77,7 +81,7 @@ class PlaceEstimator(nn.Module):
                 garments serves b / g consecutive rows.
 
         Returns:
-            x, y in [0, 1], and 1 where they are known.
+            x, y, which may lie a little outside [0, 1], and 1 where they are known.
         """
         cells = rearrange(body.float(), "b k t h w -> b t h w k")
         shape = self._shape_terms(outline.flatten(1).float())
@@ -89,7 +93,7 @@ class PlaceEstimator(nn.Module):
         points = torch.einsum("bthwf,bthwfj->bthwj", _features(cells), rows[index, group])
         fitted = F.pad(self.fitted, (1, 0))[group]
         known = fitted * (cells[..., 3] >= _LEAST_SHARE)
-        return torch.cat([points.clamp(0, 1), known[..., None]], dim=-1)
+        return torch.cat([points, known[..., None]], dim=-1)
 
     @torch.no_grad()
     def fit(
@@ -131,7 +135,7 @@ class PlaceEstimator(nn.Module):
                 continue
             a, y = terms[chosen], points[chosen]
             damped = a.T @ a + _RIDGE * torch.eye(a.shape[1], dtype=a.dtype)
-            solved: Tensor = torch.linalg.solve(damped, a.T @ y)  # pyright: ignore[reportUnknownMemberType]
+            solved = cast(Tensor, _LINALG.solve(damped, a.T @ y))
             self.weights[group] = solved.view(_FEATURES, 1 + _COMPONENTS, 2).float()
             errors.append((a @ solved - y).norm(dim=1))
         return float(torch.cat(errors).median()) if errors else float("nan")
@@ -142,13 +146,44 @@ class PlaceEstimator(nn.Module):
         return F.pad(scores, (1, 0), value=1.0)
 
 
+def slopes_of(
+    places: Float[Tensor, "b t h w 3"], group: Float[Tensor, "b t h w"]
+) -> Float[Tensor, "b t h w 2 2"]:
+    """How far places move from one cell to the next, to the right and down, within a group.
+
+    Differences to both neighbours are averaged. A cell without a neighbour gets the frame's mean,
+    a frame without any as much as if the picture were as large as the frame.
+    """
+    slopes: list[Tensor] = []
+    for axis, size in ((3, places.shape[3]), (2, places.shape[2])):
+        length = size - 1
+        first, second = places.narrow(axis, 0, length), places.narrow(axis, 1, length)
+        near, far = group.narrow(axis, 0, length), group.narrow(axis, 1, length)
+        weight = (first[..., 2:] * second[..., 2:]) * (near == far)[..., None]
+        both = torch.cat([(second[..., :2] - first[..., :2]) * weight, weight], dim=-1)
+        edge = torch.zeros_like(both.narrow(axis, 0, 1))
+        total = torch.cat([both, edge], dim=axis) + torch.cat([edge, both], dim=axis)
+        whole = both.sum(dim=(2, 3), keepdim=True)
+        plain = torch.zeros(2, device=places.device)
+        plain[3 - axis] = 1 / size
+        mean = torch.where(whole[..., 2:] > 0, whole[..., :2] / whole[..., 2:].clamp(min=1), plain)
+        slopes.append(
+            torch.where(total[..., 2:] > 0, total[..., :2] / total[..., 2:].clamp(min=1), mean)
+        )
+    return torch.stack(slopes, dim=-2)
+
+
 def pool_places(
-    places: Float[Tensor, "b t h w 3"], patch: tuple[int, int], grid: tuple[int, int]
+    places: Float[Tensor, "b t h w 3"],
+    slopes: Float[Tensor, "b t h w 2 2"],
+    patch: tuple[int, int],
+    grid: tuple[int, int],
 ) -> Places:
     """Places of cells -> places of tokens: the mean of the known ones in each patch.
 
     Args:
         places: x, y, known.
+        slopes: from ``slopes_of``.
         patch: rows and columns of a token in cells.
         grid: of the garment's tokens.
     """
@@ -156,13 +191,19 @@ def pool_places(
     weight = patches[..., 2:]
     total = weight.sum(dim=2)
     points = (patches[..., :2] * weight).sum(dim=2) / total.clamp(min=1e-6)
-    return Places(points=points, known=(total[..., 0] > 0).to(points.dtype), grid=grid)
+    steps = rearrange(slopes, "b t (y p) (x q) s c -> b (t y x) (p q) s c", p=patch[0], q=patch[1])
+    size = torch.tensor([patch[1], patch[0]], device=slopes.device)
+    return Places(
+        points=points,
+        known=(total[..., 0] > 0).to(points.dtype),
+        slopes=steps.mean(dim=2) * size[:, None],
+        grid=grid,
+    )
 
 
 def _directions(centred: Float[Tensor, "m k"]) -> Float[Tensor, "c k"]:
     """Principal directions, the widest first."""
-    found: Tensor = torch.linalg.svd(centred, full_matrices=False)[2]  # pyright: ignore[reportUnknownMemberType]
-    return found
+    return cast(Tensor, _LINALG.svd(centred, full_matrices=False)[2])
 
 
 def _features(cells: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n f"]:

@@ -16,7 +16,7 @@ from models.blocks import FUSIONS, STBlock
 from models.conditions import CaptionFeatures, Conditions, GarmentFeatures
 from models.control import ControlNet
 from models.garment import GarmentExtractor
-from models.places import Places, pool_places
+from models.places import Places, pool_places, slopes_of
 from models.stdit import STDiT, STDiTConfig
 
 KNOWN_FRAMES = ("control", "control+timestep")
@@ -280,20 +280,18 @@ class VitonDiT(nn.Module):
     def places(self, conditions: Conditions) -> Places | None:
         """Where each token's cloth lies in the garment's picture; matched places come first.
 
-        None without fusion "places", without a garment, or without ``body`` and ``matched``.
+        None without fusion "places", or without a garment, its outline, or ``body``.
         """
-        garment, estimator = conditions.garment, self.garment.places
-        if garment is None or estimator is None:
+        garment, estimator, body = conditions.garment, self.garment.places, conditions.body
+        if garment is None or estimator is None or garment.outline is None or body is None:
             return None
-        found, matched = None, conditions.matched
-        if conditions.body is not None and garment.outline is not None:
-            found = estimator(conditions.body, garment.outline)
-        if matched is not None:
-            found = matched if found is None else torch.where(matched[..., 2:] > 0, matched, found)
-        if found is None:
-            return None
+        found: Tensor = estimator(body, garment.outline)
+        slopes = slopes_of(found, body[:, 0])
+        if conditions.matched is not None:
+            matched = conditions.matched.to(found.dtype)
+            found = torch.where(matched[..., 2:] > 0, matched, found)
         _, height, width = self.config.trunk.patch_size
-        return pool_places(found, (height, width), garment.grid)
+        return pool_places(found, slopes, (height, width), garment.grid)
 
     @torch.no_grad()
     def _open_gates(self) -> None:
