@@ -137,7 +137,7 @@ class PlaceEstimator(nn.Module):
             damped = a.T @ a + _RIDGE * torch.eye(a.shape[1], dtype=a.dtype)
             solved = cast(Tensor, _LINALG.solve(damped, a.T @ y))
             self.weights[group] = solved.view(_FEATURES, 1 + _COMPONENTS, 2).float()
-            errors.append((a @ solved - y).norm(dim=1))
+            errors.append((a @ solved - y).square().sum(dim=1).sqrt())
         return float(torch.cat(errors).median()) if errors else float("nan")
 
     def _shape_terms(self, outline: Float[Tensor, "g k"]) -> Float[Tensor, "g s"]:
