@@ -155,7 +155,7 @@ class PlaceAttention(CrossAttention):
     ) -> Float[Tensor, "b n d"]:
         """The garment's values at each token's place, heads side by side; 0 where unknown."""
         rows, columns = places.grid
-        moves = F.linear(x, _STEP * self.place.weight, self.place.bias).float()
+        moves = self.place(_STEP * x).float()
         size = torch.tensor([columns, rows], device=x.device)
         moves = rearrange(moves, "b n (h two) -> b h n two", h=self.num_heads) / size
         points = places.points[:, None] + moves
