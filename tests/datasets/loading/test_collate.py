@@ -80,7 +80,7 @@ def test_a_scaled_frame_shows_the_grids_where_its_picture_is(stored) -> None:
 
 def test_a_batch_of_scaled_and_unscaled_clips_shows_each_as_alone(stored, monkeypatch) -> None:
     monkeypatch.setattr(shard_fixtures, "HEIGHT", 64)
-    monkeypatch.setattr(shard_fixtures, "WIDTH", 48)
+    monkeypatch.setattr(shard_fixtures, "WIDTH", 64)  # cropped to 48
     files = shard_fixtures.sample_members("small", 4, np.random.default_rng(0))
     small = ShardSample(key="small", files=files)
     samples = [sample_of(decode_tracks(clip, [0, 3], 64, 48)) for clip in (stored, small)]
