@@ -142,6 +142,15 @@ class PlaceEstimator(nn.Module):
         return F.pad(scores, (1, 0), value=1.0)
 
 
+def prefer_known(
+    matched: Float[Tensor, "b t h w 3"] | None, found: Float[Tensor, "b t h w 3"] | None
+) -> Float[Tensor, "b t h w 3"] | None:
+    """``matched`` where it is known, ``found`` elsewhere; either may be missing."""
+    if matched is None or found is None:
+        return found if matched is None else matched
+    return torch.where(matched[..., 2:] > 0, matched, found)
+
+
 def pool_places(
     places: Float[Tensor, "b t h w 3"], patch: tuple[int, int], grid: tuple[int, int]
 ) -> Places:

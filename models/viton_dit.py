@@ -16,13 +16,13 @@ from models.blocks import FUSIONS, STBlock
 from models.conditions import CaptionFeatures, Conditions, GarmentFeatures
 from models.control import ControlNet
 from models.garment import GarmentExtractor
-from models.places import Places, pool_places
+from models.places import Places, pool_places, prefer_known
 from models.stdit import STDiT, STDiTConfig
+from models.warm_start import open_gates, warm_up
 
 KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
 PARTS = ("garment", "control")
-WARM_GATE, WARM_GAIN = 0.5, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class VitonDiTConfig:
         fusion: how the blocks see the garment: "attention" to all of its tokens, or "places": they
             also read it where its cloth lies (``models/places.py``).
         warm_start: new networks contribute at once, with open gates and no zero projection. For a
-            trunk that starts from nothing; a pretrained one would be disturbed.
+            trunk that starts from nothing (``models/warm_start.py``).
     """
 
     trunk: STDiTConfig = field(default_factory=STDiTConfig)
@@ -109,9 +109,8 @@ class VitonDiT(nn.Module):
         self.garment = GarmentExtractor(config.trunk, finds_places=config.finds_places)
         self.control = ControlNet(config.trunk, config.num_control_blocks, kind)
         if config.warm_start:
-            self._open_gates()
-            self._warm_fusion()
-            self._warm_control()
+            open_gates(self.denoiser.blocks, self.garment.blocks, self.control.blocks)
+            warm_up(PARTS, self.denoiser, self.control)
 
     def encode_caption(
         self,
@@ -285,37 +284,12 @@ class VitonDiT(nn.Module):
         garment, estimator = conditions.garment, self.garment.places
         if garment is None or estimator is None:
             return None
-        found, matched = None, conditions.matched
+        found = None
         if conditions.body is not None and garment.outline is not None:
             found = estimator(conditions.body, garment.outline)
-        if matched is not None:
-            found = matched if found is None else torch.where(matched[..., 2:] > 0, matched, found)
-        if found is None:
-            return None
+        found = prefer_known(conditions.matched, found)
         _, height, width = self.config.trunk.patch_size
-        return pool_places(found, (height, width), garment.grid)
-
-    @torch.no_grad()
-    def _open_gates(self) -> None:
-        """Let every block contribute: its gates start at about 0.5 instead of 0."""
-        for block in (*self.denoiser.blocks, *self.garment.blocks, *self.control.blocks):
-            assert isinstance(block, STBlock)
-            block.scale_shift_table[2] += WARM_GATE
-            block.scale_shift_table[5] += WARM_GATE
-
-    @torch.no_grad()
-    def _warm_fusion(self) -> None:
-        for block in (*self.denoiser.blocks, *self.control.blocks):
-            assert isinstance(block, STBlock)
-            assert block.fusion is not None
-            nn.init.xavier_uniform_(block.fusion.proj.weight, gain=WARM_GAIN)
-
-    @torch.no_grad()
-    def _warm_control(self) -> None:
-        nn.init.xavier_uniform_(self.control.input_projection.weight)
-        for layer in self.control.output_projections:
-            assert isinstance(layer, nn.Linear)
-            nn.init.xavier_uniform_(layer.weight, gain=WARM_GAIN)
+        return None if found is None else pool_places(found, (height, width), garment.grid)
 
     @torch.no_grad()
     def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:
@@ -365,10 +339,8 @@ class VitonDiT(nn.Module):
             for layer in (self.control.input_projection, *self.control.output_projections):
                 for parameter in layer.parameters():
                     parameter.zero_()
-        if self.config.warm_start and "garment" in parts:
-            self._warm_fusion()
-        if self.config.warm_start and "control" in parts:
-            self._warm_control()
+        if self.config.warm_start:
+            warm_up(parts, self.denoiser, self.control)
 
     def _frame_timesteps(
         self, timesteps: Num[Tensor, " b"], conditions: Conditions

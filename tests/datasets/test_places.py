@@ -159,9 +159,7 @@ def test_a_group_that_lies_turned_or_upside_down_keeps_its_first_guess(
     tracks = placed(stored)
     guess = tracks.places.copy()
     guess[..., 1] = guess[..., 2] * (1 - guess[..., 1])
-    assert np.array_equal(
-        refine_places(guess, tracks.iuv, tracks.video, tracks.garment), guess
-    )
+    assert np.array_equal(refine_places(guess, tracks.iuv, tracks.video, tracks.garment), guess)
 
 
 def test_a_mirrored_clip_has_the_mirrored_places(stored: ShardSample) -> None:

@@ -1,4 +1,4 @@
-"""Training with fusion ``places``: fitted before the first step, stored, and the same by any way."""
+"""Training with fusion ``places``: fitted before the first step, stored, and the same any way."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,13 +15,13 @@ from inference.sampling.painter import load_system
 from models.codecs.vae import build_codec
 from models.system import System, build_system
 from tests.place_fixtures import write_place_shards
+from training.checkpoints.place_fitting import fit_places
 from training.config import TrainConfig
 from training.encoding import EncodedBatch, cache_key, encode_batch, sample_format
 from training.export import main as export
 from training.fit import fit
 from training.latents import encode_all
 from training.module import TryOnModule
-from training.place_fitting import fit_places
 from training.report import read_scalars
 
 PATH = Path("tiny.yaml")
