@@ -104,10 +104,9 @@ class VitonDiT(nn.Module):
     def __init__(self, config: VitonDiTConfig) -> None:
         super().__init__()
         self.config = config
-        kind = config.fusion
-        self.denoiser = STDiT(config.trunk, fusion=kind)
+        self.denoiser = STDiT(config.trunk, fusion=config.fusion)
         self.garment = GarmentExtractor(config.trunk, finds_places=config.finds_places)
-        self.control = ControlNet(config.trunk, config.num_control_blocks, kind)
+        self.control = ControlNet(config.trunk, config.num_control_blocks, config.fusion)
         if config.warm_start:
             open_gates(self.denoiser.blocks, self.garment.blocks, self.control.blocks)
             warm_up(PARTS, self.denoiser, self.control)
@@ -277,10 +276,7 @@ class VitonDiT(nn.Module):
         )
 
     def places(self, conditions: Conditions) -> Places | None:
-        """Where each token's cloth lies in the garment's picture; matched places come first.
-
-        None without fusion "places", without a garment, or without ``body`` and ``matched``.
-        """
+        """Where each token's cloth lies in the garment's picture; None if nothing tells."""
         garment, estimator = conditions.garment, self.garment.places
         if garment is None or estimator is None:
             return None
