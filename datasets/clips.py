@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from datasets.densepose import DensePoseGrids, grid_rows_columns, paste_iuv
+from datasets.densepose import DensePoseGrids, grid_rows_columns
 from datasets.labels import GARMENT_LABELS
 from datasets.places import CELL, match_places, outline_of, picture_body, refine_places
 from datasets.sample import PoseLookup, TryOnSample
@@ -198,23 +198,26 @@ def with_places(tracks: ClipTracks, sample: ShardSample, *, mirror: bool = False
     """
     record, files = sample.record, sample.files
     stored = int(record["height"]), int(record["width"])
-    if "garment_affine" not in record:
+    if record.get("garment_affine") is None:
         cells = [side // CELL for side in tracks.video.shape[1:3]]
         return replace(tracks, places=np.zeros((len(tracks.video), *cells, 3), np.float32))
     frame = int(record["garment_frame"])
     boxes = np.load(io.BytesIO(files["box.npy"]), allow_pickle=False)[[frame]]
-    iuv = paste_iuv(read_frames(files["iuv.mp4"], [frame]), boxes, *stored)[0]
+    grids = DensePoseGrids(
+        iuv=read_frames(files["iuv.mp4"], [frame]), boxes=boxes.astype(np.float64)
+    )
     affine = np.array(record["garment_affine"], np.float64).reshape(2, 3)
+    affine[:, 2] += 0.5 * (1 - affine[:, :2].sum(axis=1))  # it maps the centres of pixels
     size = decode_image(files["garment.png"]).shape[:2]
     picture = tracks.garment.shape[:2]
     scale = min(picture[0] / size[0], picture[1] / size[1])
     moved = np.array([(picture[1] - size[1] * scale) / 2, (picture[0] - size[0] * scale) / 2])
     affine = affine * scale
     affine[:, 2] += moved
-    grids = DensePoseGrids(iuv=iuv[None], boxes=np.zeros((1, 4)))
     if mirror:
-        iuv = grids.mirrored(stored[1]).iuv[0]
+        grids = grids.mirrored(stored[1])
         affine[0, 2] = picture[1] - affine[0, 2] - affine[0, 0] * stored[1]
+    iuv = grids.frames(*stored)[0]
     places = match_places(tracks.iuv, picture_body(iuv, affine, (picture[0], picture[1])))
     refined = refine_places(places, tracks.iuv, tracks.video, tracks.garment)
     return replace(tracks, places=refined)

@@ -155,7 +155,7 @@ class PlaceAttention(CrossAttention):
         self, x: Float[Tensor, "b n d"], values: Float[Tensor, "g h l e"], places: Places
     ) -> Float[Tensor, "b n d"]:
         """The garment's values at each token's place, heads side by side; 0 where unknown."""
-        moves = F.linear(x, _STEP * self.place.weight, self.place.bias).float()
+        moves = self.place(_STEP * x).float()
         moves = rearrange(moves, "b n (h two) -> b h n two 1", h=self.num_heads)
         points = places.points[:, None] + (moves * places.slopes[:, None]).sum(dim=-2)
         pictures = rearrange(values.float(), "g h (y x) e -> (g h) e y x", y=places.grid[0])

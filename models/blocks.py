@@ -40,8 +40,9 @@ class STBlock(nn.Module):
         num_heads: heads of every attention.
         mlp_ratio: hidden width of the feed forward over ``dim``.
         temporal: False omits the temporal attention (the garment extractor sees one image).
-        fusion: the attention to a garment (``build_fusion``), or None. Its output is added to that
-            of the spatial attention before the gate: gate1 * (SSA(h) + SCA(h, garment)).
+        fusion: kind of the attention to a garment (``build_fusion``), or None. Its output is added
+            to that of the spatial attention before the gate: gate1 * (SSA(h) + SCA(h, garment)).
+        index: of the block; fusion "places" starts differently in each.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class STBlock(nn.Module):
         mlp_ratio: float,
         *,
         temporal: bool,
-        fusion: CrossAttention | None = None,
+        fusion: str | None = None,
+        index: int = 0,
     ) -> None:
         super().__init__()
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
@@ -59,7 +61,7 @@ class STBlock(nn.Module):
         self.attn_temp = SelfAttention(dim, num_heads) if temporal else None
         self.cross_attn = CrossAttention(dim, num_heads)
         self.mlp = FeedForward(dim, int(dim * mlp_ratio), dim)
-        self.fusion = fusion
+        self.fusion = build_fusion(fusion, dim, num_heads, index)
 
     def forward(
         self,

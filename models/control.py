@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models.attention import Attended
-from models.blocks import STBlock, build_fusion
+from models.blocks import STBlock
 from models.embeddings import PatchEmbedding, temporal_positions
 from models.places import Places
 from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
@@ -43,7 +43,8 @@ class ControlNet(nn.Module):
                 config.num_heads,
                 config.mlp_ratio,
                 temporal=True,
-                fusion=build_fusion(fusion, dim, config.num_heads, index),
+                fusion=fusion,
+                index=index,
             )
             for index in range(depth)
         )

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 from models.attention import Attended, PlaceAttention
-from models.blocks import FinalLayer, STBlock, build_fusion
+from models.blocks import FinalLayer, STBlock
 from models.embeddings import (
     CaptionEmbedding,
     PatchEmbedding,
@@ -96,7 +96,8 @@ class STDiT(nn.Module):
                 config.num_heads,
                 config.mlp_ratio,
                 temporal=True,
-                fusion=build_fusion(fusion, dim, config.num_heads, index),
+                fusion=fusion,
+                index=index,
             )
             for index in range(config.depth)
         )

@@ -18,11 +18,11 @@ from models.control import ControlNet
 from models.garment import GarmentExtractor
 from models.places import Places, pool_places, slopes_of
 from models.stdit import STDiT, STDiTConfig
+from models.warm_start import open_gates, warm_up
 
 KNOWN_FRAMES = ("control", "control+timestep")
 NULL_MASKS = ("full", "prompt")
 PARTS = ("garment", "control")
-WARM_GATE, WARM_GAIN = 0.5, 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class VitonDiTConfig:
         fusion: how the blocks see the garment: "attention" to all of its tokens, or "places": they
             also read it where its cloth lies (``models/places.py``).
         warm_start: new networks contribute at once, with open gates and no zero projection. For a
-            trunk that starts from nothing; a pretrained one would be disturbed.
+            trunk that starts from nothing (``models/warm_start.py``).
     """
 
     trunk: STDiTConfig = field(default_factory=STDiTConfig)
@@ -104,14 +104,12 @@ class VitonDiT(nn.Module):
     def __init__(self, config: VitonDiTConfig) -> None:
         super().__init__()
         self.config = config
-        kind = config.fusion
-        self.denoiser = STDiT(config.trunk, fusion=kind)
+        self.denoiser = STDiT(config.trunk, fusion=config.fusion)
         self.garment = GarmentExtractor(config.trunk, finds_places=config.finds_places)
-        self.control = ControlNet(config.trunk, config.num_control_blocks, kind)
+        self.control = ControlNet(config.trunk, config.num_control_blocks, config.fusion)
         if config.warm_start:
-            self._open_gates()
-            self._warm_fusion()
-            self._warm_control()
+            open_gates(self.denoiser.blocks, self.garment.blocks, self.control.blocks)
+            warm_up(PARTS, self.denoiser, self.control)
 
     def encode_caption(
         self,
@@ -294,28 +292,6 @@ class VitonDiT(nn.Module):
         return pool_places(found, slopes, (height, width), garment.grid)
 
     @torch.no_grad()
-    def _open_gates(self) -> None:
-        """Let every block contribute: its gates start at about 0.5 instead of 0."""
-        for block in (*self.denoiser.blocks, *self.garment.blocks, *self.control.blocks):
-            assert isinstance(block, STBlock)
-            block.scale_shift_table[2] += WARM_GATE
-            block.scale_shift_table[5] += WARM_GATE
-
-    @torch.no_grad()
-    def _warm_fusion(self) -> None:
-        for block in (*self.denoiser.blocks, *self.control.blocks):
-            assert isinstance(block, STBlock)
-            assert block.fusion is not None
-            nn.init.xavier_uniform_(block.fusion.proj.weight, gain=WARM_GAIN)
-
-    @torch.no_grad()
-    def _warm_control(self) -> None:
-        nn.init.xavier_uniform_(self.control.input_projection.weight)
-        for layer in self.control.output_projections:
-            assert isinstance(layer, nn.Linear)
-            nn.init.xavier_uniform_(layer.weight, gain=WARM_GAIN)
-
-    @torch.no_grad()
     def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:
         """Copy the denoiser's weights into parts that are not trained yet.
 
@@ -363,10 +339,8 @@ class VitonDiT(nn.Module):
             for layer in (self.control.input_projection, *self.control.output_projections):
                 for parameter in layer.parameters():
                     parameter.zero_()
-        if self.config.warm_start and "garment" in parts:
-            self._warm_fusion()
-        if self.config.warm_start and "control" in parts:
-            self._warm_control()
+        if self.config.warm_start:
+            warm_up(parts, self.denoiser, self.control)
 
     def _frame_timesteps(
         self, timesteps: Num[Tensor, " b"], conditions: Conditions

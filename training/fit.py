@@ -37,6 +37,7 @@ from training.checkpoints.init_from import (
     start_from,
     start_from_trunk,
 )
+from training.checkpoints.place_fitting import fit_places
 from training.config import TrainConfig
 from training.distributed.world import (
     build_strategy,
@@ -52,7 +53,6 @@ from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
 from training.module import TryOnModule
 from training.optimizers import check_states
-from training.place_fitting import fit_places
 from training.planning.fit_check import check_fits
 from training.report import write_report
 

@@ -1,6 +1,12 @@
 import numpy as np
 
-from datasets.densepose import VIRIDIS, paste_iuv, render_densepose
+from datasets.densepose import (
+    VIRIDIS,
+    DensePoseGrids,
+    parts_of_picture,
+    paste_iuv,
+    render_densepose,
+)
 
 
 def grid_of_quarters() -> np.ndarray:
@@ -53,3 +59,34 @@ def test_the_picture_is_the_viridis_rendering_of_published_videos() -> None:
     iuv[0, 0, :, 0] = np.arange(25)
     np.testing.assert_array_equal(render_densepose(iuv)[0, 0], VIRIDIS)
     assert tuple(VIRIDIS[0]) == (68, 1, 84)
+
+
+def test_parts_come_back_from_their_picture_even_a_compressed_one() -> None:
+    iuv = np.zeros((1, 75, 96, 3), np.uint8)
+    iuv[0, ..., 0] = np.arange(25).repeat(3)[:, None]
+    picture = render_densepose(iuv)[0]
+    np.testing.assert_array_equal(parts_of_picture(picture), iuv[0])
+    noise = np.random.default_rng(0).integers(-2, 3, picture.shape)
+    noisy = np.clip(picture.astype(int) + noise, 0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(parts_of_picture(noisy), iuv[0])
+
+
+def test_the_drawing_with_coordinates_keeps_all_three_and_the_input() -> None:
+    iuv = grid_of_quarters()
+    kept = iuv.copy()
+    drawn = render_densepose(iuv, "iuv")
+    np.testing.assert_array_equal(drawn[..., 0], 10 * kept[..., 0])
+    np.testing.assert_array_equal(drawn[..., 1:], kept[..., 1:])
+    np.testing.assert_array_equal(iuv, kept)
+
+
+def test_two_mirrors_give_the_grids_back() -> None:
+    rng = np.random.default_rng(0)
+    iuv = rng.integers(0, 256, (3, 14, 14, 3)).astype(np.uint8)
+    iuv[..., 0] %= 25
+    grids = DensePoseGrids(iuv=iuv, boxes=rng.uniform(0, 60, (3, 4)))
+    once = grids.mirrored(96)
+    assert not np.array_equal(once.iuv[:, :, ::-1, 2], iuv[..., 2])
+    again = once.mirrored(96)
+    np.testing.assert_array_equal(again.iuv, iuv)
+    np.testing.assert_allclose(again.boxes, grids.boxes)

@@ -1,8 +1,10 @@
 """Frozen weights in bfloat16: the same numbers, and nothing lost."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from models.conditions import Conditions
@@ -11,7 +13,7 @@ from models.viton_dit import VitonDiT, VitonDiTConfig
 from training.config import TrainConfig
 from training.fit import fit
 from training.freezing import FreezeConfig, freeze, freeze_rule
-from training.frozen_weights import round_frozen
+from training.frozen_weights import is_roundable, round_frozen
 
 SMALL = VitonDiTConfig(
     trunk=STDiTConfig(dim=32, depth=2, num_heads=2, caption_dim=8, caption_length=2)
@@ -19,12 +21,15 @@ SMALL = VitonDiTConfig(
 HALF = ["stage=stage3", "data.num_frames=4", "freeze.preset=figure", "trainer.precision=bf16-mixed"]
 
 
-def small_network() -> VitonDiT:
+def small_network(fusion: str = "attention") -> VitonDiT:
     torch.manual_seed(0)
-    network = VitonDiT(SMALL)
+    network = VitonDiT(replace(SMALL, fusion=fusion))
     for parameter in network.parameters():  # none of the zeros that hide a layer
         torch.nn.init.normal_(parameter, std=0.05)
-    freeze(network, freeze_rule(FreezeConfig(preset="figure"), "stage3"))
+    rule = FreezeConfig(preset="figure")
+    if fusion == "places":  # whose offsets are frozen too
+        rule = FreezeConfig(preset="own", learn=["garment.**"])
+    freeze(network, freeze_rule(rule, "stage3"))
     return network
 
 
@@ -37,15 +42,20 @@ def loss_of(network: VitonDiT) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
         caption = network.encode_caption(draw(1, 2, 8))
         garment = network.encode_garment(draw(1, 4, 4, 4), caption)
-        conditions = Conditions(caption=caption, garment=garment, control=draw(1, 9, 3, 4, 4))
+        matched = torch.rand(1, 3, 4, 4, 3, generator=numbers)
+        conditions = Conditions(
+            caption=caption, garment=garment, control=draw(1, 9, 3, 4, 4), matched=matched
+        )
         return network(draw(1, 4, 3, 4, 4), torch.tensor([7]), conditions).float().square().mean()
 
 
-def test_rounding_frozen_weights_changes_no_bit_of_loss_and_gradients() -> None:
-    plain, rounded = small_network(), small_network()
+@pytest.mark.parametrize("fusion", ["attention", "places"])
+def test_rounding_frozen_weights_changes_no_bit_of_loss_and_gradients(fusion: str) -> None:
+    plain, rounded = small_network(fusion), small_network(fusion)
     originals = round_frozen(rounded)
     frozen = {name for name, p in plain.named_parameters() if not p.requires_grad}
-    assert originals.keys() == {name for name in frozen if not name.endswith("table")}
+    assert originals.keys() == {name for name in frozen if is_roundable(name)}
+    assert fusion == "attention" or "denoiser.blocks.0.fusion.place.weight" in originals
     assert all(rounded.get_parameter(name).dtype is torch.bfloat16 for name in originals)
     left, right = loss_of(plain), loss_of(rounded)
     assert torch.equal(left, right)

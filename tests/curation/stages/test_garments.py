@@ -140,6 +140,5 @@ def test_the_garment_keeps_its_proportions() -> None:
     frame = np.full((100, 100, 3), 200, np.uint8)
     garment = np.zeros((100, 100), bool)
     garment[10:30, 50:90] = True
-    _, mask = lay_out(frame, garment, 0.1)
-    _, _, wide, high = cv2.boundingRect(mask)
+    _, _, wide, high = cv2.boundingRect(lay_out(frame, garment, 0.1).mask)
     assert wide / high == pytest.approx(2.0, abs=0.1)

@@ -43,13 +43,14 @@ def test_a_product_lies_where_the_same_garment_cut_out_of_a_frame_does(is_transp
     stored = np.dstack([photo[..., ::-1], truth]) if is_transparent else photo
     path = save(tmp_path / "shirt.png", stored)
     picture, mask = lay_out_product(path, 256, 192)
-    worn, worn_mask = lay_out(
+    laid = lay_out(
         cv2.resize(photo, (192, 256)), cv2.resize(truth, (192, 256)) > 127, GarmentConfig().margin
     )
-    both, either = ((mask > 0) & (worn_mask > 0)).sum(), ((mask > 0) | (worn_mask > 0)).sum()
+    worn = laid.mask > 0
+    both, either = ((mask > 0) & worn).sum(), ((mask > 0) | worn).sum()
     assert both / either > 0.9
     assert (picture[:8] == GROUND).all()
-    assert (worn[:8] == GROUND).all()
+    assert (laid.picture[:8] == GROUND).all()
 
 
 def test_a_product_that_is_transparent_everywhere_gets_one_sentence(tmp_path):

@@ -169,7 +169,7 @@ def test_vvt_is_measured_on_its_own_frames_not_on_the_shards_h264(tmp_path: Path
 def test_an_item_has_both_garments_the_truth_and_the_worn_region(tmp_path: Path) -> None:
     write_bench(tmp_path, {"a": {}})
     item = Benchmark(tmp_path, "synthetic").load("a", HEIGHT, WIDTH)
-    assert item.video.shape == item.densepose.shape == (FRAMES, HEIGHT, WIDTH, 3)
+    assert item.video.shape == item.iuv.shape == (FRAMES, HEIGHT, WIDTH, 3)
     np.testing.assert_array_equal(item.garment_region, dancer(WORN)[1])
     assert (item.mask > 127).sum() > item.garment_region.sum()
     assert item.garment("paired")[40, 30].tolist() == list(WORN)

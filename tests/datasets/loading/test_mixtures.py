@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
-from datasets.clips import choose_window
+from datasets.clips import choose_frames
 from datasets.loading.clip_reader import nearest_size
 from datasets.loading.config import DataConfig
 from datasets.loading.datamodule import TryOnData
@@ -37,7 +37,7 @@ def test_images_and_clips_are_mixed_step_by_step_and_images_come_from_all_roots(
 ) -> None:
     data = data_for(roots, image_share=0.5, images_per_window=3, batch_size=2)
     lengths = {6: 0, 9: 0, 1: 0}
-    shapes = set()
+    shapes: set[tuple[bool, tuple[int, ...]]] = set()
     table = data.dataset().table
     for step in islice(data.sample_order().steps(), 40):
         for ticket in step.tickets:
@@ -45,8 +45,8 @@ def test_images_and_clips_are_mixed_step_by_step_and_images_come_from_all_roots(
             row = stream.rows[ticket.position % len(stream.rows)]
             lengths[int(table.num_frames[row])] += step.kind == "images"
     for batch in islice(iter(data.loader_from(0)), 6):
-        shapes.add(tuple(batch.unpack().video.shape))
-    assert shapes == {(2, 4, 3, 32, 32), (6, 1, 3, 32, 32)}
+        shapes.add((batch.is_images, tuple(batch.unpack().video.shape)))
+    assert shapes == {(False, (2, 4, 3, 32, 32)), (True, (2, 3, 3, 32, 32))}
     assert all(lengths.values())
 
 
@@ -80,9 +80,17 @@ def test_clips_go_to_the_size_nearest_in_aspect_and_are_not_squashed(roots: list
 
 def test_a_single_frame_is_never_the_one_the_garment_was_cut_from() -> None:
     random = np.random.default_rng(0)
-    windows = [choose_window(5, 1, [1], random, garment_frame=2) for _ in range(200)]
-    assert {window.start for window in windows} == {0, 1, 3, 4}
-    assert choose_window(1, 1, [1], random, garment_frame=0).start == 0
+    drawn = [choose_frames(5, 1, random, garment_frame=2) for _ in range(200)]
+    assert {frame for frames in drawn for frame in frames} == {0, 1, 3, 4}
+    assert choose_frames(1, 1, random, garment_frame=0) == [0]
+
+
+def test_single_frames_of_a_clip_differ_as_long_as_it_has_enough() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        assert sorted(choose_frames(5, 4, random, garment_frame=2)) == [0, 1, 3, 4]
+    assert set(choose_frames(3, 4, random, garment_frame=1)) <= {0, 2}
+    assert choose_frames(1, 3, random, garment_frame=0) == [0, 0, 0]
 
 
 def test_flips_are_off_by_default_and_mirror_the_share_that_is_asked_for(roots: list[str]) -> None:

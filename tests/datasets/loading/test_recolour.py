@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from datasets.clips import ClipTracks
+from datasets.densepose import DensePoseGrids
 from datasets.loading.recolour import draw_colour_map, recolour
+from datasets.places import outline_of
 
 
 @pytest.fixture
@@ -17,8 +19,10 @@ def tracks() -> ClipTracks:
     picture = np.zeros((16, 12), np.uint8)
     picture[2:14, 2:10] = 255
     garment[picture > 0] = (200, 40, 60)
+    nobody = np.zeros((len(video), 14, 14, 3), np.uint8)
+    pose = DensePoseGrids(iuv=nobody, boxes=np.zeros((len(video), 4)))
     return ClipTracks(
-        video=video, mask=share, pose=video, garment=garment,
+        video=video, mask=share, pose=pose, garment=garment, outline=outline_of(garment),
         garment_share=share, garment_picture_share=picture,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from datasets.loading.sample_order import (
 )
 
 
-def mixture(seed: int = 3, windows: int = 8, per_window: int = 2) -> SampleOrder:
+def mixture(seed: int = 3) -> SampleOrder:
     """Two roots in two sizes of clips, one root of images; a quarter of the steps show images."""
     counts = [(CLIPS, (64, 48), 5, 0.6), (CLIPS, (64, 48), 3, 0.2), (CLIPS, (48, 64), 4, 0.2)]
     counts.append((IMAGES, (64, 48), 7, 1.0))
@@ -25,8 +25,7 @@ def mixture(seed: int = 3, windows: int = 8, per_window: int = 2) -> SampleOrder
         Stream(kind=kind, size=size, rows=np.arange(count), weight=weight)
         for kind, size, count, weight in counts
     ]
-    sizes = {CLIPS: windows, IMAGES: windows * per_window}
-    return SampleOrder(streams, seed, sizes, image_share=0.25)
+    return SampleOrder(streams, seed, step_size=8, image_share=0.25)
 
 
 def first_steps(order: SampleOrder, count: int, start: int = 0) -> list[Step]:
@@ -59,7 +58,7 @@ def test_a_step_shows_one_kind_of_one_size() -> None:
     for step in first_steps(order, 400):
         streams = [order.streams[ticket.stream] for ticket in step.tickets]
         assert len({(stream.kind, stream.size) for stream in streams}) == 1
-        assert len(step.tickets) == (16 if step.kind == IMAGES else 8)
+        assert len(step.tickets) == 8
         kinds[step.kind] += 1
     assert kinds[IMAGES] / 400 == pytest.approx(0.25, abs=0.07)
 
