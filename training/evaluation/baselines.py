@@ -8,6 +8,7 @@ from jaxtyping import Bool, UInt8
 
 from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.sample import AGNOSTIC_GRAY, signed_to_bytes
+from training.evaluation.pasting import paste_garment
 from training.metrics.colour import garment_pixels
 
 Video = UInt8[np.ndarray, "t h w 3"]
@@ -35,8 +36,14 @@ def paste_mean_colour(item: BenchmarkItem, pairing: str) -> Video:
     return fill(item.video, item.mask > 127, colour)
 
 
+def paste_by_densepose(item: BenchmarkItem, pairing: str) -> Video:
+    """The garment's picture pasted onto the body, without a network that paints."""
+    return paste_garment(item.video, item.mask > 127, item.iuv, item.garment(pairing))
+
+
 BASELINES: dict[str, Callable[[BenchmarkItem, str], Video]] = {
     "source copied": copy_source,
     "agnostic": gray_out,
     "mean garment colour": paste_mean_colour,
+    "garment pasted by DensePose": paste_by_densepose,
 }

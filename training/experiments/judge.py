@@ -38,7 +38,6 @@ from inference.sampling.solvers import SamplerConfig
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from inference.video.framing import CropWindow
-from models.places import PlaceEstimator
 from training.checkpoints.provenance import describe_code
 from training.evaluation.baselines import GRAY, fill
 from training.evaluation.pasting import paste_garment
@@ -59,7 +58,7 @@ from training.metrics.seams import borders_of
 
 log = logging.getLogger(__name__)
 METHODS = ("painted", "agnostic", "mean colour", "pasted", "truth")
-"""``pasted`` only beside a network that reads places; it uses those (``evaluation/pasting.py``)."""
+"""``pasted``: the garment's picture by DensePose, without a network (``evaluation/pasting.py``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +154,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     pipeline = build_pipeline(settings, config.any_stage, build_stored_variant)
     window = config.long_video.window or pipeline.painter.system.config.num_frames
     films: dict[str, str] = {}
-    estimator = pipeline.painter.system.network.garment.places
-    shown = [method for method in METHODS if method != "pasted" or estimator is not None]
-    scores: dict[str, list[ClipScore]] = {method: [] for method in shown}
+    scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
     for number, video in enumerate(videos, start=1):
         clip = read_clip(video)
         log.info("%d of %d: preparing and generating %s", number, len(videos), clip.name)
@@ -169,10 +166,9 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
             "painted": painted,
             "agnostic": fill(clip.source, mask, GRAY),
             "mean colour": fill(clip.source, mask, colour),
+            "pasted": _paste(clip, conditions),
             "truth": clip.truth,
         }
-        if estimator is not None:
-            results["pasted"] = _paste(clip, conditions, estimator)
         compare = partial(
             judge_clip, clip.name, truth=clip.truth, garment=clip.region, mask=mask,
             true_class=clip.pattern_class, classifier=classifier, borders=borders,
@@ -192,7 +188,6 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         "ssim_above": {
             method: interval_apart(methods["painted"], methods[method], "ssim")
             for method in ("agnostic", "mean colour", "pasted")
-            if method in methods
         },
         "seed": config.seed,
         "device": str(pipeline.painter.device),
@@ -209,13 +204,13 @@ def _prepare(pipeline: TryOnPipeline, clip: TrueClip, config: JudgeConfig) -> Vi
     return pipeline.prepare(clip.video, "upper", work=folder)
 
 
-def _paste(clip: TrueClip, conditions: VideoConditions, estimator: PlaceEstimator) -> np.ndarray:
+def _paste(clip: TrueClip, conditions: VideoConditions) -> np.ndarray:
     """The garment's picture pasted by DensePose, in the source's frames."""
     framing = conditions.framing
     picture = prepare_garment(clip.garment, framing.out_height, framing.out_width, kind="product")
     frames: list[np.ndarray] = []
     for start, images, _, tracks in conditions.cuts():
-        pasted = paste_garment(np.stack(images), tracks.mask > 127, tracks.iuv, picture, estimator)
+        pasted = paste_garment(np.stack(images), tracks.mask > 127, tracks.iuv, picture)
         for row, (image, mask) in enumerate(zip(pasted, tracks.mask, strict=True)):
             whole = clip.source[start + row]
             frames.append(paste(whole, framing.put_back(whole, image), _back(framing, whole, mask)))

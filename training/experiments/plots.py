@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BASELINES = {"agnostic": "#999999", "mean colour": "#c07a00"}
+BASELINES = {"agnostic": "#999999", "mean colour": "#c07a00", "pasted": "#7a4fc0"}
 _PANELS = 4  # per row: more cannot be read on a page
 _INK, _SEED = "#1f5fa8", "#8fb4dd"
 
