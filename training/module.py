@@ -104,7 +104,7 @@ class TryOnModule(LightningModule):
     def conditions(
         self,
         control: Float[Tensor, "b k t y x"],
-        garment_latents: Float[Tensor, "b c y2 x2"],
+        garment_latents: Float[Tensor, "g c y2 x2"],
         known: Bool[Tensor, "b t"],
         drop: Bool[Tensor, " b"] | None,
         body: Float[Tensor, "b 4 t y x"] | None = None,

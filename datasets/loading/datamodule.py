@@ -22,7 +22,13 @@ from datasets.loading.clip_table import ClipTable
 from datasets.loading.collate import PackedBatch
 from datasets.loading.config import DataConfig
 from datasets.loading.dataset import ClipDataset, HeldOutWindows, UnreadableBatch, collate_drawn
-from datasets.loading.latents import LATENT_MEMBERS, CacheKey, LatentBatch, find_cache
+from datasets.loading.latents import (
+    LATENT_MEMBERS,
+    PLACE_MEMBERS,
+    CacheKey,
+    LatentBatch,
+    find_cache,
+)
 from datasets.loading.sample_order import (
     CLIPS,
     IMAGES,
@@ -103,7 +109,9 @@ class TryOnData(LightningDataModule):
         if self._table is not None:
             return
         cached = self._find_caches()
-        members = LATENT_MEMBERS if cached else (*TRACK_MEMBERS, *GARMENT_REGION_MEMBERS)
+        members = (*TRACK_MEMBERS, *GARMENT_REGION_MEMBERS)
+        if cached:
+            members = (*LATENT_MEMBERS, *(PLACE_MEMBERS if self.format.places else ()))
         if not cached and self.config.latents is not None:
             self.config = replace(self.config, latents=None)  # auto, and there is none
         scanned = self._scan(cached)

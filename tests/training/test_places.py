@@ -177,5 +177,5 @@ def test_rows_without_true_places_read_estimated_ones(placed: Tiny, tmp_path: Pa
             torch.nn.init.normal_(parameter, std=0.1)
         fit_places(module.network, loaded(config))
         batch = next(iter(loaded(config).loader_from(0))).unpack()
-        losses.append(float(module.training_step(batch, 0)))
+        losses.append(float(module.training_step(batch, 0).detach()))
     assert losses[0] != losses[1]
