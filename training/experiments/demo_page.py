@@ -24,6 +24,8 @@ from datasets.densepose import paste_iuv, render_densepose
 from datasets.labels import ParseLabel
 from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
+from inference.checkpoint_choice import shipped_model
+from inference.pipeline import TryOnPipeline
 from training.config import TrainConfig
 from training.evaluation.metrics_file import read_metrics
 from training.evaluation.report_tables import score_table
@@ -107,7 +109,9 @@ def _machine() -> str:
 
 
 def show_results(data: Path, evaluation: Path) -> str:
-    """Source, garment, result and ground truth of the first results, unpaired if available.
+    """Source, garment, results and ground truth of the first results, unpaired if available.
+
+    Next to the evaluated model's result stands that of the model that ships, painted here.
 
     Args:
         data: contains ``bench``.
@@ -119,6 +123,7 @@ def show_results(data: Path, evaluation: Path) -> str:
     pairing = "unpaired" if "unpaired" in metrics["pairings"] else "paired"
     painted = evaluation / "predictions" / pairing
     shown = [identity for identity in bench.ids(pairing) if (painted / f"{identity}.mp4").is_file()]
+    shipped = None if shipped_model() is None else TryOnPipeline.from_pretrained()
     rows = []
     for identity in shown[:RESULTS_SHOWN]:
         item = bench.load(identity, size["height"], size["width"])
@@ -128,6 +133,12 @@ def show_results(data: Path, evaluation: Path) -> str:
             webpage.captioned(webpage.jpeg_image(item.garment(pairing), "garment"), "garment"),
             webpage.captioned(webpage.video_player(result, item.fps), "result"),
         ]
+        if shipped is not None:
+            frames = shipped.paint(
+                item.video, item.mask, item.iuv, item.garment(pairing), paste_back=True
+            )
+            caption = "result of the model that ships"
+            players.append(webpage.captioned(webpage.video_player(frames, item.fps), caption))
         truth = item.truth(pairing)
         if truth is not None:
             caption = "ground truth, for comparison"
