@@ -123,7 +123,8 @@ def show_results(data: Path, evaluation: Path) -> str:
     pairing = "unpaired" if "unpaired" in metrics["pairings"] else "paired"
     painted = evaluation / "predictions" / pairing
     shown = [identity for identity in bench.ids(pairing) if (painted / f"{identity}.mp4").is_file()]
-    shipped = None if shipped_model() is None else TryOnPipeline.from_pretrained()
+    folder = shipped_model()
+    shipped = None if folder is None else TryOnPipeline.from_checkpoint(folder)
     rows = []
     for identity in shown[:RESULTS_SHOWN]:
         item = bench.load(identity, size["height"], size["width"])
