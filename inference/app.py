@@ -17,8 +17,9 @@ from starlette.applications import Starlette
 from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, split_optional
+from inference.checkpoint_choice import choose_checkpoint
 from inference.tryon import build_pipeline
-from inference.tryon_config import TryOnConfig, find_checkpoint
+from inference.tryon_config import TryOnConfig
 from inference.web.app_state import AppState
 from inference.web.request_checks import is_loopback, own_names
 from inference.web.server import build_app
@@ -40,8 +41,9 @@ def main(argv: list[str]) -> int | None:
     """Load the networks and serve until stopped."""
     config = read_config(argv)
     tryon = load_config(TryOnConfig, config.tryon)
-    checkpoint = find_checkpoint(config.checkpoint or tryon.checkpoint, Path(tryon.runs))
-    tryon = replace(tryon, checkpoint=str(checkpoint), max_seconds=None)  # config.limits applies
+    given = config.checkpoint or tryon.checkpoint
+    choose_checkpoint(given, Path(tryon.runs))  # a missing one is said before the slow part
+    tryon = replace(tryon, checkpoint=given, max_seconds=None)  # config.limits applies
     _check_free(config.host, config.port)
     store = Store(config.folder, config.limits)
     try:

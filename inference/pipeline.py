@@ -7,8 +7,8 @@ What happens inside, in order: ``conditions/perceive.py`` (video -> what the net
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from jaxtyping import UInt8
 from configs.errors import ConfigError
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
-from datasets.storage import settings_sha256, write_file
+from datasets.storage import write_file
+from inference.checkpoint_choice import GIVEN, ChosenCheckpoint, choose_checkpoint, model_name
 from inference.conditions.garment import prepare_garment
 from inference.conditions.given import GivenConditions, read_conditions
 from inference.conditions.people import PeopleInVideo
@@ -40,12 +41,16 @@ from inference.progress import (
     Tracker,
 )
 from inference.result import TryOnResult
+from inference.result_report import describe_result, first_date
 from inference.sampling.latent_video import FileLatents, Journal, unmasked_frames
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.painter import BuildStored, Painter, build_stored, codec_runs, load_system
+from inference.sampling.sampler_choice import SamplerChoice, choose_sampler
 from inference.sampling.solvers import SamplerConfig
 from inference.video.source import SourceVideo, VideoLimits, open_video
 from inference.video.work_folder import WorkFolder
+
+logger = logging.getLogger(__name__)
 
 
 class TryOnPipeline:
@@ -74,10 +79,10 @@ class TryOnPipeline:
     @classmethod
     def from_checkpoint(
         cls,
-        path: str | Path,
+        path: str | Path | ChosenCheckpoint,
         device: str = "auto",
         weights: str = "ema",
-        sampler: SamplerConfig | None = None,
+        sampler: SamplerConfig | SamplerChoice | None = None,
         long_video: LongVideoConfig | None = None,
         precision: str = "auto",
         compile: bool = False,
@@ -89,10 +94,12 @@ class TryOnPipeline:
         """Load a training checkpoint of stage 2 or 3.
 
         Args:
-            path: ``runs/<name>/checkpoints/last.ckpt``.
+            path: ``runs/<name>/checkpoints/last.ckpt``, a folder made by ``make export``, or what
+                ``choose_checkpoint`` chose, which the log then states.
             device: auto, cpu, cuda, cuda:1, ...
             weights: ema (their running average, if the checkpoint has one) or raw.
-            sampler: see ``SamplerConfig``.
+            sampler: None: the one that the checkpoint was made for; a ``SamplerChoice`` overrides
+                some of its values, a ``SamplerConfig`` all of them.
             long_video: see ``LongVideoConfig``.
             precision: float32, bfloat16, or auto: bfloat16 on CUDA.
             compile: compile the blocks at first use; see ``Painter``.
@@ -105,19 +112,58 @@ class TryOnPipeline:
             ConfigError: a setting has an unknown value.
             DataError: no checkpoint, or one that cannot be used for try-on.
         """
+        origin = GIVEN
+        if isinstance(path, ChosenCheckpoint):
+            logger.info("%s", path.sentence)
+            path, origin = path.path, path.origin
         loaded = load_system(path, weights, any_stage, build)
+        taken = choose_sampler(loaded.sampler, sampler, str(path))
         return cls(
-            Painter(loaded.system, device, sampler, long_video, precision, compile),
+            Painter(loaded.system, device, taken, long_video, precision, compile),
             perception=perception,
-            report={
-                "model": model_name(Path(loaded.checkpoint)),
-                "checkpoint": loaded.checkpoint,
-                "step": loaded.step,
-                "weights": loaded.weights,
-                "sha256": loaded.sha256,
-            },
+            report={"model": model_name(Path(path)), "origin": origin, **loaded.facts},
             limits=limits,
         )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        checkpoint: str | Path | None = None,
+        device: str = "auto",
+        weights: str = "ema",
+        sampler: SamplerConfig | SamplerChoice | None = None,
+        long_video: LongVideoConfig | None = None,
+        precision: str = "auto",
+        compile: bool = False,
+        perception: Perception | None = None,
+        limits: VideoLimits | None = None,
+        runs: str | Path = "runs",
+    ) -> "TryOnPipeline":
+        """Load what `make tryon` would: your newest run, or else the model that ships.
+
+        The log says in one or two sentences which was taken, with the limits of the shipped model.
+
+        Args:
+            checkpoint: a file, a run's folder or an exported model; None: the newest
+                ``runs/*stage3*``, or else the shipped model.
+            device: see ``from_checkpoint``, as for all that follow.
+            weights: ema or raw.
+            sampler: None: the checkpoint's own.
+            long_video: windows.
+            precision: float32, bfloat16 or auto.
+            compile: compile the blocks at first use.
+            perception: makes the conditions.
+            limits: which videos are rejected.
+            runs: the folder of your runs.
+
+        Raises:
+            ConfigError: see ``from_checkpoint``.
+            DataError: see there; or there is neither a run nor a shipped model.
+        """
+        return cls.from_checkpoint(
+            choose_checkpoint(checkpoint, Path(runs)), device, weights, sampler, long_video,
+            precision, compile, perception, limits,
+        )  # fmt: skip
 
     @property
     def perception(self) -> Perception:
@@ -313,7 +359,10 @@ class TryOnPipeline:
             latents=latents,
             paste_back=settings["paste_back"],
             label=settings["label"],
-            report=self._report(conditions, settings, identity, _first_date(folder)),
+            report={
+                **self.report,
+                **describe_result(conditions, painter, settings, identity, first_date(folder)),
+            },
         )
 
     def _encode(
@@ -343,58 +392,9 @@ class TryOnPipeline:
     def system_identity(self) -> list[Any]:
         """Identifies the weights, so that work painted with other weights is never resumed."""
         if "sha256" not in self.report:
-            digest = hashlib.sha256()
-            for name, value in self.painter.system.network.state_dict().items():
-                digest.update(name.encode())
-                digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-            self.report["sha256"] = digest.hexdigest()
+            self.report["sha256"] = self.painter.weights_sha256()
         return [self.report["sha256"], self.report.get("weights")]
-
-    def _report(
-        self,
-        conditions: VideoConditions,
-        settings: Mapping[str, Any],
-        identity: Mapping[str, Any],
-        date: str,
-    ) -> dict[str, Any]:
-        painter, person = self.painter, conditions.person
-        shown = {**identity, "paste_back": settings["paste_back"], "label": settings["label"]}
-        digest = settings_sha256(shown)
-        return {
-            **self.report,
-            "date": date,
-            "video": conditions.source.path.name,
-            "garment": Path(settings["garment"]).name,
-            "category": conditions.category,
-            "person": None if person is None else person.id,
-            "seed": settings["seed"],
-            "num_frames": conditions.num_frames,
-            "size": [conditions.source.height, conditions.source.width],
-            "fps": conditions.source.fps,
-            "num_frames_without_person": conditions.num_without_person,
-            "perception": conditions.perception,
-            "codec": painter.system.codec.name,
-            "sampler": f"{painter.sampler.solver}, {painter.sampler.num_steps} steps",
-            "long_video": painter.long_video.method,
-            "device": str(painter.device),
-            "job": digest[:16],
-        }
-
-
-def model_name(checkpoint: Path) -> str:
-    """What a result calls its model: the run's name, without this machine's paths."""
-    if checkpoint.parent.name == "checkpoints":
-        return checkpoint.parent.parent.name
-    return f"{checkpoint.parent.name}/{checkpoint.stem}"
 
 
 def _folder(work: str | Path | WorkFolder | None) -> WorkFolder:
     return work if isinstance(work, WorkFolder) else WorkFolder(work)
-
-
-def _first_date(folder: Path) -> str:
-    """The day on which this result was begun: a resumed job states the same as an unbroken one."""
-    record = folder / "date.txt"
-    if not record.is_file():
-        write_file(record, datetime.now(UTC).date().isoformat().encode())
-    return record.read_text()

@@ -17,6 +17,7 @@ from configs.command import EXIT_USER_ERROR, run_command
 from configs.console import Progress, duration_in_words
 from configs.errors import ConfigError, DataError
 from curation.perception.select import choose_perception
+from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.garment import read_image
 from inference.conditions.preview_sheet import draw_sheet
 from inference.conditions.worn_garment import GarmentSource
@@ -25,7 +26,7 @@ from inference.jobs_page import write_page
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.sampling.painter import BuildStored, build_stored
-from inference.tryon_config import USAGE, TryOnConfig, find_checkpoint, read_job
+from inference.tryon_config import USAGE, TryOnConfig, read_job
 from inference.video.source import VideoLimits, open_video
 from inference.video.work_folder import WorkFolder
 
@@ -62,7 +63,7 @@ def main(argv: list[str]) -> int | None:
 def build_pipeline(
     config: TryOnConfig, any_stage: bool = False, build: BuildStored = build_stored
 ) -> TryOnPipeline:
-    """Load the checkpoint that a configuration names, and choose the perception.
+    """Load the checkpoint that a configuration names or means, and choose the perception.
 
     Args:
         config: of a job.
@@ -73,7 +74,7 @@ def build_pipeline(
         DataError: there is no checkpoint, or a model of perception is missing.
     """
     return TryOnPipeline.from_checkpoint(
-        find_checkpoint(config.checkpoint, Path(config.runs)),
+        choose_checkpoint(config.checkpoint, Path(config.runs)),
         device=config.device,
         weights=config.weights,
         sampler=config.sampler,
@@ -172,7 +173,8 @@ def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
     lines = [
         f"{out}: {report['num_frames']} frames, {height}x{width} (height x width), "
         f"{report['fps']:g} fps, in {duration_in_words(seconds)}",
-        f"  checkpoint  {report['checkpoint']} (step {report['step']}, {report['weights']})",
+        f"  checkpoint  {report['checkpoint']} ({report['origin']}, step {report['step']}, "
+        f"{report['weights']})",
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]

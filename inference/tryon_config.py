@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from configs.errors import DataError
 from configs.loading import load_config, split_optional
 from inference.conditions.given import GivenConditions
 from inference.sampling.long_video import LongVideoConfig
-from inference.sampling.solvers import SamplerConfig
-from models.checkpoints import is_checkpoint
+from inference.sampling.sampler_choice import SamplerChoice
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
@@ -26,7 +24,8 @@ class TryOnConfig:
         garment_kind: auto, product (the garment alone) or worn (by somebody).
         out: the MP4 to write; for a list, the folder.
         preview: a picture to write instead of painting: people by number, mask, DensePose.
-        checkpoint: of stage 3, or its run folder; None: the newest ``runs/*stage3*``.
+        checkpoint: of stage 3, its run folder, or an exported model; None: the newest
+            ``runs/*stage3*``, or else the model that ships.
         runs: folder of the runs.
         weights: ema or raw.
         category: what the garment replaces: upper, lower or overall.
@@ -42,7 +41,7 @@ class TryOnConfig:
         precision: auto, float32 or bfloat16.
         compile: compile the blocks at first use: pays for long videos on a GPU.
         perception: auto, embedded or installed; see docs/curation.md.
-        sampler: solver, steps, guidance.
+        sampler: solver, steps, guidance, where they differ from the checkpoint's.
         long_video: windows of videos longer than the network's window.
     """
 
@@ -68,7 +67,7 @@ class TryOnConfig:
     precision: str = "auto"
     compile: bool = False
     perception: str = "auto"
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    sampler: SamplerChoice = field(default_factory=SamplerChoice)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
 
     def __post_init__(self) -> None:
@@ -105,24 +104,3 @@ def read_job(argv: list[str]) -> TryOnConfig:
         else:
             overrides.append(word)
     return replace(load_config(TryOnConfig, path, overrides), **paths)
-
-
-def find_checkpoint(given: str | None, runs: Path) -> Path:
-    """The checkpoint to use: a file, a run's folder, or the newest stage 3 under ``runs``.
-
-    Raises:
-        DataError: there is none.
-    """
-    if given:
-        tried = [Path(given), Path(f"{given}.ckpt"), Path(given) / "checkpoints" / "last.ckpt"]
-        for path in tried:
-            if is_checkpoint(path):
-                return path
-        raise DataError(f"checkpoint {given} does not exist; `make demo` trains a small one")
-    found = sorted(runs.glob("*stage3*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise DataError(
-            f"no checkpoint of stage 3 under {runs}/; `make demo` trains a small one, "
-            "or give checkpoint=FILE"
-        )
-    return found[-1]

@@ -40,6 +40,7 @@ EXPORTED = "model.safetensors"
 """The weights file in a folder written by ``make export``."""
 NETWORK_PREFIX = "network."
 """Prefix of the network's keys in a training checkpoint's ``state_dict``."""
+_NEEDED = ("system", "state_dict", "global_step")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +74,14 @@ class CheckpointContents:
         network: state dict of VitonDiT as trained.
         ema: state dict of its exponential moving average, or None.
         step: optimizer steps taken.
+        sampler: SamplerConfig as plain values, how the network is sampled; None: older checkpoints.
     """
 
     system: dict[str, Any]
     network: dict[str, Tensor]
     ema: dict[str, Tensor] | None
     step: int
+    sampler: dict[str, Any] | None = None
 
     def choose(self, weights: str) -> tuple[dict[str, Tensor], str]:
         """The chosen state dict, and "ema" or "raw" for which it is.
@@ -185,8 +188,8 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
     exported = Path(path) / EXPORTED
     if Path(path).suffix == SAFETENSORS or exported.is_file():
         return _read_network(exported if exported.is_file() else Path(path))
-    content = read_whole(path, only=("system", "state_dict", "ema", "global_step"))
-    lacking = [key for key in ("system", "state_dict", "global_step") if key not in content]
+    content = read_whole(path, only=(*_NEEDED, "ema", "sampler"))
+    lacking = [key for key in _NEEDED if key not in content]
     if lacking:
         raise ValueError(
             f"{path} is not a training checkpoint of this project: it has no {lacking[0]!r}"
@@ -203,7 +206,20 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
         network=network,
         ema=content.get("ema"),
         step=int(content["global_step"]),
+        sampler=content.get("sampler"),
     )
+
+
+def read_sampler(path: str | Path) -> dict[str, Any] | None:
+    """``CheckpointContents.sampler`` alone, without the weights.
+
+    Raises:
+        ValueError: unreadable.
+    """
+    exported = Path(path) / EXPORTED
+    if Path(path).suffix == SAFETENSORS or exported.is_file():
+        return read_provenance(exported if exported.is_file() else path).get("sampler")
+    return read_whole(path, only=("sampler",)).get("sampler")
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -233,6 +249,7 @@ def _read_network(path: Path) -> CheckpointContents:
         network=network,
         ema=network if notes.get("weights") == "ema" else None,
         step=int(notes["step"]),
+        sampler=notes.get("sampler"),
     )
 
 

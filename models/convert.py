@@ -216,7 +216,9 @@ def take_denoiser(contents: CheckpointContents, weights: str | None, where: str)
         else:
             tensors[name.removeprefix(prefix)] = value
     own, parameters = describe_network(STDiT, _network_config(contents, where).trunk)
-    notes = {name: value for name, value in whole.notes.items() if name != "system"}
+    notes = {
+        name: value for name, value in whole.notes.items() if name not in ("system", "sampler")
+    }
     return Conversion(
         title=f"the trunk of {whole.title}",
         kind=OPEN_SORA,
@@ -237,6 +239,7 @@ def take_network(contents: CheckpointContents, weights: str | None, where: str) 
     if weights == "ema" and contents.ema is None:
         raise ValueError(f"{where} holds no average; use --weights raw")
     state, name = contents.choose(weights or "ema")
+    sampler = {} if contents.sampler is None else {"sampler": contents.sampler}
     own, parameters = describe_network(VitonDiT, _network_config(contents, where))
     absent = [part for part in PARTS if not any(name.startswith(f"{part}.") for name in state)]
     check_network(state, own, where, [f"{part}." for part in absent])
@@ -247,7 +250,7 @@ def take_network(contents: CheckpointContents, weights: str | None, where: str) 
         own=own,
         parameters=parameters,
         new=[name for name in own if name not in state],
-        notes={"weights": name, "step": contents.step, "system": contents.system},
+        notes={"weights": name, "step": contents.step, "system": contents.system, **sampler},
     )
 
 

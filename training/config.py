@@ -44,11 +44,15 @@ class EmaConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """Videos sampled from held-out clips with fixed noise."""
+    """Videos sampled from held-out clips with fixed noise; and how this network is sampled.
+
+    ``sampler`` holds in validation and, written into the checkpoint, wherever that is used, unless
+    a user overrides it (``SamplerChoice``).
+    """
 
     every_steps: int = 1000  # 0: never
     best_by: str = "auto"  # metric that chooses the best checkpoint; auto: vfid_i3d, else ssim
-    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(guidance_scale=1.0))
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
     def __post_init__(self) -> None:
         if self.every_steps < 0:

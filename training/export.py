@@ -1,9 +1,10 @@
 """``make export CHECKPOINT=runs/stage3 OUT=folder``: the part of a checkpoint that inference needs.
 
 The folder holds ``model.safetensors`` (the moving average if there is one, in float32 or bfloat16),
-``config.json`` (the system of the weights) and ``README.md``, a model card. It loads wherever a
-checkpoint does: ``TryOnPipeline.from_checkpoint(folder)``, ``checkpoint=folder``. It contains no
-optimizer states and no paths of training data.
+``config.json`` (the system of the weights, the sampler they were made for, their limits) and
+``README.md``, a model card. It loads wherever a checkpoint does:
+``TryOnPipeline.from_checkpoint(folder)``, ``checkpoint=folder``. It contains no optimizer states
+and no paths of training data.
 """
 
 import json
@@ -42,6 +43,7 @@ class ExportConfig:
     out: str = ""  # a new folder, or an earlier export
     weights: str = "ema"  # the moving average if there is one; or raw
     dtype: str = "float32"  # bfloat16: half the size; inference on GPUs rounds to it anyway
+    limits: str = ""  # what the model cannot do, a short text for the card and for its users
 
     def __post_init__(self) -> None:
         for name in ("checkpoint", "out"):
@@ -90,6 +92,11 @@ def export(config: ExportConfig) -> Path:
         logger.warning("%s holds no %s weights; exporting the %s ones", source,
                        config.weights, kind)  # fmt: skip
     provenance = {"system": content.system, "step": content.step, "weights": kind}
+    if content.sampler is None:
+        logger.warning("%s does not say which sampler it was made for; neither will the export",
+                       source)  # fmt: skip
+    else:
+        provenance["sampler"] = content.sampler
     with writing(out) as aside:
         write_weights(aside / EXPORTED, tensors, provenance)
         facts = Exported(
@@ -103,6 +110,8 @@ def export(config: ExportConfig) -> Path:
             sha256=file_sha256(aside / EXPORTED),
             code=notes.get("code", {}),
             system=content.system,
+            sampler=content.sampler,
+            limits=config.limits.strip(),
             training=notes.get("training", {}),
             date=datetime.now(UTC).date().isoformat(),
         )

@@ -200,6 +200,7 @@ class TryOnModule(LightningModule):
                 state = checkpoint[key]
                 checkpoint[key] = {k: v for k, v in state.items() if k.startswith(active)}
         checkpoint["system"] = to_plain(self.config.system)
+        checkpoint["sampler"] = to_plain(self.config.validation.sampler)
         checkpoint["config"] = to_plain(self.config)
         checkpoint["parts"] = list(self.config.parts)
         checkpoint["position"] = {

@@ -21,7 +21,6 @@ from rich.text import Text
 from configs.command import run_command
 from configs.console import duration_in_words
 from configs.loading import load_config, split_arguments
-from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
 from training.config import TrainConfig
 from training.freezing import describe
@@ -207,8 +206,8 @@ def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]
 
 
 def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:
-    """Operations of one sampled window with the default sampler of ``make tryon``."""
-    system, sampler = config.system, SamplerConfig()
+    """Operations of one sampled window with the network's own sampler."""
+    system, sampler = config.system, config.validation.sampler
     _, frames, height, width = system.latent_shape
     guided = sum(sampler.is_guided(step) for step in range(sampler.num_steps))
     work = Work(rows=1, frames=frames, height=height, width=width)

@@ -1,5 +1,6 @@
 """A trained system that paints videos of any size and length whose conditions are given."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -49,6 +50,13 @@ class LoadedSystem:
     step: int
     weights: str  # ema or raw: which were actually loaded
     sha256: str  # of the checkpoint's file
+    sampler: dict[str, Any] | None  # which it was made for; see ``choose_sampler``
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Checkpoint, step, weights and sha256, for reports."""
+        names = ("checkpoint", "step", "weights", "sha256")
+        return {name: getattr(self, name) for name in names}
 
 
 def build_stored(system: dict[str, Any], where: str) -> System:
@@ -106,6 +114,7 @@ def load_system(
         step=content.step,
         weights=kind,
         sha256=checkpoint_sha256(Path(path)),
+        sampler=content.sampler,
     )
 
 
@@ -256,6 +265,14 @@ class Painter:
         """How a (height, width, ...) frame is scaled to the system's size, and back."""
         config = self.system.config
         return frame_everything(frame.shape[0], frame.shape[1], config.height, config.width)
+
+    def weights_sha256(self) -> str:
+        """Of the network's weights, for systems that come from no file."""
+        digest = hashlib.sha256()
+        for name, value in self.system.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

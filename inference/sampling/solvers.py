@@ -68,13 +68,24 @@ class SamplerConfig:
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta is {self.eta}; 0 to 1 is expected")
         if self.eta and self.solver != "ddim":
-            raise ValueError(f"eta is {self.eta}, but solver {self.solver!r} has none; use ddim")
+            raise ValueError(
+                f"eta is {self.eta}, but solver {self.solver!r} has none; use ddim or eta=0"
+            )
         if self.reuse not in REUSE:
             raise ValueError(f"reuse is {self.reuse!r}; one of {', '.join(REUSE)} is expected")
         if self.reuse_every < 1:
             raise ValueError(f"reuse_every is {self.reuse_every}; at least 1 is expected")
         if self.clip is not None and self.clip <= 0:
             raise ValueError(f"clip is {self.clip}; a positive number or null is expected")
+
+    @property
+    def description(self) -> str:
+        """In words: "dpm++, 2 steps, no guidance"."""
+        words = [self.solver, f"{self.num_steps} step{'' if self.num_steps == 1 else 's'}"]
+        words.append(f"guidance {self.guidance_scale:g}" if self.is_ever_guided else "no guidance")
+        if self.reuse != "none":
+            words.append(f"reuse of {self.reuse}")
+        return ", ".join(words)
 
     @property
     def is_ever_guided(self) -> bool:

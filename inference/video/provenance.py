@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 _RECORDED = (
-    "model", "step", "weights", "date", "video", "garment", "category", "person", "seed",
+    "model", "origin", "step", "weights", "date", "video", "garment", "category", "person", "seed",
     "sampler", "long_video", "codec", "job",
 )  # fmt: skip
 _LABEL_HEIGHT = 0.035  # of the frame's shorter side

@@ -50,7 +50,7 @@ class TryOnWorker:
         return {
             "checkpoint": str(report.get("model", "?")),
             "step": str(report.get("step", "?")),
-            "sampler": f"{painter.sampler.solver}, {painter.sampler.num_steps} steps",
+            "sampler": painter.sampler.description,
             "device": str(painter.device),
         }
 

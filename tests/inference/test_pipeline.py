@@ -8,9 +8,10 @@ import pytest
 from tryon_fixtures import is_shirt, write_video
 
 from configs.errors import ConfigError, DataError
+from inference.checkpoint_choice import model_name
 from inference.conditions.given import GivenConditions
 from inference.errors import GarmentUnreadable, NoPerson, VideoTooLong, VideoUnreadable
-from inference.pipeline import TryOnPipeline, model_name
+from inference.pipeline import TryOnPipeline
 from inference.progress import CONDITIONS, ENCODING, PAINTING, WRITING, Cancelled
 from inference.sampling.painter import Painter
 from inference.sampling.solvers import SamplerConfig

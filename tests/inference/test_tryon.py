@@ -10,10 +10,11 @@ from tryon_fixtures import is_shirt, write_video
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
+from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.perceive import perceive
 from inference.progress import Tracker
 from inference.tryon import main
-from inference.tryon_config import find_checkpoint, read_job
+from inference.tryon_config import read_job
 from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
 
@@ -116,9 +117,10 @@ def test_the_newest_stage_3_is_found(tmp_path):
         folder.mkdir(parents=True)
         (folder / "last.ckpt").write_bytes(b"")
     os.utime(tmp_path / "old-stage3/checkpoints/last.ckpt", (1, 1))
-    assert find_checkpoint(None, tmp_path).parent.parent.name == "new-stage3"
-    assert find_checkpoint(str(tmp_path / "stage2"), tmp_path).parent.parent.name == "stage2"
-    assert find_checkpoint(str(tmp_path / "stage2/checkpoints/last"), tmp_path).name == "last.ckpt"
+    assert choose_checkpoint(None, tmp_path).path.parent.parent.name == "new-stage3"
+    assert choose_checkpoint(str(tmp_path / "stage2"), tmp_path).path.parent.parent.name == "stage2"
+    without_suffix = choose_checkpoint(str(tmp_path / "stage2/checkpoints/last"), tmp_path)
+    assert without_suffix.path.name == "last.ckpt"
 
 
 def run(capsys, *words):
@@ -146,8 +148,9 @@ def run(capsys, *words):
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
-    tmp_path, garment, capsys, caplog, words, message
+    tmp_path, garment, capsys, caplog, words, message, monkeypatch
 ):
+    monkeypatch.setattr("inference.checkpoint_choice.SHIPPED", tmp_path / "not shipped")
     caplog.set_level(logging.ERROR)
     (tmp_path / "text.mp4").write_text("no media")
     places = {
@@ -166,4 +169,4 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 def test_the_settings_that_come_with_the_project_load():
     for path in ("tryon.yaml", "demo/tryon.yaml", "small/tryon.yaml"):
-        assert read_job([str(CONFIGS / path)]).sampler.solver == "dpm++"
+        assert read_job([str(CONFIGS / path)]).sampler.given == {}

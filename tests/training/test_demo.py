@@ -144,10 +144,13 @@ def test_every_step_of_a_recipe_is_accepted_and_makes_what_the_next_one_takes(na
     assert evaluation.folder == config.evaluated
 
 
-def test_the_recipe_for_one_gpu_paints_with_all_sampling_steps_and_guidance():
-    *_, step = demo_steps(load_config(DemoConfig, RECIPES["small"]))
-    sampler = load_config(EvaluationConfig, step.words[1], step.words[2:]).painting.sampler
-    assert (sampler.num_steps, sampler.guidance_scale) == (20, 2.0)
+@pytest.mark.parametrize(("name", "expected"), [("small", (20, 2.0)), ("demo", (2, 1.0))])
+def test_a_recipe_paints_with_the_sampler_its_network_is_made_for(name, expected):
+    *_, step = demo_steps(load_config(DemoConfig, RECIPES[name]))
+    painting = load_config(EvaluationConfig, step.words[1], step.words[2:]).painting
+    assert painting.sampler.given == {}
+    trained = load_config(TrainConfig, f"configs/{name}/stage3.yaml").validation.sampler
+    assert (trained.num_steps, trained.guidance_scale) == expected
 
 
 def test_settings_of_a_folder_that_is_not_there_are_one_sentence():

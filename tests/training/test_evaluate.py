@@ -15,7 +15,7 @@ from configs.errors import ConfigError, DataError
 from configs.loading import load_config, to_plain
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.tracks import encode_rgb_lossless, encode_video
-from inference.sampling.solvers import SamplerConfig
+from inference.sampling.sampler_choice import SamplerChoice
 from models.codecs.vae import CodecConfig
 from models.stdit import STDiTConfig
 from models.system import SystemConfig, build_system
@@ -237,7 +237,7 @@ def test_a_checkpoints_results_are_kept_without_loss_and_painted_once(
     setting: dict[str, Any], checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     setting |= {"pred": None, "checkpoint": str(checkpoint), "max_items": 2}
-    painting = CheckpointConfig(sampler=SamplerConfig(num_steps=1), device="cpu")
+    painting = CheckpointConfig(sampler=SamplerChoice(num_steps=1), device="cpu")
     first = evaluate(EvaluationConfig(**setting, painting=painting))
     folder = Path(setting["out"]) / "synthetic-run" / "predictions"
     kept = sorted(folder.glob("*/*.mp4"))
@@ -265,7 +265,7 @@ def test_a_runs_folder_paints_with_its_last_checkpoint_and_knows_its_seams(
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     shutil.move(checkpoint, run / "checkpoints" / "last.ckpt")
-    painting = CheckpointConfig(sampler=SamplerConfig(num_steps=1), device="cpu")
+    painting = CheckpointConfig(sampler=SamplerChoice(num_steps=1), device="cpu")
     results = CheckpointResults(run, painting, tmp_path / "painted")
     item = Benchmark(Path(setting["root"]), "synthetic").load("a", HEIGHT, WIDTH)
     assert results.start()["checkpoint"] == str(run / "checkpoints" / "last.ckpt")

@@ -1,14 +1,17 @@
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 from configs.errors import ConfigError, DataError
+from inference.checkpoint_choice import read_limits
 from inference.pipeline import TryOnPipeline
 from inference.sampling.painter import load_system
-from models.checkpoints import read_checkpoint
+from models.checkpoints import read_checkpoint, read_sampler
+from models.convert import convert
 from tests.training.test_fit import CLIPS, PATH
 from training.config import TrainConfig
 from training.export import ExportConfig, export, main
@@ -39,6 +42,31 @@ def test_an_exported_folder_loads_as_the_average_of_the_run_and_holds_no_more(
     main([f"checkpoint={out}", f"out={tmp_path}/again", "dtype=bfloat16"])
     half = (tmp_path / "again" / "model.safetensors").stat().st_size
     assert half < 0.6 * (out / "model.safetensors").stat().st_size
+
+
+def test_sampler_and_limits_go_with_a_model_from_training_to_painting(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    config = tiny(*CLIPS, "validation.sampler.guidance_scale=1.5", max_steps=1)
+    fit(config, PATH)
+    run, out, again = (tmp_path / name for name in ("runs/tiny", "out", "again"))
+    trained = read_checkpoint(run / "checkpoints" / "last.ckpt").sampler
+    assert trained == asdict(config.validation.sampler)
+    assert read_sampler(run / "checkpoints" / "last.ckpt") == trained
+    main([f"checkpoint={run}", f"out={out}", "limits=upper garments only."])
+    main([f"checkpoint={out}", f"out={again}"])
+    for folder in (out, again):
+        assert read_checkpoint(folder).sampler == read_sampler(folder) == trained
+        assert json.loads((folder / "config.json").read_text())["sampler"] == trained
+        assert "dpm++, 2 steps, guidance 1.5 |" in (folder / "README.md").read_text()
+        pipeline = TryOnPipeline.from_checkpoint(folder, device="cpu")
+        assert pipeline.painter.sampler == config.validation.sampler
+    assert read_limits(out) == "upper garments only"
+    assert "\nLimits: upper garments only.\n" in (out / "README.md").read_text()
+    assert read_limits(again) == ""
+    assert "Limits: " not in (again / "README.md").read_text()
+    convert(run / "checkpoints/last.ckpt", tmp_path / "n.safetensors", whole_network=True)
+    assert read_checkpoint(tmp_path / "n.safetensors").sampler == trained
 
 
 @pytest.mark.parametrize(

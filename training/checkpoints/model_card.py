@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.loading import from_plain
+from inference.sampling.solvers import SamplerConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
@@ -19,6 +22,8 @@ class Exported:
     sha256: str  # of model.safetensors
     code: dict[str, str]  # commit and versions
     system: dict[str, Any]
+    sampler: dict[str, Any] | None  # which the weights were made for; None: unknown
+    limits: str  # what the model cannot do; empty: not stated
     training: dict[str, Any]  # selected settings by a readable name
     date: str
 
@@ -47,11 +52,13 @@ def write_card(path: Path, facts: Exported) -> None:
         ("trunk", f"dim {trunk['dim']}, {trunk['depth']} blocks, {trunk['num_heads']} heads"),
         ("codec, caption", f"{system['codec']['kind']}, {system['caption']['kind']}"),
         ("prediction", str(system["diffusion"]["prediction"])),
+        ("sampler, unless overridden", _sampler_in_words(facts.sampler)),
         *((name, str(value)) for name, value in facts.training.items()),
         ("code", ", ".join(f"{name} {value}" for name, value in facts.code.items()) or "unknown"),
         ("sha256 of model.safetensors", f"`{facts.sha256}`"),
         ("exported", facts.date),
     ]  # fmt: skip
+    limits = f"Limits: {facts.limits.rstrip('.')}.\n\n" if facts.limits else ""
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     path.write_text(
         f"""---
@@ -85,9 +92,15 @@ pipeline("video.mp4", "garment.jpg").save("result.mp4")
 
 ## Data, licence, limits
 
-To be completed by the publisher: which videos it was trained on, with whose consent and under which
-licence; scores (`make eval`); known limitations. Results are synthetic videos of real people and
-should be marked as such.
+{limits}To be completed by the publisher: which videos it was trained on, with whose consent and
+under which licence; scores (`make eval`); known limitations. Results are synthetic videos of real
+people and should be marked as such.
 """,
         encoding="utf-8",
     )
+
+
+def _sampler_in_words(sampler: dict[str, Any] | None) -> str:
+    if sampler is None:
+        return "unknown (an older version trained it)"
+    return from_plain(SamplerConfig, sampler, "the checkpoint's sampler").description

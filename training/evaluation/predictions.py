@@ -12,8 +12,9 @@ from datasets.storage import sweep, write_file
 from datasets.tracks import encode_rgb_lossless
 from inference.pipeline import TryOnPipeline
 from inference.sampling.long_video import LongVideoConfig, plan_windows
+from inference.sampling.sampler_choice import SamplerChoice, choose_sampler
 from inference.sampling.solvers import SamplerConfig
-from models.checkpoints import checkpoint_sha256
+from models.checkpoints import checkpoint_sha256, read_sampler
 from training.checkpoints.files import find_checkpoint
 from training.evaluation.results import check_result, find_result, read_result
 from training.evaluation.scoring import Result
@@ -31,7 +32,7 @@ class CheckpointConfig:
     device: str = "auto"
     precision: str = "auto"
     paste_back: bool = False  # keep the source outside the mask: improves whole-frame numbers
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    sampler: SamplerChoice = field(default_factory=SamplerChoice)  # null: the checkpoint's
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
 
     def __post_init__(self) -> None:
@@ -65,9 +66,15 @@ class CheckpointResults:
     def start(self) -> dict[str, Any]:
         """Remove results of another checkpoint or other settings; record the current ones.
 
-        Call it once, before any process generates results.
+        Call it once, before any process generates results. The record states the sampler that is
+        used, whether the checkpoint's or overridden.
+
+        Raises:
+            ConfigError: the sampler does not fit the checkpoint's.
+            DataError: the checkpoint cannot be read.
         """
-        identity = {"sha256": checkpoint_sha256(self.checkpoint), "painting": asdict(self.config)}
+        painting = {**asdict(self.config), "sampler": asdict(self._sampler())}
+        identity = {"sha256": checkpoint_sha256(self.checkpoint), "painting": painting}
         for folder in self.folder.glob("*/"):
             sweep(folder)
         if self._record() != identity:
@@ -93,6 +100,13 @@ class CheckpointResults:
         )
         write_file(path, encode_rgb_lossless(frames, item.fps))
         return Result(frames=frames, segment_borders=self._borders(len(frames)))
+
+    def _sampler(self) -> SamplerConfig:
+        try:
+            stored = read_sampler(self.checkpoint)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        return choose_sampler(stored, self.config.sampler, str(self.checkpoint))
 
     def _load(self) -> TryOnPipeline:
         if self._pipeline is None:

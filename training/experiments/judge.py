@@ -31,7 +31,7 @@ from datasets.synthetic.garments import PATTERN_CLASSES
 from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
 from inference.pipeline import TryOnPipeline
 from inference.sampling.long_video import LongVideoConfig, plan_windows
-from inference.sampling.solvers import SamplerConfig
+from inference.sampling.sampler_choice import SamplerChoice
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from training.checkpoints.provenance import describe_code
@@ -69,7 +69,7 @@ class JudgeConfig:
     device: str = "auto"
     any_stage: bool = False  # also accept earlier stages: networks they lack add nothing
     perception: str = "embedded"
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    sampler: SamplerChoice = field(default_factory=SamplerChoice)  # null: the checkpoint's
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
 
@@ -173,7 +173,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     methods = {method: summarise(found) for method, found in scores.items()}
     return {
         "checkpoint": {key: report[key] for key in ("checkpoint", "step", "weights", "sha256")},
-        "settings": to_plain(config),
+        "settings": {**to_plain(config), "sampler": asdict(pipeline.painter.sampler)},
         "classifier": classifier.accuracy,
         "methods": methods,
         "films": films,
@@ -202,8 +202,7 @@ def _paint(
     mask = np.stack([framing.put_back(blank, f.mask) > 127 for f in conditions.frames()])
     settings = {
         "system": pipeline.system_identity(), "conditions": conditions.identity,
-        "sampler": asdict(config.sampler), "long_video": asdict(config.long_video),
-        "seed": config.seed, "garment": clip.target,
+        **pipeline.painter.settings, "seed": config.seed, "garment": clip.target,
     }  # fmt: skip
     name = settings_sha256(settings)[:16]
     path = work / "painted" / f"{clip.name}-{name}.mp4"
