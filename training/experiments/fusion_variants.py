@@ -11,7 +11,7 @@ The setting is stored in the run's checkpoints. ``training.experiments.judge`` b
 from it; every other command rejects such a checkpoint, because it would build plain attention.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -120,14 +120,16 @@ def _pool(
     extractor: nn.Module, inputs: tuple[Any, ...], features: GarmentFeatures
 ) -> GarmentFeatures:
     """The mean over a garment's positions."""
-    return features.map(lambda hidden: hidden.mean(dim=1, keepdim=True))
+    pooled = [hidden.mean(dim=1, keepdim=True) for hidden in features.hidden]
+    return replace(features, hidden=pooled)
 
 
 def _pool_to_zero(
     extractor: nn.Module, inputs: tuple[Any, ...], features: GarmentFeatures
 ) -> GarmentFeatures:
     """Zero vectors, as many as ``_pool`` returns."""
-    return _pool(extractor, inputs, features).map(torch.zeros_like)
+    pooled = _pool(extractor, inputs, features)
+    return replace(pooled, hidden=[torch.zeros_like(hidden) for hidden in pooled.hidden])
 
 
 def main(argv: list[str]) -> int:

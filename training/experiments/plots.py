@@ -43,6 +43,8 @@ def plot_intervals(results: Mapping[str, list[dict[str, Any]]], reference: str) 
         for row, name in enumerate(names):
             _draw_variant(axis, row, results[name], column)
         for method, colour in BASELINES.items():
+            if method not in results[reference][0]["methods"]:
+                continue  # an older judge's result
             values = list(clips_of(results[reference][:1], method)[column].values())
             if values and column != "seam":
                 axis.axvline(np.mean(values), color=colour, linewidth=1, linestyle="--")

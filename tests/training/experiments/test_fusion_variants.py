@@ -137,7 +137,7 @@ def test_other_commands_refuse_a_variant_in_one_sentence_and_plain_attention_loa
     tiny: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:
     sentence = (
-        r"fusion must be 'attention', not 'none'; its variants are an ablation: train them with "
+        r"fusion must be one of .*, not 'none'; other variants are an ablation: train them with "
         r"training\.experiments\.fusion_variants$"
     )
     with pytest.raises(ConfigError, match=sentence):
@@ -165,7 +165,7 @@ def test_settings_out_of_range_are_refused(tiny: Callable[..., TrainConfig], tmp
     tiny()
     path = tmp_path / "tiny.yaml"
     for word, message in (
-        ("fusion=colour", r"fusion must be one of \('attention', 'concatenation'.*not 'colour'"),
+        ("fusion=colour", r"fusion must be one of \('attention', 'places', 'concatenation'.*not 'colour'"),
         ("control_depth=9", r"control_depth must be between 1 and trunk\.depth \(4\), not 9"),
     ):
         with pytest.raises(ConfigError, match=message):
