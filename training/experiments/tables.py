@@ -103,12 +103,18 @@ def table_rows(
         found = results[name]
         shown = f"{name}: {texts[name]}" if texts.get(name) else name
         rows[name] = ([shown, str(len(found))], clips_of(found))
-    for method in ("agnostic", "mean colour", "truth"):
+    for method in (*_without_network(first), "truth"):
         rows[f"*{method}*"] = ([f"*{method}*", ""], clips_of(first[:1], method))
     return [
         [*labels, *(cell_of(list(clips[column].values())) for column in columns)]
         for labels, clips in rows.values()
     ]
+
+
+def _without_network(results: list[dict[str, Any]]) -> list[str]:
+    """Methods that need no network, as far as the judge of these results had them."""
+    known = ("agnostic", "mean colour", "pasted")
+    return [method for method in known if method in results[0]["methods"]]
 
 
 def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> list[str]:
@@ -120,7 +126,7 @@ def decisions(results: Mapping[str, list[dict[str, Any]]], reference: str) -> li
         for name, found in results.items()
         if name != reference
     }
-    for method in ("agnostic", "mean colour"):
+    for method in _without_network(first):
         others[f"*{method}*"] = clips_of(first[:1], method, seam_error=True)
     lines: list[str] = []
     for name, other in others.items():

@@ -18,6 +18,7 @@ from training.experiments.shared_artifacts import one_at_a_time
 from training.experiments.tables import find_place, insert_table, read_results, table
 
 FUSION = Path(__file__).with_name("ablation.yaml")
+CONFIGS = Path("configs/experiments")
 FIT = {"training.fit", "training.experiments.fusion_variants"}
 
 
@@ -350,7 +351,7 @@ def test_a_page_without_a_place_is_said_before_anything_is_trained(config, comma
     assert commands.words == []
 
 
-@pytest.mark.parametrize("what", sorted(p.stem for p in FUSION.parent.glob("*.yaml")))
+@pytest.mark.parametrize("what", sorted(p.stem for p in CONFIGS.glob("*.yaml")))
 def test_the_page_of_experiments_has_a_place_for_every_table(what):
     if what != "render":
         find_place(Path("docs/notes/ablations.md"), what)
