@@ -276,18 +276,14 @@ class VitonDiT(nn.Module):
         )
 
     def places(self, conditions: Conditions) -> Places | None:
-        """Where each token's cloth lies in the garment's picture; matched places come first.
-
-        None without fusion "places", or without a garment, its outline, or ``body``.
-        """
+        """Where each token's cloth lies in the garment's picture; None if nothing says so."""
         garment, estimator, body = conditions.garment, self.garment.places, conditions.body
         if garment is None or estimator is None or garment.outline is None or body is None:
             return None
         found: Tensor = estimator(body, garment.outline)
         slopes = slopes_of(found, body[:, 0])
         if conditions.matched is not None:
-            matched = conditions.matched.to(found.dtype)
-            found = torch.where(matched[..., 2:] > 0, matched, found)
+            found = torch.where(conditions.matched[..., 2:] > 0, conditions.matched, found).float()
         _, height, width = self.config.trunk.patch_size
         return pool_places(found, slopes, (height, width), garment.grid)
 

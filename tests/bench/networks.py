@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from tests.bench.cases import (
 )
 from tests.bench.table import Book, Row
 from tests.bench.timing import interleave
-from training.planning.flops import Work, network_flops
+from training.planning.flops import Work, network_flops, total
 
 TOLERANCE = {"cpu": 1e-4, "cuda": 3e-2}
 """Largest difference of the readings over the largest value: float32, and bfloat16 autocast."""
@@ -53,17 +52,18 @@ def step_flops(network: VitonDiT, size: Size) -> tuple[float, float]:
     """Of all three networks: a forward pass, and forward and backward of what learns."""
     learning = {name for name, p in network.named_parameters() if p.requires_grad}
     work = Work(rows=1, frames=size.frames, height=size.height, width=size.width, drop=True)
-    whole = network_flops(network.config, work, learning=learning).values()
+    whole = [
+        total(part) for part in network_flops(network.config, work, learning=learning).values()
+    ]
     return sum(part.forward for part in whole), sum(part.useful for part in whole)
 
 
 def block_flops(network: VitonDiT, size: Size) -> float:
     """A forward pass of one block of the denoiser, caption and garment given as tokens."""
     work = Work(rows=1, frames=size.frames, height=size.height, width=size.width)
-    trunk = network.config.trunk
-    shorter = replace(network.config, trunk=replace(trunk, depth=trunk.depth - 1))
-    whole, rest = (network_flops(c, work)["denoiser"] for c in (network.config, shorter))
-    return whole.forward - rest.forward
+    kinds = network_flops(network.config, work)["denoiser"]
+    blocks = [flops.forward for kind, flops in kinds.items() if not kind.startswith("embeddings")]
+    return sum(blocks) / network.config.trunk.depth
 
 
 def run_networks(book: Book, size: Size, device: torch.device, rate: float, repeats: int) -> None:

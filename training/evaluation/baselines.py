@@ -45,5 +45,5 @@ BASELINES: dict[str, Callable[[BenchmarkItem, str], Video]] = {
     "source copied": copy_source,
     "agnostic": gray_out,
     "mean garment colour": paste_mean_colour,
-    "garment pasted by DensePose": paste_by_densepose,
+    "garment pasted": paste_by_densepose,
 }

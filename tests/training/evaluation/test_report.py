@@ -101,7 +101,7 @@ def load_case(identity: str, pairing: str) -> Case:
         fps=8.0,
         video=video,
         mask=np.full(video.shape[:3], 255, np.uint8),
-        densepose=video,
+        iuv=video,
         garment_region=np.ones(video.shape[:3], dtype=bool),
         own_garment=garment,
         target_garment=garment,
