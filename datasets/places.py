@@ -32,10 +32,8 @@ for _number, _parts in enumerate(GROUPS, start=1):
 _BINS = 24  # of U and of V
 _LEAST_SHARE = 0.35  # of a cell that must have a counterpart in the picture
 _LEAST_CELLS = 6  # of a group, to know how the picture is scaled there
-_PATCH, _REACH = (
-    7,
-    5,
-)  # px: half a patch's side, and how far around the first guess it is looked for
+_PATCH = 7  # px: half the side of a patch
+_REACH = 5  # px: how far around the first guess it is looked for
 _SCALES = (0.6, 2.5)  # of the picture against the frame
 _LEAST_STRAIGHT = 0.35  # sideways over straight: patches turned further are not compared
 _PULL = 0.008  # of correlation, for each px away from the first guess

@@ -311,7 +311,8 @@ class TryOnPipeline:
         tracker: Tracker,
     ) -> VideoConditions:
         config = self.painter.system.config
-        if given is not None and config.densepose == "iuv" and given.densepose_format != "iuv":
+        needs_iuv = config.densepose == "iuv" or config.network.finds_places
+        if given is not None and needs_iuv and given.densepose_format != "iuv":
             raise ConfigError(
                 f"densepose {given.densepose} is a picture of parts, but this model needs U and V"
                 " too; give a lossless video with I, U, V as red, green, blue, and"

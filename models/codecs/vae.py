@@ -291,7 +291,7 @@ def pin_codec(config: CodecConfig) -> CodecConfig:
     if config.sha256 not in (None, found):
         raise ValueError(
             f"the latents were made with the codec of sha256 {config.sha256:.12}, but {file} is"
-            f" {found:.12}; name the file that they were made with as codec.path, or train anew"
+            f" {found:.12}; name the file that they were made with as codec.path, or train again"
         )
     return replace(config, sha256=found)
 

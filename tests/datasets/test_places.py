@@ -208,3 +208,11 @@ def test_a_picture_that_was_not_cut_out_of_the_clip_has_no_known_places(
     some = tracks.select([0, 2])
     assert some.places is not None
     assert len(some.places) == 2
+
+
+def test_the_networks_and_the_data_mean_the_same_groups_and_outlines() -> None:
+    from datasets import places as of_data
+    from models import places as of_models
+
+    assert len(of_data.GROUPS) == of_models.NUM_GROUPS
+    assert of_data.OUTLINE == of_models.OUTLINE

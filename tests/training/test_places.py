@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from configs.errors import DataError
 from datasets.loading.collate import PackedBatch
 from datasets.loading.datamodule import TryOnData
 from datasets.loading.latents import LatentBatch
@@ -135,14 +136,11 @@ def test_the_estimator_is_fitted_before_the_first_step_and_stored_everywhere(
             assert torch.equal(state[f"garment.places.{name}"], value), (path, weights, name)
 
 
-def test_clips_without_places_train_too(tiny: Tiny, tmp_path: Path) -> None:
-    """A folder curated before the affine was recorded."""
-    config = tiny(*PLACES, max_steps=1)
-    fit(config, PATH)
-    loaded_system = load_system(tmp_path / "runs/tiny/checkpoints/last.ckpt")
-    estimator = loaded_system.system.network.garment.places
-    assert estimator is not None
-    assert not estimator.fitted.any()
+def test_clips_without_places_are_refused_before_the_first_step(tiny: Tiny, tmp_path: Path) -> None:
+    """A folder curated before the affine was recorded would train plain attention in silence."""
+    with pytest.raises(DataError, match=r"fusion is places, but no clip under .* curate the vid"):
+        fit(tiny(*PLACES, max_steps=1), PATH)
+    assert not (tmp_path / "runs/tiny").exists()
 
 
 @pytest.mark.parametrize("words", [[], IMAGES])
@@ -164,6 +162,21 @@ def test_a_stopped_run_goes_on_as_an_unbroken_one(
         assert whole[part].keys() == broken[part].keys()
         for name, value in whole[part].items():
             assert torch.equal(value, broken[part][name]), name
+
+
+def test_an_export_in_half_precision_keeps_the_estimator_exact(
+    placed: Tiny, tmp_path: Path
+) -> None:
+    config = placed("name=half", f"runs={tmp_path}/runs", max_steps=1)
+    fit(config, PATH)
+    run = tmp_path / "runs/half"
+    export([f"checkpoint={run}", f"out={tmp_path}/out", "dtype=bfloat16"])
+    kept = load_system(tmp_path / "out").system.network.garment.places
+    whole = load_system(run / "checkpoints/last.ckpt").system.network.garment.places
+    assert kept is not None
+    assert whole is not None
+    assert torch.equal(kept.weights, whole.weights)
+    assert torch.equal(kept.components, whole.components)
 
 
 def test_rows_without_true_places_read_estimated_ones(placed: Tiny, tmp_path: Path) -> None:

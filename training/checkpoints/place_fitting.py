@@ -5,6 +5,7 @@ import logging
 import torch
 from einops import rearrange
 
+from configs.errors import DataError
 from datasets.loading.datamodule import TryOnData
 from models.viton_dit import VitonDiT
 
@@ -22,6 +23,9 @@ def fit_places(network: VitonDiT, data: TryOnData) -> None:
     Args:
         network: fresh, or with an earlier run's weights, whose estimator is replaced.
         data: after ``setup``.
+
+    Raises:
+        DataError: no clip has known places.
     """
     estimator = network.garment.places
     if estimator is None:
@@ -37,6 +41,13 @@ def fit_places(network: VitonDiT, data: TryOnData) -> None:
         cells.append(body[used])
         points.append(place[used, :2])
         outlines.append(batch.outline[0])
+    if not sum(map(len, cells)):
+        roots = ", ".join(data.config.roots)
+        raise DataError(
+            f"fusion is places, but no clip under {roots} says how its garment's picture was cut"
+            " out (garment_affine: product photos and clips curated by an older version have none);"
+            " curate the videos again, or set system.network.fusion=attention"
+        )
     error = estimator.fit(
         torch.cat(cells), torch.cat(garments), torch.stack(outlines), torch.cat(points)
     )
@@ -45,3 +56,5 @@ def fit_places(network: VitonDiT, data: TryOnData) -> None:
         "%.1f%% of the garment's picture", sum(map(len, cells)), len(outlines),
         int(estimator.fitted.sum()), len(estimator.fitted), 100 * error,
     )  # fmt: skip
+    if not estimator.fitted.any():
+        logger.warning("places: too few cells for any part of the body; none will be estimated")

@@ -17,8 +17,7 @@ from training.experiments.ablation import AblationConfig, plan_chains, run_chain
 from training.experiments.shared_artifacts import one_at_a_time
 from training.experiments.tables import find_place, insert_table, read_results, table
 
-FUSION = Path(__file__).with_name("ablation.yaml")
-CONFIGS = Path("configs/experiments")
+FUSION, CONFIGS = Path(__file__).with_name("ablation.yaml"), Path("configs/experiments")
 FIT = {"training.fit", "training.experiments.fusion_variants"}
 
 
