@@ -49,7 +49,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (15 min on 2 cores) [CONFIG=configs/small/small.yaml: for a GPU]
-	@$(RUN) -m training.demo $(or $(CONFIG),configs/demo/demo.yaml) $(ARGS)
+	@$(RUN) -m training.demo $(or $(CONFIG),configs/demo/demo.yaml) $(if $(REAL),real='$(REAL)') $(ARGS)
 
 ##@ Data
 curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips to hold out] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s

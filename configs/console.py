@@ -49,7 +49,7 @@ class Progress:
         done: units already done before; ignored when the time left is estimated.
         unit: shown after the count, such as "videos".
         in_words: formats (done, total) instead of the count.
-        every_s: minimum seconds between two log lines.
+        every_s: minimum seconds between two log lines; or a function of the seconds spent.
         first_lines: how many of the first updates are always logged.
         clock: monotonic seconds.
     """
@@ -62,7 +62,7 @@ class Progress:
         done: float = 0,
         unit: str = "",
         in_words: Callable[[float, float | None], str] | None = None,
-        every_s: float = LOG_EVERY_S,
+        every_s: float | Callable[[float], float] = LOG_EVERY_S,
         first_lines: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -132,7 +132,8 @@ class Progress:
             self._task, completed=done, total=self.total, description=self.what, text=self.text
         )
         self._is_unlogged, self._first_lines = not self._has_bar, self._first_lines - 1
-        is_due = self._first_lines >= 0 or self._clock() - self._logged_at >= self._every_s
+        every = self._every_s(spent) if callable(self._every_s) else self._every_s
+        is_due = self._first_lines >= 0 or self._clock() - self._logged_at >= every
         if self._is_unlogged and is_due:
             self._log()
 

@@ -54,6 +54,7 @@ class GarmentFeatures:
         hidden: for each block, normalised.
         grid: rows and columns of the tokens.
         outline: share of garment in each field of its picture; None: places are not estimated.
+        latents: its picture, encoded by the codec.
         denoiser_keys_values: one pair per block of the trunk.
         control_keys_values: one pair per block of the ControlNet.
     """
@@ -61,6 +62,7 @@ class GarmentFeatures:
     hidden: list[Float[Tensor, "g s d"]]
     grid: tuple[int, int]
     outline: Float[Tensor, "g 16 12"] | None = None
+    latents: Float[Tensor, "g c h w"] | None = None
     denoiser_keys_values: list[KeysValues] | None = None
     control_keys_values: list[KeysValues] | None = None
 
@@ -87,6 +89,7 @@ class GarmentFeatures:
             self,
             hidden=[function(hidden) for hidden in self.hidden],
             outline=None if self.outline is None else function(self.outline),
+            latents=None if self.latents is None else function(self.latents),
             denoiser_keys_values=map_pairs(self.denoiser_keys_values),
             control_keys_values=map_pairs(self.control_keys_values),
         )
@@ -107,8 +110,10 @@ class Conditions:
     Attributes:
         caption: from ``VitonDiT.encode_caption``.
         garment: from ``VitonDiT.encode_garment``; None skips the garment attention everywhere.
-        control: agnostic latents | DensePose latents | mask (1 = to be painted) on the latent
-            grid; None skips the ControlNet.
+        control: ``control_channels`` on the latent grid, the mask last (1 = to be painted); None
+            skips the ControlNet.
+        coarse: of a network with ``warped_garment``: a first guess of the clean latents, which the
+            network refines (``System.refine``).
         body: BODY_CHANNELS of ``models/places.py`` on the latent grid, for fusion "places".
         matched: x, y and whether they are known: true places in the garment's picture of each
             latent, which replace estimated ones. Only in training.
@@ -121,6 +126,7 @@ class Conditions:
     caption: CaptionFeatures
     garment: GarmentFeatures | None = None
     control: Float[Tensor, "b k t h w"] | None = None
+    coarse: Float[Tensor, "b c t h w"] | None = None
     body: Float[Tensor, "b 4 t h w"] | None = None
     matched: Float[Tensor, "b t h w 3"] | None = None
     known: Bool[Tensor, "b t"] | None = None

@@ -17,9 +17,13 @@ from models.places import Places
 from models.stdit import STDiTConfig, initialise_linears, zero_new_branches
 
 
-def control_channels(latent_channels: int) -> int:
-    """Channels of the control input: agnostic latents | DensePose latents | mask."""
-    return 2 * latent_channels + 1
+def control_channels(latent_channels: int, warped_garment: bool = False) -> int:
+    """Channels of the control input.
+
+    Agnostic latents | DensePose latents | mask; with a warped garment the coarse result's latents
+    and the share of warped cloth come before the mask.
+    """
+    return 2 * latent_channels + 1 + (latent_channels + 1) * warped_garment
 
 
 class ControlNet(nn.Module):
@@ -30,11 +34,17 @@ class ControlNet(nn.Module):
     first step only the output projections get gradients; everything else follows after that.
     """
 
-    def __init__(self, config: STDiTConfig, depth: int, fusion: str = "attention") -> None:
+    def __init__(
+        self,
+        config: STDiTConfig,
+        depth: int,
+        fusion: str = "attention",
+        warped_garment: bool = False,
+    ) -> None:
         super().__init__()
         self.config = config
         dim = config.dim
-        channels = control_channels(config.in_channels)
+        channels = control_channels(config.in_channels, warped_garment)
         self.condition_embedder = PatchEmbedding(channels, dim, config.patch_size)
         self.input_projection = nn.Linear(dim, dim)
         self.blocks = nn.ModuleList(
@@ -71,7 +81,7 @@ class ControlNet(nn.Module):
 
         Args:
             tokens: the trunk's patch tokens of the noisy latents, positions added.
-            condition: agnostic latents | DensePose latents | mask on the latent grid.
+            condition: ``control_channels`` on the latent grid.
             caption: the true caption for each block, embedded; never the null caption.
             modulation: six vectors from the timestep.
             caption_mask: True where a caption token exists.

@@ -216,6 +216,28 @@ class GaussianDiffusion:
         noise = self.schedule.read("noise", timesteps, latents) * latents + signal * velocity
         return noise if fraction is None else torch.cat([noise, fraction], dim=1)
 
+    def refine(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        coarse: Float[Tensor, "b c t h w"],
+        timesteps: Int[Tensor, " b"],
+    ) -> Float[Tensor, "b k t h w"]:
+        """The prediction of a network whose output is about x0 minus ``coarse``.
+
+        Predictions are linear in x0; this adds what ``coarse`` contributes.
+
+        Args:
+            prediction: the network's output.
+            coarse: a first guess of the clean latents.
+            timesteps: original indices.
+        """
+        first, fraction = split_prediction(prediction, coarse.shape[1])
+        signal = self.schedule.read("signal", timesteps, coarse)
+        noise = self.schedule.read("noise", timesteps, coarse)
+        scale = noise if self.config.prediction == "velocity" else signal / noise
+        first = first.to(torch.float32) - scale * coarse
+        return first if fraction is None else torch.cat([first, fraction.to(first.dtype)], dim=1)
+
     def losses(
         self,
         prediction: Float[Tensor, "b k t h w"],

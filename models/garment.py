@@ -67,4 +67,4 @@ class GarmentExtractor(nn.Module):
             taps.append(normalise(tokens[:, 0]))
         _, height, width = self.config.patch_size
         grid = garment_latents.shape[2] // height, garment_latents.shape[3] // width
-        return GarmentFeatures(hidden=taps, grid=grid, outline=outline)
+        return GarmentFeatures(hidden=taps, grid=grid, outline=outline, latents=garment_latents)

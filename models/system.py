@@ -3,17 +3,26 @@
 Ours: VITON-DiT (arXiv 2405.18326) names the parts; one ``SystemConfig`` combines them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.codecs.vae import FACTOR, Codec, CodecConfig, build_codec, mask_to_latents
+from models.conditions import Conditions
 from models.diffusion import DiffusionConfig, GaussianDiffusion
 from models.places import BODY_CHANNELS
 from models.text import CaptionConfig, Captions, build_captions
 from models.viton_dit import VitonDiT, VitonDiTConfig
+from models.warping import (
+    cut_cloth,
+    fill_masked,
+    mean_of_cells,
+    spread_places,
+    warp_picture,
+    widen_cloth,
+)
 
 DRAWINGS = ("parts", "iuv")
 
@@ -134,6 +143,44 @@ class System:
         first = 2 * self.config.codec.latent_channels
         control = torch.cat([packed[:, :first], packed[:, -1:]], dim=1)
         return control, packed[:, first:-1]
+
+    @torch.no_grad()
+    def add_warped_garment(self, conditions: Conditions) -> Conditions:
+        """Conditions with the garment warped onto the body, in ``control`` and in ``coarse``.
+
+        Once per window, not per step. Unchanged without ``control``, and for a network that does
+        not see the warped garment. The picture is decoded from its latents, so that cached latents
+        give the same.
+        """
+        control, channels = conditions.control, self.config.codec.latent_channels
+        if control is None or not self.config.network.warped_garment:
+            return conditions
+        agnostic, mask = control[:, :channels], control[:, -1:]
+        cells, garment = self.network.cell_places(conditions), conditions.garment
+        coarse, share = agnostic, torch.zeros_like(mask)
+        if cells is not None and garment is not None and garment.latents is not None:
+            picture = self.codec.decode(garment.latents[:, :, None])[:, 0]
+            cloth = widen_cloth(cut_cloth(picture, garment.outline))
+            places = spread_places(*cells)
+            warped = warp_picture(cloth, *places, FACTOR, self.config.garment_scale)
+            frames = self.codec.decode(agnostic)
+            filled = fill_masked(frames, mask, warped, FACTOR)
+            # the difference of two encodings leaves everything outside the mask as it was
+            coarse = coarse + mask * (self.codec.encode(filled) - self.codec.encode(frames))
+            share = mean_of_cells(warped[:, :, 3:], FACTOR).to(control.dtype)
+        shown = torch.cat([control[:, :-1], coarse, share, mask], dim=1)
+        return replace(conditions, control=shown, coarse=coarse)
+
+    def refine(
+        self,
+        prediction: Float[Tensor, "b k t h w"],
+        conditions: Conditions,
+        timesteps: Int[Tensor, " b"],
+    ) -> Float[Tensor, "b k t h w"]:
+        """The system's prediction from the network's, which only refines ``conditions.coarse``."""
+        if conditions.coarse is None:
+            return prediction
+        return self.diffusion.refine(prediction, conditions.coarse, timesteps)
 
     @torch.no_grad()
     def encode_control(

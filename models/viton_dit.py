@@ -39,6 +39,8 @@ class VitonDiTConfig:
             of the caption that was dropped (as in Open-Sora v1.0, for its checkpoints).
         fusion: how the blocks see the garment: "attention" to all of its tokens, or "places": they
             also read it where its cloth lies (``models/places.py``).
+        warped_garment: the ControlNet also sees the garment's picture warped onto the body
+            (``models/warping.py``); needs fusion "places".
         warm_start: new networks contribute at once, with open gates and no zero projection. For a
             trunk that starts from nothing (``models/warm_start.py``).
     """
@@ -48,6 +50,7 @@ class VitonDiTConfig:
     known_frames: str = "control"
     null_mask: str = "full"
     fusion: str = "attention"
+    warped_garment: bool = False
     warm_start: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +75,11 @@ class VitonDiTConfig:
             raise ValueError(
                 f"fusion must be one of {FUSIONS}, not {self.fusion!r}; other variants are an"
                 " ablation: train them with training.experiments.fusion_variants"
+            )
+        if self.warped_garment and self.fusion != "places":
+            raise ValueError(
+                f"warped_garment needs fusion places, which says where the garment goes, not"
+                f" {self.fusion}"
             )
 
     @property
@@ -106,7 +114,9 @@ class VitonDiT(nn.Module):
         self.config = config
         self.denoiser = STDiT(config.trunk, fusion=config.fusion)
         self.garment = GarmentExtractor(config.trunk, finds_places=config.finds_places)
-        self.control = ControlNet(config.trunk, config.num_control_blocks, config.fusion)
+        self.control = ControlNet(
+            config.trunk, config.num_control_blocks, config.fusion, config.warped_garment
+        )
         if config.warm_start:
             open_gates(self.denoiser.blocks, self.garment.blocks, self.control.blocks)
             warm_up(PARTS, self.denoiser, self.control)
@@ -277,6 +287,16 @@ class VitonDiT(nn.Module):
 
     def places(self, conditions: Conditions) -> Places | None:
         """Where each token's cloth lies in the garment's picture; None if nothing says so."""
+        cells, garment = self.cell_places(conditions), conditions.garment
+        if cells is None or garment is None:
+            return None
+        _, height, width = self.config.trunk.patch_size
+        return pool_places(*cells, (height, width), garment.grid)
+
+    def cell_places(
+        self, conditions: Conditions
+    ) -> tuple[Float[Tensor, "b t h w 3"], Float[Tensor, "b t h w 2 2"]] | None:
+        """Places of the latents, matched before estimated, and their slopes; None as above."""
         garment, estimator, body = conditions.garment, self.garment.places, conditions.body
         if garment is None or estimator is None or garment.outline is None or body is None:
             return None
@@ -284,8 +304,7 @@ class VitonDiT(nn.Module):
         slopes = slopes_of(found, body[:, 0])
         if conditions.matched is not None:
             found = torch.where(conditions.matched[..., 2:] > 0, conditions.matched, found).float()
-        _, height, width = self.config.trunk.patch_size
-        return pool_places(found, slopes, (height, width), garment.grid)
+        return found, slopes
 
     @torch.no_grad()
     def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:

@@ -12,11 +12,15 @@ whole does. Output of other settings, another renderer or another curation is mo
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from configs.command import run_command
+from configs.console import duration_in_words
 from configs.loading import load_config, read_plain, split_arguments
+from inference.checkpoint_choice import shipped_model
+from inference.video.source import open_video
 from training.experiments.chain import ChainStep
 from training.experiments.demo_page import STAGES, write_page
 from training.experiments.film_strip import write_film_strip
@@ -38,6 +42,9 @@ class DemoConfig:
         data: raw videos, training clips and benchmark.
         runs: runs, scores and page.
         steps: optimizer steps of every stage; None: each stage's YAML decides.
+        real: a video of yours that the model that ships dresses too; empty: none.
+        minutes: what each step usually takes, in their order, and on which machine; shown only.
+        machine: which machine that is.
     """
 
     settings: str = "configs/demo"
@@ -46,6 +53,9 @@ class DemoConfig:
     data: str = "data/demo"
     runs: str = "runs"
     steps: int | None = None
+    real: str = ""
+    minutes: list[float] = field(default_factory=list)
+    machine: str = ""
 
     def __post_init__(self) -> None:
         if not Path(self.settings).name:
@@ -71,6 +81,16 @@ class DemoConfig:
         """The folder of the scores."""
         return Path(self.runs) / "eval" / f"synthetic-{self.name}{self.suffix}"
 
+    @property
+    def dressed(self) -> Path:
+        """The user's video, dressed."""
+        return self.folder / "real.mp4"
+
+    @property
+    def product(self) -> Path:
+        """The picture of the garment that it is dressed in: the first of the benchmark's."""
+        return Path(self.data) / "raw" / "bench" / "garments" / "bench_000.png"
+
     def run_of(self, stage: str) -> Path:
         """A stage's run folder."""
         return Path(self.runs) / f"{self.name}-{stage}{self.suffix}"
@@ -90,7 +110,7 @@ def demo_steps(config: DemoConfig) -> list[ChainStep]:
     data, settings = config.data, config.settings
     limit = [] if config.steps is None else [f"max_steps={config.steps}"]
 
-    def fit(title: str, stage: str, before: str | None) -> ChainStep:
+    def fit(title: str, stage: str, before: str | None, about: str) -> ChainStep:
         run, file = config.run_of(stage), f"{settings}/{stage}.yaml"
         start = [f"init_from={last_of(before)}"] if before else []
         named = [] if read_plain(Path(file)).get("name") == run.name else [f"name={run.name}"]
@@ -98,34 +118,51 @@ def demo_steps(config: DemoConfig) -> list[ChainStep]:
             "training.fit", file, f"data.roots=[{data}/dance]", f"runs={config.runs}",
             *start, *limit, *named,
         )  # fmt: skip
-        return ChainStep(title=title, words=words, makes=run)
+        return ChainStep(title=title, words=words, makes=run, about=about)
 
     def last_of(stage: str) -> str:
         return f"{config.run_of(stage)}/checkpoints/last.ckpt"
 
     curate = ("curation.run", f"{settings}/curate.yaml")
-    return [
+    steps = [
         ChainStep(
             title="Render dancers",
             words=(
                 "datasets.synthetic", f"{settings}/render.yaml", f"out={data}/raw", *config.render
             ),
             makes=Path(f"{data}/raw"),
+            about="Short films of synthetic dancers, some of them in the clothes of another: the "
+            "true answer of try-on.",
         ),
         ChainStep(
             title="Curate the training videos",
             words=(*curate, f"src={data}/raw/train", f"out={data}/dance"),
             makes=Path(f"{data}/dance"),
+            about="Cuts scenes, drops clips without exactly one person, makes DensePose, masks, "
+            "agnostic frames and garments, writes WebDataset shards.",
         ),
         ChainStep(
             title="Curate the benchmark",
             words=(*curate, f"src={data}/raw/bench/raw", f"out={data}/bench"),
             makes=Path(f"{data}/bench"),
+            about="The same for dancers that training never sees.",
         ),
-        fit("Pre-train the trunk", "pretrain", None),
-        fit("Stage 1: garment extractor", "stage1", "pretrain"),
-        fit("Stage 2: ID ControlNet", "stage2", "stage1"),
-        fit("Stage 3: video", "stage3", "stage2"),
+        fit(
+            "Pre-train the trunk", "pretrain", None,
+            "The denoiser learns what frames look like, from nothing.",
+        ),
+        fit(
+            "Stage 1: garment extractor", "stage1", "pretrain",
+            "A second network reads the garment's picture.",
+        ),
+        fit(
+            "Stage 2: ID ControlNet", "stage2", "stage1",
+            "Everything learns to dress the person in single frames: the longest stage.",
+        ),
+        fit(
+            "Stage 3: video", "stage3", "stage2",
+            "The same on windows of frames, some of them given, so that long videos hold together.",
+        ),
         ChainStep(
             title="Evaluate",
             words=(
@@ -134,15 +171,35 @@ def demo_steps(config: DemoConfig) -> list[ChainStep]:
                 f"out={config.runs}/eval", f"checkpoint={last_of('stage3')}", *config.evaluate,
             ),
             makes=config.evaluated,
+            about="Dresses the unseen dancers in each other's clothes and scores the videos.",
         ),
     ]  # fmt: skip
+    if config.real:
+        steps.append(
+            ChainStep(
+                title="Dress your clip",
+                words=(
+                    "inference.tryon", f"video={config.real}", f"garment={config.product}",
+                    f"out={config.dressed}", f"checkpoint={shipped_model()}",
+                ),
+                about="With the model that ships, which also knows real clips.",
+            )
+        )  # fmt: skip
+    return steps
 
 
-def run_steps(steps: list[ChainStep], times_file: Path) -> list[StepTime]:
+def run_steps(
+    steps: list[ChainStep], times_file: Path, minutes: Sequence[float] = ()
+) -> list[StepTime]:
     """Run the steps in order and store their times next to the page.
 
     A step resumes only its own output made after exactly the same earlier steps; time spent on
     output that was moved aside is not counted.
+
+    Args:
+        steps: the commands.
+        times_file: JSON.
+        minutes: what each step usually takes, shown before it.
 
     Raises:
         UserError: a step failed; its own message was printed before.
@@ -153,7 +210,10 @@ def run_steps(steps: list[ChainStep], times_file: Path) -> list[StepTime]:
     for number, step in enumerate(steps, start=1):
         mark = fingerprint([before.words for before in steps[:number]])
         is_going_on = step.makes is None or claim(step.makes, mark)
-        sys.stdout.write(f"\n\033[1m[{number}/{len(steps)}] {step.title}\033[0m")
+        usual = duration_in_words(60 * minutes[number - 1]) if number <= len(minutes) else ""
+        words = f"{step.about} Usually {usual}." if usual else step.about
+        head = _bold(f"[{number}/{len(steps)}] {step.title}")
+        sys.stdout.write(f"\n{head}\n{words}" if words else f"\n{head}")
         start = time.monotonic()
         try:
             step.run()
@@ -167,7 +227,21 @@ def run_steps(steps: list[ChainStep], times_file: Path) -> list[StepTime]:
             pending = [entry for title, entry in earlier.items() if title not in done]
             times_file.parent.mkdir(parents=True, exist_ok=True)
             times_file.write_text(json.dumps([asdict(t) for t in [*times, *pending]], indent=1))
+        sys.stdout.write(f"-> {step.title}: done in {duration_in_words(seconds)}\n")
     return times
+
+
+def _bold(text: str) -> str:
+    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() else text
+
+
+def _announcement(config: DemoConfig, count: int) -> str:
+    """What will happen, and how long it usually takes."""
+    usual = f", about {sum(config.minutes):.0f} min on {config.machine}" if config.minutes else ""
+    return (
+        f"The whole way in small: {count} steps{usual}. Each is a command that you could type; "
+        "rerun this one to resume.\n"
+    )
 
 
 def read_times(times_file: Path) -> list[StepTime]:
@@ -181,12 +255,17 @@ def main(argv: list[str]) -> int:
     """Run every step, write the page and print its address."""
     path, overrides = split_arguments(argv, USAGE)
     config = load_config(DemoConfig, path, overrides)
-    times = run_steps(demo_steps(config), config.folder / "steps.json")
+    if config.real:
+        open_video(config.real)
+    steps = demo_steps(config)
+    sys.stdout.write(_announcement(config, len(steps)))
+    times = run_steps(steps, config.folder / "steps.json", config.minutes)
     report = write_page(
         config.folder / "report.html",
         data=Path(config.data),
         runs={stage: config.run_of(stage) for stage in STAGES},
         evaluation=config.evaluated,
+        real=(Path(config.real), config.product, config.dressed) if config.real else None,
         times=[(entry.title, entry.command, entry.seconds) for entry in times],
     )
     strip = write_film_strip(

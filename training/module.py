@@ -81,6 +81,7 @@ class TryOnModule(LightningModule):
             encoded.outline, matched,
         )  # fmt: skip
         prediction = self.network(noisy, draws.timesteps, conditions)
+        prediction = self.system.refine(prediction, conditions, draws.timesteps)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
         weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
         mask = encoded.control[:, -1:]
@@ -116,7 +117,7 @@ class TryOnModule(LightningModule):
         garment = None
         if "garment" in self.config.parts:
             garment = self.network.encode_garment(garment_latents, caption, outline)
-        return Conditions(
+        conditions = Conditions(
             caption=caption,
             garment=garment,
             control=control if "control" in self.config.parts else None,
@@ -125,6 +126,7 @@ class TryOnModule(LightningModule):
             body=body,
             matched=matched,
         )
+        return self.system.add_warped_garment(conditions)
 
     def configure_model(self) -> None:
         """Shard the network if the strategy requires it; once."""

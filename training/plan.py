@@ -25,7 +25,7 @@ from models.acceleration import parse_checkpointing
 from training.config import TrainConfig
 from training.freezing import describe
 from training.planning.codec_memory import image_flops
-from training.planning.flops import Flops, Work, network_flops, sample_flops, total
+from training.planning.flops import READING, Flops, Work, network_flops, sample_flops, total
 from training.planning.memory import (
     CONTEXT,
     FRAGMENTATION,
@@ -94,6 +94,8 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
     console.print(time_line(config, settings, flops))
     if system.codec.kind != "dct":
         console.print(cache_line(config))
+    if system.network.finds_places:
+        console.print(places_line(config))
     console.print(sample_table(config, settings))
     with console.status("Running the step on fake tensors ..."):
         memory = memory_table(config)
@@ -134,24 +136,37 @@ def parameter_table(config: TrainConfig) -> Table:
     return table
 
 
-def step_flops(config: TrainConfig) -> dict[str, Flops]:
-    """Operations of one micro-batch by part; the autoencoder's are ``codec``."""
-    system, data = config.system, config.data
-    _, _, height, width = system.latent_shape
-    work = Work(rows=data.batch_size, frames=data.num_frames, height=height, width=width, drop=True)
-    found = network_flops(
-        system.network,
-        work,
+def layer_flops(config: TrainConfig) -> dict[str, dict[str, Flops]]:
+    """Operations of one micro-batch by part and kind of layer."""
+    return network_flops(
+        config.system.network,
+        Work.of(config.system, config.data),
         parts=config.parts,
         learning=set(parameter_sizes(config)[1]),
         checkpoint_every=parse_checkpointing(config.trainer.activation_checkpointing),
     )
-    flops = {part: total(kinds) for part, kinds in found.items()}
+
+
+def step_flops(config: TrainConfig) -> dict[str, Flops]:
+    """Operations of one micro-batch by part; the autoencoder's are ``codec``."""
+    system, data = config.system, config.data
+    flops = {part: total(kinds) for part, kinds in layer_flops(config).items()}
     if system.codec.kind != "dct" and data.latents is None:
-        images = data.batch_size * num_encoded_images(data.num_frames)
-        one, _ = image_flops(system.codec, system.height, system.width)
-        flops["codec"] = Flops(forward=images * one)
+        encode, decode = image_flops(system.codec, system.height, system.width)
+        spent = num_encoded_images(config) * encode + num_decoded_images(config) * decode
+        flops["codec"] = Flops(forward=spent)
     return flops
+
+
+def places_line(config: TrainConfig) -> str:
+    """What it costs to read the garment at places."""
+    found = layer_flops(config)
+    spent = sum((kinds.get(READING, Flops()) for kinds in found.values()), Flops()).total
+    every = sum(step_flops(config).values(), Flops()).total
+    return (
+        f"Reading the garment at places takes {spent / 1e12:.3g} of these TFLOP, "
+        f"{spent / every:.1%} of a step."
+    )
 
 
 def cache_ratio(config: TrainConfig) -> float:
@@ -171,9 +186,21 @@ def cache_line(config: TrainConfig) -> str:
     )
 
 
-def num_encoded_images(num_frames: int) -> int:
-    """Images per sample that the codec encodes: video, agnostic, DensePose, garment."""
-    return 3 * num_frames + 1
+def num_encoded_images(config: TrainConfig) -> int:
+    """Frames that the codec encodes: video, agnostic, DensePose; two more with a warped garment.
+
+    A garment's picture counts as the frames that fit into it.
+    """
+    work = Work.of(config.system, config.data)
+    tracks = 3 + 2 * config.system.network.warped_garment
+    return tracks * work.rows * work.frames + work.garment_frames
+
+
+def num_decoded_images(config: TrainConfig) -> int:
+    """Frames that the codec decodes: agnostic and garment, only for a warped garment."""
+    work = Work.of(config.system, config.data)
+    warps = config.system.network.warped_garment
+    return (work.rows * work.frames + work.garment_frames) * warps
 
 
 def flops_table(config: TrainConfig, flops: dict[str, Flops]) -> Table:
@@ -181,7 +208,7 @@ def flops_table(config: TrainConfig, flops: dict[str, Flops]) -> Table:
     table = _table("One micro-batch, in TFLOP (FLOP = 2 MAC)", "part")
     for column in ("forward", "backward", "recomputed", "all"):
         table.add_column(column, justify="right")
-    images = config.data.batch_size * num_encoded_images(config.data.num_frames)
+    images = num_encoded_images(config)
     names = {**NAMES, "codec": f"autoencoder, {images} images"}
     for part, count in flops.items():
         table.add_row(names[part], *_tera(count))
@@ -209,7 +236,9 @@ def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:
     system, sampler = config.system, config.validation.sampler
     _, frames, height, width = system.latent_shape
     guided = sum(sampler.is_guided(step) for step in range(sampler.num_steps))
-    work = Work(rows=1, frames=frames, height=height, width=width)
+    work = Work(
+        rows=1, frames=frames, height=height, width=width, garment_scale=system.garment_scale
+    )
     flops = sample_flops(system.network, work, steps=sampler.num_steps, guided_steps=guided)
     if system.codec.kind != "dct":
         encode, decode = image_flops(system.codec, system.height, system.width)

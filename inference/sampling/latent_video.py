@@ -222,7 +222,7 @@ def _paint(
     )
     windows = torch.stack([control.read(row) for row in frames]).to(device)
     shown, body = system.unpack_control(swap_known(windows, given))
-    conditions = replace(conditions, control=shown, body=body)
+    conditions = system.add_warped_garment(replace(conditions, control=shown, body=body))
     size = (control.shape[2], control.shape[3])
     return sample_windows(
         system, sampler, conditions, frames, size, seed, given, on_step, config.noise_sharing

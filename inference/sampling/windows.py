@@ -130,6 +130,7 @@ def predict(
     if null_side is not None:
         null = cache.predict("null", latents, timesteps, null_side, residuals).float()
         prediction = guide(prediction, null, config.guidance_scale, config.num_guided(latents))
+    prediction = system.refine(prediction, conditions, timesteps)
     return system.diffusion.as_noise(prediction, latents, timesteps)
 
 

@@ -17,8 +17,10 @@ from training.plan import (
     PlanConfig,
     cache_ratio,
     main,
+    num_decoded_images,
     num_encoded_images,
     parameter_table,
+    places_line,
     print_plan,
     step_flops,
     time_line,
@@ -33,6 +35,7 @@ DEMO = ROOT / "configs" / "demo" / "stage3.yaml"
 STAGE3 = ROOT / "configs" / "stage3.yaml"
 RECIPES = {"24gb": 24, "80gb": 80, "8x80gb": 80}
 SMALL = ["system.network.trunk.depth=2"]
+PLAIN = ["system.network.fusion=attention", "system.network.warped_garment=false"]
 
 
 def stated_needs(path: Path) -> tuple[float, float]:
@@ -90,9 +93,20 @@ def test_the_full_model_has_the_parameters_that_the_design_counts() -> None:
 def test_a_stage_counts_only_what_it_uses_and_encodes() -> None:
     flops = step_flops(load_config(TrainConfig, ROOT / "configs" / "stage1.yaml"))
     assert flops.keys() == {"denoiser", "garment", "codec"}
-    assert num_encoded_images(16) == 49
+    assert num_encoded_images(load_config(TrainConfig, STAGE3)) == 49
     clips = step_flops(load_config(TrainConfig, STAGE3))["codec"].forward
     assert clips == pytest.approx(49 * 1.12e12 * 384 / 512, rel=0.02)
+
+
+def test_frames_of_a_clip_share_its_garment_and_the_warped_one_is_encoded_too() -> None:
+    demo = load_config(TrainConfig, DEMO.parent / "stage2.yaml")  # 2 clips, 4 frames of each
+    assert demo.system.network.warped_garment
+    assert num_encoded_images(demo) == 5 * 8 + 2 * 4
+    assert num_decoded_images(demo) == 8 + 2 * 4
+    assert num_decoded_images(load_config(TrainConfig, STAGE3)) == 0
+    assert places_line(demo).startswith("Reading the garment at places takes ")
+    assert "Reading the garment" in printed(demo, PlanConfig())
+    assert "Reading the garment" not in printed(load_config(TrainConfig, DEMO, PLAIN), PlanConfig())
 
 
 def test_a_latent_cache_takes_the_autoencoder_out_of_step_and_memory() -> None:

@@ -8,8 +8,12 @@ from configs.console import Progress
 from training.callbacks.each_step import EachStep
 from training.step_record import step_record
 
-LINE_EVERY_S = 300.0
+LINE_EVERY_S, EARLY_LINE_EVERY_S, EARLY_S = 300.0, 30.0, 900.0  # more lines in the first minutes
 FIRST_LINES = 3  # update after each of the first steps, so that a bad start is seen at once
+
+
+def _line_every(spent_s: float) -> float:
+    return EARLY_LINE_EVERY_S if spent_s < EARLY_S else LINE_EVERY_S
 
 
 class StepProgress(EachStep):
@@ -28,7 +32,7 @@ class StepProgress(EachStep):
         self._started, self._first = time.perf_counter(), trainer.global_step
         if trainer.is_global_zero:
             self._bar = Progress(
-                "training", self.max_steps, done=self._first, unit="steps", every_s=LINE_EVERY_S,
+                "training", self.max_steps, done=self._first, unit="steps", every_s=_line_every,
                 first_lines=FIRST_LINES,
             ).__enter__()  # fmt: skip
 

@@ -27,6 +27,7 @@ class ChainStep:
 
     words: tuple[str, ...]  # behind ``python -m``
     title: str = ""  # shown to the user
+    about: str = ""  # what it does, in a sentence
     makes: Path | None = None  # output folder, if it is to carry a fingerprint
 
     @property

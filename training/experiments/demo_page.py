@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from datasets.shards import IndexedSample, index_split
 from datasets.tracks import read_frames, read_labels
 from inference.checkpoint_choice import shipped_model
 from inference.pipeline import TryOnPipeline
+from inference.video.source import open_video
 from training.config import TrainConfig
 from training.evaluation.metrics_file import read_metrics
 from training.evaluation.report_tables import score_table
@@ -44,6 +46,7 @@ REASONS_SHOWN = 12
 CLIPS_SHOWN = 3
 RESULTS_SHOWN = 4
 SHOWN_HEIGHT = 256
+SECONDS_SHOWN = 8.0  # of a user's clip
 LABEL_COLOURS = np.array(
     [[24, 28, 36], [244, 194, 164], [110, 72, 46], [47, 111, 237], [76, 175, 120], [150, 90, 200],
      [232, 168, 130], [205, 140, 105], [255, 214, 150], [120, 130, 150], [200, 200, 90]], np.uint8
@@ -59,6 +62,7 @@ def write_page(
     runs: Mapping[str, Path],
     evaluation: Path,
     times: Sequence[tuple[str, str, float]],
+    real: tuple[Path, Path, Path] | None = None,
 ) -> Path:
     """Write the demo's page.
 
@@ -68,6 +72,7 @@ def write_page(
         runs: the run folder of each of ``STAGES``.
         evaluation: the folder of scores and results.
         times: (title, command, seconds) of each step.
+        real: a video of the user's, the garment, and that video dressed in it.
     """
     manifest = pq.read_table(data / "dance" / "manifest.parquet").to_pylist()
     stages = {title: runs[stage] for stage, title in STAGES.items()}
@@ -91,6 +96,7 @@ def write_page(
     sections = [
         webpage.section("In short", headline),
         webpage.section("Try-on of unseen dancers", show_results(data, evaluation)),
+        *([] if real is None else [webpage.section("Your clip", show_real(*real))]),
         webpage.section("Scores", _scores(evaluation)),
         webpage.section("What curation kept and why", curation),
         webpage.section("What a training sample contains", _tracks(data / "dance")),
@@ -151,6 +157,34 @@ def show_results(data: Path, evaluation: Path) -> str:
         "pasted back, as in <code>make tryon</code>.</p>"
     )
     return words + "".join(rows)
+
+
+def show_real(video: Path, garment: Path, dressed: Path) -> str:
+    """The first seconds of a user's video beside the same dressed by the model that ships.
+
+    Args:
+        video: as the user gave it.
+        garment: picture.
+        dressed: the result of ``inference.tryon``.
+    """
+    source = open_video(video)
+    fps = source.fps
+    count = round(SECONDS_SHOWN * fps)
+    before, after = (
+        np.stack([_shown(frame.image) for frame in islice(opened.frames(), count)])
+        for opened in (source, open_video(dressed))
+    )
+    picture = decode_image(garment.read_bytes())
+    players = [
+        webpage.captioned(webpage.video_player(before, fps), "source"),
+        webpage.captioned(webpage.jpeg_image(picture, "garment"), "garment"),
+        webpage.captioned(webpage.video_player(after, fps), "result of the model that ships"),
+    ]
+    words = (
+        '<p class="note">The model was not trained on this clip. It knows ten real clips of five '
+        f"people; the whole result is <code>{escape(str(dressed))}</code>.</p>"
+    )
+    return words + webpage.synchronised(players, cell_px=300)
 
 
 def _scores(evaluation: Path) -> str:
@@ -223,10 +257,14 @@ def _coloured(parse: np.ndarray) -> np.ndarray:
 
 
 def _smaller(frames: np.ndarray) -> np.ndarray:
-    """Frames of about SHOWN_HEIGHT rows, with even sides."""
-    height, width = frames.shape[1:3]
+    """Frames of SHOWN_HEIGHT rows, with even sides."""
+    return np.stack([_shown(frame) for frame in frames])
+
+
+def _shown(frame: np.ndarray) -> np.ndarray:
+    height, width = frame.shape[:2]
     size = (round(width * SHOWN_HEIGHT / height / 2) * 2, SHOWN_HEIGHT)
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
 
 
 def _losses(stages: Mapping[str, Path]) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from configs.command import run_command
 from configs.loading import from_plain
 from models.attention import Attended
-from models.blocks import STBlock
+from models.blocks import FUSIONS, STBlock
 from models.conditions import GarmentFeatures
 from models.system import System, SystemConfig, build_system
 from models.viton_dit import VitonDiT, VitonDiTConfig
@@ -37,7 +37,8 @@ class VariantNetworkConfig(VitonDiTConfig):
     def __post_init__(self) -> None:
         if self.fusion not in VARIANTS:
             raise ValueError(f"fusion must be one of {VARIANTS}, not {self.fusion!r}")
-        VitonDiTConfig(**{**vars(self), "fusion": "attention"})  # checks everything else
+        built = self.fusion if self.fusion in FUSIONS else "attention"
+        VitonDiTConfig(**{**vars(self), "fusion": built})  # checks everything else
 
 
 @dataclass(frozen=True, kw_only=True)

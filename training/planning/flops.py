@@ -12,6 +12,7 @@ linear layer, n tokens, a -> b         2 n a b                 the same for its 
 attention, n queries, m keys, width d  4 n m d                 twice the forward pass, if queries
                                                                or keys carry a gradient
 temporal attention of one frame        proj(v(x)): 4 n d d     as linear layers
+reading at n places, width d           8 n d (not by torch)    twice the forward pass
 recomputed block                                               its forward pass once more
 =====================================  ======================  =================================
 
@@ -25,12 +26,17 @@ Used by ``make plan`` and by the benchmark (MFU = these operations a second over
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
+from datasets.loading.config import DataConfig
+from models.control import control_channels
 from models.stdit import STDiTConfig
+from models.system import SystemConfig
 from models.viton_dit import VitonDiTConfig
 
 PARTS = ("denoiser", "garment", "control")
 FREQUENCIES = 256
 """Width of the timestep's sinusoid."""
+READING = "reading at places"
+"""The kind of layer that fusion "places" adds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +79,10 @@ class Work:
     Attributes:
         rows: of the batch.
         frames: of a window.
-        height: of the latent grid; the garment's is the same.
+        height: of the latent grid.
         width: of the latent grid.
+        garment_scale: the garment's grid is this many times as large as a frame's.
+        rows_per_garment: consecutive rows that share one.
         drop: True where rows may see the null caption (training): it is embedded too, and each
             row of the denoiser has a caption of its own.
     """
@@ -83,11 +91,33 @@ class Work:
     frames: int
     height: int
     width: int
+    garment_scale: int = 1
+    rows_per_garment: int = 1
     drop: bool = False
 
     def places(self, trunk: STDiTConfig) -> int:
         """Tokens of one frame."""
         return (self.height // trunk.patch_size[1]) * (self.width // trunk.patch_size[2])
+
+    @property
+    def garment_frames(self) -> int:
+        """Frames that would fit into the garments' pictures."""
+        return self.rows // self.rows_per_garment * self.garment_scale**2
+
+    @classmethod
+    def of(cls, system: SystemConfig, data: DataConfig) -> "Work":
+        """A micro-batch of training."""
+        _, _, height, width = system.latent_shape
+        images = data.images_per_window if data.num_frames == 1 else 1
+        return cls(
+            rows=data.batch_size * images,
+            frames=data.num_frames,
+            height=height,
+            width=width,
+            garment_scale=system.garment_scale,
+            rows_per_garment=images,
+            drop=True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +139,9 @@ class _Context:
     places: int
     caption_rows: int
     caption_length: int
+    garments: int = 1
     garment_places: int | None = None
+    reading_heads: int = 0
     projects: bool = True
 
 
@@ -122,6 +154,12 @@ def linear(tokens: float, wide_in: int, wide_out: int, *, learns: bool, carries:
 def attention(pairs: float, width: int, *, carries: bool) -> Flops:
     """Scores and weighted sum over ``pairs`` of a query and a key; ``width`` of all heads."""
     product = 4.0 * pairs * width
+    return Flops(forward=product, backward=2 * product * carries)
+
+
+def reading(tokens: float, width: int, *, carries: bool) -> Flops:
+    """Bilinear readings of ``width`` numbers for each token: a weighted sum of four neighbours."""
+    product = 8.0 * tokens * width
     return Flops(forward=product, backward=2 * product * carries)
 
 
@@ -158,11 +196,14 @@ def block_flops(
         q, grad_q = layer("fusion.q_linear", tokens, (dim, dim), h)
         kv, grad_kv = Flops(), False
         if context.projects:
-            count = context.rows * context.garment_places
+            count = context.garments * context.garment_places
             kv, grad_kv = layer("fusion.kv_linear", count, (dim, 2 * dim), carries.garment)
         mixed = attention(tokens * context.garment_places, dim, carries=grad_q or grad_kv)
         out, fused = layer("fusion.proj", tokens, (dim, dim), grad_q or grad_kv)
         found["garment attention"] = q + kv + mixed + out
+        if context.reading_heads:
+            move, moves = layer("fusion.place", tokens, (dim, 2 * context.reading_heads), h)
+            found[READING] = move + reading(tokens, dim, carries=moves or grad_kv)
         spatial = spatial or fused
     x = carries.x or spatial or moved
 
@@ -217,6 +258,9 @@ def network_flops(
     has_garment, has_control = "garment" in parts, "control" in parts
     places = work.places(trunk)
     tokens = work.rows * work.frames * places
+    garments = work.rows // work.rows_per_garment
+    garment_places = places * work.garment_scale**2
+    heads = trunk.num_heads if config.finds_places else 0
     area = trunk.patch_size[1] * trunk.patch_size[2]
     calls = 1 + has_garment + has_control  # of the timestep embedder
 
@@ -251,10 +295,11 @@ def network_flops(
     taps = [False] * trunk.depth
     if has_garment:
         context = _Context(
-            rows=work.rows, frames=1, places=places, caption_rows=1,
+            rows=garments, frames=1, places=garment_places, caption_rows=1,
             caption_length=trunk.caption_length,
         )  # fmt: skip
-        first = one("garment.x_embedder.proj", work.rows * places, (trunk.in_channels * area, d))
+        count = garments * garment_places
+        first = one("garment.x_embedder.proj", count, (trunk.in_channels * area, d))
         kinds = {"embeddings and last layer": first}
         x = learned("garment.x_embedder.proj")
         taps[0] = x
@@ -265,14 +310,15 @@ def network_flops(
         result["garment"] = kinds
 
     residuals = [False] * trunk.depth
-    garment_places = places if has_garment else None
+    attended = garment_places if has_garment else None
     if has_control:
         context = _Context(
             rows=work.rows, frames=work.frames, places=places, caption_rows=1,
-            caption_length=trunk.caption_length, garment_places=garment_places,
+            caption_length=trunk.caption_length, garments=garments, garment_places=attended,
+            reading_heads=heads,
         )  # fmt: skip
         names = ("control.condition_embedder.proj", "control.input_projection")
-        entering = (2 * trunk.in_channels + 1) * area
+        entering = control_channels(trunk.in_channels, config.warped_garment) * area
         first = one(names[0], tokens, (entering, d)) + one(names[1], tokens, (d, d),
                                                            learned(names[0]))  # fmt: skip
         kinds = {"embeddings and last layer": first}
@@ -288,7 +334,8 @@ def network_flops(
     context = _Context(
         rows=work.rows, frames=work.frames, places=places,
         caption_rows=work.rows if work.drop else 1,
-        caption_length=trunk.caption_length, garment_places=garment_places,
+        caption_length=trunk.caption_length, garments=garments, garment_places=attended,
+        reading_heads=heads,
     )  # fmt: skip
     kinds = {"embeddings and last layer": embeddings}
     x = x_carries
@@ -316,7 +363,7 @@ def sample_flops(
     whole = {part: total(kinds) for part, kinds in network_flops(config, work).items()}
     tokens = work.rows * work.places(trunk)
     per_block = 4.0 * trunk.dim**2
-    garment = per_block * tokens
+    garment = per_block * tokens * work.garment_scale**2
     captions = per_block * trunk.caption_length
     blocks = trunk.depth + config.num_control_blocks
     bare = total(network_flops(config, work, parts=["denoiser"])["denoiser"]).forward

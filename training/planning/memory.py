@@ -32,6 +32,7 @@ from models.codecs.vae import FACTOR
 from models.conditions import Conditions
 from models.control import control_channels
 from models.embeddings import spatial_positions, temporal_positions
+from models.places import BODY_CHANNELS, OUTLINE
 from models.viton_dit import VitonDiT
 from training.config import TrainConfig
 from training.freezing import freeze_rule, learning_names
@@ -39,6 +40,7 @@ from training.frozen_weights import is_roundable
 from training.optimizers import BYTES_OF_STATES, SMALLEST_8BIT
 from training.planning.codec_memory import CodecBytes, codec_bytes
 from training.planning.fake_tensor_bytes import LiveBytes, attend_as_a_gpu, to_fake
+from training.planning.flops import Work
 
 CONTEXT = 1.0e9
 """Bytes of a CUDA context with its libraries."""
@@ -144,7 +146,8 @@ def is_small(config: TrainConfig, available: float) -> bool:
     sizes, _ = parameter_sizes(config)
     trunk, (_, _, height, width) = config.system.network.trunk, config.system.latent_shape
     places = height * width // (trunk.patch_size[1] * trunk.patch_size[2])
-    tokens = config.data.batch_size * config.data.num_frames * places
+    work = Work.of(config.system, config.data)
+    tokens = work.rows * (work.frames + work.garment_scale**2) * places
     blocks = 2 * trunk.depth + config.system.network.num_control_blocks
     activations = 4 * _FAR_ABOVE * blocks * tokens * trunk.dim
     bound = 7 * 4 * sum(sizes.values()) + activations + 10 * _pixels(config)
@@ -210,7 +213,8 @@ class _Key:
 def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
     machine, system, data = config.trainer, config.system, config.data
     relevant = (
-        system.network, system.latent_shape, system.caption, data.batch_size, data.num_frames,
+        system.network, system.latent_shape, system.caption, system.garment_scale,
+        data.batch_size, data.num_frames, data.images_per_window,
         config.freeze, config.stage, config.parts, machine.precision, machine.frozen_dtype,
         machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
     )  # fmt: skip
@@ -282,26 +286,34 @@ class _Inputs:
     timesteps: Tensor
     drop: Tensor
     known: Tensor
+    body: Tensor | None
+    outline: Tensor | None
 
     @classmethod
     def of(cls, config: TrainConfig) -> "_Inputs":
         system, trunk = config.system, config.system.network.trunk
-        rows, frames = config.data.batch_size, config.data.num_frames
+        work = Work.of(system, config.data)
+        rows, frames, garments = work.rows, work.frames, work.rows // work.rows_per_garment
         channels, _, height, width = system.latent_shape
+        grid = (work.garment_scale * height, work.garment_scale * width)
+        places = system.network.finds_places
         half = config.trainer.precision == "bf16-true"
         dtype = torch.bfloat16 if half else torch.float32
         masked = system.caption.path is not None
+        warped = system.network.warped_garment
         return cls(
             latents=torch.empty(rows, channels, frames, height, width, dtype=dtype),
-            garment=torch.empty(rows, channels, height, width, dtype=dtype),
+            garment=torch.empty(garments, channels, *grid, dtype=dtype),
             control=torch.empty(
-                rows, control_channels(channels), frames, height, width, dtype=dtype
+                rows, control_channels(channels, warped), frames, height, width, dtype=dtype
             ),
             caption=torch.empty(1, trunk.caption_length, trunk.caption_dim, dtype=dtype),
             mask=torch.empty(1, trunk.caption_length, dtype=torch.bool) if masked else None,
             timesteps=torch.empty(rows, dtype=torch.long),
             drop=torch.empty(rows, dtype=torch.bool),
             known=torch.empty(rows, frames, dtype=torch.bool),
+            body=torch.empty(rows, BODY_CHANNELS, frames, height, width) if places else None,
+            outline=torch.empty(garments, *OUTLINE) if places else None,
         )
 
     def tensors(self) -> list[Tensor]:
@@ -311,13 +323,16 @@ class _Inputs:
     def predict(self, network: VitonDiT, parts: list[str]) -> Tensor:
         """Call the network as ``TryOnModule.training_step`` does."""
         caption = network.encode_caption(self.caption, self.mask)
-        garment = network.encode_garment(self.garment, caption) if "garment" in parts else None
+        garment = None
+        if "garment" in parts:
+            garment = network.encode_garment(self.garment, caption, self.outline)
         conditions = Conditions(
             caption=caption,
             garment=garment,
             control=self.control if "control" in parts else None,
             known=self.known,
             drop=self.drop,
+            body=self.body,
         )
         return network(self.latents, self.timesteps, conditions)
 
@@ -325,7 +340,8 @@ class _Inputs:
 def _codec(config: TrainConfig) -> CodecBytes:
     """Memory of the codec; with cached latents it only decodes, in validation."""
     system = config.system
-    images = config.data.batch_size * config.data.num_frames
+    work = Work.of(system, config.data)
+    images = work.rows * work.frames
     found = codec_bytes(system.codec, system.height, system.width, images)
     if not _has_cache(config):
         return found
@@ -340,11 +356,13 @@ def _has_cache(config: TrainConfig) -> bool:
 
 def _pixels(config: TrainConfig) -> int:
     """Video, agnostic, DensePose and mask of a batch, its garments, and their latents; float32."""
-    system, data = config.system, config.data
-    area = system.height * system.width
-    pixels = 0 if _has_cache(config) else (3 * 3 + 1) * data.num_frames * area + 3 * area
-    latents = (4 * system.codec.latent_channels + 1) * data.num_frames * area // FACTOR**2
-    return 4 * data.batch_size * (pixels + latents)
+    system, work = config.system, Work.of(config.system, config.data)
+    area, frames = system.height * system.width, work.rows * work.frames
+    garments = work.garment_frames
+    pixels = 0 if _has_cache(config) else ((3 * 3 + 1) * frames + 3 * garments) * area
+    channels = system.codec.latent_channels
+    latents = ((3 * channels + 1) * frames + channels * garments) * area // FACTOR**2
+    return 4 * (pixels + latents)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,14 +11,18 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from datasets.loading.config import DataConfig
 from models.acceleration import checkpoint_blocks
 from models.conditions import Conditions
+from models.control import control_channels
 from models.embeddings import spatial_positions, temporal_positions
+from models.places import OUTLINE
 from models.stdit import STDiT, STDiTConfig
+from models.system import SystemConfig
 from models.viton_dit import VitonDiT, VitonDiTConfig
 from training.freezing import FreezeConfig, freeze, freeze_rule
 from training.planning.codec_flops import AutoencoderShape, decode_flops, encode_flops
-from training.planning.flops import Work, network_flops, sample_flops, total
+from training.planning.flops import READING, Work, network_flops, sample_flops, total
 
 SMALL = VitonDiTConfig(
     trunk=STDiTConfig(dim=64, depth=4, num_heads=4, caption_dim=32, caption_length=6, in_channels=4)
@@ -122,6 +127,41 @@ def test_the_parts_at_full_size_take_what_the_design_says() -> None:
     attended = found["denoiser"]["garment attention"].forward - keys_values * 28 / 42
     assert attended == pytest.approx(4.60e12, rel=0.01)
     assert keys_values == pytest.approx(0.23e12, rel=0.02)
+
+
+def test_places_and_garments_shared_by_frames_take_what_torch_counts() -> None:
+    config = replace(SMALL, fusion="places", warped_garment=True)
+    rows, each, height, width = 4, 2, 16, 12
+    with fake_tensors():
+        network = VitonDiT(config)
+        channels = control_channels(4, warped_garment=True)
+        with FlopCounterMode(display=False) as counter:
+            caption = network.encode_caption(torch.empty(1, 6, 32))
+            picture = torch.empty(rows // each, 4, 2 * height, 2 * width)
+            garment = network.encode_garment(picture, caption, torch.empty(rows // each, *OUTLINE))
+            conditions = Conditions(
+                caption=caption, garment=garment, body=torch.empty(rows, 4, 1, height, width),
+                control=torch.empty(rows, channels, 1, height, width),
+            )  # fmt: skip
+            with torch.no_grad():
+                network(torch.empty(rows, 4, 1, height, width), torch.empty(rows), conditions)
+    work = Work(
+        rows=rows, frames=1, height=height, width=width, garment_scale=2, rows_per_garment=each
+    )
+    found = network_flops(config, work)
+    ours = sum(total(kinds).forward for kinds in found.values())
+    read = sum(kinds[READING].forward for part, kinds in found.items() if part != "garment")
+    assert 0 < read < 0.05 * ours
+    assert ours - read == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_a_micro_batch_of_single_frames_has_a_garment_for_each_clip() -> None:
+    system = SystemConfig(garment_scale=2)
+    images = Work.of(system, DataConfig(batch_size=3, num_frames=1, images_per_window=4))
+    assert (images.rows, images.frames, images.rows_per_garment) == (12, 1, 4)
+    clips = Work.of(system, DataConfig(batch_size=3, num_frames=8, images_per_window=4))
+    assert (clips.rows, clips.frames, clips.rows_per_garment) == (3, 8, 1)
+    assert (clips.garment_scale, clips.height, clips.width, clips.drop) == (2, 64, 48, True)
 
 
 def test_a_sampled_window_takes_what_its_calls_take() -> None:

@@ -1,0 +1,165 @@
+"""The garment's picture warped onto the body: a coarse result, which the networks refine.
+
+Not part of VITON-DiT; coarse to fine is how try-on by warping works since VITON (Han et al. 2018,
+arXiv 1711.08447). Where the cloth lies comes from ``places.py``; edges, sleeves, skin, folds and
+light are left to the networks.
+"""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+_CORNER = 8  # px
+_FAR = 0.35
+"""Of a colour from the picture's ground, summed over the channels: cloth."""
+_INSIDE = 0.95
+"""Share of garment in a field of the outline from which all of it is cloth, of any colour."""
+
+
+_WIDER, _MIXED = 0.06, 0.01
+"""Shares of the picture's height: by which cloth is continued, and on its edge that are mixed."""
+_GRAY = 0.1
+"""Of a value from gray, at most: masked."""
+_NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
+"""Rows down and columns to the right."""
+
+
+def cut_cloth(
+    picture: Float[Tensor, "g 3 h w"], outline: Float[Tensor, "g 16 12"] | None
+) -> Float[Tensor, "g 4 h w"]:
+    """The picture with 0 for its ground, and 1 where it shows cloth.
+
+    Args:
+        picture: garments on a plain ground, in [-1, 1]; the ground's colour is in the corner.
+        outline: share of garment in each field; None: cloth is told by its colour alone.
+    """
+    ground = picture[:, :, :_CORNER, :_CORNER].mean(dim=(2, 3), keepdim=True)
+    cloth = (picture - ground).abs().sum(dim=1, keepdim=True) > _FAR
+    if outline is not None:
+        size = (picture.shape[2], picture.shape[3])
+        cloth |= F.interpolate(outline[:, None].float(), size, mode="bilinear") > _INSIDE
+    shown = cloth.to(picture.dtype)
+    return torch.cat([picture * shown, shown], dim=1)
+
+
+def widen_cloth(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
+    """The picture with its cloth continued by a little, in the colours near its edge.
+
+    Places are a few pixels off: at the edge of the body, and more on sleeves. The outermost pixels
+    are replaced too, since they are mixed with the ground.
+
+    Args:
+        cloth: from ``cut_cloth``.
+    """
+    height = cloth.shape[2]
+    size = 2 * max(1, round(_MIXED * height)) + 1
+    inner = 1 - F.max_pool2d(1 - cloth[:, 3:], size, stride=1, padding=size // 2)
+    cloth = cloth * inner
+    size = 2 * max(1, round(_WIDER / 2 * height)) + 1
+    for _ in range(2):
+        wide = F.avg_pool2d(cloth, (size, 1), stride=1, padding=(size // 2, 0))
+        wide = F.avg_pool2d(wide, (1, size), stride=1, padding=(0, size // 2))
+        share = wide[:, 3:]
+        shown = torch.cat([wide[:, :3] / share.clamp(min=1e-6), torch.ones_like(share)], dim=1)
+        cloth = torch.where(cloth[:, 3:] > 0, cloth, shown * (share > 0))
+    return cloth
+
+
+def spread_places(
+    places: Float[Tensor, "b t y x 3"], slopes: Float[Tensor, "b t y x 2 2"]
+) -> tuple[Float[Tensor, "b t y x 3"], Float[Tensor, "b t y x 2 2"]]:
+    """Places continued by one cell beyond those that are known, along a neighbour's slopes."""
+    known = places[..., 2]
+    for down, right in _NEIGHBOURS:
+        near, steep = (_shifted(values, down, right) for values in (places, slopes))
+        moved = near[..., :2] - right * steep[..., 0, :] - down * steep[..., 1, :]
+        taken = (places[..., 2] == 0) & (_shifted(known, down, right) > 0)
+        there = torch.cat([moved, torch.ones_like(near[..., 2:])], dim=-1)
+        places = torch.where(taken[..., None], there, places)
+        slopes = torch.where(taken[..., None, None], steep, slopes)
+    return places, slopes
+
+
+def _shifted(values: Tensor, down: int, right: int) -> Tensor:
+    """What lies ``down`` rows below and ``right`` columns to the right of each cell; else 0."""
+    rows, columns = values.shape[2:4]
+    shifted = torch.zeros_like(values)
+    here = slice(max(-down, 0), rows - max(down, 0)), slice(max(-right, 0), columns - max(right, 0))
+    there = (
+        slice(max(down, 0), rows - max(-down, 0)),
+        slice(max(right, 0), columns - max(-right, 0)),
+    )
+    shifted[:, :, here[0], here[1]] = values[:, :, there[0], there[1]]
+    return shifted
+
+
+def fill_masked(
+    agnostic: Float[Tensor, "b t 3 h w"],
+    mask: Float[Tensor, "b 1 t y x"],
+    cloth: Float[Tensor, "b t 4 h w"],
+    cell: int,
+) -> Float[Tensor, "b t 3 h w"]:
+    """The agnostic frames with cloth where they are masked.
+
+    Args:
+        agnostic: gray (0) where masked.
+        mask: cells with at least one masked pixel; which of them is told by its gray.
+        cloth: the picture times its share of each pixel, and that share.
+        cell: pixels of a cell's sides.
+    """
+    cells = rearrange(mask, "b c t y x -> b t c y x")
+    wide = cells.repeat_interleave(cell, dim=3).repeat_interleave(cell, dim=4)
+    masked = wide * (agnostic.abs().amax(dim=2, keepdim=True) < _GRAY)
+    return agnostic * (1 - masked * cloth[:, :, 3:]) + masked * cloth[:, :, :3]
+
+
+def mean_of_cells(frames: Float[Tensor, "b t c h w"], cell: int) -> Float[Tensor, "b c t y x"]:
+    """The mean of each cell of frames, on the latent grid."""
+    pooled = F.avg_pool2d(rearrange(frames, "b t c h w -> (b t) c h w"), cell)
+    return rearrange(pooled, "(b t) c y x -> b c t y x", b=frames.shape[0])
+
+
+def warp_picture(
+    picture: Float[Tensor, "g c h2 w2"],
+    places: Float[Tensor, "b t y x 3"],
+    slopes: Float[Tensor, "b t y x 2 2"],
+    cell: int,
+    samples: int = 1,
+) -> Float[Tensor, "b t c h w"]:
+    """Each cell of a frame filled with the picture around its place.
+
+    Within a cell places change by its slopes. Sampling is bilinear.
+
+    Args:
+        picture: garments; each of g serves b / g consecutive rows.
+        places: x, y in [0, 1] of the picture, and 1 where they are known.
+        slopes: from ``places.slopes_of``.
+        cell: pixels of a cell's sides.
+        samples: of the picture along each side of a pixel, averaged: as many as the picture is
+            larger than the frame.
+
+    Returns:
+        Frames of ``cell`` times as many pixels as cells; 0 where no place is known.
+    """
+    fine = cell * samples
+    offsets = (torch.arange(fine, device=places.device) + 0.5) / fine - 0.5
+    right = offsets[:, None] * slopes[..., None, :, 0, None, :]
+    down = offsets[:, None] * slopes[..., None, :, 1, None, :]
+    points = places[..., None, None, :2] + (
+        rearrange(right, "b t y 1 x q c -> b t y x 1 q c")
+        + rearrange(down, "b t y 1 x p c -> b t y x p 1 c")
+    )
+    where = rearrange(
+        points * 2 - 1, "(g r) t y x p q c -> g (r t y p) (x q) c", g=picture.shape[0]
+    )
+    found = F.grid_sample(
+        picture.float(), where, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    frames = rearrange(
+        found, "g c (r t h) w -> (g r) t c h w", t=places.shape[1], h=places.shape[2] * fine
+    )
+    shrunk = F.avg_pool2d(rearrange(frames, "b t c h w -> (b t) c h w"), samples)
+    known = places[..., 2].repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
+    return rearrange(shrunk, "(b t) c h w -> b t c h w", t=places.shape[1]) * known[:, :, None]
