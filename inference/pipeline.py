@@ -1,8 +1,6 @@
 """``TryOnPipeline``: a checkpoint, ready to put a garment on a person in a video of any length.
 
-What happens inside, in order: ``conditions/perceive.py`` (video -> what the network sees, on disk),
-``sampling/painter.py``, ``latent_video.py`` (all windows), ``windows.py`` (one batch of windows),
-``solvers.py`` (one step), ``result.py`` (back into the source's frames).
+In order: ``conditions/perceive``, ``sampling/painter``, ``latent_video``, ``windows``, ``result``.
 """
 
 import hashlib
@@ -45,6 +43,7 @@ from inference.result_report import describe_result, first_date
 from inference.sampling.latent_video import FileLatents, Journal, unmasked_frames
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.painter import BuildStored, Painter, build_stored, codec_runs, load_system
+from inference.sampling.painting_code import painting_code_sha256
 from inference.sampling.sampler_choice import SamplerChoice, choose_sampler
 from inference.sampling.solvers import SamplerConfig
 from inference.video.source import SourceVideo, VideoLimits, open_video
@@ -264,10 +263,10 @@ class TryOnPipeline:
     ) -> list[ConditionFrame]:
         """Mask and DensePose of some frames, made in seconds, to check before ``prepare``."""
         tracker = Tracker(progress, (FINDING, CONDITIONS), self._rates)
-        config, source = self.painter.system.config, open_video(video, self.limits)
+        config = self.painter.system.config
         learned = learn_person(
-            source, category, person, config.height, config.width, self.perception,
-            _folder(work), tracker,
+            open_video(video, self.limits), category, person, config.height, config.width,
+            self.perception, _folder(work), tracker,
         )  # fmt: skip
         return learned.preview(self.perception, count)
 
@@ -391,10 +390,10 @@ class TryOnPipeline:
         return control, kept
 
     def system_identity(self) -> list[Any]:
-        """Identifies the weights, so that work painted with other weights is never resumed."""
+        """Identifies weights and code, so that work painted with others is never resumed."""
         if "sha256" not in self.report:
             self.report["sha256"] = self.painter.weights_sha256()
-        return [self.report["sha256"], self.report.get("weights")]
+        return [self.report["sha256"], self.report.get("weights"), painting_code_sha256()]
 
 
 def _folder(work: str | Path | WorkFolder | None) -> WorkFolder:

@@ -18,6 +18,7 @@ from models.control import ControlNet
 from models.garment import GarmentExtractor
 from models.places import Places, pool_places, slopes_of
 from models.stdit import STDiT, STDiTConfig
+from models.trunk_start import start_control, start_garment
 from models.warm_start import open_gates, warm_up
 
 KNOWN_FRAMES = ("control", "control+timestep")
@@ -339,21 +340,10 @@ class VitonDiT(nn.Module):
         unknown = [part for part in parts if part not in PARTS]
         if unknown:
             raise ValueError(f"unknown part {unknown[0]!r}; use {', '.join(PARTS)}")
-        trunk = self.denoiser
         if "garment" in parts:
-            self.garment.x_embedder.load_state_dict(trunk.x_embedder.state_dict())
-            for source, block in zip(trunk.blocks[:-1], self.garment.blocks, strict=True):
-                _copy_matching(source, block)
-            for block in trunk.blocks:
-                assert isinstance(block, STBlock)
-                _start_fusion(block)
+            start_garment(self.denoiser, self.garment)
         if "control" in parts:
-            first = trunk.blocks[: len(self.control.blocks)]
-            for source, block in zip(first, self.control.blocks, strict=True):
-                _copy_matching(source, block)
-            for layer in (self.control.input_projection, *self.control.output_projections):
-                for parameter in layer.parameters():
-                    parameter.zero_()
+            start_control(self.denoiser, self.control)
         if self.config.warm_start:
             warm_up(parts, self.denoiser, self.control)
 
@@ -402,18 +392,3 @@ def _project_garment(blocks: nn.ModuleList, features: GarmentFeatures) -> list[K
 
 def _st_blocks(blocks: nn.ModuleList) -> list[STBlock]:
     return [block for block in blocks if isinstance(block, STBlock)]
-
-
-def _start_fusion(block: STBlock) -> None:
-    """Start a block's garment attention as a copy of its spatial attention, with zero output."""
-    assert block.fusion is not None
-    qkv, dim = block.attn.qkv, block.attn.dim
-    block.fusion.q_linear.load_state_dict({"weight": qkv.weight[:dim], "bias": qkv.bias[:dim]})
-    block.fusion.kv_linear.load_state_dict({"weight": qkv.weight[dim:], "bias": qkv.bias[dim:]})
-    nn.init.zeros_(block.fusion.proj.weight)
-    nn.init.zeros_(block.fusion.proj.bias)
-
-
-def _copy_matching(source: nn.Module, target: nn.Module) -> None:
-    """Copy each parameter of ``target`` from the one of the same name."""
-    target.load_state_dict({name: source.state_dict()[name] for name in target.state_dict()})

@@ -8,16 +8,19 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import pytest
 
-from configs.errors import ConfigError, UserError
+from configs.errors import ConfigError, DataError, UserError
 from configs.loading import load_config, save_config
 from curation.settings import CurateConfig
 from datasets.synthetic.dataset import SyntheticConfig
+from inference.checkpoint_choice import shipped_model
+from inference.tryon_config import read_job
 from tests.benchmark_fixtures import HEIGHT, WIDTH, write_bench, write_results
+from tests.tryon_fixtures import write_garment, write_video
 from training.config import TrainConfig
-from training.demo import DemoConfig, demo_steps, run_steps
+from training.demo import DemoConfig, demo_steps, main, run_steps
 from training.evaluation.config import EvaluationConfig
 from training.experiments.chain import ChainStep
-from training.experiments.demo_page import STAGES, draw_losses, show_results
+from training.experiments.demo_page import STAGES, draw_losses, show_real, show_results
 
 RECIPES = {"demo": "configs/demo/demo.yaml", "small": "configs/small/small.yaml"}
 SCHEMAS = {
@@ -182,3 +185,44 @@ def test_the_page_shows_what_was_painted_where_a_part_was_asked_for(tmp_path, pa
     shown = show_results(tmp_path, evaluation)
     assert shown.count('class="sync"') == 2
     assert shown.count("ground truth") == 2
+
+
+def test_a_clip_of_the_users_is_dressed_last_by_the_model_that_ships():
+    config = load_config(DemoConfig, RECIPES["demo"], ["real=mine.mp4"])
+    *before, step = demo_steps(config)
+    assert before == demo_steps(replace(config, real=""))
+    module, *words = step.words
+    assert module == "inference.tryon"
+    job = read_job(words)
+    assert (job.video, job.out) == ("mine.mp4", "runs/demo/real.mp4")
+    assert job.garment == "data/demo/raw/bench/garments/bench_000.png"
+    assert job.checkpoint == str(shipped_model())
+
+
+def test_a_clip_that_is_not_there_is_refused_before_any_work(tmp_path):
+    words = [f"real={tmp_path / 'none.mp4'}", f"data={tmp_path / 'd'}", f"runs={tmp_path / 'r'}"]
+    with pytest.raises(DataError, match=r"none\.mp4"):
+        main([RECIPES["demo"], *words])
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_page_shows_the_users_clip_beside_the_dressed_one(tmp_path):
+    video, dressed = tmp_path / "mine.mp4", tmp_path / "real.mp4"
+    for path in (video, dressed):
+        write_video(path, people=[True] * 12)
+    write_garment(tmp_path / "g.png")
+    shown = show_real(video, tmp_path / "g.png", dressed)
+    assert shown.count("<video") == 2
+    assert str(dressed) in shown
+
+
+def test_every_step_says_what_it_does_and_how_long_it_usually_takes(step, tmp_path, capsys):
+    steps = [replace(step("One"), about="First this."), step("Two")]
+    run_steps(steps, tmp_path / "steps.json", minutes=[1.5])
+    said = capsys.readouterr().out
+    assert "[1/2] One\nFirst this. Usually 1 min 30 s.\n" in said
+    assert "[2/2] Two\npython -m two\n" in said
+    assert said.count(": done in ") == 2
+    demo = load_config(DemoConfig, RECIPES["demo"])
+    assert len(demo.minutes) == len(demo_steps(demo))
+    assert all(step.about for step in demo_steps(demo))
