@@ -25,7 +25,7 @@ from models.acceleration import parse_checkpointing
 from training.config import TrainConfig
 from training.freezing import describe
 from training.planning.codec_memory import image_flops
-from training.planning.flops import READING, Flops, Work, network_flops, sample_flops, total
+from training.planning.flops import READING, Work, network_flops, sample_flops, total
 from training.planning.memory import (
     CONTEXT,
     FRAGMENTATION,
@@ -34,6 +34,7 @@ from training.planning.memory import (
     estimate_sharded,
     parameter_sizes,
 )
+from training.planning.products import Flops
 from training.planning.suggestions import find_fit, with_changes, words
 
 USAGE = "python -m training.plan CONFIG.yaml [gpu_gb=24 mfu=0.4 peak_tflops=989 key=value ...]"
