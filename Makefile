@@ -48,7 +48,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(RUN) -m curation.perception.embedded.weights
 	@touch $(STAMP)
 
-demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (15 min on 2 cores) [CONFIG=configs/small/small.yaml: for a GPU]
+demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (20 min on 2 cores) [REAL=clip.mp4: dress yours too; CONFIG=configs/small/small.yaml: for a GPU]
 	@$(RUN) -m training.demo $(or $(CONFIG),configs/demo/demo.yaml) $(if $(REAL),real='$(REAL)') $(ARGS)
 
 ##@ Data

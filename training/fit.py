@@ -115,7 +115,7 @@ def fit(
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     module = TryOnModule(config, _build(config, start, build), folder)
-    if resume is None:
+    if resume is None and "garment" in config.parts:
         fit_places(module.network, data)
     _accelerate(config, module)
     rows = learning_table(module.network)

@@ -179,6 +179,18 @@ def test_an_export_in_half_precision_keeps_the_estimator_exact(
     assert torch.equal(kept.components, whole.components)
 
 
+def test_the_estimator_of_a_start_checkpoint_stays(placed: Tiny) -> None:
+    config = placed(*IMAGES)
+    network = build_system(config.system).network
+    places = network.garment.places
+    assert places is not None
+    fit_places(network, loaded(config))
+    places.weights.mul_(2)
+    kept = places.weights.clone()
+    fit_places(network, loaded(config))
+    assert torch.equal(places.weights, kept)
+
+
 def test_rows_without_true_places_read_estimated_ones(placed: Tiny, tmp_path: Path) -> None:
     config = placed()
     objective = replace(config.objective, matched_places=0.0)

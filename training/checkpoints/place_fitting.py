@@ -12,26 +12,29 @@ from models.viton_dit import VitonDiT
 logger = logging.getLogger(__name__)
 
 _MOST_CLIPS = 256
+_CHECKED_CLIPS = 16  # if there is nothing to fit
 _LEAST_SHARE = 0.4  # of a cell; smaller ones lie at the body's edge
 
 
 def fit_places(network: VitonDiT, data: TryOnData) -> None:
     """Fit the estimator (``models/places.py``) to places found in at most 256 training clips.
 
-    Every rank does it and gets the same result. Does nothing without fusion "places".
+    Every rank does it and gets the same result. Does nothing without fusion "places". The estimator
+    of a start checkpoint stays: its network has learned with it.
 
     Args:
-        network: fresh, or with an earlier run's weights, whose estimator is replaced.
+        network: fresh, or with an earlier run's weights.
         data: after ``setup``.
 
     Raises:
-        DataError: no clip has known places.
+        DataError: no clip has known places; of the first 16, if there is nothing to fit.
     """
     estimator = network.garment.places
     if estimator is None:
         return
+    is_fitted = bool(estimator.fitted.any())
     cells, points, garments, outlines = [], [], [], []
-    for batch in data.first_samples(_MOST_CLIPS):
+    for batch in data.first_samples(_CHECKED_CLIPS if is_fitted else _MOST_CLIPS):
         if batch.places is None or batch.body is None or batch.outline is None:
             continue
         body = rearrange(batch.body.float(), "b k t y x -> (b t y x) k")
@@ -41,6 +44,9 @@ def fit_places(network: VitonDiT, data: TryOnData) -> None:
         cells.append(body[used])
         points.append(place[used, :2])
         outlines.append(batch.outline[0])
+        if is_fitted and len(cells[-1]):
+            logger.info("places: the estimator of the start checkpoint stays")
+            return
     if not sum(map(len, cells)):
         roots = ", ".join(data.config.roots)
         raise DataError(

@@ -181,8 +181,8 @@ def show_real(video: Path, garment: Path, dressed: Path) -> str:
         webpage.captioned(webpage.video_player(after, fps), "result of the model that ships"),
     ]
     words = (
-        '<p class="note">The model was not trained on this clip. It knows ten real clips of five '
-        f"people; the whole result is <code>{escape(str(dressed))}</code>.</p>"
+        '<p class="note">The model has seen ten real clips in training, and yours was none of '
+        f"them: expect less than above. All of it: <code>{escape(str(dressed))}</code>.</p>"
     )
     return words + webpage.synchronised(players, cell_px=300)
 
