@@ -166,7 +166,8 @@ class System:
             frames = self.codec.decode(agnostic)
             filled = fill_masked(frames, mask, warped, FACTOR)
             # the difference of two encodings leaves everything outside the mask as it was
-            coarse = coarse + mask * (self.codec.encode(filled) - self.codec.encode(frames))
+            added = mask * (self.codec.encode(filled) - self.codec.encode(frames))
+            coarse = (coarse + added).to(control.dtype)
             share = mean_of_cells(warped[:, :, 3:], FACTOR).to(control.dtype)
         shown = torch.cat([control[:, :-1], coarse, share, mask], dim=1)
         return replace(conditions, control=shown, coarse=coarse)

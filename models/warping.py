@@ -33,7 +33,7 @@ def cut_cloth(
 
     Args:
         picture: garments on a plain ground, in [-1, 1]; the ground's colour is in the corner.
-        outline: share of garment in each field; None: cloth is told by its colour alone.
+        outline: share of garment in each field; None: only the colour tells what is cloth.
     """
     ground = picture[:, :, :_CORNER, :_CORNER].mean(dim=(2, 3), keepdim=True)
     cloth = (picture - ground).abs().sum(dim=1, keepdim=True) > _FAR
@@ -105,7 +105,7 @@ def fill_masked(
 
     Args:
         agnostic: gray (0) where masked.
-        mask: cells with at least one masked pixel; which of them is told by its gray.
+        mask: 1 for cells with at least one masked pixel. In those, gray pixels count as masked.
         cloth: the picture times its share of each pixel, and that share.
         cell: pixels of a cell's sides.
     """

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from configs.command import run_command
 from configs.console import duration_in_words
+from configs.errors import DataError
 from configs.loading import load_config, read_plain, split_arguments
 from inference.checkpoint_choice import shipped_model
 from inference.video.source import open_video
@@ -257,6 +258,10 @@ def main(argv: list[str]) -> int:
     config = load_config(DemoConfig, path, overrides)
     if config.real:
         open_video(config.real)
+        if shipped_model() is None:
+            raise DataError(
+                "real: models/pretrained/tryon is missing; restore it, or leave REAL away"
+            )
     steps = demo_steps(config)
     sys.stdout.write(_announcement(config, len(steps)))
     times = run_steps(steps, config.folder / "steps.json", config.minutes)

@@ -243,8 +243,10 @@ def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:
     flops = sample_flops(system.network, work, steps=sampler.num_steps, guided_steps=guided)
     if system.codec.kind != "dct":
         encode, decode = image_flops(system.codec, system.height, system.width)
-        images = 2 * frames + 1  # agnostic, DensePose, garment
-        flops["autoencoder"] = images * encode + frames * decode
+        warps, garment = system.network.warped_garment, system.garment_scale**2
+        encoded = (2 + 2 * warps) * frames + garment  # agnostic, DensePose; frames with cloth
+        decoded = frames + (frames + garment) * warps
+        flops["autoencoder"] = encoded * encode + decoded * decode
     seconds = sum(flops.values()) / (settings.mfu * settings.peak_tflops * 1e12)
     title = (
         f"A sampled window of {frames} frames, in TFLOP: {sampler.solver}, {sampler.num_steps} "

@@ -145,6 +145,16 @@ def test_the_coarse_result_is_the_garment_inside_the_mask_and_the_frame_outside(
     assert torch.allclose(frame[inside].mean(), picture()[0][inside].mean(), atol=0.05)
 
 
+def test_the_coarse_result_has_the_type_of_the_other_conditions() -> None:
+    system = build(warped_garment=True)
+    given = conditions(system)
+    assert given.control is not None
+    seen = system.add_warped_garment(replace(given, control=given.control.to(torch.bfloat16)))
+    assert seen.control is not None
+    assert seen.coarse is not None
+    assert seen.control.dtype == seen.coarse.dtype == torch.bfloat16
+
+
 def test_cloth_goes_only_where_the_frame_is_masked() -> None:
     agnostic, mask = masked_frame()
     agnostic[..., : CELL // 2, :CELL] = 0.4  # a part of a masked cell that is not

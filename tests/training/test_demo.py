@@ -206,6 +206,14 @@ def test_a_clip_that_is_not_there_is_refused_before_any_work(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_a_clip_without_the_model_that_ships_is_refused_before_any_work(tmp_path, monkeypatch):
+    video = write_video(tmp_path / "mine.mp4", people=[True] * 3)
+    monkeypatch.setattr("training.demo.shipped_model", lambda: None)
+    with pytest.raises(DataError, match=r"models/pretrained/tryon is missing"):
+        main([RECIPES["demo"], f"real={video}", f"runs={tmp_path / 'r'}"])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.mp4"]
+
+
 def test_the_page_shows_the_users_clip_beside_the_dressed_one(tmp_path):
     video, dressed = tmp_path / "mine.mp4", tmp_path / "real.mp4"
     for path in (video, dressed):

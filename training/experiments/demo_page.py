@@ -82,7 +82,7 @@ def write_page(
     lead = (
         "Dancers were rendered, curated like any raw video by the embedded perception, and a "
         f"system of {count_parameters(system)[0] / 1e6:.1f} million parameters was trained on them "
-        f"in four runs on {_machine()}, with no pretrained weights and no downloads. The picture "
+        f"in four runs on {_machine()}, all from nothing but the codec, which ships. The picture "
         "quality is that of minutes of training; a full-size run follows the same steps."
     )
     headline = webpage.cards(
@@ -181,8 +181,9 @@ def show_real(video: Path, garment: Path, dressed: Path) -> str:
         webpage.captioned(webpage.video_player(after, fps), "result of the model that ships"),
     ]
     words = (
-        '<p class="note">The model has seen ten real clips in training, and yours was none of '
-        f"them: expect less than above. All of it: <code>{escape(str(dressed))}</code>.</p>"
+        '<p class="note">In training the model saw ten real clips, which '
+        "<code>models/pretrained/README.md</code> names: expect less than above. The whole video: "
+        f"<code>{escape(str(dressed))}</code>.</p>"
     )
     return words + webpage.synchronised(players, cell_px=300)
 
