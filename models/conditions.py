@@ -114,6 +114,7 @@ class Conditions:
             skips the ControlNet.
         coarse: of a network with ``warped_garment``: a first guess of the clean latents, which the
             network refines (``System.refine``).
+        certain: 1 where ``coarse`` is cloth for sure and stays as it is (``System.keep_certain``).
         body: BODY_CHANNELS of ``models/places.py`` on the latent grid, for fusion "places".
         matched: x, y and whether they are known: true places in the garment's picture of each
             latent, which replace estimated ones. Only in training.
@@ -127,6 +128,7 @@ class Conditions:
     garment: GarmentFeatures | None = None
     control: Float[Tensor, "b k t h w"] | None = None
     coarse: Float[Tensor, "b c t h w"] | None = None
+    certain: Float[Tensor, "b 1 t h w"] | None = None
     body: Float[Tensor, "b 4 t h w"] | None = None
     matched: Float[Tensor, "b t h w 3"] | None = None
     known: Bool[Tensor, "b t"] | None = None

@@ -7,6 +7,7 @@ the garment there. Without it a network has to learn the connection from picture
 patterns never arrive on the body (docs/notes/places.md).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,6 +30,12 @@ _RIDGE = 1.0
 _LEAST_SHARE = 0.1  # of a cell: with less its place is unknown
 _LEAST_CELLS = 200  # that a group needs to be fitted
 _LINALG: Any = torch.linalg  # has no types
+_AROUND = 2
+"""Cells on each side, whose places smooth a cell's."""
+_SPREAD = 1.0
+"""Of their weights, in cells: a Gaussian's."""
+_STIFF = 0.5
+"""How strongly slopes are held at the first ones, against one cell's weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +178,58 @@ def slopes_of(
             torch.where(total[..., 2:] > 0, total[..., :2] / total[..., 2:].clamp(min=1), mean)
         )
     return torch.stack(slopes, dim=-2)
+
+
+def smooth_places(
+    places: Float[Tensor, "b t h w 3"],
+    slopes: Float[Tensor, "b t h w 2 2"],
+    group: Float[Tensor, "b t h w"],
+    share: Float[Tensor, "b t h w"],
+) -> tuple[Float[Tensor, "b t h w 3"], Float[Tensor, "b t h w 2 2"]]:
+    """Places and slopes by an affine map fitted around each cell, within its group.
+
+    DensePose is noisy from cell to cell, and a pattern shows it: stripes break at cells.
+
+    Args:
+        places: x, y, known.
+        slopes: from ``slopes_of``; those of a cell alone stay.
+        group: of each cell.
+        share: of the cell that the group covers; cells count by it.
+    """
+    counts = places[..., 2] * share
+    ahead = torch.zeros(*counts.shape, 3, 3, device=places.device)
+    moved = torch.zeros(*counts.shape, 3, 2, device=places.device)
+    for down in range(-_AROUND, _AROUND + 1):
+        for right in range(-_AROUND, _AROUND + 1):
+            near = math.exp(-(down**2 + right**2) / (2 * _SPREAD**2))
+            same = shift_cells(group, down, right) == group
+            weight = (near * shift_cells(counts, down, right) * same)[..., None, None]
+            step = torch.tensor([1.0, right, down], device=places.device)
+            seen = shift_cells(places[..., :2], down, right)
+            seen = seen - right * slopes[..., 0, :] - down * slopes[..., 1, :]
+            ahead += weight * step[:, None] * step
+            moved += weight * step[:, None] * seen[..., None, :]
+    held = torch.tensor([1e-4, _STIFF, _STIFF], device=places.device).diag()
+    solved = cast(Tensor, _LINALG.solve(ahead + held, moved))
+    known = places[..., 2:] > 0
+    points = torch.where(known, solved[..., 0, :], places[..., :2])
+    slopes = torch.where(known[..., None], slopes + solved[..., 1:, :], slopes)
+    return torch.cat([points, places[..., 2:]], dim=-1), slopes
+
+
+def shift_cells(values: Float[Tensor, "b t h w *c"], down: int, right: int) -> Tensor:
+    """What lies ``down`` rows below and ``right`` columns to the right of each cell; else 0."""
+    rows, columns = values.shape[2:4]
+    shifted = torch.zeros_like(values)
+    if abs(down) >= rows or abs(right) >= columns:
+        return shifted
+    here = slice(max(-down, 0), rows - max(down, 0)), slice(max(-right, 0), columns - max(right, 0))
+    there = (
+        slice(max(down, 0), rows - max(-down, 0)),
+        slice(max(right, 0), columns - max(-right, 0)),
+    )
+    shifted[:, :, here[0], here[1]] = values[:, :, there[0], there[1]]
+    return shifted
 
 
 def pool_places(

@@ -16,6 +16,7 @@ from models.places import BODY_CHANNELS
 from models.text import CaptionConfig, Captions, build_captions
 from models.viton_dit import VitonDiT, VitonDiTConfig
 from models.warping import (
+    certain_cells,
     cut_cloth,
     fill_masked,
     mean_of_cells,
@@ -146,7 +147,7 @@ class System:
 
     @torch.no_grad()
     def add_warped_garment(self, conditions: Conditions) -> Conditions:
-        """Conditions with the garment warped onto the body, in ``control`` and in ``coarse``.
+        """Conditions with the garment warped onto the body: ``control``, ``coarse``, ``certain``.
 
         Once per window, not per step. Unchanged without ``control``, and for a network that does
         not see the warped garment. The picture is decoded from its latents, so that cached latents
@@ -157,12 +158,12 @@ class System:
             return conditions
         agnostic, mask = control[:, :channels], control[:, -1:]
         cells, garment = self.network.cell_places(conditions), conditions.garment
-        coarse, share = agnostic, torch.zeros_like(mask)
+        coarse, share, certain = agnostic, torch.zeros_like(mask), None
         if cells is not None and garment is not None and garment.latents is not None:
             picture = self.codec.decode(garment.latents[:, :, None])[:, 0]
-            cloth = widen_cloth(cut_cloth(picture, garment.outline))
-            places = spread_places(*cells)
-            warped = warp_picture(cloth, *places, FACTOR, self.config.garment_scale)
+            cloth, scale = cut_cloth(picture, garment.outline), self.config.garment_scale
+            certain = mask * certain_cells(warp_picture(cloth[:, 3:], *cells, FACTOR, scale), FACTOR)
+            warped = warp_picture(widen_cloth(cloth), *spread_places(*cells), FACTOR, scale)
             frames = self.codec.decode(agnostic)
             filled = fill_masked(frames, mask, warped, FACTOR)
             # the difference of two encodings leaves everything outside the mask as it was
@@ -170,7 +171,19 @@ class System:
             coarse = (coarse + added).to(control.dtype)
             share = mean_of_cells(warped[:, :, 3:], FACTOR).to(control.dtype)
         shown = torch.cat([control[:, :-1], coarse, share, mask], dim=1)
-        return replace(conditions, control=shown, coarse=coarse)
+        return replace(conditions, control=shown, coarse=coarse, certain=certain)
+
+    def keep_certain(
+        self, latents: Float[Tensor, "b c t h w"], conditions: Conditions
+    ) -> Float[Tensor, "b c t h w"]:
+        """Painted latents with ``conditions.coarse`` where it is certain.
+
+        A small network answers with a mean where it is not sure, and so pales patterns it was
+        shown; the warped garment has them (docs/notes/places.md).
+        """
+        if conditions.coarse is None or conditions.certain is None:
+            return latents
+        return torch.lerp(latents, conditions.coarse.to(latents), conditions.certain.to(latents))
 
     def refine(
         self,

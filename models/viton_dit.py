@@ -16,7 +16,7 @@ from models.blocks import FUSIONS, STBlock
 from models.conditions import CaptionFeatures, Conditions, GarmentFeatures
 from models.control import ControlNet
 from models.garment import GarmentExtractor
-from models.places import Places, pool_places, slopes_of
+from models.places import Places, pool_places, slopes_of, smooth_places
 from models.stdit import STDiT, STDiTConfig
 from models.trunk_start import start_control, start_garment
 from models.warm_start import open_gates, warm_up
@@ -305,7 +305,7 @@ class VitonDiT(nn.Module):
         slopes = slopes_of(found, body[:, 0])
         if conditions.matched is not None:
             found = torch.where(conditions.matched[..., 2:] > 0, conditions.matched, found).float()
-        return found, slopes
+        return smooth_places(found, slopes, body[:, 0].float(), body[:, 3].float())
 
     @torch.no_grad()
     def initialise_from_trunk(self, parts: Sequence[str] = PARTS) -> None:

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.places import shift_cells
+
 _CORNER = 8  # px
 _FAR = 0.35
 """Of a colour from the picture's ground, summed over the channels: cloth."""
@@ -22,8 +24,12 @@ _WIDER, _MIXED = 0.06, 0.01
 """Shares of the picture's height: by which cloth is continued, and on its edge that are mixed."""
 _GRAY = 0.1
 """Of a value from gray, at most: masked."""
+_FULL = 0.99
+"""Of a cell: cloth everywhere."""
 _NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 """Rows down and columns to the right."""
+_ALIKE = 0.06
+"""Of the picture's sides: cells whose slopes lead to places further apart are not mixed."""
 
 
 def cut_cloth(
@@ -73,26 +79,13 @@ def spread_places(
     """Places continued by one cell beyond those that are known, along a neighbour's slopes."""
     known = places[..., 2]
     for down, right in _NEIGHBOURS:
-        near, steep = (_shifted(values, down, right) for values in (places, slopes))
+        near, steep = (shift_cells(values, down, right) for values in (places, slopes))
         moved = near[..., :2] - right * steep[..., 0, :] - down * steep[..., 1, :]
-        taken = (places[..., 2] == 0) & (_shifted(known, down, right) > 0)
+        taken = (places[..., 2] == 0) & (shift_cells(known, down, right) > 0)
         there = torch.cat([moved, torch.ones_like(near[..., 2:])], dim=-1)
         places = torch.where(taken[..., None], there, places)
         slopes = torch.where(taken[..., None, None], steep, slopes)
     return places, slopes
-
-
-def _shifted(values: Tensor, down: int, right: int) -> Tensor:
-    """What lies ``down`` rows below and ``right`` columns to the right of each cell; else 0."""
-    rows, columns = values.shape[2:4]
-    shifted = torch.zeros_like(values)
-    here = slice(max(-down, 0), rows - max(down, 0)), slice(max(-right, 0), columns - max(right, 0))
-    there = (
-        slice(max(down, 0), rows - max(-down, 0)),
-        slice(max(right, 0), columns - max(-right, 0)),
-    )
-    shifted[:, :, here[0], here[1]] = values[:, :, there[0], there[1]]
-    return shifted
 
 
 def fill_masked(
@@ -121,6 +114,16 @@ def mean_of_cells(frames: Float[Tensor, "b t c h w"], cell: int) -> Float[Tensor
     return rearrange(pooled, "(b t) c y x -> b c t y x", b=frames.shape[0])
 
 
+def certain_cells(shown: Float[Tensor, "b t 1 h w"], cell: int) -> Float[Tensor, "b 1 t y x"]:
+    """1 for cells that the cloth fills.
+
+    Args:
+        shown: 1 where there is cloth: ``cut_cloth``'s, warped to places that are known.
+        cell: pixels of a cell's sides.
+    """
+    return (mean_of_cells(shown, cell) > _FULL).to(shown.dtype)
+
+
 def warp_picture(
     picture: Float[Tensor, "g c h2 w2"],
     places: Float[Tensor, "b t y x 3"],
@@ -128,9 +131,11 @@ def warp_picture(
     cell: int,
     samples: int = 1,
 ) -> Float[Tensor, "b t c h w"]:
-    """Each cell of a frame filled with the picture around its place.
+    """Frames filled with the picture around their cells' places.
 
-    Within a cell places change by its slopes. Sampling is bilinear.
+    Between the middles of cells, places are what both cells' slopes say, mixed, so that a pattern
+    runs on from cell to cell; cells that contradict each other, as torso and arm do, stay apart.
+    Sampling is bilinear.
 
     Args:
         picture: garments; each of g serves b / g consecutive rows.
@@ -144,13 +149,7 @@ def warp_picture(
         Frames of ``cell`` times as many pixels as cells; 0 where no place is known.
     """
     fine = cell * samples
-    offsets = (torch.arange(fine, device=places.device) + 0.5) / fine - 0.5
-    right = offsets[:, None] * slopes[..., None, :, 0, None, :]
-    down = offsets[:, None] * slopes[..., None, :, 1, None, :]
-    points = places[..., None, None, :2] + (
-        rearrange(right, "b t y 1 x q c -> b t y x 1 q c")
-        + rearrange(down, "b t y 1 x p c -> b t y x p 1 c")
-    )
+    points = _points_between(places, slopes, fine)
     where = rearrange(
         points * 2 - 1, "(g r) t y x p q c -> g (r t y p) (x q) c", g=picture.shape[0]
     )
@@ -163,3 +162,27 @@ def warp_picture(
     shrunk = F.avg_pool2d(rearrange(frames, "b t c h w -> (b t) c h w"), samples)
     known = places[..., 2].repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
     return rearrange(shrunk, "(b t) c h w -> b t c h w", t=places.shape[1]) * known[:, :, None]
+
+
+def _points_between(
+    places: Float[Tensor, "b t y x 3"], slopes: Float[Tensor, "b t y x 2 2"], fine: int
+) -> Float[Tensor, "b t y x p q 2"]:
+    """The place of each of ``fine`` x ``fine`` points of each cell."""
+    offsets = (torch.arange(fine, device=places.device) + 0.5) / fine - 0.5
+    own, known = places[..., :2], places[..., 2]
+    total = torch.zeros(*known.shape, fine, fine, 2, device=places.device)
+    weights = torch.zeros(*known.shape, fine, fine, 1, device=places.device)
+    for down, right in ((0, 0), *_NEIGHBOURS):
+        near, steep = (shift_cells(values, down, right) for values in (places, slopes))
+        here = near[..., :2] - right * steep[..., 0, :] - down * steep[..., 1, :]
+        alike = (-(here - own).square().sum(dim=-1) / _ALIKE**2).exp() * near[..., 2] * known
+        if (down, right) == (0, 0):
+            alike = torch.ones_like(known)
+        high = (1 - (offsets - down).abs()).clamp(min=0)[:, None, None]
+        wide = (1 - (offsets - right).abs()).clamp(min=0)[:, None]
+        weight = alike[..., None, None, None] * high * wide
+        across = (offsets - right)[:, None] * steep[..., None, None, 0, :]
+        along = (offsets - down)[:, None, None] * steep[..., None, None, 1, :]
+        total += weight * (near[..., None, None, :2] + across + along)
+        weights += weight
+    return total / weights

@@ -88,6 +88,7 @@ def sample_windows(
         latents = solver.step(position, prediction, latents, noise)
         if on_step is not None:
             on_step(position + 1, len(solver.timesteps))
+    latents = system.keep_certain(latents, conditions)
     if known is None or held is None:
         return latents
     return torch.where(held, known.latents, latents)

@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from models.attention import CrossAttention, PlaceAttention
-from models.places import NUM_GROUPS, OUTLINE, PlaceEstimator, Places, pool_places, slopes_of
+from models.places import (
+    NUM_GROUPS,
+    OUTLINE,
+    PlaceEstimator,
+    Places,
+    pool_places,
+    slopes_of,
+    smooth_places,
+)
 from models.viton_dit import VitonDiT, VitonDiTConfig
 
 DIM, HEADS, GRID = 32, 4, (4, 3)
@@ -138,6 +146,35 @@ def test_slopes_are_differences_within_a_group_and_the_frames_mean_elsewhere() -
     )
 
 
+def test_noise_on_places_is_smoothed_and_an_affine_map_kept() -> None:
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(6.0), indexing="ij")
+    places = torch.stack([0.1 * x + 0.01 * y, 0.02 * x + 0.05 * y, torch.ones_like(x)], dim=-1)
+    places, group = places[None, None], torch.ones(1, 1, 8, 6)
+    kept, slopes = smooth_places(places, slopes_of(places, group), group, group)
+    assert torch.allclose(kept, places, atol=1e-3)
+    assert torch.allclose(slopes, torch.tensor([[0.1, 0.02], [0.01, 0.05]]), atol=1e-3)
+    noisy = places.clone()
+    noisy[..., :2] += 0.02 * randn(1, 1, 8, 6, 2)
+    found, _ = smooth_places(noisy, slopes_of(noisy, group), group, group)
+    assert (found - places).square().mean() < 0.5 * (noisy - places).square().mean()
+
+
+def test_places_of_other_groups_and_unknown_ones_do_not_smooth() -> None:
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(6.0), indexing="ij")
+    places = torch.stack([0.1 * x, 0.05 * y, torch.ones_like(x)], dim=-1)[None, None]
+    group = (x >= 3).float()[None, None] + 1
+    moved = places.clone()
+    moved[..., 3:, 0] += 5.0
+    moved[..., 4, 2, :] = torch.tensor([77.0, 77.0, 0.0])
+    found, _ = smooth_places(moved, slopes_of(moved, group), group, torch.ones_like(group))
+    known = moved[..., 2] > 0
+    assert torch.allclose(found[known], moved[known], atol=1e-2)
+    assert torch.equal(found[~known], moved[~known])
+    light = smooth_places(places + 0.02 * randn(1, 1, 8, 6, 1), slopes_of(places, group), group,
+                          torch.full_like(group, 0.1))[0]  # fmt: skip
+    assert light.isfinite().all()
+
+
 def test_places_of_tokens_are_the_means_of_the_known_cells_in_them() -> None:
     cells = torch.zeros(1, 1, 2, 4, 3)
     cells[0, 0, 0, 0] = torch.tensor([0.2, 0.4, 1.0])
@@ -232,11 +269,9 @@ def test_matched_places_come_first_and_estimated_ones_fill_in(
     places = network.places(replace(conditions, garment=garment))
     assert places is not None
     found = estimator(body, outlines)
-    estimated = pool_places(found, slopes_of(found, body[:, 0]), (2, 2), garment.grid)
-    given = pool_places(some, slopes_of(some, body[:, 0]), (2, 2), garment.grid)
-    rows = places.points.unflatten(1, (3, 4, 3)), estimated.points.unflatten(1, (3, 4, 3))
-    assert torch.equal(rows[0][:, :, :2], given.points.unflatten(1, (3, 4, 3))[:, :, :2])
-    assert torch.equal(rows[0][:, :, 2:], rows[1][:, :, 2:])
+    both = torch.where(some[..., 2:] > 0, some, found)
+    smooth = smooth_places(both, slopes_of(found, body[:, 0]), body[:, 0], body[:, 3])
+    assert torch.equal(places.points, pool_places(*smooth, (2, 2), garment.grid).points)
     assert network.places(replace(conditions, garment=None)) is None
 
 

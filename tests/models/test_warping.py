@@ -15,7 +15,14 @@ from models.stdit import STDiTConfig
 from models.system import System, SystemConfig, build_system
 from models.text import CaptionConfig
 from models.viton_dit import VitonDiTConfig
-from models.warping import cut_cloth, fill_masked, spread_places, warp_picture, widen_cloth
+from models.warping import (
+    certain_cells,
+    cut_cloth,
+    fill_masked,
+    spread_places,
+    warp_picture,
+    widen_cloth,
+)
 
 CELL, ROWS, COLUMNS = 8, 4, 3
 
@@ -69,6 +76,46 @@ def test_turned_slopes_turn_what_a_cell_shows() -> None:
     cell = warped[:2, CELL : 2 * CELL, CELL : 2 * CELL]
     assert (cell[0].diff(dim=1) > 0).all()  # to the right, the picture's y grows
     assert (cell[1].diff(dim=0) > 0).all()
+
+
+def test_a_pattern_runs_on_from_cell_to_cell_and_stops_where_places_jump() -> None:
+    """The second column lies a little too far to the right, the third elsewhere."""
+    places, steep = upright(), slopes(upright())
+    places[..., 1, 0] += 0.05
+    places[..., 2, 0] -= 0.3
+    warped = warp_picture(picture(), places, steep, CELL)[0, 0, 1, CELL : 2 * CELL]
+    steps = warped.diff(dim=1)
+    usual = 1 / (COLUMNS * CELL)
+    assert (steps[:, : 2 * CELL - 1] < 2 * usual).all()  # a jump of 0.05 would be more
+    assert (steps[:, 2 * CELL - 1] < -0.2).all()
+
+
+def test_only_cells_full_of_cloth_are_certain() -> None:
+    shown = torch.ones(1, 1, 1, ROWS * CELL, COLUMNS * CELL)
+    shown[..., 3, CELL + 1] = 0
+    certain = certain_cells(shown, CELL)
+    assert certain.shape == (1, 1, 1, ROWS, COLUMNS)
+    assert certain[0, 0, 0, 0, 1] == 0
+    assert certain.sum() == ROWS * COLUMNS - 1
+
+
+def test_the_coarse_result_stays_where_it_is_certain_and_masked() -> None:
+    system = build(warped_garment=True)
+    agnostic, mask = masked_frame()
+    control = torch.cat([system.codec.encode(agnostic)] * 2 + [mask], dim=1)
+    given = conditions(system)
+    assert given.matched is not None
+    places = given.matched.clone()
+    places[:, :, 2:, 0, 2] = 0  # their cloth is only continued from the cells above
+    body = torch.ones(1, 4, 1, ROWS, COLUMNS)
+    seen = system.add_warped_garment(replace(given, control=control, matched=places, body=body))
+    painted = randn(1, 16, 1, ROWS, COLUMNS, seed=5)
+    kept = system.keep_certain(painted, seen)
+    assert seen.coarse is not None
+    assert torch.equal(kept[..., 1, 0], seen.coarse[..., 1, 0])
+    assert torch.equal(kept[..., 2:, 0], painted[..., 2:, 0])
+    assert torch.equal(kept[..., 1:], painted[..., 1:])
+    assert system.keep_certain(painted, given) is painted
 
 
 def test_each_garment_serves_its_own_rows() -> None:
