@@ -217,16 +217,10 @@ class TryOnPipeline:
         if isinstance(video, VideoConditions):
             stages = tuple(stage for stage in stages if stage not in (FINDING, CONDITIONS))
         tracker = Tracker(progress, stages, self._rates)
-        config = self.painter.system.config
         worn = video.category if isinstance(video, VideoConditions) else category
         check_category(worn)
         picture = prepare_garment(
-            garment,
-            config.garment_scale * config.height,
-            config.garment_scale * config.width,
-            worn,
-            garment_kind,
-            lambda: self.perception,
+            garment, *self.painter.picture_size, worn, garment_kind, lambda: self.perception
         )
         if isinstance(video, VideoConditions):
             conditions = video
@@ -357,6 +351,7 @@ class TryOnPipeline:
             conditions=conditions,
             painter=painter,
             latents=latents,
+            garment=garment,
             paste_back=settings["paste_back"],
             label=settings["label"],
             report={

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from inference.conditions.stored import CHUNK, ConditionTracks, VideoConditions
+from inference.conditions.stored import VideoConditions
 from inference.progress import WRITING, Progress, Tracker
 from inference.sampling.latent_video import FileLatents
 from inference.sampling.painter import Painter, codec_runs, paste
+from inference.video.framing import CropWindow
 from inference.video.provenance import draw_label, file_metadata
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
@@ -24,6 +25,7 @@ class TryOnResult:
     conditions: VideoConditions
     painter: Painter
     latents: FileLatents  # of the frames around the person
+    garment: np.ndarray  # its picture, (h, w, 3) uint8
     paste_back: bool
     label: str = ""
     report: dict[str, Any] = field(default_factory=dict)
@@ -60,37 +62,45 @@ class TryOnResult:
         return Path(path)
 
     def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
-        tracks: ConditionTracks | None = None
         frames = self.source.counted_frames(self.num_frames)
-        for index, (frame, picture) in enumerate(zip(frames, self._pictures(), strict=True)):
-            row = index % CHUNK
-            if row == 0:
-                stop = min(index + CHUNK, self.num_frames)
-                tracks = self.conditions.tracks(index, stop)
-            assert tracks is not None
-            image = self._put_back(frame.image, picture, tracks, row)
+        pairs = zip(frames, self._pictures(), strict=True)
+        for index, (frame, (picture, mask)) in enumerate(pairs):
+            image = self._put_back(frame.image, picture, mask)
             yield replace(frame, image=draw_label(image, self.label))
             if on_frame is not None:
                 on_frame(index + 1)
 
-    def _pictures(self) -> Iterator[np.ndarray]:
-        """What the network painted, decoded a few frames at a time."""
+    def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What the network painted, decoded a few frames at a time, and its mask."""
+        detail = self.painter.detail(self.garment, self._shown.height)
+        inner = self._inner
         for rows in codec_runs(self.num_frames):
-            latents = self.latents.read(range(rows.start, rows.stop))
-            yield from self.painter.decode_frames(latents)
+            tracks = self.conditions.tracks(rows.start, rows.stop)
+            pictures = detail(
+                self.painter.decode_frames(self.latents.read(range(rows.start, rows.stop))),
+                np.stack([inner.take_mask(mask) for mask in tracks.mask]),
+                np.stack([inner.take_labels(labels) for labels in tracks.iuv]),
+            )
+            yield from zip(pictures, tracks.mask, strict=True)
 
-    def _put_back(
-        self, frame: np.ndarray, picture: np.ndarray, tracks: ConditionTracks, row: int
-    ) -> np.ndarray:
+    def _put_back(self, frame: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The source's frame with one decoded picture put back into it."""
-        framing = self.conditions.framing
-        mask = tracks.mask[row]
         if self.paste_back and not mask.any():
             return frame
-        cut = np.zeros((framing.out_height, framing.out_width, 3), np.uint8)
-        cut = self.painter.framing_of(cut).put_back(cut, picture)
-        result = framing.put_back(frame, cut)
+        result = self._shown.put_back(frame, picture)
         if not self.paste_back:
             return result
+        framing = self.conditions.framing
         whole_mask = framing.put_back(np.zeros(frame.shape[:2], np.uint8), mask)
         return paste(frame, result, whole_mask)
+
+    @property
+    def _inner(self) -> CropWindow:
+        """What the network sees of the conditions: all, unless they were made for another size."""
+        framing = self.conditions.framing
+        return self.painter.framing_of(np.empty((framing.out_height, framing.out_width)))
+
+    @property
+    def _shown(self) -> CropWindow:
+        """What the network sees of the source."""
+        return self.conditions.framing.inside(self._inner)

@@ -162,7 +162,8 @@ class System:
         if cells is not None and garment is not None and garment.latents is not None:
             picture = self.codec.decode(garment.latents[:, :, None])[:, 0]
             cloth, scale = cut_cloth(picture, garment.outline), self.config.garment_scale
-            certain = mask * certain_cells(warp_picture(cloth[:, 3:], *cells, FACTOR, scale), FACTOR)
+            exact = warp_picture(cloth[:, 3:], *cells, FACTOR, scale)
+            certain = mask * certain_cells(exact, FACTOR)
             warped = warp_picture(widen_cloth(cloth), *spread_places(*cells), FACTOR, scale)
             frames = self.codec.decode(agnostic)
             filled = fill_masked(frames, mask, warped, FACTOR)

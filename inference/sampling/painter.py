@@ -22,6 +22,7 @@ from datasets.masks import MaskSettings
 from datasets.places import body_cells, outline_of
 from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 from inference.progress import PAINTING, Progress, Tracker
+from inference.sampling.detail import MOST, ClothDetail
 from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.solvers import SamplerConfig
@@ -198,8 +199,14 @@ class Painter:
             )  # fmt: skip
         painted = np.empty_like(video)
         framing = self.framing_of(video[0])
+        detail = self.detail(garment, framing.height)
         for rows in codec_runs(len(video)):
-            for index, image in enumerate(self.decode_frames(latents[:, rows]), rows.start):
+            images = detail(
+                self.decode_frames(latents[:, rows]),
+                np.stack([framing.take_mask(row) for row in mask[rows]]),
+                np.stack([framing.take_labels(labels) for labels in iuv[rows]]),
+            )
+            for index, image in enumerate(images, rows.start):
                 painted[index] = framing.put_back(video[index], image)
                 if paste_back:
                     painted[index] = paste(video[index], painted[index], mask[index])
@@ -260,6 +267,19 @@ class Painter:
         caption = network.encode_caption(*self.system.captions(1))
         features = network.encode_garment(garment_latents, caption, outline)
         return network.project(Conditions(caption=caption, garment=features))
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the garment's picture that shows all that results can show."""
+        config = self.system.config
+        scale = max(config.garment_scale, MOST if config.network.warped_garment else 1)
+        return scale * config.height, scale * config.width
+
+    def detail(self, garment: np.ndarray, height: int) -> ClothDetail:
+        """See ``ClothDetail``; ``height`` is what a frame shows of the source, in its pixels."""
+        with torch.no_grad(), self._autocast():
+            conditions = self.garment_conditions(garment)
+        return ClothDetail(self.system, conditions, garment, height)
 
     def framing_of(self, frame: np.ndarray) -> CropWindow:
         """How a (height, width, ...) frame is scaled to the system's size, and back."""

@@ -59,6 +59,18 @@ class CropWindow:
         ]
         return changed
 
+    def inside(self, inner: "CropWindow") -> "CropWindow":
+        """What ``inner``, a rectangle of what this one takes, shows of the source."""
+        down, right = self.height / self.out_height, self.width / self.out_width
+        return CropWindow(
+            top=self.top + round(inner.top * down),
+            left=self.left + round(inner.left * right),
+            height=max(1, round(inner.height * down)),
+            width=max(1, round(inner.width * right)),
+            out_height=inner.out_height,
+            out_width=inner.out_width,
+        )
+
     def _rectangle(self, image: np.ndarray, border: int) -> np.ndarray:
         height, width = image.shape[:2]
         bottom, right = self.top + self.height, self.left + self.width
