@@ -66,6 +66,11 @@ def outline_of(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "16 12"
     return cv2.resize(filled, OUTLINE[::-1], interpolation=cv2.INTER_AREA)
 
 
+def group_of(parts: UInt8[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s"]:
+    """The number of the group in GROUPS, from 1, of each DensePose part; 0: in none."""
+    return _GROUP_OF_PART[parts]
+
+
 def body_cells(iuv: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n 4 y x"]:
     """Body coordinates of each cell, on the tensor's device.
 
@@ -104,7 +109,7 @@ def picture_body(
         garment: (2, 3), pixel of the frame (x, y, 1) -> pixel of the picture.
         size: height and width of the picture.
     """
-    group = _GROUP_OF_PART[iuv[..., 0]]
+    group = group_of(iuv[..., 0])
     rows, columns = np.nonzero(group)
     points = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))]).T @ garment.T
     points /= (size[1], size[0])
@@ -120,7 +125,7 @@ def match_places(
     """Places by body coordinates: x, y, and 1 where they are known."""
     cells = body_cells(torch.from_numpy(np.ascontiguousarray(iuv))).numpy()
     count, height, width = iuv.shape[:3]
-    group = _GROUP_OF_PART[iuv[..., 0]]
+    group = group_of(iuv[..., 0])
     wide = cells[:, 0].repeat(CELL, axis=1).repeat(CELL, axis=2)
     values = np.zeros((count, height, width, 3), np.float32)
     where = np.nonzero((group == wide) & (group > 0))

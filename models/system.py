@@ -17,6 +17,7 @@ from models.text import CaptionConfig, Captions, build_captions
 from models.viton_dit import VitonDiT, VitonDiTConfig
 from models.warping import (
     certain_cells,
+    clothed_cells,
     cut_cloth,
     fill_masked,
     mean_of_cells,
@@ -160,11 +161,14 @@ class System:
         cells, garment = self.network.cell_places(conditions), conditions.garment
         coarse, share, certain = agnostic, torch.zeros_like(mask), None
         if cells is not None and garment is not None and garment.latents is not None:
+            assert conditions.body is not None  # without it there are no places
             picture = self.codec.decode(garment.latents[:, :, None])[:, 0]
             cloth, scale = cut_cloth(picture, garment.outline), self.config.garment_scale
-            exact = warp_picture(cloth[:, 3:], *cells, FACTOR, scale)
+            places, slopes = clothed_cells(*cells, conditions.body, cloth)
+            exact = warp_picture(cloth[:, 3:], places, slopes, FACTOR, scale)
             certain = mask * certain_cells(exact, FACTOR)
-            warped = warp_picture(widen_cloth(cloth), *spread_places(*cells), FACTOR, scale)
+            spread = spread_places(places, slopes)
+            warped = warp_picture(widen_cloth(cloth), *spread, FACTOR, scale)
             frames = self.codec.decode(agnostic)
             filled = fill_masked(frames, mask, warped, FACTOR)
             # the difference of two encodings leaves everything outside the mask as it was

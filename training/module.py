@@ -85,7 +85,8 @@ class TryOnModule(LightningModule):
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
         weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
         mask = encoded.control[:, -1:]
-        objective = reduce_losses(self.config.objective, losses, encoded.known, weights, mask)
+        decided = mask if conditions.certain is None else mask * (1 - conditions.certain)
+        objective = reduce_losses(self.config.objective, losses, encoded.known, weights, decided)
         self.losses.add(
             objective, losses, draws.timesteps, mask,
             counted_frames(self.config.objective, encoded.known),

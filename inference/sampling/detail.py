@@ -12,16 +12,14 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
-from torch import Tensor
-from torch.nn import functional as F
 
 from datasets.clips import fit_garment
-from datasets.places import body_cells
+from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
 from models.codecs.vae import FACTOR
 from models.conditions import Conditions
 from models.system import System
-from models.warping import certain_cells, cut_cloth, warp_picture
+from models.warping import clothed_cells, cut_cloth, spread_places, warp_picture, widen_cloth
 
 MOST = 4
 """Times the system's size, at most: places are not exact enough for more."""
@@ -74,26 +72,25 @@ class ClothDetail:
         picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
         outline = self.conditions.garment.outline
         cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), outline)
-        cell = FACTOR * self.scale
-        warped = warp_picture(cloth, *cells, cell)
-        share = self._share(warped[:, :, 3:], masks)
+        places, slopes = clothed_cells(*cells, body, cloth)
+        # the outermost pixels of cloth are mixed with the picture's ground
+        cloth = torch.cat([widen_cloth(cloth)[:, :3], cloth[:, 3:]], dim=1)
+        warped = warp_picture(cloth, *spread_places(places, slopes), FACTOR * self.scale)
+        share = self._share(warped[0, :, 3].cpu().numpy(), masks, iuv)
         shown = rearrange(signed_to_bytes(warped[0, :, :3]), "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
         return np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
 
     def _share(
-        self, cloth: Float[Tensor, "1 t 1 h w"], masks: UInt8[np.ndarray, "t h w"]
-    ) -> Float[np.ndarray, "t h w 1"]:
-        """How much of each pixel is the garment's.
-
-        None at the edge of a cell without certainty, all of it half a cell inside.
-        """
-        size = cloth.shape[3:]
-        certain = certain_cells(cloth, FACTOR * self.scale)[0, 0]
-        near = F.interpolate(certain[:, None], size, mode="bilinear")
-        share = ((2 * near - 1).clamp(min=0) * cloth[0]).cpu().numpy()
-        within = [_enlarged((mask > 127).astype(np.float32), (size[0], size[1])) for mask in masks]
-        return (share[:, 0] * np.clip(within, 0, 1))[..., None]
+        self,
+        cloth: Float[np.ndarray, "t h3 w3"],
+        masks: UInt8[np.ndarray, "t h w"],
+        iuv: UInt8[np.ndarray, "t h w 3"],
+    ) -> Float[np.ndarray, "t h3 w3 1"]:
+        """How much of each pixel is the garment's: inside the body and the mask, what is cloth."""
+        inside = (masks > 127) & (group_of(iuv[..., 0]) > 0)
+        near = [_enlarged(row.astype(np.float32), cloth.shape[1:]) for row in inside]
+        return (np.clip(near, 0, 1) * cloth)[..., None]
 
 
 def _enlarged(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -17,8 +17,10 @@ from models.text import CaptionConfig
 from models.viton_dit import VitonDiTConfig
 from models.warping import (
     certain_cells,
+    clothed_cells,
     cut_cloth,
     fill_masked,
+    has_sleeves,
     spread_places,
     warp_picture,
     widen_cloth,
@@ -315,6 +317,37 @@ def test_places_are_continued_by_one_cell_along_the_slopes() -> None:
     near, _ = spread_places(alone, slope)
     assert near[0, 0, :2, :2, 2].sum() == 4
     assert near[..., 2].sum() == 4
+
+
+def outline(*rows: tuple[int, int]) -> torch.Tensor:
+    """Cloth of a garment in a picture of 40 pixels: from, to for each tenth of 40 rows."""
+    cloth = torch.zeros(1, 1, 60, 60)
+    for number, (start, stop) in enumerate(rows):
+        cloth[..., 10 + 4 * number : 14 + 4 * number, start:stop] = 1
+    return cloth
+
+
+TANK = outline((24, 36), (20, 40), *[(19, 41)] * 8)
+TEE = outline((24, 36), (12, 48), (10, 50), (10, 50), *[(19, 41)] * 6)
+LONG_SLEEVES_BESIDE = outline((24, 36), (14, 46), *[(10, 50)] * 8)
+
+
+def test_sleeves_are_told_by_the_outline() -> None:
+    found = has_sleeves(torch.cat([TANK, TEE, LONG_SLEEVES_BESIDE, torch.zeros(1, 1, 60, 60)]))
+    assert found.tolist() == [False, True, True, True]  # nothing seen: nothing is left out
+
+
+def test_arms_have_no_places_in_garments_without_sleeves() -> None:
+    places, steep = upright().repeat(2, 1, 1, 1, 1), slopes(upright().repeat(2, 1, 1, 1, 1))
+    body = torch.ones(2, 4, 1, ROWS, COLUMNS)
+    body[:, 0, :, :, 0] = 2  # left upper arm
+    body[:, 0, :, :, 2] = 6  # a leg
+    cloth = torch.cat([TANK, TEE]).expand(2, 4, -1, -1)
+    clothed, same = clothed_cells(places, steep, body, cloth)
+    assert not clothed[0, ..., 0, 2].any()
+    assert clothed[0, ..., 1:, 2].all()
+    assert clothed[1, ..., 2].all()
+    assert torch.equal(same, steep)
 
 
 def test_it_needs_places() -> None:

@@ -1,0 +1,128 @@
+"""The garment's own pixels in enlarged frames: where, and where not."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.places import outline_of
+from datasets.sample import bytes_to_signed
+from inference.sampling.detail import MOST, ClothDetail
+from models.codecs.vae import CodecConfig
+from models.conditions import Conditions
+from models.diffusion import DiffusionConfig
+from models.stdit import STDiTConfig
+from models.system import System, SystemConfig, build_system
+from models.text import CaptionConfig
+from models.viton_dit import VitonDiTConfig
+
+HEIGHT, WIDTH = 64, 48
+TORSO = 2  # DensePose part
+
+
+@torch.no_grad()
+def build(warped_garment: bool = True) -> System:
+    """A network whose places are where the cell itself is: a picture on a body as large as it."""
+    trunk = STDiTConfig(
+        in_channels=16, out_channels=16, dim=32, depth=2, num_heads=4, patch_size=(1, 1, 1),
+        caption_dim=16, caption_length=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    system = build_system(
+        SystemConfig(
+            network=VitonDiTConfig(
+                trunk=trunk, fusion="places", warm_start=True, warped_garment=warped_garment
+            ),
+            codec=CodecConfig(kind="dct", latent_channels=16),
+            caption=CaptionConfig(kind="null"),
+            diffusion=DiffusionConfig(learned_range=False),
+            height=HEIGHT, width=WIDTH, num_frames=1, densepose="iuv",
+        )
+    )  # fmt: skip
+    places = system.network.garment.places
+    assert places is not None
+    places.fitted.fill_(1)
+    places.weights.zero_()
+    places.weights[:, 1, 0, 0] = 1.0  # x = u
+    places.weights[:, 2, 0, 1] = 1.0  # y = v
+    places.weights[:, 0, 0, 1] = 0.5
+    return system
+
+
+@torch.no_grad()
+def conditions(system: System, picture: np.ndarray) -> Conditions:
+    small = torch.from_numpy(picture[::MOST, ::MOST].copy())
+    latents = system.codec.encode_images(bytes_to_signed(small).permute(2, 0, 1)[None])
+    caption = system.network.encode_caption(*system.captions(1))
+    outline = torch.from_numpy(outline_of(picture))[None] / 255
+    garment = system.network.encode_garment(latents, caption, outline)
+    return Conditions(caption=caption, garment=garment)
+
+
+def picture() -> np.ndarray:
+    """Fine stripes, far finer than a frame's pixels; the corner is the plain ground."""
+    stripes = np.full((MOST * HEIGHT, MOST * WIDTH, 3), 240, np.uint8)
+    stripes[32:-32, 32:-32] = 30
+    stripes[32:-32:4, 32:-32] = (200, 40, 60)
+    return stripes
+
+
+def upright_iuv(frames: int = 2) -> np.ndarray:
+    iuv = np.zeros((frames, HEIGHT, WIDTH, 3), np.uint8)
+    iuv[..., 0] = TORSO
+    iuv[..., 1] = (np.arange(WIDTH) + 0.5) / WIDTH * 255
+    iuv[..., 2] = ((np.arange(HEIGHT) + 0.5) / HEIGHT * 255)[:, None]
+    return iuv
+
+
+def painted(frames: int = 2) -> np.ndarray:
+    return np.full((frames, HEIGHT, WIDTH, 3), 120, np.uint8)
+
+
+def detail(system: System, height: int = MOST * HEIGHT) -> ClothDetail:
+    return ClothDetail(system, conditions(system, picture()), picture(), height)
+
+
+MASKS = np.full((2, HEIGHT, WIDTH), 255, np.uint8)
+
+
+def test_stripes_finer_than_a_painted_pixel_come_back() -> None:
+    shown = detail(build())(painted(), MASKS, upright_iuv())
+    assert shown.shape == (2, MOST * HEIGHT, MOST * WIDTH, 3)
+    inside = shown[:, 80:-80, 80:-80].astype(int)
+    assert np.ptp(inside[..., 0], axis=1).min() > 100  # stripe and ground, in every column
+    assert np.abs(inside.mean(axis=(0, 1, 2)) - [72, 32, 37]).max() < 12
+    assert (shown[:, :16, :16] == 120).all()  # the picture's ground is no cloth
+
+
+def test_nothing_is_added_outside_mask_and_body() -> None:
+    masks, iuv = MASKS.copy(), upright_iuv()
+    masks[:, :, : WIDTH // 2] = 0
+    iuv[:, HEIGHT // 2 :, :, 0] = 0
+    shown = detail(build())(painted(), masks, iuv)
+    margin = 2 * MOST  # the border is soft
+    assert (shown[:, :, : MOST * WIDTH // 2 - margin] == 120).all()
+    assert (shown[:, MOST * HEIGHT // 2 + margin :] == 120).all()
+    assert not (shown[:, 64:100, 120:140] == 120).all()
+
+
+@pytest.mark.parametrize(
+    ("height", "scale"), [(10, 1), (HEIGHT, 1), (HEIGHT + 1, 2), (3 * HEIGHT, 3), (5000, MOST)]
+)
+def test_frames_are_as_large_as_the_source_shows_them(height: int, scale: int) -> None:
+    assert detail(build(), height).scale == scale
+
+
+@pytest.mark.parametrize("missing", ["setting", "garment", "outline"])
+def test_without_places_frames_stay_as_they_are(missing: str) -> None:
+    system = build(warped_garment=missing != "setting")
+    seen: Any = conditions(system, picture())
+    if missing == "garment":
+        seen = replace(seen, garment=None)
+    if missing == "outline":
+        seen = replace(seen, garment=replace(seen.garment, outline=None))
+    frames = painted()
+    found = ClothDetail(system, seen, picture(), MOST * HEIGHT)(frames, MASKS, upright_iuv())
+    assert found is frames
