@@ -73,7 +73,7 @@ class TryOnResult:
     def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """What the network painted, decoded a few frames at a time, and its mask."""
         detail = self.painter.detail(self.garment, self._shown.height)
-        inner = self._inner
+        inner = detail.framing(self._inner)
         for rows in codec_runs(self.num_frames):
             tracks = self.conditions.tracks(rows.start, rows.stop)
             pictures = detail(

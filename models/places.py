@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 NUM_GROUPS = 9
 """Torso, upper arms, lower arms, upper legs, lower legs; left and right each."""
-ARMS = (2, 5)
-"""First and last group of the arms."""
+ARMS, LOWER_ARMS = (2, 5), (4, 5)
+"""First and last group of the arms, and of their lower halves."""
 BODY_CHANNELS = 4
 """Of a cell: group (0: none of them), mean U, mean V, share of the cell that the group covers."""
 OUTLINE = (16, 12)

@@ -7,11 +7,11 @@ light are left to the networks.
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.places import ARMS, shift_cells
+from models.places import ARMS, LOWER_ARMS, shift_cells
 
 _CORNER = 8  # px
 _FAR = 0.35
@@ -33,6 +33,8 @@ _FULL = 0.99
 """Of a cell: cloth everywhere."""
 _NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 """Rows down and columns to the right."""
+_FAR_AWAY = 1e-4
+"""Weight of a cell of the same part that does not touch a pixel: used if no other does."""
 _ALIKE = 0.06
 """Of the picture's sides: cells whose slopes lead to places further apart are not mixed."""
 
@@ -101,6 +103,30 @@ def has_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
     return torch.tensor(found, device=cloth.device)
 
 
+def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:
+    """Where the torso of garments for the upper body begins and ends, x in [0, 1].
+
+    From the rows of its lower half, where short sleeves have ended and long ones hang beside it.
+    """
+    sides: list[list[float]] = []
+    width = cloth.shape[3]
+    for shown in cloth[:, 0] > 0.5:
+        rows = shown[shown.any(dim=1)]
+        rows = rows[int(0.55 * len(rows)) : int(0.9 * len(rows))]
+        columns = torch.arange(width, device=cloth.device)
+        middle = int(columns[shown.any(dim=0)].float().mean()) if len(rows) else 0
+        ground = torch.where(rows, -1, columns)
+        left = ground.masked_fill(columns >= middle, -1).amax(dim=1) + 1
+        right = torch.where(rows | (columns <= middle), width, columns).amin(dim=1)
+        inside = rows[:, middle]
+        if not inside.any():
+            sides.append([0.0, 1.0])
+            continue
+        sides.append([float(left[inside].median()), float(right[inside].median())])
+        sides[-1] = [side / width for side in sides[-1]]
+    return torch.tensor(sides, device=cloth.device)
+
+
 def clothed_cells(
     places: Float[Tensor, "b t y x 3"],
     slopes: Float[Tensor, "b t y x 2 2"],
@@ -109,15 +135,22 @@ def clothed_cells(
 ) -> tuple[Float[Tensor, "b t y x 3"], Float[Tensor, "b t y x 2 2"]]:
     """Places and slopes of cells; unknown on arms that the garment leaves bare.
 
+    Those are arms in a garment without sleeves, and lower arms whose place is not on a sleeve:
+    places are estimated for every garment, so those of arms may lie on its torso.
+
     Args:
         places: x, y, known.
         slopes: returned unchanged.
         body: of ``places.BODY_CHANNELS``.
         cloth: from ``cut_cloth``; each of g garments serves b / g consecutive rows.
     """
-    bare = ~has_sleeves(cloth[:, 3:]).repeat_interleave(len(places) // len(cloth))
-    arms = (body[:, 0] >= ARMS[0]) & (body[:, 0] <= ARMS[1]) & bare[:, None, None, None]
-    return torch.cat([places[..., :2], places[..., 2:] * ~arms[..., None]], dim=-1), slopes
+    group, times = body[:, 0], len(places) // len(cloth)
+    bare = ~has_sleeves(cloth[:, 3:]).repeat_interleave(times)[:, None, None, None]
+    bare = bare & (group >= ARMS[0]) & (group <= ARMS[1])
+    sides = torso_sides(cloth[:, 3:]).repeat_interleave(times, dim=0)[..., None, None, None]
+    on_torso = (places[..., 0] > sides[:, 0]) & (places[..., 0] < sides[:, 1])
+    bare = bare | (on_torso & (group >= LOWER_ARMS[0]) & (group <= LOWER_ARMS[1]))
+    return torch.cat([places[..., :2], places[..., 2:] * ~bare[..., None]], dim=-1), slopes
 
 
 def spread_places(
@@ -195,41 +228,93 @@ def warp_picture(
     Returns:
         Frames of ``cell`` times as many pixels as cells; 0 where no place is known.
     """
-    fine = cell * samples
-    points = _points_between(places, slopes, fine)
+    points = _points_between(places, slopes, cell * samples)
+    frames = _sampled(picture, points)
+    shrunk = F.avg_pool2d(rearrange(frames, "b t c h w -> (b t) c h w"), samples)
+    known = places[..., 2].repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
+    return rearrange(shrunk, "(b t) c h w -> b t c h w", t=places.shape[1]) * known[:, :, None]
+
+
+def warp_by_part(
+    picture: Float[Tensor, "g c h2 w2"],
+    places: Float[Tensor, "b t y x 3"],
+    slopes: Float[Tensor, "b t y x 2 2"],
+    group: Float[Tensor, "b t y x"],
+    pixels: UInt8[Tensor, "b t h w"],
+) -> Float[Tensor, "b t c h w"]:
+    """``warp_picture`` for frames whose every pixel has a part of the body.
+
+    A pixel's place follows from cells of its own part, so that a sleeve ends where the arm does.
+
+    Args:
+        picture: garments; each of g serves b / g consecutive rows.
+        places: x, y in [0, 1] of the picture, and 1 where they are known.
+        slopes: from ``places.slopes_of``.
+        group: of each cell; numbers of ``places.NUM_GROUPS``.
+        pixels: the group of each pixel; 0: none, and nothing is shown.
+
+    Returns:
+        Frames; 0 where no cell of the part is near.
+    """
+    fine = pixels.shape[2] // places.shape[2]
+    own = rearrange(pixels, "b t (y p) (x q) -> b t y x p q 1", p=fine, q=fine).to(places.dtype)
+    total = torch.zeros(*own.shape[:-1], 2, device=places.device)
+    weights = torch.zeros(*own.shape, device=places.device)
+    for down, right in ((0, 0), *_NEIGHBOURS):
+        points, weight = _from_neighbour(places, slopes, fine, down, right)
+        part = shift_cells(group * places[..., 2], down, right)[..., None, None, None]
+        weight = (weight + _FAR_AWAY) * (part == own) * (own > 0)
+        total += weight * points
+        weights += weight
+    known = rearrange(weights[..., 0] > 0, "b t y x p q -> b t 1 (y p) (x q)")
+    return _sampled(picture, total / weights.clamp(min=1e-12)) * known
+
+
+def _sampled(
+    picture: Float[Tensor, "g c h2 w2"], points: Float[Tensor, "b t y x p q 2"]
+) -> Float[Tensor, "b t c h w"]:
     where = rearrange(
         points * 2 - 1, "(g r) t y x p q c -> g (r t y p) (x q) c", g=picture.shape[0]
     )
     found = F.grid_sample(
         picture.float(), where, mode="bilinear", padding_mode="border", align_corners=False
     )
-    frames = rearrange(
-        found, "g c (r t h) w -> (g r) t c h w", t=places.shape[1], h=places.shape[2] * fine
-    )
-    shrunk = F.avg_pool2d(rearrange(frames, "b t c h w -> (b t) c h w"), samples)
-    known = places[..., 2].repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
-    return rearrange(shrunk, "(b t) c h w -> b t c h w", t=places.shape[1]) * known[:, :, None]
+    height = points.shape[2] * points.shape[4]
+    return rearrange(found, "g c (r t h) w -> (g r) t c h w", t=points.shape[1], h=height)
 
 
 def _points_between(
     places: Float[Tensor, "b t y x 3"], slopes: Float[Tensor, "b t y x 2 2"], fine: int
 ) -> Float[Tensor, "b t y x p q 2"]:
     """The place of each of ``fine`` x ``fine`` points of each cell."""
-    offsets = (torch.arange(fine, device=places.device) + 0.5) / fine - 0.5
     own, known = places[..., :2], places[..., 2]
     total = torch.zeros(*known.shape, fine, fine, 2, device=places.device)
     weights = torch.zeros(*known.shape, fine, fine, 1, device=places.device)
     for down, right in ((0, 0), *_NEIGHBOURS):
+        points, weight = _from_neighbour(places, slopes, fine, down, right)
         near, steep = (shift_cells(values, down, right) for values in (places, slopes))
         here = near[..., :2] - right * steep[..., 0, :] - down * steep[..., 1, :]
         alike = (-(here - own).square().sum(dim=-1) / _ALIKE**2).exp() * near[..., 2] * known
         if (down, right) == (0, 0):
             alike = torch.ones_like(known)
-        high = (1 - (offsets - down).abs()).clamp(min=0)[:, None, None]
-        wide = (1 - (offsets - right).abs()).clamp(min=0)[:, None]
-        weight = alike[..., None, None, None] * high * wide
-        across = (offsets - right)[:, None] * steep[..., None, None, 0, :]
-        along = (offsets - down)[:, None, None] * steep[..., None, None, 1, :]
-        total += weight * (near[..., None, None, :2] + across + along)
+        weight = alike[..., None, None, None] * weight
+        total += weight * points
         weights += weight
     return total / weights
+
+
+def _from_neighbour(
+    places: Float[Tensor, "b t y x 3"],
+    slopes: Float[Tensor, "b t y x 2 2"],
+    fine: int,
+    down: int,
+    right: int,
+) -> tuple[Float[Tensor, "b t y x p q 2"], Float[Tensor, "p q 1"]]:
+    """The places of each cell's points by a neighbour's place and slopes, and their weight."""
+    offsets = (torch.arange(fine, device=places.device) + 0.5) / fine - 0.5
+    near, steep = (shift_cells(values, down, right) for values in (places, slopes))
+    across = (offsets - right)[:, None] * steep[..., None, None, 0, :]
+    along = (offsets - down)[:, None, None] * steep[..., None, None, 1, :]
+    high = (1 - (offsets - down).abs()).clamp(min=0)[:, None, None]
+    wide = (1 - (offsets - right).abs()).clamp(min=0)[:, None]
+    return near[..., None, None, :2] + across + along, high * wide

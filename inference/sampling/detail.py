@@ -6,23 +6,29 @@ painted pixels is usual in try-on by warping (CP-VTON, Wang et al. 2018, arXiv 1
 """
 
 from dataclasses import replace
+from functools import cached_property
 
 import cv2
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
 
 from datasets.clips import fit_garment
 from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
-from models.codecs.vae import FACTOR
+from inference.video.framing import CropWindow
 from models.conditions import Conditions
 from models.system import System
-from models.warping import clothed_cells, cut_cloth, spread_places, warp_picture, widen_cloth
+from models.warping import clothed_cells, cut_cloth, warp_by_part, widen_cloth
 
 MOST = 4
 """Times the system's size, at most: places are not exact enough for more."""
+
+
+_SOFT = 0.4
+"""Pixels of a painted frame: how softly cloth ends at the body's edge."""
 
 
 class ClothDetail:
@@ -45,52 +51,68 @@ class ClothDetail:
         self.system, self.conditions = system, conditions
         config = system.config
         self.scale = max(1, min(MOST, -(-height // config.height)))
-        size = self.scale * config.height, self.scale * config.width
-        self.garment = fit_garment(garment, *size)
+        self.size = self.scale * config.height, self.scale * config.width
+        self.garment = fit_garment(garment, *self.size)
+
+    def framing(self, inner: CropWindow) -> CropWindow:
+        """``inner``, which gives the system's size, for masks and DensePose of the result's."""
+        return replace(inner, out_height=self.size[0], out_width=self.size[1])
 
     @torch.no_grad()
     def __call__(
         self,
         painted: UInt8[np.ndarray, "t h w 3"],
-        masks: UInt8[np.ndarray, "t h w"],
-        iuv: UInt8[np.ndarray, "t h w 3"],
-    ) -> UInt8[np.ndarray, "t h3 w3 3"]:
-        """Frames ``scale`` times as large.
+        masks: UInt8[np.ndarray, "t h3 w3"],
+        iuv: UInt8[np.ndarray, "t h3 w3 3"],
+    ) -> UInt8[np.ndarray, "t h4 w4 3"]:
+        """Frames ``scale`` times as large; ``painted`` itself if no place is known.
 
         Args:
             painted: of the system's size.
-            masks: of the same size; above 127: painted. Elsewhere nothing is added.
-            iuv: DensePose, of the same size.
+            masks: of the result's size (``framing``); above 127: painted. Elsewhere nothing is
+                added.
+            iuv: DensePose, of the result's size.
         """
         if not self.system.config.network.warped_garment or self.conditions.garment is None:
             return painted
         device = self.conditions.caption.tokens.device
-        body = rearrange(body_cells(torch.from_numpy(iuv).to(device)), "t k y x -> 1 k t y x")
+        small = np.stack([_shrunk(labels, painted.shape[1:3]) for labels in iuv])
+        body = rearrange(body_cells(torch.from_numpy(small).to(device)), "t k y x -> 1 k t y x")
         cells = self.system.network.cell_places(replace(self.conditions, body=body))
         if cells is None:
             return painted
-        picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
-        outline = self.conditions.garment.outline
-        cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), outline)
+        cloth = self._cloth
         places, slopes = clothed_cells(*cells, body, cloth)
-        # the outermost pixels of cloth are mixed with the picture's ground
-        cloth = torch.cat([widen_cloth(cloth)[:, :3], cloth[:, 3:]], dim=1)
-        warped = warp_picture(cloth, *spread_places(places, slopes), FACTOR * self.scale)
-        share = self._share(warped[0, :, 3].cpu().numpy(), masks, iuv)
+        pixels = group_of(iuv[..., 0])
+        parts = torch.from_numpy(pixels)[None].to(device)
+        warped = warp_by_part(cloth, places, slopes, body[:, 0], parts)
+        share = self._share(warped[0, :, 3].cpu().numpy(), (masks > 127) & (pixels > 0))
         shown = rearrange(signed_to_bytes(warped[0, :, :3]), "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
         return np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
 
+    @cached_property
+    def _cloth(self) -> Float[Tensor, "1 4 h w"]:
+        """The garment without its ground, and where it is."""
+        garment = self.conditions.garment
+        assert garment is not None
+        device = self.conditions.caption.tokens.device
+        picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
+        cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
+        # the outermost pixels of cloth are mixed with the picture's ground
+        return torch.cat([widen_cloth(cloth)[:, :3], cloth[:, 3:]], dim=1)
+
     def _share(
-        self,
-        cloth: Float[np.ndarray, "t h3 w3"],
-        masks: UInt8[np.ndarray, "t h w"],
-        iuv: UInt8[np.ndarray, "t h w 3"],
+        self, cloth: Float[np.ndarray, "t h3 w3"], inside: Bool[np.ndarray, "t h3 w3"]
     ) -> Float[np.ndarray, "t h3 w3 1"]:
-        """How much of each pixel is the garment's: inside the body and the mask, what is cloth."""
-        inside = (masks > 127) & (group_of(iuv[..., 0]) > 0)
-        near = [_enlarged(row.astype(np.float32), cloth.shape[1:]) for row in inside]
-        return (np.clip(near, 0, 1) * cloth)[..., None]
+        """How much of each pixel is the garment's: cloth inside the body and the mask."""
+        width = _SOFT * self.scale
+        soft = np.stack([cv2.GaussianBlur(row, (0, 0), width) for row in inside * cloth])
+        return (2 * soft - 1).clip(0)[..., None]
+
+
+def _shrunk(labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _enlarged(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

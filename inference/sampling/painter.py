@@ -200,11 +200,12 @@ class Painter:
         painted = np.empty_like(video)
         framing = self.framing_of(video[0])
         detail = self.detail(garment, framing.height)
+        large = detail.framing(framing)
         for rows in codec_runs(len(video)):
             images = detail(
                 self.decode_frames(latents[:, rows]),
-                np.stack([framing.take_mask(row) for row in mask[rows]]),
-                np.stack([framing.take_labels(labels) for labels in iuv[rows]]),
+                np.stack([large.take_mask(row) for row in mask[rows]]),
+                np.stack([large.take_labels(labels) for labels in iuv[rows]]),
             )
             for index, image in enumerate(images, rows.start):
                 painted[index] = framing.put_back(video[index], image)

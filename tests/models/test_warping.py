@@ -22,6 +22,8 @@ from models.warping import (
     fill_masked,
     has_sleeves,
     spread_places,
+    torso_sides,
+    warp_by_part,
     warp_picture,
     widen_cloth,
 )
@@ -348,6 +350,34 @@ def test_arms_have_no_places_in_garments_without_sleeves() -> None:
     assert clothed[0, ..., 1:, 2].all()
     assert clothed[1, ..., 2].all()
     assert torch.equal(same, steep)
+
+
+def test_lower_arms_have_places_on_sleeves_only() -> None:
+    assert torch.allclose(torso_sides(TEE), torch.tensor([[19 / 60, 41 / 60]]))
+    places, body = upright(), torch.ones(1, 4, 1, ROWS, COLUMNS)
+    body[:, 0, :, 2] = 4  # left lower arm: in the middle and at both sides
+    clothed, _ = clothed_cells(places, slopes(places), body, TEE.expand(1, 4, -1, -1))
+    assert clothed[0, 0, 2, :, 2].tolist() == [1, 0, 1]
+    assert clothed[0, 0, :2, :, 2].all()
+
+
+def test_a_pixel_shows_what_its_own_part_of_the_body_wears() -> None:
+    """A sleeve's cells end in the middle of a cell that is mostly torso."""
+    places, steep = upright(), slopes(upright())
+    places[..., 2, 0] -= 0.5
+    group = torch.ones(1, 1, ROWS, COLUMNS)
+    group[..., 2] = 2
+    pixels = torch.ones(1, 1, ROWS * CELL, COLUMNS * CELL, dtype=torch.uint8)
+    pixels[..., 2 * CELL - 3 :] = 2
+    pixels[..., :2, :] = 0
+    shown = warp_by_part(picture(), places, steep, group, pixels)[0, 0, 1]
+    assert not shown[:2].any()
+    torso = picture()[0, 1, CELL, : 2 * CELL - 3]
+    assert torch.allclose(shown[CELL, : 2 * CELL - 3], torso, atol=1e-4)
+    sleeve = picture()[0, 1, CELL, 2 * CELL - 3 :] - 0.5
+    assert torch.allclose(shown[CELL, 2 * CELL - 3 :], sleeve, atol=1e-4)
+    alone = warp_by_part(picture(), places, steep, torch.zeros_like(group), pixels)
+    assert not alone.any()
 
 
 def test_it_needs_places() -> None:

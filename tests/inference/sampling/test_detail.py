@@ -70,10 +70,10 @@ def picture() -> np.ndarray:
 
 
 def upright_iuv(frames: int = 2) -> np.ndarray:
-    iuv = np.zeros((frames, HEIGHT, WIDTH, 3), np.uint8)
+    iuv = np.zeros((frames, MOST * HEIGHT, MOST * WIDTH, 3), np.uint8)
     iuv[..., 0] = TORSO
-    iuv[..., 1] = (np.arange(WIDTH) + 0.5) / WIDTH * 255
-    iuv[..., 2] = ((np.arange(HEIGHT) + 0.5) / HEIGHT * 255)[:, None]
+    iuv[..., 1] = (np.arange(MOST * WIDTH) + 0.5) / (MOST * WIDTH) * 255
+    iuv[..., 2] = ((np.arange(MOST * HEIGHT) + 0.5) / (MOST * HEIGHT) * 255)[:, None]
     return iuv
 
 
@@ -85,7 +85,7 @@ def detail(system: System, height: int = MOST * HEIGHT) -> ClothDetail:
     return ClothDetail(system, conditions(system, picture()), picture(), height)
 
 
-MASKS = np.full((2, HEIGHT, WIDTH), 255, np.uint8)
+MASKS = np.full((2, MOST * HEIGHT, MOST * WIDTH), 255, np.uint8)
 
 
 def test_stripes_finer_than_a_painted_pixel_come_back() -> None:
@@ -99,8 +99,8 @@ def test_stripes_finer_than_a_painted_pixel_come_back() -> None:
 
 def test_nothing_is_added_outside_mask_and_body() -> None:
     masks, iuv = MASKS.copy(), upright_iuv()
-    masks[:, :, : WIDTH // 2] = 0
-    iuv[:, HEIGHT // 2 :, :, 0] = 0
+    masks[:, :, : MOST * WIDTH // 2] = 0
+    iuv[:, MOST * HEIGHT // 2 :, :, 0] = 0
     shown = detail(build())(painted(), masks, iuv)
     margin = 2 * MOST  # the border is soft
     assert (shown[:, :, : MOST * WIDTH // 2 - margin] == 120).all()
