@@ -64,14 +64,14 @@ class TryOnResult:
     def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
         frames = self.source.counted_frames(self.num_frames)
         pairs = zip(frames, self._pictures(), strict=True)
-        for index, (frame, (picture, mask)) in enumerate(pairs):
-            image = self._put_back(frame.image, picture, mask)
+        for index, (frame, (picture, mask, person)) in enumerate(pairs):
+            image = self._put_back(frame.image, picture, mask, person)
             yield replace(frame, image=draw_label(image, self.label))
             if on_frame is not None:
                 on_frame(index + 1)
 
-    def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """What the network painted, decoded a few frames at a time, and its mask."""
+    def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """What the network painted, decoded a few frames at a time, its mask and the person."""
         detail = self.painter.detail(self.garment, self._shown.height)
         inner = detail.framing(self._inner)
         for rows in codec_runs(self.num_frames):
@@ -81,9 +81,12 @@ class TryOnResult:
                 np.stack([inner.take_mask(mask) for mask in tracks.mask]),
                 np.stack([inner.take_labels(labels) for labels in tracks.iuv]),
             )
-            yield from zip(pictures, tracks.mask, strict=True)
+            people = [detail.person(iuv) for iuv in tracks.iuv]
+            yield from zip(pictures, tracks.mask, people, strict=True)
 
-    def _put_back(self, frame: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _put_back(
+        self, frame: np.ndarray, picture: np.ndarray, mask: np.ndarray, person: np.ndarray | None
+    ) -> np.ndarray:
         """The source's frame with one decoded picture put back into it."""
         if self.paste_back and not mask.any():
             return frame
@@ -91,8 +94,9 @@ class TryOnResult:
         if not self.paste_back:
             return result
         framing = self.conditions.framing
-        whole_mask = framing.put_back(np.zeros(frame.shape[:2], np.uint8), mask)
-        return paste(frame, result, whole_mask)
+        nothing = np.zeros(frame.shape[:2], np.uint8)
+        whole = None if person is None else framing.put_back(nothing, person)
+        return paste(frame, result, framing.put_back(nothing, mask), whole)
 
     @property
     def _inner(self) -> CropWindow:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.places import ARMS, LOWER_ARMS, shift_cells
+from models.places import ARMS, FIRST_LEG, LOWER_ARMS, TORSO, shift_cells
 
 _CORNER = 8  # px
 _FAR = 0.35
@@ -24,6 +24,8 @@ _WIDER, _MIXED = 0.06, 0.01
 """Shares of the picture's height: by which cloth is continued, and on its edge that are mixed."""
 _GRAY = 0.1
 """Of a value from gray, at most: masked."""
+_HEM_BELOW, _HEM_CELLS = 0.7, 3
+"""Of the picture's height: a torso that reaches lower has the hem in sight. Rows of cells."""
 _LEAST_ROWS = 8  # of cloth, to tell anything
 _SPREAD = 1.33
 """Shoulders with sleeves over the narrowest of the torso: tops without reach 1.28, tees 1.39."""
@@ -202,6 +204,38 @@ def certain_cells(shown: Float[Tensor, "b t 1 h w"], cell: int) -> Float[Tensor,
         cell: pixels of a cell's sides.
     """
     return (mean_of_cells(shown, cell) > _FULL).to(shown.dtype)
+
+
+def hem_on_legs(
+    places: Float[Tensor, "b t y x 3"],
+    slopes: Float[Tensor, "b t y x 2 2"],
+    group: Float[Tensor, "b t y x"],
+) -> tuple[Float[Tensor, "b t y x 3"], Float[Tensor, "b t y x 2 2"], Float[Tensor, "b t y x"]]:
+    """Leg cells that continue the torso's, where a garment's hem is near the end of the torso.
+
+    Legs' own places come from few long tops, and a pattern would break at the hips.
+
+    Args:
+        places: x, y, known.
+        slopes: from ``places.slopes_of``.
+        group: of each cell.
+
+    Returns:
+        The same with leg cells that count as torso, for at most ``_HEM_CELLS`` rows, or know
+        nothing; in frames of longer garments unchanged.
+    """
+    torso = (group == TORSO) & (places[..., 2] > 0)
+    lowest = torch.where(torso, places[..., 1], 0).amax(dim=(2, 3), keepdim=True)
+    legs = (group >= FIRST_LEG) & (lowest > _HEM_BELOW)
+    alone = torch.cat([places[..., :2], torso[..., None].to(places.dtype)], dim=-1)
+    spread, steep = alone, slopes
+    for _ in range(_HEM_CELLS):
+        spread, steep = spread_places(spread, steep)
+    return (
+        torch.where(legs[..., None], spread, places),
+        torch.where(legs[..., None, None], steep, slopes),
+        torch.where(legs & (spread[..., 2] > 0), float(TORSO), group),
+    )
 
 
 def warp_picture(

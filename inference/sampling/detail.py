@@ -20,8 +20,9 @@ from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
 from inference.video.framing import CropWindow
 from models.conditions import Conditions
+from models.places import FIRST_LEG, TORSO
 from models.system import System
-from models.warping import clothed_cells, cut_cloth, warp_by_part, widen_cloth
+from models.warping import clothed_cells, cut_cloth, hem_on_legs, warp_by_part, widen_cloth
 
 MOST = 4
 """Times the system's size, at most: places are not exact enough for more."""
@@ -58,6 +59,12 @@ class ClothDetail:
         """``inner``, which gives the system's size, for masks and DensePose of the result's."""
         return replace(inner, out_height=self.size[0], out_width=self.size[1])
 
+    def person(self, iuv: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"] | None:
+        """Where somebody is, for ``painter.paste``; None for networks that paint backgrounds."""
+        if not self.system.config.network.warped_garment:
+            return None
+        return np.where(iuv[..., 0] > 0, 255, 0).astype(np.uint8)
+
     @torch.no_grad()
     def __call__(
         self,
@@ -82,10 +89,11 @@ class ClothDetail:
         if cells is None:
             return painted
         cloth = self._cloth
-        places, slopes = clothed_cells(*cells, body, cloth)
+        cells = hem_on_legs(*clothed_cells(*cells, body, cloth), body[:, 0])
         pixels = group_of(iuv[..., 0])
         parts = torch.from_numpy(pixels)[None].to(device)
-        warped = warp_by_part(cloth, places, slopes, body[:, 0], parts)
+        hems = (cells[2] != body[:, 0]).any(dim=(2, 3), keepdim=True) & (parts >= FIRST_LEG)
+        warped = warp_by_part(cloth, *cells, torch.where(hems, TORSO, parts))
         share = self._share(warped[0, :, 3].cpu().numpy(), (masks > 127) & (pixels > 0))
         shown = rearrange(signed_to_bytes(warped[0, :, :3]), "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])

@@ -37,6 +37,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 _FEATHER = 0.75 * MaskSettings().widening
 """Width of paste-back's seam, as a share of the square root of the painted area: narrower than the
 masks' margin around a garment, or the old garment's edge would show through."""
+_MOST_BESIDE = 0.6
+"""Of the mask: if more of it lies beside the person, DensePose missed them."""
 CODEC_FRAMES = 16  # frames encoded or decoded at once
 BuildStored = Callable[[dict[str, Any], str], System]
 """See ``build_stored``."""
@@ -210,7 +212,8 @@ class Painter:
             for index, image in enumerate(images, rows.start):
                 painted[index] = framing.put_back(video[index], image)
                 if paste_back:
-                    painted[index] = paste(video[index], painted[index], mask[index])
+                    person = detail.person(iuv[index])
+                    painted[index] = paste(video[index], painted[index], mask[index], person)
         return painted
 
     @torch.no_grad()
@@ -327,13 +330,18 @@ class Painter:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
-def paste(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def paste(
+    source: np.ndarray, painted: np.ndarray, mask: np.ndarray, person: np.ndarray | None = None
+) -> np.ndarray:
     """The source where the mask is 0, exactly; inside it a seam that fades into the painting.
 
     Args:
         source: (h, w, 3) uint8.
         painted: the same size.
         mask: (h, w) uint8, above 127 = painted.
+        person: (h, w) uint8, above 127 = somebody. What is masked beside them is background, which
+            the source knows better than a small network: it stays, from a seam's width on. None,
+            or a mask that shows hardly anybody: all of the mask is painted.
     """
     inside = (mask > 127).astype(np.uint8)
     if not inside.any():
@@ -341,6 +349,11 @@ def paste(source: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarr
     feather = max(1.0, _FEATHER * float(np.sqrt(np.count_nonzero(inside))))
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     alpha = np.clip(depth / feather, 0, 1)[..., None]
+    if person is not None:
+        nobody = (person <= 127).astype(np.uint8)
+        if np.count_nonzero(nobody & inside) < _MOST_BESIDE * np.count_nonzero(inside):
+            beside = cv2.distanceTransform(nobody, cv2.DIST_L2, 3)
+            alpha = np.minimum(alpha, np.clip(2 - beside / feather, 0, 1)[..., None])
     mixed = source + alpha * (painted.astype(np.float32) - source)
     return np.rint(mixed).astype(np.uint8)
 

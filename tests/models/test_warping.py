@@ -21,6 +21,7 @@ from models.warping import (
     cut_cloth,
     fill_masked,
     has_sleeves,
+    hem_on_legs,
     spread_places,
     torso_sides,
     warp_by_part,
@@ -378,6 +379,22 @@ def test_a_pixel_shows_what_its_own_part_of_the_body_wears() -> None:
     assert torch.allclose(shown[CELL, 2 * CELL - 3 :], sleeve, atol=1e-4)
     alone = warp_by_part(picture(), places, steep, torch.zeros_like(group), pixels)
     assert not alone.any()
+
+
+def test_a_hem_near_the_hips_continues_the_torso_over_the_legs() -> None:
+    places, steep = upright(), slopes(upright())
+    group = torch.ones(1, 1, ROWS, COLUMNS)
+    group[:, :, 3] = 6  # upper legs: their own places lead elsewhere
+    places[:, :, 3, :, 0] += 5
+    found, _, part = hem_on_legs(places, steep, group)
+    assert torch.equal(part[0, 0, 3], torch.zeros(COLUMNS) + 6)  # y = 0.63: a dress goes on
+    assert torch.equal(found, places)
+    low = places.clone()
+    low[..., 1] += 0.2
+    found, _, part = hem_on_legs(low, steep, group)
+    assert (part == 1).all()
+    assert torch.allclose(found[..., 0], upright()[..., 0], atol=1e-5)
+    assert torch.allclose(found[..., 1], low[..., 1], atol=1e-5)
 
 
 def test_it_needs_places() -> None:

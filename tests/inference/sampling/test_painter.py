@@ -121,6 +121,19 @@ def test_a_pasted_seam_fades_from_the_source_into_the_painting():
     assert np.array_equal(paste(source, painted, mask * 0), source)
 
 
+def test_background_beside_the_person_stays_the_sources() -> None:
+    source, painted = np.full((100, 100, 3), 10, np.uint8), np.full((100, 100, 3), 200, np.uint8)
+    mask, person = np.zeros((2, 100, 100), np.uint8)
+    mask[10:90, 10:90] = 255
+    person[:, 10:60] = 255
+    row = paste(source, painted, mask, person)[50, :, 0]
+    assert (row[20:60] == 200).all()
+    assert (row[66:] == 10).all()
+    assert (np.diff(row[58:68].astype(int)) <= 0).all()  # a seam between the two
+    person[:, 15:] = 0  # DensePose saw hardly anything of them
+    assert np.array_equal(paste(source, painted, mask, person), paste(source, painted, mask))
+
+
 def test_a_checkpoint_is_loaded_whole_and_the_average_is_preferred(tmp_path, tiny_system):
     average = {name: tensor + 1 for name, tensor in tiny_system.network.state_dict().items()}
     path = write_checkpoint(tmp_path / "last.ckpt", tiny_system, ema=average)
