@@ -25,6 +25,8 @@ from configs.errors import DataError
 
 TEMPORARY = ".writing-"
 PART = ".part"
+MAX_NAME_BYTES = 255
+"""Longest file name of common file systems."""
 ABANDONED_S = 86_400
 """Temporary files of another machine that are older than this are considered abandoned."""
 
@@ -126,6 +128,21 @@ def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
         _flush_folder(final.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def fitting_name(stem: str, ending: str) -> str:
+    """A file name, shortened to what file systems take; equal stems give equal names.
+
+    Args:
+        stem: any length.
+        ending: kept whole.
+    """
+    name = stem + ending
+    if len(os.fsencode(name)) <= MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    room = MAX_NAME_BYTES - len(os.fsencode(ending)) - len(digest) - 1
+    return f"{os.fsencode(stem)[:room].decode(errors='ignore')}-{digest}{ending}"
 
 
 def sweep(folder: Path) -> None:

@@ -22,24 +22,13 @@ from av.stream import Disposition
 
 from curation.video.frame_folders import decode_frames, frames_in, frames_rate, read_frame
 from curation.video.tone_mapping import HLG, PQ, tone_map
+from datasets.media_files import is_video_format, open_media
 
 ffmpeg_logging.set_level(
     ffmpeg_logging.PANIC
 )  # broken files are reported as rejects, not as chatter
 logger = logging.getLogger(__name__)
 
-NO_VIDEO_FORMATS = (
-    "tty",
-    "image2",
-    "concat",
-    "hls",
-    "dash",
-    "lavfi",
-    "ffmetadata",
-    "srt",
-    "webvtt",
-)
-"""Formats that ffmpeg opens although the file is a text, a picture or a list of other files."""
 HDR_TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 """AVColorTransferCharacteristic of HDR10 and HLG."""
 MAX_DECODE_ERRORS = 50
@@ -168,8 +157,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise UnreadableVideoError("empty_file", "0 bytes")
     try:
-        # "file:" keeps names with a colon from being read as URLs
-        container = av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"})
+        container = open_media(path)
     except FFmpegError as error:
         with path.open("rb") as file:
             start = file.read(64)
@@ -178,8 +166,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
                 "truncated", f"its index is missing ({error.strerror})"
             ) from None
         raise UnreadableVideoError("not_a_video", error.strerror or str(error)) from None
-    names = container.format.name.split(",")
-    if any(name in NO_VIDEO_FORMATS or name.endswith("_pipe") for name in names):
+    if not is_video_format(container.format.name):
         container.close()
         raise UnreadableVideoError("not_a_video", f"its format is {container.format.name}")
     for stream in container.streams.video:
@@ -189,7 +176,9 @@ def open_video(path: Path) -> tuple[Any, Any]:
     kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
     container.close()
     if "audio" not in kinds:
-        raise UnreadableVideoError("not_a_video", f"its content is {names[0]}")
+        raise UnreadableVideoError(
+            "not_a_video", f"its content is {container.format.name.partition(',')[0]}"
+        )
     raise UnreadableVideoError("no_video_stream", f"it holds {', '.join(kinds)} only")
 
 

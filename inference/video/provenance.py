@@ -31,11 +31,12 @@ def file_metadata(report: Mapping[str, Any]) -> dict[str, str]:
 
 def read_record(path: str) -> dict[str, Any]:
     """The record in a result's ``description``; empty for a file without one."""
-    import av
     import av.error
 
+    from datasets.media_files import open_media
+
     try:
-        with av.open(f"file:{path}") as container:
+        with open_media(path) as container:
             record = json.loads(container.metadata.get("description", "{}"))
     except (av.error.FFmpegError, ValueError, OSError):
         return {}

@@ -12,9 +12,9 @@ import pytest
 from configs.command import run_command
 from configs.errors import ConfigError, UserError
 from configs.loading import load_config
+from datasets.locks import one_at_a_time
 from training.experiments.ablate import main
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
-from training.experiments.shared_artifacts import one_at_a_time
 from training.experiments.tables import find_place, insert_table, read_results, table
 
 FUSION, CONFIGS = Path(__file__).with_name("ablation.yaml"), Path("configs/experiments")
