@@ -84,7 +84,7 @@ def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -
     src = Path(config.src)
     if is_remote(config.src):
         src = fetch(config.src, Path(config.cache), is_wanted)
-    check_folder(src)
+    check_folder(src, out)
     if config.sources.layout != "videos":
         return curate_pairs(config, src, choose)
     path = ledger_path(out, part)
@@ -118,7 +118,7 @@ def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_percep
     """
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
-    check_folder(Path(config.src))
+    check_folder(Path(config.src), Path(config.out))
     part = None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     with ledger_copy(Path(config.out)) as ledger:

@@ -24,7 +24,7 @@ from curation.curated_folder import flag, open_output, output_argument
 from curation.shards.shards import KEY, index_path
 from datasets.labels import ParseLabel
 from datasets.media_files import open_media
-from datasets.storage import file_sha256
+from datasets.storage import file_sha256, listed
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
     console = Console()
     faults: list[ShardFault] = []
     num_samples = 0
-    for shard in sorted((root / "shards").glob("*.tar")):
+    for shard in listed(root / "shards", "*.tar"):
         found, keys = check_shard(shard, is_quick=is_quick)
         faults += found
         if expected:  # folders of older versions do not record shards

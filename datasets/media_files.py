@@ -4,10 +4,12 @@ FFmpeg reads ``10:30.mp4`` as a URL of a protocol called 10, and a playlist may 
 elsewhere: with ``file:`` in front and only that protocol allowed, a path is a path.
 """
 
+import json
 import os
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # rendered data must not need PyAV
     from av.container import InputContainer, OutputContainer
@@ -20,12 +22,12 @@ _LOCAL = {"protocol_whitelist": "file"}
 
 
 def open_media(
-    source: str | Path | IO[bytes], options: Mapping[str, str] | None = None
+    source: str | Path | BytesIO, options: Mapping[str, str] | None = None
 ) -> "InputContainer":
     """Open a file, or bytes in memory, for reading.
 
     Args:
-        source: a path, absolute or relative, with any characters; or a file object.
+        source: a path, absolute or relative, with any characters; or bytes.
         options: of FFmpeg's demuxer.
 
     Raises:
@@ -54,6 +56,15 @@ def create_media(
     import av
 
     return av.open(_as_url(path), "w", format=container_format, options=dict(options or {}))
+
+
+def own_record(container: "InputContainer") -> dict[str, Any]:
+    """What a result of try-on states about itself in its ``description``; empty for other files."""
+    try:
+        record = json.loads(container.metadata.get("description", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) and record.get("synthetic") is True else {}
 
 
 def is_video_format(name: str) -> bool:

@@ -130,6 +130,18 @@ def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """What lies in a folder, sorted, without hidden names.
+
+    macOS writes a hidden ``._NAME`` next to every NAME on disks of other systems.
+
+    Args:
+        folder: to look into, not below.
+        pattern: of the names, as for ``Path.glob``.
+    """
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
 def fitting_name(stem: str, ending: str) -> str:
     """A file name, shortened to what file systems take; equal stems give equal names.
 

@@ -22,7 +22,7 @@ from av.stream import Disposition
 
 from curation.video.frame_folders import decode_frames, frames_in, frames_rate, read_frame
 from curation.video.tone_mapping import HLG, PQ, tone_map
-from datasets.media_files import is_video_format, open_media
+from datasets.media_files import is_video_format, open_media, own_record
 
 ffmpeg_logging.set_level(
     ffmpeg_logging.PANIC
@@ -74,6 +74,7 @@ class Header:
     duration_s: float | None
     transfer: int | None
     num_bytes: int
+    is_synthetic: bool = False  # a result of our try-on, as its metadata states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ def read_header(path: Path) -> Header:
             duration_s=duration_s,
             transfer=int(codec.color_trc),
             num_bytes=path.stat().st_size,
+            is_synthetic=bool(own_record(container)),
         )
 
 

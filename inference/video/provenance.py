@@ -7,6 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from datasets.media_files import open_media, own_record
+
 _RECORDED = (
     "model", "origin", "step", "weights", "date", "video", "garment", "category", "person", "seed",
     "sampler", "long_video", "codec", "job",
@@ -33,14 +35,11 @@ def read_record(path: str) -> dict[str, Any]:
     """The record in a result's ``description``; empty for a file without one."""
     import av.error
 
-    from datasets.media_files import open_media
-
     try:
         with open_media(path) as container:
-            record = json.loads(container.metadata.get("description", "{}"))
-    except (av.error.FFmpegError, ValueError, OSError):
+            return own_record(container)
+    except (av.error.FFmpegError, OSError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def draw_label(frame: np.ndarray, text: str) -> np.ndarray:

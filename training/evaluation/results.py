@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from configs.errors import DataError
 from datasets.media_files import open_media
+from datasets.storage import listed
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -79,7 +80,7 @@ def _read_video(path: Path) -> list[np.ndarray]:
 
 
 def _read_folder(path: Path) -> list[np.ndarray]:
-    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+    files = [file for file in listed(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     frames: list[np.ndarray] = []
     for file in sorted(files, key=_natural):
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
