@@ -7,6 +7,7 @@ Schemas use only what OmegaConf 2.3 and 2.4 both support: plain strings checked 
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -105,7 +106,7 @@ def _extends_chain(path: Path) -> list[Path]:
 
 
 def _read_yaml(path: Path, *, keep_extends: bool = False) -> DictConfig:
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for a name that no file can have, too
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         held = f"; {path.parent} holds {known}" if known else ""
         raise ConfigError(f"configuration file {path} does not exist{held}")
@@ -135,7 +136,7 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
         merged = OmegaConf.merge(config, update)
     except (ConfigKeyError, ConfigAttributeError) as error:
         raise ConfigError(_unknown_key(config, error, where)) from error
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, TypeError) as error:  # a list where a text is put together
         message = " ".join(str(getattr(error, "msg", None) or error).split())
         message = message.split(" full_key:")[0]
         at = f" at key {error.full_key!r}" if getattr(error, "full_key", None) else ""

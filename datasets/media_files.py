@@ -35,9 +35,11 @@ def open_media(
     """
     import av
 
+    wanted = dict(options or {})
     if isinstance(source, str | Path):
-        return av.open(_as_url(source), options={**_LOCAL, **(options or {})})
-    return av.open(source, "r", options=dict(options or {}))
+        source, wanted = _as_url(source), {**_LOCAL, **wanted}
+    # old tools write titles in other encodings than UTF-8: no reason to refuse the pictures
+    return av.open(source, "r", options=wanted, metadata_errors="replace")
 
 
 def create_media(

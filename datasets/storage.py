@@ -197,7 +197,7 @@ def file_sha256(*paths: Path) -> str:
 
 def sha256_if_file(path: Path) -> str | None:
     """sha256 of a file's bytes; None if there is no such file."""
-    return file_sha256(path) if path.is_file() else None
+    return file_sha256(path) if os.path.isfile(path) else None
 
 
 @lru_cache(maxsize=16)

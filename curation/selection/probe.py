@@ -29,7 +29,7 @@ def header_checks(header: Header, config: ProbeConfig) -> list[Check]:
     hdr = HDR_TRANSFERS.get(header.transfer) if header.transfer is not None else None
     return [
         Check(
-            verdict="probe", signal="synthetic", value=int(header.is_synthetic), rule=AT_MOST,
+            verdict="probe", signal="synthetic", value=int(bool(header.is_synthetic)), rule=AT_MOST,
             threshold=0, code="own_result", meaning="it is a result of try-on, not a raw video",
         ),
         Check(

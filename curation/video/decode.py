@@ -171,10 +171,14 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if not is_video_format(container.format.name):
         container.close()
         raise UnreadableVideoError("not_a_video", f"its format is {container.format.name}")
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
+    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    for stream in pictures:
+        if stream.codec_context is not None:
             stream.thread_type = "NONE"
             return container, stream
+    if pictures:
+        container.close()
+        raise UnreadableVideoError("not_a_video", "its codec is unknown to FFmpeg")
     kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
     container.close()
     if "audio" not in kinds:

@@ -1,5 +1,6 @@
 """A garment that somebody wears in a photo or at a moment of a video, cut out by the parser."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class GarmentSource:
     def read(cls, text: str | Path) -> "GarmentSource":
         """``shirt.png``, or ``dance.mp4@3.2``: what is worn 3.2 s into a video."""
         path, at, moment = str(text).rpartition("@")
-        if at and not Path(text).is_file():
+        if at and not os.path.isfile(text):
             try:
                 return cls(path=Path(path), time=float(moment))
             except ValueError:

@@ -53,8 +53,8 @@ def write_result(
         ):
             container.metadata.update(metadata)
             _mux(container, frames, source)
-    except OSError as error:
-        raise DataError(f"out={path} cannot be written: {error}") from error
+    except (OSError, av.error.FFmpegError) as error:  # such as a clock that goes back
+        raise DataError(f"out={path} cannot be written: {error.strerror}") from error
 
 
 def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> None:

@@ -8,9 +8,10 @@ import av.error
 import numpy as np
 import pytest
 
-from curation.video.decode import read_header
+from curation.video.decode import UnreadableVideoError, read_header
 from datasets.benchmarks.vivid import clip_frames, frame_rate
 from datasets.media_files import create_media, open_media
+from inference.errors import VideoUnreadable
 from inference.video.provenance import read_record
 from inference.video.source import open_video
 from inference.video.writer import write_result
@@ -60,6 +61,29 @@ def test_a_name_that_is_no_text_is_opened_too(tmp_path):
     write(tmp_path / "x.mp4").rename(os.fsdecode(raw))
     with open_media(Path(os.fsdecode(raw))) as container:
         assert len(list(container.decode(video=0))) == 3
+
+
+def test_a_title_in_an_old_encoding_costs_nothing(tmp_path):
+    path = tmp_path / "x.mp4"
+    with create_media(path, "mp4") as container:
+        container.metadata["title"] = "Caf#"
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
+        image = np.zeros((32, 48, 3), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"Caf#", b"Caf\xe9"))
+    assert len(list(open_video(path).frames())) == 1
+    assert read_header(path).width == 48
+
+
+def test_a_codec_that_nobody_knows_is_one_sentence(tmp_path):
+    path = write(tmp_path / "x.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(VideoUnreadable, match="its codec is unknown"):
+        open_video(path)
+    with pytest.raises(UnreadableVideoError, match="its codec is unknown"):
+        read_header(path)
 
 
 def test_a_playlist_names_no_other_host(tmp_path):
