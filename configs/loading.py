@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+)
 from yaml import YAMLError
 
 from configs.errors import ConfigError
@@ -127,7 +132,7 @@ def _parse_override(word: str) -> DictConfig:
         raise ConfigError(f"override {word!r} is not key=value")
     try:
         return OmegaConf.from_dotlist([word])
-    except (YAMLError, OmegaConfBaseException) as error:
+    except (YAMLError, OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"override {word!r} is not readable: {error}") from error
 
 
@@ -157,11 +162,16 @@ def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) 
 
 
 def _build(config: DictConfig, where: str) -> Any:
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
         return OmegaConf.to_object(config)
+    except ConfigError:
+        raise
+    except InterpolationResolutionError as error:
+        at = f" at key {error.full_key!r}" if error.full_key else ""
+        raise ConfigError(f"{where}:{at} {' '.join(str(error.msg).split())}") from error
     except (ValueError, TypeError) as error:
         section = _failing_section(config)
         at = f" in section {section!r}" if section else ""
