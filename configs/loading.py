@@ -144,7 +144,8 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
     except (OmegaConfBaseException, TypeError) as error:  # a list where a text is put together
         message = " ".join(str(getattr(error, "msg", None) or error).split())
         message = message.split(" full_key:")[0]
-        at = f" at key {error.full_key!r}" if getattr(error, "full_key", None) else ""
+        key = getattr(error, "full_key", None)
+        at = f" at key {key!r}" if key else ""
         raise ConfigError(f"{where}:{at} {message}") from error
     assert isinstance(merged, DictConfig)
     return merged

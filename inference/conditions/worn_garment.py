@@ -1,7 +1,9 @@
 """A garment that somebody wears in a photo or at a moment of a video, cut out by the parser."""
 
+import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +37,9 @@ class GarmentSource:
         """``shirt.png``, or ``dance.mp4@3.2``: what is worn 3.2 s into a video."""
         path, at, moment = str(text).rpartition("@")
         if at and not os.path.isfile(text):
-            try:
-                return cls(path=Path(path), time=float(moment))
-            except ValueError:
-                pass
+            with suppress(ValueError):
+                if math.isfinite(time := float(moment)):
+                    return cls(path=Path(path), time=time)
         return cls(path=Path(text))
 
 

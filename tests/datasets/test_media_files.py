@@ -11,7 +11,7 @@ import pytest
 from curation.video.decode import UnreadableVideoError, read_header
 from datasets.benchmarks.vivid import clip_frames, frame_rate
 from datasets.media_files import create_media, open_media
-from inference.errors import VideoUnreadable
+from inference.errors import RequestError, VideoUnreadable
 from inference.video.provenance import read_record
 from inference.video.source import open_video
 from inference.video.writer import write_result
@@ -84,6 +84,16 @@ def test_a_codec_that_nobody_knows_is_one_sentence(tmp_path):
         open_video(path)
     with pytest.raises(UnreadableVideoError, match="its codec is unknown"):
         read_header(path)
+
+
+def test_a_gif_is_no_video_for_anybody_whatever_its_name(tmp_path):
+    gif = write(tmp_path / "x.gif", container_format="gif", codec="gif").rename(tmp_path / "x.mp4")
+    with pytest.raises(UnreadableVideoError, match="its format is gif"):
+        read_header(gif)
+    with pytest.raises(VideoUnreadable, match="its format is gif"):
+        open_video(gif)
+    with pytest.raises(RequestError, match="cannot be read as a video"):
+        check_video(gif, tmp_path / "poster.jpg", AppLimits())
 
 
 def test_a_playlist_names_no_other_host(tmp_path):

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -33,9 +34,9 @@ LIMIT_S = 10.0
 
 
 def make_video(path: Path, codec: str) -> Path:
-    """Someone in a red shirt, with a sine as sound."""
+    """Someone in a red shirt."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=10, options={"g": "6"})
+        stream: Any = container.add_stream(codec, rate=10, options={"g": "6"})
         stream.height, stream.width = SIDES
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
         for index in range(NUM_FRAMES):

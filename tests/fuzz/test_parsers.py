@@ -121,7 +121,7 @@ def check_conditions(count: int, seed: int, folder: Path) -> None:
         paths[name].write_bytes(damage(whole.read_bytes(), rng, "mp4"))
         started = time.monotonic()
         try:
-            given = GivenConditions(**paths)
+            given = GivenConditions(mask=paths["mask"], densepose=paths["densepose"])
             read_conditions(open_video(source), given, "upper", 32, 48, WorkFolder(), Tracker(None))
             outcomes.add("read")
         except UserError:

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from tryon_fixtures import write_garment, write_video
 
+from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from datasets.locks import only_run
+from inference.conditions.worn_garment import GarmentSource
 from inference.job_list import check_outs, read_jobs
 from inference.jobs import run_jobs
 from inference.jobs_page import write_page
 from inference.out_path import only_writer
+from inference.tryon import main
 from inference.tryon_config import TryOnConfig
 
 
@@ -214,3 +217,30 @@ def test_a_file_that_disappeared_costs_its_section_of_the_page(folder, pipeline)
     page = write_page(folder / "out" / "report.html", outcomes).read_text(encoding="utf-8")
     assert page.count("<video") == 2
     assert "cannot be shown: video" in page
+
+
+def test_the_command_reports_every_job_and_ends_with_2(folder, pipeline, monkeypatch, capsys):
+    rows = [["a.mp4", "blue.png", "", "", "", ""], ["b.mp4", "blue.png", "", "", "", ""]]
+    path = write_csv(folder / "jobs.csv", rows)
+    monkeypatch.setattr("inference.tryon.build_pipeline", lambda _: pipeline)
+    paint = pipeline.painter.paint_latents
+
+    def breaks(control, *words, **settings):
+        if control.shape[1] == 5:  # the frames of a.mp4
+            raise MemoryError
+        paint(control, *words, **settings)
+
+    monkeypatch.setattr(pipeline.painter, "paint_latents", breaks)
+    with pytest.raises(SystemExit) as stop:
+        run_command(main, [f"jobs={path}", f"out={folder / 'out'}"])
+    assert stop.value.code == 2
+    assert "2 jobs: 1 results, 0 of them from an earlier run, 1 failed" in capsys.readouterr().out
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert "unexpected MemoryError" in page
+    assert page.count("<video") == 2
+
+
+@pytest.mark.parametrize("moment", ["nan", "inf", "-inf", "1e999", "x", ""])
+def test_a_moment_that_is_no_number_belongs_to_the_name(moment):
+    source = GarmentSource.read(f"dance.mp4@{moment}")
+    assert (source.path.name, source.time) == (f"dance.mp4@{moment}", None)
