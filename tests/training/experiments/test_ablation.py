@@ -229,7 +229,7 @@ def test_two_ablations_side_by_side_take_turns_where_they_make_the_same(config, 
     with ThreadPoolExecutor(1) as pool:
         with one_at_a_time(lock, "the other ablation's"):
             other = pool.submit(run_chains, chains)
-            while "waiting: another process is making python -m training.fit" not in caplog.text:
+            while "is making python -m training.fit" not in caplog.text:
                 assert not other.done()
                 time.sleep(0.01)
             assert [words[0] for words in commands.words] == ["datasets.synthetic", "curation.run"]
