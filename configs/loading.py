@@ -7,12 +7,18 @@ Schemas use only what OmegaConf 2.3 and 2.4 both support: plain strings checked 
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+)
 from yaml import YAMLError
 
 from configs.errors import ConfigError
@@ -105,7 +111,7 @@ def _extends_chain(path: Path) -> list[Path]:
 
 
 def _read_yaml(path: Path, *, keep_extends: bool = False) -> DictConfig:
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for a name that no file can have, too
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         held = f"; {path.parent} holds {known}" if known else ""
         raise ConfigError(f"configuration file {path} does not exist{held}")
@@ -126,7 +132,7 @@ def _parse_override(word: str) -> DictConfig:
         raise ConfigError(f"override {word!r} is not key=value")
     try:
         return OmegaConf.from_dotlist([word])
-    except (YAMLError, OmegaConfBaseException) as error:
+    except (YAMLError, OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"override {word!r} is not readable: {error}") from error
 
 
@@ -135,10 +141,11 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
         merged = OmegaConf.merge(config, update)
     except (ConfigKeyError, ConfigAttributeError) as error:
         raise ConfigError(_unknown_key(config, error, where)) from error
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, TypeError) as error:  # a list where a text is put together
         message = " ".join(str(getattr(error, "msg", None) or error).split())
         message = message.split(" full_key:")[0]
-        at = f" at key {error.full_key!r}" if getattr(error, "full_key", None) else ""
+        key = getattr(error, "full_key", None)
+        at = f" at key {key!r}" if key else ""
         raise ConfigError(f"{where}:{at} {message}") from error
     assert isinstance(merged, DictConfig)
     return merged
@@ -156,11 +163,16 @@ def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) 
 
 
 def _build(config: DictConfig, where: str) -> Any:
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
         return OmegaConf.to_object(config)
+    except ConfigError:
+        raise
+    except InterpolationResolutionError as error:
+        at = f" at key {error.full_key!r}" if error.full_key else ""
+        raise ConfigError(f"{where}:{at} {' '.join(str(error.msg).split())}") from error
     except (ValueError, TypeError) as error:
         section = _failing_section(config)
         at = f" in section {section!r}" if section else ""

@@ -19,7 +19,7 @@ from curation.ledger import Ledger, SourceRow
 from curation.publish import Published, publish, stored_catalogue
 from curation.shards.catalogue import CatalogueEntry
 from curation.shards.upload import send
-from curation.workers.lock import only_run
+from datasets.locks import only_run
 from datasets.storage import disk_errors_named
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     with (
         disk_errors_named(root),  # SQLite rewrites the whole ledger and needs room for it
         open_output(root) as output,
-        only_run(root / "ledger.sqlite"),
+        only_run(root / "ledger.sqlite", root),
     ):
         purge(output, names, with_copies=flag(settings, "copies"))
         if output.config.send is not None:

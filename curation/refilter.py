@@ -22,7 +22,7 @@ from curation.judging import Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
 from curation.video.decode import cpu_count
-from curation.workers.lock import only_run
+from datasets.locks import only_run
 from datasets.storage import disk_errors_named
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
         stack.enter_context(disk_errors_named(root))
         output = stack.enter_context(open_output(root))
         if not is_dry:
-            stack.enter_context(only_run(root / "ledger.sqlite"))
+            stack.enter_context(only_run(root / "ledger.sqlite", root))
         config = replace(load_config(CurateConfig, root / "config.yaml", words), out=str(root))
         changes = refilter(output.config, config, output.ledger, is_dry=is_dry)
         _print(changes, config, Console(), time.monotonic() - started, is_dry=is_dry)

@@ -42,9 +42,9 @@ from curation.video.remote import fetch, is_remote
 from curation.video.sources import Source, check_folder, find_sources
 from curation.workers.attempts import facts_of_failure, is_to_try_again
 from curation.workers.executor import FAILURES, Failure, Limit, Workers
-from curation.workers.lock import only_run
 from curation.workers.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.workers.progress import VerdictCounts
+from datasets.locks import only_run
 from datasets.storage import disk_errors_named, sweep
 
 logger = logging.getLogger(__name__)
@@ -84,11 +84,11 @@ def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -
     src = Path(config.src)
     if is_remote(config.src):
         src = fetch(config.src, Path(config.cache), is_wanted)
-    check_folder(src)
+    check_folder(src, out)
     if config.sources.layout != "videos":
         return curate_pairs(config, src, choose)
     path = ledger_path(out, part)
-    with disk_errors_named(out), only_run(path), Ledger(path) as ledger:
+    with disk_errors_named(out), only_run(path, path.parent), Ledger(path) as ledger:
         if part is None:
             take_over_parts(ledger, out)
         else:
@@ -118,7 +118,7 @@ def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_percep
     """
     if config.src is None:
         raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
-    check_folder(Path(config.src))
+    check_folder(Path(config.src), Path(config.out))
     part = None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     with ledger_copy(Path(config.out)) as ledger:
@@ -148,7 +148,7 @@ def curate_pairs(
         fingerprint, infos, config.stage_settings(), asdict(config.canonical)
     )
     path = ledger_path(Path(config.out), None)
-    with disk_errors_named(path.parent), only_run(path), Ledger(path) as ledger:
+    with disk_errors_named(path.parent), only_run(path, path.parent), Ledger(path) as ledger:
         jobs = pair_jobs(src, config.sources, deciding)
         gone = ledger.purged()
         jobs = [job for job in jobs if job.sha256 not in gone]
@@ -164,7 +164,7 @@ def prepare_benchmark(config: CurateConfig) -> Published:
     """Make the tracks of ``config.bench`` once; its shards lie in its own folder."""
     config, jobs = prepare_jobs(config)
     path = ledger_path(Path(config.out), None)
-    with disk_errors_named(path.parent), only_run(path), Ledger(path) as ledger:
+    with disk_errors_named(path.parent), only_run(path, path.parent), Ledger(path) as ledger:
         build = functools.partial(build_bench_worker, config)
         outcome = work_off(jobs, build, frames_row, config, ledger)
         publish(config, ledger, outcome, {job.sha256 for job in jobs})

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
@@ -24,7 +23,8 @@ from configs.errors import ConfigError
 from curation.curated_folder import flag, open_output, output_argument
 from curation.shards.shards import KEY, index_path
 from datasets.labels import ParseLabel
-from datasets.storage import file_sha256
+from datasets.media_files import open_media
+from datasets.storage import file_sha256, listed
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
     console = Console()
     faults: list[ShardFault] = []
     num_samples = 0
-    for shard in sorted((root / "shards").glob("*.tar")):
+    for shard in listed(root / "shards", "*.tar"):
         found, keys = check_shard(shard, is_quick=is_quick)
         faults += found
         if expected:  # folders of older versions do not record shards
@@ -135,7 +135,7 @@ def _allowed(track: str) -> frozenset[int]:
 def _inspect(data: bytes, allowed: frozenset[int] | None) -> tuple[int, list[int]]:
     """Number of frames, and the values of its labels (of I in IUV) that are not allowed."""
     count, seen = 0, np.zeros(256, dtype=bool)
-    with av.open(io.BytesIO(data), "r") as container:
+    with open_media(io.BytesIO(data)) as container:
         stream = container.streams.video[0]
         if allowed is None:
             return sum(packet.size > 0 for packet in container.demux(stream)), []

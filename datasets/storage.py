@@ -25,6 +25,8 @@ from configs.errors import DataError
 
 TEMPORARY = ".writing-"
 PART = ".part"
+MAX_NAME_BYTES = 255
+"""Longest file name of common file systems."""
 ABANDONED_S = 86_400
 """Temporary files of another machine that are older than this are considered abandoned."""
 
@@ -128,6 +130,33 @@ def _write_folder(root: Path, final: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """What lies in a folder, sorted, without hidden names.
+
+    macOS writes a hidden ``._NAME`` next to every NAME on disks of other systems.
+
+    Args:
+        folder: to look into, not below.
+        pattern: of the names, as for ``Path.glob``.
+    """
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def fitting_name(stem: str, ending: str) -> str:
+    """A file name, shortened to what file systems take; equal stems give equal names.
+
+    Args:
+        stem: any length.
+        ending: kept whole.
+    """
+    name = stem + ending
+    if len(os.fsencode(name)) <= MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    room = MAX_NAME_BYTES - len(os.fsencode(ending)) - len(digest) - 1
+    return f"{os.fsencode(stem)[:room].decode(errors='ignore')}-{digest}{ending}"
+
+
 def sweep(folder: Path) -> None:
     """Remove partial files that killed runs left directly in ``folder``.
 
@@ -168,7 +197,7 @@ def file_sha256(*paths: Path) -> str:
 
 def sha256_if_file(path: Path) -> str | None:
     """sha256 of a file's bytes; None if there is no such file."""
-    return file_sha256(path) if path.is_file() else None
+    return file_sha256(path) if os.path.isfile(path) else None
 
 
 @lru_cache(maxsize=16)

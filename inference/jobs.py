@@ -1,55 +1,38 @@
-"""Many videos: jobs from a CSV or from Python, one after the other, each done once.
-
-A CSV has a header and one job per line. ``video`` and ``garment`` are required; relative paths
-start at the CSV's folder::
-
-    video,garment,out,category,person,seed,label
-    anna.mp4,shirt.jpg,,upper,,0,
-    group.mp4,dance.mp4@3.2,group-2.mp4,overall,2,1,AI-generated
+"""Many videos: jobs from a list or from Python, one after the other, each done once.
 
 An interrupted list resumes where it was; a job whose files or settings changed is done again.
 """
 
-import csv
 import json
+import logging
+import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigError, UserError
-from datasets.labels import CATEGORIES
-from datasets.storage import settings_sha256, sha256_if_file, sweep, write_file
-from inference.conditions.given import GivenConditions
-from inference.conditions.worn_garment import GarmentSource
+from configs.errors import UserError
+from datasets.locks import only_run
+from datasets.storage import move_aside, settings_sha256, sha256_if_file, sweep, write_file
+from inference.job_list import TryOnJob, inputs_of
+from inference.out_path import only_writer
 from inference.pipeline import TryOnPipeline
-from inference.progress import Status
-from inference.tryon_config import TryOnConfig
+from inference.progress import Cancelled, Status
 from inference.video.work_folder import WorkFolder
 
-COLUMNS = (
-    "video", "garment", "out", "category", "person", "seed", "label", "garment_kind", "mask",
-    "densepose",
-)  # fmt: skip
 LEDGER = "jobs.json"
+ERRORS = "errors.log"
+_MOST_OF_A_MESSAGE = 300  # characters
+
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TryOnJob:
-    """One video and garment; the fields are the pipeline's arguments."""
-
-    video: Path
-    garment: str
-    out: Path
-    category: str = "upper"
-    person: int | None = None
-    seed: int = 0
-    label: str = ""
-    garment_kind: str = "auto"
-    paste_back: bool = True
-    given: GivenConditions | None = None
+class JobFailed(UserError):  # noqa: N818 (named by what happened)
+    """A job ended with an error that nobody foresaw; its traceback is in ``ERRORS``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,57 +54,13 @@ class JobOutcome:
         return f"{self.job.out.name}: {self.report.get('num_frames', '?')} frames, {took}"
 
 
-def read_jobs(path: Path, folder: Path, defaults: TryOnConfig) -> list[TryOnJob]:
-    """The jobs of a CSV.
-
-    Args:
-        path: the CSV.
-        folder: for results whose line has no ``out``.
-        defaults: for columns that are missing or empty.
-
-    Raises:
-        ConfigError: no such file, an unknown column, an invalid value, or two jobs with one out.
-    """
-    if not path.is_file():
-        raise ConfigError(f"jobs={path} does not exist; give a CSV with columns video,garment")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"jobs={path} cannot be read as a CSV: {error}") from error
-    unknown = [name for name in header if name not in COLUMNS]
-    if unknown or not {"video", "garment"} <= set(header):
-        raise ConfigError(
-            f"jobs={path} has the columns {', '.join(header) or '(none)'}; video and garment are "
-            f"required, {', '.join(COLUMNS[2:])} are accepted"
-        )
-    jobs: list[TryOnJob] = []
-    taken: dict[Path, int] = {}
-    for line, row in rows:
-        job = _read_row({key: (row[key] or "").strip() for key in header}, path, line, folder,
-                        defaults)  # fmt: skip
-        if job.out in taken:
-            raise ConfigError(
-                f"{path}, line {line}: {job.out} is also the result of line {taken[job.out]}; "
-                "give one of them another out"
-            )
-        taken[job.out] = line
-        jobs.append(job)
-    if not jobs:
-        raise ConfigError(f"jobs={path} has a header and no job; add one job per line")
-    return jobs
-
-
 def run_jobs(
     pipeline: TryOnPipeline,
     jobs: Sequence[TryOnJob],
     folder: Path,
     progress: Callable[[int, TryOnJob, Status], None] | None = None,
 ) -> Iterator[JobOutcome]:
-    """Do the jobs in order; a user's error in one of them does not stop the others.
+    """Do the jobs in order; an error in one of them does not stop the others.
 
     Args:
         pipeline: does all of them.
@@ -129,84 +68,86 @@ def run_jobs(
         folder: for the record of finished jobs and for unfinished work; conditions are made once
             for all jobs that share them.
         progress: called with the job's index, the job and its status; may raise ``Cancelled``.
+
+    Raises:
+        DataError: another process does jobs in this folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
-    ledger_path = folder / LEDGER
-    ledger = _read_ledger(ledger_path)
-    for number, job in enumerate(jobs):
-        name = str(job.out.absolute())
-        start = time.monotonic()
-        try:
-            request = _request(pipeline, job)
-            entry = ledger.get(name)
-            if entry is not None and entry["request"] == request and job.out.is_file():
-                yield JobOutcome(
-                    job=job, was_done=True, seconds=entry["seconds"], report=entry["report"]
-                )
-                continue
-            work = WorkFolder(_work_path(folder, job))
-            result = pipeline(
-                job.video, job.garment, job.category, person=job.person,
-                garment_kind=job.garment_kind, given=job.given, seed=job.seed,
-                paste_back=job.paste_back, label=job.label, out=job.out, work=work,
-                progress=None if progress is None else partial(progress, number, job),
-            )  # fmt: skip
-        except UserError as error:
-            yield JobOutcome(job=job, error=error, seconds=time.monotonic() - start)
-            continue
-        seconds = time.monotonic() - start
-        ledger[name] = {"request": request, "report": result.report, "seconds": seconds}
-        write_file(ledger_path, json.dumps(ledger, indent=1).encode())
-        if not any(_work_path(folder, other) == work.path for other in jobs[number + 1 :]):
-            work.remove()
-        yield JobOutcome(job=job, seconds=seconds, report=result.report)
+    with only_run(folder / LEDGER, folder):
+        sweep(folder)
+        ledger = _read_ledger(folder / LEDGER)
+        for number, job in enumerate(jobs):
+            report = None if progress is None else partial(progress, number, job)
+            start = time.monotonic()
+            outcome = _outcome(pipeline, job, folder, ledger, report)
+            if outcome.error is not None:
+                outcome = replace(outcome, seconds=time.monotonic() - start)
+            work = _work_path(folder, job)
+            is_shared = any(_work_path(folder, other) == work for other in jobs[number + 1 :])
+            if outcome.error is None and not outcome.was_done and not is_shared:
+                shutil.rmtree(work, ignore_errors=True)
+            yield outcome
 
 
-def _read_row(
-    row: dict[str, str], path: Path, line: int, folder: Path, defaults: TryOnConfig
-) -> TryOnJob:
-    where = f"{path}, line {line}"
-    for name in ("video", "garment"):
-        if not row[name]:
-            raise ConfigError(f"{where}: {name} is empty")
-    values: dict[str, Any] = {
-        name: row.get(name) or getattr(defaults, name) for name in COLUMNS[3:]
-    }
-    if values["category"] not in CATEGORIES:
-        raise ConfigError(
-            f"{where}: category={values['category']!r}; one of {', '.join(CATEGORIES)} is expected"
-        )
-    for name, least in (("person", 1), ("seed", 0)):
-        if isinstance(values[name], str):
-            if not values[name].isdecimal() or int(values[name]) < least:
-                raise ConfigError(
-                    f"{where}: {name}={values[name]!r}; a whole number from {least} is expected"
-                )
-            values[name] = int(values[name])
-    base = path.parent
-    video, garment = base / row["video"], str(base / row["garment"])
-    out = folder / (row.get("out") or f"{video.stem}--{Path(row['garment']).stem}.mp4")
-    mask, densepose = values.pop("mask"), values.pop("densepose")
-    if (mask is None) != (densepose is None):
-        raise ConfigError(f"{where}: give mask and densepose together, or neither")
-    given = None
-    if mask is not None and densepose is not None:
-        given = GivenConditions(
-            mask=base / mask, densepose=base / densepose,
-            densepose_format=defaults.densepose_format,
-        )  # fmt: skip
-    return TryOnJob(
-        video=video, garment=garment, out=out, given=given, paste_back=defaults.paste_back, **values
-    )
+def _outcome(
+    pipeline: TryOnPipeline,
+    job: TryOnJob,
+    folder: Path,
+    ledger: dict[str, Any],
+    report: Callable[[Status], None] | None,
+) -> JobOutcome:
+    """Do one job, or find that it is done; whatever goes wrong is the outcome."""
+    try:
+        with only_writer(job.out):
+            return _done_before(pipeline, job, ledger) or _do(pipeline, job, folder, ledger, report)
+    except UserError as error:
+        return JobOutcome(job=job, error=error)
+    except Cancelled:
+        raise
+    except Exception as error:
+        with suppress(OSError), (folder / ERRORS).open("a", encoding="utf-8") as file:
+            file.write(f"{job.out}\n{traceback.format_exc()}\n")
+        what = f"{type(error).__name__}: {error}".strip()[:_MOST_OF_A_MESSAGE]
+        sentence = f"unexpected {what}; the traceback is in {folder / ERRORS}"
+        # without the error itself, whose frames hold tensors
+        return JobOutcome(job=job, error=JobFailed(sentence))
+
+
+def _done_before(
+    pipeline: TryOnPipeline, job: TryOnJob, ledger: dict[str, Any]
+) -> JobOutcome | None:
+    entry = ledger.get(_name(job))
+    if entry is None or not job.out.is_file() or entry["request"] != _request(pipeline, job):
+        return None
+    return JobOutcome(job=job, was_done=True, seconds=entry["seconds"], report=entry["report"])
+
+
+def _do(
+    pipeline: TryOnPipeline,
+    job: TryOnJob,
+    folder: Path,
+    ledger: dict[str, Any],
+    report: Callable[[Status], None] | None,
+) -> JobOutcome:
+    start = time.monotonic()
+    request = _request(pipeline, job)
+    result = pipeline(
+        job.video, job.garment, job.category, person=job.person, garment_kind=job.garment_kind,
+        given=job.given, seed=job.seed, paste_back=job.paste_back, label=job.label, out=job.out,
+        work=WorkFolder(_work_path(folder, job)), progress=report,
+    )  # fmt: skip
+    seconds = time.monotonic() - start
+    ledger[_name(job)] = {"request": request, "report": result.report, "seconds": seconds}
+    write_file(folder / LEDGER, json.dumps(ledger, indent=1).encode())
+    return JobOutcome(job=job, seconds=seconds, report=result.report)
+
+
+def _name(job: TryOnJob) -> str:
+    return str(job.out.absolute())
 
 
 def _request(pipeline: TryOnPipeline, job: TryOnJob) -> dict[str, Any]:
     """Everything that a result depends on, as it reads back from JSON."""
-    garment = GarmentSource.read(job.garment)
-    files = [job.video, garment.path]
-    if job.given is not None:
-        files += [job.given.mask, job.given.densepose]
+    files = inputs_of(job.video, job.garment, job.given)
     plain = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in ("out", "given")}
     request = {
         **plain,
@@ -226,6 +167,17 @@ def _work_path(folder: Path, job: TryOnJob) -> Path:
 
 
 def _read_ledger(path: Path) -> dict[str, Any]:
+    """The finished jobs of earlier runs; a record that cannot be read is moved aside, and said."""
     if not path.is_file():
         return {}
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_bytes())
+        if all({"request", "report", "seconds"} <= entry.keys() for entry in content.values()):
+            return content
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    aside = move_aside(path)
+    _logger.warning(
+        "%s is no record of jobs; moved to %s, and every job is done again", path, aside
+    )
+    return {}

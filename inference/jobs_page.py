@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from configs.console import duration_in_words
+from configs.errors import UserError
 from datasets import webpage
 from datasets.storage import write_file
 from inference.conditions.garment import read_image
@@ -42,7 +43,7 @@ def write_page(path: Path, outcomes: Sequence[JobOutcome]) -> Path:
     if failed:
         rows = [(o.job.video.name, Path(o.job.garment).name, str(o.error)) for o in failed]
         sections.append(webpage.section("Failed", webpage.table(("video", "garment", "why"), rows)))
-    sections += [_result_section(outcome, path.parent) for outcome in good]
+    sections += [_shown_or_not(outcome, path.parent) for outcome in good]
     lead = (
         "Synthetic videos: the clothing was replaced by VITON-DiT. "
         f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
@@ -50,6 +51,15 @@ def write_page(path: Path, outcomes: Sequence[JobOutcome]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, webpage.page("Try-on", lead, sections).encode())
     return path
+
+
+def _shown_or_not(outcome: JobOutcome, folder: Path) -> str:
+    """A file that disappeared or was replaced meanwhile costs its section, not the page."""
+    try:
+        return _result_section(outcome, folder)
+    except (UserError, OSError) as error:
+        body = f"<p>{escape(f'cannot be shown: {error}')}</p>"
+        return webpage.section(outcome.job.out.stem, body)
 
 
 def _result_section(outcome: JobOutcome, folder: Path) -> str:
@@ -98,6 +108,9 @@ def _garment_picture(garment: str) -> np.ndarray:
     if source.time is None:
         image, _ = read_image(source.path)
     else:
-        frames = open_video(source.path).frames()
-        image = next(frame.image for frame in frames if float(frame.time) >= source.time)
+        image = np.zeros((1, 1, 3), np.uint8)
+        for frame in open_video(source.path).frames():
+            image = frame.image  # the last one, for a moment just after it
+            if float(frame.time) >= source.time:
+                break
     return shrink(image, _SHOWN_HEIGHT / image.shape[0])

@@ -4,7 +4,6 @@ python -m inference.tryon [configs/tryon.yaml] video=v.mp4 garment=g.png out=o.m
 python -m inference.tryon [configs/tryon.yaml] jobs=jobs.csv out=folder [key=value ...]
 """
 
-import os
 import sys
 import time
 from functools import partial
@@ -21,8 +20,10 @@ from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.garment import read_image
 from inference.conditions.preview_sheet import draw_sheet
 from inference.conditions.worn_garment import GarmentSource
-from inference.jobs import JobOutcome, TryOnJob, read_jobs, run_jobs
+from inference.job_list import TryOnJob, check_outs, inputs_of, read_jobs
+from inference.jobs import JobOutcome, run_jobs
 from inference.jobs_page import write_page
+from inference.out_path import check_out, only_writer, work_path
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.sampling.painter import BuildStored, build_stored
@@ -43,20 +44,21 @@ def main(argv: list[str]) -> int | None:
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
     out = Path(config.out)
     source = open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
-    check_out(out, source.path)
+    check_out(out, *inputs_of(source.path, config.garment, config.given))
     _check_garment(config.garment)
-    pipeline = build_pipeline(config)
-    start = time.monotonic()
-    work = WorkFolder(out.with_name(f".{out.stem}.tryon"))
-    with _bar() as bar:
-        result = pipeline(
-            source.path, config.garment, config.category, person=config.person,
-            garment_kind=config.garment_kind, given=config.given, seed=config.seed,
-            paste_back=config.paste_back, label=config.label, out=out, work=work,
-            progress=partial(_report, bar),
-        )  # fmt: skip
-    sys.stdout.write(_summary(result.report, out, time.monotonic() - start))
-    work.remove()
+    with only_writer(out):
+        pipeline = build_pipeline(config)
+        start = time.monotonic()
+        work = WorkFolder(work_path(out))
+        with _bar() as bar:
+            result = pipeline(
+                source.path, config.garment, config.category, person=config.person,
+                garment_kind=config.garment_kind, given=config.given, seed=config.seed,
+                paste_back=config.paste_back, label=config.label, out=out, work=work,
+                progress=partial(_report, bar),
+            )  # fmt: skip
+        sys.stdout.write(_summary(result.report, out, time.monotonic() - start))
+        work.remove()
     return None
 
 
@@ -112,8 +114,7 @@ def _run_list(config: TryOnConfig) -> int | None:
     """Do all jobs of a list and write the report; exit code 2 if any of them failed."""
     folder = Path(config.out or "runs/tryon")
     jobs = read_jobs(Path(config.jobs), folder, config)
-    for job in jobs:
-        check_out(job.out, job.video)
+    check_outs(jobs)
     pipeline = build_pipeline(config)
     outcomes: list[JobOutcome] = []
     with _bar() as bar:
@@ -141,20 +142,6 @@ def _check_garment(garment: str) -> None:
         read_image(source.path)
     else:
         open_video(source.path)
-
-
-def check_out(out: Path, video: Path) -> None:
-    """Reject a path that could not be written hours later."""
-    if out.suffix.lower() != ".mp4":
-        raise ConfigError(f"out={out} must end with .mp4")
-    if out.exists() and out.samefile(video):
-        raise DataError(f"out={out} is the source video itself; name another file")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"out={out}: its folder cannot be created: {error.strerror}") from error
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise DataError(f"out={out} cannot be written; name a file in a folder you can write to")
 
 
 def _report(bar: Progress, status: Status, title: str = "") -> None:

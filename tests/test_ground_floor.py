@@ -13,6 +13,8 @@ HOMES = {  # what: the only files that may do it; models/ imports nothing of our
     "write, then rename": {"datasets/storage.py", "models/weights/files.py"},
     "[-1, 1] and bytes": {"datasets/sample.py"},
     "bar of progress": {"configs/console.py"},
+    "lock of a file": {"datasets/locks.py"},
+    "file opened by PyAV": {"datasets/media_files.py"},
 }
 
 
@@ -25,11 +27,25 @@ def deeds_in(source: str) -> Iterator[tuple[str, int]]:
             yield "[-1, 1] and bytes", node.lineno
         elif isinstance(node, ast.ImportFrom) and node.module == "rich.progress":
             yield "bar of progress", node.lineno
+        elif isinstance(node, ast.Import) and any(name.name == "fcntl" for name in node.names):
+            yield "lock of a file", node.lineno
         elif isinstance(node, ast.Call):
+            if opens_a_path(node):
+                yield "file opened by PyAV", node.lineno
             if hashes_a_file(node, tree):
                 yield "sha256 of a file", node.lineno
             if renames(node, functions):
                 yield "write, then rename", node.lineno
+
+
+def opens_a_path(call: ast.Call) -> bool:
+    """``av.open`` of anything but bytes in memory (a name with "buffer" or "track", or BytesIO)."""
+    if not (isinstance(call.func, ast.Attribute) and ast.unparse(call.func) == "av.open"):
+        return False
+    source = call.args[0] if call.args else call.keywords[0].value
+    if isinstance(source, ast.Call):
+        return name_of(source.func) != "BytesIO"
+    return not (isinstance(source, ast.Name) and source.id in {"buffer", "track"})
 
 
 def hashes_a_file(call: ast.Call, tree: ast.AST) -> bool:
@@ -120,6 +136,10 @@ def test_what_every_package_needs_is_written_in_one_place(what: str) -> None:
         ("from os import replace as put; put(partial, path)", "write, then rename"),
         ("frames / 127.5 - 1", "[-1, 1] and bytes"),
         ("from rich.progress import Progress", "bar of progress"),
+        ("import fcntl", "lock of a file"),
+        ("av.open(str(path))", "file opened by PyAV"),
+        ("av.open(path, 'w')", "file opened by PyAV"),
+        ("av.open(f'file:{path}')", "file opened by PyAV"),
     ],
 )
 def test_the_check_sees_what_it_is_for(line: str, what: str) -> None:
@@ -135,6 +155,7 @@ def test_the_check_sees_what_it_is_for(line: str, what: str) -> None:
         "hashlib.sha256(name.encode())",
         "digest.update(array.tobytes())",
         "counts.update(known)",
+        "av.open(buffer, 'w', format='mp4'); av.open(io.BytesIO(data))",
         "write_file(path, text)",
     ],
 )

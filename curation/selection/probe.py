@@ -29,6 +29,10 @@ def header_checks(header: Header, config: ProbeConfig) -> list[Check]:
     hdr = HDR_TRANSFERS.get(header.transfer) if header.transfer is not None else None
     return [
         Check(
+            verdict="probe", signal="synthetic", value=int(bool(header.is_synthetic)), rule=AT_MOST,
+            threshold=0, code="own_result", meaning="it is a result of try-on, not a raw video",
+        ),
+        Check(
             verdict="probe", signal="pixels", value=pixels, rule=MORE, threshold=0,
             code="no_frames", meaning=UNREADABLE["no_frames"],
             evidence={"height": header.height, "width": header.width},

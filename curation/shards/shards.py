@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from configs.console import size_in_words
 from configs.errors import ConfigError
-from curation.video.sources import SPLITS
+from datasets.shards import SPLITS
 from datasets.storage import sweep, write_file
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 
 from curation.shards.shards import index_path
 from curation.video.remote import open_place, remote_errors_named
-from datasets.storage import TEMPORARY, file_sha256
+from datasets.storage import TEMPORARY, file_sha256, listed
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def send(out: Path, url: str) -> int:
 
 def _results(out: Path, folder: Path) -> dict[str, Path]:
     """Name at the URL -> local file, in the order of sending."""
-    shards = sorted((out / "shards").glob("*.tar"))
+    shards = listed(out / "shards", "*.tar")
     files = {f"shards/{path.name}": path for path in shards}
     files |= {f"shards/{index_path(path).name}": index_path(path) for path in shards}
     if (out / "shards" / "rejected.json").is_file():

@@ -4,13 +4,13 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
 from configs.errors import DataError
 from curation.clip import Clip, Tracks
 from curation.stages.agnostic import agnostic_frames
+from datasets.media_files import open_media
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
 
@@ -75,9 +75,9 @@ def read_gray(track: bytes) -> np.ndarray:
     return np.stack(list(decoded_frames(io.BytesIO(track), "gray")))
 
 
-def decoded_frames(track: str | io.BytesIO, pixel_format: str) -> Iterator[np.ndarray]:
+def decoded_frames(track: Path | io.BytesIO, pixel_format: str) -> Iterator[np.ndarray]:
     """The frames of a track's file or bytes, one after the other, on one thread."""
-    with av.open(track, "r") as container:
+    with open_media(track) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         for frame in container.decode(stream):

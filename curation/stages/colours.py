@@ -52,8 +52,8 @@ def read_profile(values: dict[str, Any]) -> ColourProfile:
 
 def measure_profile(folder: Path) -> ColourProfile:
     """The colours of a clip: of its first frame and its garment picture."""
-    frame = next(decoded_frames(str(folder / "mp4"), "rgb24"))
-    labels = next(decoded_frames(str(folder / "parse.mp4"), "gray"))
+    frame = next(decoded_frames(folder / "mp4", "rgb24"))
+    labels = next(decoded_frames(folder / "parse.mp4", "gray"))
     garment = cv2.imread(str(folder / "garment.png"), cv2.IMREAD_COLOR)
     mask = cv2.imread(str(folder / "garment_mask.png"), cv2.IMREAD_GRAYSCALE)
     assert garment is not None, "encode_tracks wrote it"

@@ -22,24 +22,13 @@ from av.stream import Disposition
 
 from curation.video.frame_folders import decode_frames, frames_in, frames_rate, read_frame
 from curation.video.tone_mapping import HLG, PQ, tone_map
+from datasets.media_files import is_video_format, open_media, own_record
 
 ffmpeg_logging.set_level(
     ffmpeg_logging.PANIC
 )  # broken files are reported as rejects, not as chatter
 logger = logging.getLogger(__name__)
 
-NO_VIDEO_FORMATS = (
-    "tty",
-    "image2",
-    "concat",
-    "hls",
-    "dash",
-    "lavfi",
-    "ffmetadata",
-    "srt",
-    "webvtt",
-)
-"""Formats that ffmpeg opens although the file is a text, a picture or a list of other files."""
 HDR_TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 """AVColorTransferCharacteristic of HDR10 and HLG."""
 MAX_DECODE_ERRORS = 50
@@ -85,6 +74,7 @@ class Header:
     duration_s: float | None
     transfer: int | None
     num_bytes: int
+    is_synthetic: bool = False  # a result of our try-on, as its metadata states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +125,7 @@ def read_header(path: Path) -> Header:
             duration_s=duration_s,
             transfer=int(codec.color_trc),
             num_bytes=path.stat().st_size,
+            is_synthetic=bool(own_record(container)),
         )
 
 
@@ -168,8 +159,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise UnreadableVideoError("empty_file", "0 bytes")
     try:
-        # "file:" keeps names with a colon from being read as URLs
-        container = av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"})
+        container = open_media(path)
     except FFmpegError as error:
         with path.open("rb") as file:
             start = file.read(64)
@@ -178,18 +168,23 @@ def open_video(path: Path) -> tuple[Any, Any]:
                 "truncated", f"its index is missing ({error.strerror})"
             ) from None
         raise UnreadableVideoError("not_a_video", error.strerror or str(error)) from None
-    names = container.format.name.split(",")
-    if any(name in NO_VIDEO_FORMATS or name.endswith("_pipe") for name in names):
+    if not is_video_format(container.format.name):
         container.close()
         raise UnreadableVideoError("not_a_video", f"its format is {container.format.name}")
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
+    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    for stream in pictures:
+        if stream.codec_context is not None:
             stream.thread_type = "NONE"
             return container, stream
+    if pictures:
+        container.close()
+        raise UnreadableVideoError("not_a_video", "its codec is unknown to FFmpeg")
     kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
     container.close()
     if "audio" not in kinds:
-        raise UnreadableVideoError("not_a_video", f"its content is {names[0]}")
+        raise UnreadableVideoError(
+            "not_a_video", f"its content is {container.format.name.partition(',')[0]}"
+        )
     raise UnreadableVideoError("no_video_stream", f"it holds {', '.join(kinds)} only")
 
 

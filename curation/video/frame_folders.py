@@ -6,7 +6,6 @@ It must hold at least MIN_FRAMES pictures whose names are one stem and a number 
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,8 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
+from curation.video.sidecars import read_object
+from datasets.storage import listed
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MIN_FRAMES = 8
@@ -43,20 +44,19 @@ def numbered(paths: Iterable[Path]) -> list[Path]:
 
 def frames_in(folder: Path) -> list[Path]:
     """The frames of a folder, in order."""
-    return numbered(path for path in folder.iterdir() if not path.name.startswith("."))
+    return numbered(listed(folder))
 
 
 def frames_rate(folder: Path) -> float:
     """Frames per second: ``fps`` of the sidecar next to the folder, or FPS.
 
     Raises:
-        DataError: the sidecar's ``fps`` is not a number in 0..240.
+        DataError: the sidecar cannot be read, or its ``fps`` is not a number in 0..240.
     """
     sidecar = folder.with_name(f"{folder.name}.json")
     if not sidecar.is_file():
         return FPS
-    content = json.loads(sidecar.read_text(encoding="utf-8"))
-    rate = content.get("fps", FPS) if isinstance(content, dict) else FPS
+    rate = read_object(sidecar).get("fps", FPS)
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 240:
         raise DataError(f"sidecar {sidecar}: fps is {rate!r}; must be a number in 0..240")
     return float(rate)

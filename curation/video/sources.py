@@ -7,24 +7,24 @@ any other ``.json``.
 """
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from configs.errors import ConfigError, DataError
 from curation.video.frame_folders import frames_sha256, frames_stamp, numbered
+from curation.video.own_output import maker_of
+from curation.video.sidecars import Sidecar, read_sidecar
+from datasets.shards import SPLITS
 from datasets.storage import file_sha256
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "bench")
-
-
+MAX_NAMED = 5
+"""Folders named in one message."""
 LAYOUTS = ("videos", "viton_hd", "dresscode")
 
 
@@ -69,19 +69,6 @@ class SourcesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sidecar:
-    """Metadata of a raw video; None means unknown."""
-
-    licence: str | None = None
-    url: str | None = None
-    group: str | None = None  # videos of one group are in one split
-    split: str | None = None
-    truth: str | None = None  # path relative to the sidecar
-    truth_mask: str | None = None
-    target_garment: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Source:
     """One file, identified by its content; ``path`` and ``name`` are metadata."""
 
@@ -112,13 +99,14 @@ def find_sources(
     A folder of numbered pictures is one source (``frame_folders``).
 
     Args:
-        root: folder to walk; hidden files and folders are skipped.
+        root: folder to walk; hidden files and folders are skipped, and what this project wrote.
         hash_of: sha256 of a file or a folder of frames (the ledger caches unchanged ones).
         is_wanted: filter on the name below ``root``; others are not read. None: all.
         config: which files count; None: all.
 
     Raises:
-        DataError: ``root`` is missing, not a folder, or empty; a sidecar is not readable.
+        DataError: ``root`` is missing, not a folder, empty, or an output of ours; a sidecar is not
+            readable.
     """
     check_folder(root)
     config = config or SourcesConfig()
@@ -132,9 +120,9 @@ def find_sources(
         for path in files
         if path.suffix.lower() == ".json" and (path.parent, path.stem) in stems
     }
-    read = {key: _read_sidecar(path) for key, path in sidecars.items()}
+    read = {key: read_sidecar(path) for key, path in sidecars.items()}
     companions = {
-        (sidecars[key].parent / named).resolve()
+        os.path.realpath(sidecars[key].parent / named)
         for key, sidecar in read.items()
         for named in (sidecar.truth, sidecar.truth_mask, sidecar.target_garment)
         if named is not None
@@ -142,7 +130,7 @@ def find_sources(
     by_content: dict[str, Source] = {}
     for path in videos:
         name = path.relative_to(root).as_posix()
-        if path.resolve() in companions or not config.takes(name):
+        if os.path.realpath(path) in companions or not config.takes(name):
             continue
         if is_wanted is not None and not is_wanted(name):
             continue
@@ -169,10 +157,12 @@ def _merge(first: Source, second: Source) -> Source:
     return replace(main, also_named=(*main.also_named, other.name, *other.also_named))
 
 
-def check_folder(root: Path) -> None:
-    """Reject anything but a folder, before anything is written."""
+def check_folder(root: Path, out: Path | None = None) -> None:
+    """Reject anything but a folder, and one that is also the output, before anything is written."""
     if not root.is_dir():
         raise DataError(f"src={root} is not a folder; give one with videos")
+    if out is not None and out.exists() and out.samefile(root):
+        raise ConfigError(f"out={out} is the folder with the raw videos itself; give another OUT")
 
 
 def sha256_of(path: Path) -> str:
@@ -183,14 +173,46 @@ def sha256_of(path: Path) -> str:
 
 
 def _walk(root: Path) -> list[Path]:
+    """Files and folders of frames below ``root``, each folder once, whatever links lead to it.
+
+    Links are followed after the folders that really lie there, so those keep their own names.
+    """
     found: list[Path] = []
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        inside = [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-        frames = set(numbered(inside))
-        found += [Path(folder)] if frames and Path(folder) != root else []
-        found += [path for path in inside if path not in frames or Path(folder) == root]
+    ours: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [root]
+    while waiting:
+        for walked, subfolders, names in os.walk(waiting.pop(0), onerror=_unreadable):
+            folder, status = Path(walked), os.stat(walked)
+            place = status.st_dev, status.st_ino
+            subfolders[:] = sorted(subfolders)
+            maker = None if place in seen else maker_of(folder, {*subfolders, *names})
+            if maker is not None and folder == root:
+                raise DataError(
+                    f"src={root} is the output of {maker}; give a folder with raw videos only"
+                )
+            if maker is not None:
+                ours.append(f"{folder.relative_to(root).as_posix()} ({maker})")
+            if place in seen or maker is not None:
+                subfolders.clear()
+                continue
+            seen.add(place)
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            waiting += [folder / name for name in subfolders if (folder / name).is_symlink()]
+            inside = [folder / name for name in sorted(names) if not name.startswith(".")]
+            frames = set(numbered(inside))
+            found += [folder] if frames and folder != root else []
+            found += [path for path in inside if path not in frames or folder == root]
+    if ours:
+        more = f" and {len(ours) - MAX_NAMED} more" if len(ours) > MAX_NAMED else ""
+        logger.warning(
+            "left out, since this project wrote them: %s%s", ", ".join(ours[:MAX_NAMED]), more
+        )
     return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    logger.warning("%s cannot be read and is left out: %s", error.filename, error.strerror)
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
@@ -201,31 +223,13 @@ def stamp_of(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _read_sidecar(path: Path) -> Sidecar:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"sidecar {path} is not readable JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"sidecar {path} contains a {type(content).__name__}; expected an object")
-    known = {field.name for field in fields(Sidecar)}
-    for key in sorted(set(content) - known):
-        logger.debug("%s: unknown key %r ignored", path, key)
-    values = {key: str(value) for key, value in content.items() if key in known and value}
-    if values.get("split", SPLITS[0]) not in SPLITS:
-        raise DataError(
-            f"sidecar {path}: split is {values['split']!r}; accepted: {', '.join(SPLITS)}"
-        )
-    return Sidecar(**values)
-
-
 def _describe(path: Path, root: Path, sidecar: Sidecar, hash_of: Callable[[Path], str]) -> Source:
     paths = [
         (path.parent / named) if named else None
         for named in (sidecar.truth, sidecar.target_garment)
     ]
     for companion in paths:
-        if companion is not None and not companion.is_file():
+        if companion is not None and not os.path.isfile(companion):  # False for any name
             raise DataError(
                 f"{path.with_name(_stem(path))}.json names {companion}, which does not exist"
             )

@@ -1,1 +1,1 @@
-"""How work is distributed: processes or Ray, job parts, the lock. Read ``executor.py`` first."""
+"""How work is distributed: processes or Ray, job parts. Read ``executor.py`` first."""

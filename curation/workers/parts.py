@@ -12,7 +12,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from curation.ledger import Ledger
-from curation.workers.lock import only_run
+from datasets.locks import only_run
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +53,11 @@ def take_over_parts(ledger: Ledger, out: Path) -> int:
     """Everything that parts did goes into the folder's own ledger; how many parts there were."""
     parts = sorted(out.glob("ledger-*-of-*.sqlite"))
     for path in parts:
-        with only_run(path):  # a part at work would go on writing into what is removed here
+        with only_run(path, out):  # a part at work would go on writing into what is removed here
             ledger.absorb(path, is_newer=True)
     for path in parts:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
     if parts:
         logger.info("took over the ledgers of %d parts", len(parts))
     return len(parts)

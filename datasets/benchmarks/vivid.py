@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from configs.errors import DataError
+from datasets.media_files import open_media
 
 logger = logging.getLogger(__name__)
 
@@ -142,14 +143,13 @@ def clip_frames(path: Path, first: int, end: int) -> UInt8[np.ndarray, "t h w 3"
     Raises:
         DataError: the video is missing or cannot be read.
     """
-    import av
     import av.error
 
     if not path.is_file():
         raise DataError(f"ViViD-S video {path} is missing")
     frames: list[np.ndarray] = []
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 if index >= end:
                     break
@@ -168,11 +168,10 @@ def frame_rate(path: Path) -> float:
     Raises:
         DataError: the file cannot be read as a video.
     """
-    import av
     import av.error
 
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             rate = container.streams.video[0].average_rate
     except (av.error.FFmpegError, IndexError) as error:
         raise DataError(f"{path} cannot be read as a video: {error}") from error

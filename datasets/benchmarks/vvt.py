@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import DataError
+from datasets.storage import listed
 
 PAIRS_FILE = "test_person_clothes_pose_tuple.txt"
 GARMENT_FOLDER = "lip_clothes_person"
@@ -79,7 +80,7 @@ def frames_of(root: Path, person_id: str) -> list[Path]:
     """A person's frames in the order of their numbers; DataError names the first missing one."""
     folder = root / FRAMES_FOLDER / person_id
     numbered: dict[int, Path] = {}
-    for path in folder.glob("*.png"):
+    for path in listed(folder, "*.png"):
         found = _FRAME_NUMBER.search(path.name)
         if found:
             numbered[int(found.group(1))] = path
@@ -97,7 +98,7 @@ def frames_of(root: Path, person_id: str) -> list[Path]:
 
 def _garment_of(root: Path, garment_id: str) -> Path:
     folder = root / GARMENT_FOLDER / garment_id
-    found = sorted(folder.glob("*cloth_front.jpg"))
+    found = listed(folder, "*cloth_front.jpg")
     if not found:
         raise DataError(f"VVT folder {root} is incomplete: {folder}/*cloth_front.jpg is missing")
     return found[0]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -187,6 +188,6 @@ def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) 
 
 
 def _sha256(path: Path) -> str:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path} does not exist; give a video file")
     return file_sha256(path)

@@ -1,6 +1,9 @@
 """A garment that somebody wears in a photo or at a moment of a video, cut out by the parser."""
 
+import math
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +36,10 @@ class GarmentSource:
     def read(cls, text: str | Path) -> "GarmentSource":
         """``shirt.png``, or ``dance.mp4@3.2``: what is worn 3.2 s into a video."""
         path, at, moment = str(text).rpartition("@")
-        if at and not Path(text).is_file():
-            try:
-                return cls(path=Path(path), time=float(moment))
-            except ValueError:
-                pass
+        if at and not os.path.isfile(text):
+            with suppress(ValueError):
+                if math.isfinite(time := float(moment)):
+                    return cls(path=Path(path), time=time)
         return cls(path=Path(text))
 
 

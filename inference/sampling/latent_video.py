@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datasets.storage import write_file
+from datasets.storage import disk_errors_named, write_file
 from inference.sampling.long_video import LongVideoConfig, Round, count_evaluations, plan_windows
 from inference.sampling.solvers import SamplerConfig
 from inference.sampling.windows import KnownFrames, sample_windows
@@ -76,8 +76,9 @@ class FileLatents:
     def __init__(self, path: Path, shape: tuple[int, int, int, int]) -> None:
         self.path, self.shape = path, shape
         self._record = 4 * shape[0] * shape[2] * shape[3]
-        self._file = path.open("r+b" if path.is_file() else "w+b", buffering=0)
-        self._file.truncate(self._record * shape[1])
+        with disk_errors_named(path):
+            self._file = path.open("r+b" if path.is_file() else "w+b", buffering=0)
+            self._file.truncate(self._record * shape[1])
 
     def read(self, frames: Sequence[int]) -> Tensor:
         """(c, n, h, w)."""
@@ -89,21 +90,35 @@ class FileLatents:
         return torch.from_numpy(values).transpose(0, 1)
 
     def write(self, frames: Sequence[int], latents: Tensor) -> None:
-        """Replace n frames."""
+        """Replace n frames.
+
+        Raises:
+            DiskFull: there is no room for them.
+        """
         values = latents.detach().float().transpose(0, 1).contiguous().numpy()
         for row, frame in enumerate(frames):
-            os.pwrite(self._file.fileno(), values[row].tobytes(), frame * self._record)
+            self._write_all(values[row].tobytes(), frame * self._record)
+
+    def _write_all(self, data: bytes, place: int) -> None:
+        """A nearly full disk takes a part of a record and reports no error until the next call."""
+        rest = memoryview(data)
+        with disk_errors_named(self.path):
+            while rest:
+                written = os.pwrite(self._file.fileno(), rest, place)
+                rest, place = rest[written:], place + written
 
     def sync(self) -> None:
-        """Flush the file to disk."""
-        os.fsync(self._file.fileno())
+        """Flush the file to disk; DiskFull: there is no room."""
+        with disk_errors_named(self.path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file, so that it can be deleted."""
         self._file.close()
 
     def __del__(self) -> None:
-        self._file.close()
+        if hasattr(self, "_file"):  # it could be opened
+            self._file.close()
 
 
 class Journal:

@@ -7,6 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from datasets.media_files import open_media, own_record
+
 _RECORDED = (
     "model", "origin", "step", "weights", "date", "video", "garment", "category", "person", "seed",
     "sampler", "long_video", "codec", "job",
@@ -31,15 +33,13 @@ def file_metadata(report: Mapping[str, Any]) -> dict[str, str]:
 
 def read_record(path: str) -> dict[str, Any]:
     """The record in a result's ``description``; empty for a file without one."""
-    import av
     import av.error
 
     try:
-        with av.open(f"file:{path}") as container:
-            record = json.loads(container.metadata.get("description", "{}"))
-    except (av.error.FFmpegError, ValueError, OSError):
+        with open_media(path) as container:
+            return own_record(container)
+    except (av.error.FFmpegError, OSError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def draw_label(frame: np.ndarray, text: str) -> np.ndarray:

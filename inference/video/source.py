@@ -1,6 +1,7 @@
 """A user's video, read upright with its time stamps; an unreadable file is one sentence."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -127,7 +128,7 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
         VideoTooLong: it exceeds the limits.
     """
     path, limits = Path(path), limits or VideoLimits()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise VideoUnreadable(
             f"video {path} does not exist; give a video file (mp4, mov, mkv, webm)"
         )

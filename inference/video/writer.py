@@ -15,6 +15,7 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.video.decode import open_video as open_container
+from datasets.media_files import create_media
 from datasets.storage import sweep, writing
 from inference.video.source import BT709, FULL_RANGE, SourceFrame, SourceVideo
 
@@ -48,12 +49,12 @@ def write_result(
         sweep(path.parent)
         with (
             writing(path) as aside,
-            av.open(str(aside), "w", format="mp4", options=options) as container,
+            create_media(aside, "mp4", options) as container,
         ):
             container.metadata.update(metadata)
             _mux(container, frames, source)
-    except OSError as error:
-        raise DataError(f"out={path} cannot be written: {error}") from error
+    except (OSError, av.error.FFmpegError) as error:  # such as a clock that goes back
+        raise DataError(f"out={path} cannot be written: {error.strerror}") from error
 
 
 def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from datasets.labels import CATEGORIES
+from datasets.storage import listed
 from inference.errors import RequestError, not_found
 from inference.progress import Progress
 from inference.web.queue import DONE, WAITING, JobQueue, JobResult, QueuedJob, TryOnRequest
@@ -57,7 +58,7 @@ class AppState:
             if not Path(folder).is_dir():
                 rejected.append(f"samples: the folder {folder} does not exist")
                 continue
-            paths = [p for p in sorted(Path(folder).iterdir()) if p.suffix.lower() in suffixes]
+            paths = [p for p in listed(Path(folder)) if p.suffix.lower() in suffixes]
             rejected += self.uploads.add_samples(kind, paths, samples.most)
         return rejected
 

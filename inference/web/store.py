@@ -4,13 +4,13 @@ Nothing that a person sends is used as a path. The folder is emptied when it is 
 is closed, so a crash leaves files only until the next start.
 """
 
-import fcntl
 import logging
 import secrets
 import shutil
 from pathlib import Path
 
 from configs.errors import DataError
+from datasets.locks import try_lock
 from inference.errors import RequestError
 from inference.web.settings import MEGABYTE, AppLimits
 
@@ -47,13 +47,11 @@ class Store:
             self._lock = marker.open("a")
         except OSError as error:
             raise DataError(f"folder={folder} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_lock(self._lock):
             self._lock.close()
             raise DataError(
                 f"folder={folder} is used by another fitting room; stop it or name another folder"
-            ) from error
+            )
         left = self._empty()
         if left:
             _logger.info("removed %d items that an earlier run left in %s", left, self.folder)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import av.error
 import numpy as np
 from av.container import InputContainer
@@ -18,6 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from datasets.media_files import open_media
 from inference.errors import RequestError
 from inference.video.framing import shrink
 from inference.web.settings import AppLimits
@@ -50,9 +50,9 @@ def check_video(path: Path, poster: Path, limits: AppLimits) -> MediaFacts:
     Raises:
         RequestError: it is not a video, or is too long or too large.
     """
-    options = {"format_whitelist": ",".join(VIDEO_CONTAINERS), "protocol_whitelist": "file"}
+    options = {"format_whitelist": ",".join(VIDEO_CONTAINERS)}
     try:
-        with av.open(str(path), options=options) as container:
+        with open_media(path, options) as container:
             streams = [s for s in container.streams.video if not _is_cover(s)]
             if not streams:
                 raise RequestError("This file has no video track, only sound.", 415)
@@ -137,7 +137,7 @@ def _count(path: Path, options: dict[str, str], limits: AppLimits, fps: float) -
     num_frames = 0
     first: Fraction | None = None
     last = Fraction(0)
-    with av.open(str(path), options=options) as container:
+    with open_media(path, options) as container:
         stream = next(s for s in container.streams.video if not _is_cover(s))
         for packet in container.demux(stream):
             if packet.size == 0:

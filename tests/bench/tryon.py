@@ -30,6 +30,7 @@ import numpy as np
 
 from datasets.synthetic.cast import draw_clip, draw_target_garment
 from datasets.synthetic.clips import render_frames, render_garment
+from inference.out_path import work_path
 from inference.sampling.long_video import LongVideoConfig
 from tests.bench.tryon_kills import Steps, draw_moments, kill_at
 
@@ -179,7 +180,7 @@ def dress(video: Path, garment: Path, out: Path, checkpoint: Path, steps: int) -
 
 def forget(result: Path) -> None:
     result.unlink(missing_ok=True)
-    shutil.rmtree(result.with_name(f".{result.stem}.tryon"), ignore_errors=True)
+    shutil.rmtree(work_path(result), ignore_errors=True)
 
 
 def digest(path: Path) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from datasets.storage import TEMPORARY
 from inference.conditions.stored import CHUNK
+from inference.out_path import work_path
 from inference.sampling.long_video import LongVideoConfig, plan_windows
 
 PHASES = ("making masks", "painting key frames", "filling sub-videos", "writing")
@@ -95,7 +96,7 @@ def kill_at(moment: Moment, words: Sequence[str], out: Path) -> bool:
     Raises:
         SystemExit: the job failed.
     """
-    work, start = out.with_name(f".{out.stem}.tryon"), time.time()
+    work, start = work_path(out), time.time()
     step = max(moment.step, steps_done(moment.phase, work, out, start) + 1)
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while process.poll() is None:

@@ -11,6 +11,8 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
+from datasets.media_files import open_media
+
 # With assembly, libx264 is not deterministic on small frames (seen at 96x64 and 128x96, with one
 # thread). Without it, it is, but four times slower.
 OPTIONS: dict[str, object] = {"crf": "23", "preset": "medium", "x264-params": "asm=0"}
@@ -39,7 +41,7 @@ def reencode_x264(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t 
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer, "r") as written:
+    with open_media(buffer) as written:
         decoded = [frame.to_ndarray(format="rgb24") for frame in written.decode(video=0)]
     assert len(decoded) == len(frames)
     return np.stack(decoded)

@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
-import av
 import av.error
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from configs.errors import DataError
+from datasets.media_files import open_media
+from datasets.storage import listed
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -72,14 +73,14 @@ def check_result(
 
 def _read_video(path: Path) -> list[np.ndarray]:
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except (av.error.FFmpegError, IndexError) as error:
         raise DataError(f"{path} cannot be read as a video: {error}") from error
 
 
 def _read_folder(path: Path) -> list[np.ndarray]:
-    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+    files = [file for file in listed(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     frames: list[np.ndarray] = []
     for file in sorted(files, key=_natural):
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)

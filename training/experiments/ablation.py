@@ -18,10 +18,10 @@ from typing import Any
 from omegaconf import MISSING
 
 from configs.errors import ConfigError
+from datasets.locks import one_at_a_time
 from training.checkpoints.provenance import describe_code, short_commit
 from training.experiments.chain import ChainStep
 from training.experiments.fingerprints import fingerprint
-from training.experiments.shared_artifacts import one_at_a_time
 
 log = logging.getLogger(__name__)
 FINGERPRINT = "fingerprint"

@@ -25,11 +25,11 @@ from torch.nn import functional
 
 from configs.command import run_command
 from configs.loading import load_config
+from datasets.locks import one_at_a_time
 from datasets.storage import add_files, sweep, write_file
 from datasets.synthetic.hard_cast import CLASSES
 from training.experiments import pattern_crops
 from training.experiments.pattern_crops import SIDE, CropSet, CropSetConfig, make_crops, to_input
-from training.experiments.shared_artifacts import one_at_a_time
 
 log = logging.getLogger(__name__)
 

@@ -103,6 +103,14 @@ def test_vvt_pairs_are_read_with_frames_in_order(tmp_path: Path) -> None:
     assert unpaired.own_garment_path == paired.garment_path
 
 
+def test_hidden_files_that_macos_writes_are_no_frames_and_no_garments(tmp_path: Path) -> None:
+    root = write_vvt(tmp_path / "vvt")
+    whole = read_vvt(root)
+    for path in [*root.rglob("*.png"), *root.rglob("*.jpg")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert read_vvt(root) == whole
+
+
 @pytest.mark.parametrize(
     "missing",
     [

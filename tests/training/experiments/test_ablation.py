@@ -12,9 +12,9 @@ import pytest
 from configs.command import run_command
 from configs.errors import ConfigError, UserError
 from configs.loading import load_config
+from datasets.locks import one_at_a_time
 from training.experiments.ablate import main
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
-from training.experiments.shared_artifacts import one_at_a_time
 from training.experiments.tables import find_place, insert_table, read_results, table
 
 FUSION, CONFIGS = Path(__file__).with_name("ablation.yaml"), Path("configs/experiments")
@@ -229,7 +229,7 @@ def test_two_ablations_side_by_side_take_turns_where_they_make_the_same(config, 
     with ThreadPoolExecutor(1) as pool:
         with one_at_a_time(lock, "the other ablation's"):
             other = pool.submit(run_chains, chains)
-            while "waiting: another process is making python -m training.fit" not in caplog.text:
+            while "is making python -m training.fit" not in caplog.text:
                 assert not other.done()
                 time.sleep(0.01)
             assert [words[0] for words in commands.words] == ["datasets.synthetic", "curation.run"]
