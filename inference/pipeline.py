@@ -168,7 +168,7 @@ class TryOnPipeline:
     def perception(self) -> Perception:
         """The models that find and segment people; chosen at first use."""
         if self._perception is None:
-            self._perception = choose_perception("auto")
+            self._perception = choose_perception()
         return self._perception
 
     def __call__(

@@ -16,6 +16,7 @@ import cv2
 from configs.command import EXIT_USER_ERROR, run_command
 from configs.console import Progress, duration_in_words
 from configs.errors import ConfigError, DataError
+from curation.perception.check import check_perception
 from curation.perception.select import choose_perception
 from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.garment import read_image
@@ -73,6 +74,8 @@ def build_pipeline(
     Raises:
         DataError: there is no checkpoint, or a model of perception is missing.
     """
+    perception = choose_perception(config.perception)
+    check_perception(perception, config.perception)
     return TryOnPipeline.from_checkpoint(
         choose_checkpoint(config.checkpoint, Path(config.runs)),
         device=config.device,
@@ -81,7 +84,7 @@ def build_pipeline(
         long_video=config.long_video,
         precision=config.precision,
         compile=config.compile,
-        perception=choose_perception(config.perception),
+        perception=perception,
         limits=VideoLimits(max_seconds=config.max_seconds),
         any_stage=any_stage,
         build=build,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.loading import load_config, split_optional
+from curation.perception.config import PerceptionConfig
 from inference.conditions.given import GivenConditions
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.sampler_choice import SamplerChoice
@@ -40,7 +41,7 @@ class TryOnConfig:
         device: auto, cpu, cuda, ...
         precision: auto, float32 or bfloat16.
         compile: compile the blocks at first use: pays for long videos on a GPU.
-        perception: auto, embedded or installed; see docs/curation.md.
+        perception: the models that look at people; see ``PerceptionConfig``.
         sampler: solver, steps, guidance, where they differ from the checkpoint's.
         long_video: windows of videos longer than the network's window.
     """
@@ -66,7 +67,7 @@ class TryOnConfig:
     device: str = "auto"
     precision: str = "auto"
     compile: bool = False
-    perception: str = "auto"
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
 

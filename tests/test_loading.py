@@ -3,8 +3,8 @@
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import ClassVar
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -177,5 +177,5 @@ def test_a_word_for_a_section_is_short_for_its_main_key(tmp_path: Path) -> None:
     job = load_config(Job, path, ["models.device=cuda"])
     assert job.models == Models(kind="embedded", device="cuda")
     assert load_config(Job, path, ["models=installed"]).models.kind == "installed"
-    with pytest.raises(ConfigError, match="key 'models.devise' does not exist"):
+    with pytest.raises(ConfigError, match=r"key 'models\.devise' does not exist"):
         load_config(Job, path, ["models.devise=cuda"])
