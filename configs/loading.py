@@ -144,7 +144,7 @@ def _unlock(config: DictConfig) -> None:
 
 def _spell_out(config: DictConfig, update: DictConfig) -> None:
     """``section=word`` is short for the key that the section's schema names as its SHORTHAND."""
-    for key in config:
+    for key in map(str, config):
         short = getattr(OmegaConf.get_type(config, key), "SHORTHAND", None)
         if short is not None and isinstance(update.get(key), str):
             update[key] = {short: update[key]}

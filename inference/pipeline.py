@@ -28,6 +28,7 @@ from inference.conditions.perceive import (
     perceive,
 )
 from inference.conditions.stored import ConditionFrame, VideoConditions
+from inference.conditions.unseen import check_seen
 from inference.progress import (
     CONDITIONS,
     ENCODING,
@@ -220,19 +221,14 @@ class TryOnPipeline:
         config = self.painter.system.config
         worn = video.category if isinstance(video, VideoConditions) else category
         check_category(worn)
-        picture = prepare_garment(
-            garment,
-            config.garment_scale * config.height,
-            config.garment_scale * config.width,
-            worn,
-            garment_kind,
-            lambda: self.perception,
-        )
+        size = config.garment_scale * config.height, config.garment_scale * config.width
+        picture = prepare_garment(garment, *size, worn, garment_kind, lambda: self.perception)
         if isinstance(video, VideoConditions):
             conditions = video
         else:
             source = open_video(video, self.limits)
             conditions = self._prepare(source, category, person, given, _folder(work), tracker)
+        check_seen(conditions)
         settings = {"seed": seed, "garment": str(garment), "paste_back": paste_back, "label": label}
         result = self._paint(conditions, picture, settings, tracker)
         if out is not None:

@@ -21,6 +21,12 @@ from curation.perception.select import choose_perception
 from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.garment import read_image
 from inference.conditions.preview_sheet import draw_sheet
+from inference.conditions.unseen import (
+    WARNED_SHARE,
+    expected_unseen,
+    pictures_of,
+    unseen_in_words,
+)
 from inference.conditions.worn_garment import GarmentSource
 from inference.jobs import JobOutcome, TryOnJob, read_jobs, run_jobs
 from inference.jobs_page import write_page
@@ -28,7 +34,7 @@ from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.sampling.painter import BuildStored, build_stored
 from inference.tryon_config import USAGE, TryOnConfig, read_job
-from inference.video.source import VideoLimits, open_video
+from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
 
 
@@ -43,7 +49,7 @@ def main(argv: list[str]) -> int | None:
         if not getattr(config, name):
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
     out = Path(config.out)
-    source = open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
+    source = open_video(config.video, config.limits)
     check_out(out, source.path)
     _check_garment(config.garment)
     pipeline = build_pipeline(config)
@@ -85,7 +91,7 @@ def build_pipeline(
         precision=config.precision,
         compile=config.compile,
         perception=perception,
-        limits=VideoLimits(max_seconds=config.max_seconds),
+        limits=config.limits,
         any_stage=any_stage,
         build=build,
     )
@@ -95,19 +101,23 @@ def _preview(config: TryOnConfig) -> None:
     """Write a picture of the people in the video and of what would be painted; paint nothing."""
     if not config.video:
         raise ConfigError(f"video is missing; usage: {USAGE}")
-    open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
+    open_video(config.video, config.limits)
     pipeline, work = build_pipeline(config), WorkFolder()
     with _bar() as bar:
         everyone = pipeline.find_people(config.video, work, partial(_report, bar))
         frames = pipeline.preview(config.video, config.category, config.person, work=work)
     path = Path(config.preview)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = draw_sheet(everyone.people, frames)
+    source = open_video(config.video, config.limits)
+    unseen = expected_unseen(source, everyone.person(config.person, source.path))
+    sheet = draw_sheet(everyone.people, frames, pictures_of(source, unseen, len(frames)))
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise DataError(f"preview={path} cannot be written; name a png or jpg file")
     for person in everyone.people:
         share = f"{person.seen_share:.0%} of the sampled frames"
         sys.stdout.write(f"person {person.id}: seen in {share}\n")
+    if words := unseen_in_words(unseen):
+        sys.stdout.write(f"by a first look, {words}\n")
     sys.stdout.write(f"{path}\n")
 
 
@@ -181,8 +191,9 @@ def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]
-    if report["num_frames_without_person"]:
-        lines.append(f"  {report['num_frames_without_person']} frames show nobody and were kept")
+    if report["unseen"]:
+        is_much = report["num_frames_without_person"] > WARNED_SHARE * report["num_frames"]
+        lines.append(f"  {'WARNING: ' if is_much else ''}{report['unseen']}")
     return "\n".join(lines) + "\n"
 
 

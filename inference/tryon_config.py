@@ -8,6 +8,7 @@ from curation.perception.config import PerceptionConfig
 from inference.conditions.given import GivenConditions
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.sampler_choice import SamplerChoice
+from inference.video.source import VideoLimits
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
@@ -38,6 +39,7 @@ class TryOnConfig:
         paste_back: keep the source's own pixels outside the mask.
         label: text drawn into every frame; empty: none.
         max_seconds: longer videos are rejected; None: none.
+        max_unseen: largest share of frames, 0 to 1, in which the person may not be found.
         device: auto, cpu, cuda, ...
         precision: auto, float32 or bfloat16.
         compile: compile the blocks at first use: pays for long videos on a GPU.
@@ -64,6 +66,7 @@ class TryOnConfig:
     paste_back: bool = True
     label: str = ""
     max_seconds: float | None = None
+    max_unseen: float = 0.5
     device: str = "auto"
     precision: str = "auto"
     compile: bool = False
@@ -74,8 +77,15 @@ class TryOnConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; 0 or more is expected")
+        if not 0 <= self.max_unseen <= 1:
+            raise ValueError(f"max_unseen is {self.max_unseen}; 0 to 1 is expected")
         if (self.mask is None) != (self.densepose is None):
             raise ValueError("mask and densepose: give both or neither")
+
+    @property
+    def limits(self) -> VideoLimits:
+        """Which videos are rejected."""
+        return VideoLimits(max_seconds=self.max_seconds, max_unseen_share=self.max_unseen)
 
     @property
     def given(self) -> GivenConditions | None:

@@ -164,22 +164,22 @@ def preserved_process() -> Iterator[None]:
     install a package when a file is not a picture.
     """
     import torch
+    from torch._tensor_str import PRINT_OPTS  # torch has a setter alone
 
-    printed = torch._tensor_str.PRINT_OPTS  # torch has a setter alone
-    variables, filters = dict(os.environ), warnings.filters[:]
-    arrays, tensors = np.get_printoptions(), copy.copy(printed)
+    variables = dict(os.environ)
+    arrays, tensors = np.get_printoptions(), copy.copy(PRINT_OPTS)
     threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
     save, open_picture = torch.save, Image.open
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
         torch.save, Image.open = save, open_picture
         torch.set_num_threads(threads)
         cv2.setNumThreads(opencv_threads)
         np.set_printoptions(**arrays)
         for name, value in vars(tensors).items():
-            setattr(printed, name, value)
-        warnings.filters[:] = filters
+            setattr(PRINT_OPTS, name, value)
         for name in os.environ.keys() - variables.keys():
             del os.environ[name]
         os.environ.update(variables)
