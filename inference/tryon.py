@@ -37,6 +37,8 @@ from inference.tryon_config import USAGE, TryOnConfig, read_job
 from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
 
+_STRIP = 4  # unseen frames shown in a preview
+
 
 def main(argv: list[str]) -> int | None:
     """Run one job or a list; errors in the input are found before the slow part."""
@@ -110,7 +112,7 @@ def _preview(config: TryOnConfig) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     source = open_video(config.video, config.limits)
     unseen = expected_unseen(source, everyone.person(config.person, source.path))
-    sheet = draw_sheet(everyone.people, frames, pictures_of(source, unseen, len(frames)))
+    sheet = draw_sheet(everyone.people, frames, pictures_of(source, unseen, _STRIP))
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise DataError(f"preview={path} cannot be written; name a png or jpg file")
     for person in everyone.people:
