@@ -78,6 +78,9 @@ setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/c
 setup-yolo: setup ## Install ultralytics (AGPL-3.0), which finds and tracks people
 	@$(RUN) -m pip install --constraint constraints.txt --editable '.[yolo]'
 
+setup-onnx: setup ## Install onnxruntime, which reads human parsers as ONNX (*.onnx)
+	@$(RUN) -m pip install --constraint constraints.txt --editable '.[onnx]'
+
 ##@ Weights
 weights: setup ## List public weights and which of them you have; FETCH=i3d,resnext|metrics|training|all downloads them
 	@$(RUN) -m training.weights $(if $(FETCH),fetch='$(FETCH)') $(ARGS)

@@ -40,8 +40,7 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or an unreadable file.
     """
-    config = OmegaConf.structured(schema)
-    OmegaConf.set_readonly(config, False)
+    config = _defaults(schema)
     if path is not None:
         for file in reversed(_extends_chain(Path(path))):
             config = _merge(config, _read_yaml(file), where=str(file))
@@ -64,8 +63,7 @@ def to_plain(config: Any) -> dict[str, Any]:
 
 def from_plain(schema: type[T], values: dict[str, Any], where: str) -> T:
     """The inverse of ``to_plain``; ``where`` names the origin in errors."""
-    config = OmegaConf.structured(schema)
-    OmegaConf.set_readonly(config, False)
+    config = _defaults(schema)
     return _build(_merge(config, OmegaConf.create(values), where), where)
 
 
@@ -136,8 +134,32 @@ def _parse_override(word: str) -> DictConfig:
         raise ConfigError(f"override {word!r} is not readable: {error}") from error
 
 
+def _defaults(schema: type[Any]) -> DictConfig:
+    config = OmegaConf.structured(schema)
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _unlock(config: DictConfig) -> None:
+    """Allow writing to every section: OmegaConf 2.3.1 locks each frozen dataclass, not the root."""
+    OmegaConf.set_readonly(config, False)
+    for key in config:
+        if not OmegaConf.is_missing(config, key) and isinstance(config[key], DictConfig):
+            _unlock(config[key])
+
+
+def _spell_out(config: DictConfig, update: DictConfig) -> None:
+    """``section=word`` is short for the key that the section's schema names as its SHORTHAND."""
+    for key in map(str, config):
+        short = getattr(OmegaConf.get_type(config, key), "SHORTHAND", None)
+        if short is not None and isinstance(update.get(key), str):
+            update[key] = {short: update[key]}
+
+
 def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
     try:
+        _unlock(config)
+        _spell_out(config, update)
         merged = OmegaConf.merge(config, update)
     except (ConfigKeyError, ConfigAttributeError) as error:
         raise ConfigError(_unknown_key(config, error, where)) from error

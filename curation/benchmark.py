@@ -23,6 +23,7 @@ from configs.errors import ConfigError, DataError
 from curation.clip import Clip, Stage, Tracks, run_stages
 from curation.clip_maker import fingerprint, infos_of, rejected_row
 from curation.ledger import ClipRow, SourceRow
+from curation.perception.check import check_perception
 from curation.perception.protocols import Perception
 from curation.perception.select import choose_perception
 from curation.pipeline import SourceResult, build_stages
@@ -88,7 +89,7 @@ def prepare_jobs(config: CurateConfig) -> tuple[CurateConfig, list[FramesJob]]:
     """
     root = benchmark_root(config)
     config = replace(config, out=str(root), duplicates=replace(config.duplicates, enabled=False))
-    perception = choose_perception(config.perception, config.weights)
+    perception = choose_perception(config.perception)
     infos = infos_of(perception)
     deciding = functools.partial(fingerprint, infos, config.stage_settings())
     if config.bench == "vvt":
@@ -179,7 +180,8 @@ def build_worker(
     config: CurateConfig,
 ) -> Callable[[FramesJob, Callable[[Limit], None]], SourceResult]:
     """The function that does a job; called once in each worker process."""
-    perception = choose_perception(config.perception, config.weights)
+    perception = choose_perception(config.perception)
+    check_perception(perception, config.perception)
     return functools.partial(prepare_video, config, perception)
 
 
@@ -191,7 +193,7 @@ def prepare_video(
 ) -> SourceResult:
     """All tracks of one video's frames, made once, and a sample for each garment."""
     frames = _frames_of(job, config.canonical)
-    set_limit(Limit(seconds=config.time_limit_s(len(frames) / job.fps)))
+    set_limit(Limit(seconds=config.time_limit_s(len(frames) / job.fps, perception)))
     if len(frames) != job.num_frames:
         evidence = {"frames_asked": job.num_frames, "frames_there": len(frames)}
         row = frames_row(job, code="range_beyond_end", evidence=evidence)

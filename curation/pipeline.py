@@ -27,6 +27,7 @@ from curation.first_pass.signals import (
     write_signals,
 )
 from curation.ledger import ClipRow, SourceRow
+from curation.perception.check import check_perception
 from curation.perception.protocols import Perception, Person, PersonDetector
 from curation.perception.transnet_arbiter import choose_arbiter
 from curation.selection.candidates import Candidate, RejectedClip, find_candidates
@@ -117,14 +118,16 @@ def chosen_perception(config: CurateConfig) -> Perception:
     from curation.perception.select import choose_perception
 
     arbiter = choose_arbiter(config.first_pass.arbiter)
-    return replace(choose_perception(config.perception, config.weights), arbiter=arbiter)
+    return replace(choose_perception(config.perception), arbiter=arbiter)
 
 
 def build_worker(
     config: CurateConfig, choose: ChoosePerception
 ) -> Callable[[SourceJob, Callable[[Limit], None]], SourceResult]:
     """The function that does a job; called once in each worker process."""
-    return Curator(config, choose(config)).curate
+    perception = choose(config)
+    check_perception(perception, config.perception)
+    return Curator(config, perception).curate
 
 
 def build_measurer(
@@ -205,7 +208,7 @@ class Curator:
 
     def _set_limit(self, header: Header, set_limit: Callable[[Limit], None]) -> None:
         seconds = header.duration_s or self.config.first_pass.max_duration_s
-        set_limit(Limit(seconds=self.config.time_limit_s(seconds)))
+        set_limit(Limit(seconds=self.config.time_limit_s(seconds, self.perception)))
 
     def _pass_path(self, source: Source) -> Path:
         """Signals before people are detected; their samples are stored next to them."""

@@ -1,11 +1,12 @@
 """Every setting of ``python -m curation.run``; sections are defined next to what they configure."""
 
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
 from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig
-from curation.perception.config import KINDS, PerceptionConfig
+from curation.perception.config import PerceptionConfig
+from curation.perception.protocols import Perception
 from curation.selection.candidates import SelectionConfig
 from curation.selection.probe import ProbeConfig
 from curation.shards.duplicates import DuplicatesConfig
@@ -23,8 +24,8 @@ from curation.workers.ray_executor import RayConfig
 
 EXECUTORS = ("local", "ray")
 NO_STAGES = (
-    "weights", "limits", "ray", "sources", "probe", "first_pass", "selection", "canonical",
-    "duplicates", "held_out", "shards",
+    "perception", "weights", "limits", "ray", "sources", "probe", "first_pass", "selection",
+    "canonical", "duplicates", "held_out", "shards",
 )  # fmt: skip
 """Sections of the settings that are no stage's; all others are."""
 
@@ -39,8 +40,8 @@ class CurateConfig:
     send: str | None = None  # URL or folder that finished shards are sent to
     bench: str | None = None  # a number: clips to hold out; vvt, vivid_s: prepare that instead
     bench_root: str | None = None  # its folder; null: root of configs/eval/<bench>.yaml
-    perception: str = "auto"
-    weights: PerceptionConfig = field(default_factory=PerceptionConfig)
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
+    weights: PerceptionConfig | None = None  # the name of perception's keys before; taken over
     executor: str = "local"  # processes on this machine; or "ray"
     workers: int = 0  # 0: one a core (of the cluster)
     job_part: str | None = None  # I/N: process only this part of the sources, and pack nothing
@@ -63,8 +64,12 @@ class CurateConfig:
     shards: ShardsConfig = field(default_factory=ShardsConfig)
 
     def __post_init__(self) -> None:
-        if self.perception not in KINDS:
-            raise ConfigError(f"perception is {self.perception!r}; {', '.join(KINDS)} are accepted")
+        if self.weights is not None:
+            taken = replace(self.weights, kind=self.perception.kind)
+            if self.perception not in (taken, PerceptionConfig(kind=self.perception.kind)):
+                raise ConfigError("weights.* is now called perception.*; give only the latter")
+            object.__setattr__(self, "perception", taken)
+            object.__setattr__(self, "weights", None)
         if self.agnostic.category != self.garments.category:
             raise ConfigError(
                 f"agnostic.category is {self.agnostic.category!r} and garments.category "
@@ -100,9 +105,13 @@ class CurateConfig:
         """The published benchmark that is prepared in place of videos."""
         return None if self.num_held_out else self.bench
 
-    def time_limit_s(self, duration_s: float) -> float:
-        """Seconds a source of this length may take."""
-        return self.limits.base_s + self.limits.per_second_s * duration_s
+    def time_limit_s(self, duration_s: float, perception: Perception) -> float:
+        """Seconds a source of this length may take with these models."""
+        exact = not perception.densepose.info.is_approximate
+        is_slow = exact and self.perception.device == "cpu"
+        limits = self.limits
+        per_second = limits.per_second_densepose_cpu_s if is_slow else limits.per_second_s
+        return limits.base_s + per_second * duration_s
 
     def stage_settings(self) -> dict[str, Any]:
         """What the stages on the canonical clip depend on."""

@@ -28,6 +28,7 @@ from inference.conditions.perceive import (
     perceive,
 )
 from inference.conditions.stored import ConditionFrame, VideoConditions
+from inference.conditions.unseen import check_seen
 from inference.progress import (
     CONDITIONS,
     ENCODING,
@@ -168,7 +169,7 @@ class TryOnPipeline:
     def perception(self) -> Perception:
         """The models that find and segment people; chosen at first use."""
         if self._perception is None:
-            self._perception = choose_perception("auto")
+            self._perception = choose_perception()
         return self._perception
 
     def __call__(
@@ -227,6 +228,7 @@ class TryOnPipeline:
         else:
             source = open_video(video, self.limits)
             conditions = self._prepare(source, category, person, given, _folder(work), tracker)
+        check_seen(conditions)
         settings = {"seed": seed, "garment": str(garment), "paste_back": paste_back, "label": label}
         result = self._paint(conditions, picture, settings, tracker)
         if out is not None:

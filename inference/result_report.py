@@ -7,6 +7,7 @@ from typing import Any
 
 from datasets.storage import settings_sha256, write_file
 from inference.conditions.stored import VideoConditions
+from inference.conditions.unseen import unseen_frames, unseen_in_words
 from inference.sampling.painter import Painter
 
 
@@ -39,6 +40,7 @@ def describe_result(
         "size": [conditions.source.height, conditions.source.width],
         "fps": conditions.source.fps,
         "num_frames_without_person": conditions.num_without_person,
+        "unseen": unseen_in_words(unseen_frames(conditions)),
         "perception": conditions.perception,
         "codec": painter.system.codec.name,
         "sampler": painter.sampler.description,

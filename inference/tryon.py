@@ -15,10 +15,17 @@ import cv2
 from configs.command import EXIT_USER_ERROR, run_command
 from configs.console import Progress, duration_in_words
 from configs.errors import ConfigError, DataError
+from curation.perception.check import check_perception
 from curation.perception.select import choose_perception
 from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.garment import read_image
 from inference.conditions.preview_sheet import draw_sheet
+from inference.conditions.unseen import (
+    WARNED_SHARE,
+    expected_unseen,
+    pictures_of,
+    unseen_in_words,
+)
 from inference.conditions.worn_garment import GarmentSource
 from inference.job_list import TryOnJob, check_outs, inputs_of, read_jobs
 from inference.jobs import JobOutcome, run_jobs
@@ -28,8 +35,10 @@ from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.sampling.painter import BuildStored, build_stored
 from inference.tryon_config import USAGE, TryOnConfig, read_job
-from inference.video.source import VideoLimits, open_video
+from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
+
+_STRIP = 4  # unseen frames shown in a preview
 
 
 def main(argv: list[str]) -> int | None:
@@ -43,7 +52,7 @@ def main(argv: list[str]) -> int | None:
         if not getattr(config, name):
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
     out = Path(config.out)
-    source = open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
+    source = open_video(config.video, config.limits)
     check_out(out, *inputs_of(source.path, config.garment, config.given))
     _check_garment(config.garment)
     with only_writer(out):
@@ -75,6 +84,8 @@ def build_pipeline(
     Raises:
         DataError: there is no checkpoint, or a model of perception is missing.
     """
+    perception = choose_perception(config.perception)
+    check_perception(perception, config.perception)
     return TryOnPipeline.from_checkpoint(
         choose_checkpoint(config.checkpoint, Path(config.runs)),
         device=config.device,
@@ -83,8 +94,8 @@ def build_pipeline(
         long_video=config.long_video,
         precision=config.precision,
         compile=config.compile,
-        perception=choose_perception(config.perception),
-        limits=VideoLimits(max_seconds=config.max_seconds),
+        perception=perception,
+        limits=config.limits,
         any_stage=any_stage,
         build=build,
     )
@@ -94,19 +105,23 @@ def _preview(config: TryOnConfig) -> None:
     """Write a picture of the people in the video and of what would be painted; paint nothing."""
     if not config.video:
         raise ConfigError(f"video is missing; usage: {USAGE}")
-    open_video(config.video, VideoLimits(max_seconds=config.max_seconds))
+    open_video(config.video, config.limits)
     pipeline, work = build_pipeline(config), WorkFolder()
     with _bar() as bar:
         everyone = pipeline.find_people(config.video, work, partial(_report, bar))
         frames = pipeline.preview(config.video, config.category, config.person, work=work)
     path = Path(config.preview)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet = draw_sheet(everyone.people, frames)
+    source = open_video(config.video, config.limits)
+    unseen = expected_unseen(source, everyone.person(config.person, source.path))
+    sheet = draw_sheet(everyone.people, frames, pictures_of(source, unseen, _STRIP))
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise DataError(f"preview={path} cannot be written; name a png or jpg file")
     for person in everyone.people:
         share = f"{person.seen_share:.0%} of the sampled frames"
         sys.stdout.write(f"person {person.id}: seen in {share}\n")
+    if words := unseen_in_words(unseen):
+        sys.stdout.write(f"by a first look, {words}\n")
     sys.stdout.write(f"{path}\n")
 
 
@@ -165,8 +180,9 @@ def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]
-    if report["num_frames_without_person"]:
-        lines.append(f"  {report['num_frames_without_person']} frames show nobody and were kept")
+    if report["unseen"]:
+        is_much = report["num_frames_without_person"] > WARNED_SHARE * report["num_frames"]
+        lines.append(f"  {'WARNING: ' if is_much else ''}{report['unseen']}")
     return "\n".join(lines) + "\n"
 
 

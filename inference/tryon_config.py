@@ -4,9 +4,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.loading import load_config, split_optional
+from curation.perception.config import PerceptionConfig
 from inference.conditions.given import GivenConditions
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.sampler_choice import SamplerChoice
+from inference.video.source import VideoLimits
 
 USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
@@ -37,10 +39,11 @@ class TryOnConfig:
         paste_back: keep the source's own pixels outside the mask.
         label: text drawn into every frame; empty: none.
         max_seconds: longer videos are rejected; None: none.
+        max_unseen: largest share of frames, 0 to 1, in which the person may not be found.
         device: auto, cpu, cuda, ...
         precision: auto, float32 or bfloat16.
         compile: compile the blocks at first use: pays for long videos on a GPU.
-        perception: auto, embedded or installed; see docs/curation.md.
+        perception: the models that look at people; see ``PerceptionConfig``.
         sampler: solver, steps, guidance, where they differ from the checkpoint's.
         long_video: windows of videos longer than the network's window.
     """
@@ -63,18 +66,26 @@ class TryOnConfig:
     paste_back: bool = True
     label: str = ""
     max_seconds: float | None = None
+    max_unseen: float = 0.5
     device: str = "auto"
     precision: str = "auto"
     compile: bool = False
-    perception: str = "auto"
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; 0 or more is expected")
+        if not 0 <= self.max_unseen <= 1:
+            raise ValueError(f"max_unseen is {self.max_unseen}; 0 to 1 is expected")
         if (self.mask is None) != (self.densepose is None):
             raise ValueError("mask and densepose: give both or neither")
+
+    @property
+    def limits(self) -> VideoLimits:
+        """Which videos are rejected."""
+        return VideoLimits(max_seconds=self.max_seconds, max_unseen_share=self.max_unseen)
 
     @property
     def given(self) -> GivenConditions | None:

@@ -22,7 +22,8 @@ LAZY = {
     "detectron2": {"curation/perception/detectron2_densepose.py"},
     "densepose": {"curation/perception/detectron2_densepose.py"},
     "bitsandbytes": {"training/optimizers.py"},
-    "transformers": {"curation/perception/human_parser.py", "models/text.py"},
+    "transformers": {"curation/perception/parser_networks.py", "models/text.py"},
+    "onnxruntime": {"curation/perception/parser_networks.py"},
 }
 
 

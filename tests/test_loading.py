@@ -4,8 +4,10 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError
 from configs.loading import (
@@ -136,3 +138,44 @@ def test_a_user_error_ends_with_one_line_and_code_2() -> None:
     )  # fmt: skip
     assert result.returncode == 2
     assert result.stderr == "error: raw/ is empty\n"
+
+
+def lock_every_section(config: DictConfig) -> DictConfig:
+    """What OmegaConf 2.3.1 does to frozen dataclasses; 2.4 locks the root alone."""
+    for key in config:
+        if not OmegaConf.is_missing(config, key) and isinstance(config[key], DictConfig):
+            lock_every_section(config[key])
+    OmegaConf.set_readonly(config, True)
+    return config
+
+
+def test_settings_load_where_omegaconf_locks_every_section(
+    yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    structured = OmegaConf.structured
+    monkeypatch.setattr(OmegaConf, "structured", lambda s: lock_every_section(structured(s)))
+    run = load_config(Run, yaml, ["optimizer.lr=2e-3"])
+    assert run.optimizer.lr == 2e-3
+    assert from_plain(Run, to_plain(run), "a checkpoint") == run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    SHORTHAND: ClassVar[str] = "kind"
+    kind: str = "auto"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    models: Models = field(default_factory=Models)
+
+
+def test_a_word_for_a_section_is_short_for_its_main_key(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("models: embedded\n")
+    job = load_config(Job, path, ["models.device=cuda"])
+    assert job.models == Models(kind="embedded", device="cuda")
+    assert load_config(Job, path, ["models=installed"]).models.kind == "installed"
+    with pytest.raises(ConfigError, match=r"key 'models\.devise' does not exist"):
+        load_config(Job, path, ["models.devise=cuda"])

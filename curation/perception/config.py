@@ -1,7 +1,8 @@
-"""Which models are used and where their files are; ``select.py`` builds them."""
+"""Which models of people are used, and where their files are; ``select.py`` builds them."""
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import ClassVar
 
 from configs.errors import ConfigError
 
@@ -10,17 +11,33 @@ KINDS = ("auto", "embedded", "installed")
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptionConfig:
-    """Where models that are not embedded are stored; relative to the working folder."""
+    """The section ``perception`` of curation and of try-on; paths are relative to the work folder.
 
+    Attributes:
+        kind: embedded (from the package index), installed, or auto: each installed model that is
+            there with its weights. ``perception=embedded`` is short for ``perception.kind``.
+        yolo_weights: an ultralytics pose model.
+        densepose_config: a YAML of detectron2's DensePose project; what it extends lies next to it.
+        densepose_weights: the model zoo's .pkl or a .pth that fits it.
+        parser_path: a transformers folder, a TorchScript file or an ONNX file.
+        parser_labels: auto (the names in the folder's config.json), atr, lip or fashn.
+        parser_channel_order: rgb or bgr; SCHP's own weights want bgr.
+        device: of the installed models: cpu, cuda, cuda:1, ...
+    """
+
+    SHORTHAND: ClassVar[str] = "kind"
+    kind: str = "auto"
     yolo_weights: str = "weights/yolo11m-pose.pt"
     densepose_config: str = "weights/densepose/densepose_rcnn_R_50_FPN_s1x.yaml"
     densepose_weights: str = "weights/densepose/model_final_162be9.pkl"
-    parser_path: str = "weights/parser"  # a TorchScript file or a transformers folder
-    parser_labels: str = "atr"
-    parser_channel_order: str = "rgb"  # SCHP's own weights want bgr
+    parser_path: str = "weights/parser"
+    parser_labels: str = "auto"
+    parser_channel_order: str = "rgb"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"perception={self.kind!r}; choose one of {', '.join(KINDS)}")
         if self.parser_channel_order not in {"rgb", "bgr"}:
             raise ConfigError(
                 f"parser_channel_order={self.parser_channel_order!r}; choose rgb or bgr"

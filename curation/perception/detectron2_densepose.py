@@ -14,6 +14,7 @@ import numpy as np
 from configs.errors import DataError
 from curation.perception.config import PerceptionConfig, installed_version
 from curation.perception.protocols import BackendInfo, DensePose, Person
+from curation.perception.zoo_weights import ZOO, read_zoo_weights
 from datasets.storage import sha256_read_once
 
 BATCH_SIZE = 8
@@ -97,12 +98,15 @@ def chart_to_iuv(output: Any) -> np.ndarray:
     """A DensePoseChartPredictorOutput of one box -> (112, 112, 3) uint8.
 
     The part is the best fine label where the coarse label is not background; U and V are read from
-    that part's own channels (DensePose's ChartResult does the same after resampling).
+    that part's own channels (DensePose's ChartResult does the same after resampling). Legacy models
+    answer on a 56x56 grid, which is resampled first.
     """
-    fine, coarse = output.fine_segm[0], output.coarse_segm[0]
+    fine, coarse, all_u, all_v = (
+        _on_our_grid(maps)[0] for maps in (output.fine_segm, output.coarse_segm, output.u, output.v)
+    )
     part = fine.argmax(0) * (coarse.argmax(0) > 0)
-    u = output.u[0].gather(0, part[None])[0].clamp(0, 1)
-    v = output.v[0].gather(0, part[None])[0].clamp(0, 1)
+    u = all_u.gather(0, part[None])[0].clamp(0, 1)
+    v = all_v.gather(0, part[None])[0].clamp(0, 1)
     is_body = part > 0
     iuv = np.stack(
         [
@@ -115,11 +119,70 @@ def chart_to_iuv(output: Any) -> np.ndarray:
     return iuv.astype(np.uint8)
 
 
+def check_fit(incompatible: Any, config: PerceptionConfig) -> None:
+    """Reject weights that leave parts of the network as they were drawn at random.
+
+    Args:
+        incompatible: what fvcore's Checkpointer found: ``missing_keys`` and ``incorrect_shapes``.
+        config: names the files.
+
+    Raises:
+        DataError: something is missing or has another shape.
+    """
+    wrong = [name for name, *_ in incompatible.incorrect_shapes]
+    absent = [name for name in incompatible.missing_keys if name not in wrong]
+    said = [
+        f"{len(names)} tensors {what}, such as {names[0]}"
+        for names, what in ((absent, "are missing"), (wrong, "have another shape"))
+        if names
+    ]
+    if said:
+        raise DataError(
+            f"DensePose weights {config.densepose_weights} do not fit {config.densepose_config}: "
+            f"{' and '.join(said)}; take {ZOO}, or the weights of your configuration"
+        )
+
+
+def _merge_file(settings: Any, path: Path) -> None:
+    """Read a YAML of DensePose and what it extends.
+
+    Raises:
+        DataError: a file is absent, it is no such YAML, or it is not a configuration of charts.
+    """
+    try:
+        settings.merge_from_file(str(path), allow_unsafe=False)  # no Python objects from YAML
+    except FileNotFoundError as error:
+        absent = error.filename or error
+        raise DataError(
+            f"{path} extends {absent}, which does not exist; copy it next to {path.name}"
+        ) from error
+    except Exception as error:  # yaml's and yacs' errors have no common class
+        first = (str(error).splitlines() or [""])[0]
+        raise DataError(f"{path} is no configuration of DensePose: {first}") from error
+    predictor = str(settings.MODEL.ROI_DENSEPOSE_HEAD.PREDICTOR_NAME)
+    if not settings.MODEL.DENSEPOSE_ON or "Chart" not in predictor:
+        raise DataError(
+            f"{path} has the predictor {predictor}, which gives no I, U, V (CSE configurations do "
+            "not); take densepose_rcnn_R_50_FPN_s1x.yaml"
+        )
+
+
+def _on_our_grid(maps: Any) -> Any:
+    import torch
+
+    if tuple(maps.shape[-2:]) == (GRID, GRID):
+        return maps
+    return torch.nn.functional.interpolate(
+        maps, size=(GRID, GRID), mode="bilinear", align_corners=False
+    )
+
+
 def load_model(config: PerceptionConfig) -> tuple[Any, Any]:
     """The network in evaluation mode and its input resize.
 
     Raises:
-        DataError: a package or a file is absent.
+        DataError: a package or a file is absent, the configuration is not one of charts, or the
+            weights are not those of its network.
     """
     try:
         import detectron2.data.transforms as transforms  # type: ignore[import-not-found]
@@ -139,11 +202,24 @@ def load_model(config: PerceptionConfig) -> tuple[Any, Any]:
             raise DataError(f"DensePose file {path} does not exist")
     settings = get_cfg()
     add_densepose_config(settings)
-    settings.merge_from_file(config.densepose_config)
-    settings.MODEL.WEIGHTS = config.densepose_weights
+    _merge_file(settings, Path(config.densepose_config))
     settings.MODEL.DEVICE = config.device
+    content = read_zoo_weights(Path(config.densepose_weights))
     model = build_model(settings)
-    DetectionCheckpointer(model).load(config.densepose_weights)
+
+    class Checkpointer(DetectionCheckpointer):
+        """Matches names as detectron2 does, with weights that were read before."""
+
+        def _load_file(self, filename: str) -> dict[str, Any]:
+            return content
+
+        def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+            self.incompatible = super()._load_model(checkpoint)
+            return self.incompatible
+
+    checkpointer = Checkpointer(model)
+    checkpointer.load(str(Path(config.densepose_weights).resolve()))
+    check_fit(checkpointer.incompatible, config)
     model.eval()
     smallest, largest = settings.INPUT.MIN_SIZE_TEST, settings.INPUT.MAX_SIZE_TEST
     return model, transforms.ResizeShortestEdge([smallest, smallest], largest)

@@ -1,42 +1,27 @@
-"""A pretrained clothes parser read from a local file: TorchScript or a transformers folder.
+"""A pretrained clothes parser read from local files, on the one person of each frame.
 
-Written for SCHP exported to TorchScript, and for Segformer fine-tuned on ATR (the "clothes"
-checkpoints). The network takes (b, 3, h, w), ImageNet-normalised, and returns logits
-(b, labels, h', w'); ``labels`` names the table that maps its labels.
+Written for SCHP exported to ONNX or TorchScript, and for transformers folders such as Segformers
+trained on ATR ("clothes") or FASHN's parser. The network (``parser_networks.py``) takes
+ImageNet-normalised images; ``parser_labels.py`` maps its labels.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from configs.errors import ConfigError, DataError
 from curation.perception.config import PerceptionConfig
+from curation.perception.parser_labels import CHOICES, label_table
+from curation.perception.parser_networks import ParserNetwork, choose_logits, load_network
 from curation.perception.protocols import BackendInfo, Person
 from datasets.labels import ParseLabel
 from datasets.storage import sha256_read_once
 
-INSTALL_COMMAND = "pip install 'transformers>=5'"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-P = ParseLabel
-LABEL_TABLES: dict[str, tuple[ParseLabel, ...]] = {
-    # background hat hair glasses upper skirt pants dress belt shoes face legs arms bag scarf
-    "atr": (
-        P.BACKGROUND, P.OTHER, P.HAIR, P.FACE, P.UPPER, P.LOWER, P.LOWER, P.DRESS, P.LOWER,
-        P.FEET, P.FEET, P.FACE, P.LEGS, P.LEGS, P.ARMS, P.ARMS, P.OTHER, P.OTHER,
-    ),
-    # background hat hair glove glasses upper dress coat socks pants jumpsuit scarf skirt face arms
-    # legs shoes
-    "lip": (
-        P.BACKGROUND, P.OTHER, P.HAIR, P.HANDS, P.FACE, P.UPPER, P.DRESS, P.UPPER, P.FEET,
-        P.LOWER, P.DRESS, P.OTHER, P.LOWER, P.FACE, P.ARMS, P.ARMS, P.LEGS, P.LEGS,
-        P.FEET, P.FEET,
-    ),
-}  # fmt: skip
-INPUT_SIDE = 512
 BATCH_SIZE = 8
+P = ParseLabel
 LEFT_ELBOW, LEFT_WRIST, RIGHT_ELBOW, RIGHT_WRIST = 7, 9, 8, 10
 
 
@@ -44,12 +29,13 @@ class FileHumanParser:
     """Parses the one person of each frame inside a box around them."""
 
     def __init__(self, config: PerceptionConfig) -> None:
-        if config.parser_labels not in LABEL_TABLES:
+        if config.parser_labels not in CHOICES:
             raise ConfigError(
-                f"parser_labels={config.parser_labels!r}; choose one of {sorted(LABEL_TABLES)}"
+                f"parser_labels={config.parser_labels!r}; choose one of {', '.join(CHOICES)}"
             )
         self.config = config
-        self._network: Any = None
+        self._network: ParserNetwork | None = None
+        self._table = np.zeros(0, np.uint8)
 
     @property
     def info(self) -> BackendInfo:
@@ -68,7 +54,9 @@ class FileHumanParser:
     ) -> list[np.ndarray]:
         """Label maps; see ``HumanParser``."""
         if self._network is None:
-            self._network = load_network(self.config)
+            path = Path(self.config.parser_path)
+            self._network = load_network(path, self.config.device)
+            self._table = np.array(label_table(path, self.config.parser_labels), np.uint8)
         maps = [np.zeros(frame.shape[:2], np.uint8) for frame in frames]
         wanted = [i for i, person in enumerate(people) if person is not None]
         for start in range(0, len(wanted), BATCH_SIZE):
@@ -88,20 +76,23 @@ class FileHumanParser:
         """Label maps of crops, each at its crop's own size."""
         import torch
 
-        size = (INPUT_SIDE, INPUT_SIDE)
+        assert self._network is not None
+        size = (self._network.width, self._network.height)
         images = np.stack([cv2.resize(crop, size).astype(np.float32) / 255 for crop in crops])
         images = (images - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
         if self.config.parser_channel_order == "bgr":
             images = images[..., ::-1]
         batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
         with torch.no_grad():
-            logits = self._network(batch.to(self.config.device))
-        table = np.array(LABEL_TABLES[self.config.parser_labels], np.uint8)
-        if logits.shape[1] != len(table):
+            output = self._network.run(batch.to(self.config.device))
+        table = self._table
+        logits = choose_logits(output, len(table))
+        if logits.ndim != 4 or logits.shape[1] != len(table):
+            count = logits.shape[1] if logits.ndim == 4 else f"no (shape {tuple(logits.shape)})"
             raise DataError(
-                f"{self.config.parser_path} returns {logits.shape[1]} labels, but table "
-                f"{self.config.parser_labels!r} has {len(table)}; choose the other one of "
-                f"{sorted(LABEL_TABLES)}"
+                f"{self.config.parser_path} returns {count} labels, but "
+                f"perception.parser_labels={self.config.parser_labels} has {len(table)}; "
+                f"choose another one of {', '.join(CHOICES)}"
             )
         found = []
         for crop, scores in zip(crops, logits, strict=True):
@@ -111,38 +102,6 @@ class FileHumanParser:
             )
             found.append(table[resized[0].argmax(0).cpu().numpy()])
         return found
-
-
-def load_network(config: PerceptionConfig) -> Any:
-    """A callable from images to logits.
-
-    Raises:
-        DataError: the file or the package that reads it is missing.
-    """
-    import torch
-
-    path = Path(config.parser_path)
-    if not path.exists():
-        raise DataError(f"human parser {path} does not exist; or choose perception=embedded")
-    if path.is_dir():
-        try:
-            from transformers import (  # type: ignore[import-not-found]  (an extra)
-                AutoModelForSemanticSegmentation,
-            )
-        except ImportError as error:
-            raise DataError(
-                f"the human parser in {path} needs transformers: {INSTALL_COMMAND}, "
-                "or choose perception=embedded"
-            ) from error
-        model = AutoModelForSemanticSegmentation.from_pretrained(path, local_files_only=True)
-        model.to(config.device).eval()
-        return lambda images: model(pixel_values=images).logits
-    try:
-        return torch.jit.load(str(path), map_location=config.device).eval()
-    except RuntimeError as error:
-        raise DataError(
-            f"human parser {path} is neither a TorchScript file nor a transformers folder"
-        ) from error
 
 
 def name_hands(labels: np.ndarray, person: Person | None) -> np.ndarray:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from configs.errors import ConfigError, DataError
-from curation.perception.config import KINDS, PerceptionConfig
+from configs.errors import DataError
+from curation.perception.config import PerceptionConfig
 from curation.perception.detectron2_densepose import (
     INSTALL_COMMAND as INSTALL_DENSEPOSE,
 )
@@ -16,8 +16,8 @@ from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.embedded.weights import fetch_models
-from curation.perception.human_parser import INSTALL_COMMAND as INSTALL_TRANSFORMERS
 from curation.perception.human_parser import FileHumanParser
+from curation.perception.parser_networks import INSTALL_ONNX, INSTALL_TRANSFORMERS
 from curation.perception.protocols import (
     DensePoseEstimator,
     HumanParser,
@@ -30,22 +30,20 @@ from curation.perception.ultralytics_people import UltralyticsDetector
 logger = logging.getLogger(__name__)
 
 
-def choose_perception(kind: str = "auto", config: PerceptionConfig | None = None) -> Perception:
+def choose_perception(config: PerceptionConfig | None = None) -> Perception:
     """Choose the three models and log which were taken, why, and at what cost.
 
     Args:
-        kind: ``embedded`` uses the models fetched from the package index; ``installed`` uses
-            ultralytics, detectron2 and a parser, and fails if one is missing; ``auto`` uses each
-            of those that is available with its weights, and the embedded one otherwise.
-        config: where the weights are.
+        config: which kind, and where the weights are. ``embedded`` uses the models fetched from the
+            package index; ``installed`` uses ultralytics, detectron2 and a parser, and fails if one
+            is missing; ``auto`` uses each of those that is available with its weights, and the
+            embedded one otherwise.
 
     Raises:
-        ConfigError: an unknown kind.
         DataError: a package, its weights, or the embedded models are missing.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"perception={kind!r}; choose one of {', '.join(KINDS)}")
     settings = PerceptionConfig() if config is None else config
+    kind = settings.kind
     missing = {} if kind == "embedded" else missing_parts(settings)
     if kind == "installed" and any(missing.values()):
         raise DataError(
@@ -82,6 +80,7 @@ def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
     checks: dict[str, list[tuple[Callable[[], bool], str]]] = {
         "detector": [
             (lambda: _importable("ultralytics"), f"ultralytics is missing ({INSTALL_ULTRALYTICS})"),
+            (lambda: _importable("lap"), f"lap is missing ({INSTALL_ULTRALYTICS})"),
             (lambda: Path(config.yolo_weights).is_file(), f"{config.yolo_weights} is missing"),
         ],
         "densepose": [
@@ -103,6 +102,10 @@ def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
             (
                 lambda: Path(config.parser_path).is_file() or _importable("transformers"),
                 f"transformers is missing ({INSTALL_TRANSFORMERS})",
+            ),
+            (
+                lambda: Path(config.parser_path).suffix != ".onnx" or _importable("onnxruntime"),
+                f"onnxruntime is missing ({INSTALL_ONNX})",
             ),
         ],
     }

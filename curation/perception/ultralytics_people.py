@@ -1,12 +1,14 @@
 """People by ultralytics' YOLO pose models and its trackers (AGPL-3.0: an extra, imported lazily).
 
 Written against ultralytics 8.4. It is given batches of arrays, never paths, and reads weights from
-a local file only; its trackers run on the detections, a new one for each scene. The changes its
-import makes to the process (thread counts, how Pillow opens pictures) are undone.
+a local file only; its trackers run on the detections, a new one for each scene. The changes it
+makes to the process are undone (``preserved_process``).
 """
 
+import copy
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,41 +130,56 @@ def load_model(weights: str) -> Any:
     """The YOLO object of a local weights file.
 
     Raises:
-        DataError: the package or the file is missing.
+        DataError: a package or the file is missing, or the file is not one of ultralytics.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     with preserved_process():
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         try:
+            import lap  # pyright: ignore[reportMissingImports]  # noqa: F401  (of its trackers)
             from ultralytics import YOLO  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise DataError(
-                f"ultralytics is not installed: {INSTALL_COMMAND} (AGPL-3.0), "
+                f"{error.name or 'ultralytics'} is not installed: {INSTALL_COMMAND} (AGPL-3.0), "
                 "or choose perception=embedded"
             ) from error
         if not Path(weights).is_file():
             raise DataError(f"ultralytics weights {weights} do not exist")
-        return YOLO(weights)
+        try:
+            return YOLO(weights)
+        except Exception as error:  # whatever unpickling raises
+            first = (str(error).splitlines() or [""])[0]
+            raise DataError(
+                f"ultralytics cannot read {weights} ({type(error).__name__}: {first}); "
+                "take a pose model such as yolo11m-pose.pt"
+            ) from error
 
 
 @contextmanager
 def preserved_process() -> Iterator[None]:
-    """Undo what importing ultralytics changes in the process.
+    """Undo what importing and running ultralytics changes in the process.
 
-    OMP_NUM_THREADS, the thread counts of torch and OpenCV, and Pillow's ``Image.open``, replaced by
-    one that tries to install a package when a file is not a picture.
+    Environment variables, warning filters, the thread counts of torch and OpenCV, how numpy and
+    torch print, ``torch.save``, and Pillow's ``Image.open``, which is replaced by one that tries to
+    install a package when a file is not a picture.
     """
     import torch
+    from torch._tensor_str import PRINT_OPTS  # torch has a setter alone
 
-    threads, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    opencv_threads, open_picture = cv2.getNumThreads(), Image.open
+    variables = dict(os.environ)
+    arrays, tensors = np.get_printoptions(), copy.copy(PRINT_OPTS)
+    threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    save, open_picture = torch.save, Image.open
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
-        Image.open = open_picture
+        torch.save, Image.open = save, open_picture
         torch.set_num_threads(threads)
         cv2.setNumThreads(opencv_threads)
-        if variable is None:
-            os.environ.pop("OMP_NUM_THREADS", None)
-        else:
-            os.environ["OMP_NUM_THREADS"] = variable
+        np.set_printoptions(**arrays)
+        for name, value in vars(tensors).items():
+            setattr(PRINT_OPTS, name, value)
+        for name in os.environ.keys() - variables.keys():
+            del os.environ[name]
+        os.environ.update(variables)

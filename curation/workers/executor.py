@@ -42,6 +42,7 @@ class LimitsConfig:
 
     base_s: float = 120.0  # loading models, hashing, opening
     per_second_s: float = 60.0  # for each second of video: 10x what the embedded models take
+    per_second_densepose_cpu_s: float = 600.0  # the same with detectron2 on the CPU, 7 s a frame
     max_memory_gb: float | None = 8.0  # GiB in RAM; None: no limit
     max_attempts: int = 3  # runs that try a source that crashed or exceeded these limits
 

@@ -28,6 +28,7 @@ class VideoLimits:
     """Which videos are rejected; None sets no limit."""
 
     max_seconds: float | None = None
+    max_unseen_share: float = 1.0  # of frames in which the person is not found, when painted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,6 +16,12 @@ from configs.errors import UserError
 from datasets.storage import DiskFull
 from inference.conditions.people import FoundPerson
 from inference.conditions.stored import ConditionFrame
+from inference.conditions.unseen import (
+    WARNED_SHARE,
+    expected_unseen,
+    unseen_frames,
+    unseen_in_words,
+)
 from inference.errors import RequestError
 from inference.pipeline import TryOnPipeline
 from inference.progress import Progress, Status
@@ -71,18 +77,18 @@ class TryOnWorker:
         found = self._pipeline.find_people(source.path, work, _within(progress, 0.0, 0.3))
         person = found.person(request.person, source.path).id
         making, path = _within(progress, 0.3, 0.9), folder / "preview.mp4"
-        num_missed = None
         if request.every_frame:
             conditions = self._pipeline.prepare(
                 source.path, request.category, person, work=work, progress=making
             )
             frames, count = conditions.frames(), conditions.num_frames
-            num_missed = conditions.num_without_person
+            unseen = unseen_frames(conditions)
         else:
             frames = self._pipeline.preview(
                 source.path, request.category, person, _PREVIEWED, work, making
             )
             count = len(frames)
+            unseen = expected_unseen(source, found.person(person, source.path))
             source = replace(source, rate=Fraction(_SLIDES_PER_S), audio_codec=None)
         panes = _condition_panes(frames, request.every_frame)
         player = write_strip(
@@ -94,7 +100,9 @@ class TryOnWorker:
             "people": [one.id for one in found.people],
             "person": person,
             "every_frame": request.every_frame,
-            "num_without_person": num_missed,
+            "num_without_person": int(unseen.sum()),
+            "unseen": unseen_in_words(unseen),
+            "warns": bool(unseen.mean() > WARNED_SHARE),
         }
         return JobResult(files=files, facts=facts)
 
@@ -118,6 +126,7 @@ class TryOnWorker:
         facts = {
             "player": {**player, "has_sound": bool(result.source.audio_codec)},
             "download": download_name(request.video.name, request.garment.name),
+            "unseen": result.report["unseen"],
         }
         return JobResult(files={"comparison.mp4": strip, "result.mp4": path}, facts=facts)
 

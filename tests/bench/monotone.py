@@ -24,6 +24,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from curation.perception.config import PerceptionConfig
 from curation.perception.select import choose_perception
 from datasets.labels import ParseLabel
 from tests.bench.monotone_faults import FAULTS, Fault, FaultyResult, RealClip, wear
@@ -108,7 +109,7 @@ def load_networks(protocol: Protocol, with_video: bool = True) -> Networks:
 
 def load_clips(names: tuple[str, ...], num_frames: int) -> list[RealClip]:
     """Real clips at HEIGHT x WIDTH, the garment above the waist found by curation's perception."""
-    perception = choose_perception("embedded")
+    perception = choose_perception(PerceptionConfig(kind="embedded"))
     found: list[tuple[str, np.ndarray, np.ndarray]] = []
     for name in names:
         frames = [_fit(frame) for frame in read_result(MEDIA / name)[:num_frames]]

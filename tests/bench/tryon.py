@@ -219,6 +219,7 @@ def run_speed(given: argparse.Namespace) -> dict[str, Any]:
     """Seconds and operations a frame: plain, ours at equal steps, our defaults, and SSIM."""
     import torch
 
+    from curation.perception.config import PerceptionConfig
     from curation.perception.select import choose_perception
     from inference.conditions.garment import prepare_garment
     from inference.pipeline import TryOnPipeline
@@ -233,7 +234,9 @@ def run_speed(given: argparse.Namespace) -> dict[str, Any]:
         render_dancer(video, seconds, tuple(given.size))
     write_garment(picture, tuple(given.size))
     pipeline = TryOnPipeline.from_checkpoint(
-        given.checkpoint, device="cpu", perception=choose_perception("embedded")
+        given.checkpoint,
+        device="cpu",
+        perception=choose_perception(PerceptionConfig(kind="embedded")),
     )
     painter = pipeline.painter
     system, config = painter.system, painter.system.config

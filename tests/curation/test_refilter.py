@@ -209,7 +209,7 @@ def test_a_process_that_judges_imports_neither_models_nor_what_only_writes():
 def test_settings_that_judge_nothing_stored_are_refused_in_one_sentence(output, tmp_path):
     with pytest.raises(ConfigError, match=r"first_pass is changed.*make curate"):
         refilter.main([str(output), "first_pass.sample_fps=5"])
-    with pytest.raises(ConfigError, match="perception is 'embedded' there and 'installed' here"):
+    with pytest.raises(ConfigError, match="perception is changed, and it cannot be applied"):
         refilter.main([str(output), "perception=installed"])
     with pytest.raises(ConfigError, match="bench is 'vvt'; only a number of clips"):
         refilter.main([str(output), "bench=vvt"])

@@ -13,7 +13,7 @@ import logging
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -147,9 +147,10 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
     videos = read_clips(Path(config.bench), config.max_clips)
     log.info("pattern classifier and its crops: made, or read from %s", config.classifier.cache)
     classifier = train_classifier(config.classifier)
-    settings = TryOnConfig(
+    settings = replace(
+        load_config(TryOnConfig, None, [f"perception={config.perception}"]),
         checkpoint=config.checkpoint, device=config.device, weights=config.weights,
-        sampler=config.sampler, long_video=config.long_video, perception=config.perception,
+        sampler=config.sampler, long_video=config.long_video,
     )  # fmt: skip
     pipeline = build_pipeline(settings, config.any_stage, build_stored_variant)
     window = config.long_video.window or pipeline.painter.system.config.num_frames

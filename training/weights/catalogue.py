@@ -239,7 +239,7 @@ CATALOGUE = {
                     "Base-DensePose-RCNN-FPN.yaml", "789fbf37dc8065247b7ecff2d588d951372f97de"
                 ),
             ),
-            given_as="weights.densepose_config and densepose_weights of curation, the defaults",
+            given_as="perception.densepose_config and densepose_weights, the defaults",
         ),
     )
 }

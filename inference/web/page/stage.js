@@ -109,11 +109,10 @@ export class Stage {
     this.preview = job;
     const { facts } = job;
     find("preview").hidden = false;
-    const missed = facts.num_without_person;
     find("preview-note").textContent =
       (facts.every_frame ? "" : "Some frames of your video. ") +
       `The tinted area (${CATEGORIES[job.category]}) is repainted; the rest is kept.` +
-      (missed ? ` In ${missed} of ${facts.player.num_frames} frames nobody was found; they are kept too.` : "");
+      (facts.unseen ? ` ${facts.warns ? "Warning: " : ""}${facts.every_frame ? "" : "by a first look, "}${facts.unseen}.` : "");
     find("every").hidden = facts.every_frame;
     this.showPeople(job);
     this.players.look.open(job.files["preview.mp4"], { ...facts.player, isSlides: !facts.every_frame });

@@ -19,6 +19,7 @@ from curation.first_pass.signals import Signals, read_signals, write_signals
 from curation.first_pass.small_frames import CELL, SmallFrames, ask_arbiter
 from curation.ledger import ClipRow, SourceRow
 from curation.perception import transnet_arbiter
+from curation.perception.config import PerceptionConfig
 from curation.perception.protocols import ARBITER_WINDOW, BackendInfo, CutArbiter
 from curation.perception.transnet_arbiter import TransNetArbiter, choose_arbiter
 from curation.pipeline import Curator
@@ -165,7 +166,7 @@ def test_frames_beyond_both_ends_repeat_the_first_and_the_last() -> None:
 
 
 def config_of(out: Path) -> CurateConfig:
-    return CurateConfig(src="unused", out=str(out), perception="embedded")
+    return CurateConfig(src="unused", out=str(out), perception=PerceptionConfig(kind="embedded"))
 
 
 def curate(out: Path, path: Path, known: list[ClipRow], arbiter: CutArbiter | None) -> Any:

@@ -1,10 +1,13 @@
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from configs.errors import ConfigError, DataError
 from curation.perception.config import PerceptionConfig
@@ -16,11 +19,8 @@ from curation.perception.embedded.blazepose import EmbeddedDetector
 from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.embedded.parser import EmbeddedParser
-from curation.perception.human_parser import (
-    LABEL_TABLES,
-    FileHumanParser,
-    name_hands,
-)
+from curation.perception.human_parser import FileHumanParser, name_hands
+from curation.perception.parser_labels import TABLES
 from curation.perception.protocols import BackendInfo, Person
 from curation.perception.select import choose_perception, missing_parts
 from curation.perception.ultralytics_people import (
@@ -54,7 +54,7 @@ def parser_file(tmp_path: Path) -> Path:
 
 @pytest.mark.perception
 def test_embedded_takes_the_embedded_models(embedded_models: Path) -> None:
-    perception = choose_perception("embedded")
+    perception = choose_perception(PerceptionConfig(kind="embedded"))
     assert isinstance(perception.detector, EmbeddedDetector)
     assert isinstance(perception.densepose, EmbeddedDensePose)
     assert isinstance(perception.parser, EmbeddedParser)
@@ -66,7 +66,7 @@ def test_auto_takes_a_parser_that_is_there_and_says_why_not_the_rest(
     embedded_models: Path, parser_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", logger="curation.perception.select"):
-        perception = choose_perception("auto", PerceptionConfig(parser_path=str(parser_file)))
+        perception = choose_perception(PerceptionConfig(parser_path=str(parser_file)))
     assert isinstance(perception.parser, FileHumanParser)
     assert isinstance(perception.densepose, EmbeddedDensePose)
     assert "densepose: embedded, because detectron2 with DensePose is missing" in caplog.text
@@ -84,13 +84,13 @@ def test_installed_refuses_in_one_sentence_that_names_the_commands(
 ) -> None:
     hide(monkeypatch, "ultralytics", "detectron2")
     with pytest.raises(DataError, match=r"make setup-yolo.*make setup-densepose") as caught:
-        choose_perception("installed")
+        choose_perception(PerceptionConfig(kind="installed"))
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match="'best'; choose one of auto, embedded, installed"):
-        choose_perception("best")
+        PerceptionConfig(kind="best")
 
 
 def test_missing_weights_are_named(parser_file: Path, tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_missing_weights_are_named(parser_file: Path, tmp_path: Path) -> None:
 def test_adapters_without_their_package_name_the_command_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hide(monkeypatch, "ultralytics", "detectron2", "transformers")
-    with pytest.raises(DataError, match="ultralytics is not installed: make setup-yolo"):
+    hide(monkeypatch, "lap", "ultralytics", "detectron2", "transformers")
+    with pytest.raises(DataError, match="lap is not installed: make setup-yolo"):
         UltralyticsDetector(PerceptionConfig(yolo_weights="yolo.pt")).detect([FRAME])
     densepose = Detectron2DensePose(
         PerceptionConfig(densepose_config="a.yaml", densepose_weights="b.pkl")
@@ -136,7 +136,7 @@ def test_a_torchscript_parser_is_read_and_its_labels_translated(
     assert standing_person.mask is not None
     frame = np.zeros((*standing_person.mask.shape, 3), np.uint8)
     frame[:190, :, 0], frame[190:, :, 2] = 255, 255
-    parser = FileHumanParser(PerceptionConfig(parser_path=str(parser_file)))
+    parser = FileHumanParser(PerceptionConfig(parser_path=str(parser_file), parser_labels="atr"))
     nobody, labels = parser.parse([frame, frame], [None, standing_person])
     assert not nobody.any()
     assert (labels[100:180, 60:140] == ParseLabel.UPPER).all()
@@ -148,19 +148,20 @@ def test_a_parser_with_another_number_of_labels_is_refused(
     parser_file: Path, standing_person: Person
 ) -> None:
     parser = FileHumanParser(PerceptionConfig(parser_path=str(parser_file), parser_labels="lip"))
-    with pytest.raises(DataError, match=r"returns 18 labels, but table 'lip' has 20"):
+    with pytest.raises(DataError, match=r"18 labels, but perception\.parser_labels=lip has 20"):
         parser.parse([np.zeros((360, 200, 3), np.uint8)], [standing_person])
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a network")
-    with pytest.raises(DataError, match="neither a TorchScript file nor a transformers folder"):
+    with pytest.raises(DataError, match="neither TorchScript nor ONNX"):
         FileHumanParser(PerceptionConfig(parser_path=str(path))).parse([FRAME], [None])
 
 
 def test_label_tables_have_the_published_lengths() -> None:
-    assert {name: len(table) for name, table in LABEL_TABLES.items()} == {"atr": 18, "lip": 20}
+    lengths = {name: len(table) for name, table in TABLES.items()}
+    assert lengths == {"atr": 18, "lip": 20, "fashn": 18}
     with pytest.raises(ConfigError, match="parser_labels='coco'"):
         FileHumanParser(PerceptionConfig(parser_labels="coco"))
     with pytest.raises(ConfigError, match="parser_channel_order='gbr'"):
@@ -229,20 +230,31 @@ def test_yolo_results_become_people_best_first() -> None:
         people_from_result(Result(Boxes([[0, 0, 5, 9, 0.4]]), None), {})
 
 
-def test_what_importing_ultralytics_changes_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    from PIL import Image
-
+def test_what_ultralytics_changes_in_the_process_is_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before, open_picture = torch.get_num_threads(), Image.open
+    monkeypatch.setenv("KEPT", "mine")
+    threads, open_picture, save = torch.get_num_threads(), Image.open, torch.save
+    printed, filters = np.get_printoptions(), warnings.filters[:]
+    tensor = str(torch.full((30,), 1 / 3))
     with preserved_process():
         os.environ["OMP_NUM_THREADS"] = "1"
-        torch.set_num_threads(before + 1)
+        os.environ["KEPT"] = "theirs"
+        torch.set_num_threads(threads + 1)
         monkeypatch.setattr(Image, "open", None)
+        monkeypatch.setattr(torch, "save", None)
+        np.set_printoptions(linewidth=320, formatter={"float_kind": "{:.5g}".format})
+        torch.set_printoptions(linewidth=320, precision=4, profile="default")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="timm")
     assert Image.open is open_picture
-    assert torch.get_num_threads() == before
+    assert torch.save is save
+    assert torch.get_num_threads() == threads
     assert "OMP_NUM_THREADS" not in os.environ
+    assert os.environ["KEPT"] == "mine"
+    assert np.get_printoptions() == printed
+    assert str(torch.full((30,), 1 / 3)) == tensor
+    assert warnings.filters == filters
 
 
 class Complete:
