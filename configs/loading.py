@@ -172,7 +172,9 @@ def _as_written(path: Path) -> Any:
 def _keep_texts(content: DictConfig, written: Any, schema: Any) -> None:
     """Put back the text of text fields that YAML took for numbers, dates or truth values."""
     for key, text in written.items() if isinstance(written, dict) else ():
-        node = content._get_node(key) if key in content else None
+        if key not in content:  # extends, and what must be given yet
+            continue
+        node = content._get_node(key)
         kinds = _kinds(schema, [str(key)])
         if isinstance(node, DictConfig):
             _keep_texts(node, text, next((k for k in kinds if dataclasses.is_dataclass(k)), None))
