@@ -24,10 +24,26 @@ ENCODER ?=
 FETCH   ?=
 WHAT    ?=
 CHECKPOINT ?=
+REAL    ?=
 bench   ?=
 real    ?=
 dry_run ?=
 ARGS    ?=
+
+# Each input reaches Python by the environment as it was typed: $(value) keeps make from reading a $
+# in it, and no recipe writes it into a shell's text. configs/from_make.py makes arguments of them.
+INPUTS := SRC OUT BENCH CONFIG CLIP VIDEO GARMENT JOBS PRED GPU ENCODER FETCH WHAT CHECKPOINT REAL bench real dry_run ARGS
+TOOLS  := PYTHON VENV RUN CORES SHELL MAKE MAKEFLAGS MAKEOVERRIDES
+$(foreach name,$(INPUTS),$(eval export MAKE_INPUT_$(name) := $$(value $(name)))$(eval unexport $(name)))
+DO = $(RUN) -m configs.from_make
+
+# A variable that no target reads is refused: make itself would drop DRY_RUN=1 without a word.
+NAMED   := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+UNKNOWN := $(firstword $(filter-out $(INPUTS) $(TOOLS) MAKE_INPUT_%,$(NAMED)))
+ifneq ($(UNKNOWN),)
+$(error $(or $(shell $(or $(PYTHON),false) -m configs.from_make --refuse '$(subst ','\'',$(UNKNOWN))' -- $(INPUTS)),$(UNKNOWN)= is not read; make reads $(INPUTS)))
+endif
+export MAKE_INPUT__NAMED := $(if $(word 2,$(MAKECMDGOALS)),,$(filter $(INPUTS),$(NAMED)))
 
 ##@ Begin
 help: ## Show this list
@@ -49,27 +65,27 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (20 min on 2 cores) [REAL=clip.mp4: dress yours too; CONFIG=configs/small/small.yaml: for a GPU]
-	@$(RUN) -m training.demo $(or $(CONFIG),configs/demo/demo.yaml) $(if $(REAL),real='$(REAL)') $(ARGS)
+	@$(DO) training.demo {CONFIG:configs/demo/demo.yaml} real={REAL} {ARGS}
 
 ##@ Data
 curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips to hold out] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s
-	@test -z "$(and $(BENCH),$(SRC)$(OUT)$(bench))" || { echo "error: BENCH=$(BENCH) prepares a published benchmark where it lies; SRC=, OUT= and bench=, how many clips are held out of your own videos, do not go with it" >&2; exit 2; }
-	@$(RUN) -m curation.run $(or $(CONFIG),configs/curate.yaml) $(if $(BENCH),bench=$(BENCH),$(if $(SRC),src='$(SRC)') $(if $(OUT),out='$(OUT)') $(if $(bench),bench=$(bench))) $(if $(dry_run),dry_run=true) $(ARGS)
+	@test -z "$$MAKE_INPUT_BENCH" || test -z "$$MAKE_INPUT_SRC$$MAKE_INPUT_OUT$$MAKE_INPUT_bench" || { echo "error: BENCH=$$MAKE_INPUT_BENCH prepares a published benchmark where it lies; SRC=, OUT= and bench=, how many clips are held out of your own videos, do not go with it" >&2; exit 2; }
+	@$(DO) curation.run {CONFIG:configs/curate.yaml} bench={BENCH} src={SRC} out={OUT} bench={bench} dry_run={dry_run} {ARGS}
 
 curate-explain: setup ## Why a clip or a video was accepted or rejected: OUT=data/dance CLIP=clip_id|video
-	@$(RUN) -m curation.explain '$(or $(OUT),data/dance)' $(if $(CLIP),'$(CLIP)')
+	@$(DO) curation.explain {OUT:data/dance} {CLIP}
 
 curate-verify: setup ## Check every shard, track and label: OUT=data/dance [ARGS=quick=true]
-	@$(RUN) -m curation.verify '$(or $(OUT),data/dance)' $(ARGS)
+	@$(DO) curation.verify {OUT:data/dance} {ARGS}
 
 curate-refilter: setup ## Apply new thresholds to what is stored: OUT=data/dance ARGS="selection.quality.min_sharpness=30" [dry_run=1]
-	@$(RUN) -m curation.refilter '$(or $(OUT),data/dance)' $(if $(dry_run),dry_run=true) $(ARGS)
+	@$(DO) curation.refilter {OUT:data/dance} dry_run={dry_run} {ARGS}
 
 curate-purge: setup ## Remove a video from a curated folder for good: OUT=data/dance SRC=video
-	@$(RUN) -m curation.purge '$(or $(OUT),data/dance)' $(if $(SRC),'$(SRC)') $(ARGS)
+	@$(DO) curation.purge {OUT:data/dance} {SRC} {ARGS}
 
 render: setup ## Render dancers as raw videos, with the true answer of unpaired try-on [CONFIG=configs/demo/render.yaml]
-	@$(RUN) -m datasets.synthetic $(or $(CONFIG),configs/demo/render.yaml) $(ARGS)
+	@$(DO) datasets.synthetic {CONFIG:configs/demo/render.yaml} {ARGS}
 
 setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/curation.md)
 	@$(RUN) -m pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2'
@@ -83,49 +99,49 @@ setup-onnx: setup ## Install onnxruntime, which reads human parsers as ONNX (*.o
 
 ##@ Weights
 weights: setup ## List public weights and which of them you have; FETCH=i3d,resnext|metrics|training|all downloads them
-	@$(RUN) -m training.weights $(if $(FETCH),fetch='$(FETCH)') $(ARGS)
+	@$(DO) training.weights fetch={FETCH} {ARGS}
 
 caption: setup ## Compute the prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl [OUT=weights/caption_dancing_person.safetensors]
 	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[text]'
-	@$(RUN) -m models.text 'a dancing person' '$(or $(OUT),weights/caption_dancing_person.safetensors)' --encoder '$(ENCODER)' $(ARGS)
+	@$(DO) models.text --encoder={ENCODER} {ARGS} -- 'a dancing person' {OUT:weights/caption_dancing_person.safetensors}
 
 ##@ Training
 latents: setup ## Encode every clip once, for data.latents=auto [CONFIG=configs/stage3.yaml]; rerun to resume
-	@$(RUN) -m training.latents $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
+	@$(DO) training.latents {CONFIG:configs/stage3.yaml} {ARGS}
 
 codec: setup ## Train the small image codec that ships, on rendered and real pictures: [real=DIR: photos, videos and SOURCES.tsv] [OUT=runs/codec/codec.safetensors] [CONFIG=configs/codec.yaml]
-	@$(RUN) -m training.codec $(or $(CONFIG),configs/codec.yaml) $(if $(real),real='$(real)') $(if $(OUT),out='$(OUT)') $(ARGS)
+	@$(DO) training.codec {CONFIG:configs/codec.yaml} real={real} out={OUT} {ARGS}
 
 plan: setup ## Memory and time of a run, before it starts: CONFIG=configs/stage3.yaml [GPU=24 (GB)]
-	@$(RUN) -m training.plan $(or $(CONFIG),configs/stage3.yaml) $(if $(GPU),gpu_gb=$(GPU)) $(ARGS)
+	@$(DO) training.plan {CONFIG:configs/stage3.yaml} gpu_gb={GPU} {ARGS}
 
 pretrain: setup ## Train the bare trunk, if you have no Open-Sora weights [CONFIG=configs/pretrain.yaml]
-	@$(RUN) -m training.fit $(or $(CONFIG),configs/pretrain.yaml) $(ARGS)
+	@$(DO) training.fit {CONFIG:configs/pretrain.yaml} {ARGS}
 
 train-stage1: setup ## Train the garment extractor, on frames [CONFIG=configs/stage1.yaml]
-	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage1.yaml) $(ARGS)
+	@$(DO) training.fit {CONFIG:configs/stage1.yaml} {ARGS}
 
 train-stage2: setup ## Train the ID ControlNet, on frames [CONFIG=configs/stage2.yaml]
-	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage2.yaml) $(ARGS)
+	@$(DO) training.fit {CONFIG:configs/stage2.yaml} {ARGS}
 
 train-stage3: setup ## Train on clips (video) [CONFIG=configs/stage3.yaml]
-	@$(RUN) -m training.fit $(or $(CONFIG),configs/stage3.yaml) $(ARGS)
+	@$(DO) training.fit {CONFIG:configs/stage3.yaml} {ARGS}
 
 export: setup ## Save what inference needs of a run, with a model card: CHECKPOINT=runs/stage3 OUT=dir
-	@$(RUN) -m training.export $(if $(CHECKPOINT),checkpoint='$(CHECKPOINT)') $(if $(OUT),out='$(OUT)') $(ARGS)
+	@$(DO) training.export checkpoint={CHECKPOINT} out={OUT} {ARGS}
 
 ##@ Use and score
 tryon: setup ## Put a garment on the person in a video: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; or a list of videos: JOBS=jobs.csv OUT=folder [CONFIG=configs/tryon.yaml]
-	@$(RUN) -m inference.tryon $(or $(CONFIG),configs/tryon.yaml) $(if $(JOBS),jobs='$(JOBS)') $(if $(VIDEO),video='$(VIDEO)') $(if $(GARMENT),garment='$(GARMENT)') $(if $(OUT),out='$(OUT)') $(ARGS)
+	@$(DO) inference.tryon {CONFIG:configs/tryon.yaml} jobs={JOBS} video={VIDEO} garment={GARMENT} out={OUT} {ARGS}
 
 app: setup ## Try-on in a browser, http://localhost:7860 [CONFIG=configs/app.yaml; configs/demo/app.yaml: the demo's model]
-	@$(RUN) -m inference.app $(or $(CONFIG),configs/app.yaml) $(ARGS)
+	@$(DO) inference.app {CONFIG:configs/app.yaml} {ARGS}
 
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
-	@$(RUN) -m training.evaluate configs/eval/$(or $(BENCH),synthetic).yaml $(if $(PRED),pred='$(PRED)') $(ARGS)
+	@$(DO) training.evaluate configs/eval/{BENCH:synthetic}.yaml pred={PRED} {ARGS}
 
 ablate: setup ## Test a claim in small on rendered dancers: WHAT=fusion|stages|data|swapping|longvideo|known|freeze
-	@$(RUN) -m training.experiments.ablate 'configs/experiments/$(or $(WHAT),fusion).yaml' $(ARGS)
+	@$(DO) training.experiments.ablate configs/experiments/{WHAT:fusion}.yaml {ARGS}
 
 ##@ Work on the code
 check: setup ## What CI checks in addition to the tests: lint, format, types
@@ -134,16 +150,16 @@ check: setup ## What CI checks in addition to the tests: lint, format, types
 	@$(VENV)/bin/pyright
 
 test: setup ## Run the tests (under 8 minutes on 2 cores); in one process: ARGS="-n 0"
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n $(CORES) --maxprocesses 8 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(DO) pytest -m "not slow" -n $(CORES) --maxprocesses 8 --dist loadfile {ARGS}
 
 check-slow: setup ## Run the tests that take minutes
-	@$(RUN) -m pytest -m slow --timeout 1800 $(ARGS)
+	@$(DO) pytest -m slow --timeout 1800 {ARGS}
 
 bench: setup ## Measure the networks against a plain reading of the method (20 min on 2 cores)
-	@$(RUN) -m tests.bench.run $(ARGS)
+	@$(DO) tests.bench.run {ARGS}
 
 profile: setup ## Show where a training step's time goes: a table of operators, and a trace file
-	@$(RUN) -m tests.bench.profile $(ARGS)
+	@$(DO) tests.bench.profile {ARGS}
 
 format: setup ## Sort imports and format
 	@$(VENV)/bin/ruff check --fix .

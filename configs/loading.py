@@ -3,15 +3,21 @@
 A YAML file may start with ``extends: other.yaml`` (relative to itself); its own keys win.
 Schemas use only what OmegaConf 2.3 and 2.4 both support: plain strings checked in
 ``__post_init__`` instead of Literal, lists instead of tuples, ``Optional`` instead of unions.
+
+A value for a text or path field is that text: an override as it stands (``src=dances #2``, ``007``,
+``[a]``, ``~``), a YAML file's scalar as written (``2024.10``). Only ``null`` means None, where the
+field may be None, and only a YAML file's ``${...}`` is filled in.
 """
 
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -43,9 +49,11 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     config = _defaults(schema)
     if path is not None:
         for file in reversed(_extends_chain(Path(path))):
-            config = _merge(config, _read_yaml(file), where=str(file))
+            content = _read_yaml(file)
+            _keep_texts(content, _as_written(file), schema)
+            config = _merge(config, content, where=str(file))
     for word in overrides:
-        config = _merge(config, _parse_override(word), where=f"override {word!r}")
+        config = _merge(config, _parse_override(word, schema), where=f"override {word!r}")
     return _build(config, where=str(path) if path is not None else "the command line")
 
 
@@ -64,29 +72,35 @@ def to_plain(config: Any) -> dict[str, Any]:
 def from_plain(schema: type[T], values: dict[str, Any], where: str) -> T:
     """The inverse of ``to_plain``; ``where`` names the origin in errors."""
     config = _defaults(schema)
-    return _build(_merge(config, OmegaConf.create(values), where), where)
+    return _build(_merge(config, OmegaConf.create(_literal(values)), where), where)
 
 
 def save_config(config: Any, path: Path) -> None:
     """Write the resolved settings as YAML; ``load_config`` reads back an equal config."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(to_plain(config))), encoding="utf-8")
+    plain = OmegaConf.create(_literal(to_plain(config)))
+    path.write_text(OmegaConf.to_yaml(plain), encoding="utf-8")
 
 
 def split_arguments(argv: Sequence[str], usage: str) -> tuple[Path, list[str]]:
     """Split ``CONFIG.yaml key=value ...`` into the file and the overrides."""
-    if not argv or argv[0] in {"-h", "--help"} or "=" in argv[0]:
+    if not argv or argv[0] in {"-h", "--help"} or _is_setting(argv[0]):
         raise ConfigError(f"a configuration file is missing; usage: {usage}")
     return Path(argv[0]), _overrides(argv[1:], usage)
 
 
 def split_optional(argv: Sequence[str], usage: str, default: Path) -> tuple[Path | None, list[str]]:
     """Split ``[CONFIG.yaml] key=value ...``; without a file, use ``default`` if it exists."""
-    if argv and "=" not in argv[0]:
+    if argv and not _is_setting(argv[0]):
         if argv[0] in {"-h", "--help"}:
             raise ConfigError(f"usage: {usage}")
         return Path(argv[0]), _overrides(argv[1:], usage)
     return default if default.is_file() else None, _overrides(argv, usage)
+
+
+def _is_setting(word: str) -> bool:
+    """Whether a word is ``key=value``, not a file, whose name may hold ``=`` too."""
+    return "=" in word and not Path(word).is_file()
 
 
 def _overrides(words: Sequence[str], usage: str) -> list[str]:
@@ -125,13 +139,65 @@ def _read_yaml(path: Path, *, keep_extends: bool = False) -> DictConfig:
     return content
 
 
-def _parse_override(word: str) -> DictConfig:
+def _parse_override(word: str, schema: type) -> DictConfig:
     if "=" not in word or word.startswith("="):
         raise ConfigError(f"override {word!r} is not key=value")
+    key, _, text = word.partition("=")
+    kinds = _kinds(schema, key.split("."))
     try:
-        return OmegaConf.from_dotlist([word])
+        if str in kinds and not (type(None) in kinds and text == "null"):
+            content = OmegaConf.create({})
+            OmegaConf.update(content, key, _literal(text))
+            return content
+        content = OmegaConf.from_dotlist([word])
+        if list[str] in kinds and text.startswith("["):
+            OmegaConf.update(content, key, yaml.load(text, Loader=yaml.BaseLoader))
+        return content
     except (YAMLError, OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"override {word!r} is not readable: {error}") from error
+        first = " ".join(str(error).split())
+        raise ConfigError(f"override {word!r} is not readable: {first}") from error
+
+
+def _kinds(schema: Any, keys: Sequence[str]) -> tuple[Any, ...]:
+    """The types that the field at a dotted key may have; none where there is no such field."""
+    for key in keys:
+        if not dataclasses.is_dataclass(schema):
+            return ()
+        schema = get_type_hints(schema).get(key)
+    options = get_args(schema)
+    return options if type(None) in options else (schema,)
+
+
+def _as_written(path: Path) -> Any:
+    """A YAML file with every scalar as text: 2024.10 stays 2024.10."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+
+def _keep_texts(content: DictConfig, written: Any, schema: Any) -> None:
+    """Put back the text of text fields that YAML took for numbers, dates or truth values."""
+    for key, text in written.items() if isinstance(written, dict) else ():
+        if key not in content:  # extends, and what must be given yet
+            continue
+        node = content._get_node(key)
+        kinds = _kinds(schema, [str(key)])
+        if isinstance(node, DictConfig):
+            _keep_texts(node, text, next((k for k in kinds if dataclasses.is_dataclass(k)), None))
+        elif str in kinds and isinstance(text, str):
+            if not isinstance(node._value(), str | None):  # pyright: ignore
+                content[key] = text
+        elif list[str] in kinds and isinstance(text, list):
+            for index, item in enumerate(text):
+                if isinstance(item, str) and not isinstance(content[key][index], str):
+                    content[key][index] = item
+
+
+def _literal(value: Any) -> Any:
+    """Plain values with every ``${`` escaped, so that OmegaConf fills nothing in."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + "\\${", value)
+    if isinstance(value, dict):
+        return {key: _literal(inner) for key, inner in value.items()}
+    return [_literal(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _defaults(schema: type[Any]) -> DictConfig:

@@ -33,6 +33,7 @@ from curation.stages.clip_files import encode_png, encode_tracks, read_picture
 from curation.stages.product_photo import lay_out_product
 from curation.video.canonical import MULTIPLE, CanonicalConfig
 from curation.workers.executor import Limit
+from datasets import pictures
 from datasets.benchmarks.vivid import VividClip, clip_frames, frame_rate, read_vivid
 from datasets.benchmarks.vvt import VvtItem, read_vvt
 from datasets.storage import file_sha256, store_folder
@@ -306,12 +307,10 @@ def fit_to_bucket(path: Path, config: CanonicalConfig) -> np.ndarray:
 def _read_frames(paths: list[Path]) -> np.ndarray:
     frames: list[np.ndarray] = []
     for path in paths:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"{path} cannot be read as a picture")
+        image, _ = pictures.read_picture(path)
         if frames and image.shape != frames[0].shape:
             raise DataError(f"{path} differs in size from {paths[0]}")
-        frames.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        frames.append(image)
     height, width = frames[0].shape[:2]
     if height % MULTIPLE or width % MULTIPLE:
         raise DataError(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from datasets.densepose import DensePoseGrids, grid_rows_columns
 from datasets.labels import GARMENT_LABELS
+from datasets.pictures import decode_picture
 from datasets.places import CELL, match_places, outline_of, picture_body, refine_places
 from datasets.sample import PoseLookup, TryOnSample
 from datasets.shards import ShardSample
@@ -303,10 +304,7 @@ def fit_garment(
 
 def decode_image(content: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """Decode a picture to RGB."""
-    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError("the bytes are not a picture")
-    return np.ascontiguousarray(image[..., ::-1])
+    return decode_picture(content)[0]
 
 
 def _above(mask: UInt8[np.ndarray, "h w"], threshold: int) -> UInt8[np.ndarray, "h w"]:

@@ -33,6 +33,7 @@ from training.callbacks.stopping import EXIT_STOPPED, StopSignals, requeue
 from training.checkpoints.files import WholeFiles
 from training.checkpoints.init_from import (
     check_init_from,
+    check_same_clips,
     find_resume,
     start_from,
     start_from_trunk,
@@ -112,6 +113,8 @@ def fit(
         sample_format(config.system),
     )  # fmt: skip
     data.setup()
+    if resume is not None:
+        check_same_clips(config, resume[0], data.fingerprint)
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     module = TryOnModule(config, _build(config, start, build), folder)

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from configs.errors import DataError
 from curation.clip import Clip, Tracks
 from curation.stages.agnostic import agnostic_frames
+from datasets import pictures
 from datasets.media_files import open_media
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
@@ -110,8 +110,4 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is not a picture.
     """
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if image is None:
-        raise DataError(f"{path} cannot be read as a picture; give a PNG or JPEG file")
-    return image
+    return np.ascontiguousarray(pictures.read_picture(path)[0][..., ::-1])

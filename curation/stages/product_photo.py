@@ -13,19 +13,21 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig
+from datasets.pictures import read_picture
 
 _WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
 _BORDER_SHARE = 0.03  # width of the border whose colours represent the background
 _NUM_GROUND_COLOURS = 4  # clusters of the border: cloth, its shadow, floor, wall
 _GRABCUT_STEPS = 4
 OPAQUE = 250  # alpha; a photo above this everywhere is not transparent
+_SEEN = 8  # alpha; a photo below this everywhere shows nothing
 _AREA_RANGE = (0.04, 0.97)  # plausible garment share of the photo; outside: not cut out
 
 _logger = logging.getLogger(__name__)
 
 
 def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read an image file, rotated as its EXIF data says.
+    """Read an image file, rotated as its EXIF data says, in sRGB.
 
     Returns:
         RGB (height, width, 3) uint8, ``GROUND`` where it is transparent, and the outline (height,
@@ -34,24 +36,17 @@ def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         DataError: the file is missing or is not an image.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; give an image file (png, jpg, webp)")
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            has_alpha = "A" in upright.getbands() or "transparency" in upright.info
-            pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} is no image that can be read; give a png, jpg or webp file"
-        ) from error
-    image = np.ascontiguousarray(pixels[..., :3])
-    if not has_alpha or pixels[..., 3].min() > OPAQUE:
+    image, alpha = read_picture(path)
+    if alpha is None or alpha.min() > OPAQUE:
         return image, None
-    outline = np.where(pixels[..., 3] > 127, np.uint8(255), np.uint8(0))
+    outline = np.where(alpha > _edge(alpha), np.uint8(255), np.uint8(0))
     return np.where(outline[..., None] > 0, image, np.uint8(GROUND)), outline
+
+
+def _edge(alpha: np.ndarray) -> int:
+    """The alpha above which a pixel is cloth: half of opaque, or of the most that is there."""
+    most = int(alpha.max())
+    return min(127, most // 2) if most >= _SEEN else 255
 
 
 def lay_out_product(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,10 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from datasets.media_files import open_media
+from datasets.pictures import to_srgb
 from inference.errors import RequestError
 from inference.video.framing import shrink
 from inference.web.settings import AppLimits
@@ -95,9 +96,7 @@ def check_garment(path: Path, clean: Path, poster: Path, limits: AppLimits) -> M
                         f"{limits.garment_megapixels} are accepted. Make it smaller.",
                         413,
                     )
-                upright = ImageOps.exif_transpose(file)
-                has_alpha = "A" in upright.getbands() or "transparency" in upright.info
-                picture = upright.convert("RGBA" if has_alpha else "RGB")
+                picture = to_srgb(file, "this picture")
     except RequestError:
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:

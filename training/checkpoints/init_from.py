@@ -25,6 +25,7 @@ _BEFORE = {
 }
 _FREE_TO_CHANGE = ("max_steps", "resume", "runs", "init_from", "validation", "trainer")
 _FREE_KEYS = (
+    "data.roots",  # the clips are compared by content: check_same_clips
     "data.num_workers", "data.cache_mb", "data.batch_size", "data.latents", "data.latent_dtype",
     "data.read_timeout_s", "data.max_bad_share", "data.max_bad_in_a_row",
     "data.num_validation_clips", "ema.device",
@@ -170,6 +171,30 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
             "or remove that folder"
         )
     return file, step
+
+
+def check_same_clips(config: TrainConfig, file: Path, fingerprint: str) -> None:
+    """Refuse to resume on other data; the same clips may lie under another path.
+
+    Clips that changed under the paths of the checkpoint only get a warning, when it is loaded.
+
+    Args:
+        config: the run's settings now.
+        file: the checkpoint that the run resumes from.
+        fingerprint: of the clips now, ``TryOnData.fingerprint``.
+
+    Raises:
+        ConfigError: the roots are others, and their clips are others, too.
+    """
+    contents = read_whole(file, only=("config", "TryOnData"))
+    before = contents["config"]["data"]["roots"]
+    same = contents.get("TryOnData", {}).get("fingerprint") == fingerprint
+    if list(before) != list(config.data.roots) and not same:
+        raise ConfigError(
+            f"{file.parents[1]} holds a run with data.roots = {before}, now it is"
+            f" {list(config.data.roots)}, which holds other clips; give the same clips, choose"
+            " another name, or remove that folder"
+        )
 
 
 def _filled(written: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

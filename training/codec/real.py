@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from configs.errors import DataError
+from datasets.pictures import read_picture
 from inference.video.source import open_video
 from training.codec.config import CodecTraining
 
@@ -107,10 +108,12 @@ def _matches(name: str, patterns: list[str]) -> bool:
 def _read(folder: Path, name: str, licence: str, num_frames: int) -> RealFile:
     path = folder / name
     if path.suffix.lower() in _PHOTOS:
-        stored = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if stored is None:
-            raise DataError(f"{path} cannot be read as a picture; remove it from {SOURCES}")
-        pictures = [np.asarray(stored)]
+        try:
+            pictures = [read_picture(path)[0]]
+        except DataError as error:
+            raise DataError(
+                f"{path} cannot be read as a picture; remove it from {SOURCES}"
+            ) from error
     else:
         frames = [frame.image for frame in open_video(path).frames()]
         spots = (np.arange(num_frames) + 0.5) / num_frames * len(frames)

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import av.error
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from configs.errors import DataError
 from datasets.media_files import open_media
+from datasets.pictures import read_picture
 from datasets.storage import listed
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
@@ -83,10 +83,7 @@ def _read_folder(path: Path) -> list[np.ndarray]:
     files = [file for file in listed(path) if file.suffix.lower() in IMAGE_SUFFIXES]
     frames: list[np.ndarray] = []
     for file in sorted(files, key=_natural):
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"{file} cannot be read as an image")
-        frames.append(np.ascontiguousarray(image[..., ::-1]))
+        frames.append(read_picture(file)[0])
     return frames
 
 

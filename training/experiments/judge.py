@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from omegaconf import MISSING
@@ -26,6 +25,7 @@ from omegaconf import MISSING
 from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, to_plain
+from datasets.pictures import read_picture
 from datasets.storage import settings_sha256, sweep, write_file
 from datasets.synthetic.garments import PATTERN_CLASSES
 from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
@@ -246,9 +246,7 @@ def _paint(
 
 
 def _mean_colour(garment: Path) -> np.ndarray:
-    picture = cv2.imread(str(garment))
-    assert picture is not None
-    return garment_pixels(np.ascontiguousarray(picture[..., ::-1])).mean(axis=0).astype(np.uint8)
+    return garment_pixels(read_picture(garment)[0]).mean(axis=0).astype(np.uint8)
 
 
 def main(argv: list[str]) -> None:

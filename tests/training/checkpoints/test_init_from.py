@@ -17,6 +17,7 @@ from models.viton_dit import VitonDiT
 from training.checkpoints.files import locate_checkpoint
 from training.checkpoints.init_from import (
     check_init_from,
+    check_same_clips,
     find_resume,
     start_from,
     start_from_trunk,
@@ -208,3 +209,15 @@ def test_try_on_takes_a_converted_network_as_it_takes_its_checkpoint(
     assert right.system.config == left.system.config
     for name, value in left.system.network.state_dict().items():
         assert torch.equal(value, right.system.network.state_dict()[name]), name
+
+
+def test_a_run_goes_on_with_the_same_clips_under_another_path_and_with_no_others(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    first = fit(tiny(max_steps=1), PATH)
+    (root,) = first.config.data.roots
+    (tmp_path / "scratch #2").symlink_to(Path(root).resolve())
+    assert fit(tiny(f"data.roots=['{tmp_path}/scratch #2']", max_steps=2), PATH).global_step == 2
+    file = tmp_path / "runs" / "tiny" / "checkpoints" / "step-00000002.ckpt"
+    with pytest.raises(ConfigError, match="which holds other clips"):
+        check_same_clips(tiny("data.roots=[elsewhere]"), file, "0" * 64)

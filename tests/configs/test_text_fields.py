@@ -1,0 +1,79 @@
+"""A value for a text or path field is a string as it stands, whatever YAML would make of it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.loading import from_plain, load_config, save_config, split_arguments, to_plain
+
+ODD = [
+    "dances #2", "exp #2", "007", "2024.10", "12:30", "2024-10-01", "[a]", "{a: b}", "~", "null ",
+    "${X}", "a\\${X}", "\\\\${a.b}", "cost$10", "Anna's", 'say "hi"', "a=b", "a: b", "- x", "-x",
+    "true", "on", "1e5", "0x10", "&a", "*a", "!x", "%x", "@x", "`x`", "| x", "> x", "été 夏", " x ",
+    "C:\\new\\", "?", ",", "", "yes", "\\",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerTexts:
+    name: str = ""
+    many: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OuterTexts:
+    src: str = ""
+    mask: str | None = "x"
+    count: int = 0
+    inner: InnerTexts = field(default_factory=InnerTexts)
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_an_override_of_a_text_field_stays_as_it_stands_and_is_saved_so(
+    text: str, tmp_path: Path
+) -> None:
+    words = [f"src={text}", f"mask={text}", f"inner.name={text}", "count=7"]
+    config = load_config(OuterTexts, None, words)
+    assert config == OuterTexts(src=text, mask=text, count=7, inner=InnerTexts(name=text))
+    save_config(config, tmp_path / "saved.yaml")
+    assert load_config(OuterTexts, tmp_path / "saved.yaml") == config
+    assert from_plain(OuterTexts, to_plain(config), "a checkpoint") == config
+
+
+def test_null_is_none_where_a_field_may_be_none() -> None:
+    config = load_config(OuterTexts, None, ["mask=null", "src=null"])
+    assert (config.mask, config.src) == (None, "null")
+
+
+def test_texts_of_a_list_and_of_a_yaml_file_are_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "odd=name.yaml"
+    file.write_text("src: 2024.10\nmask: ~\ninner: {name: 007, many: [1.10, on, a]}\n")
+    path, words = split_arguments([str(file), "count=1"], "usage")
+    config = load_config(OuterTexts, path, words)
+    inner = InnerTexts(name="007", many=["1.10", "on", "a"])
+    assert config == OuterTexts(src="2024.10", mask=None, count=1, inner=inner)
+    many = load_config(OuterTexts, None, ["inner.many=[007, 1.10]"]).inner.many
+    assert many == ["007", "1.10"]
+
+
+def test_a_yaml_file_may_still_read_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DANCES", "here")
+    (tmp_path / "a.yaml").write_text("src: ${oc.env:DANCES}/x\n")
+    assert load_config(OuterTexts, tmp_path / "a.yaml").src == "here/x"
+
+
+def test_a_section_given_a_text_and_an_unknown_key_are_still_refused() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'src'"):
+        load_config(OuterTexts, None, ["srcc=a"])
+    with pytest.raises(ConfigError):
+        load_config(OuterTexts, None, ["inner=x"])
+
+
+def test_what_is_no_yaml_is_refused_in_one_line() -> None:
+    with pytest.raises(ConfigError, match="count=") as refused:
+        load_config(OuterTexts, None, ["count=[1"])
+    assert "\n" not in str(refused.value)
