@@ -49,9 +49,9 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     config = _defaults(schema)
     if path is not None:
         for file in reversed(_extends_chain(Path(path))):
-            content = _read_yaml(file)
-            _keep_texts(content, _as_written(file), schema)
-            config = _merge(config, content, where=str(file))
+            content = OmegaConf.to_container(_read_yaml(file))
+            kept = _keep_texts(content, _as_written(file), (schema,))
+            config = _merge(config, _section(kept), where=str(file))
     for word in overrides:
         config = _merge(config, _parse_override(word, schema), where=f"override {word!r}")
     return _build(config, where=str(path) if path is not None else "the command line")
@@ -72,13 +72,13 @@ def to_plain(config: Any) -> dict[str, Any]:
 def from_plain(schema: type[T], values: dict[str, Any], where: str) -> T:
     """The inverse of ``to_plain``; ``where`` names the origin in errors."""
     config = _defaults(schema)
-    return _build(_merge(config, OmegaConf.create(_literal(values)), where), where)
+    return _build(_merge(config, _section(_literal(values)), where), where)
 
 
 def save_config(config: Any, path: Path) -> None:
     """Write the resolved settings as YAML; ``load_config`` reads back an equal config."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = OmegaConf.create(_literal(to_plain(config)))
+    plain = _section(_literal(to_plain(config)))
     path.write_text(OmegaConf.to_yaml(plain), encoding="utf-8")
 
 
@@ -173,22 +173,27 @@ def _as_written(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
 
 
-def _keep_texts(content: DictConfig, written: Any, schema: Any) -> None:
-    """Put back the text of text fields that YAML took for numbers, dates or truth values."""
-    for key, text in written.items() if isinstance(written, dict) else ():
-        if key not in content:  # extends, and what must be given yet
-            continue
-        node = content._get_node(key)
-        kinds = _kinds(schema, [str(key)])
-        if isinstance(node, DictConfig):
-            _keep_texts(node, text, next((k for k in kinds if dataclasses.is_dataclass(k)), None))
-        elif str in kinds and isinstance(text, str):
-            if not isinstance(node._value(), str | None):  # pyright: ignore
-                content[key] = text
-        elif list[str] in kinds and isinstance(text, list):
-            for index, item in enumerate(text):
-                if isinstance(item, str) and not isinstance(content[key][index], str):
-                    content[key][index] = item
+def _keep_texts(value: Any, written: Any, kinds: tuple[Any, ...]) -> Any:
+    """A YAML value with the text of text fields that YAML took for numbers, dates or booleans.
+
+    Args:
+        value: plain, as OmegaConf read it.
+        written: the same with every scalar as text.
+        kinds: the types that its field may have.
+    """
+    if isinstance(value, dict) and isinstance(written, dict):
+        schema = next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+        items = cast(dict[Any, Any], value).items()
+        texts = cast(dict[Any, Any], written)
+        return {
+            key: _keep_texts(inner, texts.get(key), _kinds(schema, [str(key)]))
+            for key, inner in items
+        }
+    if isinstance(value, list) and isinstance(written, list) and list[str] in kinds:
+        pairs = zip(cast(list[Any], value), cast(list[Any], written), strict=True)
+        return [_keep_texts(item, text, (str,)) for item, text in pairs]
+    kept = str in kinds and isinstance(written, str) and not isinstance(value, str | None)
+    return cast(Any, written if kept else value)
 
 
 def _literal(value: Any) -> Any:
@@ -196,8 +201,16 @@ def _literal(value: Any) -> Any:
     if isinstance(value, str):
         return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + "\\${", value)
     if isinstance(value, dict):
-        return {key: _literal(inner) for key, inner in value.items()}
-    return [_literal(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _literal(inner) for key, inner in cast(dict[Any, Any], value).items()}
+    if isinstance(value, list):
+        return [_literal(inner) for inner in cast(list[Any], value)]
+    return value
+
+
+def _section(plain: Any) -> DictConfig:
+    section = cast(Any, OmegaConf.create(plain))
+    assert isinstance(section, DictConfig)
+    return section
 
 
 def _defaults(schema: type[Any]) -> DictConfig:
