@@ -9,7 +9,6 @@ import numpy as np
 
 from curation.clip import Clip, Tracks
 from curation.stages.agnostic import agnostic_frames
-from datasets import pictures
 from datasets.media_files import open_media
 from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
 
@@ -110,4 +109,6 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is not a picture.
     """
-    return np.ascontiguousarray(pictures.read_picture(path)[0][..., ::-1])
+    from datasets.pictures import read_picture  # Pillow: workers that only judge start without it
+
+    return np.ascontiguousarray(read_picture(path)[0][..., ::-1])

@@ -13,7 +13,6 @@ import numpy as np
 
 from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig
-from datasets.pictures import read_picture
 
 _WORK_SIZE = 320  # longer side while segmenting, px: GrabCut's cost grows with the area
 _BORDER_SHARE = 0.03  # width of the border whose colours represent the background
@@ -36,6 +35,8 @@ def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         DataError: the file is missing or is not an image.
     """
+    from datasets.pictures import read_picture  # Pillow: workers that only judge start without it
+
     image, alpha = read_picture(path)
     if alpha is None or alpha.min() > OPAQUE:
         return image, None

@@ -205,7 +205,7 @@ def test_a_garment_that_is_no_picture_is_one_sentence(raw, tmp_path):
     (tmp_path / "src" / "garment.png").write_bytes(b"not a picture")
     content |= {"target_garment": "../garment.png", "truth_mask": None}
     sidecar.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"garment\.png cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"garment\.png is no image that can be read"):
         run.main(arguments(tmp_path / "src", tmp_path / "out"))
 
 

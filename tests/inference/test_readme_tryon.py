@@ -13,6 +13,7 @@ import torch
 from tryon_fixtures import write_checkpoint
 
 from configs.command import run_command
+from configs.from_make import PREFIX, words_of
 from datasets.synthetic.cast import draw_clip, draw_target_garment
 from datasets.synthetic.clips import render_frames, render_garment
 from datasets.tracks import encode_video
@@ -40,8 +41,11 @@ def commands() -> list[list[str]]:
         shown = subprocess.run(
             f"{line} --dry-run", shell=True, cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
-        words = next(s for s in shown.splitlines() if "-m inference.tryon" in s)
-        found.append(shlex.split(words.split("-m inference.tryon")[1]))
+        recipe = next(s for s in shown.splitlines() if "configs.from_make inference.tryon" in s)
+        given = dict(word.split("=", 1) for word in shlex.split(line)[2:])
+        environment = {PREFIX + name: value for name, value in given.items()}
+        patterns = shlex.split(recipe.split("configs.from_make inference.tryon")[1])
+        found.append(words_of(patterns, environment))
     return found
 
 
