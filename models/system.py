@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from models.cloth import clothed_cells, cut_cloth, widen_cloth
 from models.codecs.vae import FACTOR, Codec, CodecConfig, build_codec, mask_to_latents
 from models.conditions import Conditions
 from models.diffusion import DiffusionConfig, GaussianDiffusion
@@ -17,13 +18,10 @@ from models.text import CaptionConfig, Captions, build_captions
 from models.viton_dit import VitonDiT, VitonDiTConfig
 from models.warping import (
     certain_cells,
-    clothed_cells,
-    cut_cloth,
     fill_masked,
     mean_of_cells,
     spread_places,
     warp_picture,
-    widen_cloth,
 )
 
 DRAWINGS = ("parts", "iuv")

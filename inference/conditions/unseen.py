@@ -93,6 +93,8 @@ def pictures_of(
 ) -> list[tuple[int, np.ndarray]]:
     """Some of these frames, evenly spread: index and (height, width, 3) uint8 RGB."""
     rows = np.flatnonzero(unseen)
+    if not len(rows):  # reading a video takes time
+        return []
     if len(rows) > count:
         rows = rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
     wanted = set(rows.tolist())

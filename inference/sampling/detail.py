@@ -19,15 +19,14 @@ from datasets.clips import fit_garment
 from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
 from inference.video.framing import CropWindow
+from models.cloth import clothed_cells, cut_cloth, hem_on_legs, widen_cloth
 from models.conditions import Conditions
 from models.places import FIRST_LEG, TORSO
 from models.system import System
-from models.warping import clothed_cells, cut_cloth, hem_on_legs, warp_by_part, widen_cloth
+from models.warping import warp_by_part
 
 MOST = 4
 """Times the system's size, at most: places are not exact enough for more."""
-
-
 _SOFT = 0.4
 """Pixels of a painted frame: how softly cloth ends at the body's edge."""
 

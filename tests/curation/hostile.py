@@ -21,6 +21,9 @@ from curation.pipeline import Curator, SourceJob, SourceResult
 from curation.settings import CurateConfig
 from curation.video.sources import Source, find_sources, sha256_of
 from datasets.labels import DensePosePart, ParseLabel
+from inference.video.provenance import file_metadata
+from inference.video.source import open_video
+from inference.video.writer import write_result
 from tests import perception_fixtures
 
 HEIGHT, WIDTH, FPS = 256, 192, 10.0
@@ -292,3 +295,15 @@ def job_of(source: Source) -> SourceJob:
 def jobs_in(folder: Path) -> list[SourceJob]:
     """A job for every file below a folder."""
     return [job_of(source) for source in find_sources(folder, sha256_of)]
+
+
+def write_gif(path: Path) -> None:
+    """An animation under another name."""
+    write(path.with_suffix(".gif"), dance(), codec="gif", pixel_format="rgb8").rename(path)
+
+
+def write_tryon_result(path: Path) -> None:
+    """A video that says of itself that try-on made it."""
+    raw = open_video(write(path.with_name("raw.mkv"), dance()))
+    write_result(path, raw.frames(), raw, file_metadata({"model": "x"}))
+    raw.path.unlink()

@@ -19,9 +19,6 @@ from curation.shards.catalogue import build_catalogue
 from curation.video.tone_mapping import BT709_FROM_BT2020, HLG, PQ, hlg_light, pq_code
 from curation.workers.executor import Workers
 from datasets.tracks import read_frames
-from inference.video.provenance import file_metadata
-from inference.video.source import open_video
-from inference.video.writer import write_result
 from tests.curation import hostile as h
 
 MAX_WALL_S = 10.0
@@ -203,16 +200,6 @@ def tiny_film(path: Path) -> None:
     h.write(path, [frame[::4, ::4] for frame in h.dance()])
 
 
-def gif(path: Path) -> None:
-    h.write(path.with_suffix(".gif"), h.dance(), codec="gif", pixel_format="rgb8").rename(path)
-
-
-def result_of_tryon(path: Path) -> None:
-    raw = open_video(h.write(path.with_name("raw.mkv"), h.dance()))
-    write_result(path, raw.frames(), raw, file_metadata({"model": "x"}))
-    raw.path.unlink()
-
-
 def hours(path: Path) -> None:
     frames = h.dance(3)
     h.write(path, frames, times_s=[0, 1, 5 * 3600])
@@ -266,8 +253,8 @@ ROWS = (
     refused("noise.mp4", "not_a_video", lambda p: p.write_bytes(random.Random(1).randbytes(9000))),
     refused("sound.mp4", "no_video_stream", h.write_sound),
     refused("cover.mp3", "no_video_stream", lambda p: h.write_sound(p, h.ground(0, 64, 64))),
-    refused("animation.mp4", "not_a_video", gif),
-    refused("dressed.mp4", "own_result", result_of_tryon),
+    refused("animation.mp4", "not_a_video", h.write_gif),
+    refused("dressed.mp4", "own_result", h.write_tryon_result),
     refused("tiny.mp4", "too_small", tiny_film),
     refused("hours.mkv", "too_long", hours),
 )  # fmt: skip

@@ -1,0 +1,99 @@
+"""What a garment's outline tells, and which cells of a body wear it."""
+
+import torch
+
+from models.cloth import (
+    clothed_cells,
+    cut_cloth,
+    has_sleeves,
+    hem_on_legs,
+    torso_sides,
+    widen_cloth,
+)
+from models.places import OUTLINE
+from tests.cell_fixtures import COLUMNS, ROWS, slopes, upright
+
+
+def test_cloth_of_the_grounds_colour_is_cloth_inside_the_outline() -> None:
+    white = torch.full((1, 3, 128, 96), 0.9)
+    white[:, :, 40:88, 30:66] = torch.tensor([0.1, -0.4, 0.2])[:, None, None]
+    alone = cut_cloth(white, None)[0, 3]
+    assert alone[60, 48] == 1
+    assert alone[20, 48] == 0
+    outline = torch.zeros(1, *OUTLINE)
+    outline[:, 1:11, 2:10] = 1
+    held = cut_cloth(white, outline)[0]
+    assert held[3, 20, 48] == 1
+    assert held[3, 120, 48] == 0
+    assert torch.equal(held[:3, 20, 48], white[0, :, 20, 48])
+    assert not held[:3, 120, 48].any()
+
+
+def test_cloth_is_continued_in_the_colour_near_its_edge() -> None:
+    cloth = torch.zeros(1, 4, 100, 75)
+    cloth[:, :3, 40:60, 30:50] = torch.tensor([0.1, -0.4, 0.2])[:, None, None]
+    cloth[:, 3, 40:60, 30:50] = 1
+    cloth[:, 0, 40:60, 30] = 0.9  # its edge is mixed with the ground
+    wide = widen_cloth(cloth)[0]
+    assert wide[3, 50, 25:55].all()
+    assert not wide[3, 50, :22].any()
+    assert torch.allclose(wide[0, 50, 25:55], torch.tensor(0.1), atol=1e-5)
+    assert torch.equal(wide[:, 45:55, 35:45], cloth[0, :, 45:55, 35:45])
+
+
+def outline(*rows: tuple[int, int]) -> torch.Tensor:
+    """Cloth of a garment in a picture of 40 pixels: from, to for each tenth of 40 rows."""
+    cloth = torch.zeros(1, 1, 60, 60)
+    for number, (start, stop) in enumerate(rows):
+        cloth[..., 10 + 4 * number : 14 + 4 * number, start:stop] = 1
+    return cloth
+
+
+TANK = outline((24, 36), (20, 40), *[(19, 41)] * 8)
+TEE = outline((24, 36), (12, 48), (10, 50), (10, 50), *[(19, 41)] * 6)
+LONG_SLEEVES_BESIDE = outline((24, 36), (14, 46), *[(10, 50)] * 8)
+
+
+def test_sleeves_are_told_by_the_outline() -> None:
+    found = has_sleeves(torch.cat([TANK, TEE, LONG_SLEEVES_BESIDE, torch.zeros(1, 1, 60, 60)]))
+    assert found.tolist() == [False, True, True, True]  # nothing seen: nothing is left out
+
+
+def test_arms_have_no_places_in_garments_without_sleeves() -> None:
+    places, steep = upright().repeat(2, 1, 1, 1, 1), slopes(upright().repeat(2, 1, 1, 1, 1))
+    body = torch.ones(2, 4, 1, ROWS, COLUMNS)
+    body[:, 0, :, :, 0] = 2  # left upper arm
+    body[:, 0, :, :, 2] = 6  # a leg
+    cloth = torch.cat([TANK, TEE]).expand(2, 4, -1, -1)
+    clothed, same = clothed_cells(places, steep, body, cloth)
+    assert not clothed[0, ..., 0, 2].any()
+    assert clothed[0, ..., 1:, 2].all()
+    assert clothed[1, ..., 2].all()
+    assert torch.equal(same, steep)
+
+
+def test_lower_arms_have_places_on_sleeves_only() -> None:
+    assert torch.allclose(torso_sides(TEE), torch.tensor([[19 / 60, 41 / 60]]))
+    places, body = upright(), torch.ones(1, 4, 1, ROWS, COLUMNS)
+    body[:, 0, :, 2] = 4  # left lower arm: in the middle and at both sides
+    clothed, _ = clothed_cells(places, slopes(places), body, TEE.expand(1, 4, -1, -1))
+    assert clothed[0, 0, 2, :, 2].tolist() == [1, 0, 1]
+    assert clothed[0, 0, :2, :, 2].all()
+
+
+def test_a_hem_near_the_hips_continues_the_torso_over_the_legs() -> None:
+    places, steep = upright(), slopes(upright())
+    group = torch.ones(1, 1, ROWS, COLUMNS)
+    group[:, :, 3] = 6  # upper legs: their own places lead elsewhere
+    places[:, :, 3, :, 0] += 5
+    found, _, part = hem_on_legs(places, steep, group)
+    assert torch.equal(
+        part[0, 0, 3], torch.full((COLUMNS,), 6.0)
+    )  # the torso ends at y = 0.63: a dress
+    assert torch.equal(found, places)
+    low = places.clone()
+    low[..., 1] += 0.2
+    found, _, part = hem_on_legs(low, steep, group)
+    assert (part == 1).all()
+    assert torch.allclose(found[..., 0], upright()[..., 0], atol=1e-5)
+    assert torch.allclose(found[..., 1], low[..., 1], atol=1e-5)
