@@ -72,17 +72,25 @@ class TryOnResult:
 
     def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
         """What the network painted, decoded a few frames at a time, its mask and the person."""
-        detail = self.painter.detail(self.garment, self._shown.height)
+        detail = self.painter.detail(self.garment, self._shown.height, self._labels(), self.fps)
         inner = detail.framing(self._inner)
         for rows in codec_runs(self.num_frames):
             tracks = self.conditions.tracks(rows.start, rows.stop)
             pictures = detail(
+                rows,
                 self.painter.decode_frames(self.latents.read(range(rows.start, rows.stop))),
                 np.stack([inner.take_mask(mask) for mask in tracks.mask]),
                 np.stack([inner.take_labels(labels) for labels in tracks.iuv]),
             )
             people = [detail.person(iuv) for iuv in tracks.iuv]
             yield from zip(pictures, tracks.mask, people, strict=True)
+
+    def _labels(self) -> Iterator[np.ndarray]:
+        """DensePose as the network sees it, some frames at a time."""
+        inner = self._inner
+        for rows in codec_runs(self.num_frames):
+            iuv = self.conditions.tracks(rows.start, rows.stop).iuv
+            yield np.stack([inner.take_labels(labels) for labels in iuv])
 
     def _put_back(
         self, frame: np.ndarray, picture: np.ndarray, mask: np.ndarray, person: np.ndarray | None

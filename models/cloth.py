@@ -159,10 +159,12 @@ def hem_on_legs(
 
     Returns:
         The same with leg cells that count as torso, for at most ``_HEM_CELLS`` rows, or know
-        nothing; in frames of longer garments unchanged.
+        nothing; unchanged for longer garments.
     """
     torso = (group == TORSO) & (places[..., 2] > 0)
-    lowest = torch.where(torso, places[..., 1], 0).amax(dim=(2, 3), keepdim=True)
+    # of all frames together: a hem that comes and goes would flicker
+    lowest = torch.where(torso, places[..., 1], 0).amax(dim=(2, 3)).median(dim=1).values
+    lowest = lowest[:, None, None, None]
     legs = (group >= FIRST_LEG) & (lowest > _HEM_BELOW)
     alone = torch.cat([places[..., :2], torso[..., None].to(places.dtype)], dim=-1)
     spread, steep = alone, slopes

@@ -38,6 +38,8 @@ _AROUND = 2
 """Cells on each side, whose places smooth a cell's."""
 _SPREAD = 1.0
 """Of their weights, in cells: a Gaussian's."""
+_ALIKE_IN_TIME = 0.1
+"""Of the picture's sides: a place further from the frame's own hardly counts for it."""
 _STIFF = 0.5
 """How strongly slopes are held at the first ones, against one cell's weight."""
 
@@ -219,6 +221,42 @@ def smooth_places(
     points = torch.where(known, solved[..., 0, :], places[..., :2])
     slopes = torch.where(known[..., None], slopes + solved[..., 1:, :], slopes)
     return torch.cat([points, places[..., 2:]], dim=-1), slopes
+
+
+def steady_places(
+    places: Float[Tensor, "b t h w 3"],
+    slopes: Float[Tensor, "b t h w 2 2"],
+    group: Float[Tensor, "b t h w"],
+    spread: float,
+) -> tuple[Float[Tensor, "b t h w 3"], Float[Tensor, "b t h w 2 2"]]:
+    """Places and slopes averaged over time, cell by cell, or patterns tremble with DensePose.
+
+    The average is symmetric, so steady motion stays as it is. Frames in which a cell shows another
+    part, or a place far from its own, as after a cut, do not count.
+
+    Args:
+        places: x, y, known; of consecutive frames.
+        slopes: from ``slopes_of``.
+        group: of each cell.
+        spread: of a Gaussian's weights, in frames.
+    """
+    both = torch.cat([places[..., :2], slopes.flatten(-2)], dim=-1)
+    known = places[..., 2:] > 0
+    total, weights = torch.zeros_like(both), torch.zeros_like(places[..., 2:])
+    reach = min(math.ceil(2 * spread), places.shape[1] - 1)
+    for step in range(-reach, reach + 1):
+        rows = torch.arange(places.shape[1], device=places.device) + step
+        there = rows.clamp(0, places.shape[1] - 1)
+        inside = (rows == there)[:, None, None, None]
+        near = math.exp(-(step**2) / (2 * spread**2)) if step else 1.0
+        far = (both[:, there, ..., :2] - both[..., :2]).square().sum(dim=-1, keepdim=True)
+        same = (group[:, there] == group)[..., None] & known[:, there] & inside
+        weight = near * same * (-far / _ALIKE_IN_TIME**2).exp()
+        total += weight * both[:, there]
+        weights += weight
+    mean = torch.where(known, total / weights.clamp(min=1e-6), both)
+    steep = rearrange(mean[..., 2:], "b t h w (s c) -> b t h w s c", s=2)
+    return torch.cat([mean[..., :2], places[..., 2:]], dim=-1), steep
 
 
 def shift_cells(values: Float[Tensor, "b t h w *c"], down: int, right: int) -> Tensor:

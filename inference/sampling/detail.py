@@ -5,6 +5,7 @@ nothing back. The warped garment has them. Not part of VITON-DiT; a result compo
 painted pixels is usual in try-on by warping (CP-VTON, Wang et al. 2018, arXiv 1807.07688).
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -21,7 +22,7 @@ from datasets.sample import bytes_to_signed, signed_to_bytes
 from inference.video.framing import CropWindow
 from models.cloth import clothed_cells, cut_cloth, hem_on_legs, widen_cloth
 from models.conditions import Conditions
-from models.places import FIRST_LEG, TORSO
+from models.places import FIRST_LEG, TORSO, steady_places
 from models.system import System
 from models.warping import warp_by_part
 
@@ -31,14 +32,20 @@ _SOFT = 0.4
 """Pixels of a painted frame: how softly cloth ends at the body's edge."""
 
 
+_STEADY_S = 0.06
+"""Spread in s of the average of places over time."""
+
+
 class ClothDetail:
-    """Enlarges painted frames, with the garment's own pixels where cloth is certain.
+    """Enlarges a video's painted frames, with the garment's own pixels where cloth is certain.
 
     Args:
         system: the networks; without ``warped_garment`` frames stay as they are.
         conditions: caption and garment.
         garment: its picture, best as large as the frames are to be.
         height: in the source, of what a frame shows.
+        iuv: DensePose of all frames, of the system's size, some frames at a time.
+        fps: of the video.
     """
 
     def __init__(
@@ -47,12 +54,35 @@ class ClothDetail:
         conditions: Conditions,
         garment: UInt8[np.ndarray, "h2 w2 3"],
         height: int,
+        iuv: Iterable[UInt8[np.ndarray, "t h w 3"]],
+        fps: float,
     ) -> None:
         self.system, self.conditions = system, conditions
         config = system.config
         self.scale = max(1, min(MOST, -(-height // config.height)))
         self.size = self.scale * config.height, self.scale * config.width
         self.garment = fit_garment(garment, *self.size)
+        self._legs_show_torso = False
+        self._cells: tuple[Tensor, Tensor, Tensor] | None = None
+        if config.network.warped_garment and conditions.garment is not None:
+            self._cells = self._find_cells(iuv, fps)
+
+    @torch.no_grad()
+    def _find_cells(
+        self, iuv: Iterable[UInt8[np.ndarray, "t h w 3"]], fps: float
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Places, slopes and parts of all cells of all frames."""
+        device = self.conditions.caption.tokens.device
+        bodies = [body_cells(torch.from_numpy(labels).to(device)) for labels in iuv]
+        body = rearrange(torch.cat(bodies), "t k y x -> 1 k t y x")
+        cells = self.system.network.cell_places(replace(self.conditions, body=body))
+        if cells is None:
+            return None
+        group = body[:, 0]
+        steady = steady_places(*cells, group, _STEADY_S * fps)
+        found = hem_on_legs(*clothed_cells(*steady, body, self._cloth), group)
+        self._legs_show_torso = bool((found[2] != group).any())
+        return found
 
     def framing(self, inner: CropWindow) -> CropWindow:
         """``inner``, which gives the system's size, for masks and DensePose of the result's."""
@@ -67,6 +97,7 @@ class ClothDetail:
     @torch.no_grad()
     def __call__(
         self,
+        rows: slice,
         painted: UInt8[np.ndarray, "t h w 3"],
         masks: UInt8[np.ndarray, "t h3 w3"],
         iuv: UInt8[np.ndarray, "t h3 w3 3"],
@@ -74,25 +105,20 @@ class ClothDetail:
         """Frames ``scale`` times as large; ``painted`` itself if no place is known.
 
         Args:
+            rows: which of the video's frames they are.
             painted: of the system's size.
             masks: of the result's size (``framing``); above 127: painted. Elsewhere nothing is
                 added.
             iuv: DensePose, of the result's size.
         """
-        if not self.system.config.network.warped_garment or self.conditions.garment is None:
+        if self._cells is None:
             return painted
-        device = self.conditions.caption.tokens.device
-        small = np.stack([_shrunk(labels, painted.shape[1:3]) for labels in iuv])
-        body = rearrange(body_cells(torch.from_numpy(small).to(device)), "t k y x -> 1 k t y x")
-        cells = self.system.network.cell_places(replace(self.conditions, body=body))
-        if cells is None:
-            return painted
-        cloth = self._cloth
-        cells = hem_on_legs(*clothed_cells(*cells, body, cloth), body[:, 0])
+        places, slopes, group = (values[:, rows] for values in self._cells)
         pixels = group_of(iuv[..., 0])
-        parts = torch.from_numpy(pixels)[None].to(device)
-        hems = (cells[2] != body[:, 0]).any(dim=(2, 3), keepdim=True) & (parts >= FIRST_LEG)
-        warped = warp_by_part(cloth, *cells, torch.where(hems, TORSO, parts))
+        parts = torch.from_numpy(pixels)[None].to(places.device)
+        if self._legs_show_torso:
+            parts = torch.where(parts >= FIRST_LEG, TORSO, parts)
+        warped = warp_by_part(self._cloth, places, slopes, group, parts)
         share = self._share(warped[0, :, 3].cpu().numpy(), (masks > 127) & (pixels > 0))
         shown = rearrange(signed_to_bytes(warped[0, :, :3]), "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
@@ -116,10 +142,6 @@ class ClothDetail:
         width = _SOFT * self.scale
         soft = np.stack([cv2.GaussianBlur(row, (0, 0), width) for row in inside * cloth])
         return (2 * soft - 1).clip(0)[..., None]
-
-
-def _shrunk(labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _enlarged(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

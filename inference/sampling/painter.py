@@ -1,7 +1,7 @@
 """A trained system that paints videos of any size and length whose conditions are given."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -201,10 +201,15 @@ class Painter:
             )  # fmt: skip
         painted = np.empty_like(video)
         framing = self.framing_of(video[0])
-        detail = self.detail(garment, framing.height)
+        labels = (
+            np.stack([framing.take_labels(row) for row in iuv[rows]])
+            for rows in codec_runs(len(video))
+        )
+        detail = self.detail(garment, framing.height, labels, self.system.config.fps)
         large = detail.framing(framing)
         for rows in codec_runs(len(video)):
             images = detail(
+                rows,
                 self.decode_frames(latents[:, rows]),
                 np.stack([large.take_mask(row) for row in mask[rows]]),
                 np.stack([large.take_labels(labels) for labels in iuv[rows]]),
@@ -279,11 +284,13 @@ class Painter:
         scale = max(config.garment_scale, MOST if config.network.warped_garment else 1)
         return scale * config.height, scale * config.width
 
-    def detail(self, garment: np.ndarray, height: int) -> ClothDetail:
-        """See ``ClothDetail``; ``height`` is what a frame shows of the source, in its pixels."""
+    def detail(
+        self, garment: np.ndarray, height: int, iuv: Iterable[np.ndarray], fps: float
+    ) -> ClothDetail:
+        """See ``ClothDetail``."""
         with torch.no_grad(), self._autocast():
             conditions = self.garment_conditions(garment)
-        return ClothDetail(self.system, conditions, garment, height)
+        return ClothDetail(self.system, conditions, garment, height, iuv, fps)
 
     def framing_of(self, frame: np.ndarray) -> CropWindow:
         """How a (height, width, ...) frame is scaled to the system's size, and back."""

@@ -15,6 +15,7 @@ from models.places import (
     pool_places,
     slopes_of,
     smooth_places,
+    steady_places,
 )
 from models.viton_dit import VitonDiT, VitonDiTConfig
 
@@ -173,6 +174,33 @@ def test_places_of_other_groups_and_unknown_ones_do_not_smooth() -> None:
     light = smooth_places(places + 0.02 * randn(1, 1, 8, 6, 1), slopes_of(places, group), group,
                           torch.full_like(group, 0.1))[0]  # fmt: skip
     assert light.isfinite().all()
+
+
+def test_places_are_steadied_over_time_and_steady_motion_is_kept() -> None:
+    y, x = torch.meshgrid(torch.arange(4.0), torch.arange(3.0), indexing="ij")
+    frames = torch.stack([torch.stack([0.1 * x + 0.01 * t, 0.1 * y, 0 * x + 1], -1)
+                          for t in range(12)])[None]  # fmt: skip
+    group = torch.ones(1, 12, 4, 3)
+    steep = torch.zeros(1, 12, 4, 3, 2, 2)
+    moved, _ = steady_places(frames, steep, group, 1.8)
+    assert torch.allclose(moved[:, 4:8], frames[:, 4:8], atol=1e-4)
+    noise = torch.cat([0.02 * randn(1, 12, 4, 3, 2), torch.zeros(1, 12, 4, 3, 1)], dim=-1)
+    found, _ = steady_places(frames + noise, steep, group, 1.8)
+    error = (found - frames)[:, 4:8, ..., :2].square().mean()
+    assert error < 0.4 * noise[:, 4:8, ..., :2].square().mean()
+
+
+def test_other_parts_cuts_and_unknown_places_do_not_count_over_time() -> None:
+    places = torch.tensor([0.2, 0.3, 1.0]).repeat(1, 6, 1, 3, 1)
+    steep, group = torch.zeros(1, 6, 1, 3, 2, 2), torch.ones(1, 6, 1, 3)
+    places[:, 3:, :, 0, 0] = 0.9  # a cut
+    group[:, 3:, :, 1] = 2
+    places[:, 3:, :, 1, 0] = 0.25
+    places[:, 3, :, 2] = torch.tensor([77.0, 77.0, 0.0])
+    found, _ = steady_places(places, steep, group, 1.8)
+    assert torch.allclose(found, places, atol=1e-4)
+    alone, _ = steady_places(places[:, :1], steep[:, :1], group[:, :1], 1.8)
+    assert torch.allclose(alone, places[:, :1])
 
 
 def test_places_of_tokens_are_the_means_of_the_known_cells_in_them() -> None:

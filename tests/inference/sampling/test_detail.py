@@ -82,14 +82,16 @@ def painted(frames: int = 2) -> np.ndarray:
 
 
 def detail(system: System, height: int = MOST * HEIGHT) -> ClothDetail:
-    return ClothDetail(system, conditions(system, picture()), picture(), height)
+    small = [upright_iuv()[:, MOST // 2 :: MOST, MOST // 2 :: MOST]]
+    return ClothDetail(system, conditions(system, picture()), picture(), height, small, 30.0)
 
 
+ALL = slice(0, 2)
 MASKS = np.full((2, MOST * HEIGHT, MOST * WIDTH), 255, np.uint8)
 
 
 def test_stripes_finer_than_a_painted_pixel_come_back() -> None:
-    shown = detail(build())(painted(), MASKS, upright_iuv())
+    shown = detail(build())(ALL, painted(), MASKS, upright_iuv())
     assert shown.shape == (2, MOST * HEIGHT, MOST * WIDTH, 3)
     inside = shown[:, 80:-80, 80:-80].astype(int)
     assert np.ptp(inside[..., 0], axis=1).min() > 100  # stripe and ground, in every column
@@ -101,7 +103,7 @@ def test_nothing_is_added_outside_mask_and_body() -> None:
     masks, iuv = MASKS.copy(), upright_iuv()
     masks[:, :, : MOST * WIDTH // 2] = 0
     iuv[:, MOST * HEIGHT // 2 :, :, 0] = 0
-    shown = detail(build())(painted(), masks, iuv)
+    shown = detail(build())(ALL, painted(), masks, iuv)
     margin = 2 * MOST  # the border is soft
     assert (shown[:, :, : MOST * WIDTH // 2 - margin] == 120).all()
     assert (shown[:, MOST * HEIGHT // 2 + margin :] == 120).all()
@@ -124,5 +126,7 @@ def test_without_places_frames_stay_as_they_are(missing: str) -> None:
     if missing == "outline":
         seen = replace(seen, garment=replace(seen.garment, outline=None))
     frames = painted()
-    found = ClothDetail(system, seen, picture(), MOST * HEIGHT)(frames, MASKS, upright_iuv())
+    small = [upright_iuv()[:, MOST // 2 :: MOST, MOST // 2 :: MOST]]
+    shown = ClothDetail(system, seen, picture(), MOST * HEIGHT, small, 30.0)
+    found = shown(ALL, frames, MASKS, upright_iuv())
     assert found is frames
