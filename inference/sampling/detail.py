@@ -32,7 +32,7 @@ _SOFT = 0.4
 """Pixels of a painted frame: how softly cloth ends at the body's edge."""
 
 
-_STEADY_S = 0.06
+_STEADY_S = 0.1
 """Spread in s of the average of places over time."""
 
 
