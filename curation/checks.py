@@ -26,8 +26,9 @@ from curation.shards.duplicates import NEAR_DUPLICATE, copy_check, nearest_copy
 from curation.shards.held_out import held_out_check
 from curation.stages.follow_person import LONGEST
 from curation.video.canonical import height_check
-from curation.video.decode import UNREADABLE, Header
+from curation.video.decode import Header
 from curation.workers.executor import FAILURES
+from datasets.video.reader import UNREADABLE
 
 
 class Checker:
@@ -40,9 +41,10 @@ class Checker:
     def source_checks(self, source: SourceRow) -> list[Check]:
         """The checks of a file's header and first pass."""
         header = source.facts.get("header")
-        checks = header_checks(Header(**header), self.config.probe) if header else []
-        for name in ("num_frames", "duration_s", "faults"):
-            if name in source.facts:
+        interlaced = source.facts.get("interlaced_frames")
+        checks = header_checks(Header(**header), self.config.probe, interlaced) if header else []
+        for name in ("num_frames", "duration_s", "faults", "joined_recordings"):
+            if source.facts.get(name) is not None:
                 checks.append(_report("first pass", name, source.facts[name]))
         if source.facts.get("is_partial"):
             checks.append(_report("first pass", "ends", "earlier than its header says"))

@@ -28,7 +28,7 @@ from curation.stages.people_files import pack_people, read_chosen, read_seen
 from curation.step_times import StepTimes
 from curation.versions import VERSION
 from datasets.storage import settings_sha256, store_folder
-from datasets.tracks import encode_video
+from datasets.tracks import encode_clip
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class ClipMaker:
         assert tracks.people is not None
         with watch.measure("encode tracks"):
             packed = pack_people(tracks.everyone, tracks.people, fps)
-            video = encode_video(tracks.frames, fps)
+            video = encode_clip(tracks.frames, fps)
             tracks = replace(tracks, frames=read_rgb(video))
         with watch.measure("write tracks"):
             begun["people"] = store_folder(self.out / "people", packed)

@@ -27,10 +27,11 @@ from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.selection.probe import header_checks
 from curation.settings import CurateConfig
 from curation.step_times import seconds_by_step
-from curation.video.decode import Header, UnreadableVideoError, cpu_count, read_header
+from curation.video.decode import Header, cpu_count, read_header
 from curation.video.sources import Source
 from curation.workers.attempts import is_to_try_again
 from curation.workers.executor import FAILURES
+from datasets.video.reader import UnreadableVideoError
 
 PASS_STEPS = ("first pass", "arbiter", "people in samples")
 TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045

@@ -75,7 +75,8 @@ class Judge:
     def judge(self, source: SourceRow, clips: Sequence[ClipRow], made_of: MadeOf) -> Judged:
         """Judge one source; ``made_of`` gives every clip ever made of it, by request."""
         header = source.facts.get("header")
-        checks = header_checks(Header(**header), self.config.probe) if header else []
+        interlaced = source.facts.get("interlaced_frames")
+        checks = header_checks(Header(**header), self.config.probe, interlaced) if header else []
         reject = first_failed(checks)
         path = self._signals_root / str(source.facts.get("signals"))
         is_measured = bool(source.facts.get("signals")) and path.is_file()

@@ -44,11 +44,12 @@ from curation.stages.parsing import ParseClothes
 from curation.stages.product_photo import lay_out_product
 from curation.step_times import StepTimes
 from curation.video.canonical import CropPlan, read_clip
-from curation.video.decode import Header, UnreadableVideoError, read_header
+from curation.video.decode import Header, read_header
 from curation.video.sources import Source
 from curation.workers.executor import Limit
 from datasets.storage import write_file
-from datasets.tracks import encode_video
+from datasets.tracks import encode_clip
+from datasets.video.reader import UnreadableVideoError
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,11 @@ class Curator:
                 return self._refuse(job, reject.code, reject.evidence, facts=facts)
             self._set_limit(header, set_limit)
             signals, was_decoded = self._signals(source, header)
+            facts = self._facts(source, header, signals)
+            checks = header_checks(header, self.config.probe, signals.num_interlaced)
+            reject = first_failed(checks)
+            if reject is not None:
+                return self._refuse(job, reject.code, reject.evidence, facts=facts)
         except UnreadableVideoError as error:
             return self._refuse(job, error.code, {"detail": error.detail})
         base = Clip(
@@ -178,7 +184,11 @@ class Curator:
             row, is_new = self._make_clip(job, outcome, signals)
             was_decoded |= is_new
             rows.append(row)
-        facts = {
+        return SourceResult(row=source_row(job, facts=facts), clips=rows, was_decoded=was_decoded)
+
+    def _facts(self, source: Source, header: Header, signals: Signals) -> dict[str, Any]:
+        """What the ledger holds of a decoded source."""
+        return {
             "header": asdict(header),
             "signals": self._signals_path(source).name,
             "num_frames": signals.num_frames,
@@ -186,8 +196,9 @@ class Curator:
             "seconds": signals.seconds,
             "is_partial": _ends_early(header, signals) or len(signals.fault_times_s) > 0,
             "faults": len(signals.fault_times_s),
+            "interlaced_frames": signals.num_interlaced,
+            "joined_recordings": len(signals.joins_s) + 1 if len(signals.joins_s) else None,
         }
-        return SourceResult(row=source_row(job, facts=facts), clips=rows, was_decoded=was_decoded)
 
     def measure(self, job: SourceJob, set_limit: Callable[[Limit], None]) -> None:
         """Run only the first pass, which needs no model, and store it for ``curate``."""
@@ -288,7 +299,7 @@ class Curator:
                     f"{clip.num_frames}; the ground truth must show the same motion frame by frame"
                 )
             assert clip.fps is not None
-            files["truth.mp4"] = encode_video(frames, clip.fps)
+            files["truth.mp4"] = encode_clip(frames, clip.fps)
         return files
 
     def _refuse(
@@ -363,7 +374,7 @@ def source_row(
 def _ends_early(header: Header, signals: Signals) -> bool:
     """Whether the file ends before the duration in its header."""
     declared = header.duration_s
-    if declared is None or signals.num_frames < 2:
+    if declared is None or signals.num_frames < 2 or len(signals.joins_s):
         return False
     length = signals.end_s - float(signals.times_s[0])
     return length < declared - max(0.5, 0.05 * declared)

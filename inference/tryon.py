@@ -180,6 +180,7 @@ def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]
+    lines += [f"  source      {remark}" for remark in report["remarks"]]
     if report["unseen"]:
         is_much = report["num_frames_without_person"] > WARNED_SHARE * report["num_frames"]
         lines.append(f"  {'WARNING: ' if is_much else ''}{report['unseen']}")

@@ -15,8 +15,8 @@ from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.publish import Published, publish
 from curation.settings import CurateConfig
 from curation.shards.duplicates import pack_hashes, sample_hashes
-from curation.video.decode import Orientation
 from datasets.storage import store_folder, write_file
+from datasets.video.orientation import Orientation
 from tests.shard_fixtures import sample_members
 
 CONFIG = Path(__file__).parents[1] / "configs" / "curate.yaml"
@@ -51,6 +51,8 @@ def standing_signals(seed: int, num_frames: int = 40, sharpness: float = 200.0) 
         fill_times_s=times,
         fills=np.zeros((num_frames, 4), np.float32),
         fault_times_s=np.zeros(0),
+        joins_s=np.zeros(0),
+        num_interlaced=0,
         orientation=Orientation(),
         seconds={"first pass": [0.4, 0.5]},
         samples=PersonSamples(

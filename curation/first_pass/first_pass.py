@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation
 
 from configs.errors import ConfigError
 from curation.first_pass.doubts import find_doubts
@@ -20,21 +21,12 @@ from curation.first_pass.signals import Previews, Signals
 from curation.first_pass.small_frames import SmallFrames, ask_arbiter
 from curation.perception.protocols import CutArbiter
 from curation.step_times import StepTimes
-from curation.video.decode import (
-    HDR_TRANSFERS,
-    DecodeFaults,
-    Orientation,
-    UnreadableVideoError,
-    decode,
-    decode_jpeg,
-    encode_jpeg,
-    orientation_of,
-    scaled_rgb,
-    to_rgb,
-    upright_size,
-)
+from curation.video.decode import decode, decode_jpeg, encode_jpeg, to_rgb
 from curation.video.inner_picture import blurred_fills
 from datasets.storage import disk_errors_named, write_file
+from datasets.video.colours import scaled_rgb
+from datasets.video.orientation import Orientation, orientation_of, upright_size
+from datasets.video.reader import ReadNotes, UnreadableVideoError
 
 ARBITERS = ("none", "transnet")
 
@@ -174,7 +166,7 @@ def _read_source(
     # imports PySceneDetect, which judging again does not need
     from curation.first_pass.meter import Meter, Table
 
-    meter, store, faults = Meter(), SampleStore(), DecodeFaults()
+    meter, store, notes = Meter(), SampleStore(), ReadNotes()
     times, sizes = Table((), np.float64), Table((2,), np.int32)
     first_s, last_size = 0.0, (0, 0)
     fills: list[tuple[float, ...]] = []
@@ -183,7 +175,7 @@ def _read_source(
     watch = StepTimes()
     try:
         with watch.measure("first pass"):
-            for time_s, frame in decode(path, faults):
+            for time_s, frame in decode(path, notes):
                 if not times:
                     orientation, first_s = orientation_of(frame), time_s
                 if time_s - first_s > config.max_duration_s:
@@ -209,8 +201,8 @@ def _read_source(
     if not times:
         store.close()
         raise UnreadableVideoError(
-            "truncated" if faults.num_errors else "no_frames",
-            f"no frame could be decoded, {faults.num_errors} errors",
+            "truncated" if notes.num_errors else "no_frames",
+            f"no frame could be decoded, {notes.num_errors} errors",
         )
     table = meter.rows.whole()
     signals = Signals(
@@ -226,7 +218,9 @@ def _read_source(
         sizes=sizes.whole(),
         fill_times_s=np.asarray(store.times_s),
         fills=np.asarray(fills, dtype=np.float32),
-        fault_times_s=np.asarray(faults.times_s, dtype=np.float64),
+        fault_times_s=np.asarray(notes.times_s, dtype=np.float64),
+        joins_s=np.asarray(notes.joins_s, dtype=np.float64),
+        num_interlaced=notes.num_interlaced,
         orientation=orientation,
         previews=store.previews(),
         seconds=watch.seconds,
@@ -261,10 +255,5 @@ def _proxy(frame: Any, upright: tuple[int, int], orientation: Orientation, side:
     height, width = fit_within(*upright, side)
     if orientation.quarter_turns % 2:
         height, width = width, height
-    if frame.color_trc in HDR_TRANSFERS:
-        small = cv2.cvtColor(scaled_rgb(frame, height, width, "AREA"), cv2.COLOR_RGB2BGR)
-    else:
-        small = frame.reformat(
-            width=width, height=height, format="bgr24", interpolation="AREA"
-        ).to_ndarray()
+    small = scaled_rgb(frame, height, width, Interpolation.AREA)[..., ::-1]
     return orientation.apply(small) if orientation != Orientation() else small

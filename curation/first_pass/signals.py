@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 
 from configs.errors import DataError
-from curation.video.decode import Orientation
+from datasets.video.orientation import Orientation
 
 THUMB_HEIGHT, THUMB_WIDTH = 16, 17
 """Gray thumbnail of every frame; 17 columns give the hash 16 differences per row."""
-SIGNALS_SCHEMA = 7
+SIGNALS_SCHEMA = 8
 ALIGNED = 16
 FLAT_GRAY = 4
 """Neighbours in a thumbnail that differ by at most this count as equal."""
@@ -72,6 +72,8 @@ class Signals:
     fill_times_s: np.ndarray  # (k,) float64: frames that were checked for fills
     fills: np.ndarray  # (k, 4) float32: what inner_picture.blurred_fills gave
     fault_times_s: np.ndarray  # (m,) float64: where decoding failed
+    joins_s: np.ndarray  # (j,) float64: where another recording begins in a joined file
+    num_interlaced: int  # frames that were deinterlaced
     orientation: Orientation
     seconds: dict[str, list[float]]  # cost: step -> CPU s, wall s
     samples: PersonSamples | None = None
@@ -88,6 +90,11 @@ class Signals:
         """(n,) bool: the frame's size differs from the one before."""
         changes = (self.sizes[1:] != self.sizes[:-1]).any(axis=1)
         return np.concatenate(([False], changes))
+
+    @property
+    def is_joined(self) -> np.ndarray:
+        """(n,) bool: the frame begins another recording."""
+        return np.isin(self.times_s, self.joins_s)
 
     def size_at(self, time_s: float) -> tuple[int, int]:
         """Height and width of the frame shown at a time; changes only at cuts."""

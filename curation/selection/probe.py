@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check
-from curation.video.decode import HDR_TRANSFERS, UNREADABLE, Header
+from curation.video.decode import Header
+from datasets.video.colours import HDR_TRANSFERS
+from datasets.video.reader import UNREADABLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,16 +17,26 @@ class ProbeConfig:
     max_pixels: int = 40_000_000  # 8K is 33 million
     max_declared_s: float = 14_400.0  # by the header, which may be wrong
     hdr: str = "tone_map"  # PQ and HLG; or "refuse"
+    interlaced: str = "deinterlace"  # or "refuse"
 
     def __post_init__(self) -> None:
         if self.hdr not in {"tone_map", "refuse"}:
             raise ConfigError(f"hdr is {self.hdr!r}; must be 'tone_map' or 'refuse'")
+        if self.interlaced not in {"deinterlace", "refuse"}:
+            raise ConfigError(
+                f"interlaced is {self.interlaced!r}; must be 'deinterlace' or 'refuse'"
+            )
         if self.min_side < 64:
             raise ConfigError(f"min_side is {self.min_side}; must be at least 64 pixels")
 
 
-def header_checks(header: Header, config: ProbeConfig) -> list[Check]:
-    """Checks a header must pass for the file to be decoded."""
+def header_checks(
+    header: Header, config: ProbeConfig, interlaced_frames: int | None = None
+) -> list[Check]:
+    """Checks a header must pass for the file to be decoded.
+
+    ``interlaced_frames``: how many the first pass met; None before it.
+    """
     side, pixels = min(header.height, header.width), header.height * header.width
     hdr = HDR_TRANSFERS.get(header.transfer) if header.transfer is not None else None
     return [
@@ -58,5 +70,12 @@ def header_checks(header: Header, config: ProbeConfig) -> list[Check]:
             threshold=0 if config.hdr == "refuse" else 1, key="probe.hdr", code="hdr",
             meaning="high dynamic range, rejected by probe.hdr",
             evidence={"transfer": hdr},
+        ),
+        Check(
+            verdict="probe", signal="interlaced", rule=AT_MOST,
+            value=None if interlaced_frames is None else int(interlaced_frames > 0),
+            threshold=0 if config.interlaced == "refuse" else 1, key="probe.interlaced",
+            code="interlaced", meaning="interlaced frames, rejected by probe.interlaced",
+            evidence={"interlaced_frames": interlaced_frames},
         ),
     ]  # fmt: skip

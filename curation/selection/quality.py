@@ -10,7 +10,7 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check
 from curation.first_pass.signals import Signals, median, runs_of
-from curation.video.decode import UNREADABLE
+from datasets.video.reader import UNREADABLE
 
 KEYS = "selection.quality."
 TOO_SHORT = "too_short", "no stretch is long enough"

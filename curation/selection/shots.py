@@ -99,6 +99,7 @@ def find_transitions(signals: Signals, config: ShotsConfig) -> list[Transition]:
     """All transitions, in order and without overlap."""
     found = [Transition(i, i, "cut") for i in find_cuts(signals, config)]
     found += [Transition(int(i), int(i), "resize") for i in np.flatnonzero(signals.is_resized)]
+    found += [Transition(int(i), int(i), "join") for i in np.flatnonzero(signals.is_joined)]
     found += find_dissolves(signals, config)
     found += judged_transitions(signals, config)
     for run in runs_of(signals.contrast <= config.max_blank_contrast):

@@ -10,7 +10,7 @@ import numpy as np
 from curation.clip import Clip, Tracks
 from curation.stages.agnostic import agnostic_frames
 from datasets.media_files import open_media
-from datasets.tracks import encode_labels, encode_rgb_lossless, encode_video
+from datasets.tracks import encode_clip, encode_labels, encode_rgb_lossless
 
 
 def encode_tracks(clip: Clip, tracks: Tracks, stored: bytes | None = None) -> dict[str, bytes]:
@@ -39,12 +39,12 @@ def encode_tracks(clip: Clip, tracks: Tracks, stored: bytes | None = None) -> di
     box_file = io.BytesIO()
     np.save(box_file, boxes.astype(np.float32), allow_pickle=False)
     return {
-        "mp4": encode_video(video, clip.fps) if stored is None else stored,
+        "mp4": encode_clip(video, clip.fps) if stored is None else stored,
         "parse.mp4": encode_labels(parse, clip.fps),
         "mask.mp4": encode_labels(mask, clip.fps),
         "iuv.mp4": encode_rgb_lossless(iuv, clip.fps),
         "box.npy": box_file.getvalue(),
-        "agnostic.mp4": encode_video(agnostic_frames(video, mask), clip.fps),
+        "agnostic.mp4": encode_clip(agnostic_frames(video, mask), clip.fps),
         "garment.png": encode_png(garment),
         "garment_mask.png": encode_png(garment_mask),
     }

@@ -13,14 +13,11 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, Check
-from curation.video.decode import (
-    HDR_TRANSFERS,
-    DecodeFaults,
-    Orientation,
-    UnreadableVideoError,
-    decode,
-)
-from curation.video.tone_mapping import tone_map
+from curation.video.decode import decode
+from datasets.video.colours import HDR_TRANSFERS, coded_rgb
+from datasets.video.orientation import Orientation
+from datasets.video.reader import ReadNotes, UnreadableVideoError
+from datasets.video.tone_mapping import tone_map
 
 MULTIPLE = 16
 """Sides of a clip are multiples of this: latents are 8x smaller, patches take 2x2 of those."""
@@ -187,8 +184,8 @@ def read_clip(
     clip = np.empty((count, plan.height, plan.width, 3), dtype=np.uint8)
     done = 0
     previous: tuple[float, Any] | None = None
-    faults = DecodeFaults()
-    for time_s, frame in decode(path, faults, start_s):
+    notes = ReadNotes()
+    for time_s, frame in decode(path, notes, start_s):
         if time_s >= end_s - 1e-6 or done == count:
             break
         while done < count and start_s + done / fps <= time_s + 1e-6:
@@ -200,7 +197,7 @@ def read_clip(
         previous = (time_s, frame)
     if previous is None:
         raise UnreadableVideoError("no_frames", f"nothing between {start_s:.3f} and {end_s:.3f} s")
-    if done < count - 1 and any(start_s <= moment < end_s for moment in faults.times_s):
+    if done < count - 1 and any(start_s <= moment < end_s for moment in notes.times_s):
         detail = f"decoding stopped at {previous[0]:.3f} s of {end_s:.3f} s"
         raise UnreadableVideoError("corrupt_frames", detail)
     if done < count:
@@ -212,12 +209,11 @@ def cut_out(
     frame: Any, plan: CropPlan, upright: tuple[int, int], orientation: Orientation
 ) -> np.ndarray:
     """The crop of one decoded frame, upright, with square pixels, at the clip's size."""
-    is_hdr = frame.color_trc in HDR_TRANSFERS
-    image = orientation.apply(frame.to_ndarray(format="rgb48le" if is_hdr else "rgb24"))
+    image = orientation.apply(coded_rgb(frame))
     # the sample aspect stretches one axis of the stored picture
     rows, columns = image.shape[0] / upright[0], image.shape[1] / upright[1]
     top, bottom = (round(y * rows) for y in (plan.top, plan.top + plan.crop_height))
     left, right = (round(x * columns) for x in (plan.left, plan.left + plan.crop_width))
     method = cv2.INTER_AREA if plan.height < plan.crop_height else cv2.INTER_CUBIC
     cut = cv2.resize(image[top:bottom, left:right], (plan.width, plan.height), interpolation=method)
-    return tone_map(cut, frame.color_trc) if is_hdr else cut
+    return tone_map(cut, frame.color_trc) if frame.color_trc in HDR_TRANSFERS else cut

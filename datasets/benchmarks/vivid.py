@@ -15,6 +15,7 @@ A line gives video, image, subset and frame range ``[first, end)``, counted from
 Other names for these fields are accepted too (``FIELDS``).
 """
 
+import itertools
 import json
 import logging
 from dataclasses import dataclass, field
@@ -25,7 +26,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from configs.errors import DataError
-from datasets.media_files import open_media
 
 logger = logging.getLogger(__name__)
 
@@ -143,20 +143,11 @@ def clip_frames(path: Path, first: int, end: int) -> UInt8[np.ndarray, "t h w 3"
     Raises:
         DataError: the video is missing or cannot be read.
     """
-    import av.error
+    from datasets.video.upright import upright_frames
 
     if not path.is_file():
         raise DataError(f"ViViD-S video {path} is missing")
-    frames: list[np.ndarray] = []
-    try:
-        with open_media(path) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index >= end:
-                    break
-                if index >= first:
-                    frames.append(_cut(frame.to_ndarray(format="rgb24")))
-    except (av.error.FFmpegError, IndexError) as error:
-        raise DataError(f"{path} cannot be read as a video: {error}") from error
+    frames = [_cut(frame) for frame in itertools.islice(upright_frames(path), first, end)]
     if not frames:
         raise DataError(f"{path} has no frame {first}; the list names frames {first} to {end}")
     return np.stack(frames)
@@ -168,14 +159,14 @@ def frame_rate(path: Path) -> float:
     Raises:
         DataError: the file cannot be read as a video.
     """
-    import av.error
+    from datasets.video.reader import UnreadableVideoError, open_video, rate_of
 
     try:
-        with open_media(path) as container:
-            rate = container.streams.video[0].average_rate
-    except (av.error.FFmpegError, IndexError) as error:
-        raise DataError(f"{path} cannot be read as a video: {error}") from error
-    return float(rate) if rate else 25.0
+        container, stream = open_video(path)
+    except UnreadableVideoError as error:
+        raise DataError(f"{path} cannot be read as a video: {error.detail}") from error
+    with container:
+        return float(rate_of(stream))
 
 
 def _cut(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -23,12 +23,12 @@ from inference.conditions.stored import (
 )
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video.framing import CropWindow
-from inference.video.source import SourceVideo, open_video
+from inference.video.source import Reading, SourceVideo, open_video, warn_of
 from inference.video.work_folder import WorkFolder
 
 FORMATS = ("rendered", "iuv")
 _FAR_FROM_GROUND = 60  # sum over the channels; compression changes the plain ground by less
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,8 @@ def read_conditions(
     else:
         summary = _make(source, given, height, width, folder, tracker)
         write_file(record, json.dumps(summary).encode())
+    remarks = tuple(summary["remarks"])
+    warn_of(source, remarks)
     return VideoConditions(
         source=source,
         category=category,
@@ -90,6 +92,7 @@ def read_conditions(
         person=None,
         framing=CropWindow(**summary["framing"]),
         num_frames=summary["num_frames"],
+        remarks=remarks,
         num_without_person=summary["num_without_person"],
         perception={"mask": given.mask.name, "densepose": given.densepose.name},
         identity=identity,
@@ -119,7 +122,7 @@ def _make(
         tracker.report(num_frames)
     if num_empty == num_frames:
         raise DataError(f"mask {given.mask} is dark everywhere; bright areas are painted")
-    _check_length(source, given, num_frames)
+    remarks = _check_length(source, given, num_frames)
     framing = frame_for_conditions(np.stack(boxes), source, height, width)
     finished = count_chunks(folder)
     tracker.start(CONDITIONS, num_frames, min(num_frames, finished * CHUNK))
@@ -139,6 +142,7 @@ def _make(
     return {
         "framing": asdict(framing),
         "num_frames": num_frames,
+        "remarks": remarks,
         "num_without_person": int(num_empty),
     }
 
@@ -178,13 +182,16 @@ def _cut(
     return framing.take_mask(mask), framing.take_labels(iuv)
 
 
-def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) -> None:
-    count = sum(1 for _ in source.frames())
+def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) -> tuple[str, ...]:
+    """Compare with the video itself; returns the remarks on it."""
+    reading = Reading()
+    count = sum(1 for _ in source.frames(reading))
     if count != num_frames:
         raise DataError(
             f"video {source.path} has {count} frames, mask {given.mask} has {num_frames}; the mask "
             "needs one for each frame of the video"
         )
+    return source.remarks(reading)
 
 
 def _sha256(path: Path) -> str:

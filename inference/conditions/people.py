@@ -19,7 +19,7 @@ from inference.conditions.tracking import REMEMBERED_S, VideoTrack, link, reunit
 from inference.errors import NoPerson
 from inference.progress import Tracker
 from inference.video.framing import shrink
-from inference.video.source import SourceFrame, SourceVideo
+from inference.video.source import Reading, SourceFrame, SourceVideo
 
 SAMPLE_EVERY_S = 0.4
 _DETECTOR_SIZE = 640  # longer side that the detector sees, px
@@ -64,6 +64,7 @@ class PeopleInVideo:
 
     people: tuple[FoundPerson, ...]  # the main person first
     num_frames: int  # that can be decoded
+    remarks: tuple[str, ...] = ()  # on the file; see ``SourceVideo.remarks``
 
     def person(self, number: int | None, path: object) -> FoundPerson:
         """The person with this number; None is the main person.
@@ -87,7 +88,10 @@ class PeopleInVideo:
 
     def save(self, path: Path) -> None:
         """Write it to a file, so that the video need not be searched again."""
-        arrays: dict[str, np.ndarray] = {"num_frames": np.array(self.num_frames)}
+        arrays: dict[str, np.ndarray] = {
+            "num_frames": np.array(self.num_frames),
+            "remarks": np.array(self.remarks, dtype=np.str_),
+        }
         for person in self.people:
             arrays |= {
                 f"times_{person.id}": person.times,
@@ -117,7 +121,11 @@ class PeopleInVideo:
                 )
                 for number in range(1, count + 1)
             )
-            return cls(people=people, num_frames=int(arrays["num_frames"]))
+            return cls(
+                people=people,
+                num_frames=int(arrays["num_frames"]),
+                remarks=tuple(str(remark) for remark in arrays["remarks"]),
+            )
 
 
 def find_people(source: SourceVideo, detector: PersonDetector, tracker: Tracker) -> PeopleInVideo:
@@ -130,24 +138,20 @@ def find_people(source: SourceVideo, detector: PersonDetector, tracker: Tracker)
     scale = min(1.0, _DETECTOR_SIZE / max(source.height, source.width))
     tracks: list[VideoTrack] = []
     num_samples = 0
-    num_frames = 0
-
-    def counted() -> Iterator[SourceFrame]:
-        nonlocal num_frames
-        for frame in source.frames():
-            num_frames += 1
-            yield frame
-
-    samples = (
-        (float(frame.time), shrink(frame.image, scale)) for frame in sample_frames(counted())
-    )
+    reading = Reading()
+    frames = sample_frames(source.frames(reading))
+    samples = ((float(frame.time), shrink(frame.image, scale)) for frame in frames)
     while batch := list(itertools.islice(samples, _BATCH)):
         found = detector.detect([image for _, image in batch])
         for (time, image), people in zip(batch, found, strict=True):
             link(tracks, time, image, people, scale)
         num_samples += len(batch)
-        tracker.report(num_frames, source.expected_frames)
-    return PeopleInVideo(people=_chosen(tracks, num_samples), num_frames=num_frames)
+        tracker.report(reading.num_frames, source.expected_frames)
+    return PeopleInVideo(
+        people=_chosen(tracks, num_samples),
+        num_frames=reading.num_frames,
+        remarks=source.remarks(reading),
+    )
 
 
 def sample_frames(frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:

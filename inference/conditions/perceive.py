@@ -37,13 +37,13 @@ from inference.conditions.stored import (
 from inference.errors import NoPerson
 from inference.progress import CONDITIONS, FINDING, Tracker
 from inference.video.framing import CropWindow
-from inference.video.source import SourceVideo
+from inference.video.source import SourceVideo, warn_of
 from inference.video.work_folder import WorkFolder
 
 _BRIDGED_S = 0.5  # a person missed for less than this is assumed to be present
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_FORMAT = 4  # of the files in a work folder
+_FORMAT = 5  # of the files in a work folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,10 +87,11 @@ def load_or_find_people(
     if path.is_file():
         everyone = PeopleInVideo.load(path)
         tracker.start(FINDING, everyone.num_frames, everyone.num_frames)
-        return everyone
-    tracker.start(FINDING, source.expected_frames)
-    everyone = find_people(source, perception.detector, tracker)
-    everyone.save(path)
+    else:
+        tracker.start(FINDING, source.expected_frames)
+        everyone = find_people(source, perception.detector, tracker)
+        everyone.save(path)
+    warn_of(source, everyone.remarks)
     return everyone
 
 
@@ -195,6 +196,7 @@ def perceive(
         person=everyone.person(number, source.path),
         framing=framing,
         num_frames=everyone.num_frames,
+        remarks=everyone.remarks,
         num_without_person=int(summary["num_without_person"]),
         perception=_names(perception),
         identity=identity,

@@ -62,6 +62,7 @@ class VideoConditions:
     person: FoundPerson | None  # who gets the garment
     framing: CropWindow  # the rectangle of the source that the frames are cut to
     num_frames: int
+    remarks: tuple[str, ...]  # on the source's file; see ``SourceVideo.remarks``
     num_without_person: int  # frames in which the person was not found; they are kept unchanged
     perception: dict[str, str]  # role -> model
     identity: dict[str, Any]  # everything they depend on; part of a result's identity

@@ -1,26 +1,38 @@
-"""A user's video, read upright with its time stamps; an unreadable file is one sentence."""
+"""A user's video as try-on sees it: upright RGB with square pixels and time stamps.
+
+Reading is ``datasets/video/reader.py``'s. An unreadable file is one sentence, and whatever was
+repaired while reading is one, too: ``SourceVideo.remarks``.
+"""
 
 import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import av
-import av.error
 import numpy as np
 
 from configs.errors import DataError
-from curation.video.decode import UnreadableVideoError
-from curation.video.decode import open_video as open_container
+from datasets.video.colours import HDR_TRANSFERS, ColourTags, tags_of
+from datasets.video.orientation import Orientation, orientation_of, upright_size
+from datasets.video.reader import (
+    ReadNotes,
+    UnreadableVideoError,
+    has_alpha,
+    rate_of,
+    read_frames,
+    stated_duration,
+)
+from datasets.video.reader import open_video as open_container
+from datasets.video.upright import aspect_of, upright_picture
 from inference.errors import VideoTooLong, VideoUnreadable
 
-BT709 = 1  # AVCOL_SPCBT709: the matrix of most HD video
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-_LENGTH_TOLERANCE_S = 0.5  # containers round
+logger = logging.getLogger(__name__)
 
-_logger = logging.getLogger(__name__)
+_LENGTH_TOLERANCE_S = 0.5  # containers round
+_SHORTER_SHARE = 0.05  # of the stated duration: a file that ends earlier was cut short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +56,13 @@ class SourceVideo:
     """What a video file states about itself."""
 
     path: Path
-    height: int  # upright, px
+    height: int  # upright, px, square pixels
     width: int
     rate: Fraction  # frames per second, as the container states or implies it
-    pixel_aspect: Fraction  # width of a pixel over its height, upright
-    rotation: int  # degrees counter-clockwise that turn a stored frame upright
-    is_bt709: bool
-    is_full_range: bool
+    pixel_aspect: Fraction  # width of a stored pixel over its height
+    orientation: Orientation
+    colours: ColourTags
+    has_alpha: bool
     audio_codec: str | None
     duration_s: float | None  # as the container states it
     limits: VideoLimits = VideoLimits()
@@ -65,41 +77,44 @@ class SourceVideo:
         """Frames per second."""
         return float(self.rate)
 
-    def frames(self) -> Iterator[SourceFrame]:
+    def frames(self, reading: "Reading | None" = None) -> Iterator[SourceFrame]:
         """Decode from the beginning, in order of presentation; each call starts again.
 
-        Damage in the middle of the file ends the iteration with a warning; the frames before it
-        are good.
+        A frame that cannot be decoded shows the one before it, so that picture and sound keep
+        their lengths.
+
+        Args:
+            reading: filled with what was met.
 
         Raises:
-            DataError: not a single frame can be decoded.
+            DataError: not a single frame can be decoded, or the size changes.
         """
-        count = 0
+        reading = Reading() if reading is None else reading
+        notes = reading.notes
+        last: SourceFrame | None = None
         try:
-            container, stream = open_container(self.path)
+            for time, frame in read_frames(self.path, notes):
+                image = self._picture(frame, reading.num_frames)
+                if last is None:
+                    reading.first = time
+                else:
+                    for lost in _between(notes.lost, last.time, time):
+                        yield SourceFrame(image=last.image, time=lost)
+                        reading.repeat()
+                _check_length(self.path, float(time - reading.first), self.limits)
+                last = SourceFrame(image=image, time=time)
+                reading.num_frames += 1
+                yield last
         except UnreadableVideoError as error:
             raise VideoUnreadable(f"video {self.path} cannot be read: {error.detail}") from error
-        try:
-            with container:
-                for frame in container.decode(stream):
-                    image = _upright(frame.to_ndarray(format="rgb24"), self.rotation)
-                    if image.shape[:2] != (self.height, self.width):
-                        raise VideoUnreadable(
-                            f"video {self.path} changes its size at frame {count} from "
-                            f"{self.height}x{self.width} to {image.shape[0]}x{image.shape[1]} "
-                            "(height x width); cut the video there first"
-                        )
-                    time = Fraction(count) / self.rate
-                    if frame.pts is not None and frame.time_base is not None:
-                        time = frame.pts * frame.time_base
-                    _check_length(self.path, float(time), self.limits)
-                    yield SourceFrame(image=image, time=time)
-                    count += 1
-        except av.error.FFmpegError as error:
-            if count:
-                _logger.warning("%s is damaged after frame %d: %s", self.path, count - 1, error)
-        if not count:
+        if last is None:
             raise VideoUnreadable(f"video {self.path} has no frame that can be decoded")
+        end = last.time
+        for lost in _between(notes.lost, last.time, None):
+            yield SourceFrame(image=last.image, time=lost)
+            reading.repeat()
+            end = lost
+        reading.length = end - reading.first + 1 / self.rate
 
     def counted_frames(self, count: int) -> Iterator[SourceFrame]:
         """``frames``, checked against an earlier count.
@@ -120,6 +135,81 @@ class SourceVideo:
                 "file meanwhile"
             )
 
+    def remarks(self, reading: "Reading") -> tuple[str, ...]:
+        """What is not as it was in the file, one sentence each without a full stop.
+
+        Args:
+            reading: what ``frames`` met in all of the file.
+        """
+        notes = reading.notes
+        found: list[str] = []
+        if self.colours.is_hdr:
+            name = HDR_TRANSFERS[self.colours.transfer]
+            found.append(f"it is HDR ({name}); the result is ordinary BT.709")
+        if self.pixel_aspect != 1:
+            found.append(
+                f"its pixels are not square ({self.pixel_aspect.numerator}:"
+                f"{self.pixel_aspect.denominator}); the result has square ones, "
+                f"{self.width}x{self.height} (width x height)"
+            )
+        if self.has_alpha:
+            found.append("it has transparency; the result is opaque")
+        if notes.num_interlaced:
+            found.append(f"{notes.num_interlaced} of its frames are interlaced and were made whole")
+        if notes.joins_s:
+            found.append(
+                f"it holds {len(notes.joins_s) + 1} recordings, joined; they follow each other "
+                "without a gap"
+            )
+        if reading.num_repeated:
+            found.append(
+                f"{reading.num_repeated} of its {reading.num_frames} frames cannot be decoded; the "
+                "one before is shown instead"
+            )
+        elif notes.num_errors:
+            found.append("it is damaged: parts of some frames may be wrong")
+        declared = self.duration_s or 0.0
+        missing = declared - float(reading.length)
+        if missing > max(_LENGTH_TOLERANCE_S, _SHORTER_SHARE * declared) and not notes.joins_s:
+            found.append(
+                f"it was cut short: it ends after {float(reading.length):.1f} s and should last "
+                f"{declared:.1f} s"
+            )
+        return tuple(found)
+
+    def _picture(self, frame: Any, index: int) -> np.ndarray:
+        """One frame as (height, width, 3) uint8 RGB, upright, with square pixels."""
+        height, width = upright_size(frame, float(self.pixel_aspect), self.orientation)
+        if (height, width) != (self.height, self.width):
+            raise VideoUnreadable(
+                f"video {self.path} changes its size at frame {index} from "
+                f"{self.height}x{self.width} to {height}x{width} (height x width); cut the video "
+                "there first"
+            )
+        return upright_picture(frame, float(self.pixel_aspect), self.orientation)
+
+
+def warn_of(source: SourceVideo, remarks: Iterable[str]) -> None:
+    """Log what ``SourceVideo.remarks`` found, before anything is painted."""
+    for remark in remarks:
+        logger.warning("%s: %s", source.path.name, remark)
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """What one pass over a source met."""
+
+    notes: ReadNotes = field(default_factory=ReadNotes)
+    num_frames: int = 0  # including repeated ones
+    num_repeated: int = 0
+    first: Fraction = Fraction(0)
+    length: Fraction = Fraction(0)  # s
+
+    def repeat(self) -> None:
+        """Count a frame that shows the one before."""
+        self.num_frames += 1
+        self.num_repeated += 1
+
 
 def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVideo:
     """Probe a file by decoding its first frame.
@@ -135,44 +225,44 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
         )
     try:
         container, stream = open_container(path)
+        with container:
+            aspect = aspect_of(stream)
+            rate = rate_of(stream)
+            duration = stated_duration(container, stream, path) or None
+            sounds = container.streams.audio
+            audio = sounds[0].codec_context.name if sounds and sounds[0].codec_context else None
+            is_transparent = has_alpha(stream)
+        first = next(read_frames(path, ReadNotes()), None)
     except UnreadableVideoError as error:
         if error.code == "no_video_stream":
             raise VideoUnreadable(f"{path} has no video track; give a video file") from error
         raise VideoUnreadable(
             f"{path} cannot be read as a video ({error.detail}); give an mp4, mov or mkv"
         ) from error
-    with container:
-        try:
-            first = next(container.decode(stream), None)
-        except av.error.FFmpegError:
-            first = None
-        if first is None:
-            raise VideoUnreadable(f"video {path} has no frame that can be decoded")
-        pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        duration = stream.duration * stream.time_base if stream.duration else None
-        if duration is None and container.duration:
-            duration = Fraction(container.duration, av.time_base)
-        audio = container.streams.audio[0].codec_context.name if container.streams.audio else None
-    rotation = round(first.rotation / 90) * 90 % 360
-    height, width = first.height, first.width
-    if rotation in (90, 270):
-        height, width, pixel_aspect = width, height, 1 / pixel_aspect
-
+    if first is None:
+        raise VideoUnreadable(f"video {path} has no frame that can be decoded")
+    frame = first[1]
+    orientation = orientation_of(frame)
+    height, width = upright_size(frame, float(aspect), orientation)
     _check_length(path, float(duration or 0), limits)
     return SourceVideo(
         path=path,
         height=height,
         width=width,
-        rate=Fraction(rate),
-        pixel_aspect=pixel_aspect,
-        rotation=rotation,
-        is_bt709=int(first.colorspace) == BT709,
-        is_full_range=int(first.color_range) == FULL_RANGE,
+        rate=rate,
+        pixel_aspect=aspect,
+        orientation=orientation,
+        colours=tags_of(frame),
+        has_alpha=is_transparent,
         audio_codec=audio,
         duration_s=None if duration is None else float(duration),
         limits=limits,
     )
+
+
+def _between(lost: list[Fraction], last: Fraction, time: Fraction | None) -> list[Fraction]:
+    """Times of frames that cannot be decoded, between two that can; None: after the last one."""
+    return sorted({moment for moment in lost if last < moment and (time is None or moment < time)})
 
 
 def _check_length(path: Path, seconds: float, limits: VideoLimits) -> None:
@@ -182,7 +272,3 @@ def _check_length(path: Path, seconds: float, limits: VideoLimits) -> None:
             f"video {path} is {seconds:.0f} s long or longer; at most {most:g} s are accepted",
             plain=f"This video is too long; at most {most:g} seconds are accepted.",
         )
-
-
-def _upright(image: np.ndarray, rotation: int) -> np.ndarray:
-    return np.ascontiguousarray(np.rot90(image, rotation // 90)) if rotation else image

@@ -41,9 +41,8 @@ def write_strip(
     moments = iter(moments)
     first = next(moments)
     height, width = first.images[0].shape[:2]
-    aspect = float(source.pixel_aspect)  # the page draws square pixels
     scale = min(1.0, _HEIGHT / height)
-    size = (_even(width * scale * aspect), _even(height * scale))
+    size = (_even(width * scale), _even(height * scale))
     count = 0
 
     def frames() -> Iterator[SourceFrame]:
@@ -53,9 +52,7 @@ def write_strip(
             panes = [cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in moment.images]
             yield SourceFrame(image=np.hstack(panes), time=moment.time)
 
-    shape = replace(
-        source, height=size[1], width=size[0] * len(first.images), pixel_aspect=Fraction(1)
-    )
+    shape = replace(source, height=size[1], width=size[0] * len(first.images))
     write_result(path, frames(), shape, {"comment": _COMMENT + " | ".join(names)})
     return {
         "panes": names, "height": size[1], "width": size[0], "num_frames": count,

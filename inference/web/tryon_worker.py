@@ -100,6 +100,7 @@ class TryOnWorker:
             "people": [one.id for one in found.people],
             "person": person,
             "every_frame": request.every_frame,
+            "remarks": list(found.remarks),
             "num_without_person": int(unseen.sum()),
             "unseen": unseen_in_words(unseen),
             "warns": bool(unseen.mean() > WARNED_SHARE),
@@ -127,6 +128,7 @@ class TryOnWorker:
             "player": {**player, "has_sound": bool(result.source.audio_codec)},
             "download": download_name(request.video.name, request.garment.name),
             "unseen": result.report["unseen"],
+            "remarks": result.report["remarks"],
         }
         return JobResult(files={"comparison.mp4": strip, "result.mp4": path}, facts=facts)
 

@@ -19,6 +19,9 @@ from PIL import Image, UnidentifiedImageError
 
 from datasets.media_files import open_media
 from datasets.pictures import to_srgb
+from datasets.video.orientation import orientation_of
+from datasets.video.reader import rate_of
+from datasets.video.upright import aspect_of, upright_picture
 from inference.errors import RequestError
 from inference.video.framing import shrink
 from inference.web.settings import AppLimits
@@ -62,15 +65,14 @@ def check_video(path: Path, poster: Path, limits: AppLimits) -> MediaFacts:
             frame = next(container.decode(stream), None)
             if frame is None:
                 raise RequestError(_NOT_A_VIDEO, 415)
-            fps = float(stream.average_rate or stream.guessed_rate or 25)
-            turned = round(frame.rotation / 90) % 4
-            image = np.rot90(frame.to_ndarray(format="rgb24"), turned)
+            fps = float(rate_of(stream))
+            image = upright_picture(frame, float(aspect_of(stream)), orientation_of(frame))
         num_frames, duration_s = _count(path, options, limits, fps)
     except av.error.FFmpegError as error:
         raise RequestError(_NOT_A_VIDEO, 415) from error
     if num_frames < 2:
         raise RequestError("This is a single picture, not a video. Give a video of a person.", 415)
-    _write_poster(np.ascontiguousarray(image), poster)
+    _write_poster(image, poster)
     height, width = image.shape[:2]
     return MediaFacts(
         height=height, width=width, duration_s=duration_s, fps=fps, num_frames=num_frames

@@ -22,7 +22,8 @@ from scenedetect import SceneManager, open_video
 from scenedetect.detectors import AdaptiveDetector
 
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
-from curation.video.decode import DecodeFaults, decode, read_header
+from curation.video.decode import decode, read_header
+from datasets.video.reader import ReadNotes
 from tests.curation import hostile
 
 HEIGHT, WIDTH, FPS = 1920, 1080, 30.0
@@ -52,7 +53,7 @@ def write_clip(path: Path, seconds: float, height: int, width: int, rate: str = 
 
 def decode_only(path: Path) -> None:
     """PyAV on one thread, frames thrown away."""
-    for _ in decode(path, DecodeFaults()):
+    for _ in decode(path, ReadNotes()):
         pass
 
 
@@ -119,7 +120,7 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = options.file or write_clip(folder / "tall.mp4", options.seconds, HEIGHT, WIDTH)
-        frames = sum(1 for _ in decode(path, DecodeFaults()))
+        frames = sum(1 for _ in decode(path, ReadNotes()))
         taken = compare(path, options.repeats)
         bare, ours = taken["decode only"], taken["one cheap pass"]
         alone = taken["PySceneDetect Adaptive alone"]

@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from curation.video.decode import DecodeFaults, decode
+from curation.video.decode import decode
+from datasets.video.reader import ReadNotes
 from tests.bench.cut_disturbances import DISTURBANCES, Frames, panned, shaken
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
@@ -62,7 +63,7 @@ def take(name: str) -> Frames:
     """A real take, RGB (HEIGHT, WIDTH, 3), its middle where its shape is another one."""
     folder = MEDIA / name
     frames: Frames = []
-    for _, frame in decode(folder, DecodeFaults()):
+    for _, frame in decode(folder, ReadNotes()):
         image = frame.to_ndarray(format="rgb24")
         height, width = image.shape[:2]
         scale = max(HEIGHT / height, WIDTH / width)

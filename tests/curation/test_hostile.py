@@ -16,9 +16,9 @@ from curation.pipeline import Curator, SourceResult
 from curation.selection.probe import ProbeConfig
 from curation.settings import CurateConfig
 from curation.shards.catalogue import build_catalogue
-from curation.video.tone_mapping import BT709_FROM_BT2020, HLG, PQ, hlg_light, pq_code
 from curation.workers.executor import Workers
 from datasets.tracks import read_frames
+from datasets.video.tone_mapping import BT709_FROM_BT2020, HLG, PQ, hlg_light, pq_code
 from tests.curation import hostile as h
 
 MAX_WALL_S = 10.0

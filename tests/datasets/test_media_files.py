@@ -8,9 +8,10 @@ import av.error
 import numpy as np
 import pytest
 
-from curation.video.decode import UnreadableVideoError, read_header
+from curation.video.decode import read_header
 from datasets.benchmarks.vivid import clip_frames, frame_rate
 from datasets.media_files import create_media, open_media
+from datasets.video.reader import UnreadableVideoError
 from inference.errors import RequestError, VideoUnreadable
 from inference.video.provenance import read_record
 from inference.video.source import open_video

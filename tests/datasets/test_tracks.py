@@ -5,6 +5,7 @@ import pytest
 
 from datasets.tracks import (
     count_frames,
+    encode_clip,
     encode_labels,
     encode_rgb_lossless,
     encode_video,
@@ -52,3 +53,9 @@ def test_sizes_that_cannot_be_read_back_are_refused(size: tuple[int, int]) -> No
 def test_a_track_without_frames_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one frame"):
         encode_labels([], 12)
+def test_a_clips_frames_are_read_back_neither_darker_nor_brighter():
+    frames = [np.full((96, 128, 3), colour, np.uint8) for colour in ((40, 90, 200), (200, 40, 60))]
+    read = read_frames(encode_clip(frames, 25.0))
+    change = read.astype(float) - np.stack(frames)
+    assert np.abs(change.mean(axis=(1, 2))).max() <= 1.0
+    assert abs(change.mean()) < 0.6

@@ -3,14 +3,13 @@
 import re
 from pathlib import Path
 
-import av.error
 import numpy as np
 from jaxtyping import UInt8
 
 from configs.errors import DataError
-from datasets.media_files import open_media
 from datasets.pictures import read_picture
 from datasets.storage import listed
+from datasets.video.upright import upright_frames
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -72,11 +71,7 @@ def check_result(
 
 
 def _read_video(path: Path) -> list[np.ndarray]:
-    try:
-        with open_media(path) as container:
-            return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    except (av.error.FFmpegError, IndexError) as error:
-        raise DataError(f"{path} cannot be read as a video: {error}") from error
+    return list(upright_frames(path))
 
 
 def _read_folder(path: Path) -> list[np.ndarray]:

@@ -112,7 +112,8 @@ export class Stage {
     find("preview-note").textContent =
       (facts.every_frame ? "" : "Some frames of your video. ") +
       `The tinted area (${CATEGORIES[job.category]}) is repainted; the rest is kept.` +
-      (facts.unseen ? ` ${facts.warns ? "Warning: " : ""}${facts.every_frame ? "" : "by a first look, "}${facts.unseen}.` : "");
+      (facts.unseen ? ` ${facts.warns ? "Warning: " : ""}${facts.every_frame ? "" : "by a first look, "}${facts.unseen}.` : "") +
+      (facts.remarks?.length ? ` About your video: ${facts.remarks.join("; ")}.` : "");
     find("every").hidden = facts.every_frame;
     this.showPeople(job);
     this.players.look.open(job.files["preview.mp4"], { ...facts.player, isSlides: !facts.every_frame });

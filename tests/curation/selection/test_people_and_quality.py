@@ -31,7 +31,7 @@ from curation.selection.quality import (
     without,
 )
 from curation.stages.follow_person import FollowPerson
-from curation.video.decode import Orientation
+from datasets.video.orientation import Orientation
 
 HEIGHT, WIDTH = 200, 100
 CLIP = Clip(
@@ -280,6 +280,8 @@ def signals(count: int = 60, **changes: np.ndarray) -> Signals:
         "fill_times_s": np.zeros(0),
         "fills": np.zeros((0, 4), np.float32),
         "fault_times_s": np.zeros(0),
+        "joins_s": np.zeros(0),
+        "num_interlaced": 0,
     }
     return Signals(**{**values, **changes}, orientation=Orientation(), seconds={})
 

@@ -3,7 +3,7 @@ import pytest
 
 from configs.errors import ConfigError
 from curation.video.canonical import CanonicalConfig, clip_rate, plan_crop, read_clip
-from curation.video.decode import Orientation
+from datasets.video.orientation import Orientation
 
 CONFIG = CanonicalConfig()
 

@@ -5,16 +5,9 @@ import av
 import numpy as np
 import pytest
 
-from curation.video.decode import (
-    DecodeFaults,
-    Orientation,
-    UnreadableVideoError,
-    decode,
-    orientation_of,
-    read_header,
-    to_rgb,
-    upright_size,
-)
+from curation.video.decode import decode, read_header, to_rgb
+from datasets.video.orientation import Orientation, orientation_of, upright_size
+from datasets.video.reader import ReadNotes, UnreadableVideoError
 
 
 def code_of(path: Path) -> str:
@@ -57,7 +50,7 @@ def test_a_name_with_emoji_newline_and_colon_is_just_a_name(tmp_path, write_vide
     path = write_video(tmp_path / "v.mp4", moving(0, 5))
     odd = path.rename(tmp_path / "http: 💃\n dance.mp4")
     assert read_header(odd).height == 180
-    assert len(list(decode(odd, DecodeFaults()))) == 5
+    assert len(list(decode(odd, ReadNotes()))) == 5
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -66,7 +59,7 @@ def test_rotation_is_applied_once(tmp_path, write_video, texture, rotation):
     # stored turned counter-clockwise; the display matrix turns it back
     stored = np.rot90(upright, rotation // 90)
     path = write_video(tmp_path / "r.mp4", [stored] * 3, rotation=-rotation)
-    _, frame = next(decode(path, DecodeFaults()))
+    _, frame = next(decode(path, ReadNotes()))
     orientation = orientation_of(frame)
     assert upright_size(frame, 1.0, orientation) == (128, 192)
     shown = to_rgb(frame, 128, 192, orientation)
@@ -84,16 +77,16 @@ def test_orientations_undo_what_cameras_do():
 def test_sample_aspect_widens_the_frame(tmp_path, write_video, moving):
     path = write_video(tmp_path / "sar.mp4", moving(0, 3), sample_aspect=Fraction(4, 3))
     header = read_header(path)
-    _, frame = next(decode(path, DecodeFaults()))
+    _, frame = next(decode(path, ReadNotes()))
     assert upright_size(frame, header.sample_aspect, Orientation()) == (180, 427)
 
 
 def test_reading_from_a_moment_gives_the_frames_of_reading_it_all(tmp_path, write_video, moving):
     path = write_video(tmp_path / "long.mp4", moving(1, 60), options={"g": "12", "bf": "2"})
-    everything = [(t, f.to_ndarray(format="rgb24")) for t, f in decode(path, DecodeFaults())]
+    everything = [(t, f.to_ndarray(format="rgb24")) for t, f in decode(path, ReadNotes())]
     assert len(everything) == 60
     for start in (0.0, 0.52, 2.0):
-        rest = [(t, f.to_ndarray(format="rgb24")) for t, f in decode(path, DecodeFaults(), start)]
+        rest = [(t, f.to_ndarray(format="rgb24")) for t, f in decode(path, ReadNotes(), start)]
         expected = [pair for pair in everything if pair[0] >= start - 1e-6]
         assert [t for t, _ in rest] == [t for t, _ in expected]
         assert all((a == b).all() for (_, a), (_, b) in zip(rest, expected, strict=True))
@@ -105,7 +98,7 @@ def test_a_damaged_middle_is_counted_and_passed_over(tmp_path, write_video, movi
     middle = len(data) // 2
     data[middle : middle + 400] = np.random.default_rng(1).bytes(400)
     path.write_bytes(data)
-    faults = DecodeFaults()
+    faults = ReadNotes()
     times = [time_s for time_s, _ in decode(path, faults)]
     assert faults.num_errors > 0
     assert len(times) > 20

@@ -11,9 +11,10 @@ from configs.loading import load_config
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.ledger import Ledger
 from curation.settings import CurateConfig
-from curation.video.decode import DecodeFaults, UnreadableVideoError, decode, read_header
+from curation.video.decode import decode, read_header
 from curation.video.frame_folders import frames_in, frames_rate
 from curation.video.sources import SourcesConfig, find_sources, sha256_of
+from datasets.video.reader import ReadNotes, UnreadableVideoError
 
 
 def write_frames(folder, frames, pattern="{:04d}.png"):
@@ -29,17 +30,17 @@ def test_frames_are_read_in_order_of_their_numbers_at_the_rate_of_the_sidecar(tm
     (tmp_path / "00001" / "images.json").write_text(json.dumps({"fps": 24}))
     header = read_header(folder)
     assert (header.height, header.width, header.duration_s) == (180, 320, 0.5)
-    read = list(decode(folder, DecodeFaults()))
+    read = list(decode(folder, ReadNotes()))
     assert [round(time_s * 24) for time_s, _ in read] == list(range(12))
     for (_, frame), wanted in zip(read, frames, strict=True):
         np.testing.assert_array_equal(frame.to_ndarray(format="rgb24"), wanted)
-    assert len(list(decode(folder, DecodeFaults(), 0.25))) == 6
+    assert len(list(decode(folder, ReadNotes(), 0.25))) == 6
 
 
 def test_a_broken_picture_is_a_fault_and_the_others_are_read(tmp_path, moving):
     folder = write_frames(tmp_path / "images", moving(1, 12))
     (folder / "0005.png").write_bytes(b"no picture")
-    faults = DecodeFaults()
+    faults = ReadNotes()
     assert len(list(decode(folder, faults))) == 11
     assert faults.times_s == [pytest.approx(4 / 30)]
     for path in folder.iterdir():

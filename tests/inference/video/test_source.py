@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from configs.errors import DataError
+from datasets.video.orientation import Orientation
 from inference.video.source import SourceFrame, open_video
 from inference.video.writer import write_result
 
@@ -97,7 +98,7 @@ def test_a_phone_video_is_turned_upright(tmp_path, quarters):
     assert np.array_equal(upright[3], np.rot90(stored[3], -quarters))
     assert (source.height, source.width) == upright[0].shape[:2]
     result = rewrite(source, tmp_path / "o.mp4")
-    assert result.rotation == 0
+    assert result.orientation == Orientation()
     assert (result.height, result.width) == (source.height, source.width)
 
 

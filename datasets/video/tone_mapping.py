@@ -25,13 +25,16 @@ BT709_FROM_BT2020 = np.array(
 )
 """Linear light, Report ITU-R BT.2407 section 2.2."""
 CODES = 65_536
+WHITE_CODE = 65_280
+"""swscale's white with 16 bits a channel: 255 * 256."""
 
 
 def tone_map(coded: np.ndarray, transfer: int) -> np.ndarray:
     """Tone-map a picture for an SDR display.
 
     Args:
-        coded: (height, width, 3) uint16 RGB, BT.2020 primaries, full range, as decoded.
+        coded: (height, width, 3) uint16 RGB, BT.2020 primaries, white at WHITE_CODE, as swscale
+            gives it.
         transfer: PQ or HLG.
 
     Returns:
@@ -70,8 +73,8 @@ def hlg_light(code: np.ndarray) -> np.ndarray:
 
 def squeeze(nits: np.ndarray) -> np.ndarray:
     """BT.2390's curve: luminance in cd/m2 up to PEAK_NITS to luminance up to WHITE_NITS."""
-    peak = float(pq_code(np.array(PEAK_NITS)))
-    target = float(pq_code(np.array(WHITE_NITS))) / peak
+    peak = float(pq_code(np.array([PEAK_NITS]))[0])
+    target = float(pq_code(np.array([WHITE_NITS]))[0]) / peak
     knee = 1.5 * target - 0.5
     code = np.minimum(pq_code(nits) / peak, 1.0)
     t = np.clip((code - knee) / (1 - knee), 0, 1)
@@ -86,7 +89,7 @@ def squeeze(nits: np.ndarray) -> np.ndarray:
 @cache
 def _light_of_code(transfer: int) -> np.ndarray:
     """The value of each 16-bit code: cd/m2 (PQ) or scene light (HLG), (65536,) float32."""
-    codes = np.arange(CODES) / (CODES - 1)
+    codes = np.minimum(np.arange(CODES) / WHITE_CODE, 1.0)
     return (pq_nits(codes) if transfer == PQ else hlg_light(codes)).astype(np.float32)
 
 

@@ -1,0 +1,216 @@
+"""The one reader of videos: frames in order, whole, with times that rise, whatever the file is.
+
+PyAV neither rotates nor applies the sample aspect; ``orientation.py`` does, and ``colours.py``
+converts to RGB. Raw files are never accessed at random: a seek goes to the keyframe before and
+reads on from there.
+"""
+
+import logging
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import av.logging as ffmpeg_logging
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from datasets.media_files import is_video_format, open_media
+from datasets.video.clock import DISCONTINUOUS_FORMATS, Clock, is_seekable
+from datasets.video.deinterlace import Deinterlacer, Timed
+
+ffmpeg_logging.set_level(
+    ffmpeg_logging.PANIC
+)  # broken files are reported as rejects, not as chatter
+logger = logging.getLogger(__name__)
+
+MAX_DECODE_ERRORS = 50
+TIME_TOLERANCE_S = Fraction(1, 10_000)
+FALLBACK_RATE = Fraction(25)  # of raw streams that state none, as FFmpeg assumes
+MAX_RATE = 300  # a stated rate above this is a tick of the clock
+CONTAINER_MARKS = (b"ftyp", b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\x00\x00\x01\xba")
+"""First bytes of video files (mp4: after 4 bytes): distinguish a truncated video from others."""
+
+
+UNREADABLE = {
+    "empty_file": "the file has 0 bytes",
+    "not_a_video": "the file cannot be read as a video",
+    "no_video_stream": "it has no video stream",
+    "truncated": "its index or all of its frames are missing",
+    "no_frames": "no frame could be decoded",
+    "corrupt_frames": "some frames could not be decoded",
+}
+"""Codes of ``UnreadableVideoError`` and their meanings."""
+
+
+class UnreadableVideoError(Exception):
+    """A file without readable video frames; ``code`` is the reason in a short, stable word."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, self.detail)
+
+
+@dataclass(kw_only=True)
+class ReadNotes:
+    """What was met while reading a file; filled by ``read_frames``."""
+
+    num_errors: int = 0
+    times_s: list[float] = field(default_factory=list)  # of the last good frame before each error
+    num_interlaced: int = 0  # frames, deinterlaced
+    joins_s: list[float] = field(default_factory=list)  # where another recording begins
+    lost: list[Fraction] = field(default_factory=list)  # s; of packets that gave an error
+
+
+def open_video(path: Path) -> tuple[Any, Any]:
+    """A PyAV container and its first real video stream, set to decode on one thread.
+
+    Raises:
+        UnreadableVideoError: empty_file, not_a_video, no_video_stream, truncated.
+    """
+    if path.stat().st_size == 0:
+        raise UnreadableVideoError("empty_file", "0 bytes")
+    try:
+        container = open_media(path)
+    except FFmpegError as error:
+        with path.open("rb") as file:
+            start = file.read(64)
+        if any(start.startswith(mark) or start[4:].startswith(mark) for mark in CONTAINER_MARKS):
+            raise UnreadableVideoError(
+                "truncated", f"its index is missing ({error.strerror})"
+            ) from None
+        raise UnreadableVideoError("not_a_video", error.strerror or str(error)) from None
+    if not is_video_format(container.format.name):
+        container.close()
+        raise UnreadableVideoError("not_a_video", f"its format is {container.format.name}")
+    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    for stream in pictures:
+        if stream.codec_context is not None:
+            stream.thread_type = "NONE"
+            return container, stream
+    if pictures:
+        container.close()
+        raise UnreadableVideoError("not_a_video", "its codec is unknown to FFmpeg")
+    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+    container.close()
+    if "audio" not in kinds:
+        raise UnreadableVideoError(
+            "not_a_video", f"its content is {container.format.name.partition(',')[0]}"
+        )
+    raise UnreadableVideoError("no_video_stream", f"it holds {', '.join(kinds)} only")
+
+
+def rate_of(stream: Any) -> Fraction:
+    """Frames per second as the container states or implies it; 25 if it does not."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= MAX_RATE:
+            return Fraction(rate)
+    return FALLBACK_RATE
+
+
+def stated_duration(container: Any, stream: Any, path: Path) -> Fraction | None:
+    """Seconds as the container states them; None if it does not, or its clock cannot be trusted."""
+    if container.format.name in DISCONTINUOUS_FORMATS and not is_seekable(path):
+        return None  # estimated from the first and the last time stamp
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    return None if container.duration is None else Fraction(container.duration, av.time_base)
+
+
+def has_alpha(stream: Any) -> bool:
+    """Whether a video stream holds transparency, which reading ignores."""
+    if stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9 in Matroska
+        return True
+    pixel_format = stream.codec_context.format
+    return pixel_format is not None and any(part.is_alpha for part in pixel_format.components)
+
+
+def read_frames(path: Path, notes: ReadNotes, start_s: float | None = None) -> Iterator[Timed]:
+    """Frames in order as (time in seconds, PyAV frame), from ``start_s`` on.
+
+    Times are those of ``Clock``. Frames with a wrong time stamp are dropped, interlaced ones made
+    whole. Errors are counted in ``notes``; reading continues after them until there are
+    MAX_DECODE_ERRORS.
+
+    Raises:
+        UnreadableVideoError: as ``open_video``.
+    """
+    if start_s is None or start_s <= 0 or not is_seekable(path):
+        frames = _read(path, notes, None)
+        first = next(frames, None)
+    else:
+        frames = _read(path, notes, start_s)
+        first = next(frames, None)
+        if first is None or first[0] > start_s + TIME_TOLERANCE_S:
+            logger.info("%s: its index is wrong; reading from the start", path.name)
+            frames.close()
+            frames = _read(path, notes, None)
+            first = next(frames, None)
+    if first is None:
+        return
+    for time, frame in chain([first], frames):
+        if start_s is None or time >= start_s - TIME_TOLERANCE_S:
+            yield time, frame
+
+
+def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed, None, None]:
+    """All frames, or those from the keyframe before ``seek_s`` on."""
+    container, stream = open_video(path)
+    whole = Deinterlacer()
+    with container:
+        clock = Clock(rate_of(stream), container.format.name)
+        if seek_s is not None:
+            try:
+                container.seek(int(seek_s / stream.time_base), stream=stream, backward=True)
+            except FFmpegError:  # raw streams cannot be sought in
+                return
+        for frame in _decode(container, stream, notes, clock):
+            if frame.pts is None and frame.dts is None and seek_s is not None:
+                return  # nobody knows where the seek went
+            tick = frame.time_base or stream.time_base
+            time = clock.place(*(None if s is None else s * tick for s in (frame.pts, frame.dts)))
+            if time is None:
+                continue
+            if frame.is_corrupt:
+                notes.num_errors += 1
+                notes.times_s.append(float(time))
+            yield from whole.push(time, frame)
+            notes.num_interlaced = whole.num_interlaced
+            notes.joins_s = [float(join) for join in clock.joins]
+        yield from whole.flush()
+
+
+def _decode(container: Any, stream: Any, notes: ReadNotes, clock: Clock) -> Iterator[Any]:
+    """Decoded frames; an error ends the demuxer's iterator, not the file."""
+    packets = container.demux(stream)
+    is_over = False
+    while not is_over:
+        packet = None
+        try:
+            packet = next(packets, None)
+            is_over = packet is None
+            frames = [] if packet is None else packet.decode()
+        except FFmpegError:
+            notes.num_errors += 1
+            notes.times_s.append(float(clock.now))
+            if packet is not None and packet.pts is not None:
+                notes.lost.append(packet.pts * packet.time_base + clock.offset)
+            packets = container.demux(stream)
+            is_over = notes.num_errors >= MAX_DECODE_ERRORS
+            frames = _remaining(stream) if is_over else []
+        yield from frames
+
+
+def _remaining(stream: Any) -> list[Any]:
+    """Frames that a decoder still holds back for reordering."""
+    try:
+        return stream.codec_context.decode(None)
+    except FFmpegError:
+        return []
