@@ -19,10 +19,20 @@ from torch import Tensor
 from datasets.clips import fit_garment
 from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
+from inference.sampling.skin import HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
-from models.cloth import clothed_cells, cut_cloth, hem_on_legs, widen_cloth
+from models.cloth import (
+    clothed_cells,
+    cut_cloth,
+    fill_ground,
+    fill_sides,
+    has_long_sleeves,
+    hem_on_legs,
+    raise_shoulders,
+    widen_cloth,
+)
 from models.conditions import Conditions
-from models.places import FIRST_LEG, TORSO, steady_places
+from models.places import FIRST_LEG, LOWER_ARMS, TORSO, steady_places
 from models.system import System
 from models.warping import warp_by_part
 
@@ -32,6 +42,10 @@ _SOFT = 0.4
 """Pixels of a painted frame: how softly cloth ends at the body's edge."""
 
 
+_GAP = 0.06
+"""Of the picture's height: gaps in cloth up to this are filled with the colours beside them."""
+_CLOTH = 0.5
+"""Share of a pixel that makes it cloth."""
 _STEADY_S = 0.1
 """Spread in s of the average of places over time."""
 
@@ -63,6 +77,7 @@ class ClothDetail:
         self.size = self.scale * config.height, self.scale * config.width
         self.garment = fit_garment(garment, *self.size)
         self._legs_show_torso = False
+        self._skin: np.ndarray | None = None  # of the whole video, so that it does not flicker
         self._cells: tuple[Tensor, Tensor, Tensor] | None = None
         if config.network.warped_garment and conditions.garment is not None:
             self._cells = self._find_cells(iuv, fps)
@@ -114,14 +129,26 @@ class ClothDetail:
         if self._cells is None:
             return painted
         places, slopes, group = (values[:, rows] for values in self._cells)
+        inside = masks > 127
         pixels = group_of(iuv[..., 0])
+        if self._has_long_sleeves:  # what is masked of a hand is the end of the old sleeve
+            for hand, arm in zip(HANDS, LOWER_ARMS, strict=True):
+                pixels[(iuv[..., 0] == hand) & inside] = arm
         parts = torch.from_numpy(pixels)[None].to(places.device)
         if self._legs_show_torso:
             parts = torch.where(parts >= FIRST_LEG, TORSO, parts)
-        warped = warp_by_part(self._cloth, places, slopes, group, parts)
-        share = self._share(warped[0, :, 3].cpu().numpy(), (masks > 127) & (pixels > 0))
-        shown = rearrange(signed_to_bytes(warped[0, :, :3]), "t c h w -> t h w c").cpu().numpy()
+        warped = warp_by_part(self._pictures, places, slopes, group, parts)
+        warped = torch.where(parts[:, :, None] == TORSO, warped[:, :, 4:], warped[:, :, :4])
+        cloth = _closed(warped[0, :, 3].cpu().numpy(), self.size[0])
+        share = self._share(cloth, inside & (pixels > 0))
+        filled = signed_to_bytes(fill_ground(warped[0])[:, :3])
+        shown = rearrange(filled, "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
+        if self._skin is None:
+            self._skin = find_skin(large, iuv[..., 0], inside)
+        if self._skin is not None:
+            rows_of = zip(large, iuv[..., 0], share[..., 0] > _CLOTH, inside, strict=True)
+            large = np.stack([paint_skin(*values, self._skin) for values in rows_of])
         return np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
 
     @cached_property
@@ -132,8 +159,20 @@ class ClothDetail:
         device = self.conditions.caption.tokens.device
         picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
         cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
+        cloth = raise_shoulders(cloth)
         # the outermost pixels of cloth are mixed with the picture's ground
         return torch.cat([widen_cloth(cloth)[:, :3], cloth[:, 3:]], dim=1)
+
+    @cached_property
+    def _has_long_sleeves(self) -> bool:
+        return bool(has_long_sleeves(self._cloth[:, 3:]))
+
+    @cached_property
+    def _pictures(self) -> Float[Tensor, "1 8 h w"]:
+        """The garment as arms and legs show it, and as the torso does."""
+        cloth = self._cloth
+        arms = fill_ground(cloth) if self._has_long_sleeves else cloth
+        return torch.cat([arms, fill_sides(cloth)], dim=1)
 
     def _share(
         self, cloth: Float[np.ndarray, "t h3 w3"], inside: Bool[np.ndarray, "t h3 w3"]
@@ -142,6 +181,13 @@ class ClothDetail:
         width = _SOFT * self.scale
         soft = np.stack([cv2.GaussianBlur(row, (0, 0), width) for row in inside * cloth])
         return (2 * soft - 1).clip(0)[..., None]
+
+
+def _closed(cloth: Float[np.ndarray, "t h w"], height: int) -> Float[np.ndarray, "t h w"]:
+    """Cloth without narrow gaps, such as between torso and sleeve, where no place is known."""
+    size = 2 * round(_GAP / 2 * height) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.stack([cv2.morphologyEx(frame, cv2.MORPH_CLOSE, disc) for frame in cloth])
 
 
 def _enlarged(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -53,6 +53,8 @@ def test_sizes_that_cannot_be_read_back_are_refused(size: tuple[int, int]) -> No
 def test_a_track_without_frames_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one frame"):
         encode_labels([], 12)
+
+
 def test_a_clips_frames_are_read_back_neither_darker_nor_brighter():
     frames = [np.full((96, 128, 3), colour, np.uint8) for colour in ((40, 90, 200), (200, 40, 60))]
     read = read_frames(encode_clip(frames, 25.0))

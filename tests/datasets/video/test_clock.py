@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from made_videos import RATE, Made, make_video
@@ -15,7 +16,7 @@ def times_of(path, start_s=None):
 
 
 def rising_by_one_frame(times):
-    return all(abs(b - a - 1 / RATE) < 1e-3 for a, b in zip(times, times[1:], strict=False))
+    return all(abs(b - a - 1 / RATE) < 1e-3 for a, b in pairwise(times))
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mpg", ".mkv"])

@@ -5,10 +5,10 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from made_videos import RATE, Made, make_video, picture
 
 from inference.video.source import Reading, open_video
 from inference.video.writer import write_result
-from made_videos import RATE, Made, make_video, picture
 
 HD = {"size": (720, 1280), "num_frames": 2}
 SAMPLE_RATE = 16_000

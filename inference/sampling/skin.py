@@ -1,0 +1,88 @@
+"""Bare arms and necks in a plain skin tone, where the new garment leaves free what the old one hid.
+
+A small model has never seen what lies under a sleeve; enlarged, its arms are smears. These are
+shaded by their shape alone, in the colour of the person's own hands or face. Not part of
+VITON-DiT, and no likeness: nobody knows how an arm under a sleeve looks.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from datasets.labels import DensePosePart
+from datasets.places import group_of
+from models.places import ARMS, TORSO
+
+HANDS = (DensePosePart.HAND_LEFT, DensePosePart.HAND_RIGHT)
+FACE = (DensePosePart.HEAD_LEFT, DensePosePart.HEAD_RIGHT)
+_LEAST_PIXELS = 40
+_TYPICAL = 82
+"""Percentile of each channel."""
+_SKIN_CR, _SKIN_CB = (136, 178), (80, 125)
+"""Of skin in any light, in 8-bit YCrCb (Chai and Ngan 1999, doi 10.1109/76.767122, widened)."""
+_EDGE_LIGHT, _NECK_LIGHT = 0.74, 0.9
+"""Of the skin's own brightness: at the edge of a limb, and under a chin."""
+_ROUND = 0.7
+"""Of the largest distance from a limb's edge: where it is brightest."""
+_THINNEST = 0.02
+"""Of the picture's height: thinner bare strips are the edge of a sleeve."""
+
+
+def find_skin(
+    frames: UInt8[np.ndarray, "t h w 3"],
+    parts: UInt8[np.ndarray, "t h w"],
+    masks: Bool[np.ndarray, "t h w"],
+) -> Float[np.ndarray, "3"] | None:
+    """The colour of somebody's skin, of hands and face; None if neither is in view.
+
+    Args:
+        frames: painted ones, whose unmasked part is the source's.
+        parts: DensePose's.
+        masks: where frames were painted.
+    """
+    tones = cv2.cvtColor(frames.reshape(-1, frames.shape[2], 3), cv2.COLOR_RGB2YCrCb)
+    tones = tones.reshape(frames.shape)
+    is_skin = ~masks
+    for channel, (low, high) in ((1, _SKIN_CR), (2, _SKIN_CB)):
+        is_skin &= (tones[..., channel] >= low) & (tones[..., channel] <= high)
+    found = frames[is_skin & _is_part(parts, (*HANDS, *FACE))]
+    if len(found) < _LEAST_PIXELS * len(frames):
+        return None
+    # edges, beards and shadows are darker than the middle of a hand or a cheek
+    return np.percentile(found, _TYPICAL, axis=0).astype(np.float32)
+
+
+def paint_skin(
+    frame: UInt8[np.ndarray, "h w 3"],
+    parts: UInt8[np.ndarray, "h w"],
+    is_cloth: Bool[np.ndarray, "h w"],
+    mask: Bool[np.ndarray, "h w"],
+    tone: Float[np.ndarray, "3"],
+) -> Float[np.ndarray, "h w 3"]:
+    """A frame with bare arms, and a bare neck above the cloth, in a skin tone.
+
+    Args:
+        frame: enlarged.
+        parts: DensePose's.
+        is_cloth: where the new garment is.
+        mask: where the frame was painted.
+        tone: from ``find_skin``.
+    """
+    groups = group_of(parts)
+    limbs = ((groups >= ARMS[0]) & (groups <= ARMS[1])) | (_is_part(parts, HANDS) & mask)
+    neck = (groups == TORSO) & (np.cumsum(is_cloth, axis=0) == 0) & is_cloth.any(axis=0)
+    neck |= _is_part(parts, FACE)
+    light = np.full(groups.shape, _NECK_LIGHT, np.float32)
+    depth = cv2.distanceTransform(limbs.astype(np.uint8), cv2.DIST_L2, 3)
+    rise = np.clip(depth / max(_ROUND * float(depth.max()), 1.0), 0, 1)
+    light[limbs] = (_EDGE_LIGHT + (1 - _EDGE_LIGHT) * np.sqrt(1 - (1 - rise) ** 2))[limbs]
+    bare = ((limbs | neck) & ~is_cloth & mask).astype(np.uint8)
+    size = 2 * max(1, round(_THINNEST / 2 * len(bare))) + 1
+    bare = cv2.morphologyEx(bare, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    soft = cv2.GaussianBlur(bare.astype(np.float32), (0, 0), size / 4)[..., None]
+    light = cv2.GaussianBlur(light, (0, 0), size / 4)[..., None]
+    return frame + soft * (tone * light - frame)
+
+
+def _is_part(parts: np.ndarray, wanted: tuple[DensePosePart, ...]) -> np.ndarray:
+    return np.isin(parts, [int(part) for part in wanted])
