@@ -5,8 +5,13 @@ import torch
 from models.cloth import (
     clothed_cells,
     cut_cloth,
+    fill_ground,
+    fill_sides,
+    has_long_sleeves,
     has_sleeves,
     hem_on_legs,
+    raise_shoulders,
+    sleeve_length,
     torso_sides,
     widen_cloth,
 )
@@ -51,6 +56,7 @@ def outline(*rows: tuple[int, int]) -> torch.Tensor:
 
 TANK = outline((24, 36), (20, 40), *[(19, 41)] * 8)
 TEE = outline((24, 36), (12, 48), (10, 50), (10, 50), *[(19, 41)] * 6)
+FOLDED_SLEEVES = outline(*[(4, 56)] * 10)
 LONG_SLEEVES_BESIDE = outline((24, 36), (14, 46), *[(10, 50)] * 8)
 
 
@@ -72,13 +78,63 @@ def test_arms_have_no_places_in_garments_without_sleeves() -> None:
     assert torch.equal(same, steep)
 
 
-def test_lower_arms_have_places_on_sleeves_only() -> None:
+def test_short_sleeves_are_told_from_long_ones() -> None:
     assert torch.allclose(torso_sides(TEE), torch.tensor([[19 / 60, 41 / 60]]))
-    places, body = upright(), torch.ones(1, 4, 1, ROWS, COLUMNS)
-    body[:, 0, :, 2] = 4  # left lower arm: in the middle and at both sides
-    clothed, _ = clothed_cells(places, slopes(places), body, TEE.expand(1, 4, -1, -1))
-    assert clothed[0, 0, 2, :, 2].tolist() == [1, 0, 1]
+    cloth = torch.cat([TANK, TEE, LONG_SLEEVES_BESIDE, FOLDED_SLEEVES])
+    lengths = sleeve_length(cloth)
+    assert lengths[0] == 0
+    assert 0.3 < lengths[1] < 0.5
+    assert lengths[2] == lengths[3] == 0  # beside the torso, or on it: no end is in sight
+    assert has_long_sleeves(cloth).tolist() == [False, False, True, True]
+
+
+def test_lower_arms_have_places_with_long_sleeves_only() -> None:
+    places, body = upright().repeat(2, 1, 1, 1, 1), torch.ones(2, 4, 1, ROWS, COLUMNS)
+    body[:, 0, :, 2] = 4  # left lower arm
+    cloth = torch.cat([TEE, LONG_SLEEVES_BESIDE]).expand(2, 4, -1, -1)
+    clothed, _ = clothed_cells(places, slopes(places), body, cloth)
+    assert not clothed[0, 0, 2, :, 2].any()
     assert clothed[0, 0, :2, :, 2].all()
+    assert clothed[1, ..., 2].all()
+
+
+def coloured(outline: torch.Tensor) -> torch.Tensor:
+    """The cloth of an outline in horizontal stripes, red on blue."""
+    stripes = (torch.arange(60) // 2 % 2).float()[:, None].expand(60, 60)
+    colours = torch.stack([stripes, torch.zeros(60, 60), 1 - stripes])[None]
+    return torch.cat([colours * outline, outline], dim=1)
+
+
+def test_shoulders_are_raised_beside_the_collar_in_the_garments_pattern() -> None:
+    cloth = coloured(TEE)
+    raised = raise_shoulders(cloth)
+    assert raised[0, 3, 11, 14] == 1  # above a sleeve, which begins at row 14
+    assert torch.equal(raised[0, :, 11, 14], cloth[0, :, 16, 14])  # its mirror image
+    assert raised[0, 3, 9, 30] == 0  # above the collar
+    assert raised[0, 3, 14, 2] == 0  # beside everything
+    assert torch.equal(raised * cloth[:, 3:], cloth)
+
+
+def test_the_torsos_picture_has_cloth_beside_the_torso() -> None:
+    cloth = coloured(TANK)
+    filled = fill_sides(cloth)
+    assert filled[0, 3, 40, 12:48].all()
+    assert torch.equal(filled[0, :, :, 25:35], cloth[0, :, :, 25:35])
+    assert torch.equal(filled[0, :, 40, 45], filled[0, :, 40, 35])
+
+
+def test_the_ground_is_filled_with_the_colours_of_the_nearest_cloth() -> None:
+    cloth = torch.zeros(1, 4, 60, 60)
+    cloth[0, 0, 20:40, 10:20] = 1
+    cloth[0, 1, 20:40, 40:50] = 1
+    cloth[0, 3] = cloth[0, :2].sum(dim=0)
+    filled = fill_ground(cloth)
+    assert torch.equal(filled[:, :3] * cloth[:, 3:], cloth[:, :3])
+    assert filled[0, 3].all()
+    assert filled[0, 0, 30, 5] > 0.8
+    assert filled[0, 1, 30, 55] > 0.8
+    assert filled.min() >= 0
+    assert filled.max() <= 1
 
 
 def test_a_hem_near_the_hips_continues_the_torso_over_the_legs() -> None:
