@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 WEIGHTS = ("ema", "raw")
 ESTIMATOR = "garment.places."
 """Tensors that stay float32: rounded, they would move places by a percent of the picture."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def export(config: ExportConfig) -> Path:
         raise
     except ValueError as error:
         raise DataError(str(error)) from error
-    dtype = DTYPES[config.dtype]
+    dtype = getattr(torch, config.dtype)
     tensors = {
         name: value.to(dtype) if value.is_floating_point() and ESTIMATOR not in name else value
         for name, value in taken.items()

@@ -1,0 +1,61 @@
+"""The command line ``viton-dit``: its sub-commands, and errors in one sentence.
+
+A sub-command turns what was typed into the words of a command's main function, the same that
+``python -m`` runs, and starts it. Nothing heavy is imported before its arguments are checked.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from cyclopts import App, CycloptsError, UnknownOptionError
+
+from configs.command import run_command
+from configs.errors import ConfigError
+from training.cli import data, train, use
+
+NAME = "viton-dit"
+EPILOGUE = (
+    "Settings of a YAML file are given as key=value: viton-dit train configs/stage3.yaml seed=1\n"
+    "Help with examples: viton-dit COMMAND --help. Completion: viton-dit --install-completion"
+)
+
+
+def build_app() -> App:
+    """All sub-commands, in the order of the help."""
+    app = App(
+        name=NAME,
+        help="Video virtual try-on: curation, training, inference and evaluation.",
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",
+        version=_version,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,  # run_command reports it
+    )
+    for part in (use, data, train):
+        part.add_commands(app)
+    app.register_install_completion_command()
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a sub-command and exit the process with its exit code."""
+    run_command(_run, argv)
+
+
+def _run(argv: list[str]) -> int | None:
+    app = build_app()
+    try:
+        return app(argv, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        command = f"{NAME} {argv[0]}" if argv[0] in app else NAME
+        words = " ".join(str(error).split())
+        if isinstance(error, UnknownOptionError) and "Did you mean" not in words:
+            words += " Settings are given without dashes, as key=value."
+        raise ConfigError(f"{words} See {command} --help") from error
+
+
+def _version() -> str:
+    try:
+        return version(NAME)
+    except PackageNotFoundError:
+        return "not installed"
