@@ -50,7 +50,7 @@ from datasets.storage import disk_errors_named, sweep
 logger = logging.getLogger(__name__)
 
 USAGE = "python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ..."
-HOW_TO_RUN = f"usage: make curate SRC=DIR, or {USAGE}"
+HOW_TO_RUN = "usage: make curate SRC=DIR, or viton-dit curate DIR"
 EXIT_STRICT = 1
 LINE_EVERY_S = 60.0
 FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once

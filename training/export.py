@@ -50,7 +50,10 @@ class ExportConfig:
     def __post_init__(self) -> None:
         for name in ("checkpoint", "out"):
             if not getattr(self, name):
-                raise ValueError(f"{name} is empty: make export CHECKPOINT=runs/stage3 OUT=folder")
+                raise ValueError(
+                    f"{name} is empty: make export CHECKPOINT=runs/stage3 OUT=folder, or "
+                    "viton-dit export runs/stage3 -o folder"
+                )
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights {self.weights!r}: use {', '.join(WEIGHTS)}")
         if self.dtype not in DTYPES:

@@ -14,10 +14,12 @@ from configs.errors import ConfigError
 from training.cli import data, train, use
 
 NAME = "viton-dit"
-EPILOGUE = (
-    "Settings of a YAML file are given as key=value: viton-dit train configs/stage3.yaml seed=1\n"
-    "Help with examples: viton-dit COMMAND --help. Completion: viton-dit --install-completion"
-)
+EPILOGUE = """Examples:
+  viton-dit curate raw/ --out data/dance
+  viton-dit train configs/stage3.yaml optimizer.lr=5e-5
+  viton-dit tryon me.mp4 shirt.jpg -o out.mp4
+
+Any setting of a YAML file is given as key=value. More: viton-dit COMMAND --help"""
 
 
 def build_app() -> App:
@@ -33,6 +35,8 @@ def build_app() -> App:
     )
     for part in (use, data, train):
         part.add_commands(app)
+    for place, name in enumerate(name for name in app if not name.startswith("-")):
+        app[name].sort_key = place
     app.register_install_completion_command()
     return app
 

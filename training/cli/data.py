@@ -3,7 +3,7 @@
 from cyclopts import App
 
 from configs.errors import ConfigError
-from training.cli.options import DATA, Config, Flag, Folder, Out, examples
+from training.cli.options import DATA, Config, Flag, Folder, Out, Typed, examples
 from training.cli.start import start
 from training.cli.words import as_settings, with_config
 
@@ -57,9 +57,9 @@ def add_commands(app: App) -> None:
 
 
 def curate(
-    src: str | None = None,
+    src: Typed | None = None,
     /,
-    *settings: str,
+    *settings: Typed,
     out: Out = None,
     bench: str | None = None,
     hold_out: int | None = None,
@@ -96,11 +96,11 @@ def curate_explain(*names: str, out: Folder = "data/dance") -> int | None:
         names: A clip's id; or a video's name, path or sha256.
         out: The curated folder.
     """
-    return start("curation.explain", [out, *names])
+    return start("curation.explain", [str(out), *names])
 
 
 def curate_verify(
-    *settings: str,
+    *settings: Typed,
     out: Folder = "data/dance",
     quick: Flag = False,
 ) -> int | None:
@@ -111,11 +111,11 @@ def curate_verify(
         out: The curated folder.
         quick: Do not decode the tracks.
     """
-    return start("curation.verify", [out, *as_settings(settings, quick=quick)])
+    return start("curation.verify", [str(out), *as_settings(settings, quick=quick)])
 
 
 def curate_refilter(
-    *settings: str, out: Folder = "data/dance", dry_run: Flag = False
+    *settings: Typed, out: Folder = "data/dance", dry_run: Flag = False
 ) -> int | None:
     """Apply new thresholds to what is stored; no video is opened.
 
@@ -124,7 +124,7 @@ def curate_refilter(
         out: The curated folder.
         dry_run: Only say what would change.
     """
-    return start("curation.refilter", [out, *as_settings(settings, dry_run=dry_run)])
+    return start("curation.refilter", [str(out), *as_settings(settings, dry_run=dry_run)])
 
 
 def curate_purge(
@@ -139,10 +139,10 @@ def curate_purge(
         out: The curated folder.
         copies: Remove copies of them too.
     """
-    return start("curation.purge", [out, *names, *as_settings((), copies=copies)])
+    return start("curation.purge", [str(out), *names, *as_settings((), copies=copies)])
 
 
-def render(*settings: str, config: Config = None) -> int | None:
+def render(*settings: Typed, config: Config = None) -> int | None:
     """Render dancers as raw videos, with the true answer of unpaired try-on.
 
     Args:

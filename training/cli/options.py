@@ -1,8 +1,10 @@
 """What several sub-commands share: groups of the help, and how options are written."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 START = Group.create_ordered("Begin")
 DATA = Group.create_ordered("Data")
@@ -10,9 +12,16 @@ WEIGHTS = Group.create_ordered("Weights")
 TRAINING = Group.create_ordered("Training")
 USE = Group.create_ordered("Use and score")
 
-Config = Annotated[str | None, Parameter(name=["--config", "-c"])]
-Out = Annotated[str | None, Parameter(name=["--out", "-o"])]
-Folder = Annotated[str, Parameter(name=["--out", "-o"])]
+
+def _as_typed(_: object, tokens: Sequence[Token]) -> str:
+    return tokens[0].value
+
+
+Typed = Annotated[Path | str, Parameter(converter=_as_typed)]
+"""Text that shells complete as a file; it is kept as typed (it may be key=value, or a URL)."""
+Config = Annotated[Path | str | None, Parameter(name=["--config", "-c"], converter=_as_typed)]
+Out = Annotated[Path | str | None, Parameter(name=["--out", "-o"], converter=_as_typed)]
+Folder = Annotated[Path | str, Parameter(name=["--out", "-o"], converter=_as_typed)]
 Flag = Annotated[bool, Parameter(negative=())]
 
 

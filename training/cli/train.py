@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from configs.errors import ConfigError
 from training.cli.excerpts import Excerpt
-from training.cli.options import TRAINING, WEIGHTS, Config, Flag, Out, examples
+from training.cli.options import TRAINING, WEIGHTS, Config, Flag, Out, Typed, examples
 from training.cli.start import start
 from training.cli.words import as_settings, with_config
 
@@ -69,7 +69,7 @@ def add_commands(app: App) -> None:
     )
 
 
-def weights(*settings: str, fetch: str | None = None, check: str | None = None) -> int | None:
+def weights(*settings: Typed, fetch: str | None = None, check: str | None = None) -> int | None:
     """List public weights and which of them you have, download or check them.
 
     Args:
@@ -83,7 +83,7 @@ def weights(*settings: str, fetch: str | None = None, check: str | None = None) 
 
 
 def caption(
-    encoder: str | None = None,
+    encoder: Typed | None = None,
     /,
     *,
     named: Annotated[str | None, Parameter(name="--encoder", show=False)] = None,
@@ -120,7 +120,7 @@ def caption(
     return start("models.text", [*words, "--", prompt, out], uses_torch=True)
 
 
-def latents(*settings: str, config: Config = None) -> int | None:
+def latents(*settings: Typed, config: Config = None) -> int | None:
     """Encode every clip once, for data.latents=auto; a rerun resumes.
 
     Args:
@@ -132,7 +132,7 @@ def latents(*settings: str, config: Config = None) -> int | None:
 
 
 def codec(
-    *settings: str, pictures: str | None = None, out: Out = None, config: Config = None
+    *settings: Typed, pictures: Typed | None = None, out: Out = None, config: Config = None
 ) -> int | None:
     """Train the small image codec that ships, on rendered and real pictures.
 
@@ -148,7 +148,7 @@ def codec(
     return start("training.codec.__main__", words, settings=reads, uses_torch=True)
 
 
-def plan(*settings: str, gpu: float | None = None, config: Config = None) -> int | None:
+def plan(*settings: Typed, gpu: float | None = None, config: Config = None) -> int | None:
     """Say how much memory and time a run needs, before it starts.
 
     Args:
@@ -161,7 +161,7 @@ def plan(*settings: str, gpu: float | None = None, config: Config = None) -> int
     return start("training.plan", words, settings="training.plan:read_arguments")
 
 
-def train(*settings: str, config: Config = None) -> int | None:
+def train(*settings: Typed, config: Config = None) -> int | None:
     """Train a stage: pretrain, stage1, stage2 or stage3; a rerun resumes.
 
     Args:
@@ -176,7 +176,7 @@ def train(*settings: str, config: Config = None) -> int | None:
     return start("training.fit", words, settings=TRAIN_CONFIG, uses_torch=True)
 
 
-def export(checkpoint: str | None = None, /, *settings: str, out: Out = None) -> int | None:
+def export(checkpoint: Typed | None = None, /, *settings: Typed, out: Out = None) -> int | None:
     """Save what inference needs of a run, with a model card.
 
     Args:

@@ -1,11 +1,13 @@
 """Sub-commands that use a model, score it, or show everything once."""
 
+from collections.abc import Sequence
+
 from cyclopts import App
 
 from configs.errors import ConfigError
-from training.cli.options import START, USE, Config, Out, examples
+from training.cli.options import START, USE, Config, Out, Typed, examples
 from training.cli.start import start
-from training.cli.words import as_settings, with_config
+from training.cli.words import Word, as_settings, with_config
 
 
 def add_commands(app: App) -> None:
@@ -53,7 +55,7 @@ def add_commands(app: App) -> None:
     )
 
 
-def demo(*settings: str, real: str | None = None, config: Config = None) -> int | None:
+def demo(*settings: Typed, real: Typed | None = None, config: Config = None) -> int | None:
     """Render dancers, curate, train every stage small, evaluate, write one page.
 
     Args:
@@ -67,14 +69,14 @@ def demo(*settings: str, real: str | None = None, config: Config = None) -> int 
 
 
 def tryon(
-    video: str | None = None,
-    garment: str | None = None,
+    video: Typed | None = None,
+    garment: Typed | None = None,
     /,
-    *settings: str,
+    *settings: Typed,
     out: Out = None,
-    jobs: str | None = None,
-    preview: str | None = None,
-    checkpoint: str | None = None,
+    jobs: Typed | None = None,
+    preview: Typed | None = None,
+    checkpoint: Typed | None = None,
     config: Config = None,
 ) -> int | None:
     """Put a garment on the person in a video; a rerun resumes.
@@ -97,9 +99,9 @@ def tryon(
 
 
 def app_(
-    *settings: str,
+    *settings: Typed,
     port: int | None = None,
-    checkpoint: str | None = None,
+    checkpoint: Typed | None = None,
     config: Config = None,
 ) -> int | None:
     """Try-on in a browser, http://localhost:7860.
@@ -116,10 +118,10 @@ def app_(
 
 
 def eval_(
-    bench: str | None = None,
+    bench: Typed | None = None,
     /,
-    *settings: str,
-    pred: str | None = None,
+    *settings: Typed,
+    pred: Typed | None = None,
     config: Config = None,
 ) -> int | None:
     """Score a checkpoint, or any method's results.
@@ -138,7 +140,7 @@ def eval_(
     return start("training.evaluate", words, settings=reads, uses_torch=True)
 
 
-def ablate(what: str | None = None, /, *settings: str, config: Config = None) -> int | None:
+def ablate(what: str | None = None, /, *settings: Typed, config: Config = None) -> int | None:
     """Test a claim in small, on rendered dancers.
 
     Args:
@@ -155,9 +157,9 @@ def ablate(what: str | None = None, /, *settings: str, config: Config = None) ->
     return start("training.experiments.ablate", words, settings=reads)
 
 
-def _named(folder: str, words: tuple[str | None, ...]) -> list[str]:
+def _named(folder: str, words: Sequence[Word | None]) -> list[str]:
     """The words with a first name such as ``vvt`` written out as configs/eval/vvt.yaml."""
-    given = [word for word in words if word is not None]
+    given = [str(word) for word in words if word is not None]
     if given and "=" not in given[0] and not given[0].endswith(".yaml"):
         given[0] = f"configs/{folder}/{given[0]}.yaml"
     return given

@@ -1,13 +1,17 @@
 """Arguments and options of ``viton-dit`` become the words that a command's main function reads."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.loading import is_setting
 
+Word = Path | str
+"""What was typed; never changed on its way, so that URLs and ``a//b`` stay."""
+
 
 def as_settings(
-    words: Sequence[str | None], names: Sequence[str] = (), **options: str | float | None
+    words: Sequence[Word | None], names: Sequence[str] = (), **options: Word | float | None
 ) -> list[str]:
     """Everything as ``key=value``.
 
@@ -19,8 +23,9 @@ def as_settings(
     Raises:
         ConfigError: more arguments than names, or a key that is given twice.
     """
-    typed = [word for word in words if word is not None and is_setting(word)]
-    placed = [word for word in words if word is not None and not is_setting(word)]
+    every = _texts(words)
+    typed = [word for word in every if is_setting(word)]
+    placed = [word for word in every if not is_setting(word)]
     if len(placed) > len(names):
         accepted = f"{' '.join(names).upper()} and settings" if names else "settings"
         raise ConfigError(
@@ -35,19 +40,23 @@ def as_settings(
     return [f"{key}={value}" for key, value in given] + typed
 
 
-def with_config(words: Sequence[str | None], config: str | None, default: str) -> list[str]:
+def with_config(words: Sequence[Word | None], config: Word | None, default: str) -> list[str]:
     """The YAML file first, given as the first argument or as an option, then the settings.
 
     Raises:
         ConfigError: two files are given.
     """
-    typed = [word for word in words if word is not None]
+    typed = _texts(words)
     if typed and not is_setting(typed[0]):
         if config is not None:
             raise ConfigError(f"two files with settings are given: {typed[0]} and {config}")
         config, typed = typed[0], typed[1:]
-    return [config or default, *as_settings(typed)]
+    return [str(config or default), *as_settings(typed)]
 
 
-def _text(value: str | float | None) -> str:
+def _texts(words: Sequence[Word | None]) -> list[str]:
+    return [str(word) for word in words if word is not None]
+
+
+def _text(value: Word | float | None) -> str:
     return "true" if value is True else str(value)

@@ -129,6 +129,17 @@ def test_what_is_typed_becomes_the_words_of_a_command(
     assert started == [expected.split()]
 
 
+def test_a_url_and_odd_paths_stay_as_typed(started: list[list[str]]) -> None:
+    assert run("curate", "s3://bucket/raw", "--out", "a//b/", "send=s3://bucket//x") == 0
+    assert started[0][2:] == ["src=s3://bucket/raw", "out=a//b/", "send=s3://bucket//x"]
+
+
+def test_shells_complete_commands_options_and_files() -> None:
+    script = build_app().generate_completion(shell="bash")
+    for word in ("curate-explain", "--hold-out", "--preview", "compgen -f"):
+        assert word in script, word
+
+
 def test_a_file_whose_name_holds_an_equals_sign_is_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[list[str]]
 ) -> None:
