@@ -42,7 +42,8 @@ def find_config(path: str | Path) -> Path:
     if path.is_file() or path.is_absolute() or path.parts[:1] != ("configs",):
         return path
     shipped = CHECKOUT / path
-    return shipped if shipped.is_file() or not path.parent.is_dir() else path
+    is_named_here = path.parent.is_dir() or not shipped.parent.is_dir()
+    return shipped if shipped.is_file() or not is_named_here else path
 
 
 def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
