@@ -174,42 +174,43 @@ def test_every_sub_command_has_examples_that_it_understands(
             assert example.split()[0] == command
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("cruate raw", r'Unknown command "cruate". Did you mean "curate"?'),
-        ("curate raw --uot x", "Unknown option: --uot. Did you mean --out?"),
-        ("train configs/stage3.yaml --lr 3", "Settings are given without dashes, as key=value."),
-        ("tryon a.mp4 b.png c.png", "'c.png' is not key=value"),
-        ("curate raw src=other", "src is given twice"),
-        ("eval vvt --config=mine.yaml", "two files with settings are given"),
-        ("curate --bench vvt --hold-out 3", "BENCH=vvt prepares a published benchmark"),
-        ("caption", "ENCODER is missing"),
-        ("caption nosuch", "nosuch is not a T5 encoder: it has no config.json"),
-        ("train", "a stage's YAML file is missing"),
-        ("train configs/nosuch.yaml", "configs/nosuch.yaml does not exist; "),
-        ("train configs/stage3.yaml optimizer.lr=-1", "lr = -1 must be above 0"),
-        ("train configs/stage3.yaml optimzer.lr=1", "did you mean 'optimizer'"),
-        ("plan gpu_gb=-1", "gpu_gb = -1 must be above 0"),
-        ("latents system.height=x", "could not be converted to Integer"),
-        ("tryon nosuch.mp4 g.png -o o.mp4", "video nosuch.mp4 does not exist"),
-        ("tryon", "video is missing"),
-        ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
-        ("eval vtt", "holds dance, synthetic, vivid_s, vvt"),
-        ("eval", "BENCH is missing"),
-        ("ablate fuson", "there are data, freeze, fusion"),
-        ("curate", "src=DIR is missing"),
-        ("curate nosuch", "src=nosuch is not a folder"),
-        ("curate . probe.nosuch=1", "key 'probe.nosuch' does not exist"),
-        ("export runs/x", "out is empty"),
-        ("weights --fetch nosuch", "no weights are called 'nosuch'"),
-        ("codec --pictures nosuch", "real=nosuch has no SOURCES.tsv"),
-        ("app --port x", "--port"),
-        ("app prot=1", "did you mean 'port'"),
-        ("demo steps=x", "could not be converted to Integer"),
-        ("render num_train=-1", "num_train is -1"),
-    ],
-)
+REFUSED = [
+    ("cruate raw", r'Unknown command "cruate". Did you mean "curate"?'),
+    ("curate raw --uot x", "Unknown option: --uot. Did you mean --out?"),
+    ("train configs/stage3.yaml --lr 3", "Settings are given without dashes, as key=value."),
+    ("tryon a.mp4 b.png c.png", "'c.png' is not key=value"),
+    ("curate raw src=other", "src is given twice"),
+    ("eval vvt --config=mine.yaml", "two files with settings are given"),
+    ("curate --bench vvt --hold-out 3", "BENCH=vvt prepares a published benchmark"),
+    ("caption", "ENCODER is missing"),
+    ("caption nosuch", "nosuch is not a T5 encoder: it has no config.json"),
+    ("train", "a stage's YAML file is missing"),
+    ("train configs/nosuch.yaml", "configs/nosuch.yaml does not exist; "),
+    ("train configs/stage3.yaml optimizer.lr=-1", "lr = -1 must be above 0"),
+    ("train configs/stage3.yaml optimzer.lr=1", "did you mean 'optimizer'"),
+    ("plan gpu_gb=-1", "gpu_gb = -1 must be above 0"),
+    ("latents system.height=x", "could not be converted to Integer"),
+    ("tryon nosuch.mp4 g.png -o o.mp4", "video nosuch.mp4 does not exist"),
+    ("tryon", "video is missing"),
+    ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
+    ("eval vtt", "holds dance, synthetic, vivid_s, vvt"),
+    ("eval", "BENCH is missing"),
+    ("ablate fuson", "there are data, freeze, fusion"),
+    ("curate", "src=DIR is missing"),
+    ("curate nosuch", "src=nosuch is not a folder"),
+    ("curate . probe.nosuch=1", "key 'probe.nosuch' does not exist"),
+    ("export runs/x", "out is empty"),
+    ("export runs/x --out y dtype=half", "dtype 'half': use float32, bfloat16"),
+    ("weights --fetch nosuch", "no weights are called 'nosuch'"),
+    ("codec --pictures nosuch", "real=nosuch has no SOURCES.tsv"),
+    ("app --port x", "--port"),
+    ("app prot=1", "did you mean 'port'"),
+    ("demo steps=x", "could not be converted to Integer"),
+    ("render num_train=-1", "num_train is -1"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), REFUSED)
 def test_wrong_arguments_are_one_sentence_and_import_nothing(
     line: str,
     message: str,
@@ -227,6 +228,20 @@ def test_wrong_arguments_are_one_sentence_and_import_nothing(
     assert len(said) == 1
     assert said[0].startswith("error: ")
     assert message in said[0]
+
+
+def test_no_refusal_waits_for_a_heavy_package(tmp_path: Path) -> None:
+    heavy = ("torch", "lightning", "cv2", "av", "torchvision", "matplotlib", "diffusers")
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from training.cli.app import main\n"
+        f"for line, _ in {REFUSED!r}:\n"
+        "    try:\n        main(line.split())\n"
+        "    except SystemExit as stop:\n        assert stop.code == 2, line\n"
+        f"    loaded = [name for name in {heavy!r} if name in sys.modules]\n"
+        "    assert not loaded, (line, loaded)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_make_and_the_sub_command_give_the_same_result(tmp_path: Path) -> None:
