@@ -17,12 +17,16 @@ def _as_typed(_: object, tokens: Sequence[Token]) -> str:
     return tokens[0].value
 
 
-Typed = Annotated[Path | str, Parameter(converter=_as_typed)]
+Typed = Annotated[Path | str, Parameter(converter=_as_typed, metavar="PATH")]
 """Text that shells complete as a file; it is kept as typed (it may be key=value, or a URL)."""
-Config = Annotated[Path | str | None, Parameter(name=["--config", "-c"], converter=_as_typed)]
-Out = Annotated[Path | str | None, Parameter(name=["--out", "-o"], converter=_as_typed)]
-Folder = Annotated[Path | str, Parameter(name=["--out", "-o"], converter=_as_typed)]
-Flag = Annotated[bool, Parameter(negative=())]
+Config = Annotated[
+    Path | str | None, Parameter(name=["--config", "-c"], converter=_as_typed, metavar="FILE")
+]
+Out = Annotated[
+    Path | str | None, Parameter(name=["--out", "-o"], converter=_as_typed, metavar="PATH")
+]
+Folder = Annotated[Path | str, Parameter(name=["--out", "-o"], converter=_as_typed, metavar="PATH")]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
 def examples(*lines: str) -> str:
