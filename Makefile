@@ -25,17 +25,19 @@ FETCH   ?=
 WHAT    ?=
 CHECKPOINT ?=
 REAL    ?=
-bench   ?=
-real    ?=
+HOLD_OUT ?=
+PICTURES ?=
 dry_run ?=
 ARGS    ?=
 
 # Each input reaches Python by the environment as it was typed: $(value) keeps make from reading a $
-# in it, and no recipe writes it into a shell's text. configs/from_make.py makes arguments of them.
-INPUTS := SRC OUT BENCH CONFIG CLIP VIDEO GARMENT JOBS PRED GPU ENCODER FETCH WHAT CHECKPOINT REAL bench real dry_run ARGS
+# in it, and no recipe writes it into a shell's text. configs/from_make.py makes arguments of them,
+# and the command line (viton-dit, run here as a module) does what the target says.
+INPUTS := SRC OUT BENCH CONFIG CLIP VIDEO GARMENT JOBS PRED GPU ENCODER FETCH WHAT CHECKPOINT REAL HOLD_OUT PICTURES dry_run ARGS
 TOOLS  := PYTHON VENV RUN CORES SHELL MAKE MAKEFLAGS MAKEOVERRIDES
 $(foreach name,$(INPUTS),$(eval export MAKE_INPUT_$(name) := $$(value $(name)))$(eval unexport $(name)))
 DO = $(RUN) -m configs.from_make
+CLI = $(DO) viton_dit
 
 # A variable that no target reads is refused: make itself would drop DRY_RUN=1 without a word.
 NAMED   := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
@@ -49,11 +51,16 @@ export MAKE_INPUT__NAMED := $(if $(word 2,$(MAKECMDGOALS)),,$(filter $(INPUTS),$
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
-	  /^[a-z][a-zA-Z0-9-]*:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z][a-zA-Z0-9-]*:.*## / { \
+	    printf "  \033[36m%-16s\033[0m", $$1; at = 18; count = split($$2, words, " "); \
+	    for (i = 1; i <= count; i++) { \
+	      if (at + 1 + length(words[i]) > 100) {printf "\n%18s", ""; at = 18} \
+	      printf " %s", words[i]; at += 1 + length(words[i])} \
+	    printf "\n"}' $(MAKEFILE_LIST)
 	@printf '\nAny setting of a YAML file can be overridden: make train-stage3 ARGS="optimizer.lr=5e-5 seed=1"\n'
 
 setup: $(STAMP) ## Create .venv and install everything (takes seconds when nothing changed)
-	@$(RUN) -c "import torch; c = torch.cuda; print('torch', torch.__version__, 'on', c.get_device_name(0) if c.is_available() else 'CPU')"
+	@test "$(firstword $(MAKECMDGOALS))" != setup || $(RUN) -c "import torch; c = torch.cuda; print('torch', torch.__version__, 'on', c.get_device_name(0) if c.is_available() else 'CPU')"
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no python3.11 or python3.12 found; name one: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -65,27 +72,26 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (20 min on 2 cores) [REAL=clip.mp4: dress yours too; CONFIG=configs/small/small.yaml: for a GPU]
-	@$(DO) training.demo {CONFIG:configs/demo/demo.yaml} real={REAL} {ARGS}
+	@$(CLI) demo --config={CONFIG:configs/demo/demo.yaml} real={REAL} {ARGS}
 
 ##@ Data
-curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [bench=50: clips to hold out] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s
-	@test -z "$$MAKE_INPUT_BENCH" || test -z "$$MAKE_INPUT_SRC$$MAKE_INPUT_OUT$$MAKE_INPUT_bench" || { echo "error: BENCH=$$MAKE_INPUT_BENCH prepares a published benchmark where it lies; SRC=, OUT= and bench=, how many clips are held out of your own videos, do not go with it" >&2; exit 2; }
-	@$(DO) curation.run {CONFIG:configs/curate.yaml} bench={BENCH} src={SRC} out={OUT} bench={bench} dry_run={dry_run} {ARGS}
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [HOLD_OUT=50: clips] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s
+	@$(CLI) curate --config={CONFIG:configs/curate.yaml} --bench={BENCH} src={SRC} out={OUT} --hold-out={HOLD_OUT} dry_run={dry_run} {ARGS}
 
 curate-explain: setup ## Why a clip or a video was accepted or rejected: OUT=data/dance CLIP=clip_id|video
-	@$(DO) curation.explain {OUT:data/dance} {CLIP}
+	@$(CLI) curate-explain --out={OUT:data/dance} -- {CLIP}
 
 curate-verify: setup ## Check every shard, track and label: OUT=data/dance [ARGS=quick=true]
-	@$(DO) curation.verify {OUT:data/dance} {ARGS}
+	@$(CLI) curate-verify --out={OUT:data/dance} {ARGS}
 
 curate-refilter: setup ## Apply new thresholds to what is stored: OUT=data/dance ARGS="selection.quality.min_sharpness=30" [dry_run=1]
-	@$(DO) curation.refilter {OUT:data/dance} dry_run={dry_run} {ARGS}
+	@$(CLI) curate-refilter --out={OUT:data/dance} dry_run={dry_run} {ARGS}
 
 curate-purge: setup ## Remove a video from a curated folder for good: OUT=data/dance SRC=video
-	@$(DO) curation.purge {OUT:data/dance} {SRC} {ARGS}
+	@$(CLI) curate-purge --out={OUT:data/dance} {ARGS} -- {SRC}
 
 render: setup ## Render dancers as raw videos, with the true answer of unpaired try-on [CONFIG=configs/demo/render.yaml]
-	@$(DO) datasets.synthetic {CONFIG:configs/demo/render.yaml} {ARGS}
+	@$(CLI) render --config={CONFIG:configs/demo/render.yaml} {ARGS}
 
 setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/curation.md)
 	@$(RUN) -m pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2'
@@ -99,49 +105,49 @@ setup-onnx: setup ## Install onnxruntime, which reads human parsers as ONNX (*.o
 
 ##@ Weights
 weights: setup ## List public weights and which of them you have; FETCH=i3d,resnext|metrics|training|all downloads them
-	@$(DO) training.weights fetch={FETCH} {ARGS}
+	@$(CLI) weights fetch={FETCH} {ARGS}
 
 caption: setup ## Compute the prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl [OUT=weights/caption_dancing_person.safetensors]
 	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[text]'
-	@$(DO) models.text --encoder={ENCODER} {ARGS} -- 'a dancing person' {OUT:weights/caption_dancing_person.safetensors}
+	@$(CLI) caption --encoder={ENCODER} --out={OUT:weights/caption_dancing_person.safetensors} {ARGS}
 
 ##@ Training
 latents: setup ## Encode every clip once, for data.latents=auto [CONFIG=configs/stage3.yaml]; rerun to resume
-	@$(DO) training.latents {CONFIG:configs/stage3.yaml} {ARGS}
+	@$(CLI) latents --config={CONFIG:configs/stage3.yaml} {ARGS}
 
-codec: setup ## Train the small image codec that ships, on rendered and real pictures: [real=DIR: photos, videos and SOURCES.tsv] [OUT=runs/codec/codec.safetensors] [CONFIG=configs/codec.yaml]
-	@$(DO) training.codec {CONFIG:configs/codec.yaml} real={real} out={OUT} {ARGS}
+codec: setup ## Train the small image codec that ships, on rendered and real pictures: [PICTURES=DIR: photos, videos and SOURCES.tsv] [OUT=runs/codec/codec.safetensors] [CONFIG=configs/codec.yaml]
+	@$(CLI) codec --config={CONFIG:configs/codec.yaml} real={PICTURES} out={OUT} {ARGS}
 
 plan: setup ## Memory and time of a run, before it starts: CONFIG=configs/stage3.yaml [GPU=24 (GB)]
-	@$(DO) training.plan {CONFIG:configs/stage3.yaml} gpu_gb={GPU} {ARGS}
+	@$(CLI) plan --config={CONFIG:configs/stage3.yaml} gpu_gb={GPU} {ARGS}
 
 pretrain: setup ## Train the bare trunk, if you have no Open-Sora weights [CONFIG=configs/pretrain.yaml]
-	@$(DO) training.fit {CONFIG:configs/pretrain.yaml} {ARGS}
+	@$(CLI) train --config={CONFIG:configs/pretrain.yaml} {ARGS}
 
 train-stage1: setup ## Train the garment extractor, on frames [CONFIG=configs/stage1.yaml]
-	@$(DO) training.fit {CONFIG:configs/stage1.yaml} {ARGS}
+	@$(CLI) train --config={CONFIG:configs/stage1.yaml} {ARGS}
 
 train-stage2: setup ## Train the ID ControlNet, on frames [CONFIG=configs/stage2.yaml]
-	@$(DO) training.fit {CONFIG:configs/stage2.yaml} {ARGS}
+	@$(CLI) train --config={CONFIG:configs/stage2.yaml} {ARGS}
 
 train-stage3: setup ## Train on clips (video) [CONFIG=configs/stage3.yaml]
-	@$(DO) training.fit {CONFIG:configs/stage3.yaml} {ARGS}
+	@$(CLI) train --config={CONFIG:configs/stage3.yaml} {ARGS}
 
 export: setup ## Save what inference needs of a run, with a model card: CHECKPOINT=runs/stage3 OUT=dir
-	@$(DO) training.export checkpoint={CHECKPOINT} out={OUT} {ARGS}
+	@$(CLI) export checkpoint={CHECKPOINT} out={OUT} {ARGS}
 
 ##@ Use and score
 tryon: setup ## Put a garment on the person in a video: VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4; or a list of videos: JOBS=jobs.csv OUT=folder [CONFIG=configs/tryon.yaml]
-	@$(DO) inference.tryon {CONFIG:configs/tryon.yaml} jobs={JOBS} video={VIDEO} garment={GARMENT} out={OUT} {ARGS}
+	@$(CLI) tryon --config={CONFIG:configs/tryon.yaml} jobs={JOBS} video={VIDEO} garment={GARMENT} out={OUT} {ARGS}
 
 app: setup ## Try-on in a browser, http://localhost:7860 [CONFIG=configs/app.yaml; configs/demo/app.yaml: the demo's model]
-	@$(DO) inference.app {CONFIG:configs/app.yaml} {ARGS}
+	@$(CLI) app --config={CONFIG:configs/app.yaml} {ARGS}
 
 eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
-	@$(DO) training.evaluate configs/eval/{BENCH:synthetic}.yaml pred={PRED} {ARGS}
+	@$(CLI) eval --config=configs/eval/{BENCH:synthetic}.yaml pred={PRED} {ARGS}
 
 ablate: setup ## Test a claim in small on rendered dancers: WHAT=fusion|stages|data|swapping|longvideo|known|freeze
-	@$(DO) training.experiments.ablate configs/experiments/{WHAT:fusion}.yaml {ARGS}
+	@$(CLI) ablate --config=configs/experiments/{WHAT:fusion}.yaml {ARGS}
 
 ##@ Work on the code
 check: setup ## What CI checks in addition to the tests: lint, format, types

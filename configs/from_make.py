@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 
 PREFIX = "MAKE_INPUT_"
 NAMED = PREFIX + "_NAMED"  # names given on the command line, for one goal; else empty
+RENAMED = {"bench": "HOLD_OUT", "real": "PICTURES (of make codec; a clip to dress is REAL)"}
+"""Inputs by the names that they had before; no two of today's differ by case alone."""
 _PLACE = re.compile(r"\{(\w+)(?::([^}]*))?\}")
 
 
@@ -62,6 +64,8 @@ def _split(text: str) -> list[str]:
 
 def _advice(name: str, known: Sequence[str]) -> str:
     """What to type instead of a variable that is not read."""
+    if name in RENAMED:
+        return f"{name}= is now {RENAMED[name]}"
     alike = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower(), alike, n=1, cutoff=0.7)
     if close:

@@ -30,6 +30,20 @@ from yaml import YAMLError
 from configs.errors import ConfigError
 
 T = TypeVar("T")
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def find_config(path: str | Path) -> Path:
+    """The user's own file; or, where there is none, the one of that name that ships.
+
+    So ``configs/stage3.yaml`` works in every folder. Other paths are returned as they are.
+    """
+    path = Path(path)
+    if path.is_file() or path.is_absolute() or path.parts[:1] != ("configs",):
+        return path
+    shipped = CHECKOUT / path
+    is_named_here = path.parent.is_dir() or not shipped.parent.is_dir()
+    return shipped if shipped.is_file() or not is_named_here else path
 
 
 def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
@@ -48,7 +62,7 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     """
     config = _defaults(schema)
     if path is not None:
-        for file in reversed(_extends_chain(Path(path))):
+        for file in reversed(_extends_chain(find_config(path))):
             content = OmegaConf.to_container(_read_yaml(file))
             kept = _keep_texts(content, _as_written(file), (schema,))
             config = _merge(config, _section(kept), where=str(file))
@@ -59,7 +73,9 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
 
 def read_plain(path: Path) -> dict[str, Any]:
     """A YAML file merged with those it extends, as written: no schema, nothing resolved."""
-    merged = OmegaConf.merge(*(_read_yaml(file) for file in reversed(_extends_chain(path))))
+    merged = OmegaConf.merge(
+        *(_read_yaml(file) for file in reversed(_extends_chain(find_config(path))))
+    )
     assert isinstance(merged, DictConfig)
     return cast(dict[str, Any], OmegaConf.to_container(merged))
 
@@ -84,21 +100,22 @@ def save_config(config: Any, path: Path) -> None:
 
 def split_arguments(argv: Sequence[str], usage: str) -> tuple[Path, list[str]]:
     """Split ``CONFIG.yaml key=value ...`` into the file and the overrides."""
-    if not argv or argv[0] in {"-h", "--help"} or _is_setting(argv[0]):
+    if not argv or argv[0] in {"-h", "--help"} or is_setting(argv[0]):
         raise ConfigError(f"a configuration file is missing; usage: {usage}")
-    return Path(argv[0]), _overrides(argv[1:], usage)
+    return find_config(argv[0]), _overrides(argv[1:], usage)
 
 
 def split_optional(argv: Sequence[str], usage: str, default: Path) -> tuple[Path | None, list[str]]:
     """Split ``[CONFIG.yaml] key=value ...``; without a file, use ``default`` if it exists."""
-    if argv and not _is_setting(argv[0]):
+    if argv and not is_setting(argv[0]):
         if argv[0] in {"-h", "--help"}:
             raise ConfigError(f"usage: {usage}")
-        return Path(argv[0]), _overrides(argv[1:], usage)
+        return find_config(argv[0]), _overrides(argv[1:], usage)
+    default = find_config(default)
     return default if default.is_file() else None, _overrides(argv, usage)
 
 
-def _is_setting(word: str) -> bool:
+def is_setting(word: str) -> bool:
     """Whether a word is ``key=value``, not a file, whose name may hold ``=`` too."""
     return "=" in word and not Path(word).is_file()
 

@@ -20,6 +20,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError, DataError
+from configs.loading import find_config
 from curation.clip import Clip, Stage, Tracks, run_stages
 from curation.clip_maker import fingerprint, infos_of, rejected_row
 from curation.ledger import ClipRow, SourceRow
@@ -169,7 +170,7 @@ def benchmark_root(config: CurateConfig) -> Path:
         raise ConfigError(f"bench is {config.bench!r}; accepted: {', '.join(BENCHMARKS)}")
     if config.bench_root is not None:
         return Path(config.bench_root)
-    path = Path("configs/eval") / f"{config.bench}.yaml"
+    path = find_config(f"configs/eval/{config.bench}.yaml")
     settings = OmegaConf.load(path) if path.is_file() else None
     root = settings.get("root") if isinstance(settings, DictConfig) else None
     if root is None:

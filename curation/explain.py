@@ -28,7 +28,8 @@ def main(argv: list[str]) -> None:
     if len(names) != 1 or settings:
         raise ConfigError(
             "give one clip_id, or one source by its name, path or sha256; usage: "
-            f"make curate-explain OUT=data/dance CLIP=clip_id|video, or {USAGE}"
+            "make curate-explain OUT=data/dance CLIP=clip_id|video, or "
+            "viton-dit curate-explain clip_id|video --out data/dance"
         )
     with open_output(root) as output:
         explain(output, names[0], Console())

@@ -31,7 +31,10 @@ def main(argv: list[str]) -> None:
     """Entry of ``python -m curation.purge``."""
     root, names, settings = output_argument(argv, USAGE)
     if not names:
-        raise ConfigError(f"no source is named; give its name, path or sha256; usage: {USAGE}")
+        raise ConfigError(
+            "no source is named; give its name, path or sha256; usage: "
+            "make curate-purge OUT=data/dance SRC=video, or viton-dit curate-purge video"
+        )
     with (
         disk_errors_named(root),  # SQLite rewrites the whole ledger and needs room for it
         open_output(root) as output,

@@ -50,7 +50,7 @@ from datasets.storage import disk_errors_named, sweep
 logger = logging.getLogger(__name__)
 
 USAGE = "python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ..."
-HOW_TO_RUN = f"usage: make curate SRC=DIR, or {USAGE}"
+HOW_TO_RUN = "usage: make curate SRC=DIR, or viton-dit curate DIR"
 EXIT_STRICT = 1
 LINE_EVERY_S = 60.0
 FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once
@@ -59,8 +59,7 @@ AnyJob = TypeVar("AnyJob", SourceJob, FramesJob)
 
 def main(argv: list[str]) -> int:
     """Entry of ``python -m curation.run``."""
-    words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
-    config = load_config(CurateConfig, *split_arguments(words, USAGE))
+    config = read_arguments(argv)
     if config.dry_run:
         print_dry_run(config)
         return 0
@@ -70,6 +69,29 @@ def main(argv: list[str]) -> int:
     return EXIT_STRICT if config.strict and outcome.reasons else 0
 
 
+def read_arguments(argv: list[str]) -> CurateConfig:
+    """The settings; the folder with videos is given, and exists.
+
+    Raises:
+        ConfigError: a setting is refused, or there is no ``src``.
+        DataError: ``src`` is no folder.
+    """
+    words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
+    config = load_config(CurateConfig, *split_arguments(words, USAGE))
+    if config.benchmark is None:
+        _given_source(config)
+    return config
+
+
+def _given_source(config: CurateConfig) -> str:
+    """``config.src``; a folder on this machine exists and is not ``out``."""
+    if config.src is None:
+        raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
+    if not is_remote(config.src):
+        check_folder(Path(config.src), Path(config.out))
+    return config.src
+
+
 def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -> Published:
     """Curate the folder ``config.src`` into ``config.out``, or one part of it.
 
@@ -77,13 +99,10 @@ def curate(config: CurateConfig, choose: ChoosePerception = chosen_perception) -
         ConfigError: no ``src``.
         DataError: ``src`` is missing or empty, the ledger is foreign, models are missing.
     """
-    if config.src is None:
-        raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
+    given = _given_source(config)
     out, part = Path(config.out), None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
-    src = Path(config.src)
-    if is_remote(config.src):
-        src = fetch(config.src, Path(config.cache), is_wanted)
+    src = fetch(given, Path(config.cache), is_wanted) if is_remote(given) else Path(given)
     check_folder(src, out)
     if config.sources.layout != "videos":
         return curate_pairs(config, src, choose)
@@ -116,13 +135,11 @@ def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_percep
     Raises:
         ConfigError, DataError: as ``curate``.
     """
-    if config.src is None:
-        raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
-    check_folder(Path(config.src), Path(config.out))
+    given = _given_source(config)
     part = None if config.job_part is None else parse_part(config.job_part)
     is_wanted = None if part is None else functools.partial(is_in_part, part=part)
     with ledger_copy(Path(config.out)) as ledger:
-        src, hash_of = Path(config.src), known_or_new(ledger)
+        src, hash_of = Path(given), known_or_new(ledger)
         sources = _not_purged(find_sources(src, hash_of, is_wanted, config.sources), ledger)
         perception = choose(config)
         jobs = _source_jobs(sources, ledger, fingerprint(config.deciding(), infos_of(perception)))

@@ -19,15 +19,20 @@ from typing import Any
 from configs.errors import ConfigError, DataError
 from datasets.labels import CATEGORIES
 from datasets.storage import fitting_name
+from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.given import GivenConditions
 from inference.conditions.worn_garment import GarmentSource
+from inference.errors import GarmentUnreadable
 from inference.out_path import check_out
-from inference.tryon_config import TryOnConfig
+from inference.tryon_config import USAGE, TryOnConfig, read_job
+from inference.video.source import require_video
 
 COLUMNS = (
     "video", "garment", "out", "category", "person", "seed", "label", "garment_kind", "mask",
     "densepose",
 )  # fmt: skip
+LIST_OUT = "runs/tryon"
+"""Where a list's results go unless ``out`` names a folder."""
 _DIGITS = 25  # of a number that is certainly too large
 
 
@@ -45,6 +50,33 @@ class TryOnJob:
     garment_kind: str = "auto"
     paste_back: bool = True
     given: GivenConditions | None = None
+
+
+def read_inputs(argv: list[str]) -> TryOnConfig:
+    """The settings of a job or a list: what it needs is named, and the files exist.
+
+    No media file is opened, so that this takes no time (``viton-dit`` calls it before imports).
+
+    Raises:
+        ConfigError: a setting is refused or missing.
+        DataError: a file does not exist, or the result cannot be written.
+    """
+    config = read_job(argv)
+    if config.checkpoint:
+        choose_checkpoint(config.checkpoint, Path(config.runs))
+    if config.jobs:
+        check_outs(read_jobs(Path(config.jobs), Path(config.out or LIST_OUT), config))
+        return config
+    for name in ("video",) if config.preview else ("video", "garment", "out"):
+        if not getattr(config, name):
+            raise ConfigError(f"{name} is missing; usage: {USAGE}")
+    require_video(config.video)
+    if not config.preview:
+        files = inputs_of(Path(config.video), config.garment, config.given)
+        if not files[1].is_file():
+            raise GarmentUnreadable(f"garment {files[1]} does not exist; give an image file")
+        check_out(Path(config.out), *files)
+    return config
 
 
 def read_jobs(path: Path, folder: Path, defaults: TryOnConfig) -> list[TryOnJob]:

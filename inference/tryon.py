@@ -14,7 +14,7 @@ import cv2
 
 from configs.command import EXIT_USER_ERROR, run_command
 from configs.console import Progress, duration_in_words
-from configs.errors import ConfigError, DataError
+from configs.errors import DataError
 from curation.perception.check import check_perception
 from curation.perception.select import choose_perception
 from inference.checkpoint_choice import choose_checkpoint
@@ -27,14 +27,14 @@ from inference.conditions.unseen import (
     unseen_in_words,
 )
 from inference.conditions.worn_garment import GarmentSource
-from inference.job_list import TryOnJob, check_outs, inputs_of, read_jobs
+from inference.job_list import LIST_OUT, TryOnJob, check_outs, inputs_of, read_inputs, read_jobs
 from inference.jobs import JobOutcome, run_jobs
 from inference.jobs_page import write_page
 from inference.out_path import check_out, only_writer, work_path
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
 from inference.sampling.painter import BuildStored, build_stored
-from inference.tryon_config import USAGE, TryOnConfig, read_job
+from inference.tryon_config import TryOnConfig
 from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
 
@@ -43,14 +43,11 @@ _STRIP = 4  # unseen frames shown in a preview
 
 def main(argv: list[str]) -> int | None:
     """Run one job or a list; errors in the input are found before the slow part."""
-    config = read_job(argv)
+    config = read_inputs(argv)
     if config.jobs:
         return _run_list(config)
     if config.preview:
         return _preview(config)
-    for name in ("video", "garment", "out"):
-        if not getattr(config, name):
-            raise ConfigError(f"{name} is missing; usage: {USAGE}")
     out = Path(config.out)
     source = open_video(config.video, config.limits)
     check_out(out, *inputs_of(source.path, config.garment, config.given))
@@ -103,8 +100,6 @@ def build_pipeline(
 
 def _preview(config: TryOnConfig) -> None:
     """Write a picture of the people in the video and of what would be painted; paint nothing."""
-    if not config.video:
-        raise ConfigError(f"video is missing; usage: {USAGE}")
     open_video(config.video, config.limits)
     pipeline, work = build_pipeline(config), WorkFolder()
     with _bar() as bar:
@@ -127,7 +122,7 @@ def _preview(config: TryOnConfig) -> None:
 
 def _run_list(config: TryOnConfig) -> int | None:
     """Do all jobs of a list and write the report; exit code 2 if any of them failed."""
-    folder = Path(config.out or "runs/tryon")
+    folder = Path(config.out or LIST_OUT)
     jobs = read_jobs(Path(config.jobs), folder, config)
     check_outs(jobs)
     pipeline = build_pipeline(config)

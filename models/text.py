@@ -182,14 +182,19 @@ def _read_caption(path: Path) -> tuple[Tensor, Tensor]:
     return caption, mask
 
 
-def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
-    """Tokenizer and encoder (transformers has no types for them) from a local folder."""
+def require_encoder(folder: Path) -> None:
+    """Raise a ValueError for a folder without an encoder's files; none is opened."""
     for names in _ENCODER_FILES:
         if not any((folder / name).is_file() for name in names):
             raise ValueError(
                 f"{folder} is not a T5 encoder: it has no {' or '.join(names)}; download"
                 " DeepFloyd/t5-v1_1-xxl and give its folder"
             )
+
+
+def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
+    """Tokenizer and encoder (transformers has no types for them) from a local folder."""
+    require_encoder(folder)
     try:
         from transformers import AutoTokenizer, T5EncoderModel  # pyright: ignore
     except ImportError as error:

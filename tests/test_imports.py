@@ -56,6 +56,13 @@ def test_a_room_imports_only_the_rooms_before_it(room: str) -> None:
         assert ours <= ALLOWED[room], f"{path.relative_to(ROOT)} imports {ours - ALLOWED[room]}"
 
 
+def test_the_installed_file_imports_nothing_of_ours_before_it_has_found_it() -> None:
+    at_import = {name for name, is_at_import in imports_of(ROOT / "viton_dit.py") if is_at_import}
+    text = (ROOT / "viton_dit.py").read_text(encoding="utf-8")
+    assert at_import & ALLOWED.keys() == {"inference"}
+    assert "if TYPE_CHECKING:\n    from inference.pipeline import TryOnPipeline\n" in text
+
+
 def test_heavy_packages_are_imported_lazily_and_only_by_their_adapter() -> None:
     for room in ALLOWED:
         for path in (ROOT / room).rglob("*.py"):
@@ -92,7 +99,8 @@ def test_judging_again_by_other_thresholds_does_not_wait_for_torch() -> None:
 
 def modules() -> dict[str, Path]:
     """Every file of the rooms by its module's name; a package by the name of its folder."""
-    files = (path for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py")))
+    files = [path for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py"))]
+    files.append(ROOT / "viton_dit.py")
     named = {path: path.relative_to(ROOT).with_suffix("").as_posix() for path in files}
     return {name.replace("/", ".").removesuffix(".__init__"): path for path, name in named.items()}
 

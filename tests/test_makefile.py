@@ -70,7 +70,7 @@ def test_help_names_every_variable_that_a_target_reads_and_no_other(
     ("words", "told"),
     [
         (["curate"], "src=DIR is missing: the folder with raw videos"),
-        (["curate", "BENCH=vvt", "bench=50"], "BENCH=vvt prepares a published benchmark"),
+        (["curate", "BENCH=vvt", "HOLD_OUT=50"], "BENCH=vvt prepares a published benchmark"),
         (["curate", "BENCH=vvt", "SRC=raw"], "BENCH=vvt prepares a published benchmark"),
         (["curate", "BENCH=vvt", "OUT=data/x"], "BENCH=vvt prepares a published benchmark"),
         (["curate", "BENCH=vvt", "dry_run=1"], "dry_run=true is for videos; this run makes vvt"),
@@ -90,7 +90,9 @@ def test_what_is_missing_or_does_not_go_together_is_one_sentence(
 
 
 def test_settings_of_curation_may_stand_in_its_yaml_alone(stub: str) -> None:
-    assert commands("curate", "CONFIG=mine.yaml", run=stub) == [["curation.run", "mine.yaml"]]
+    assert commands("curate", "CONFIG=mine.yaml", run=stub) == [
+        ["viton_dit", "curate", "--config=mine.yaml"]
+    ]
 
 
 READS = [
@@ -107,14 +109,14 @@ def test_a_value_reaches_the_command_as_typed(target: str, name: str, stub: str)
     assert sum(odd in word for word in command[1:]) == 1, command
     for word in command[1:]:
         if odd in word:
-            assert re.fullmatch(r"(--)?\w*=?|configs/\w+/", word[: word.index(odd)]), word
+            assert re.fullmatch(r"(--)?[\w-]*=?(configs/\w+/)?", word[: word.index(odd)]), word
 
 
 @pytest.mark.parametrize("odd", ODD)
 def test_every_odd_value_reaches_try_on(odd: str, stub: str) -> None:
     words = [f"CONFIG={odd}", f"VIDEO={odd}", f"GARMENT={odd}", f"OUT={odd}"]
     assert commands("tryon", *words, run=stub) == [
-        ["inference.tryon", odd, f"video={odd}", f"garment={odd}", f"out={odd}"]
+        ["viton_dit", "tryon", f"--config={odd}", f"video={odd}", f"garment={odd}", f"out={odd}"]
     ]
 
 
@@ -141,6 +143,8 @@ def test_args_with_an_open_quote_are_refused_in_one_sentence(stub: str) -> None:
         (["tryon", "GARMNET=g.png"], "did you mean GARMENT="),
         (["tryon", "a'b=1"], "a'b= is not read"),
         (["help", "src=x"], "did you mean SRC="),
+        (["curate", "SRC=x", "bench=50"], "bench= is now HOLD_OUT"),
+        (["codec", "real=x"], r"real= is now PICTURES \(of make codec; a clip to dress is REAL"),
         (["tryon", "SRC=x"], "this target reads CONFIG, JOBS, VIDEO, GARMENT, OUT, ARGS"),
     ],
 )
@@ -151,6 +155,16 @@ def test_a_variable_that_is_not_read_is_refused(words: list[str], told: str, stu
     assert re.search(told, done.stderr.splitlines()[0]), done.stderr
 
 
+def test_no_two_variables_differ_by_case_alone() -> None:
+    assert len({name.lower() for name in INPUTS}) == len(INPUTS) > 15
+
+
+def test_the_help_fits_100_columns() -> None:
+    lines = [re.sub(r"\x1b\[\d+m", "", line) for line in make("help").stdout.splitlines()]
+    assert len(lines) > 40
+    assert [line for line in lines if len(line) > 100] == []
+
+
 def test_a_list_of_targets_may_share_variables(stub: str) -> None:
     found = commands("train-stage1", "export", "OUT=x", run=stub)
-    assert [command[-1] for command in found] == ["configs/stage1.yaml", "out=x"]
+    assert [command[-1] for command in found] == ["--config=configs/stage1.yaml", "out=x"]

@@ -19,7 +19,7 @@ def test_settings_load_under_the_omegaconf_that_detectron2_brings(tmp_path: Path
         pytest.skip("the package index cannot be reached")
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider",
-         "tests/test_loading.py", "tests/test_configs.py"],
+         "tests/test_loading.py", "tests/test_configs.py", "tests/training/cli/test_excerpts.py"],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True,
         text=True, check=False,
     )  # fmt: skip

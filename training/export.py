@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 WEIGHTS = ("ema", "raw")
 ESTIMATOR = "garment.places."
 """Tensors that stay float32: rounded, they would move places by a percent of the picture."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,10 @@ class ExportConfig:
     def __post_init__(self) -> None:
         for name in ("checkpoint", "out"):
             if not getattr(self, name):
-                raise ValueError(f"{name} is empty: make export CHECKPOINT=runs/stage3 OUT=folder")
+                raise ValueError(
+                    f"{name} is empty: make export CHECKPOINT=runs/stage3 OUT=folder, or "
+                    "viton-dit export runs/stage3 -o folder"
+                )
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights {self.weights!r}: use {', '.join(WEIGHTS)}")
         if self.dtype not in DTYPES:
@@ -85,7 +88,7 @@ def export(config: ExportConfig) -> Path:
         raise
     except ValueError as error:
         raise DataError(str(error)) from error
-    dtype = DTYPES[config.dtype]
+    dtype = getattr(torch, config.dtype)
     tensors = {
         name: value.to(dtype) if value.is_floating_point() and ESTIMATOR not in name else value
         for name, value in taken.items()

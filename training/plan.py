@@ -70,14 +70,19 @@ class PlanConfig:
 
 def main(argv: list[str]) -> int:
     """Read the settings and print the plan."""
+    path, settings, config = read_arguments(argv)
+    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    print_plan(console, config, settings, path)
+    return 0
+
+
+def read_arguments(argv: list[str]) -> tuple[Path, PlanConfig, TrainConfig]:
+    """The run's file, the device to plan for, and the run's settings."""
     path, given = split_arguments(argv, USAGE)
     own = ("gpu_gb=", "mfu=", "peak_tflops=")
     settings = load_config(PlanConfig, None, [word for word in given if word.startswith(own)])
     overrides = [word for word in given if not word.startswith(own)]
-    config = load_config(TrainConfig, path, overrides)
-    console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
-    print_plan(console, config, settings, path)
-    return 0
+    return path, settings, load_config(TrainConfig, path, overrides)
 
 
 def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path: Path) -> None:

@@ -225,7 +225,7 @@ def _not_prepared(root: Path, name: str) -> DataError:
         f"SRC=data/demo/raw/bench/raw OUT={root}`, or as part of `make demo`",
     }
     filmed = (
-        f"`make curate SRC=<videos> OUT={root} bench=50`, or from videos whose sidecars say "
+        f"`make curate SRC=<videos> OUT={root} HOLD_OUT=50`, or from videos whose sidecars say "
         '"split": "bench"'
     )
     prepare = f"prepare it once with {commands.get(name, filmed)}"

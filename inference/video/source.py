@@ -211,6 +211,18 @@ class Reading:
         self.num_repeated += 1
 
 
+def require_video(path: str | Path) -> None:
+    """Reject a file that does not exist; it is not opened.
+
+    Raises:
+        VideoUnreadable: it does not exist.
+    """
+    if not os.path.isfile(path):
+        raise VideoUnreadable(
+            f"video {path} does not exist; give a video file (mp4, mov, mkv, webm)"
+        )
+
+
 def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVideo:
     """Probe a file by decoding its first frame.
 
@@ -219,10 +231,7 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
         VideoTooLong: it exceeds the limits.
     """
     path, limits = Path(path), limits or VideoLimits()
-    if not os.path.isfile(path):
-        raise VideoUnreadable(
-            f"video {path} does not exist; give a video file (mp4, mov, mkv, webm)"
-        )
+    require_video(path)
     try:
         container, stream = open_container(path)
         with container:

@@ -12,14 +12,13 @@ import pytest
 import torch
 from tryon_fixtures import write_checkpoint
 
-from configs.command import run_command
 from configs.from_make import PREFIX, words_of
 from datasets.synthetic.cast import draw_clip, draw_target_garment
 from datasets.synthetic.clips import render_frames, render_garment
 from datasets.tracks import encode_video
-from inference.tryon import main
 from inference.video.provenance import read_record
 from inference.video.source import open_video
+from training.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = "## Try it on your video\n"
@@ -31,7 +30,7 @@ def section() -> str:
 
 
 def commands() -> list[list[str]]:
-    """What ``make`` would run for each of the section's try-on commands: the words behind -m."""
+    """What the section's try-on commands run: the words behind ``viton-dit``."""
     (block,) = re.findall(r"```bash\n(.*?)```", section(), re.DOTALL)
     found = []
     for line in block.splitlines():
@@ -41,10 +40,10 @@ def commands() -> list[list[str]]:
         shown = subprocess.run(
             f"{line} --dry-run", shell=True, cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
-        recipe = next(s for s in shown.splitlines() if "configs.from_make inference.tryon" in s)
+        recipe = next(s for s in shown.splitlines() if "configs.from_make viton_dit" in s)
         given = dict(word.split("=", 1) for word in shlex.split(line)[2:])
         environment = {PREFIX + name: value for name, value in given.items()}
-        patterns = shlex.split(recipe.split("configs.from_make inference.tryon")[1])
+        patterns = shlex.split(recipe.split("configs.from_make viton_dit")[1])
         found.append(words_of(patterns, environment))
     return found
 
@@ -67,7 +66,7 @@ def newcomer(tmp_path, tiny_system, monkeypatch):
 
 def run(words) -> int | None:
     with pytest.raises(SystemExit) as stop:
-        run_command(main, [*words, "device=cpu"])
+        main([*words, "device=cpu"])
     return stop.value.code
 
 

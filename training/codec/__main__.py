@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from pathlib import Path
 
 import cv2
 
@@ -12,7 +13,7 @@ from training.checkpoints.provenance import describe_code
 from training.codec.config import CodecTraining
 from training.codec.crops import Crops
 from training.codec.learn import learn
-from training.codec.real import real_files
+from training.codec.real import read_sources, real_files
 from training.codec.record import score_table, score_unseen, write_codec, write_record
 from training.codec.rendered import rendered_pictures, unseen_rendered
 
@@ -23,9 +24,8 @@ USAGE = "python -m training.codec CONFIG.yaml [real=DIR] [key=value ...]"
 
 def main(argv: list[str]) -> int:
     """Make the pictures, train, whiten, score, write; 75 or 130 if a signal stopped it."""
-    path, overrides = split_arguments(argv, USAGE)
+    config = read_arguments(argv)
     commit = describe_code()["commit"]
-    config = load_config(CodecTraining, path, overrides)
     cv2.setNumThreads(1)
     seen, unseen = real_files(config)
     rendered, unseen_frames = rendered_pictures(config), unseen_rendered(config)
@@ -48,6 +48,14 @@ def main(argv: list[str]) -> int:
     print(f"{config.out}, with its record {record}; use it with system.codec.kind=learned"
           f" system.codec.path={config.out}")  # fmt: skip
     return 0
+
+
+def read_arguments(argv: list[str]) -> CodecTraining:
+    """The settings; a folder with pictures has its list."""
+    config = load_config(CodecTraining, *split_arguments(argv, USAGE))
+    if config.real is not None:
+        read_sources(Path(config.real))
+    return config
 
 
 if __name__ == "__main__":

@@ -24,12 +24,7 @@ USAGE = "python -m training.experiments.ablate configs/experiments/WHAT.yaml [ke
 
 def main(argv: list[str]) -> None:
     """Make missing results, then build the table from the JSON files."""
-    pages = [word.partition("=")[2] for word in argv if word.startswith("page=")]
-    path, words = split_arguments([w for w in argv if not w.startswith("page=")], USAGE)
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "render")
-        raise ConfigError(f"{path} does not exist; there are {', '.join(known) or 'none'}")
-    config = load_config(AblationConfig, path, words)
+    config, pages = read_arguments(argv)
     for page in pages:
         find_place(Path(page), config.what)  # fail now rather than after hours
     chains = plan_chains(config)
@@ -48,6 +43,16 @@ def main(argv: list[str]) -> None:
     for page in pages:
         picture = os.path.relpath(plot, Path(page).parent)
         insert_table(Path(page), config.what, f"{text}\n![{config.what}]({picture})\n")
+
+
+def read_arguments(argv: list[str]) -> tuple[AblationConfig, list[str]]:
+    """The settings, and the pages that the table goes into."""
+    pages = [word.partition("=")[2] for word in argv if word.startswith("page=")]
+    path, words = split_arguments([w for w in argv if not w.startswith("page=")], USAGE)
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "render")
+        raise ConfigError(f"{path} does not exist; there are {', '.join(known) or 'none'}")
+    return load_config(AblationConfig, path, words), pages
 
 
 if __name__ == "__main__":

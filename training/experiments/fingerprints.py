@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.loading import read_plain
+from configs.loading import find_config, read_plain
 from datasets.storage import add_files, move_aside
 from datasets.synthetic.dataset import renderer_sources
 
@@ -35,7 +35,7 @@ def fingerprint(commands: Sequence[tuple[str, ...]]) -> str:
     for words in commands:
         digest.update(shlex.join(words).encode())
         for word in words:
-            path = Path(word)
+            path = find_config(word)
             if path.suffix == ".yaml" and path.is_file():
                 digest.update(json.dumps(read_plain(path), sort_keys=True).encode())
         if words[0] == "datasets.synthetic":

@@ -39,9 +39,7 @@ class WeightsCommand:
 
 def main(argv: list[str]) -> None:
     """Fetch and check as requested, or list all weights."""
-    if any("=" not in word for word in argv):
-        raise ConfigError(f"usage: {USAGE}")
-    command = load_config(WeightsCommand, None, argv)
+    command = read_arguments(argv)
     if command.fetch is not None:
         for path in fetch(choose(command.fetch), command.mirror):
             sys.stdout.write(f"fetched {path}\n")
@@ -49,6 +47,17 @@ def main(argv: list[str]) -> None:
         _check(command.check)
     if command.fetch is None and command.check is None:
         _list()
+
+
+def read_arguments(argv: list[str]) -> WeightsCommand:
+    """What is requested; every name exists."""
+    if any("=" not in word for word in argv):
+        raise ConfigError(f"usage: {USAGE}")
+    command = load_config(WeightsCommand, None, argv)
+    for names in (command.fetch, command.check):
+        if names is not None:
+            choose(names)
+    return command
 
 
 def _check(words: str) -> None:

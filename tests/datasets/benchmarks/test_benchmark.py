@@ -142,7 +142,7 @@ def test_a_whole_vvt_folder_without_masks_says_how_to_prepare_it(tmp_path: Path)
     ("name", "command"),
     [
         ("synthetic", "`make render` and `make curate CONFIG=configs/demo/curate.yaml SRC="),
-        ("dance", "`make curate SRC=<videos> OUT={root} bench=50`"),
+        ("dance", "`make curate SRC=<videos> OUT={root} HOLD_OUT=50`"),
         ("vvt", "`make curate BENCH=vvt`"),
         ("vivid_s", "`make curate BENCH=vivid_s`"),
     ],

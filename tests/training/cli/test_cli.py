@@ -1,0 +1,287 @@
+"""The command line does what make did, and refuses what it does not know at once."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs.from_make import PREFIX, words_of
+from training.cli import data, train, use
+from training.cli.app import build_app, main
+
+ROOT = Path(__file__).resolve().parents[3]
+RECIPES = dict(
+    re.findall(
+        r"^([a-z][a-z0-9-]*):.*\n(?:\t.*pip.*\n)?\t@\$\(CLI\) (.*)$",
+        (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE,
+    )
+)  # fmt: skip
+MAKE_ALONE = {  # they build the environment, or judge and measure the code
+    "help", "setup", "setup-densepose", "setup-yolo", "setup-onnx", "check", "test", "check-slow",
+    "bench", "profile", "format", "clean",
+}  # fmt: skip
+SAME = [  # make's target, its variables, and the module and words that they mean
+    ("demo", {"REAL": "me.mp4", "ARGS": "seed=1"},
+     ["training.demo", "configs/demo/demo.yaml", "real=me.mp4", "seed=1"]),
+    ("curate", {"SRC": "raw dir", "OUT": "data/x", "HOLD_OUT": "50", "dry_run": "1"},
+     ["curation.run", "configs/curate.yaml", "src=raw dir", "out=data/x", "bench=50", "dry_run=1"]),
+    ("curate", {"BENCH": "vvt", "CONFIG": "mine.yaml"}, ["curation.run", "mine.yaml", "bench=vvt"]),
+    ("curate-explain", {"CLIP": "-x=1"}, ["curation.explain", "data/dance", "-x=1"]),
+    ("curate-verify", {"OUT": "data/x", "ARGS": "quick=true"},
+     ["curation.verify", "data/x", "quick=true"]),
+    ("curate-refilter", {"dry_run": "1", "ARGS": "shards.val_share=0.3"},
+     ["curation.refilter", "data/dance", "dry_run=1", "shards.val_share=0.3"]),
+    ("curate-purge", {"SRC": "a=b.mp4", "ARGS": "copies=true"},
+     ["curation.purge", "data/dance", "a=b.mp4", "copies=true"]),
+    ("render", {"ARGS": "num_train=1"},
+     ["datasets.synthetic", "configs/demo/render.yaml", "num_train=1"]),
+    ("weights", {"FETCH": "i3d,resnext"}, ["training.weights", "fetch=i3d,resnext"]),
+    ("latents", {}, ["training.latents", "configs/stage3.yaml"]),
+    ("codec", {"PICTURES": "photos", "OUT": "c.safetensors"},
+     ["training.codec", "configs/codec.yaml", "real=photos", "out=c.safetensors"]),
+    ("plan", {"GPU": "24"}, ["training.plan", "configs/stage3.yaml", "gpu_gb=24"]),
+    ("pretrain", {}, ["training.fit", "configs/pretrain.yaml"]),
+    ("train-stage1", {"ARGS": "a=1 b='c d'"},
+     ["training.fit", "configs/stage1.yaml", "a=1", "b=c d"]),
+    ("train-stage2", {}, ["training.fit", "configs/stage2.yaml"]),
+    ("train-stage3", {"CONFIG": "x.yaml"}, ["training.fit", "x.yaml"]),
+    ("export", {"CHECKPOINT": "runs/x", "OUT": "y"},
+     ["training.export", "checkpoint=runs/x", "out=y"]),
+    ("tryon", {"VIDEO": "my: film #1.mp4", "GARMENT": "$g.png", "OUT": "o.mp4"},
+     ["inference.tryon", "configs/tryon.yaml", "video=my: film #1.mp4", "garment=$g.png",
+      "out=o.mp4"]),
+    ("tryon", {"JOBS": "j.csv", "OUT": "o"},
+     ["inference.tryon", "configs/tryon.yaml", "jobs=j.csv", "out=o"]),
+    ("app", {"ARGS": "port=1"}, ["inference.app", "configs/app.yaml", "port=1"]),
+    ("eval", {"BENCH": "vvt", "PRED": "p"},
+     ["training.evaluate", "configs/eval/vvt.yaml", "pred=p"]),
+    ("ablate", {}, ["training.experiments.ablate", "configs/experiments/fusion.yaml"]),
+]  # fmt: skip
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Module and words of what would be started; nothing is."""
+    found: list[list[str]] = []
+
+    def start(module: str, words: list[str], **_: object) -> None:
+        found.append([module.removesuffix(".__main__"), *words])
+
+    for part in (data, train, use):
+        monkeypatch.setattr(part, "start", start)
+    return found
+
+
+def run(*words: str) -> int | str | None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    return stop.value.code
+
+
+def test_every_target_of_make_is_a_sub_command_or_named_as_none() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):.*## ", text, re.MULTILINE))
+    assert targets == RECIPES.keys() | MAKE_ALONE
+    called = {recipe.split()[0] for recipe in RECIPES.values()}
+    commands = {name for name in build_app() if not name.startswith("-")}
+    assert called == commands
+    assert {target for target, *_ in SAME} == RECIPES.keys() - {"caption"}
+
+
+@pytest.mark.parametrize(("target", "given", "expected"), SAME, ids=[one[0] for one in SAME])
+def test_make_runs_what_it_ran_before_by_a_sub_command(
+    target: str, given: dict[str, str], expected: list[str], started: list[list[str]]
+) -> None:
+    environment = {PREFIX + name: value for name, value in given.items()}
+    assert run(*words_of(RECIPES[target].split(), environment)) == 0
+    assert [sorted(words) for words in started] == [sorted(expected)]
+    assert started[0][0] == expected[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("curate raw/ --out data/d", "curation.run configs/curate.yaml src=raw/ out=data/d"),
+        ("curate raw --dry-run job_part=1/2",
+         "curation.run configs/curate.yaml src=raw dry_run=true job_part=1/2"),
+        ("train configs/stage3.yaml optimizer.lr=5e-5",
+         "training.fit configs/stage3.yaml optimizer.lr=5e-5"),
+        ("tryon me.mp4 shirt.jpg -o out.mp4",
+         "inference.tryon configs/tryon.yaml video=me.mp4 garment=shirt.jpg out=out.mp4"),
+        ("tryon garment=s.jpg me.mp4 --config=c.yaml -o=o.mp4",
+         "inference.tryon c.yaml video=me.mp4 out=o.mp4 garment=s.jpg"),
+        ("eval mine.yaml --pred d", "training.evaluate mine.yaml pred=d"),
+        ("plan trainer.accumulate=4 --gpu 24",
+         "training.plan configs/stage3.yaml gpu_gb=24.0 trainer.accumulate=4"),
+        ("curate-purge a.mp4 b.mp4 --copies",
+         "curation.purge data/dance a.mp4 b.mp4 copies=true"),
+        ("app --port 7861", "inference.app configs/app.yaml port=7861"),
+    ],
+)  # fmt: skip
+def test_what_is_typed_becomes_the_words_of_a_command(
+    line: str, expected: str, started: list[list[str]]
+) -> None:
+    assert run(*line.split()) == 0
+    assert started == [expected.split()]
+
+
+def test_a_url_and_odd_paths_stay_as_typed(started: list[list[str]]) -> None:
+    assert run("curate", "s3://bucket/raw", "--out", "a//b/", "send=s3://bucket//x") == 0
+    assert started[0][2:] == ["src=s3://bucket/raw", "out=a//b/", "send=s3://bucket//x"]
+
+
+def test_shells_complete_commands_options_and_files() -> None:
+    script = build_app().generate_completion(shell="bash")
+    for word in ("curate-explain", "--hold-out", "--preview", "compgen -f"):
+        assert word in script, word
+
+
+def test_a_file_whose_name_holds_an_equals_sign_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[list[str]]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b.mp4").touch()
+    assert run("tryon", "a=b.mp4", "g.png", "-o", "o.mp4") == 0
+    assert "video=a=b.mp4" in started[0]
+
+
+def test_every_sub_command_has_examples_that_it_understands(
+    started: list[list[str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+    Path("t5-v1_1-xxl").mkdir()
+    for name in ("config.json", "spiece.model", "tokenizer.json", "model.safetensors"):
+        (Path("t5-v1_1-xxl") / name).touch()
+    for command in (name for name in build_app() if not name.startswith("-")):
+        run(command, "--help")
+        shown = capsys.readouterr().out
+        assert max(map(len, shown.splitlines())) <= 100, command
+        examples = re.findall(r"^  viton-dit (.*)$", shown.partition("Examples:")[2], re.MULTILINE)
+        assert examples, command
+        for example in examples:
+            started.clear()
+            words = re.findall(r'"[^"]*"|\S+', example)
+            assert run(*(word.strip('"') for word in words)) == 0, (example, capsys.readouterr())
+            assert len(started) == 1, example
+            assert example.split()[0] == command
+
+
+REFUSED = [
+    ("cruate raw", r'Unknown command "cruate". Did you mean "curate"?'),
+    ("curate raw --uot x", "Unknown option: --uot. Did you mean --out?"),
+    ("train configs/stage3.yaml --lr 3", "Settings are given without dashes, as key=value."),
+    ("tryon a.mp4 b.png c.png", "'c.png' is not key=value"),
+    ("curate raw src=other", "src is given twice"),
+    ("eval vvt --config=mine.yaml", "two files with settings are given"),
+    ("curate --bench vvt --hold-out 3", "BENCH=vvt prepares a published benchmark"),
+    ("caption", "ENCODER is missing"),
+    ("caption nosuch", "nosuch is not a T5 encoder: it has no config.json"),
+    ("train", "a stage's YAML file is missing"),
+    ("train configs/nosuch.yaml", "configs/nosuch.yaml does not exist; "),
+    ("train configs/stage3.yaml optimizer.lr=-1", "lr = -1 must be above 0"),
+    ("train configs/stage3.yaml optimzer.lr=1", "did you mean 'optimizer'"),
+    ("plan gpu_gb=-1", "gpu_gb = -1 must be above 0"),
+    ("latents system.height=x", "could not be converted to Integer"),
+    ("tryon nosuch.mp4 g.png -o o.mp4", "video nosuch.mp4 does not exist"),
+    ("tryon", "video is missing"),
+    ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
+    ("eval vtt", "holds dance, synthetic, vivid_s, vvt"),
+    ("eval", "BENCH is missing"),
+    ("ablate fuson", "there are data, freeze, fusion"),
+    ("curate", "src=DIR is missing"),
+    ("curate nosuch", "src=nosuch is not a folder"),
+    ("curate . probe.nosuch=1", "key 'probe.nosuch' does not exist"),
+    ("export runs/x", "out is empty"),
+    ("export runs/x --out y dtype=half", "dtype 'half': use float32, bfloat16"),
+    ("weights --fetch nosuch", "no weights are called 'nosuch'"),
+    ("codec --pictures nosuch", "real=nosuch has no SOURCES.tsv"),
+    ("app --port x", "--port"),
+    ("app prot=1", "did you mean 'port'"),
+    ("demo steps=x", "could not be converted to Integer"),
+    ("render num_train=-1", "num_train is -1"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), REFUSED)
+def test_wrong_arguments_are_one_sentence_and_import_nothing(
+    line: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def not_reached(name: str) -> None:
+        raise AssertionError(f"{name} is imported")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("training.cli.start.import_module", not_reached)
+    assert run(*line.split()) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("error: ")
+    assert message in said[0]
+
+
+def test_no_refusal_waits_for_a_heavy_package(tmp_path: Path) -> None:
+    heavy = ("torch", "lightning", "cv2", "av", "torchvision", "matplotlib", "diffusers")
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from training.cli.app import main\n"
+        f"for line, _ in {REFUSED!r}:\n"
+        "    try:\n        main(line.split())\n"
+        "    except SystemExit as stop:\n        assert stop.code == 2, line\n"
+        f"    loaded = [name for name in {heavy!r} if name in sys.modules]\n"
+        "    assert not loaded, (line, loaded)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_make_and_the_sub_command_give_the_same_result(tmp_path: Path) -> None:
+    words = ["num_train=1", "num_val=0", "num_bench=0", "num_bad=0", "duration_s=0.5", "workers=1",
+             "height=96", "width=64"]  # fmt: skip
+    outer = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    subprocess.run(
+        ["make", "-o", "setup", f"RUN={sys.executable}", "render",
+         f"ARGS={' '.join([*words, f'out={tmp_path}/make'])}"],
+        cwd=ROOT, check=True, capture_output=True, env=outer,
+    )  # fmt: skip
+    assert run("render", *words, f"out={tmp_path}/typed") == 0
+    made, typed = ({file.relative_to(tmp_path / way): file.read_bytes() for file in
+                    (tmp_path / way).rglob("*.mp4")} for way in ("make", "typed"))  # fmt: skip
+    assert len(made) > 0
+    assert made == typed
+
+
+def seconds_of_processor(*words: str, cwd: Path) -> tuple[float, subprocess.CompletedProcess[str]]:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "viton_dit.py"), *words],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "at_most"),
+    [("train --help", 0, 0.5), ("train configs/stage3.yaml optimizer.lr=-1", 2, 1.0)],
+)
+def test_help_and_refusals_take_no_time_in_any_folder(
+    tmp_path: Path, line: str, code: int, at_most: float
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise RuntimeError('not ours')\n")
+    spent: list[float] = []
+    while len(spent) < 3 and min(spent, default=at_most) >= at_most:  # a busy machine is slower
+        seconds, done = seconds_of_processor(*line.split(), cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        spent.append(seconds)
+    assert min(spent) < at_most

@@ -1,0 +1,4 @@
+"""The command line ``viton-dit``: a sub-command for each thing that make does.
+
+Read ``app.py`` first.
+"""
