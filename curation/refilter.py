@@ -119,7 +119,7 @@ def refilter(
         ConfigError: a changed setting cannot be applied to stored values.
         DataError: the folder does not record its models.
     """
-    _check_settings(before, config)
+    check_settings(before, config)
     infos = ledger.recall("models")
     if infos is None:
         raise DataError(
@@ -173,7 +173,12 @@ def _judge_some(
     return changes, rows
 
 
-def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
+def check_settings(before: CurateConfig, config: CurateConfig) -> None:
+    """Refuse settings that cannot be applied to stored values.
+
+    Raises:
+        ConfigError: the first of them.
+    """
     if before.benchmark is not None or before.sources.layout != "videos":
         what = before.benchmark or before.sources.layout
         raise ConfigError(f"{config.out} holds {what}; only videos can be refiltered")
