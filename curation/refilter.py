@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
 DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
        "dry_run=false": False, "dry_run=0": False}  # fmt: skip
-JUDGED_BY = ("probe", "selection", "canonical", "duplicates", "held_out", "bench", "shards")
+JUDGED_BY = (
+    "probe", "selection", "canonical", "duplicates", "takes", "held_out", "bench", "shards",
+)  # fmt: skip
 """Settings that are applied to stored values, besides the sections of the stages."""
 MIN_SOURCES = 400
 """From this many sources on, one process per core judges them."""

@@ -11,6 +11,7 @@ from curation.selection.candidates import SelectionConfig
 from curation.selection.probe import ProbeConfig
 from curation.shards.duplicates import DuplicatesConfig
 from curation.shards.shards import ShardsConfig
+from curation.shards.takes import TakesConfig
 from curation.stages.agnostic import AgnosticConfig
 from curation.stages.colours import HeldOutConfig
 from curation.stages.densepose import DensePoseConfig
@@ -25,7 +26,7 @@ from curation.workers.ray_executor import RayConfig
 EXECUTORS = ("local", "ray")
 NO_STAGES = (
     "perception", "weights", "limits", "ray", "sources", "probe", "first_pass", "selection",
-    "canonical", "duplicates", "held_out", "shards",
+    "canonical", "duplicates", "takes", "held_out", "shards",
 )  # fmt: skip
 """Sections of the settings that are no stage's; all others are."""
 
@@ -60,6 +61,7 @@ class CurateConfig:
     garments: GarmentConfig = field(default_factory=GarmentConfig)
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
+    takes: TakesConfig = field(default_factory=TakesConfig)
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
 
