@@ -23,7 +23,7 @@ class TakesConfig:
     """When two clips show one garment in one room; see configs/curate.yaml."""
 
     together: bool = True  # in one split
-    max_garment_apart: float = 0.1
+    max_garment_apart: float = 0.15
     max_background_apart: float = 0.4
 
     def __post_init__(self) -> None:

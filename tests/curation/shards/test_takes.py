@@ -31,7 +31,7 @@ def colours(garment: int, place: int, strays: float = 0.0) -> ColourProfile:
 
 def test_takes_share_garment_and_room() -> None:
     profiles = {
-        "a": colours(1, 1), "b": colours(1, 1, 0.09), "other_shirt": colours(3, 1),
+        "a": colours(1, 1), "b": colours(1, 1, 0.14), "other_shirt": colours(3, 1),
         "other_room": colours(1, 5), "nobodys": colours(9, 9),
     }  # fmt: skip
     assert find_takes(profiles, TakesConfig()) == [["a", "b"]]
@@ -43,11 +43,11 @@ def test_takes_share_garment_and_room() -> None:
 
 
 def test_small_steps_do_not_chain_a_studio_into_one_group() -> None:
-    names = [f"{number:02d}" for number in range(21)]
-    profiles = {name: colours(1, 1, 0.04 * n) for n, name in enumerate(names)}
+    names = [f"{number:02d}" for number in range(15)]
+    profiles = {name: colours(1, 1, 0.06 * n) for n, name in enumerate(names)}
     found = find_takes(profiles, TakesConfig())
     assert sorted(name for take in found for name in take) == names
-    assert [len(take) for take in found] == [3] * 7
+    assert [len(take) for take in found] == [3] * 5
 
 
 def written(out: Path, *words: str) -> CurateConfig:
