@@ -7,6 +7,7 @@ from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig
 from curation.perception.config import PerceptionConfig
 from curation.perception.protocols import Perception
+from curation.perception.torchvision_people import NAME as TORCHVISION
 from curation.selection.candidates import SelectionConfig
 from curation.selection.probe import ProbeConfig
 from curation.shards.duplicates import DuplicatesConfig
@@ -109,8 +110,9 @@ class CurateConfig:
 
     def time_limit_s(self, duration_s: float, perception: Perception) -> float:
         """Seconds a source of this length may take with these models."""
-        exact = not perception.densepose.info.is_approximate
-        is_slow = exact and self.perception.device == "cpu"
+        is_heavy = not perception.densepose.info.is_approximate
+        is_heavy |= perception.detector.info.name == TORCHVISION
+        is_slow = is_heavy and self.perception.device == "cpu"
         limits = self.limits
         per_second = limits.per_second_densepose_cpu_s if is_slow else limits.per_second_s
         return limits.base_s + per_second * duration_s
