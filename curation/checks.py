@@ -108,6 +108,8 @@ class Checker:
         for name, value in {**measured, **row.evidence}.items():
             if name not in used and not name.startswith(("min", "max")):
                 report = _report("measured", name, value)
+                if name in NUMBERS and not value:
+                    continue
                 if name in NUMBERS:
                     where = IN_FRAMES if LONGEST in clip.scores else IN_SAMPLES
                     report = replace(report, verdict=where, signal=_in_words(name))

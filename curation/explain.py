@@ -59,11 +59,11 @@ def explain(output: Output, name: str, console: Console) -> None:
     by_clip = {entry.clip.clip_id: entry for entry in entries}
     signals = _signals_of(output, source)
     checker = Checker(output.config)
-    checks = checker.source_checks(source)
+    of_file = checker.source_checks(source)
     if signals is not None:
-        checks += arbiter_checks(signals, output.config.selection)
+        of_file += arbiter_checks(signals, output.config.selection)
     turner = Turner(output, source, clips, signals)
-    _print_source(console, output, turner, source, checks)
+    _print_source(console, output, turner, source, of_file)
     if signals is None and source.code is None:
         console.print("its signals file is missing: only the ledger's values are shown")
     kept = [clip for clip in clips if clip.status == "kept"]
@@ -82,6 +82,9 @@ def explain(output: Output, name: str, console: Console) -> None:
                 span = f"{part.span[0]:.3f}-{part.span[1]:.3f} s"
                 say(f"  cut off     {span} of the scene: {part.why} ({part.key})")
         _print_checks(console, checks)
+    if of_file and chosen:
+        console.print("\nThe file:")
+    _print_checks(console, of_file)
 
 
 def _signals_of(output: Output, source: SourceRow) -> Signals | None:
@@ -101,7 +104,6 @@ def _print_source(
             f"[red]rejected: {source.code}[/red] ({rejecting(checks, source.code).meaning})"
         )
         _print_decision(console, output, checks, source.code, turner.turn_source(checks))
-    _print_checks(console, checks)
 
 
 def _print_verdict(console: Console, entry: CatalogueEntry, checks: list[Check]) -> None:

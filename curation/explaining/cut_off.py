@@ -19,6 +19,7 @@ from curation.selection.people import (
     TWO_PEOPLE,
     PeopleVerdicts,
     judge_samples,
+    passing_runs,
 )
 from curation.selection.quality import frozen_runs, without
 from curation.selection.scenes import people_in
@@ -87,6 +88,10 @@ def _why(gap: Span, clip: ClipRow, signals: Signals, config: CurateConfig) -> tu
     if seen[code]:
         name = CODES[code]
         words = f"{name}: {MEANINGS[name]} in {seen[code]} of {len(inside)} {looked_at}"
+        passing_s = _longest_passing_s(gap, verdicts, config)
+        if looked_at == "samples" and passing_s >= selection.quality.min_duration_s:
+            words += f"; {passing_s:.3g} s of it pass, but the scene gives one clip"
+            return words, "selection.stretches"
         return words, keys[code]
     margin = selection.people.others_margin_s
     near = times[verdicts.codes == TWO_PEOPLE]
@@ -95,6 +100,16 @@ def _why(gap: Span, clip: ClipRow, signals: Signals, config: CurateConfig) -> tu
     if gap[1] - gap[0] < selection.quality.min_duration_s:
         return "what is left is too short for a clip", "selection.quality.min_duration_s"
     return "a longer stretch of the scene was taken", "selection.stretches"
+
+
+def _longest_passing_s(gap: Span, verdicts: PeopleVerdicts, config: CurateConfig) -> float:
+    """Seconds of the longest stretch of a gap with one person in view."""
+    runs = [
+        run
+        for codes in verdicts.codes_by_person()
+        for run in passing_runs(verdicts.times_s, codes, *gap, config.selection.people)
+    ]
+    return max((end - start for start, end in runs), default=0.0)
 
 
 def _in_frames(
