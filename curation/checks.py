@@ -15,7 +15,14 @@ from curation.ledger import ClipRow, SourceRow
 from curation.perception.protocols import named_perception
 from curation.pipeline import build_stages
 from curation.selection.candidates import SelectionConfig, reach_of_person, stretch_check
-from curation.selection.people import PASSES, largest_of, other_checks, score_check
+from curation.selection.people import (
+    NUMBERS,
+    PASSES,
+    largest_of,
+    other_checks,
+    score_check,
+    visibility_check,
+)
 from curation.selection.probe import header_checks
 from curation.selection.quality import frozen_runs, measure_span, moving_check, span_checks, without
 from curation.selection.scenes import people_in
@@ -29,6 +36,9 @@ from curation.video.canonical import height_check
 from curation.video.decode import Header
 from curation.workers.executor import FAILURES
 from datasets.video.reader import UNREADABLE
+
+IN_SAMPLES, IN_FRAMES = "people in samples", "people in frames"
+"""Verdicts of what the detector saw: a few times a second in the source; in every frame."""
 
 
 class Checker:
@@ -96,9 +106,17 @@ class Checker:
         if all(check.code != row.code for check in known):
             known += [check for check in checks if check.code == row.code][:1]
         used = {check.signal for check in known}
+        told = {(check.verdict, check.signal) for check in known}
         for name, value in {**measured, **row.evidence}.items():
             if name not in used and not name.startswith(("min", "max")):
-                known.append(_report("measured", name, value))
+                report = _report("measured", name, value)
+                if name in NUMBERS and not value:
+                    continue
+                if name in NUMBERS:
+                    where = IN_FRAMES if LONGEST in clip.scores else IN_SAMPLES
+                    report = replace(report, verdict=where, signal=_in_words(name))
+                if (report.verdict, report.signal) not in told:
+                    known.append(report)
         return known
 
     def _last_checks(self, row: ClipRow, others: Sequence[ClipRow]) -> list[Check]:
@@ -141,10 +159,11 @@ def _sample_checks(
     people = people_in(signals, span, selection.people, selection.quality)
     known = people.evidence()
     names = {name: value for name, value in known.items() if value and not name.startswith("other")}
-    checks = [_report("people", name.replace("_", " "), value) for name, value in names.items()]
+    checks = [_report(IN_SAMPLES, _in_words(name), value) for name, value in names.items()]
     rows = people.main_rows[people.main_rows >= 0]
     if signals.samples is not None and len(rows):
         checks.append(score_check(float(signals.samples.scores[rows].min()), selection.people))
+        checks.append(visibility_check(signals.samples, people, selection.people))
     nearby = people.others or people.passed_over
     other: dict[str, Any] = largest_of(nearby) if nearby else {"other_share": 0.0}
     checks += other_checks(other, selection.people)
@@ -152,6 +171,11 @@ def _sample_checks(
         return checks, None
     _, top, _, bottom = reach_of_person(signals, span, people)
     return checks, (bottom - top) * signals.size_at(span[0])[0]
+
+
+def _in_words(name: str) -> str:
+    """One of ``NUMBERS`` as a signal's name."""
+    return "most people at once" if name == "num_people" else name.replace("_", " ")
 
 
 def _report(verdict: str, signal: str, value: Any) -> Check:

@@ -14,6 +14,8 @@ from curation.settings import CurateConfig
 MIN_PREFIX = 6
 """Shortest prefix of a sha256 that is recognised as one."""
 MAX_NAMED = 5
+PICTURES = "explain"
+"""Folder, in the curated one, of the pictures that `make curate-explain` shows, by clip_id."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from curation.shards.held_out import HeldOut, choose_held_out, clip_profiles, ho
 from curation.shards.manifest import manifest_rows, write_manifest
 from curation.shards.rejected import write_rejected
 from curation.shards.shards import pack_shards, plan_shards
+from curation.shards.takes import find_takes, in_several_splits
+from curation.stages.colours import ColourProfile
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,10 @@ def publish(
     out = Path(config.out)
     sources = [row for row in ledger.sources() if only is None or row.sha256 in only]
     clips = [row for row in ledger.clips() if only is None or row.source_sha256 in only]
-    entries, held = _held_out(config, ledger, sources, clips)
+    profiles = _profiles(config, ledger, sources, clips)
+    takes = find_takes(profiles, config.takes)
+    entries, held = _held_out(config, ledger, sources, clips, takes)
+    _warn_of_takes(in_several_splits(takes, entries))
     targets = {one.clip_id: one.target for one in held}
     packed = packed_clips(entries, out / "clips", targets)
     outcome.splits = Counter(clip.split for clip in packed)
@@ -64,37 +69,68 @@ def stored_catalogue(
     config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
 ) -> list[CatalogueEntry]:
     """The catalogue as the last run left it."""
-    entries, held, left = _as_stored(config, ledger, sources, clips)
+    entries, held, left = _as_stored(config, ledger, sources, clips, [])
     return hold_out(entries, held, left)
 
 
 def _as_stored(
-    config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
+    config: CurateConfig,
+    ledger: Ledger,
+    sources: list[SourceRow],
+    clips: list[ClipRow],
+    takes: list[list[str]],
 ) -> tuple[list[CatalogueEntry], list[HeldOut], dict[str, Any]]:
     """The catalogue, clips held out so far, and those that are left out because of them."""
     stored = ledger.recall("held_out") or {"held": [], "left": {}}
     held = [HeldOut(**one) for one in stored["held"]]
     entries = build_catalogue(
         sources, clips, config.duplicates, config.shards, ledger.groups(),
-        {one.clip_id for one in held},
+        {one.clip_id for one in held}, takes,
     )  # fmt: skip
     return entries, held, stored["left"]
 
 
-def _held_out(
+def _profiles(
     config: CurateConfig, ledger: Ledger, sources: list[SourceRow], clips: list[ClipRow]
+) -> dict[str, ColourProfile]:
+    """Colours of the kept clips whose split is not stated by a sidecar, to find takes alike."""
+    if not config.takes.together or config.benchmark is not None:
+        return {}
+    stated = {source.sha256 for source in sources if source.sidecar.get("split")}
+    free = (clip for clip in clips if clip.source_sha256 not in stated)
+    profiles, new = clip_profiles(free, Path(config.out) / "clips", ledger.looks())
+    ledger.record_looks(new)
+    return profiles
+
+
+def _held_out(
+    config: CurateConfig,
+    ledger: Ledger,
+    sources: list[SourceRow],
+    clips: list[ClipRow],
+    takes: list[list[str]],
 ) -> tuple[list[CatalogueEntry], list[HeldOut]]:
     """The catalogue with as many clips held out as requested, or as before."""
-    entries, before, _ = _as_stored(config, ledger, sources, clips)
+    entries, before, _ = _as_stored(config, ledger, sources, clips, takes)
     if not before and not config.num_held_out:
         return entries, []
-    profiles, new = clip_profiles(entries, Path(config.out) / "clips", ledger.looks())
+    kept = (entry.clip for entry in entries)
+    profiles, new = clip_profiles(kept, Path(config.out) / "clips", ledger.looks())
     held = choose_held_out(entries, profiles, before, config.num_held_out, config.held_out)
     left = left_out(entries, profiles, held, config.held_out)
     _warn_of_trained(held[len(before) :], ledger.shards())
     ledger.record_looks(new)
     ledger.remember("held_out", {"held": [asdict(one) for one in held], "left": left})
     return hold_out(entries, held, left), held
+
+
+def _warn_of_takes(apart: list[list[str]]) -> None:
+    if apart:
+        logger.warning(
+            "%d garments are shown in one room in several splits, for instance in %s: their groups "
+            "are from an earlier version; curate into a new OUT to draw the splits again",
+            len(apart), " and ".join(apart[0][:2]),
+        )  # fmt: skip
 
 
 def _warn_of_trained(held: list[HeldOut], shard_of: dict[str, str]) -> None:

@@ -14,7 +14,14 @@ from rich.console import Console
 
 from configs.command import run_command
 from configs.errors import ConfigError
-from curation.curated_folder import Output, find_source, flag, open_output, output_argument
+from curation.curated_folder import (
+    PICTURES,
+    Output,
+    find_source,
+    flag,
+    open_output,
+    output_argument,
+)
 from curation.ledger import Ledger, SourceRow
 from curation.publish import Published, publish, stored_catalogue
 from curation.shards.catalogue import CatalogueEntry
@@ -102,7 +109,7 @@ def _forget_held_out(ledger: Ledger, sha256: str) -> None:
 
 
 def remove_orphans(root: Path, ledger: Ledger) -> int:
-    """Remove tracks and signals that no ledger row names; returns how many."""
+    """Remove tracks, signals and pictures that no ledger row names; returns how many."""
     folders, people = ledger.folders("folder"), ledger.folders("people")
     known = {source.sha256[:32] for source in ledger.sources()}
     removed = 0
@@ -113,6 +120,11 @@ def remove_orphans(root: Path, ledger: Ledger) -> int:
                 removed += 1
     for path in sorted((root / "signals").iterdir()):
         if path.name.partition("-")[0] not in known:
+            path.unlink()
+            removed += 1
+    shown = {sha[:16] for sha in known}
+    for path in sorted((root / PICTURES).glob("*.jpg")):
+        if path.name.partition("_")[0] not in shown:
             path.unlink()
             removed += 1
     return removed

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
 DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
        "dry_run=false": False, "dry_run=0": False}  # fmt: skip
-JUDGED_BY = ("probe", "selection", "canonical", "duplicates", "held_out", "bench", "shards")
+JUDGED_BY = (
+    "probe", "selection", "canonical", "duplicates", "takes", "held_out", "bench", "shards",
+)  # fmt: skip
 """Settings that are applied to stored values, besides the sections of the stages."""
 MIN_SOURCES = 400
 """From this many sources on, one process per core judges them."""
@@ -119,7 +121,7 @@ def refilter(
         ConfigError: a changed setting cannot be applied to stored values.
         DataError: the folder does not record its models.
     """
-    _check_settings(before, config)
+    check_settings(before, config)
     infos = ledger.recall("models")
     if infos is None:
         raise DataError(
@@ -173,7 +175,12 @@ def _judge_some(
     return changes, rows
 
 
-def _check_settings(before: CurateConfig, config: CurateConfig) -> None:
+def check_settings(before: CurateConfig, config: CurateConfig) -> None:
+    """Refuse settings that cannot be applied to stored values.
+
+    Raises:
+        ConfigError: the first of them.
+    """
     if before.benchmark is not None or before.sources.layout != "videos":
         what = before.benchmark or before.sources.layout
         raise ConfigError(f"{config.out} holds {what}; only videos can be refiltered")

@@ -7,10 +7,12 @@ from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig
 from curation.perception.config import PerceptionConfig
 from curation.perception.protocols import Perception
+from curation.perception.torchvision_people import NAME as TORCHVISION
 from curation.selection.candidates import SelectionConfig
 from curation.selection.probe import ProbeConfig
 from curation.shards.duplicates import DuplicatesConfig
 from curation.shards.shards import ShardsConfig
+from curation.shards.takes import TakesConfig
 from curation.stages.agnostic import AgnosticConfig
 from curation.stages.colours import HeldOutConfig
 from curation.stages.densepose import DensePoseConfig
@@ -25,7 +27,7 @@ from curation.workers.ray_executor import RayConfig
 EXECUTORS = ("local", "ray")
 NO_STAGES = (
     "perception", "weights", "limits", "ray", "sources", "probe", "first_pass", "selection",
-    "canonical", "duplicates", "held_out", "shards",
+    "canonical", "duplicates", "takes", "held_out", "shards",
 )  # fmt: skip
 """Sections of the settings that are no stage's; all others are."""
 
@@ -60,6 +62,7 @@ class CurateConfig:
     garments: GarmentConfig = field(default_factory=GarmentConfig)
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
+    takes: TakesConfig = field(default_factory=TakesConfig)
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
 
@@ -107,8 +110,9 @@ class CurateConfig:
 
     def time_limit_s(self, duration_s: float, perception: Perception) -> float:
         """Seconds a source of this length may take with these models."""
-        exact = not perception.densepose.info.is_approximate
-        is_slow = exact and self.perception.device == "cpu"
+        is_heavy = not perception.densepose.info.is_approximate
+        is_heavy |= perception.detector.info.name == TORCHVISION
+        is_slow = is_heavy and self.perception.device == "cpu"
         limits = self.limits
         per_second = limits.per_second_densepose_cpu_s if is_slow else limits.per_second_s
         return limits.base_s + per_second * duration_s

@@ -16,16 +16,18 @@ from curation.perception.protocols import (
     Perception,
     Person,
 )
+from curation.perception.torchvision_people import NAME as TORCHVISION
 
 logger = logging.getLogger(__name__)
 
 HEIGHT, WIDTH = 256, 192
 KEYS = {
     "detector": "perception.yolo_weights",
+    TORCHVISION: "perception.people_weights",
     "densepose": "perception.densepose_config and perception.densepose_weights",
     "parser": "perception.parser_path",
 }
-"""What names the files of each role's installed model."""
+"""What names the files of a model by its name, or else of each role's installed model."""
 
 
 def check_perception(perception: Perception, config: PerceptionConfig | None = None) -> None:
@@ -85,7 +87,8 @@ def _try(role: str, info: BackendInfo, trial: Callable[[], Any]) -> None:
     except MemoryError as error:
         raise DataError(f"{role}: {info.name} does not fit into memory") from error
     except Exception as error:  # whatever a foreign loader raises is the file's or the set-up's
-        named = f"; check {KEYS[role]}, or choose perception=embedded" if role in KEYS else ""
+        keys = KEYS.get(info.name) or KEYS.get(role)
+        named = f"; check {keys}, or choose perception=embedded" if keys else ""
         raise DataError(
             f"{role}: {info.name} {info.version} fails on a first frame "
             f"({type(error).__name__}: {_first_line(error)}){named}"

@@ -7,6 +7,7 @@ from typing import ClassVar
 from configs.errors import ConfigError
 
 KINDS = ("auto", "embedded", "installed")
+DETECTORS = ("auto", "ultralytics", "torchvision", "embedded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,8 @@ class PerceptionConfig:
     Attributes:
         kind: embedded (from the package index), installed, or auto: each installed model that is
             there with its weights. ``perception=embedded`` is short for ``perception.kind``.
+        detector: which one finds people; auto: ultralytics, else torchvision, else embedded.
+        people_weights: torchvision's Keypoint R-CNN.
         yolo_weights: an ultralytics pose model.
         densepose_config: a YAML of detectron2's DensePose project; what it extends lies next to it.
         densepose_weights: the model zoo's .pkl or a .pth that fits it.
@@ -27,6 +30,8 @@ class PerceptionConfig:
 
     SHORTHAND: ClassVar[str] = "kind"
     kind: str = "auto"
+    detector: str = "auto"
+    people_weights: str = "weights/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
     yolo_weights: str = "weights/yolo11m-pose.pt"
     densepose_config: str = "weights/densepose/densepose_rcnn_R_50_FPN_s1x.yaml"
     densepose_weights: str = "weights/densepose/model_final_162be9.pkl"
@@ -38,6 +43,16 @@ class PerceptionConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"perception={self.kind!r}; choose one of {', '.join(KINDS)}")
+        if self.detector not in DETECTORS:
+            raise ConfigError(
+                f"perception.detector={self.detector!r}; choose one of {', '.join(DETECTORS)}"
+            )
+        embedded = [name for name in (self.kind, self.detector) if name == "embedded"]
+        if self.kind != "auto" and self.detector != "auto" and len(embedded) == 1:
+            raise ConfigError(
+                f"perception={self.kind} and perception.detector={self.detector} contradict each "
+                "other; give perception=auto with that detector, or leave it out"
+            )
         if self.parser_channel_order not in {"rgb", "bgr"}:
             raise ConfigError(
                 f"parser_channel_order={self.parser_channel_order!r}; choose rgb or bgr"

@@ -24,6 +24,8 @@ from curation.perception.protocols import (
     Perception,
     PersonDetector,
 )
+from curation.perception.torchvision_people import FETCH_COMMAND as FETCH_PEOPLE
+from curation.perception.torchvision_people import TorchvisionDetector
 from curation.perception.ultralytics_people import INSTALL_COMMAND as INSTALL_ULTRALYTICS
 from curation.perception.ultralytics_people import UltralyticsDetector
 
@@ -35,9 +37,9 @@ def choose_perception(config: PerceptionConfig | None = None) -> Perception:
 
     Args:
         config: which kind, and where the weights are. ``embedded`` uses the models fetched from the
-            package index; ``installed`` uses ultralytics, detectron2 and a parser, and fails if one
-            is missing; ``auto`` uses each of those that is available with its weights, and the
-            embedded one otherwise.
+            package index; ``installed`` uses ultralytics or torchvision, detectron2 and a parser,
+            and fails if one is missing; ``auto`` uses each of those that is available with its
+            weights, and the embedded one otherwise. A detector that is named must be available.
 
     Raises:
         DataError: a package, its weights, or the embedded models are missing.
@@ -51,14 +53,20 @@ def choose_perception(config: PerceptionConfig | None = None) -> Perception:
             + "; ".join(reason for reason in missing.values() if reason)
         )
 
+    if missing.get("detector") and settings.detector not in {"auto", "embedded"}:
+        raise DataError(
+            f"perception.detector={settings.detector}, but {missing['detector']}; or choose "
+            "perception.detector=auto"
+        )
+
     def is_installed(role: str) -> bool:
+        if role == "detector" and settings.detector == "embedded":
+            return False
         if kind == "auto" and missing[role]:
             logger.info("%s: embedded, because %s", role, missing[role])
         return kind != "embedded" and not missing[role]
 
-    detector: PersonDetector = (
-        UltralyticsDetector(settings) if is_installed("detector") else EmbeddedDetector()
-    )
+    detector = _choose_detector(settings) if is_installed("detector") else EmbeddedDetector()
     densepose: DensePoseEstimator = (
         Detectron2DensePose(settings) if is_installed("densepose") else EmbeddedDensePose()
     )
@@ -75,14 +83,47 @@ def choose_perception(config: PerceptionConfig | None = None) -> Perception:
     return perception
 
 
-def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
-    """Role -> what its installed model lacks, with the command that installs it; None: nothing."""
-    checks: dict[str, list[tuple[Callable[[], bool], str]]] = {
-        "detector": [
+def _choose_detector(config: PerceptionConfig) -> PersonDetector:
+    """The installed detector that is named, or the first that lacks nothing."""
+    missing = missing_of_detectors(config)
+    detector = next(name for name, reason in missing.items() if reason is None)
+    return (UltralyticsDetector if detector == "ultralytics" else TorchvisionDetector)(config)
+
+
+Steps = list[tuple[Callable[[], bool], str]]
+"""What must hold, and what is missing otherwise."""
+
+
+def missing_of_detectors(config: PerceptionConfig) -> dict[str, str | None]:
+    """Installed detector -> what it lacks; only the one that ``config`` names, if it names one."""
+    checks: dict[str, Steps] = {
+        "ultralytics": [
             (lambda: _importable("ultralytics"), f"ultralytics is missing ({INSTALL_ULTRALYTICS})"),
             (lambda: _importable("lap"), f"lap is missing ({INSTALL_ULTRALYTICS})"),
             (lambda: Path(config.yolo_weights).is_file(), f"{config.yolo_weights} is missing"),
         ],
+        "torchvision": [
+            (
+                lambda: Path(config.people_weights).is_file(),
+                f"{config.people_weights} is missing ({FETCH_PEOPLE})",
+            ),
+        ],
+    }
+    is_named = config.detector in checks
+    return {
+        name: _first_missing(steps)
+        for name, steps in checks.items()
+        if not is_named or name == config.detector
+    }
+
+
+def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
+    """Role -> what its installed model lacks, with the command that installs it; None: nothing."""
+    detectors = missing_of_detectors(config).values()
+    detector = None if None in detectors else " and ".join(str(reason) for reason in detectors)
+    if detector is not None and len(detectors) > 1:
+        detector += ", and one of the two is needed"
+    checks: dict[str, Steps] = {
         "densepose": [
             (
                 lambda: _importable("detectron2") and _importable("densepose"),
@@ -110,9 +151,13 @@ def missing_parts(config: PerceptionConfig) -> dict[str, str | None]:
         ],
     }
     return {
-        role: next((reason for is_there, reason in steps if not is_there()), None)
-        for role, steps in checks.items()
+        "detector": detector,
+        **{role: _first_missing(steps) for role, steps in checks.items()},
     }
+
+
+def _first_missing(steps: Steps) -> str | None:
+    return next((reason for is_there, reason in steps if not is_there()), None)
 
 
 def _importable(package: str) -> bool:

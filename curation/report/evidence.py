@@ -34,22 +34,22 @@ def nearly_turned(
     """Kept clips that a threshold 10% stricter would have rejected, nearest first."""
     found: list[tuple[float, CatalogueEntry, str]] = []
     for entry, checks in checked:
-        near = [c for c in checks if c.code and c.is_near and c.is_passed and not _is_whole(c)]
+        near = [c for c in checks if c.code and c.is_near and c.is_passed and not is_whole(c)]
         if entry.is_kept and near:
-            closest = min(near, key=_distance)
+            closest = min(near, key=distance_to_limit)
             word = IN_WORDS.get(str(closest.rule), "at most")
             text = f"{closest.signal} {_number(closest.value)}, {word} {_number(closest.threshold)}"
-            found.append((_distance(closest), entry, f"{text} ({closest.key})"))
+            found.append((distance_to_limit(closest), entry, f"{text} ({closest.key})"))
     found.sort(key=lambda item: (item[0], item[1].clip.clip_id))
     return [(entry, text) for _, entry, text in found]
 
 
-def _is_whole(check: Check) -> bool:
+def is_whole(check: Check) -> bool:
     """Whether it is a share that cannot be larger than 1."""
     return check.rule == AT_LEAST and check.value == 1.0 and (check.threshold or 0.0) <= 1.0
 
 
-def _distance(check: Check) -> float:
+def distance_to_limit(check: Check) -> float:
     """Distance from the threshold, relative to it."""
     assert isinstance(check.value, int | float)
     assert check.threshold is not None

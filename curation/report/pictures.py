@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from curation.first_pass.signals import Signals
+from curation.selection.people import PASSES, PeopleVerdicts
 from curation.video.decode import decode_jpeg
 from datasets.densepose import paste_iuv, render_densepose
 from datasets.tracks import count_frames, read_frames, read_labels
@@ -15,6 +16,7 @@ STRIP_HEIGHT = 112
 STRIP_FRAMES = 4
 GAP = 3
 EMPTY_GRAY = 210
+MAIN_COLOUR, OTHER_COLOUR = (40, 170, 70), (214, 40, 40)
 LABEL_COLOURS = np.array(
     [
         (24, 24, 28), (242, 193, 160), (110, 70, 40), (214, 69, 65), (52, 97, 168),
@@ -38,6 +40,40 @@ def preview_strip(signals: Signals, span: tuple[float, float]) -> np.ndarray | N
     pictures = [decode_jpeg(previews.read(int(index))) for index in chosen]
     empty = np.full_like(pictures[0], EMPTY_GRAY)
     return join(pictures + [empty] * (STRIP_FRAMES - len(pictures)))
+
+
+def people_strip(
+    signals: Signals, span: tuple[float, float], verdicts: PeopleVerdicts
+) -> np.ndarray | None:
+    """Up to STRIP_FRAMES previews of a stretch with everyone outlined, the main person in green.
+
+    Moments that do not pass come first; None: no preview is stored.
+    """
+    previews, samples = signals.previews, signals.samples
+    if previews is None or samples is None or not len(previews.times_s):
+        return None
+    inside = (verdicts.times_s >= span[0] - 1e-6) & (verdicts.times_s < span[1] + 1e-6)
+    failing = np.flatnonzero(inside & (verdicts.codes != PASSES))
+    chosen = failing if len(failing) else np.flatnonzero(inside)
+    if not len(chosen):
+        return None
+    starts = np.concatenate(([0], np.cumsum(samples.num_people)))
+    pictures: list[np.ndarray] = []
+    for moment in chosen[np.unique(np.linspace(0, len(chosen) - 1, STRIP_FRAMES).round())
+                         .astype(int)]:  # fmt: skip
+        time_s = verdicts.times_s[moment]
+        picture = decode_jpeg(previews.read(int(np.argmin(np.abs(previews.times_s - time_s)))))
+        picture = picture.copy()
+        height, width = picture.shape[:2]
+        at = int(np.argmin(np.abs(samples.times_s - time_s)))
+        for row in range(int(starts[at]), int(starts[at + 1])):
+            is_main = row == verdicts.main_rows[moment]
+            corners = np.rint(samples.boxes[row] * [width, height, width, height]).astype(int)
+            left, top, right, bottom = corners.tolist()
+            colour = MAIN_COLOUR if is_main else OTHER_COLOUR
+            cv2.rectangle(picture, (left, top), (right, bottom), colour, 2)
+        pictures.append(picture)
+    return join(pictures)
 
 
 def clip_strip(folder: Path) -> np.ndarray:

@@ -90,6 +90,7 @@ def write_report(
     ]
     title = "Curation report"
     seconds = sum(entry.clip.record["end_s"] - entry.clip.record["start_s"] for entry in kept)
+    groups = Counter(entry.group for entry in kept)
     total = len(entries) + sum(source.code is not None for source in sources)
     figures = (
         '<div style="margin:0 0 20px">'
@@ -99,7 +100,8 @@ def write_report(
                 (str(len(kept)), "clips kept"),
                 (str(total - len(kept)), "rejected"),
                 (duration_in_words(seconds), "of one person moving"),
-                (str(len({entry.group for entry in kept})), "groups (never split)"),
+                (str(len(groups)), "groups (never split)"),
+                (str(sum(count > 1 for count in groups.values())), "of them hold several clips"),
             ]
         )
         + "</div>"

@@ -204,7 +204,9 @@ def judge_samples(
     others = [track for track in found.others if counts_as_other(track, config, least_s)]
     for track in others:
         # people seen while there is no main person are not second people
-        codes[track.covers(times) & (found.owners >= 0)] = TWO_PEOPLE
+        with_main = track.covers(times) & (found.owners >= 0)
+        counts[with_main & (codes == NO_PERSON)] += 1  # of the main person, unseen for a moment
+        codes[with_main] = TWO_PEOPLE
         counts[track.covers(times)] += 1
     return PeopleVerdicts(
         times_s=times,
@@ -229,6 +231,21 @@ def score_check(lowest: float, config: PeopleConfig) -> Check:
     return Check(
         verdict="people", signal="lowest score of the main person", value=lowest, rule=AT_LEAST,
         threshold=config.min_score, key=KEYS + "min_score",
+    )  # fmt: skip
+
+
+def visibility_check(
+    samples: PersonSamples, verdicts: "PeopleVerdicts", config: PeopleConfig
+) -> Check:
+    """Minimum visibility of the required points where the main person's body counts as hidden."""
+    names = BODIES[config.visible_body]
+    rows = verdicts.main_rows[verdicts.codes == BODY_HIDDEN]
+    points = samples.keypoints[rows[rows >= 0]]
+    points = points.take([COCO_KEYPOINTS.index(name) for name in names], axis=1)
+    return Check(
+        verdict="people", signal="lowest visibility of a required point", rule=AT_LEAST,
+        value=float(points[..., 2].min()) if points.size else None,
+        threshold=config.min_visibility, key=KEYS + "min_visibility",
     )  # fmt: skip
 
 

@@ -53,18 +53,22 @@ def build_catalogue(
     shards: ShardsConfig,
     known_groups: Mapping[str, str] | None = None,
     held_out: Collection[str] = (),
+    takes: Sequence[Sequence[str]] = (),
 ) -> list[CatalogueEntry]:
     """All candidate clips, in order of clip_id, as the ledger's are.
 
     ``known_groups``: own group -> group, as named by an earlier run. Clips ``held_out`` are kept
-    rather than their copies.
+    rather than their copies. ``takes``: clip_ids of clips that one split keeps together.
     """
     by_sha = {source.sha256: source for source in sources}
     clusters = _clusters(clips, duplicates) if duplicates.enabled else []
     owner = {clip.clip_id: by_sha[clip.source_sha256].group for clip in clips}
     names = name_groups(
         (source.group for source in sources),
-        [[owner[member.clip_id] for member in cluster] for cluster in clusters],
+        [
+            *([owner[member.clip_id] for member in cluster] for cluster in clusters),
+            *([owner[name] for name in take] for take in takes),
+        ],
         known_groups or {},
         lambda name: split_of(name, shards),
     )

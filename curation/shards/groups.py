@@ -1,7 +1,7 @@
-"""What splits keep together: files of one sidecar group, and files with the same content.
+"""What splits keep together: files of one sidecar group, of the same content, or alike takes.
 
 A group keeps its name permanently, and its name determines its split: later files join it and move
-nothing. Two old groups that turn out to share a clip stay where they are (one of the two clips is
+nothing. Two old groups that turn out to belong together stay where they are (of copies, one clip is
 kept); files that connect them join the one that is held out.
 """
 
@@ -18,7 +18,7 @@ def name_groups(
 ) -> dict[str, str]:
     """A group's name for each file's own group (its sidecar's, or the file alone).
 
-    ``clusters``: own groups whose sources share a clip; ``known``: names from earlier runs.
+    ``clusters``: own groups that belong together; ``known``: names from earlier runs.
     """
     parents = {own: own for own in own_groups}
 

@@ -7,12 +7,13 @@ its place, are rejected as ``held_out``. Each held-out clip gets another one's g
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from curation.clip import AT_MOST, Check
+from curation.ledger import ClipRow
 from curation.shards.catalogue import HELD_OUT, CatalogueEntry
 from curation.stages.colours import (
     ColourProfile,
@@ -150,19 +151,18 @@ def _with_targets(
 
 
 def clip_profiles(
-    entries: Sequence[CatalogueEntry], clips_root: Path, stored: Mapping[str, dict[str, Any]]
+    clips: Iterable[ClipRow], clips_root: Path, stored: Mapping[str, dict[str, Any]]
 ) -> tuple[dict[str, ColourProfile], dict[str, dict[str, Any]]]:
     """Colour profiles of kept clips by clip_id, and newly measured ones by folder."""
     profiles: dict[str, ColourProfile] = {}
     new: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        folder = entry.clip.folder
-        if not entry.is_kept or folder is None:
+    for clip in clips:
+        if clip.status != "kept" or clip.folder is None:
             continue
-        values = stored.get(folder) or new.get(folder)
+        values = stored.get(clip.folder) or new.get(clip.folder)
         if values is None:
-            values = new[folder] = measure_profile(clips_root / folder).pack()
-        profiles[entry.clip.clip_id] = read_profile(values)
+            values = new[clip.folder] = measure_profile(clips_root / clip.folder).pack()
+        profiles[clip.clip_id] = read_profile(values)
     return profiles, new
 
 

@@ -21,7 +21,7 @@ class ParsingConfig:
 
     min_garment_area: float = 0.008  # of the frame
     min_garment_share: float = 0.9  # of the frames must reach it
-    max_outfit_change: float = 0.05  # see ``outfit_change``
+    max_outfit_change: float = 0.08  # see ``outfit_change``
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

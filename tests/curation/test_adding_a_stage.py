@@ -100,7 +100,8 @@ def test_a_stage_of_three_steps_is_found_in_report_explain_and_refilter(hats, tm
     explain.main([str(out), name])
     said = capsys.readouterr().out
     assert f"rejected: {CODE} ({MEANING})" in said
-    (line,) = (line for line in said.splitlines() if "hats.min_hair" in line)
+    assert 'ARGS="hats.min_hair=0.39"  (kept)' in said
+    (line,) = (line for line in said.splitlines() if "hats.min_hair" in line and "│" in line)
     assert ">= 0.5" in line
     assert "NO" in line
     refilter.main([str(out), "hats.min_hair=0.3"])

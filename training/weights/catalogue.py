@@ -220,6 +220,24 @@ CATALOGUE = {
             given_as=_AS_TRUNK,
         ),
         PublicWeights(
+            name="people",
+            group="curation",
+            purpose="Keypoint R-CNN, which finds people (no package to install)",
+            source="torchvision's KeypointRCNN_ResNet50_FPN_Weights.COCO_V1",
+            licence="BSD-3-Clause",
+            licence_by="the licence of torchvision's code; COCO's terms may bind weights trained "
+            "on it",
+            files=(
+                PublicFile(
+                    file="keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+                    host=TORCH,
+                    path="models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+                ),
+            ),
+            about_mb=237,
+            given_as="perception.people_weights, the default",
+        ),
+        PublicWeights(
             name="densepose",
             group="curation",
             purpose="DensePose R50-FPN (with `make setup-densepose`)",

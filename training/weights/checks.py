@@ -34,6 +34,8 @@ def check_weights(entry: PublicWeights, folder: Path) -> None:
             load_resnext(path)
         elif entry.group == "metrics":
             load_lpips(entry.name, path)
+        elif entry.name == "people":
+            check_people(path)
         elif entry.name.startswith("opensora"):
             check_trunk(path, STDiTConfig(), trunk_formats.OPEN_SORA)
         elif entry.name == "pixart":
@@ -66,6 +68,18 @@ def check_trunk(path: Path, config: STDiTConfig, kind: str) -> None:
     if found.kind != kind:
         described = trunk_formats.DESCRIPTIONS
         raise DataError(f"{path} is {described[found.kind]}, not {described[kind]}")
+
+
+def check_people(path: Path) -> None:
+    """Check that a file has exactly the keys and shapes of Keypoint R-CNN; no weight is read."""
+    from torchvision.models.detection import KeypointRCNN
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+    with torch.device("meta"):
+        backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None)
+        expected = shapes_of(KeypointRCNN(backbone, num_classes=2).state_dict())
+    found = shapes_of(read_state(path, "meta"))
+    compare_shapes(path, "torchvision's Keypoint R-CNN", expected, found)
 
 
 def check_autoencoder(path: Path) -> None:

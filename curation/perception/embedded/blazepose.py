@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from curation.perception.boxes import closeness
+from curation.perception.box_tracks import BoxTracks
 from curation.perception.embedded.person_segmentation import PersonSegmentationModel
-from curation.perception.embedded.pose_detector import PoseDetectionModel, box_overlap
+from curation.perception.embedded.pose_detector import PoseDetectionModel
 from curation.perception.embedded.pose_landmarks import PoseLandmarkModel, PoseLandmarks
 from curation.perception.embedded.regions import Region, square_region
 from curation.perception.embedded.weights import MODELS, WHEEL
@@ -77,7 +77,7 @@ class EmbeddedDetector:
         """
         found: list[list[Person]] = []
         bodies: list[PoseLandmarks] = []
-        tracks = _Tracks()
+        tracks = BoxTracks()
         for index, frame in enumerate(frames):
             bodies = self._bodies(frame, bodies, search=index % self.config.redetect_every == 0)
             segmentation = self._segment(frame)
@@ -323,37 +323,3 @@ def _prominence(person: Person) -> float:
 
 def _area(person: Person) -> int:
     return int(np.count_nonzero(person.mask)) if person.mask is not None else 0
-
-
-class _Tracks:
-    """Gives a person the same number in consecutive frames."""
-
-    MEMORY_FRAMES = 10
-
-    def __init__(self) -> None:
-        self._last: dict[int, tuple[int, np.ndarray]] = {}  # id -> (frame, box)
-        self._frame = 0
-        self._next_id = 0
-
-    def follow(self, people: list[Person]) -> list[Person]:
-        """The same people with ``track_id`` set."""
-        free = {
-            number: box
-            for number, (frame, box) in self._last.items()
-            if self._frame - frame <= self.MEMORY_FRAMES
-        }
-        numbered = []
-        for person in people:
-            near = {
-                number: closeness(person.box, box, box_overlap(person.box, box))
-                for number, box in free.items()
-            }
-            best = max(near, key=lambda number: near[number], default=None)
-            if best is None or near[best] <= 0:
-                best, self._next_id = self._next_id, self._next_id + 1
-            else:
-                del free[best]
-            self._last[best] = (self._frame, person.box)
-            numbered.append(replace(person, track_id=best))
-        self._frame += 1
-        return numbered

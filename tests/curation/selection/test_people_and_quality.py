@@ -89,6 +89,14 @@ def test_a_scene_without_anybody_or_without_a_sample_has_no_people():
     assert len(verdicts.codes) == 0
 
 
+def test_a_moment_of_two_people_counts_two_even_if_the_main_one_is_unseen():
+    shown = together(dancing(5, 0, 60), dancing(5, 65, 30))
+    shown[2][0] = replace(shown[2][0], score=0.3)  # below min_score
+    verdicts = judged(shown)
+    assert verdicts.codes.tolist() == [TWO_PEOPLE] * 5
+    assert verdicts.counts.tolist() == [2] * 5
+
+
 def test_somebody_small_at_the_border_does_not_count():
     assert verdicts_of(together(dancing(3), dancing(3, 96, 4))) == [PASSES] * 3
     assert verdicts_of(together(dancing(3), dancing(3, 80, 10))) == [TWO_PEOPLE] * 3

@@ -7,7 +7,7 @@ import pytest
 
 from curation.clip import Clip, Tracks, first_failed, run_stages
 from curation.perception.protocols import BackendInfo, Person
-from curation.stages.outfits import outfit_change
+from curation.stages.outfits import light_between, outfit_change
 from curation.stages.parsing import ParseClothes, ParsingConfig
 from datasets.labels import ParseLabel
 from datasets.synthetic.cast import draw_target_garment
@@ -54,6 +54,25 @@ def test_a_moment_in_another_light_is_no_other_garment():
     change = change_in(frames, one.parse)
     assert change is not None
     assert change <= ParsingConfig().max_outfit_change
+
+
+@pytest.mark.parametrize("light", [(0.65, 0.65, 0.65), (1.25, 1.25, 1.25), (1.1, 1.0, 0.88)])
+def test_another_light_from_one_moment_on_neither_is_nor_hides_another_garment(light):
+    one, other = dancers(3)
+    limit = ParsingConfig().max_outfit_change
+    for (frames, parse), is_other in ((joined(one, one, 7), False), (joined(one, other, 7), True)):
+        frames[7:] = np.clip(frames[7:] * np.array(light) + 0.5, 0, 255).astype(np.uint8)
+        change = change_in(frames, parse)
+        assert change is not None
+        assert (change > limit) == is_other
+
+
+def test_a_channel_that_is_clipped_everywhere_tells_no_light():
+    frame = np.full((64, 48, 3), 100, np.uint8)
+    other = np.stack([np.full((64, 48), value, np.uint8) for value in (255, 120, 3)], axis=-1)
+    nothing = np.zeros((64, 48), dtype=bool)
+    assert light_between(frame, other, nothing).tolist() == [1.0, 1.2, 1.0]
+    assert light_between(frame, other, ~nothing).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_what_is_seen_too_briefly_says_nothing():

@@ -19,7 +19,7 @@ from training.metrics.i3d import InceptionI3d
 from training.metrics.resnext3d import ResNeXt3d101
 from training.weights.__main__ import main
 from training.weights.catalogue import CATALOGUE, SOURCE_CODE, TORCH, PublicFile
-from training.weights.checks import check_trunk
+from training.weights.checks import check_trunk, check_weights
 from training.weights.download import Unfinished, download
 from training.weights.fetching import choose, fetch, verify
 from training.weights.metric_networks import find_weights, published
@@ -293,6 +293,30 @@ def test_a_trunk_is_told_by_its_keys_and_an_image_model_from_a_video_model(tmp_p
     torch.save({"state_dict": image | {"blocks.0.extra": torch.zeros(1)}}, path)
     with pytest.raises(DataError, match=r"does not fit the network.*blocks\.0\.extra"):
         check_trunk(path, config, PIXART)
+
+
+def test_the_people_detector_is_the_published_one_and_told_by_its_keys(tmp_path: Path) -> None:
+    from torchvision.models.detection import KeypointRCNN, KeypointRCNN_ResNet50_FPN_Weights
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+    (public,) = entry("people").files
+    published = KeypointRCNN_ResNet50_FPN_Weights.COCO_V1.url
+    assert public.url() == published
+    assert published.endswith(f"-{public.sha256_start}.pth")
+    with torch.device("meta"):
+        backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None)
+        state = KeypointRCNN(backbone, num_classes=2).state_dict()
+    zeros = {k: torch.zeros((), dtype=v.dtype).expand(v.shape) for k, v in state.items()}
+    path = tmp_path / public.file
+    torch.save(zeros, path)
+    check_weights(entry("people"), tmp_path)
+    gone = zeros.pop("roi_heads.keypoint_predictor.kps_score_lowres.bias")
+    torch.save(zeros, path)
+    with pytest.raises(DataError, match=r"is not torchvision's Keypoint R-CNN: it lacks roi_heads"):
+        check_weights(entry("people"), tmp_path)
+    torch.save({"foo": gone}, path)
+    with pytest.raises(DataError, match="is not torchvision's Keypoint R-CNN"):
+        check_weights(entry("people"), tmp_path)
 
 
 def test_addresses_follow_the_mirror_and_the_hubs_own_setting(
