@@ -1,16 +1,19 @@
 """Tiny runs of the real stages, from real shards."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from configs.loading import load_config
 from tests.benchmark_fixtures import write_bench, write_results
 from tests.shard_fixtures import write_shards
+from tests.warm import WarmPython
 from training.config import TrainConfig
+from training.report import draw_curves
 
 TINY = """
 name: tiny
@@ -31,6 +34,28 @@ validation: {every_steps: 0, sampler: {num_steps: 2}}
 trainer: {accelerator: cpu, log_every_steps: 1}
 max_steps: 4
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_curves() -> Iterator[None]:
+    """A run's page without its curves: they take twice as long as a tiny run. See ``curves``."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.report.draw_curves", lambda _: Figure(figsize=(1, 1)))
+        yield
+
+
+@pytest.fixture
+def curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test draw them."""
+    monkeypatch.setattr("training.report.draw_curves", draw_curves)
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """Runs programs that train."""
+    python = WarmPython("import training.fit")
+    yield python
+    python.close()
 
 
 @pytest.fixture(scope="session")

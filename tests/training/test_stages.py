@@ -54,7 +54,7 @@ def test_what_learns_moves_and_what_is_frozen_stays(
 
 
 def test_the_stages_run_one_after_the_other_each_from_the_one_before(
-    tiny: Callable[..., TrainConfig], tmp_path: Path
+    tiny: Callable[..., TrainConfig], tmp_path: Path, curves: None
 ) -> None:
     before: str | None = None
     for stage in ("pretrain", "stage1", "stage2", "stage3"):
@@ -65,6 +65,8 @@ def test_the_stages_run_one_after_the_other_each_from_the_one_before(
         before = stage
     run = tmp_path / "runs" / "stage3"
     assert {file.name for file in run.iterdir()} >= {"config.yaml", "checkpoints", "report.html"}
+    page = (run / "report.html").read_text()
+    assert len(page.partition('alt="curves of the run"')[2].partition(">")[0]) > 50_000
     fresh = type(module.network)(module.network.config)
     start_from(fresh, run / "checkpoints" / "last.ckpt", "raw")
     for name, value in fresh.state_dict().items():
