@@ -124,9 +124,9 @@ def test_one_clip_can_be_learned_by_heart(tiny: Callable[..., TrainConfig], tmp_
     words = ["data.num_frames=2", "system.num_frames=2", "optimizer.lr=3e-3", "data.batch_size=4",
              "objective.vlb_weight=0", "objective.drop_probability=0", "stage=stage3",
              "freeze.preset=own", "freeze.learn=['**']", "optimizer.schedule=cosine",
-             "system.network.trunk.dim=64", "data.swapping.none=1", "data.swapping.first=0",
-             "data.swapping.first_last=0", "data.swapping.first_k=0",
-             "data.swapping.scattered=0"]  # fmt: skip
+             "system.network.trunk.dim=64", "system.network.trunk.depth=2",
+             "data.swapping.none=1", "data.swapping.first=0", "data.swapping.first_last=0",
+             "data.swapping.first_k=0", "data.swapping.scattered=0"]  # fmt: skip
     words += [f"data.roots=[{root}]", "trainer.log_every_steps=5"]
     config = tiny("name=overfit", *words, max_steps=200)
     fit(config, PATH)
