@@ -60,7 +60,7 @@ def warm_python():
     "after", [12, 60]
 )  # of 40 frames of control input, then of painted latents
 def test_half_a_written_frame_does_no_harm(
-    tmp_path, tiny_system, perception, garment, after, warm_python, monkeypatch
+    tmp_path, tiny_system, perception, garment, after, warm_python, small_perception
 ):
     write_checkpoint(tmp_path / "run" / "last.ckpt", tiny_system)
     write_video(tmp_path / "v.mp4", people=[True] * 40)
@@ -68,7 +68,6 @@ def test_half_a_written_frame_does_no_harm(
     died = warm_python.run(DYING, words, tmp_path)
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
     assert not (tmp_path / "o.mp4").exists()
-    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
     pipeline = TryOnPipeline.from_checkpoint(
         tmp_path / "run" / "last.ckpt", device="cpu", perception=perception,
         sampler=SamplerConfig(solver="ddim", num_steps=2, clip=3.0),
