@@ -13,13 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = """
-import json, os, sys
+import json, os, signal, sys
 exec(sys.argv[1])
 for line in sys.stdin:
     asked = json.loads(line)
     child = os.fork()
     if not child:
         os.setsid()
+        signal.alarm(110)
         for number, name in enumerate(("/dev/null", asked["out"], asked["err"])):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
         os.environ.update(asked["environ"])
@@ -43,7 +44,7 @@ class WarmPython:
     def run(
         self, code: str, words: Sequence[str], folder: Path, environ: Mapping[str, str] = {}
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``code`` in a process and session of its own, in the checkout.
+        """Run ``code`` in a process and session of its own, in the checkout, for 110 s at most.
 
         Args:
             code: the program.
@@ -60,9 +61,10 @@ class WarmPython:
                  "err": str(err)}  # fmt: skip
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
-        code_of_exit = int(self.process.stdout.readline())
+        exit_code = self.process.stdout.readline()
+        assert exit_code, "the Python that runs programs has ended; see its error above"
         return subprocess.CompletedProcess(
-            [sys.executable, "-c", code, *words], code_of_exit, out.read_text(), err.read_text()
+            ["-c", *words], int(exit_code), out.read_text(), err.read_text()
         )
 
     def close(self) -> None:
