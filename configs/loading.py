@@ -9,8 +9,10 @@ A value for a text or path field is that text: an override as it stands (``src=d
 field may be None, and only a YAML file's ``${...}`` is filled in.
 """
 
+import copy
 import dataclasses
 import difflib
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -62,8 +64,7 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     """
     config = _defaults(schema)
     if path is not None:
-        for file in reversed(_extends_chain(find_config(path))):
-            content = OmegaConf.to_container(_read_yaml(file))
+        for file, content in reversed(_extends_chain(find_config(path))):
             kept = _keep_texts(content, _as_written(file), (schema,))
             config = _merge(config, _section(kept), where=str(file))
     for word in overrides:
@@ -73,11 +74,8 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
 
 def read_plain(path: Path) -> dict[str, Any]:
     """A YAML file merged with those it extends, as written: no schema, nothing resolved."""
-    merged = OmegaConf.merge(
-        *(_read_yaml(file) for file in reversed(_extends_chain(find_config(path))))
-    )
-    assert isinstance(merged, DictConfig)
-    return cast(dict[str, Any], OmegaConf.to_container(merged))
+    files = [content for _, content in reversed(_extends_chain(find_config(path)))]
+    return copy.deepcopy(functools.reduce(_overlaid, files))
 
 
 def to_plain(config: Any) -> dict[str, Any]:
@@ -127,23 +125,42 @@ def _overrides(words: Sequence[str], usage: str) -> list[str]:
     return list(words)
 
 
-def _extends_chain(path: Path) -> list[Path]:
-    chain = [path]
+def _extends_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """A YAML file and those it extends, each with its own keys; read only, they are cached."""
+    chain: list[tuple[Path, dict[str, Any]]] = []
+    following = path
     while True:
-        base = _read_yaml(chain[-1], keep_extends=True).get("extends")
+        content = dict(_read_yaml(following))
+        base = content.pop("extends", None)
+        chain.append((following, content))
         if base is None:
             return chain
-        following = chain[-1].parent / str(base)
-        if following in chain:
+        following = following.parent / str(base)
+        if following in (file for file, _ in chain):
             raise ConfigError(f"{path}: 'extends' forms a cycle through {following}")
-        chain.append(following)
 
 
-def _read_yaml(path: Path, *, keep_extends: bool = False) -> DictConfig:
+def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two YAML files' keys; those of ``above`` win, section by section."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        both = isinstance(under, dict) and isinstance(value, dict)
+        merged[key] = _overlaid(cast(Any, under), cast(Any, value)) if both else value
+    return merged
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     if not os.path.isfile(path):  # False for a name that no file can have, too
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         held = f"; {path.parent} holds {known}" if known else ""
         raise ConfigError(f"configuration file {path} does not exist{held}")
+    return _parse_yaml(path, path.read_bytes())
+
+
+@functools.lru_cache(maxsize=128)
+def _parse_yaml(path: Path, _: bytes) -> dict[str, Any]:
+    """The keys of a YAML file with these bytes; an ablation asks for the same file 100 times."""
     try:
         content = OmegaConf.load(path)
     except (YAMLError, OmegaConfBaseException) as error:
@@ -151,9 +168,7 @@ def _read_yaml(path: Path, *, keep_extends: bool = False) -> DictConfig:
         raise ConfigError(f"{path} is not readable YAML: {first}") from error
     if not isinstance(content, DictConfig):
         raise ConfigError(f"{path} holds a {type(content).__name__}; a mapping of keys is expected")
-    if not keep_extends:
-        content.pop("extends", None)
-    return content
+    return cast(dict[str, Any], OmegaConf.to_container(content))
 
 
 def _parse_override(word: str, schema: type) -> DictConfig:

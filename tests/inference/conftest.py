@@ -21,6 +21,12 @@ def tiny_system() -> System:
 
 
 @pytest.fixture
+def small_perception(monkeypatch):
+    """Perception at 96 rows, in the place of 512: the same way, in a twentieth of the time."""
+    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
+
+
+@pytest.fixture
 def perception():
     return colour_perception()
 

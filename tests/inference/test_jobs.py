@@ -18,6 +18,8 @@ from inference.out_path import only_writer
 from inference.tryon import main
 from inference.tryon_config import TryOnConfig
 
+pytestmark = pytest.mark.usefixtures("small_perception")
+
 
 def write_csv(path, rows, header=("video", "garment", "out", "category", "person", "seed")):
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -18,11 +18,7 @@ from inference.sampling.solvers import SamplerConfig
 from inference.video.provenance import draw_label, read_record
 from inference.video.source import VideoLimits, open_video
 
-
-@pytest.fixture(autouse=True)
-def small_perception(monkeypatch):
-    """Perception at 96 rows, in the place of 512: the same way, in a twentieth of the time."""
-    monkeypatch.setattr("inference.conditions.stored._WORK_HEIGHT", 96)
+pytestmark = pytest.mark.usefixtures("small_perception")
 
 
 @pytest.fixture

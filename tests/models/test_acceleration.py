@@ -60,9 +60,16 @@ def test_checkpointing_is_read_from_a_word():
             parse_checkpointing(word)
 
 
+SLOW = pytest.mark.slow  # half a minute of tracing the backward pass; a minute of C++
+
+
 @pytest.fixture(
     scope="module",
-    params=["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)],  # a minute of C++
+    params=[
+        "eager",
+        pytest.param("aot_eager", marks=SLOW),
+        pytest.param("inductor", marks=SLOW),
+    ],
 )
 def compiled(request: pytest.FixtureRequest) -> dict[str, Any]:
     if shutil.which("g++") is None and shutil.which("clang++") is None:

@@ -1,15 +1,18 @@
 """Tiny runs of the real stages, from real shards."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from configs.loading import load_config
 from tests.benchmark_fixtures import write_bench, write_results
 from tests.shard_fixtures import write_shards
+from tests.warm import WarmPython
 from training.config import TrainConfig
 
 TINY = """
@@ -31,6 +34,22 @@ validation: {every_steps: 0, sampler: {num_steps: 2}}
 trainer: {accelerator: cpu, log_every_steps: 1}
 max_steps: 4
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_curves() -> Iterator[None]:
+    """A run's page without its curves: they take twice as long as a tiny run."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.report.draw_curves", lambda _: Figure(figsize=(1, 1)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """Runs programs that train."""
+    python = WarmPython("import tests.training.test_fit")
+    yield python
+    python.close()
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +79,23 @@ def weights_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "weights"
 
 
+@pytest.fixture(scope="session")
+def bench_and_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a benchmark, ``bench``, and perfect results on it, ``pred``."""
+    folder = tmp_path_factory.mktemp("scored")
+    root = write_bench(folder / "bench")
+    for pairing in ("paired", "unpaired"):
+        write_results(root, folder / "pred" / pairing, pairing)
+    return folder
+
+
 @pytest.fixture
-def setting(tmp_path: Path, weights_dir: Path) -> dict[str, Any]:
-    root = write_bench(tmp_path / "bench")
-    write_results(root, tmp_path / "pred" / "paired", "paired")
-    write_results(root, tmp_path / "pred" / "unpaired", "unpaired")
+def setting(tmp_path: Path, weights_dir: Path, bench_and_results: Path) -> dict[str, Any]:
+    """An evaluation of results that a test may change."""
+    shutil.copytree(bench_and_results, tmp_path, dirs_exist_ok=True)
     return {
         "bench": "synthetic",
-        "root": str(root),
+        "root": str(tmp_path / "bench"),
         "pred": str(tmp_path / "pred"),
         "out": str(tmp_path / "eval"),
         "shown_videos": 1,

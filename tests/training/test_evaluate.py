@@ -33,6 +33,7 @@ from tests.benchmark_fixtures import (
     write_vvt,
 )
 from training.evaluate import evaluate, main
+from training.evaluation.baselines import BASELINES
 from training.evaluation.compare import comparison
 from training.evaluation.config import EvaluationConfig
 from training.evaluation.metrics_file import read_metrics
@@ -46,7 +47,7 @@ def row_of(metrics: dict[str, Any], pairing: str, method: str) -> dict[str, Any]
 
 
 def test_perfect_results_score_perfectly_and_beat_every_baseline(setting: dict[str, Any]) -> None:
-    metrics = evaluate(EvaluationConfig(**setting))
+    metrics = evaluate(EvaluationConfig(**setting, max_items=2))
     for pairing in ("paired", "unpaired"):
         scores = row_of(metrics, pairing, "run")["scores"]
         assert scores["ssim"]["value"] == pytest.approx(1, abs=1e-9)
@@ -110,7 +111,7 @@ def test_a_flat_folder_of_lossy_files_is_scored_as_paired_results(setting: dict[
         noise = np.random.default_rng(number).normal(0, 25, (FRAMES, HEIGHT, WIDTH, 3))
         noisy = np.clip(dancer(number, COLOURS[identity])[0] + noise, 0, 255).astype(np.uint8)
         (flat / f"{identity}.mp4").write_bytes(encode_video(noisy, FPS))
-    metrics = evaluate(EvaluationConfig(**(setting | {"pred": str(flat)})))
+    metrics = evaluate(EvaluationConfig(**(setting | {"pred": str(flat), "baselines": False})))
     assert list(metrics["pairings"]) == ["paired"]
     score = row_of(metrics, "paired", "run")["scores"]["ssim"]
     assert score["value"] < 0.97
@@ -122,7 +123,7 @@ def test_unpaired_without_truth_has_no_ssim_and_says_so(
 ) -> None:
     root = write_bench(tmp_path / "filmed", has_truth=False)
     metrics = evaluate(
-        EvaluationConfig(**(setting | {"root": str(root), "pairings": ["unpaired"]}))
+        EvaluationConfig(**(setting | {"root": str(root), "pairings": ["unpaired"]}), max_items=2)
     )
     scores = row_of(metrics, "unpaired", "run")["scores"]
     assert "no ground truth" in scores["ssim"]["gap"]
@@ -131,6 +132,7 @@ def test_unpaired_without_truth_has_no_ssim_and_says_so(
 
 
 def test_a_video_that_was_scored_is_not_scored_again(setting: dict[str, Any]) -> None:
+    setting |= {"max_items": 2}
     first = evaluate(EvaluationConfig(**setting, name="first"))
     cached = sorted((Path(setting["out"]) / "cache" / "scores").iterdir())
     times = [path.stat().st_mtime_ns for path in cached]
@@ -144,8 +146,10 @@ def test_a_video_that_was_scored_is_not_scored_again(setting: dict[str, Any]) ->
 
 
 def test_identical_folders_have_no_frechet_distance(
-    setting: dict[str, Any], weights_dir: Path
+    setting: dict[str, Any], weights_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    one = {"source copied": BASELINES["source copied"]}  # of all, I3D would take most of the time
+    monkeypatch.setattr("training.evaluation.workers.BASELINES", one)
     torch.manual_seed(0)
     torch.save(InceptionI3d().state_dict(), weights_dir / "i3d.pt")
     metrics = evaluate(EvaluationConfig(**(setting | {"pairings": ["unpaired"], "max_items": 2})))
@@ -163,7 +167,8 @@ def test_identical_folders_have_no_frechet_distance(
 def test_the_report_on_vvt_stands_beside_the_published_numbers(
     setting: dict[str, Any], tmp_path: Path
 ) -> None:
-    evaluate(EvaluationConfig(**(setting | {"bench": "vvt", "pairings": ["paired"]})))
+    setting |= {"bench": "vvt", "pairings": ["paired"], "max_items": 2, "baselines": False}
+    evaluate(EvaluationConfig(**setting))
     report = (tmp_path / "eval" / "vvt-run" / "report.html").read_text()
     rows = {row.split("</td>")[0].split(">")[-1]: row for row in report.split("<tr>")}
     cells = rows["ClothFormer"].split("<td")
@@ -236,7 +241,7 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_a_checkpoints_results_are_kept_without_loss_and_painted_once(
     setting: dict[str, Any], checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    setting |= {"pred": None, "checkpoint": str(checkpoint), "max_items": 2}
+    setting |= {"pred": None, "checkpoint": str(checkpoint), "max_items": 2, "baselines": False}
     painting = CheckpointConfig(sampler=SamplerChoice(num_steps=1), device="cpu")
     first = evaluate(EvaluationConfig(**setting, painting=painting))
     folder = Path(setting["out"]) / "synthetic-run" / "predictions"
@@ -280,7 +285,7 @@ def test_a_runs_folder_paints_with_its_last_checkpoint_and_knows_its_seams(
 
 
 def test_evaluations_of_different_protocols_do_not_compare(setting: dict[str, Any]) -> None:
-    setting |= {"pairings": ["paired"], "shown_videos": 0, "max_items": 2}
+    setting |= {"pairings": ["paired"], "shown_videos": 0, "max_items": 2, "baselines": False}
     evaluate(EvaluationConfig(**setting, name="one"))
     evaluate(EvaluationConfig(**setting, name="two"))
     evaluate(EvaluationConfig(**setting, name="public", protocol="catv2ton-mp4"))

@@ -9,6 +9,7 @@ import torch
 from training.checkpoints.init_from import start_from
 from training.config import TrainConfig
 from training.fit import fit
+from training.report import draw_curves
 
 
 def shaken(config: TrainConfig, path: Path) -> None:
@@ -54,17 +55,21 @@ def test_what_learns_moves_and_what_is_frozen_stays(
 
 
 def test_the_stages_run_one_after_the_other_each_from_the_one_before(
-    tiny: Callable[..., TrainConfig], tmp_path: Path
+    tiny: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before: str | None = None
     for stage in ("pretrain", "stage1", "stage2", "stage3"):
         start = [f"init_from={tmp_path}/runs/{before}/checkpoints/last"] if before else []
         frames = 4 if stage == "stage3" else 1
         config = tiny(f"stage={stage}", f"name={stage}", f"data.num_frames={frames}", *start)
+        if stage == "stage3":
+            monkeypatch.setattr("training.report.draw_curves", draw_curves)
         module = fit(config, Path("tiny.yaml"))
         before = stage
     run = tmp_path / "runs" / "stage3"
     assert {file.name for file in run.iterdir()} >= {"config.yaml", "checkpoints", "report.html"}
+    page = (run / "report.html").read_text()
+    assert len(page.partition('alt="curves of the run"')[2].partition(">")[0]) > 50_000
     fresh = type(module.network)(module.network.config)
     start_from(fresh, run / "checkpoints" / "last.ckpt", "raw")
     for name, value in fresh.state_dict().items():

@@ -98,7 +98,7 @@ def test_unusable_videos_are_unusable_in_the_way_they_are_named(tmp_path: Path):
 
 
 def test_a_share_of_the_training_videos_holds_a_cut_whatever_their_number(tmp_path: Path):
-    config = _config(tmp_path, "num_train=4", "num_val=0", "num_bench=0", "cut_share=0.5")
+    config = _config(tmp_path, "num_train=2", "num_val=0", "num_bench=0", "cut_share=0.5")
     cut = [config.has_cut("train", index) for index in range(8)]
     assert cut == [False, True] * 4
     assert not any(config.has_cut("bench", index) for index in range(8))

@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 
 import training.fit as program
 from tests.training.test_fit import CLIPS, PATH, curve, states
+from tests.warm import WarmPython
 from training.callbacks.progress import StepProgress
 from training.callbacks.stopping import EXIT_INTERRUPTED, EXIT_STOPPED, StopSignals, requeue
 from training.checkpoints.files import list_steps
@@ -90,12 +89,13 @@ from tests.training.callbacks.test_stopping import CALLBACK
 import training.fit as program
 from configs.command import run_command
 program.StepProgress = CALLBACK
+program.write_report = lambda folder, *_: folder
 run_command(program.main)
 """
 
 
 def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
-    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path
+    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path, warm_python: WarmPython
 ) -> None:
     tiny()
     scontrol = tmp_path / "bin" / "scontrol"
@@ -107,13 +107,10 @@ def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
              "SLURM_NTASKS_PER_NODE": "1", "SLURM_NODELIST": "localhost"}  # fmt: skip
     words = [str(tmp_path / "tiny.yaml"), f"data.roots=[{clips_root}]", f"runs={tmp_path}/runs",
              *CLIPS, "max_steps=6"]  # fmt: skip
-    run = subprocess.run(
-        [sys.executable, "-c", COMMAND.replace("CALLBACK", "Signalled"), *words],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, **slurm, "PATH": f"{scontrol.parent}:{os.environ['PATH']}",
-             "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+    path = {"PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
+    run = warm_python.run(
+        COMMAND.replace("CALLBACK", "Signalled"), words, tmp_path, {**slurm, **path}
+    )
     assert run.returncode == EXIT_STOPPED, run.stderr[-2000:]
     assert (tmp_path / "asked").read_text() == "requeue 77\n"
     assert "stopped by a signal at step 3 of 6" in run.stderr
@@ -128,18 +125,13 @@ def test_the_command_leaves_with_a_code_of_its_own_and_puts_the_slurm_job_back(
     ],
 )
 def test_workers_serve_until_the_checkpoint_is_written_and_ctrl_c_means_that_too(
-    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path,
+    tiny: Callable[..., TrainConfig], tmp_path: Path, clips_root: Path, warm_python: WarmPython,
     callback: str, code: int, said: str, steps: list[int],
 ) -> None:  # fmt: skip
     tiny("name=told")
     words = [str(tmp_path / "tiny.yaml"), f"data.roots=[{clips_root}]", f"runs={tmp_path}/runs",
              *CLIPS, "name=told", "max_steps=6", "data.num_workers=2"]  # fmt: skip
-    run = subprocess.run(
-        [sys.executable, "-c", COMMAND.replace("CALLBACK", callback), *words],
-        capture_output=True, text=True, check=False, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+    run = warm_python.run(COMMAND.replace("CALLBACK", callback), words, tmp_path)
     assert run.returncode == code, run.stderr[-2000:]
     assert said in run.stderr
     assert "Traceback" not in run.stderr

@@ -1,0 +1,72 @@
+"""A Python that has imported what many tests' programs need; a fork of it runs each of them.
+
+A program of its own is what a test of signals, exit codes or kill -9 needs, but importing torch and
+Lightning takes longer than the program itself.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVER = """
+import json, os, signal, sys
+exec(sys.argv[1])
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        signal.alarm(110)
+        for number, name in enumerate(("/dev/null", asked["out"], asked["err"])):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
+        os.environ.update(asked["environ"])
+        sys.argv = ["-c", *asked["words"]]
+        exec(asked["code"], {"__name__": "__main__"})
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class WarmPython:
+    """Starts with ``imports``, a line of Python; runs programs one after the other."""
+
+    def __init__(self, imports: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, imports], cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def run(
+        self, code: str, words: Sequence[str], folder: Path, environ: Mapping[str, str] = {}
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``code`` in a process and session of its own, in the checkout, for 110 s at most.
+
+        Args:
+            code: the program.
+            words: its ``sys.argv[1:]``.
+            folder: where its output is kept.
+            environ: what its environment has beside this one's.
+        """
+        out, err = folder / "stdout.txt", folder / "stderr.txt"
+        for file in (out, err):
+            file.write_text("")
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        asked = {"code": code, "words": list(words), "environ": dict(environ), "out": str(out),
+                 "err": str(err)}  # fmt: skip
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        exit_code = self.process.stdout.readline()
+        assert exit_code, "the Python that runs programs has ended; see its error above"
+        return subprocess.CompletedProcess(
+            ["-c", *words], int(exit_code), out.read_text(), err.read_text()
+        )
+
+    def close(self) -> None:
+        """End it; its programs have ended."""
+        self.process.communicate()
