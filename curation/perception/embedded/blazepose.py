@@ -43,7 +43,10 @@ MAX_TILT = 2.0
 the landmark model turns people upside down, and tracking keeps them so."""
 MAX_TRACKING_SHIFT = 0.25  # a region that moved further is detected again
 EXPLAINED_SHARE = 0.75  # of the person pixels that a pose was proposed from and must cover
+MAX_TRIES = 2  # proposals for a body and what was left out of it
+HINTED_SHARE = 0.5  # of a left-out part that a first look must cover for a second one
 SURE_SCORE = 0.9  # of presence times that share: no other proposal is tried
+TOP_SHARE = 0.02  # of the frame's height: person pixels above it reach the upper edge
 WIDE = 2.0  # frames wider than this times their height are segmented tile by tile
 
 
@@ -89,31 +92,49 @@ class EmbeddedDetector:
         found: list[list[Person]] = []
         followed: list[list[PoseLandmarks]] = []
         bodies: list[PoseLandmarks] = []
+        people: list[Person] = []
         for index, frame in enumerate(frames):
             bodies, people = self._see(
-                stretch_faint(frame), bodies, search=index % self.config.redetect_every == 0
+                stretch_faint(frame),
+                bodies,
+                search=index % self.config.redetect_every == 0,
+                is_clear=all(person.landmarks is not None for person in people),
             )
             followed.append(bodies)
             found.append(people)
         for index in reversed(range(len(found) - 1)):  # bodies that only a later frame gives away
             if not followed[index] and followed[index + 1]:
                 followed[index], found[index] = self._see(
-                    stretch_faint(frames[index]), followed[index + 1], search=False
+                    stretch_faint(frames[index]), followed[index + 1], search=False, is_clear=True
                 )
         tracks = _Tracks()
         return [tracks.follow(people) for people in found]
 
     def _see(
-        self, frame: np.ndarray, near: list[PoseLandmarks], search: bool
+        self, frame: np.ndarray, near: list[PoseLandmarks], *, search: bool, is_clear: bool
     ) -> tuple[list[PoseLandmarks], list[Person]]:
-        """Poses and people of one frame; ``near``: the poses of the frame before or after."""
+        """Poses and people of one frame.
+
+        Args:
+            frame: (height, width, 3) uint8 RGB.
+            near: the poses of the frame before or after.
+            search: look everywhere, not only where ``near`` was.
+            is_clear: the frame before showed no person pixels without a pose, so that those of
+                this one deserve a closer look.
+
+        A body that the box network cannot see reaches the frame's upper edge: its head is cut off.
+        A garment that lies somewhere, which a pose may well fit, does not.
+        """
         bodies = self._bodies(frame, near, search)
         segmentation = self._segmented(frame)
-        if not bodies:
-            bodies = self._proposed(frame, largest_patch(segmentation))
+        patch = None if bodies else largest_patch(segmentation)
+        if patch is not None and patch[: max(1, round(TOP_SHARE * len(patch)))].any():
+            bodies = self._proposed(frame, patch)
         people = [self._person(body, segmentation) for body in bodies]
         if self.config.find_others:
-            bodies, people = self._add_unexplained(frame, segmentation, bodies, people)
+            bodies, people = self._add_unexplained(
+                frame, segmentation, bodies, people, tries=MAX_TRIES if is_clear else 1
+            )
         order = sorted(range(len(people)), key=lambda i: -_prominence(people[i]))
         if order:
             least = self.config.min_leftover_share * _area(people[order[0]])
@@ -183,12 +204,12 @@ class EmbeddedDetector:
         views = [None, *tile_regions(height, width)]
         return np.max([self._segment(frame, view) for view in views], axis=0)
 
-    def _proposed(self, frame: np.ndarray, patch: np.ndarray | None) -> list[PoseLandmarks]:
+    def _proposed(self, frame: np.ndarray, patch: np.ndarray) -> list[PoseLandmarks]:
         """The pose that best explains a patch of person pixels (height, width) bool, if any."""
         best, best_score = None, 0.0
-        for region in [] if patch is None else proposed_regions(patch):
+        for region in proposed_regions(patch):
             pose = self._place(frame, self._place(frame, region).next_region)
-            share = float((pose.mask > 0.5)[patch].mean())
+            share = covered_share(pose, patch)
             is_body = pose.score >= self.config.presence_threshold and share >= EXPLAINED_SHARE
             if is_body and pose.score * share > best_score:
                 best, best_score = pose, pose.score * share
@@ -236,12 +257,13 @@ class EmbeddedDetector:
         segmentation: np.ndarray,
         bodies: list[PoseLandmarks],
         people: list[Person],
+        tries: int = 1,
     ) -> tuple[list[PoseLandmarks], list[Person]]:
         """Search for a body in every patch of person pixels that no mask covers."""
         low_detail: list[Person] = []
         masks = [person.mask for person in people if person.mask is not None]
         for blob in unexplained_patches(segmentation, masks, self.config.min_leftover_share):
-            whole = self._whole(frame, segmentation, bodies, people, blob)
+            whole = self._whole(frame, segmentation, people, blob, tries)
             if whole is not None:
                 owner, pose = whole
                 bodies = [*bodies[:owner], pose, *bodies[owner + 1 :]]
@@ -265,24 +287,32 @@ class EmbeddedDetector:
         self,
         frame: np.ndarray,
         segmentation: np.ndarray,
-        bodies: list[PoseLandmarks],
         people: list[Person],
         blob: Person,
+        tries: int,
     ) -> tuple[int, PoseLandmarks] | None:
-        """Whose part an unexplained patch is: the body it is connected to, and the pose of both.
+        """The main body whose part an unexplained patch is, and the pose that covers both, if any.
 
-        A head, a torso or legs that a pose left out belong to it if one pose covers them together;
-        of two people who touch, a pose covers one.
+        A head, a torso or legs that a pose left out are connected to it, and one pose covers them
+        together; of two people who touch, a pose covers one.
         """
-        assert blob.mask is not None
-        for owner, person in enumerate(people):
-            assert person.mask is not None
-            both = connected_patch((segmentation > 0.5) | (person.mask > 0), blob.mask > 0)
-            if np.count_nonzero(both & (person.mask > 0)) < 0.5 * _area(person):
+        if not people or blob.mask is None:
+            return None
+        owner = int(np.argmax([_area(person) for person in people]))
+        masks = [person.mask > 0 for person in people if person.mask is not None]
+        part = blob.mask > 0
+        both = connected_patch((segmentation > 0.5) | masks[owner], part)
+        connected = [np.count_nonzero(both & mask) > 0.5 * np.count_nonzero(mask) for mask in masks]
+        if connected != [number == owner for number in range(len(people))]:
+            return None
+        for region in proposed_regions(both)[:tries]:
+            pose = self._place(frame, region)
+            if covered_share(pose, part) < HINTED_SHARE:
                 continue
-            for pose in self._proposed(frame, both):
-                if (pose.mask > 0.5)[blob.mask > 0].mean() >= EXPLAINED_SHARE:
-                    return owner, pose
+            pose = self._place(frame, pose.next_region)
+            least = min(covered_share(pose, both), covered_share(pose, part))
+            if pose.score >= self.config.presence_threshold and least >= EXPLAINED_SHARE:
+                return owner, pose
         return None
 
 
@@ -295,6 +325,11 @@ def tile_regions(height: int, width: int) -> list[Region]:
     if width >= height:
         return [square_region(x, 0, x + short, short) for x in offsets]
     return [square_region(0, y, short, y + short) for y in offsets]
+
+
+def covered_share(pose: PoseLandmarks, patch: np.ndarray) -> float:
+    """The share of a patch (height, width) bool, not empty, that a pose's mask covers."""
+    return float((pose.mask > 0.5)[patch].mean())
 
 
 def is_same_body(first: PoseLandmarks, second: PoseLandmarks) -> bool:

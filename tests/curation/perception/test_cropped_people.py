@@ -20,6 +20,7 @@ from curation.selection.people import NO_PERSON, TWO_PEOPLE
 from datasets.labels import ParseLabel
 from datasets.synthetic.dataset import RenderedClip, draw_clip, render_clip
 from tests.curation.perception.cropped_people import CLIPS, CroppedClip, look, whiten
+from tests.perception_fixtures import media_file
 
 
 def draw_dancer(index: int) -> RenderedClip:
@@ -62,7 +63,7 @@ def test_a_dancer_cut_off_at_neck_and_hem_is_found(embedded_models: Path) -> Non
     rows = slice(neck_row(dancer), int(np.flatnonzero(is_top)[-1]))
     found = EmbeddedDetector().detect([frame[rows] for frame in dancer.frames])
     for (person,), truth in zip(found, dancer.person_mask, strict=True):
-        assert overlap(person, truth[rows]) > 0.9
+        assert overlap(person, truth[rows]) >= 0.85
 
 
 @pytest.mark.perception
@@ -157,6 +158,17 @@ def test_regions_are_proposed_around_the_largest_patch() -> None:
     crumb = np.zeros_like(segmentation)
     crumb[:10, :10] = 1.0
     assert largest_patch(crumb) is None
+
+
+@pytest.mark.media
+@pytest.mark.perception
+@pytest.mark.parametrize("name", ["dress_03", "shirt_01", "skirt_01", "t-shirt_02"])
+def test_a_garment_without_anybody_in_it_has_no_pose(name: str, embedded_models: Path) -> None:
+    """A pose fits each of them, but none reaches the upper edge, as a body without a head does."""
+    image = cv2.imread(str(media_file("garments", f"{name}.jpg")))
+    assert image is not None
+    (found,) = EmbeddedDetector().detect([cv2.cvtColor(image, cv2.COLOR_BGR2RGB)])
+    assert all(person.landmarks is None for person in found)
 
 
 @pytest.mark.media
