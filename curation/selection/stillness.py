@@ -41,7 +41,11 @@ def looks_apart(fps: float) -> int:
 
 
 def with_changes(
-    frames: Sequence[np.ndarray], people: Sequence[Sequence[Person]], lag: int
+    frames: Sequence[np.ndarray],
+    people: Sequence[Sequence[Person]],
+    lag: int,
+    *,
+    is_whole: bool = False,
 ) -> list[list[Person]]:
     """People with ``change`` set where several are visible at once; a single person needs none.
 
@@ -49,17 +53,19 @@ def with_changes(
         frames: (height, width, 3) uint8 RGB each, in order of time.
         people: of each frame.
         lag: frames between two looks, LOOK_S apart.
+        is_whole: nothing came before these frames, so the first ones are compared with later ones.
     """
     if all(len(seen) < 2 for seen in people):
         return [list(seen) for seen in people]
     filled: list[list[Person]] = []
     for index, seen in enumerate(people):
-        if len(seen) < 2 or index < lag or frames[index].shape != frames[index - lag].shape:
+        other = index + lag if is_whole and index < lag else index - lag
+        is_known = 0 <= other < len(frames) and frames[index].shape == frames[other].shape
+        if len(seen) < 2 or not is_known:
             filled.append(list(seen))
             continue
-        now, before = (cv2.cvtColor(frames[i], cv2.COLOR_RGB2GRAY) for i in (index, index - lag))
-        earlier = [person.box for person in people[index - lag]]
-        filled.append(_changed(now, before, list(seen), earlier))
+        now, then = (cv2.cvtColor(frames[i], cv2.COLOR_RGB2GRAY) for i in (index, other))
+        filled.append(_changed(now, then, list(seen), [person.box for person in people[other]]))
     return filled
 
 

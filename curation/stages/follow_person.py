@@ -55,7 +55,8 @@ class FollowPerson:
         """
         height, width = tracks.frames.shape[1:3]
         fps, shown = clip.fps or 1.0, list(tracks.frames)
-        seen = with_changes(shown, self.detector.detect(shown), looks_apart(fps))
+        found = self.detector.detect(shown)
+        seen = with_changes(shown, found, looks_apart(fps), is_whole=True)
         tracks = replace(tracks, everyone=seen)
         samples = collect_samples([i / fps for i in range(len(seen))], seen, height, width)
         followed = self.follow(clip, samples, width / height)

@@ -13,9 +13,17 @@ import cv2
 import numpy as np
 
 from curation.perception.box_tracks import BoxTracks
+from curation.perception.embedded.person_pixels import (
+    connected_patch,
+    keep_pieces_with_landmarks,
+    largest_patch,
+    paint_over,
+    unexplained_patches,
+)
 from curation.perception.embedded.person_segmentation import PersonSegmentationModel
 from curation.perception.embedded.pose_detector import PoseDetectionModel
 from curation.perception.embedded.pose_landmarks import PoseLandmarkModel, PoseLandmarks
+from curation.perception.embedded.proposals import proposed_regions, stretch_faint
 from curation.perception.embedded.regions import Region, square_region
 from curation.perception.embedded.weights import MODELS, WHEEL
 from curation.perception.protocols import BackendInfo, Person
@@ -34,6 +42,12 @@ MAX_TILT = 2.0
 """Radians from upright beyond which a body is detected again instead of tracked: seen from behind,
 the landmark model turns people upside down, and tracking keeps them so."""
 MAX_TRACKING_SHIFT = 0.25  # a region that moved further is detected again
+EXPLAINED_SHARE = 0.75  # of the person pixels that a pose was proposed from and must cover
+MAX_TRIES = 2  # proposals for a body and what was left out of it
+HINTED_SHARE = 0.5  # of a left-out part that a first look must cover for a second one
+SURE_SCORE = 0.9  # of presence times that share: no other proposal is tried
+TOP_SHARE = 0.02  # of the frame's height: person pixels above it reach the upper edge
+WIDE = 2.0  # frames wider than this times their height are segmented tile by tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +90,60 @@ class EmbeddedDetector:
         is kept while a person stays near their last place.
         """
         found: list[list[Person]] = []
+        followed: list[list[PoseLandmarks]] = []
         bodies: list[PoseLandmarks] = []
-        tracks = BoxTracks()
+        people: list[Person] = []
         for index, frame in enumerate(frames):
-            bodies = self._bodies(frame, bodies, search=index % self.config.redetect_every == 0)
-            segmentation = self._segment(frame)
-            people = [self._person(body, segmentation) for body in bodies]
-            if self.config.find_others:
-                bodies, people = self._add_unexplained(frame, segmentation, bodies, people)
-            order = sorted(range(len(people)), key=lambda i: -_prominence(people[i]))
-            if order:
-                least = self.config.min_leftover_share * _area(people[order[0]])
-                order = [i for i in order if _area(people[i]) >= least]
-            bodies = [bodies[i] for i in order if i < len(bodies)]
-            found.append(tracks.follow([people[i] for i in order]))
-        return found
+            bodies, people = self._see(
+                stretch_faint(frame),
+                bodies,
+                search=index % self.config.redetect_every == 0,
+                is_clear=all(person.landmarks is not None for person in people),
+            )
+            followed.append(bodies)
+            found.append(people)
+        for index in reversed(range(len(found) - 1)):  # bodies that only a later frame gives away
+            if not followed[index] and followed[index + 1]:
+                followed[index], found[index] = self._see(
+                    stretch_faint(frames[index]), followed[index + 1], search=False, is_clear=True
+                )
+        tracks = BoxTracks()
+        return [tracks.follow(people) for people in found]
+
+    def _see(
+        self, frame: np.ndarray, near: list[PoseLandmarks], *, search: bool, is_clear: bool
+    ) -> tuple[list[PoseLandmarks], list[Person]]:
+        """Poses and people of one frame.
+
+        Args:
+            frame: (height, width, 3) uint8 RGB.
+            near: the poses of the frame before or after.
+            search: look everywhere, not only where ``near`` was.
+            is_clear: the frame before showed no person pixels without a pose, so that those of
+                this one deserve a closer look.
+
+        A body that the box network cannot see reaches the frame's upper edge: its head is cut off.
+        A garment that lies somewhere, which a pose may well fit, does not.
+        """
+        bodies = self._bodies(frame, near, search)
+        segmentation = self._segmented(frame)
+        patch = None if bodies else largest_patch(segmentation)
+        if patch is not None and patch[: max(1, round(TOP_SHARE * len(patch)))].any():
+            bodies = self._proposed(frame, patch)
+        people = [self._person(body, segmentation) for body in bodies]
+        if self.config.find_others:
+            bodies, people = self._add_unexplained(
+                frame, segmentation, bodies, people, tries=MAX_TRIES if is_clear else 1
+            )
+        order = sorted(range(len(people)), key=lambda i: -_prominence(people[i]))
+        if order:
+            least = self.config.min_leftover_share * _area(people[order[0]])
+            order = [i for i in order if _area(people[i]) >= least]
+        return [bodies[i] for i in order if i < len(bodies)], [people[i] for i in order]
 
     def look(self, frame: np.ndarray, view: Region) -> Person | None:
         """The most prominent person in a part of a frame; None if there is no body."""
+        frame = stretch_faint(frame)
         bodies: list[PoseLandmarks] = []
         for detection in self._find(frame, view):
             if self._add(bodies, self._place_twice(frame, detection.region)):
@@ -146,6 +196,27 @@ class EmbeddedDetector:
                     if ghost.score >= self.config.presence_threshold:
                         is_searching |= self._add(bodies, self._place(frame, detection.region))
 
+    def _segmented(self, frame: np.ndarray) -> np.ndarray:
+        """The segmentation; squeezed into a square, people in a very wide frame are not seen."""
+        height, width = frame.shape[:2]
+        if width <= WIDE * height:
+            return self._segment(frame)
+        views = [None, *tile_regions(height, width)]
+        return np.max([self._segment(frame, view) for view in views], axis=0)
+
+    def _proposed(self, frame: np.ndarray, patch: np.ndarray) -> list[PoseLandmarks]:
+        """The pose that best explains a patch of person pixels (height, width) bool, if any."""
+        best, best_score = None, 0.0
+        for region in proposed_regions(patch):
+            pose = self._place(frame, self._place(frame, region).next_region)
+            share = covered_share(pose, patch)
+            is_body = pose.score >= self.config.presence_threshold and share >= EXPLAINED_SHARE
+            if is_body and pose.score * share > best_score:
+                best, best_score = pose, pose.score * share
+            if best_score >= SURE_SCORE:
+                break
+        return [] if best is None else [best]
+
     def _is_new_region(self, bodies: list[PoseLandmarks], region: Region) -> bool:
         known = [body.next_region for body in bodies]
         is_apart = all(region.shift(other) > SAME_REGION_SHIFT for other in known)
@@ -186,11 +257,19 @@ class EmbeddedDetector:
         segmentation: np.ndarray,
         bodies: list[PoseLandmarks],
         people: list[Person],
+        tries: int = 1,
     ) -> tuple[list[PoseLandmarks], list[Person]]:
         """Search for a body in every patch of person pixels that no mask covers."""
         low_detail: list[Person] = []
         masks = [person.mask for person in people if person.mask is not None]
         for blob in unexplained_patches(segmentation, masks, self.config.min_leftover_share):
+            whole = self._whole(frame, segmentation, people, blob, tries)
+            if whole is not None:
+                owner, pose = whole
+                bodies = [*bodies[:owner], pose, *bodies[owner + 1 :]]
+                person = self._person(pose, segmentation)
+                people = [*people[:owner], person, *people[owner + 1 :]]
+                continue
             left, top, right, bottom = blob.box
             view = square_region(left, top, right, bottom)
             view = replace(view, side=view.side * 1.6)
@@ -204,6 +283,38 @@ class EmbeddedDetector:
                 low_detail.append(blob)
         return bodies, [*people, *low_detail]
 
+    def _whole(
+        self,
+        frame: np.ndarray,
+        segmentation: np.ndarray,
+        people: list[Person],
+        blob: Person,
+        tries: int,
+    ) -> tuple[int, PoseLandmarks] | None:
+        """The main body whose part an unexplained patch is, and the pose that covers both, if any.
+
+        A head, a torso or legs that a pose left out are connected to it, and one pose covers them
+        together; of two people who touch, a pose covers one.
+        """
+        if not people or blob.mask is None:
+            return None
+        owner = int(np.argmax([_area(person) for person in people]))
+        masks = [person.mask > 0 for person in people if person.mask is not None]
+        part = blob.mask > 0
+        both = connected_patch((segmentation > 0.5) | masks[owner], part)
+        connected = [np.count_nonzero(both & mask) > 0.5 * np.count_nonzero(mask) for mask in masks]
+        if connected != [number == owner for number in range(len(people))]:
+            return None
+        for region in proposed_regions(both)[:tries]:
+            pose = self._place(frame, region)
+            if covered_share(pose, part) < HINTED_SHARE:
+                continue
+            pose = self._place(frame, pose.next_region)
+            least = min(covered_share(pose, both), covered_share(pose, part))
+            if pose.score >= self.config.presence_threshold and least >= EXPLAINED_SHARE:
+                return owner, pose
+        return None
+
 
 def tile_regions(height: int, width: int) -> list[Region]:
     """Overlapping squares along the longer side of a frame that is far from square."""
@@ -214,6 +325,11 @@ def tile_regions(height: int, width: int) -> list[Region]:
     if width >= height:
         return [square_region(x, 0, x + short, short) for x in offsets]
     return [square_region(0, y, short, y + short) for y in offsets]
+
+
+def covered_share(pose: PoseLandmarks, patch: np.ndarray) -> float:
+    """The share of a patch (height, width) bool, not empty, that a pose's mask covers."""
+    return float((pose.mask > 0.5)[patch].mean())
 
 
 def is_same_body(first: PoseLandmarks, second: PoseLandmarks) -> bool:
@@ -227,83 +343,6 @@ def is_same_body(first: PoseLandmarks, second: PoseLandmarks) -> bool:
     ).mean()
     side = max(first.next_region.side, second.next_region.side)
     return bool(apart < SAME_BODY_DISTANCE * side)
-
-
-def paint_over(frame: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """The frame (height, width, 3) uint8 with people, masks (height, width) bool, blurred away."""
-    height, width = frame.shape[:2]
-    people = np.logical_or.reduce(masks).astype(np.uint8)
-    reach = 2 * max(2, round(0.03 * np.sqrt(np.count_nonzero(people)))) + 1
-    people = cv2.dilate(people, np.ones((reach, reach), np.uint8))
-    small = cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
-    ground = cv2.resize((1 - people).astype(np.float32), (64, 64), interpolation=cv2.INTER_AREA)
-    blurred = cv2.GaussianBlur(small * ground[..., None], (0, 0), 6)
-    weight = cv2.GaussianBlur(ground, (0, 0), 6)[..., None] + 1e-3
-    fill = cv2.resize(np.clip(blurred / weight, 0, 255).astype(np.uint8), (width, height))
-    return np.where(people[..., None] > 0, fill, frame)
-
-
-def keep_pieces_with_landmarks(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Drop pieces of a mask that contain no landmark (bystanders, furniture)."""
-    height, width = mask.shape
-    num_labels, components = cv2.connectedComponents(mask, connectivity=8)
-    labels = np.asarray(components, np.int32)
-    if num_labels <= 2:
-        return mask
-    x = np.rint(landmarks[:, 0]).astype(int)
-    y = np.rint(landmarks[:, 1]).astype(int)
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    kept = np.zeros(num_labels, np.uint8)
-    kept[labels[y[inside], x[inside]]] = 255
-    kept[0] = 0
-    return kept[labels] if kept.any() else mask
-
-
-def unexplained_patches(
-    segmentation: np.ndarray, masks: Sequence[np.ndarray], min_share: float
-) -> list[Person]:
-    """Patches of person pixels outside every found person's widened mask.
-
-    Args:
-        segmentation: (height, width) float32 probability that a pixel is any person.
-        masks: (height, width) uint8 of the people found so far.
-        min_share: smallest patch, as a share of the largest person (of 1/40 of the frame if no
-            person was found).
-
-    Returns:
-        People without a pose, largest first.
-    """
-    height, width = segmentation.shape
-    small = (max(1, width // 2), max(1, height // 2))
-    left_over = (cv2.resize(segmentation, small) > 0.5).astype(np.uint8)
-    main_area = 0
-    for mask in masks:
-        half = cv2.resize(mask, small, interpolation=cv2.INTER_NEAREST)
-        area = int(np.count_nonzero(half))
-        main_area = max(main_area, area)
-        reach = 2 * max(2, round(0.06 * np.sqrt(area))) + 1
-        left_over[cv2.dilate(half, np.ones((reach, reach), np.uint8)) > 0] = 0
-    reference = main_area if main_area else left_over.size / 40 / max(min_share, 1e-6)
-    left_over = cv2.morphologyEx(left_over, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(left_over, connectivity=8)
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA]) + 1
-    people = []
-    for label in order:
-        left, top, wide, high, area = stats[label]
-        if area < min_share * reference:
-            break
-        patch = cv2.resize(
-            (labels == label).astype(np.uint8) * 255, (width, height), interpolation=0
-        )
-        people.append(
-            Person(
-                box=np.array([left, top, left + wide, top + high], np.float32) * 2,
-                score=float(segmentation[patch > 0].mean()),
-                keypoints=np.zeros((17, 3), np.float32),
-                mask=patch,
-            )
-        )
-    return people
 
 
 def _person_box(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -12,14 +12,16 @@ import pytest
 from curation.perception.embedded.blazepose import (
     EmbeddedDetector,
     EmbeddedDetectorConfig,
-    keep_pieces_with_landmarks,
-    paint_over,
     tile_regions,
-    unexplained_patches,
 )
 from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.embedded.parser import EmbeddedParser
+from curation.perception.embedded.person_pixels import (
+    keep_pieces_with_landmarks,
+    paint_over,
+    unexplained_patches,
+)
 from curation.perception.protocols import BackendInfo, Person
 from datasets.densepose import paste_iuv
 from datasets.labels import ParseLabel

@@ -25,10 +25,12 @@ def person_at(x: int) -> Person:
     return Person(box=box, score=0.9, keypoints=np.zeros((17, 3), np.float32))
 
 
-def changes(frames: list[np.ndarray], *places: list[int]) -> list[list[float | None]]:
+def changes(
+    frames: list[np.ndarray], *places: list[int], is_whole: bool = False
+) -> list[list[float | None]]:
     """Of each of several people over the frames, given where each one's left side is."""
     people = [[person_at(x) for x in at] for at in zip(*places, strict=True)]
-    filled = with_changes(frames, people, 1)
+    filled = with_changes(frames, people, 1, is_whole=is_whole)
     return [[seen[number].change for seen in filled] for number in range(len(places))]
 
 
@@ -45,6 +47,9 @@ def test_a_picture_of_somebody_does_not_change_however_the_camera_shakes():
     assert dancer[0] is poster[0] is None  # nothing came before
     assert all(change is not None and change >= MOVING for change in dancer[1:])
     assert all(change is not None and change < MOVING for change in poster[1:])
+    dancer, poster = changes(frames, shown, hung, is_whole=True)
+    assert all(change is not None and change >= MOVING for change in dancer)
+    assert all(change is not None and change < MOVING for change in poster)
 
 
 def test_somebody_who_walks_past_a_picture_does_not_move_it():
