@@ -7,3 +7,5 @@ VERSION = 13
 """Of the stages: everything of a source is done again."""
 EMBEDDED_PARSER = 3
 """Of the embedded parser's labels: label maps and what follows from them."""
+MASKS = 2
+"""Of the inpainting masks: masks and agnostic frames, from the stored labels and surfaces."""
