@@ -12,6 +12,7 @@ from curation.selection.probe import ProbeConfig
 from curation.shards.duplicates import DuplicatesConfig
 from curation.shards.shards import ShardsConfig
 from curation.stages.agnostic import AgnosticConfig
+from curation.stages.check_labels import LabelsConfig
 from curation.stages.colours import HeldOutConfig
 from curation.stages.densepose import DensePoseConfig
 from curation.stages.garments import GarmentConfig
@@ -57,6 +58,7 @@ class CurateConfig:
     densepose: DensePoseConfig = field(default_factory=DensePoseConfig)
     parsing: ParsingConfig = field(default_factory=ParsingConfig)
     agnostic: AgnosticConfig = field(default_factory=AgnosticConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     garments: GarmentConfig = field(default_factory=GarmentConfig)
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
