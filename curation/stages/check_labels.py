@@ -29,7 +29,7 @@ class LabelsConfig:
     max_unmapped: float = 0.5  # a frame is mapped or not
     max_head: float = 0.5  # of the face's pixels
     max_hips: float = 0.1  # of the garment's pixels
-    max_outside: float = 0.08  # of the garment's area
+    max_outside: float = 0.1  # of the garment's area
     max_jump: float = 0.1  # of the garment's unchanged pixels
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ LEAST_TORSO = 0.4  # of the shoulders' distance: a shorter torso points at the c
 CHEST_END, WAIST = 0.6, 0.85  # of the way from shoulders to hips
 BELOW_HEAD = 0.1  # of the torso below the shoulders: a head's label there is on the chest
 BINS = 12  # of each colour channel
-OWN = 0.75  # share of a colour's pixels on the person that the mask covers, for a garment's colour
+OWN = 0.6  # share of a colour's pixels on the person that the mask covers, for a garment's colour
 ABOVE_SHARE = 0.15  # of its frequency below the waist: a colour rarer above it is another garment's
 SAME = 7  # gray levels: a pixel that changes less shows the same
 LEAST_SAME = 0.15  # of the garment: fewer unchanged pixels say little
@@ -87,19 +87,23 @@ def measure_faults(tracks: Tracks, category: str) -> dict[str, np.ndarray]:
     trunks = [Trunk.of(person, step) for person in tracks.people]
     bins = np.stack([_bins(frame) for frame in small])
     garment = np.isin(parse, [int(label) for label in GARMENT_LABELS[category]])
+    wanted = [int(part) for hull in RULES[category].hulls for part in hull]
+    reach = NEAR * max(height, width)
+    beside = np.stack([_near(np.isin(frame, wanted), reach) for frame in parts]) & ~mask
+    in_own = own_colours(bins, garment & mask, (beside | (parts > 0)) & ~mask)[bins]
     return {
         "unmapped": unmapped(parse, parts),
         "head": head_on_chest(parse, trunks),
         "hips": beyond_hips(parse, bins, trunks),
-        "outside": colours_outside(bins, garment, mask, parts, category),
-        "jump": jumps(small, garment),
+        "outside": colours_outside(in_own & beside, garment),
+        "jump": jumps(small, garment, in_own),
     }
 
 
 def unmapped(parse: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """1 for each frame without any label, or without any part of the body, (t,)."""
-    empty = ~parse.any(axis=(1, 2)) | ~parts.any(axis=(1, 2))
-    return empty.astype(np.float64)
+    pairs = zip(parse, parts, strict=True)
+    return np.array([float(not (labels.any() and body.any())) for labels, body in pairs])
 
 
 def head_on_chest(parse: np.ndarray, trunks: list[Trunk | None]) -> np.ndarray:
@@ -153,37 +157,45 @@ def beyond_hips(parse: np.ndarray, bins: np.ndarray, trunks: list[Trunk | None])
     return shares
 
 
-def colours_outside(
-    bins: np.ndarray, garment: np.ndarray, mask: np.ndarray, parts: np.ndarray, category: str
-) -> np.ndarray:
-    """The garment's colours on or beside the body but outside the mask, over its area, (t,).
+def own_colours(bins: np.ndarray, inside: np.ndarray, elsewhere: np.ndarray) -> np.ndarray:
+    """Which colours are the garment's own in a clip, (colours,) bool.
 
     Args:
         bins: (t, height, width) colours.
-        garment: (t, height, width) bool, by its labels.
-        mask: (t, height, width) bool.
-        parts: (t, height, width) DensePose parts.
-        category: of the mask.
+        inside: (t, height, width) bool: the garment, where the mask covers it.
+        elsewhere: (t, height, width) bool: on the body or beside it, outside the mask. Trousers
+            in a shirt's colour are not missed pieces of the shirt.
     """
-    wanted = [int(part) for hull in RULES[category].hulls for part in hull]
-    reach = NEAR * max(mask.shape[1:])
-    near = np.stack([_near(np.isin(frame, wanted), reach) for frame in parts])
-    beside = near & ~mask
-    inside = np.bincount(bins[garment & mask], minlength=BINS**3).astype(np.float64)
-    outside = np.bincount(bins[beside], minlength=BINS**3).astype(np.float64)
-    smooth_inside, smooth_outside = _spread(inside), _spread(outside)
-    is_own = smooth_inside > OWN * (smooth_inside + smooth_outside)
-    is_own &= inside > 1e-3 * inside.sum()
-    pairs = zip(beside, bins, strict=True)
-    found = np.stack([_opened(one & is_own[colours]) for one, colours in pairs])
-    areas = np.maximum(garment.sum(axis=(1, 2)), 1)
-    return np.minimum(found.sum(axis=(1, 2)) / areas, 1.0)
+    counts, others = (
+        np.bincount(bins[where], minlength=BINS**3).astype(np.float64)
+        for where in (inside, elsewhere)
+    )
+    smooth, smooth_others = _spread(counts), _spread(others)
+    is_own = smooth > OWN * (smooth + smooth_others)
+    return is_own & (counts > 1e-3 * counts.sum())
 
 
-def jumps(frames: Sequence[np.ndarray], garment: np.ndarray) -> np.ndarray:
+def colours_outside(found: np.ndarray, garment: np.ndarray) -> np.ndarray:
+    """What was found of the garment's colours outside the mask, over the garment's area, (t,).
+
+    Args:
+        found: (t, height, width) bool.
+        garment: (t, height, width) bool, by its labels.
+    """
+    pieces = np.array([_opened(frame).sum() for frame in found])
+    return np.minimum(pieces / np.maximum(garment.sum(axis=(1, 2)), 1), 1.0)
+
+
+def jumps(frames: Sequence[np.ndarray], garment: np.ndarray, in_own: np.ndarray) -> np.ndarray:
     """Share of the garment's unchanged pixels at which its label begins or ends, (t,).
 
     Each frame is compared with the one before; the first one has 0.
+
+    Args:
+        frames: RGB (height, width, 3) uint8.
+        garment: (t, height, width) bool, by its labels.
+        in_own: (t, height, width) bool: pixels in the garment's own colours. Where they are that
+            before and after, nothing has changed but a moving pattern.
     """
     shares = np.zeros(len(frames))
     before = None
@@ -191,6 +203,7 @@ def jumps(frames: Sequence[np.ndarray], garment: np.ndarray) -> np.ndarray:
         smooth = cv2.GaussianBlur(frame, (0, 0), 2.0).astype(np.int16)
         if before is not None:
             is_same = np.abs(smooth - before[0]).max(axis=-1) < SAME
+            is_same |= in_own[row] & in_own[row - 1]
             either = now | before[1]
             area = max((either & is_same).sum(), LEAST_SAME * either.sum(), 1)
             changed = _opened((now != before[1]) & is_same)
