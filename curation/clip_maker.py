@@ -22,7 +22,7 @@ from curation.ledger import ClipRow
 from curation.perception.protocols import Perception
 from curation.selection.candidates import Candidate, RejectedClip
 from curation.shards.duplicates import pack_hashes, sample_hashes
-from curation.stages.check_labels import CheckLabels
+from curation.stages.check_labels import LABELS_CUT, CheckLabels
 from curation.stages.clip_files import encode_tracks, read_rgb, read_tracks
 from curation.stages.follow_person import FollowPerson
 from curation.stages.people_files import pack_people, read_chosen, read_seen
@@ -205,7 +205,8 @@ class ClipMaker:
             if frames is None or run.tracks.people is None:
                 return None
             kept.setdefault("uncut", {name: vars(clip)[name] for name in STRETCH})
-            cut = {f"{CheckLabels.name}_cut": run.clip.verdicts[CheckLabels.name]}
+            seen = [clip.verdicts.get(LABELS_CUT), run.clip.verdicts[CheckLabels.name]]
+            cut = {LABELS_CUT: "; then ".join(words for words in seen if words)}
             clip = replace(clip.cut_to(part), verdicts={**clip.verdicts, **cut})
             frames = frames[part]
             with watch.measure("encode tracks"):

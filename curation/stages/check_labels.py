@@ -20,6 +20,8 @@ FAULTS = {
 }
 """Fault -> what was seen, in the order in which they are told."""
 LONGEST = "longest_right_labels"
+LABELS_CUT = "labels_cut"
+"""The verdict that tells for which faults frames were cut off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class CheckLabels:
             longest = float(frames.stop - frames.start)
         least = self.min_duration_s * (clip.fps or 1.0) - 0.5  # frames
         counts = {name: int(is_bad.sum()) for name, is_bad in faults.items() if is_bad.any()}
-        cut = clip.verdicts.get(f"{self.name}_cut")
+        cut = clip.verdicts.get(LABELS_CUT)
         return [
             Check(
                 verdict=self.name, signal=LONGEST, value=longest, rule=AT_LEAST, threshold=least,

@@ -244,15 +244,16 @@ def test_the_same_pixels_have_the_same_request_whatever_the_thresholds(tmp_path)
 class WrongStart(Parser):
     """The first ``wrong`` frames of the whole clip get no labels."""
 
-    def __init__(self, wrong: int) -> None:
+    def __init__(self, wrong: int, is_wrong_again: bool = False) -> None:
         super().__init__()
-        self.wrong = wrong
+        self.wrong, self.is_wrong_again = wrong, is_wrong_again
 
     def parse(self, frames, people) -> list[np.ndarray]:
         labels = [label.copy() for label in super().parse(frames, people)]
-        is_whole = len(frames) == COUNT
-        for label in labels[: self.wrong if is_whole else 0]:
+        for label in labels[: self.wrong if len(frames) == COUNT else 0]:
             label[:] = ParseLabel.BACKGROUND
+        if self.is_wrong_again and len(frames) == COUNT - self.wrong:
+            labels[-1][:] = ParseLabel.BACKGROUND
         return labels
 
 
@@ -296,6 +297,16 @@ def test_frames_with_wrong_labels_are_cut_off_and_the_rest_is_made_again(tmp_pat
     changed = with_checked_labels(maker_of(tmp_path, seer, Parser("other"), parsing=LENIENT))
     assert isinstance(changed.judge(row, candidate()), NeedsDecoding)
     assert changed.reuse_or_redo(row, candidate()) is None
+
+
+def test_what_is_left_is_checked_again_and_each_cut_is_told(tmp_path, frames):
+    parser = WrongStart(3, is_wrong_again=True)
+    maker = with_checked_labels(maker_of(tmp_path, Seer(), parser, parsing=LENIENT))
+    record = maker.make(candidate(), frames, "request", StepTimes()).record
+    assert (record["start_s"], record["end_s"], record["num_frames"]) == (3 / 8, 9 / 8, 6)
+    assert record["uncut"]["num_frames"] == 10
+    told = "no labels or no body in 3 of 10 frames; then no labels or no body in 1 of 7 frames"
+    assert record["verdicts"]["labels_cut"] == told
 
 
 def test_too_few_frames_with_right_labels_reject_a_clip(tmp_path, frames):
