@@ -42,7 +42,7 @@ from datasets.storage import file_sha256, store_folder
 logger = logging.getLogger(__name__)
 
 BENCHMARKS = ("vvt", "vivid_s")
-GIVEN = {"people", "garments"}
+GIVEN = {"people", "labels", "garments"}
 """Stages that are skipped."""
 VVT_FPS = 30.0
 """Frames carry no rate; this only decides how fast a report plays them."""

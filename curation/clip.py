@@ -65,6 +65,16 @@ class Clip:
             record[name] = None if record[name] is None else list(record[name])
         return record
 
+    def cut_to(self, part: slice) -> "Clip":
+        """A copy that has only these of its frames."""
+        fps = self.fps or 1.0
+        return replace(
+            self,
+            start_s=self.start_s + part.start / fps,
+            end_s=self.start_s + part.stop / fps,
+            num_frames=part.stop - part.start,
+        )
+
     def with_scores(self, **scores: float) -> "Clip":
         """A copy with more measured values."""
         return replace(self, scores={**self.scores, **scores})

@@ -22,6 +22,7 @@ from curation.ledger import ClipRow
 from curation.perception.protocols import Perception
 from curation.selection.candidates import Candidate, RejectedClip
 from curation.shards.duplicates import pack_hashes, sample_hashes
+from curation.stages.check_labels import LABELS_CUT, CheckLabels
 from curation.stages.clip_files import encode_tracks, read_rgb, read_tracks
 from curation.stages.follow_person import FollowPerson
 from curation.stages.people_files import pack_people, read_chosen, read_seen
@@ -32,6 +33,7 @@ from datasets.tracks import encode_clip
 
 logger = logging.getLogger(__name__)
 
+STRETCH = ("start_s", "end_s", "num_frames")
 CLIP_FIELDS = {field.name for field in fields(Clip)}
 
 
@@ -95,8 +97,18 @@ class ClipMaker:
             tracks = replace(tracks, frames=read_rgb(video))
         with watch.measure("write tracks"):
             begun["people"] = store_folder(self.out / "people", packed)
-        further = {} if extra is None else extra(clip)
-        return self._run(clip, tracks, video, begun, set(), watch, further)
+        row = self._run(
+            clip,
+            tracks,
+            video,
+            begun,
+            set(),
+            watch,
+            extra or (lambda _: {}),
+            frames=run.tracks.frames,
+        )
+        assert row is not None, "the decoded frames were given"
+        return row
 
     def reuse_or_redo(self, known: ClipRow, candidate: Candidate) -> ClipRow | None:
         """The stored result for the same stretch, judged by today's settings and models.
@@ -110,8 +122,8 @@ class ClipMaker:
             return outcome
         folder = self._folder_of(known)
         people = self._people_of(known)
-        if folder is None or people is None:
-            return None
+        if folder is None or people is None or "uncut" in known.record:
+            return None  # of a clip that was cut for its labels, the other frames are not stored
         clip = self._follow_stored(known, candidate)
         if isinstance(clip, RejectedClip) or not _is_same_stretch(known, clip):
             return None
@@ -133,7 +145,7 @@ class ClipMaker:
         kept = {**known.record, "made": {k: v for k, v in made.items() if k not in stale}}
         kept["seconds"] = watch.seconds
         video = (folder / "mp4").read_bytes()
-        return self._run(clip, tracks, video, kept, set(names) - stale, watch, further)
+        return self._run(clip, tracks, video, kept, set(names) - stale, watch, lambda _: further)
 
     def judge(
         self, known: ClipRow, candidate: Candidate, *, is_followed: bool = False
@@ -179,16 +191,34 @@ class ClipMaker:
         kept: dict[str, Any],
         done: set[str],
         watch: StepTimes,
-        further: dict[str, bytes],
-    ) -> ClipRow:
-        """Run all stages except those ``done``, and write the clip's folder."""
+        extra: "Extra",
+        frames: np.ndarray | None = None,
+    ) -> ClipRow | None:
+        """Run all stages except those ``done``, and write the clip's folder.
+
+        Frames with wrong labels are cut off, and everything is made again from the others, since
+        a parser learns from all frames of a clip. That needs the decoded ``frames``; None is
+        returned where they are needed and not given.
+        """
         run = run_stages(self.stages, clip, tracks, done=done, watch=watch)
+        while run.reject is None and (part := self._right_part(run.clip)) is not None:
+            if frames is None or run.tracks.people is None:
+                return None
+            kept.setdefault("uncut", {name: vars(clip)[name] for name in STRETCH})
+            seen = [clip.verdicts.get(LABELS_CUT), run.clip.verdicts[CheckLabels.name]]
+            cut = {LABELS_CUT: "; then ".join(words for words in seen if words)}
+            clip = replace(clip.cut_to(part), verdicts={**clip.verdicts, **cut})
+            frames = frames[part]
+            with watch.measure("encode tracks"):
+                video = encode_video(frames, clip.fps or 1.0)
+            tracks = Tracks(frames=read_rgb(video), people=run.tracks.people[part])
+            run = run_stages(self.stages, clip, tracks, watch=watch)
         kept["made"] = {**kept["made"], **{name: self.provenance_keys[name] for name in run.ran}}
         clip = run.clip
         if run.reject is not None:
             return _row(clip, run.reject, kept)
         with watch.measure("encode tracks"):
-            files = {**encode_tracks(clip, run.tracks, video), **further}
+            files = {**encode_tracks(clip, run.tracks, video), **extra(clip)}
         with watch.measure("write tracks"):
             folder = store_folder(self.out / "clips", files)
         record = {
@@ -207,6 +237,11 @@ class ClipMaker:
             record=record,
             folder=folder,
         )
+
+    def _right_part(self, clip: Clip) -> slice | None:
+        """The frames that a clip is cut to for its labels; None: it is not cut."""
+        kept = [stage.kept(clip) for stage in self.stages if isinstance(stage, CheckLabels)]
+        return kept[0] if kept else None
 
     def _people_of(self, known: ClipRow) -> Path | None:
         return self._stored("people", known.record.get("people"))
@@ -232,10 +267,10 @@ class ClipMaker:
 
 
 def _is_same_stretch(known: ClipRow, clip: Clip) -> bool:
-    record = known.record
-    return (clip.start_s, clip.end_s, clip.num_frames) == (
-        record["start_s"], record["end_s"], record["num_frames"],
-    )  # fmt: skip
+    """Whether a clip has the frames of a stored one, or those it had before its labels' cut."""
+    now = [vars(clip)[name] for name in STRETCH]
+    stored = (known.record, known.record.get("uncut", known.record))
+    return any(now == [record[name] for name in STRETCH] for record in stored)
 
 
 def infos_of(perception: Perception) -> dict[str, Any]:

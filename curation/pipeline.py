@@ -36,6 +36,7 @@ from curation.selection.probe import header_checks
 from curation.selection.stillness import looks_apart, with_changes
 from curation.settings import CurateConfig
 from curation.stages.agnostic import MaskGarment
+from curation.stages.check_labels import CheckLabels
 from curation.stages.clip_files import encode_png
 from curation.stages.densepose import MapSurface
 from curation.stages.follow_person import FollowPerson
@@ -86,6 +87,11 @@ STAGES: tuple[BuildStage, ...] = (
     lambda config, models: MapSurface(estimator=models.densepose, config=config.densepose),
     lambda config, models: ParseClothes(parser=models.parser, config=config.parsing),
     lambda config, models: MaskGarment(config=config.agnostic),
+    lambda config, models: CheckLabels(
+        config=config.labels,
+        category=config.agnostic.category,
+        min_duration_s=config.selection.quality.min_duration_s,
+    ),
     lambda config, models: CutGarment(config=config.garments),
 )
 """Every stage on a clip, in order; the same for videos, photographs and benchmarks."""

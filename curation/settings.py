@@ -14,6 +14,7 @@ from curation.shards.duplicates import DuplicatesConfig
 from curation.shards.shards import ShardsConfig
 from curation.shards.takes import TakesConfig
 from curation.stages.agnostic import AgnosticConfig
+from curation.stages.check_labels import LabelsConfig
 from curation.stages.colours import HeldOutConfig
 from curation.stages.densepose import DensePoseConfig
 from curation.stages.garments import GarmentConfig
@@ -59,6 +60,7 @@ class CurateConfig:
     densepose: DensePoseConfig = field(default_factory=DensePoseConfig)
     parsing: ParsingConfig = field(default_factory=ParsingConfig)
     agnostic: AgnosticConfig = field(default_factory=AgnosticConfig)
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
     garments: GarmentConfig = field(default_factory=GarmentConfig)
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)

@@ -7,7 +7,7 @@ from typing import Any
 
 STEPS = (
     "first pass", "arbiter", "people in samples", "decode clip", "people", "densepose", "parsing",
-    "agnostic", "garments", "encode tracks", "write tracks",
+    "agnostic", "labels", "garments", "encode tracks", "write tracks",
 )  # fmt: skip
 """In order of execution; other stages come last."""
 

@@ -3,7 +3,9 @@
 ``training/experiments/fingerprints.py`` reads this file, too: ablations and the demo retrain.
 """
 
-VERSION = 14
+VERSION = 15
 """Of the stages: everything of a source is done again."""
-EMBEDDED_PARSER = 3
+EMBEDDED_PARSER = 4
 """Of the embedded parser's labels: label maps and what follows from them."""
+MASKS = 2
+"""Of the inpainting masks: masks and agnostic frames, from the stored labels and surfaces."""

@@ -1,13 +1,17 @@
 """Inpainting masks per garment category, from a label map and DensePose, that do not leak.
 
 A mask covers the garment in every frame and the limbs that another garment might cover. Its outline
-consists of widened hulls, so that it does not reveal the old garment's shape; face, hair, hands and
-feet are kept. Over time a mask only grows, where a part was missed: majority voting over frames
-would uncover a fast sleeve.
+consists of widened hulls, so that it does not reveal the old garment's shape; face, hair, hands,
+what they hold, and feet are kept. Over time a mask only grows, where a part was missed: majority
+voting over frames would uncover a fast sleeve.
+
+Margins: ``tight`` follows the body closely. ``wide`` paints as much as the preprocessing of
+VITON-HD and DressCode: both legs in one hull, outlines wider by a quarter of half the body, and a
+band below the hem of an upper garment, so that the new one may be wider or longer.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -44,47 +48,96 @@ class MaskRule:
     limbs: tuple[ParseLabel, ...]  # covered too: another garment may be longer
     others: tuple[ParseLabel, ...]  # kept, except for a band along the garment
     hulls: tuple[tuple[int, ...], ...]  # DensePose parts, one convex hull each
+    wide_hulls: tuple[tuple[int, ...], ...]  # the same of a wide mask
+    margin: str  # one of MARGINS
+    extends: tuple[int, ...] = ()  # parts below which a wide mask continues over the others
 
 
+MARGINS = ("tight", "wide")
 UPPER_HULLS = ((*TORSO,), *UPPER_ARMS, *LOWER_ARMS)
 LOWER_HULLS = ((*UPPER_LEGS,), *LOWER_LEGS)
+BOTH_LEGS = (*UPPER_LEGS, *LOWER_LEGS[0], *LOWER_LEGS[1])
 RULES = {
     "upper": MaskRule(
         garment=GARMENT_LABELS["upper"],
         limbs=(P.ARMS,),
         others=(P.LOWER, P.LEGS),
         hulls=UPPER_HULLS,
+        wide_hulls=UPPER_HULLS,
+        margin="tight",
+        extends=TORSO,
     ),
     "lower": MaskRule(
         garment=GARMENT_LABELS["lower"],
         limbs=(P.LEGS,),
         others=(P.UPPER, P.ARMS),
         hulls=LOWER_HULLS,
+        wide_hulls=(BOTH_LEGS,),
+        margin="wide",
     ),
     "overall": MaskRule(
         garment=GARMENT_LABELS["overall"],
         limbs=(P.ARMS, P.LEGS),
         others=(),
         hulls=(*UPPER_HULLS, *LOWER_HULLS),
+        wide_hulls=(*UPPER_HULLS, BOTH_LEGS),
+        margin="wide",
     ),
 }
+"""What each category paints, with its default margin."""
 PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
+_TOUCH = 0.005  # of the longer side: what is this near to a hand touches it
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings:
-    """Widths, as shares of the square root of the covered area, so that they fit any size."""
+    """Widths that fit any size: shares of the square root of the covered area, or of half the body.
+
+    Half the body is the radius of the largest circle inside what is covered, about a leg's width.
+    """
 
     widening: float = 0.02  # of every outline
     hull_reach: float = 0.11  # hulls extend at most this far from what is covered
     hem_band: float = 0.045  # band along the garment in which its neighbours are painted too
+    wide_widening: float = 0.4  # of every outline of a wide mask, of half the body
+    wide_hem: float = 0.6  # how far a wide mask continues below the hem, of half the body
     closing_frames: int = 2  # on both sides: gaps in time that are filled
     lapse: float = 0.05  # a mask smaller by this share than those before and after has a gap
 
     def __post_init__(self) -> None:
-        for name in ("widening", "hull_reach", "hem_band", "closing_frames", "lapse"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
+        for name, value in vars(self).items():
+            if value < 0:
+                raise ValueError(f"{name} is {value}; 0 or more is accepted")
+
+
+def mask_rule(category: str, margin: str | None = None) -> MaskRule:
+    """What is painted for a category.
+
+    Args:
+        category: upper, lower or overall.
+        margin: tight or wide; None: the category's own.
+
+    Raises:
+        ValueError: there is no such category or margin.
+    """
+    if category not in RULES:
+        raise ValueError(f"category is {category!r}; {', '.join(CATEGORIES)} are accepted")
+    check_margin(margin)
+    rule = RULES[category]
+    return rule if margin is None else replace(rule, margin=margin)
+
+
+def check_margin(margin: str | None) -> None:
+    """Reject an unknown margin.
+
+    Raises:
+        ValueError: it is neither tight nor wide nor None.
+    """
+    if margin is not None and margin not in MARGINS:
+        raise ValueError(
+            f"margin is {margin!r}; {' or '.join(MARGINS)} is accepted, or null for the category's "
+            "own"
+        )
 
 
 def inpainting_mask(
@@ -92,6 +145,7 @@ def inpainting_mask(
     iuv_frames: UInt8[np.ndarray, "t height width 3"],
     category: str,
     settings: MaskSettings | None = None,
+    margin: str | None = None,
 ) -> UInt8[np.ndarray, "t height width"]:
     """The area to be painted in each frame of a clip.
 
@@ -100,19 +154,19 @@ def inpainting_mask(
         iuv_frames: frame-sized IUV (``datasets.densepose.paste_iuv``); only I is read.
         category: upper, lower or overall.
         settings: widths; the defaults if None.
+        margin: tight or wide; None: the category's own.
 
     Returns:
         255 = to be painted, 0 = kept. A frame without a person gets the union of the masks before
         and after; a clip without a person is all 0.
 
     Raises:
-        ValueError: an unknown category, or tracks that do not fit together.
+        ValueError: an unknown category or margin, or tracks that do not fit together.
     """
-    if category not in RULES:
-        raise ValueError(f"category is {category!r}; {', '.join(CATEGORIES)} are accepted")
+    rule = mask_rule(category, margin)
     if parse.shape != iuv_frames.shape[:3]:
         raise ValueError(f"parse is {parse.shape}, densepose {iuv_frames.shape}: they must agree")
-    rule, widths = RULES[category], MaskSettings() if settings is None else settings
+    widths = MaskSettings() if settings is None else settings
     if not len(parse):
         return parse.copy()
     drawn = np.stack(
@@ -123,25 +177,26 @@ def inpainting_mask(
     )
     is_seen = parse.reshape(len(parse), -1).max(axis=1) > 0
     closed = fill_lapses(fill_unseen(drawn, is_seen), widths.closing_frames, widths.lapse)
-    return protect(closed, drawn, parse, category)
+    return protect(closed, drawn, parse, rule)
 
 
 def protect(
     closed: UInt8[np.ndarray, "t height width"],
     drawn: UInt8[np.ndarray, "t height width"],
     parse: UInt8[np.ndarray, "t height width"],
-    category: str,
+    rule: MaskRule,
 ) -> UInt8[np.ndarray, "t height width"]:
-    """Remove from a mask what is kept: face, hair, hands, feet, and garments of other categories.
+    """Remove what is kept: face, hair, hands and what they hold, feet, other categories' garments.
 
     Args:
         closed: the mask after ``fill_lapses``.
         drawn: the mask before it, from ``frame_mask``.
         parse: label maps.
-        category: upper, lower or overall.
+        rule: the category's.
     """
     keep = _among(parse, PROTECTED)
-    keep |= _among(parse, RULES[category].others) & (drawn == 0)
+    keep |= _among(parse, rule.others) & (drawn == 0)
+    keep |= np.stack([held_things(labels) for labels in parse])
     return np.where(keep, np.uint8(0), closed)
 
 
@@ -161,23 +216,86 @@ def frame_mask(
     wanted_parts = [int(part) for hull in rule.hulls for part in hull]
     on_body = _among(parts, wanted_parts)
     if P.UPPER in rule.garment:  # the neck and things on the chest, but not a ball or a bag
-        limbs |= (labels == P.OTHER) & (on_body | _among(parts, HEAD))
+        worn = (labels == P.OTHER) & ~held_things(labels)
+        limbs |= worn & (on_body | _among(parts, HEAD))
     covered = garment | limbs | on_body
     if not covered.any():
         return np.zeros(labels.shape, np.uint8)
     nearest = nearest_part(parts, covered, wanted_parts)
-    mask = covered.astype(np.uint8) * 255
     unit = float(np.sqrt(np.count_nonzero(covered)))  # the garment's area would reveal its sleeves
+    others = _among(labels, rule.others)
+    band = _widened(garment.astype(np.uint8) * 255, settings.hem_band * unit)
+    if rule.margin == "wide":
+        return _wide_mask(covered, nearest, others, band, rule, settings)
+    mask = covered.astype(np.uint8) * 255
     for hull in rule.hulls:
         points = cv2.findNonZero((_among(nearest, hull) & covered).astype(np.uint8))
         if points is not None:
             cv2.fillConvexPoly(mask, cv2.convexHull(points), 255)
     mask &= _widened(covered.astype(np.uint8) * 255, settings.hull_reach * unit)
     mask = _widened(mask, settings.widening * unit)
-    others = _among(labels, rule.others)
-    band = _widened(garment.astype(np.uint8) * 255, settings.hem_band * unit)
     mask[others] = band[others]
     return mask
+
+
+def _wide_mask(
+    covered: np.ndarray,
+    nearest: np.ndarray,
+    others: np.ndarray,
+    band: np.ndarray,
+    rule: MaskRule,
+    settings: MaskSettings,
+) -> np.ndarray:
+    """One frame's wide mask before protection, (height, width) uint8.
+
+    Args:
+        covered: (height, width) bool, must be painted.
+        nearest: (height, width) DensePose part of what is covered.
+        others: (height, width) bool, kept except near the garment.
+        band: (height, width) uint8, where others are painted along the garment.
+        rule: the category's.
+        settings: widths.
+    """
+    mask = covered.astype(np.uint8) * 255
+    half_body = float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
+    reach = settings.wide_widening * half_body
+    hem = np.zeros(covered.shape, bool)
+    for hull in rule.wide_hulls:
+        inside = _among(nearest, hull) & covered
+        if hull == rule.extends:
+            below = _widened(inside.astype(np.uint8) * 255, settings.wide_hem * half_body)
+            hem = (below > 0) & others
+            inside |= hem
+        points = cv2.findNonZero(inside.astype(np.uint8))
+        if points is not None:
+            cv2.fillConvexPoly(mask, cv2.convexHull(points), 255)
+    mask = _widened(mask, reach)
+    painted = _widened(np.where(hem, np.uint8(255), band), reach) if hem.any() else band
+    mask[others] = np.where(painted[others] > 0, mask[others], 0)
+    return mask
+
+
+def held_things(labels: np.ndarray) -> np.ndarray:
+    """What a hand holds, such as a bag: ``OTHER`` that touches a hand and not the head.
+
+    Args:
+        labels: (height, width) ``ParseLabel``.
+
+    Returns:
+        (height, width) bool.
+    """
+    others = labels == P.OTHER
+    hands = (labels == P.HANDS).astype(np.uint8) * 255
+    near = _widened(hands, _TOUCH * max(labels.shape)) > 0
+    if not (others & near).any():
+        return np.zeros(labels.shape, bool)
+    head = _among(labels, (P.FACE, P.HAIR)).astype(np.uint8)
+    by_head = cv2.dilate(head, np.ones((3, 3), np.uint8)) > 0
+    _, pieces = cv2.connectedComponents(others.astype(np.uint8), connectivity=8)
+    is_held = np.zeros(int(pieces.max()) + 1, bool)
+    is_held[pieces[others & near]] = True
+    is_held[pieces[others & by_head]] = False  # the neck, a hat
+    return is_held[pieces] & others
 
 
 def nearest_part(parts: np.ndarray, where: np.ndarray, accepted: list[int]) -> np.ndarray:

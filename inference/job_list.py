@@ -44,6 +44,7 @@ class TryOnJob:
     garment: str
     out: Path
     category: str = "upper"
+    margin: str | None = None
     person: int | None = None
     seed: int = 0
     label: str = ""
@@ -199,5 +200,6 @@ def _read_row(
             densepose_format=defaults.densepose_format,
         )  # fmt: skip
     return TryOnJob(
-        video=video, garment=garment, out=out, given=given, paste_back=defaults.paste_back, **values
-    )
+        video=video, garment=garment, out=out, given=given, paste_back=defaults.paste_back,
+        margin=None if given else defaults.agnostic.margin, **values,
+    )  # fmt: skip

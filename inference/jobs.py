@@ -132,8 +132,8 @@ def _do(
     request = _request(pipeline, job)
     result = pipeline(
         job.video, job.garment, job.category, person=job.person, garment_kind=job.garment_kind,
-        given=job.given, seed=job.seed, paste_back=job.paste_back, label=job.label, out=job.out,
-        work=WorkFolder(_work_path(folder, job)), progress=report,
+        margin=job.margin, given=job.given, seed=job.seed, paste_back=job.paste_back,
+        label=job.label, out=job.out, work=WorkFolder(_work_path(folder, job)), progress=report,
     )  # fmt: skip
     seconds = time.monotonic() - start
     ledger[_name(job)] = {"request": request, "report": result.report, "seconds": seconds}
@@ -162,7 +162,7 @@ def _request(pipeline: TryOnPipeline, job: TryOnJob) -> dict[str, Any]:
 
 def _work_path(folder: Path, job: TryOnJob) -> Path:
     """Jobs with the same conditions share a folder."""
-    shared = [str(job.video), job.category, job.person, repr(job.given)]
+    shared = [str(job.video), job.category, job.margin, job.person, repr(job.given)]
     return folder / ".work" / settings_sha256(shared)[:16]
 
 

@@ -180,6 +180,7 @@ class TryOnPipeline:
         *,
         person: int | None = None,
         garment_kind: str = "auto",
+        margin: str | None = None,
         given: GivenConditions | None = None,
         seed: int = 0,
         paste_back: bool = True,
@@ -198,6 +199,7 @@ class TryOnPipeline:
             category: what it replaces: upper, lower or overall.
             person: number of the person who gets it (``find_people``); None: the main person.
             garment_kind: auto, product or worn; see ``prepare_garment``.
+            margin: of the mask, tight or wide; None: tight for upper, wide for the others.
             given: mask and DensePose as files, instead of perception.
             seed: a different seed gives a different result; 0 or more.
             paste_back: keep the source's own pixels outside the mask.
@@ -227,7 +229,7 @@ class TryOnPipeline:
             conditions = video
         else:
             source = open_video(video, self.limits)
-            conditions = self._prepare(source, category, person, given, _folder(work), tracker)
+            conditions = self._prepare(source, category, person, given, work, tracker, margin)
         check_seen(conditions)
         settings = {"seed": seed, "garment": str(garment), "paste_back": paste_back, "label": label}
         result = self._paint(conditions, picture, settings, tracker)
@@ -256,13 +258,14 @@ class TryOnPipeline:
         count: int = 6,
         work: str | Path | WorkFolder | None = None,
         progress: Progress | None = None,
+        margin: str | None = None,
     ) -> list[ConditionFrame]:
         """Mask and DensePose of some frames, made in seconds, to check before ``prepare``."""
         tracker = Tracker(progress, (FINDING, CONDITIONS), self._rates)
         config = self.painter.system.config
         learned = learn_person(
             open_video(video, self.limits), category, person, config.height, config.width,
-            self.perception, _folder(work), tracker,
+            self.perception, _folder(work), tracker, margin,
         )  # fmt: skip
         return learned.preview(self.perception, count)
 
@@ -274,6 +277,7 @@ class TryOnPipeline:
         given: GivenConditions | None = None,
         work: str | Path | WorkFolder | None = None,
         progress: Progress | None = None,
+        margin: str | None = None,
     ) -> VideoConditions:
         """Make the conditions of a video, to be checked and then painted from, once or often.
 
@@ -281,7 +285,7 @@ class TryOnPipeline:
         """
         tracker = Tracker(progress, (FINDING, CONDITIONS), self._rates)
         source = open_video(video, self.limits)
-        return self._prepare(source, category, person, given, _folder(work), tracker)
+        return self._prepare(source, category, person, given, work, tracker, margin)
 
     def paint(
         self,
@@ -302,10 +306,12 @@ class TryOnPipeline:
         category: str,
         person: int | None,
         given: GivenConditions | None,
-        work: WorkFolder,
+        work: str | Path | WorkFolder | None,
         tracker: Tracker,
+        margin: str | None,
     ) -> VideoConditions:
         config = self.painter.system.config
+        size = config.height, config.width
         needs_iuv = config.densepose == "iuv" or config.network.finds_places
         if given is not None and needs_iuv and given.densepose_format != "iuv":
             raise ConfigError(
@@ -314,12 +320,9 @@ class TryOnPipeline:
                 " densepose_format=iuv"
             )
         if given is not None:
-            return read_conditions(
-                source, given, category, config.height, config.width, work, tracker
-            )
-        return perceive(
-            source, category, person, config.height, config.width, self.perception, work, tracker
-        )
+            return read_conditions(source, given, category, *size, _folder(work), tracker)
+        models, folder = self.perception, _folder(work)
+        return perceive(source, category, person, *size, models, folder, tracker, margin)
 
     def _paint(
         self,

@@ -34,6 +34,7 @@ def describe_result(
         "video": conditions.source.path.name,
         "garment": Path(settings["garment"]).name,
         "category": conditions.category,
+        "margin": conditions.margin,
         "person": None if person is None else person.id,
         "seed": settings["seed"],
         "num_frames": conditions.num_frames,

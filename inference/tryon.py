@@ -59,9 +59,9 @@ def main(argv: list[str]) -> int | None:
         with _bar() as bar:
             result = pipeline(
                 source.path, config.garment, config.category, person=config.person,
-                garment_kind=config.garment_kind, given=config.given, seed=config.seed,
-                paste_back=config.paste_back, label=config.label, out=out, work=work,
-                progress=partial(_report, bar),
+                garment_kind=config.garment_kind, margin=config.agnostic.margin,
+                given=config.given, seed=config.seed, paste_back=config.paste_back,
+                label=config.label, out=out, work=work, progress=partial(_report, bar),
             )  # fmt: skip
         sys.stdout.write(_summary(result.report, out, time.monotonic() - start))
         work.remove()
@@ -104,7 +104,9 @@ def _preview(config: TryOnConfig) -> None:
     pipeline, work = build_pipeline(config), WorkFolder()
     with _bar() as bar:
         everyone = pipeline.find_people(config.video, work, partial(_report, bar))
-        frames = pipeline.preview(config.video, config.category, config.person, work=work)
+        frames = pipeline.preview(
+            config.video, config.category, config.person, work=work, margin=config.agnostic.margin
+        )
     path = Path(config.preview)
     path.parent.mkdir(parents=True, exist_ok=True)
     source = open_video(config.video, config.limits)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from configs.errors import ConfigError
 from configs.loading import load_config, split_optional
 from curation.perception.config import PerceptionConfig
+from datasets.masks import check_margin
 from inference.conditions.given import GivenConditions
 from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.sampler_choice import SamplerChoice
@@ -16,6 +18,16 @@ USAGE = (
 )
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
 _PATHS = ("video", "garment", "out", "jobs", "preview", "checkpoint", "mask", "densepose")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgnosticChoice:
+    """How far around the garment is painted; the same key as in configs/curate.yaml."""
+
+    margin: str | None = None  # tight or wide; None: tight for upper, wide for lower and overall
+
+    def __post_init__(self) -> None:
+        check_margin(self.margin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +46,7 @@ class TryOnConfig:
         runs: folder of the runs.
         weights: ema or raw.
         category: what the garment replaces: upper, lower or overall.
+        agnostic: how far around it is painted.
         person: number of the person who gets the garment; None or 1: the main person.
         mask: a video, bright = to be painted, instead of perception; with densepose.
         densepose: a video, likewise.
@@ -61,6 +74,7 @@ class TryOnConfig:
     runs: str = "runs"
     weights: str = "ema"
     category: str = "upper"
+    agnostic: AgnosticChoice = field(default_factory=AgnosticChoice)
     person: int | None = None
     mask: str | None = None
     densepose: str | None = None
@@ -83,7 +97,12 @@ class TryOnConfig:
         if not 0 <= self.max_unseen <= 1:
             raise ValueError(f"max_unseen is {self.max_unseen}; 0 to 1 is expected")
         if (self.mask is None) != (self.densepose is None):
-            raise ValueError("mask and densepose: give both or neither")
+            raise ConfigError("mask and densepose: give both or neither")
+        if self.mask is not None and self.agnostic.margin is not None:
+            raise ConfigError(
+                f"agnostic.margin={self.agnostic.margin} is for masks that are made here, and mask "
+                f"is {self.mask}; leave out one of them"
+            )
 
     @property
     def limits(self) -> VideoLimits:

@@ -7,15 +7,17 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check, Clip, Tracks
+from curation.versions import MASKS
 from datasets.densepose import paste_iuv
-from datasets.masks import RULES, MaskSettings, inpainting_mask
+from datasets.masks import RULES, MaskSettings, check_margin, inpainting_mask, mask_rule
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgnosticConfig:
-    """Which garment is masked, and when a mask has failed."""
+    """Which garment is masked, how far around it, and when a mask has failed."""
 
     category: str = "upper"
+    margin: str | None = None  # tight or wide; None: tight for upper, wide for lower and overall
     min_coverage: float = 0.97  # of the garment's pixels, in every frame
     max_area: float = 0.75  # of the frame: a mask that leaves nothing has also failed
     mask: MaskSettings = field(default_factory=MaskSettings)
@@ -25,6 +27,7 @@ class AgnosticConfig:
             raise ConfigError(
                 f"category is {self.category!r}; accepted: {', '.join(sorted(RULES))}"
             )
+        check_margin(self.margin)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +45,9 @@ class MaskGarment:
         assert tracks.boxes is not None, "the densepose stage comes first"
         height, width = tracks.frames.shape[1:3]
         iuv = paste_iuv(tracks.iuv, tracks.boxes, height, width)
-        mask = inpainting_mask(tracks.parse, iuv, self.config.category, self.config.mask)
+        mask = inpainting_mask(
+            tracks.parse, iuv, self.config.category, self.config.mask, self.config.margin
+        )
         labels = [int(label) for label in RULES[self.config.category].garment]
         garment = np.isin(tracks.parse, labels)
         covered = (garment & (mask > 0)).sum(axis=(1, 2)) / np.maximum(garment.sum(axis=(1, 2)), 1)
@@ -82,8 +87,14 @@ class MaskGarment:
         ]  # fmt: skip
 
     def provenance_key(self) -> dict[str, Any]:
-        """The category and how masks are dilated."""
-        return {"category": self.config.category, "mask": asdict(self.config.mask)}
+        """The category, the margin in effect, and how masks are widened."""
+        category, margin = self.config.category, self.config.margin
+        return {
+            "category": category,
+            "margin": mask_rule(category, margin).margin,
+            "mask": asdict(self.config.mask),
+            "version": MASKS,
+        }
 
 
 def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:

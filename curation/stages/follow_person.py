@@ -82,10 +82,7 @@ class FollowPerson:
         if first_failed(self.checks(measured)):
             return Followed(clip=measured, frames=good, rows=verdicts.main_rows[good])
         shorter = replace(
-            clip,
-            start_s=clip.start_s + good.start / fps,
-            end_s=clip.start_s + good.stop / fps,
-            num_frames=count,
+            clip.cut_to(good),
             num_people=1,
             verdicts={**clip.verdicts, self.name: "one person"},
         )

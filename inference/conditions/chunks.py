@@ -12,7 +12,7 @@ import numpy as np
 from curation.perception.boxes import grown_box
 from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
-from datasets.masks import RULES, MaskSettings, fill_lapses, frame_mask, protect
+from datasets.masks import MaskRule, MaskSettings, fill_lapses, frame_mask, protect
 from inference.conditions.picking import Picked
 from inference.video.framing import CropWindow
 
@@ -90,19 +90,19 @@ def _far_from(box: np.ndarray, height: int, width: int) -> np.ndarray:
     return far
 
 
-def draw_masks(perceived: PerceivedFrames, category: str) -> np.ndarray:
+def draw_masks(perceived: PerceivedFrames, rule: MaskRule) -> np.ndarray:
     """Each frame's own mask; empty where the person is absent."""
-    rule, settings = RULES[category], MaskSettings()
+    settings = MaskSettings()
     drawn = np.zeros(perceived.labels.shape, np.uint8)
     for row in np.flatnonzero(perceived.present):
         drawn[row] = frame_mask(perceived.labels[row], perceived.iuv[row, ..., 0], rule, settings)
     return drawn
 
 
-def still_masks(perceived: PerceivedFrames, category: str) -> np.ndarray:
+def still_masks(perceived: PerceivedFrames, rule: MaskRule) -> np.ndarray:
     """Masks of frames that are far apart in time, (t, h, w) uint8, without their neighbours."""
-    drawn = draw_masks(perceived, category)
-    return perceived.spare_others(protect(drawn, drawn, perceived.labels, category))
+    drawn = draw_masks(perceived, rule)
+    return perceived.spare_others(protect(drawn, drawn, perceived.labels, rule))
 
 
 def chunk_mask(
@@ -111,7 +111,7 @@ def chunk_mask(
     after: PerceivedFrames | None,
     context: int,
     longest: int,
-    category: str,
+    rule: MaskRule,
 ) -> np.ndarray:
     """The mask of a chunk, closed over time across its borders, (t, h, w) uint8.
 
@@ -121,7 +121,7 @@ def chunk_mask(
         after: the chunk after it; None at the end.
         context: how many frames of the neighbours matter.
         longest: gaps of up to this many frames without the person are bridged.
-        category: upper, lower or overall.
+        rule: what is painted.
     """
     pieces = [now]
     start = 0
@@ -132,10 +132,10 @@ def chunk_mask(
         pieces.append(after[slice(0, context)])
     labels = np.concatenate([piece.labels for piece in pieces])
     present = np.concatenate([piece.present for piece in pieces])
-    drawn = np.concatenate([draw_masks(piece, category) for piece in pieces])
+    drawn = np.concatenate([draw_masks(piece, rule) for piece in pieces])
     widths = MaskSettings()
     closed = fill_lapses(drawn, widths.closing_frames, widths.lapse)
-    mask = protect(closed, drawn, labels, category)
+    mask = protect(closed, drawn, labels, rule)
     mask[~present] = 0
     _bridge(mask, present, longest)
     return now.spare_others(mask[start : start + len(now.present)])

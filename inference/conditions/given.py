@@ -88,6 +88,7 @@ def read_conditions(
     return VideoConditions(
         source=source,
         category=category,
+        margin=None,
         everyone=None,
         person=None,
         framing=CropWindow(**summary["framing"]),

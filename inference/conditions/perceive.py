@@ -19,7 +19,7 @@ from configs.errors import ConfigError
 from curation.perception.protocols import ClipParser, HumanParser, Perception
 from datasets.densepose import render_densepose
 from datasets.labels import CATEGORIES
-from datasets.masks import MaskSettings
+from datasets.masks import MaskRule, MaskSettings, mask_rule
 from datasets.storage import file_sha256, write_file
 from inference.conditions.chunks import PerceivedFrames, chunk_mask, perceive_frames, still_masks
 from inference.conditions.people import FoundPerson, PeopleInVideo, find_people
@@ -51,7 +51,7 @@ class LearnedPerson:
     """A person of a video whose clothes the parser has learned, and the frames it learned from."""
 
     source: SourceVideo
-    category: str
+    rule: MaskRule  # what of the person is painted
     everyone: PeopleInVideo
     person: FoundPerson
     framing: CropWindow
@@ -66,7 +66,7 @@ class LearnedPerson:
         rows = _evenly([i for i, one in enumerate(self.picked) if one.person is not None], count)
         frames, picked = [self.frames[i] for i in rows], [self.picked[i] for i in rows]
         perceived = perceive_frames(frames, picked, perception, self.parser, self.framing)
-        mask = still_masks(perceived, self.category)
+        mask = still_masks(perceived, self.rule)
         poses = render_densepose(perceived.iuv)
         return [
             ConditionFrame(
@@ -104,6 +104,7 @@ def learn_person(
     perception: Perception,
     work: WorkFolder,
     tracker: Tracker,
+    margin: str | None = None,
 ) -> LearnedPerson:
     """Find a person and learn their clothes.
 
@@ -116,12 +117,13 @@ def learn_person(
         perception: the models.
         work: where to store what was found.
         tracker: receives the progress.
+        margin: of the mask, tight or wide; None: the category's own.
 
     Raises:
-        ConfigError: no such category, no person of this number.
+        ConfigError: no such category or margin, no person of this number.
         NoPerson: nobody is in the video.
     """
-    check_category(category)
+    rule = _rule_of(category, margin)
     everyone = load_or_find_people(source, perception, work, tracker)
     person = everyone.person(number, source.path)
     framing = frame_for_conditions(person.boxes, source, height, width)
@@ -153,7 +155,7 @@ def learn_person(
     if isinstance(parser, ClipParser):
         parser = parser.learned(frames, people)
     return LearnedPerson(
-        source=source, category=category, everyone=everyone, person=person, framing=framing,
+        source=source, rule=rule, everyone=everyone, person=person, framing=framing,
         parser=parser, frames=frames, indices=indices, times=times, picked=picked,
     )  # fmt: skip
 
@@ -167,12 +169,14 @@ def perceive(
     perception: Perception,
     work: WorkFolder,
     tracker: Tracker,
+    margin: str | None = None,
 ) -> VideoConditions:
     """Make mask and DensePose of every frame; arguments and errors as for ``learn_person``."""
-    check_category(category)
+    rule = _rule_of(category, margin)
     identity = {
         "format": _FORMAT, "source": file_sha256(source.path), "category": category,
-        "person": number, "size": [height, width], "perception": _names(perception), "chunk": CHUNK,
+        "margin": rule.margin, "person": number, "size": [height, width],
+        "perception": _names(perception), "chunk": CHUNK,
     }  # fmt: skip
     folder = work.section("conditions", identity)
     summary_path = folder / "summary.json"
@@ -182,7 +186,9 @@ def perceive(
         framing = CropWindow(**summary["framing"])
         tracker.start(CONDITIONS, everyone.num_frames, everyone.num_frames)
     else:
-        learned = learn_person(source, category, number, height, width, perception, work, tracker)
+        learned = learn_person(
+            source, category, number, height, width, perception, work, tracker, margin
+        )
         everyone, framing = learned.everyone, learned.framing
         missing = _make_chunks(learned, perception, folder, tracker)
         if missing == everyone.num_frames:
@@ -192,6 +198,7 @@ def perceive(
     return VideoConditions(
         source=source,
         category=category,
+        margin=rule.margin,
         everyone=everyone,
         person=everyone.person(number, source.path),
         framing=framing,
@@ -215,6 +222,14 @@ def check_category(category: str) -> None:
         raise ConfigError(f"category={category!r}; one of {', '.join(CATEGORIES)} is expected")
 
 
+def _rule_of(category: str, margin: str | None) -> MaskRule:
+    check_category(category)
+    try:
+        return mask_rule(category, margin)
+    except ValueError as error:
+        raise ConfigError(f"agnostic.{error}") from error
+
+
 def _names(perception: Perception) -> dict[str, str]:
     return {role: f"{info.name} {info.version}" for role, info in perception.infos().items()}
 
@@ -235,7 +250,7 @@ def _make_chunks(
     for after in itertools.chain(_perceived_chunks(learned, perception, first, tracker), [None]):
         if now is not None:
             if number >= finished:
-                mask = chunk_mask(before, now, after, context, longest, learned.category)
+                mask = chunk_mask(before, now, after, context, longest, learned.rule)
                 store_chunk(
                     folder, number, ConditionTracks(mask=mask, iuv=now.iuv, present=now.present)
                 )

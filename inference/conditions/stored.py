@@ -58,6 +58,7 @@ class VideoConditions:
 
     source: SourceVideo
     category: str  # upper, lower or overall
+    margin: str | None  # of the mask, tight or wide; None: it was given as a file
     everyone: PeopleInVideo | None  # everyone in the video; None: conditions were given as files
     person: FoundPerson | None  # who gets the garment
     framing: CropWindow  # the rectangle of the source that the frames are cut to

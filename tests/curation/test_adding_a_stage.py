@@ -111,7 +111,7 @@ def test_a_stage_of_three_steps_is_found_in_report_explain_and_refilter(hats, tm
 def test_it_runs_where_it_stands_for_videos_photographs_and_benchmarks(hats):
     config, perception = WithHats(), named_perception({})
     names = [stage.name for stage in pipeline.build_stages(config, perception)]
-    assert names == ["people", "densepose", "parsing", "agnostic", "garments", "hats"]
+    assert names == ["people", "densepose", "parsing", "agnostic", "labels", "garments", "hats"]
     photograph = benchmark.FramesJob(
         name="a", pictures=[], frame_range=None, fps=30.0, category="upper", samples=[], ids={},
         sha256="", fingerprint="", is_filtered=True,

@@ -15,6 +15,8 @@ from curation.perception.protocols import BackendInfo, DensePose, Person
 from curation.selection.candidates import Candidate
 from curation.selection.people import PeopleConfig, collect_samples
 from curation.stages.agnostic import AgnosticConfig, MaskGarment
+from curation.stages.check_labels import CheckLabels, LabelsConfig
+from curation.stages.clip_files import read_rgb
 from curation.stages.densepose import DensePoseConfig, MapSurface
 from curation.stages.follow_person import FollowPerson
 from curation.stages.garments import CutGarment, GarmentConfig
@@ -26,6 +28,7 @@ from datasets.labels import DensePosePart, ParseLabel
 from datasets.tracks import read_labels
 
 HEIGHT, WIDTH, COUNT = 128, 96, 10
+LENIENT = ParsingConfig(min_garment_share=0.5)
 
 
 def info(name: str) -> BackendInfo:
@@ -236,3 +239,91 @@ def test_the_same_pixels_have_the_same_request_whatever_the_thresholds(tmp_path)
     strict = maker_of(tmp_path, Seer(), Parser(), people=PeopleConfig(min_score=0.9))
     assert maker.request(candidate(), None) == strict.request(candidate(), None)
     assert maker.request(candidate(end_s=1.0), None) != maker.request(candidate(), None)
+
+
+class WrongStart(Parser):
+    """The first ``wrong`` frames of the whole clip get no labels."""
+
+    def __init__(self, wrong: int, is_wrong_again: bool = False) -> None:
+        super().__init__()
+        self.wrong, self.is_wrong_again = wrong, is_wrong_again
+
+    def parse(self, frames, people) -> list[np.ndarray]:
+        labels = [label.copy() for label in super().parse(frames, people)]
+        for label in labels[: self.wrong if len(frames) == COUNT else 0]:
+            label[:] = ParseLabel.BACKGROUND
+        if self.is_wrong_again and len(frames) == COUNT - self.wrong:
+            labels[-1][:] = ParseLabel.BACKGROUND
+        return labels
+
+
+def with_checked_labels(
+    maker: ClipMaker, least_s: float = 0.5, max_unmapped: float = 0.5
+) -> ClipMaker:
+    """The clip's frames are noise, so of the checks only the one on missing labels is made."""
+    config = LabelsConfig(
+        max_unmapped=max_unmapped, max_head=1, max_hips=1, max_outside=1, max_jump=1
+    )
+    check = CheckLabels(config=config, category="upper", min_duration_s=least_s)
+    return replace(maker, stages=(*maker.stages[:3], check, *maker.stages[3:]))
+
+
+def test_frames_with_wrong_labels_are_cut_off_and_the_rest_is_made_again(tmp_path, frames):
+    seer, parser = Seer(), WrongStart(3)
+    maker = with_checked_labels(maker_of(tmp_path, seer, parser, parsing=LENIENT))
+    calls: list[Clip] = []
+
+    def extra(clip: Clip) -> dict[str, bytes]:
+        calls.append(clip)
+        return {}
+
+    row = maker.make(candidate(), frames, "request", StepTimes(), extra)
+    assert row.status == "kept"
+    record = row.record
+    assert (record["start_s"], record["end_s"], record["num_frames"]) == (3 / 8, 10 / 8, 7)
+    assert record["uncut"] == {"start_s": 0, "end_s": 10 / 8, "num_frames": 10}
+    assert record["verdicts"]["labels_cut"] == "no labels or no body in 3 of 10 frames"
+    assert record["verdicts"]["labels"] == "right"
+    assert row.clip_id.endswith("_00000375_00001250")
+    assert [clip.num_frames for clip in calls] == [7]
+    assert row.folder is not None
+    video = read_rgb((tmp_path / "clips" / row.folder / "mp4").read_bytes())
+    assert np.abs(video.astype(int) - frames[3:]).mean() < 4
+    labels = read_labels((tmp_path / "clips" / row.folder / "parse.mp4").read_bytes())
+    assert len(labels) == 7
+    # judged again as it is; made again from the video when a stage has changed
+    assert maker.judge(row, candidate()) == row
+    assert maker.reuse_or_redo(row, candidate()) == row
+    changed = with_checked_labels(maker_of(tmp_path, seer, Parser("other"), parsing=LENIENT))
+    assert isinstance(changed.judge(row, candidate()), NeedsDecoding)
+    assert changed.reuse_or_redo(row, candidate()) is None
+
+
+def test_what_is_left_is_checked_again_and_each_cut_is_told(tmp_path, frames):
+    parser = WrongStart(3, is_wrong_again=True)
+    maker = with_checked_labels(maker_of(tmp_path, Seer(), parser, parsing=LENIENT))
+    record = maker.make(candidate(), frames, "request", StepTimes()).record
+    assert (record["start_s"], record["end_s"], record["num_frames"]) == (3 / 8, 9 / 8, 6)
+    assert record["uncut"]["num_frames"] == 10
+    told = "no labels or no body in 3 of 10 frames; then no labels or no body in 1 of 7 frames"
+    assert record["verdicts"]["labels_cut"] == told
+
+
+def test_too_few_frames_with_right_labels_reject_a_clip(tmp_path, frames):
+    parser = WrongStart(3)
+    maker = with_checked_labels(maker_of(tmp_path, Seer(), parser, parsing=LENIENT), least_s=1.0)
+    row = maker.make(candidate(), frames, "request", StepTimes())
+    assert (row.status, row.code) == ("rejected", "wrong_labels")
+    assert row.evidence == {"longest_right_labels": 7.0, "num_frames": 10, "unmapped": 3}
+    lenient = with_checked_labels(
+        maker_of(tmp_path, Seer(), parser, parsing=LENIENT), least_s=1.0, max_unmapped=1.0
+    )
+    assert isinstance(lenient.judge(row, candidate()), NeedsDecoding)
+
+
+def test_stored_tracks_that_need_a_cut_are_made_again_from_the_video(tmp_path, frames):
+    seer, parser = Seer(), WrongStart(3)
+    plain = maker_of(tmp_path, seer, parser, parsing=LENIENT)
+    row = plain.make(candidate(), frames, "request", StepTimes())
+    assert (row.status, row.record["num_frames"]) == ("kept", 10)
+    assert with_checked_labels(plain).reuse_or_redo(row, candidate()) is None

@@ -16,7 +16,7 @@ from inference.jobs import run_jobs
 from inference.jobs_page import write_page
 from inference.out_path import only_writer
 from inference.tryon import main
-from inference.tryon_config import TryOnConfig
+from inference.tryon_config import AgnosticChoice, TryOnConfig
 
 pytestmark = pytest.mark.usefixtures("small_perception")
 
@@ -107,6 +107,10 @@ def test_a_spreadsheets_mark_and_spaces_are_no_trouble_and_no_file_is(tmp_path):
     path.write_text("\ufeffvideo, garment \n a b.mp4 ,g.png\n", encoding="utf-8")
     (job,) = read_jobs(path, tmp_path / "out", TryOnConfig(category="lower", seed=5))
     assert (job.video, job.category, job.seed) == (tmp_path / "a b.mp4", "lower", 5)
+    tight = TryOnConfig(agnostic=AgnosticChoice(margin="tight"))
+    assert [read_jobs(path, tmp_path, one)[0].margin for one in (TryOnConfig(), tight)] == [
+        None, "tight",
+    ]  # fmt: skip
     with pytest.raises(ConfigError, match=r"none\.csv does not exist"):
         read_jobs(tmp_path / "none.csv", tmp_path, TryOnConfig())
     path.write_bytes(b"\xff\xfe\x00")

@@ -10,6 +10,8 @@ from tryon_fixtures import is_shirt, write_video
 
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
+from datasets.labels import ParseLabel as P
+from datasets.masks import inpainting_mask
 from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.perceive import perceive
 from inference.progress import Tracker
@@ -101,6 +103,35 @@ def test_an_unknown_category_gets_one_sentence(tmp_path, pipeline, garment):
     path = write_video(tmp_path / "v.mp4", people=[True] * 3)
     with pytest.raises(ConfigError, match="category='hat'; one of upper, lower, overall"):
         pipeline(path, garment, category="hat")
+
+
+def test_a_wide_margin_paints_more_and_is_the_curated_mask(tmp_path, perception):
+    path = write_video(tmp_path / "v.mp4", people=[True] * 3)
+    found = {}
+    for margin in (None, "tight", "wide"):
+        source, work = open_video(path), WorkFolder(tmp_path / str(margin))
+        found[margin] = perceive(
+            source, "upper", None, 32, 48, perception, work, Tracker(None), margin
+        )
+    masks = {margin: [frame.mask for frame in made.frames()] for margin, made in found.items()}
+    np.testing.assert_array_equal(masks[None], masks["tight"])
+    assert [one.margin for one in found.values()] == ["tight", "tight", "wide"]
+    assert found[None].identity == found["tight"].identity != found["wide"].identity
+    labels, iuv = [], []
+    for frame, track in zip(found["wide"].frames(), found["wide"].tracks(0, 3).iuv, strict=True):
+        labels.append(np.where(is_shirt(frame.image), P.UPPER, P.BACKGROUND).astype(np.uint8))
+        iuv.append(track)
+    curated = inpainting_mask(np.stack(labels), np.stack(iuv), "upper", margin="wide")
+    np.testing.assert_array_equal(masks["wide"], curated)
+    assert (np.stack(masks["wide"]) > 0).sum() > 1.1 * (np.stack(masks["tight"]) > 0).sum()
+
+
+def test_the_margin_of_a_mask_that_is_given_cannot_be_chosen():
+    assert read_job(["agnostic.margin=wide"]).agnostic.margin == "wide"
+    with pytest.raises(ConfigError, match="margin is 'broad'; tight or wide is accepted"):
+        read_job(["agnostic.margin=broad"])
+    with pytest.raises(ConfigError, match=r"margin=wide is .* mask is m\.mp4; leave out one"):
+        read_job(["agnostic.margin=wide", "mask=m.mp4", "densepose=d.mp4"])
 
 
 def test_paths_are_taken_as_they_are_and_settings_are_read_as_yaml():

@@ -13,6 +13,8 @@ from curation.perception.embedded.body_parts import (
     HAND_RADIUS,
     HANDS,
     VISIBLE,
+    BodyPart,
+    BodyShape,
 )
 from datasets.labels import ParseLabel
 
@@ -26,6 +28,12 @@ NEAR_LIKELY = 0.3  # least log ratio next to the place where a hand is expected
 TRUNK_DISTANCE = 2.0  # radii from the hands beyond which the trunk shows its garment
 FAR_MARGIN = 1.0  # additional nats where no hand is expected
 MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: smaller is noise, larger a print or a bare arm
+HAND_SPAN = 0.36  # of the body's scale, from the fingertips: skin further back is the forearm
+TIP_SHARE = 0.97  # share of a hand's pixels nearer to the elbow than its tip: beyond is noise
+ARMS = (
+    (BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT),
+    (BodyPart.LOWER_ARM_RIGHT, BodyPart.HAND_RIGHT),
+)
 CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER), int(ParseLabel.OTHER))
 
 
@@ -125,3 +133,44 @@ def refine_hands(
     is_island[0] = False
     refined[is_island[pieces]] = ParseLabel.HANDS
     return refined
+
+
+def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int]) -> np.ndarray:
+    """Label maps whose hands are no longer than a hand: skin behind the wrist is the arm's.
+
+    In a fast arm the landmarks trail, and skin in front of cloth is all one piece. The tip of a
+    piece is what is furthest from the elbow; nothing on the head changes.
+
+    Args:
+        labels: (h, w) uint8 ``ParseLabel``, after ``refine_hands``.
+        body: the person's shape.
+        corner: top, left of the labels in the frame.
+    """
+    hands = labels == ParseLabel.HANDS
+    if not hands.any():
+        return labels
+    _, pieces = cv2.connectedComponents(hands.astype(np.uint8), connectivity=8)
+    y, x = np.nonzero(hands)
+    points = np.stack([x + corner[1], y + corner[0]], axis=-1).astype(np.float64)
+    elbows = body.start[[arm for arm, _ in ARMS]]
+    wrists, tips = (ends[[hand for _, hand in ARMS]] for ends in (body.start, body.end))
+    nearer = np.stack([_to_segment(points, *ends) for ends in zip(wrists, tips, strict=True)])
+    arm = nearer.argmin(axis=0)
+    reach = np.hypot(*(points - elbows[arm]).T)
+    number = np.asarray(pieces, np.int32)[hands] * len(ARMS) + arm
+    is_behind = np.zeros(len(points), bool)
+    for piece in np.unique(number):
+        rows = number == piece
+        is_behind[rows] = reach[rows] < np.quantile(reach[rows], TIP_SHARE) - HAND_SPAN * body.scale
+    head = BodyPart.HEAD
+    is_behind &= _to_segment(points, body.start[head], body.end[head]) > body.start_radius[head]
+    cut = labels.copy()
+    cut[y[is_behind], x[is_behind]] = ParseLabel.ARMS
+    return cut
+
+
+def _to_segment(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distances of points (n, 2) to a line segment, (n,)."""
+    way = end - start
+    along = np.clip((points - start) @ way / max(float(way @ way), 1e-9), 0, 1)
+    return np.hypot(*(points - start - along[:, None] * way).T)

@@ -18,7 +18,7 @@ from curation.perception.embedded.clothes_learning import (
     hand_threshold,
     learn_clip,
 )
-from curation.perception.embedded.hands import refine_hands
+from curation.perception.embedded.hands import refine_hands, without_forearms
 from curation.perception.embedded.part_priors import LABELS
 from curation.perception.embedded.person_view import PersonView, is_usable, look_at, places_of
 from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
@@ -151,7 +151,9 @@ def _with_hands(
     )
     is_neckline &= view.hand_distance > 1
     distance[on_person] = np.where(is_neckline, np.inf, view.hand_distance)[rows]
-    return refine_hands(labels, log_ratio, sharp_ratio, cloth, distance, threshold, view.body.scale)
+    scale = view.body.scale
+    refined = refine_hands(labels, log_ratio, sharp_ratio, cloth, distance, threshold, scale)
+    return without_forearms(refined, view.body, view.corner)
 
 
 def _without_stray_hair(labels: np.ndarray, view: PersonView) -> np.ndarray:

@@ -1,12 +1,21 @@
-import numpy as np
+from dataclasses import replace
 
-from curation.perception.embedded.body_parts import HAND_RADIUS
+import numpy as np
+import pytest
+
+from curation.perception.embedded.body_parts import (
+    HAND_RADIUS,
+    BodyPart,
+    BodyShape,
+    build_body,
+)
 from curation.perception.embedded.hands import (
     LEAST_LIKELY,
     MOST_LIKELY,
     hand_distance,
     refine_hands,
     skin_threshold,
+    without_forearms,
 )
 from curation.perception.protocols import Person
 from datasets.labels import ParseLabel as P
@@ -81,3 +90,43 @@ def test_the_more_a_garment_is_like_skin_the_surer_a_hand_must_be() -> None:
     assert skin_threshold(np.full(100, 2.0)) == MOST_LIKELY
     assert LEAST_LIKELY < skin_threshold(np.full(100, -1.0)) < MOST_LIKELY
     assert LEAST_LIKELY < skin_threshold(np.zeros(0)) < MOST_LIKELY
+
+
+def raised_arm(standing_person: Person, lag: float = 0.0) -> tuple[np.ndarray, BodyShape]:
+    """All skin from elbow to fingertips called hand, the landmarks behind it by ``lag`` pixels.
+
+    The left elbow is at x = 60, the true wrist at 110, the fingertips at 140; y is 100 throughout.
+    """
+    assert standing_person.landmarks is not None
+    landmarks = standing_person.landmarks.copy()
+    landmarks[13, :2], landmarks[15, :2] = (60 - lag, 100), (110 - lag, 100)
+    landmarks[[17, 19], :2] = (130 - lag, 100)
+    landmarks[[14, 16, 18, 20], :2] += 1000  # the other arm is elsewhere
+    labels = np.zeros((200, 200), np.uint8)
+    labels[92:108, 60:140] = P.HANDS
+    return labels, replace(build_body(landmarks), scale=100.0)
+
+
+@pytest.mark.parametrize("lag", [0.0, 15.0, 30.0])
+def test_a_forearm_in_front_of_cloth_is_no_hand_even_where_landmarks_trail(
+    standing_person: Person, lag: float
+) -> None:
+    labels, body = raised_arm(standing_person, lag)
+    cut = without_forearms(labels, body, (0, 0))
+    assert (cut[92:108, 110:140] == P.HANDS).all()
+    assert (cut[92:108, 60:95] == P.ARMS).all()
+    moved = without_forearms(labels[50:, 40:], body, (50, 40))
+    np.testing.assert_array_equal(moved, cut[50:, 40:])
+
+
+def test_a_hand_of_a_hands_length_and_one_before_the_face_stay(standing_person: Person) -> None:
+    labels, body = raised_arm(standing_person)
+    labels[:, :110] = 0
+    np.testing.assert_array_equal(without_forearms(labels, body, (0, 0)), labels)
+    labels, body = raised_arm(standing_person)
+    head = BodyPart.HEAD
+    body.start[head], body.end[head] = (75, 95), (75, 105)  # behind the forearm
+    body.start_radius[head] = 12
+    cut = without_forearms(labels, body, (0, 0))
+    assert (cut[95:105, 66:84] == P.HANDS).all()
+    assert (cut[92:108, 89:100] == P.ARMS).all()

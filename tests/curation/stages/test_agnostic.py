@@ -45,6 +45,24 @@ def test_other_categories_are_a_setting() -> None:
         AgnosticConfig(category="hat")
 
 
+def test_the_margin_is_a_setting_and_its_default_is_the_categorys() -> None:
+    keys = [
+        MaskGarment(config=AgnosticConfig(category=category, margin=margin)).provenance_key()
+        for category in ("upper", "lower")
+        for margin in (None, "tight", "wide")
+    ]
+    assert [key["margin"] for key in keys] == ["tight", "tight", "wide", "wide", "tight", "wide"]
+    wide, tight = (
+        MaskGarment(config=AgnosticConfig(margin=margin)).process(CLIP, tracks())[1].mask
+        for margin in ("wide", "tight")
+    )
+    assert wide is not None
+    assert tight is not None
+    assert (wide > 0).sum() > 1.2 * (tight > 0).sum()
+    with pytest.raises(ValueError, match="margin is 'broad'; tight or wide is accepted"):
+        AgnosticConfig(margin="broad")
+
+
 def test_a_mask_over_everything_or_nothing_is_a_failure_not_a_black_frame() -> None:
     full = tracks()
     assert full.parse is not None

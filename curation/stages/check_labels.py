@@ -1,0 +1,119 @@
+"""Frames whose labels are wrong are cut off a clip; a clip with too few others is rejected."""
+
+import itertools
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.clip import AT_LEAST, Check, Clip, Tracks, unpack_shares
+from curation.first_pass.signals import runs_of
+from curation.stages.label_faults import measure_faults
+
+FAULTS = {
+    "unmapped": "no labels or no body",
+    "head": "a head on the chest",
+    "hips": "one garment's colours under the other's label",
+    "outside": "the garment's colours beside the mask",
+    "jump": "labels that change where the picture does not",
+}
+"""Fault -> what was seen, in the order in which they are told."""
+LONGEST = "longest_right_labels"
+LABELS_CUT = "labels_cut"
+"""The verdict that tells for which faults frames were cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsConfig:
+    """Largest shares of faults that a frame may have; see ``measure_faults``. 1: not checked."""
+
+    max_unmapped: float = 0.5  # a frame is mapped or not
+    max_head: float = 0.5  # of the face's pixels
+    max_hips: float = 0.1  # of the garment's pixels
+    max_outside: float = 0.1  # of the garment's area
+    max_jump: float = 0.1  # of the garment's unchanged pixels
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name} is {value}; must be in 0..1")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CheckLabels:
+    """Measures the faults of each frame's labels, and says which frames are to be kept."""
+
+    config: LabelsConfig
+    category: str
+    min_duration_s: float
+    name: str = "labels"
+    reads: tuple[str, ...] = ("densepose", "parsing", "agnostic")
+
+    def process(self, clip: Clip, tracks: Tracks) -> tuple[Clip, Tracks]:
+        """Needs every track but the garment's picture."""
+        shares = measure_faults(tracks, self.category)
+        clip = clip.with_shares(**{f"label_{name}": values for name, values in shares.items()})
+        seen = self._in_words(clip)
+        clip = replace(clip, verdicts={**clip.verdicts, self.name: seen or "right"})
+        return clip, tracks
+
+    def kept(self, clip: Clip) -> slice | None:
+        """The frames to cut a measured clip to; None: all of them."""
+        faults = self._faults(clip)
+        if not faults or not any(is_bad.any() for is_bad in faults.values()):
+            return None
+        return _longest(faults)
+
+    def checks(self, clip: Clip) -> list[Check]:
+        """Enough frames in a row must have right labels."""
+        faults = self._faults(clip)
+        longest = None
+        if faults:
+            frames = _longest(faults)
+            longest = float(frames.stop - frames.start)
+        least = self.min_duration_s * (clip.fps or 1.0) - 0.5  # frames
+        counts = {name: int(is_bad.sum()) for name, is_bad in faults.items() if is_bad.any()}
+        cut = clip.verdicts.get(LABELS_CUT)
+        return [
+            Check(
+                verdict=self.name, signal=LONGEST, value=longest, rule=AT_LEAST, threshold=least,
+                key="selection.quality.min_duration_s", code="wrong_labels",
+                meaning="too few frames in a row have clothes labels that fit the picture",
+                evidence={LONGEST: longest, "num_frames": clip.num_frames, **counts},
+            ),
+            Check(verdict=self.name, signal="frames cut off", value=cut),
+        ]  # fmt: skip
+
+    def provenance_key(self) -> dict[str, Any]:
+        """Every setting: they decide which frames the clip keeps."""
+        return {
+            **asdict(self.config), "category": self.category, "min_duration_s": self.min_duration_s,
+        }  # fmt: skip
+
+    def _faults(self, clip: Clip) -> dict[str, np.ndarray]:
+        """Which frames have which fault; empty: not measured."""
+        found = {}
+        for name in FAULTS:
+            packed = clip.shares.get(f"label_{name}")
+            if packed is not None:
+                found[name] = unpack_shares(packed) > getattr(self.config, f"max_{name}")
+        return found
+
+    def _in_words(self, clip: Clip) -> str:
+        """What was seen in how many frames; empty: nothing."""
+        counts = {name: int(is_bad.sum()) for name, is_bad in self._faults(clip).items()}
+        seen = [f"{FAULTS[name]} in {count}" for name, count in counts.items() if count]
+        return f"{'; '.join(seen)} of {clip.num_frames} frames" if seen else ""
+
+
+def _longest(faults: dict[str, np.ndarray]) -> slice:
+    """The longest run of frames without a fault; a jump lies between a frame and the one before."""
+    jump = faults["jump"]
+    is_good = ~np.any([is_bad for name, is_bad in faults.items() if name != "jump"], axis=0)
+    runs: list[slice] = []
+    for run in runs_of(is_good):
+        breaks = run.start + 1 + np.flatnonzero(jump[run.start + 1 : run.stop])
+        edges = [run.start, *breaks.tolist(), run.stop]
+        runs += [slice(first, last) for first, last in itertools.pairwise(edges)]
+    return max(runs, key=lambda run: (run.stop - run.start, -run.start), default=slice(0, 0))
