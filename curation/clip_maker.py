@@ -210,7 +210,7 @@ class ClipMaker:
             clip = replace(clip.cut_to(part), verdicts={**clip.verdicts, **cut})
             frames = frames[part]
             with watch.measure("encode tracks"):
-                video = encode_video(frames, clip.fps or 1.0)
+                video = encode_clip(frames, clip.fps or 1.0)
             tracks = Tracks(frames=read_rgb(video), people=run.tracks.people[part])
             run = run_stages(self.stages, clip, tracks, watch=watch)
         kept["made"] = {**kept["made"], **{name: self.provenance_keys[name] for name in run.ran}}
