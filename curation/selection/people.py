@@ -55,7 +55,7 @@ class PeopleConfig:
     memory_s: float = 2.0  # a person unseen for longer counts as a new one
     frame_margin: float = 0.02  # how far a point may be outside the frame, as a share of its side
     max_missed_s: float = 0.9  # a main person unseen for less is assumed present
-    others_margin_s: float = 2.0  # another person counts this long before and after being seen
+    others_margin_s: float = 2.4  # another person counts this long before and after being seen
     min_others_s: float = 0.1  # min_other_s in a finished clip, where every frame is seen
 
     @property
