@@ -82,14 +82,16 @@ def fill_ground(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
     """The picture with cloth everywhere: the ground in the colours of the nearest cloth, blurred.
 
     Args:
-        cloth: from ``cut_cloth``.
+        cloth: colours, and 1 or a share where there is cloth.
     """
-    levels = [torch.cat([cloth[:, :3] * cloth[:, 3:], cloth[:, 3:]], dim=1)]
+    levels = [cloth]
     while max(levels[-1].shape[2:]) > 1:
-        shrunk = F.avg_pool2d(levels[-1], 2, ceil_mode=True, count_include_pad=False)
-        share = shrunk[:, 3:].clamp(min=1e-6)
+        colours, share = levels[-1][:, :3], levels[-1][:, 3:]
+        weighed = torch.cat([colours * share, share], dim=1)
+        shrunk = F.avg_pool2d(weighed, 2, ceil_mode=True, count_include_pad=False)
         known = (shrunk[:, 3:] > 0).to(cloth.dtype)
-        levels.append(torch.cat([shrunk[:, :3] / share * known, known], dim=1))
+        shown = shrunk[:, :3] / shrunk[:, 3:].clamp(min=1e-6)
+        levels.append(torch.cat([shown * known, known], dim=1))
     filled = levels.pop()
     for level in reversed(levels):
         wide = F.interpolate(filled, level.shape[2:], mode="bilinear")

@@ -28,7 +28,8 @@ from configs.loading import load_config, to_plain
 from datasets.pictures import read_picture
 from datasets.storage import settings_sha256, sweep, write_file
 from datasets.synthetic.garments import PATTERN_CLASSES
-from datasets.tracks import encode_rgb_lossless, read_frames, read_labels
+from datasets.tracks import encode_rgb_lossless, read_labels
+from datasets.video.upright import upright_frames
 from inference.conditions.garment import prepare_garment
 from inference.conditions.stored import VideoConditions
 from inference.pipeline import TryOnPipeline
@@ -133,8 +134,8 @@ def read_clip(video: Path) -> TrueClip:
         garment=video.parent / sidecar["target_garment"],
         target=sidecar["target"],
         pattern_class=PATTERN_CLASSES[sidecar["target"]["pattern"]],
-        source=read_frames(video.read_bytes()),
-        truth=read_frames((video.parent / sidecar["truth"]).read_bytes()),
+        source=np.stack(list(upright_frames(video))),
+        truth=np.stack(list(upright_frames(video.parent / sidecar["truth"]))),
         region=read_labels((video.parent / sidecar["truth_mask"]).read_bytes()) > 127,
         hidden=np.asarray(sidecar["hidden"], dtype=np.float64),
         fps=float(sidecar["fps"]),
