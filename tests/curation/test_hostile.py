@@ -243,7 +243,7 @@ ROWS = (
     Row("split screen.mp4", split_screen, clips=("two_people",)),
     Row("mirror.mp4", mirror_beside, clips=("two_people",)),
     Row("poster.mp4", poster_behind, is_same_picture=False, seconds=2.0),
-    Row("passer-by.mp4", passer_by, is_same_picture=False, seconds=1.6),
+    Row("passer-by.mp4", passer_by, is_same_picture=False, seconds=1.3),
     Row("one frame.mp4", lambda p: h.write(p, h.dance(1)), clips=("too_short",)),
     Row("slides.mp4", slides, clips=("frozen", "frozen", "frozen")),
     Row("doubled.mp4", doubled, clips=("duplicate_frames",)),

@@ -204,8 +204,8 @@ def test_a_stretch_at_the_end_that_was_cut_off_is_named(
     out = written(tmp_path / "out", monkeypatch, seconds=8.0)
     text = explained(out, capsys)
     (span, why, key) = re.findall(r"cut off +(\S+ s) of the scene: (.*) \((.*)\)", text)[0]
-    assert span == "4.000-8.000 s"
-    assert why == "two_people: more than one person is visible in 4 of 10 samples"
+    assert span == "3.600-8.000 s"
+    assert why == "two_people: more than one person is visible in 4 of 11 samples"
     assert key == "selection.people.min_other_s"
 
     monkeypatch.setattr(judged_fixtures, "take_signals", alone)
