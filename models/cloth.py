@@ -20,7 +20,7 @@ _WIDER, _MIXED = 0.06, 0.01
 """Shares of the picture's height: by which cloth is continued, and on its edge that are mixed."""
 _HEM_BELOW, _HEM_CELLS = 0.7, 3
 """Of the picture's height: a torso that reaches lower has the hem in sight. Rows of cells."""
-_COLLAR, _RAISED = 0.32, 0.15
+_COLLAR, _RAISED = 0.3, 0.28
 """Of the torso's breadth, half a collar's; of the height, how far shoulders are raised."""
 _INNER_SIDE = 0.03
 """Of the torso's breadth: its seam, which is not repeated."""
