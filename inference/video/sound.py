@@ -96,7 +96,7 @@ class Sound:
             try:
                 frames = packet.decode()
             except FFmpegError:
-                continue  # a damaged packet; the sound goes on after it
+                continue  # a damaged packet; the sound continues after it
             for frame in frames:
                 if frame.pts is None:
                     continue

@@ -68,7 +68,7 @@ def test_what_a_hand_holds_stays(category: str, margin: str) -> None:
     labels, bag = with_bag(true_labels("wide"))
     assert bag.any(axis=(1, 2)).sum() >= 2
     iuv = np.zeros((*labels.shape, 3), np.uint8)
-    iuv[..., 0] = np.where(labels > 0, D.TORSO_FRONT, 0)  # the body goes on behind the bag
+    iuv[..., 0] = np.where(labels > 0, D.TORSO_FRONT, 0)  # the body continues behind the bag
     mask = inpainting_mask(labels, iuv, category, margin=margin)
     assert not mask[bag].any()
 
