@@ -155,7 +155,7 @@ class SourceVideo:
         if self.has_alpha:
             found.append("it has transparency; the result is opaque")
         if notes.num_interlaced:
-            found.append(f"{notes.num_interlaced} of its frames are interlaced and were deinterlaced")
+            found.append(f"{notes.num_interlaced} interlaced frames were deinterlaced")
         if notes.joins_s:
             found.append(
                 f"it holds {len(notes.joins_s) + 1} recordings, joined; they follow each other "
