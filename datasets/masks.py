@@ -50,7 +50,7 @@ class MaskRule:
     hulls: tuple[tuple[int, ...], ...]  # DensePose parts, one convex hull each
     wide_hulls: tuple[tuple[int, ...], ...]  # the same of a wide mask
     margin: str  # one of MARGINS
-    extends: tuple[int, ...] = ()  # parts below which a wide mask continues over the others
+    extends: tuple[int, ...] = ()  # parts below which other garments begin, that it may cover
 
 
 MARGINS = ("tight", "wide")
@@ -273,6 +273,24 @@ def _wide_mask(
     painted = _widened(np.where(hem, np.uint8(255), band), reach) if hem.any() else band
     mask[others] = np.where(painted[others] > 0, mask[others], 0)
     return mask
+
+
+def below_hem(labels: np.ndarray, parts: np.ndarray, rule: MaskRule) -> np.ndarray:
+    """Where a longer upper garment would lie over what is worn below it.
+
+    No part of the mask: these pixels stay as they are, unless the new garment reaches them.
+
+    Args:
+        labels: (height, width) ``ParseLabel``.
+        parts: (height, width) DensePose part.
+        rule: the category's; nothing lies below lower and overall garments.
+
+    Returns:
+        (height, width) bool.
+    """
+    if not rule.extends:
+        return np.zeros(labels.shape, bool)
+    return _among(labels, rule.others) & _among(parts, (*rule.extends, *UPPER_LEGS))
 
 
 def held_things(labels: np.ndarray) -> np.ndarray:

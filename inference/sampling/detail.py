@@ -118,18 +118,22 @@ class ClothDetail:
         painted: UInt8[np.ndarray, "t h w 3"],
         masks: UInt8[np.ndarray, "t h3 w3"],
         iuv: UInt8[np.ndarray, "t h3 w3 3"],
-    ) -> UInt8[np.ndarray, "t h4 w4 3"]:
-        """Frames ``scale`` times as large; ``painted`` itself if no place is known.
+        hem: Bool[np.ndarray, "t h3 w3"] | None = None,
+    ) -> tuple[UInt8[np.ndarray, "t h4 w4 3"], Bool[np.ndarray, "t h4 w4"] | None]:
+        """Frames ``scale`` times as large, and where cloth lies below the old garment's hem.
+
+        Both are ``painted`` and None if no place is known.
 
         Args:
             rows: which of the video's frames they are.
             painted: of the system's size.
-            masks: of the result's size (``framing``); above 127: painted. Elsewhere nothing is
-                added.
+            masks: of the result's size (``framing``); above 127: painted. Elsewhere, but for
+                ``hem``, nothing is added.
             iuv: DensePose, of the result's size.
+            hem: where a longer garment lies over others, of the result's size; None: nowhere.
         """
         if self._cells is None:
-            return painted
+            return painted, None
         places, slopes, group = (values[:, rows] for values in self._cells)
         inside = masks > 127
         pixels = group_of(iuv[..., 0])
@@ -142,7 +146,8 @@ class ClothDetail:
         warped = warp_by_part(self._pictures, places, slopes, group, parts)
         warped = torch.where(parts[:, :, None] == TORSO, warped[:, :, 4:], warped[:, :, :4])
         cloth = _closed(warped[0, :, 3].cpu().numpy(), self.size[0])
-        share = self._share(cloth, inside & (pixels > 0))
+        wearable = inside if hem is None else inside | hem
+        share = self._share(cloth, wearable & (pixels > 0))
         filled = signed_to_bytes(fill_ground(warped[0])[:, :3])
         shown = rearrange(filled, "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
@@ -151,7 +156,8 @@ class ClothDetail:
         if self._skin is not None:
             rows_of = zip(large, iuv[..., 0], share[..., 0] > _CLOTH, inside, strict=True)
             large = np.stack([paint_skin(*values, self._skin) for values in rows_of])
-        return np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
+        frames = np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
+        return frames, None if hem is None else hem & (share[..., 0] > _CLOTH)
 
     @cached_property
     def _cloth(self) -> Float[Tensor, "1 4 h w"]:

@@ -208,7 +208,7 @@ class Painter:
         detail = self.detail(garment, framing.height, labels, self.system.config.fps)
         large = detail.framing(framing)
         for rows in codec_runs(len(video)):
-            images = detail(
+            images, _ = detail(
                 rows,
                 self.decode_frames(latents[:, rows]),
                 np.stack([large.take_mask(row) for row in mask[rows]]),

@@ -4,10 +4,12 @@ import pytest
 from datasets.labels import CATEGORIES, DensePosePart, ParseLabel
 from datasets.masks import (
     MaskSettings,
+    below_hem,
     close_in_time,
     fill_lapses,
     fill_unseen,
     inpainting_mask,
+    mask_rule,
 )
 
 P, D = ParseLabel, DensePosePart
@@ -224,3 +226,12 @@ def test_hulls_fill_hollows_no_further_than_their_reach() -> None:
     assert areas[0] < areas[1] < areas[2]
     assert mask[9.0][80, 50] == 255  # within the convex hull
     assert mask[0.2][80, 50] == 0
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_below_an_upper_garments_hem_is_what_covers_the_thighs(category: str) -> None:
+    labels, iuv = dancer()
+    labels[90:100, 44:56] = P.OTHER  # a bag in front of a thigh
+    found = below_hem(labels, iuv[..., 0], mask_rule(category))
+    expected = (labels == P.LOWER) & (category == "upper")
+    np.testing.assert_array_equal(found, expected)
