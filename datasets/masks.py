@@ -86,6 +86,7 @@ RULES = {
 }
 """What each category paints, with its default margin."""
 PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
+_BETWEEN = 0.03  # of the longer side, half the gap between thighs, at most
 _TOUCH = 0.005  # of the longer side: what is this near to a hand touches it
 
 
@@ -290,7 +291,8 @@ def below_hem(labels: np.ndarray, parts: np.ndarray, rule: MaskRule) -> np.ndarr
     """
     if not rule.extends:
         return np.zeros(labels.shape, bool)
-    return _among(labels, rule.others) & _among(parts, (*rule.extends, *UPPER_LEGS))
+    body = _among(parts, (*rule.extends, *UPPER_LEGS)).astype(np.uint8) * 255
+    return _among(labels, rule.others) & (_widened(body, _BETWEEN * max(labels.shape)) > 0)
 
 
 def held_things(labels: np.ndarray) -> np.ndarray:

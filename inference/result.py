@@ -67,8 +67,8 @@ class TryOnResult:
     def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
         frames = self.source.counted_frames(self.num_frames)
         pairs = zip(frames, self._pictures(), strict=True)
-        for index, (frame, (picture, *tracks)) in enumerate(pairs):
-            image = self._put_back(frame.image, picture, *tracks)
+        for index, (frame, (picture, mask, person, hem)) in enumerate(pairs):
+            image = self._put_back(frame.image, picture, mask, person, hem)
             yield replace(frame, image=draw_label(image, self.label))
             if on_frame is not None:
                 on_frame(index + 1)
