@@ -12,14 +12,8 @@ import numpy as np
 from curation.perception.boxes import grown_box
 from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
-from datasets.masks import (
-    MaskRule,
-    MaskSettings,
-    below_hem,
-    fill_lapses,
-    frame_mask,
-    protect,
-)
+from datasets.masks import MaskRule, MaskSettings, below_hem, frame_mask, protect
+from datasets.masks_over_time import fill_lapses
 from inference.conditions.picking import Picked
 from inference.video.framing import CropWindow
 

@@ -49,7 +49,7 @@ from inference.video.work_folder import WorkFolder
 _BRIDGED_S = 0.5  # a person missed for less than this is assumed to be present
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_FORMAT = 6  # of the files in a work folder
+_FORMAT = 7  # of the files in a work folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -47,9 +47,9 @@ _SOFT = 0.4
 
 _GAP = 0.06
 """Of the picture's height: gaps in cloth up to this are filled with the colours beside them."""
-_WIDER = 0.06
+_WIDER = 0.09
 """Of the picture's height: twice the width of cloth that is added at its edges, on the body."""
-_NECKLINE = 0.06
+_NECKLINE = 0.1
 """Of the picture's height: twice by how much a neckline is raised."""
 _SMOOTH = 0.012
 """Of the picture's height: the spread that smoothes cloth's outline."""
@@ -162,7 +162,7 @@ class ClothDetail:
         cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
         worn = inside & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
         if hem is not None:
-            worn |= hem & cloth
+            worn |= hem & np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
         share = self._share(worn & (pixels > 0))
         filled = signed_to_bytes(fill_ground(warped[0])[:, :3])
         shown = rearrange(filled, "t c h w -> t h w c").cpu().numpy()

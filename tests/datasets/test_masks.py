@@ -5,12 +5,10 @@ from datasets.labels import CATEGORIES, DensePosePart, ParseLabel
 from datasets.masks import (
     MaskSettings,
     below_hem,
-    close_in_time,
-    fill_lapses,
-    fill_unseen,
     inpainting_mask,
     mask_rule,
 )
+from datasets.masks_over_time import close_in_time, fill_lapses, fill_unseen
 
 P, D = ParseLabel, DensePosePart
 
