@@ -197,7 +197,9 @@ def published_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
         found = _QKV.match(key)
         if found is None or found[2] != "query":
             continue
-        names = [f"{found[1]}.attention.attention.{k}.{found[3]}" for k in ("query", "key", "value")]
+        names = [
+            f"{found[1]}.attention.attention.{k}.{found[3]}" for k in ("query", "key", "value")
+        ]
         if all(name in renamed for name in names):
             parts = [renamed.pop(name) for name in names]
             renamed[f"{found[1]}.attn.qkv.{found[3]}"] = torch.cat(parts)
