@@ -1,7 +1,7 @@
 """A folder of Eevee's layout, from its lists and videos to metrics.json and report.html."""
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +12,71 @@ import torch
 
 from configs.errors import DataError
 from curation import run
+from curation.benchmark import FramesJob, prepare_video
+from curation.pipeline import SourceResult
+from curation.settings import CurateConfig
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.benchmarks.vivid import clip_frames
-from datasets.synthetic.cast import draw_clip
-from datasets.synthetic.clips import render_clip
 from datasets.tracks import encode_rgb_lossless
+from tests.curation.hostile import colour_of, colour_perception, dance
 from training.evaluate import evaluate, main
+from training.evaluation.baselines import BASELINES
 from training.evaluation.config import EvaluationConfig
 from training.metrics.dinov2 import DinoConfig, DinoVisionTransformer
 
-pytestmark = pytest.mark.perception
-
-FRAMES, HEIGHT, WIDTH, FPS = 5, 256, 192, 10.0
+FRAMES, HEIGHT, WIDTH, FPS = 5, 160, 96, 10.0
+COLOURS = ((20, 190, 60), (60, 200, 90))
 PLACES = {"upper_bdoy/00000": 0, "upper_bdoy/00001": 1, "lower_body/00003": 0, "dresses/00030": 1}
 
 
+def garment(colour: tuple[int, int, int]) -> np.ndarray:
+    """A picture (h, w, 4), BGR and alpha: a square of cloth."""
+    picture = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    picture[30:90, 20:76] = (*colour[::-1], 255)
+    return picture
+
+
 def write_eevee(root: Path) -> Path:
-    """Two rendered dancers in Eevee's layout; the close-up is the middle of the full shot."""
-    dancers = []
-    for index in (0, 1):
-        spec = draw_clip(5, "bench", index, height=HEIGHT, width=WIDTH, num_frames=FRAMES, fps=FPS)
-        dancers.append(render_clip(replace(spec, energy=1.0)))
+    """Two drawn figures in Eevee's layout; the close-up is the middle of the full shot."""
     for place, index in PLACES.items():
-        clip = dancers[index]
         folder = root / place
         folder.mkdir(parents=True)
         for name in ("garment.png", "garment_detail.png", "person.png"):
-            cv2.imwrite(str(folder / name), clip.garment[..., ::-1])
-        mask = np.stack([cv2.dilate(m, np.ones((9, 9))) for m in clip.garment_mask])
-        for shot, (rows, columns) in enumerate(((256, 192), (128, 96))):
-            top, left = (HEIGHT - rows) // 4, (WIDTH - columns) // 2
-            window = (slice(None), slice(top, top + rows), slice(left, left + columns))
-            frames, cut = clip.frames[window], np.repeat(mask[window][..., None], 3, axis=-1)
-            for what, video in (("", frames), ("_mask", cut), ("_agnostic", frames)):
+            cv2.imwrite(str(folder / name), garment(COLOURS[index]))
+        frames = np.stack(dance(FRAMES, seed=index, height=HEIGHT, width=WIDTH))
+        tops = [np.where(colour_of(frame) == 2, np.uint8(255), np.uint8(0)) for frame in frames]
+        worn = np.stack([cv2.dilate(top, np.ones((5, 5))) for top in tops])
+        for shot, (top, bottom) in enumerate(((0, HEIGHT), (16, 112))):
+            masks = np.repeat(worn[:, top:bottom, :, None], 3, axis=-1)
+            for what, video in (("", frames[:, top:bottom]), ("_mask", masks)):
                 path = folder / f"video_{shot}{what}.mp4"
-                path.write_bytes(encode_rgb_lossless(np.ascontiguousarray(video), FPS))
+                path.write_bytes(encode_rgb_lossless(np.ascontiguousarray(video, np.uint8), FPS))
     (root / "dresses_test.csv").write_text("Person,Garment\n00030,00030\n")
     (root / "lower_test.csv").write_text("Person\n00003\n")
     (root / "upper_test.csv").write_text("Person,Garment\n00000,00001\n00001,00000\n")
     return root
 
 
+def prepared_here(
+    jobs: Sequence[FramesJob], _build: object, _first: object, config: CurateConfig
+) -> Iterator[tuple[FramesJob, SourceResult]]:
+    """In this process, with models that know the figures by their colours."""
+    for job in jobs:
+        yield job, prepare_video(config, colour_perception(), job, lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder, prepared with the embedded models; clips of five frames."""
+    """The folder, prepared."""
     root = write_eevee(tmp_path_factory.mktemp("eevee"))
     with pytest.raises(DataError, match=r"Eevee folder of 8 videos.*not prepared yet.*BENCH=eevee"):
         Benchmark(root, "eevee")
-    words = ["configs/curate.yaml", "bench=eevee", f"bench_root={root}", "perception=embedded"]
+    words = ["configs/curate.yaml", "bench=eevee", f"bench_root={root}", "workers=1"]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("curation.benchmark.NUM_FRAMES", FRAMES)
-        assert run.main([*words, "workers=1"]) == 0
+        patched.setattr("curation.benchmark.choose_perception", lambda _: colour_perception())
+        patched.setattr("curation.run._executed", prepared_here)
+        assert run.main(words) == 0
     return root
 
 
@@ -100,6 +114,8 @@ def test_a_folder_of_the_layout_is_scored_end_to_end(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    one = {"source copied": BASELINES["source copied"]}  # the others take most of the time
+    monkeypatch.setattr("training.evaluation.workers.BASELINES", one)
     torch.manual_seed(0)
     tiny = DinoConfig(dim=32, depth=2, num_heads=4, grid=4)
     monkeypatch.setattr(

@@ -133,6 +133,8 @@ def test_a_crop_holds_the_garment_alone_in_the_middle_of_white() -> None:
     np.testing.assert_array_equal(crop[17, 22], (255, 255, 255))
     assert not (crop == 40).all(axis=-1).any()
     assert crop_on_white(picture, area, 224).shape == (224, 224, 3)
+    area[2:4, 80:85] = True  # a speck far away
+    np.testing.assert_array_equal(crop_on_white(picture, area, 44), crop)
 
 
 def inputs(network: DinoVisionTransformer, prediction: np.ndarray, **changes: Any) -> VideoInputs:
