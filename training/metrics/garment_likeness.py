@@ -24,8 +24,8 @@ from jaxtyping import Bool, Float, UInt8
 from training.metrics.garment_picture import garment_outline
 from training.metrics.metric import (
     NOT_PAINTED,
+    FeaturesOfPictures,
     FrameValues,
-    GarmentFeatures,
     Metric,
     VideoInputs,
     VideoNumber,
@@ -74,7 +74,7 @@ def garment_likeness(
     result: UInt8[np.ndarray, "t h w 3"],
     region: Bool[np.ndarray, "t h w"],
     picture: Float[np.ndarray, " dim"],
-    features: GarmentFeatures,
+    features: FeaturesOfPictures,
 ) -> FrameValues:
     """Cosine of each frame's garment with the garment's picture.
 

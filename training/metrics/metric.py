@@ -47,7 +47,7 @@ class FrameDistance(typing.Protocol):
 
 
 @typing.runtime_checkable
-class GarmentFeatures(typing.Protocol):
+class FeaturesOfPictures(typing.Protocol):
     """A network's features of pictures (``dinov2.py``)."""
 
     def of(self, pictures: UInt8[np.ndarray, "n 224 224 3"]) -> Float[np.ndarray, "n dim"]:
@@ -69,7 +69,7 @@ class VideoInputs:
     protocol: Protocol
     segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
     lpips: FrameDistance | None = None  # the protocol's, where its weights are there
-    features: GarmentFeatures | None = None  # DINOv2's, where its weights are there
+    features: FeaturesOfPictures | None = None  # DINOv2's, where its weights are there
     result_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     item_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 

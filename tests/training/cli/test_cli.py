@@ -193,7 +193,7 @@ REFUSED = [
     ("tryon nosuch.mp4 g.png -o o.mp4", "video nosuch.mp4 does not exist"),
     ("tryon", "video is missing"),
     ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
-    ("eval vtt", "holds dance, synthetic, vivid_s, vvt"),
+    ("eval vtt", "holds dance, eevee, synthetic, vivid_s, vvt"),
     ("eval", "BENCH is missing"),
     ("ablate fuson", "there are data, freeze, fusion"),
     ("curate", "src=DIR is missing"),

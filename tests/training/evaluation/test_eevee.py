@@ -156,7 +156,12 @@ def test_a_folder_of_the_layout_is_scored_end_to_end(
 
     (weights_dir / "dinov2_vitb14_pretrain.pth").unlink()
     (weights_dir / "SHA256.json").unlink()
-    settings = {"bench": "eevee", "root": str(root), "out": str(tmp_path), "pred": str(results)}
+    settings: dict[str, Any] = {
+        "bench": "eevee",
+        "root": str(root),
+        "out": str(tmp_path),
+        "pred": str(results),
+    }
     again = evaluate(
         EvaluationConfig(
             **settings, subset="video_0", name="bare", pairings=["paired"], max_items=1,

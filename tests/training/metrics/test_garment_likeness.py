@@ -173,6 +173,7 @@ def test_the_same_garment_is_alike_and_one_bad_frame_shows_in_the_lowest(
     assert mean.per_frame is not None
     assert mean.per_frame[1] is not None
     assert lowest.value == pytest.approx(mean.per_frame[1], abs=1e-5)
+    assert lowest.value is not None
     assert lowest.value < 0.98
     assert mean.value == pytest.approx((2 + lowest.value) / 3, abs=1e-5)
 
