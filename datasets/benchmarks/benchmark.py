@@ -284,6 +284,6 @@ def _not_prepared(root: Path, name: str) -> DataError:
     if name in ORIGINS:
         return DataError(
             f"{root} is a complete {ORIGINS[name].title} folder of {_num_items(root, name)}, but "
-            f"is not prepared yet (masks, DensePose); {prepare}"
+            f"has no {'' if name == 'eevee' else 'masks or '}DensePose yet; {prepare}"
         )
     return DataError(f"{root} holds no shards/bench-*.tar; {prepare}")

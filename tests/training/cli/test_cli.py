@@ -210,6 +210,24 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("line", ["eval eevee", "curate --bench eevee", "eval vvt --pred theirs"])
+def test_a_benchmark_that_is_not_there_is_refused_before_anything_is_imported(
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def not_reached(name: str) -> None:
+        raise AssertionError(f"{name} is imported")
+
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setattr("training.cli.start.import_module", not_reached)
+    assert run(*line.split()) == 2
+    said = capsys.readouterr().err
+    for part in ("does not exist", "From: ", "Terms: ", "Layout:", "make curate BENCH="):
+        assert part in said
+
+
 @pytest.mark.parametrize(("line", "message"), REFUSED)
 def test_wrong_arguments_are_one_sentence_and_import_nothing(
     line: str,

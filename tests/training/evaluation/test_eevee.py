@@ -69,7 +69,9 @@ def prepared_here(
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder, prepared."""
     root = write_eevee(tmp_path_factory.mktemp("eevee"))
-    with pytest.raises(DataError, match=r"Eevee folder of 8 videos.*not prepared yet.*BENCH=eevee"):
+    with pytest.raises(
+        DataError, match=r"Eevee folder of 8 videos.*has no DensePose yet.*BENCH=eevee"
+    ):
         Benchmark(root, "eevee")
     words = ["configs/curate.yaml", "bench=eevee", f"bench_root={root}", "workers=1"]
     with pytest.MonkeyPatch.context() as patched:
