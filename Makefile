@@ -75,7 +75,7 @@ demo: setup ## Render dancers, curate, train every stage small, evaluate, write 
 	@$(CLI) demo --config={CONFIG:configs/demo/demo.yaml} real={REAL} {ARGS}
 
 ##@ Data
-curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [HOLD_OUT=50: clips] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [HOLD_OUT=50: clips] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s|eevee
 	@$(CLI) curate --config={CONFIG:configs/curate.yaml} --bench={BENCH} src={SRC} out={OUT} --hold-out={HOLD_OUT} dry_run={dry_run} {ARGS}
 
 curate-explain: setup ## Why a clip or a video was accepted or rejected: OUT=data/dance CLIP=clip_id|video
@@ -143,7 +143,7 @@ tryon: setup ## Put a garment on the person in a video: VIDEO=v.mp4 GARMENT=g.pn
 app: setup ## Try-on in a browser, http://localhost:7860 [CONFIG=configs/app.yaml; configs/demo/app.yaml: the demo's model]
 	@$(CLI) app --config={CONFIG:configs/app.yaml} {ARGS}
 
-eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
+eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|eevee|dance [PRED=dir]
 	@$(CLI) eval --config=configs/eval/{BENCH:synthetic}.yaml pred={PRED} {ARGS}
 
 ablate: setup ## Test a claim in small on rendered dancers: WHAT=fusion|stages|data|swapping|longvideo|known|freeze
