@@ -90,6 +90,7 @@ class TryOnPipeline:
         limits: VideoLimits | None = None,
         any_stage: bool = False,
         build: BuildStored = build_stored,
+        lora: str | Path | None = None,
     ) -> "TryOnPipeline":
         """Load a training checkpoint of stage 2 or 3.
 
@@ -107,21 +108,24 @@ class TryOnPipeline:
             limits: which videos are rejected; None: none.
             any_stage: see ``load_system``.
             build: see ``load_system``.
+            lora: a run of adapters trained on this checkpoint, or a folder made by ``export`` with
+                ``lora=adapter``; None: none.
 
         Raises:
             ConfigError: a setting has an unknown value.
-            DataError: no checkpoint, or one that cannot be used for try-on.
+            DataError: no checkpoint, or one that cannot be used for try-on; or an adapter of
+                another one.
         """
         origin = GIVEN
         if isinstance(path, ChosenCheckpoint):
             logger.info("%s", path.sentence)
             path, origin = path.path, path.origin
-        loaded = load_system(path, weights, any_stage, build)
+        loaded = load_system(path, weights, any_stage, build, lora)
         taken = choose_sampler(loaded.sampler, sampler, str(path))
         return cls(
             Painter(loaded.system, device, taken, long_video, precision, compile),
             perception=perception,
-            report={"model": model_name(Path(path)), "origin": origin, **loaded.facts},
+            report={"model": model_name(Path(path), lora), "origin": origin, **loaded.facts},
             limits=limits,
         )
 
@@ -138,6 +142,7 @@ class TryOnPipeline:
         perception: Perception | None = None,
         limits: VideoLimits | None = None,
         runs: str | Path = "runs",
+        lora: str | Path | None = None,
     ) -> "TryOnPipeline":
         """Load what `make tryon` would: your newest run, or else the model that ships.
 
@@ -155,6 +160,7 @@ class TryOnPipeline:
             perception: makes the conditions.
             limits: which videos are rejected.
             runs: the folder of your runs.
+            lora: an adapter trained on that checkpoint; see ``from_checkpoint``.
 
         Raises:
             ConfigError: see ``from_checkpoint``.
@@ -162,7 +168,7 @@ class TryOnPipeline:
         """
         return cls.from_checkpoint(
             choose_checkpoint(checkpoint, Path(runs)), device, weights, sampler, long_video,
-            precision, compile, perception, limits,
+            precision, compile, perception, limits, lora=lora,
         )  # fmt: skip
 
     @property
@@ -393,7 +399,10 @@ class TryOnPipeline:
         """Identifies weights and code, so that work painted with others is never resumed."""
         if "sha256" not in self.report:
             self.report["sha256"] = self.painter.weights_sha256()
-        return [self.report["sha256"], self.report.get("weights"), painting_code_sha256()]
+        identity = [self.report["sha256"], self.report.get("weights"), painting_code_sha256()]
+        if "lora" in self.report:
+            identity.append(self.report["lora"]["sha256"])
+        return identity
 
 
 def _folder(work: str | Path | WorkFolder | None) -> WorkFolder:
