@@ -22,6 +22,7 @@ from configs.command import run_command
 from configs.console import duration_in_words
 from configs.loading import load_config, split_arguments
 from models.acceleration import parse_checkpointing
+from models.weights.adapters import DOWN
 from training.config import TrainConfig
 from training.freezing import describe
 from training.planning.codec_memory import image_flops
@@ -89,6 +90,8 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
     """All tables of the plan."""
     system, data, machine = config.system, config.data, config.trainer
     preset = f", preset {config.freeze.preset}" if config.stage in ("stage2", "stage3") else ""
+    if config.lora.rank:
+        preset = f", LoRA of rank {config.lora.rank}"
     console.print(
         f"[bold]{path}[/]: {config.stage}{preset}, {machine.precision}; windows of "
         f"{data.num_frames} x {system.height} x {system.width}, {data.batch_size} at a time on "
@@ -144,12 +147,15 @@ def parameter_table(config: TrainConfig) -> Table:
 
 def layer_flops(config: TrainConfig) -> dict[str, dict[str, Flops]]:
     """Operations of one micro-batch by part and kind of layer."""
+    learning = parameter_sizes(config)[1]
+    ranks = {name.partition(DOWN)[0]: config.lora.rank for name in learning if DOWN in name}
     return network_flops(
         config.system.network,
         Work.of(config.system, config.data),
         parts=config.parts,
-        learning=set(parameter_sizes(config)[1]),
+        learning=set(learning),
         checkpoint_every=parse_checkpointing(config.trainer.activation_checkpointing),
+        ranks=ranks,
     )
 
 
