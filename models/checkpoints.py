@@ -183,7 +183,7 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
         path: a file, a folder with one file per rank, or a folder written by ``make export``.
 
     Raises:
-        ValueError: unreadable, not written by this project, or an adapter (``weights/adapters.py``).
+        ValueError: unreadable, not written by this project, or an adapter (``weights/adapters``).
     """
     exported = Path(path) / EXPORTED
     if Path(path).suffix == SAFETENSORS or exported.is_file():

@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
     config = load_config(ExportConfig, None, argv)
     folder = export(config)
     if (folder / ADAPTER).is_file():
-        logger.info("%s: give lora=%s next to the checkpoint that it was trained on", folder, folder)
+        logger.info("%s: give lora=%s next to the checkpoint that it belongs to", folder, folder)
     else:
         logger.info("%s: load it with TryOnPipeline.from_checkpoint, or give checkpoint=%s",
                     folder, folder)  # fmt: skip

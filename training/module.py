@@ -21,7 +21,7 @@ from training.distributed.sharding import is_network_sharded, shard_network
 from training.distributed.world import global_batch
 from training.encoding import encode_batch, encode_conditions
 from training.freezing import freeze, freeze_rule, set_modes
-from training.lora.adapters import start_adapters
+from training.lora.adapters import StartedAdapters, start_adapters
 from training.loss_split import LossSplit
 from training.nonfinite import SkippedSteps
 from training.objective import Draws, counted_frames, draw, reduce_losses, snr_weights
@@ -45,11 +45,14 @@ class TryOnModule(LightningModule):
         self.config, self.folder = config, folder
         self._system = [system]  # in a list: not registered as a child
         self.network = system.network
-        self.adapters = start_adapters(self.network, config) if config.lora.rank else None
-        if self.adapters is None:
-            self.learning = freeze(self.network, freeze_rule(config.freeze, config.stage))
-        else:
+        self.adapters: StartedAdapters | None = None
+        if config.lora.rank:
+            self.adapters = start_adapters(
+                self.network, config.lora, config.parts, str(config.init_from), config.init_weights
+            )
             self.learning = self.adapters.learning
+        else:
+            self.learning = freeze(self.network, freeze_rule(config.freeze, config.stage))
         self.losses = LossSplit()
         self.skipped = SkippedSteps(folder, config.trainer.max_skipped)
         self.step_record: StepRecord | None = None  # of the last step, for callbacks

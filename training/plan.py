@@ -229,11 +229,17 @@ def flops_table(config: TrainConfig, flops: dict[str, Flops]) -> Table:
     return table
 
 
+def seconds_per_step(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]) -> float:
+    """Of an optimizer step, at the assumed share of the device's peak."""
+    operations = sum(flops.values(), Flops()).total * config.trainer.accumulate
+    return operations / (settings.mfu * settings.peak_tflops * 1e12)
+
+
 def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]) -> str:
     """Seconds per optimizer step and samples per day, at the assumed share of the peak."""
     machine = config.trainer
     operations = sum(flops.values(), Flops()).total * machine.accumulate
-    seconds = operations / (settings.mfu * settings.peak_tflops * 1e12)
+    seconds = seconds_per_step(config, settings, flops)
     samples = config.data.batch_size * machine.accumulate * machine.devices * machine.num_nodes
     return (
         f"An optimizer step: {operations / 1e12:,.1f} TFLOP a device, {seconds:.3f} s if "

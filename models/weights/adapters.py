@@ -130,7 +130,7 @@ def read_adapter(path: Path, weights: str = "ema") -> Adapter:
         tensors = {name.removeprefix(_PEFT_PREFIX): value for name, value in tensors.items()}
         kind, step = str(notes.get("weights")), notes.get("step")
     elif path.suffix == SAFETENSORS:
-        raise ValueError(f"{path} holds no adapter; give a run's folder, or one that holds {ADAPTER}")
+        raise ValueError(f"{path} holds no adapter; give a folder that holds {ADAPTER}, or a run's")
     else:
         file = path
         notes = read_whole(path, only=("lora", "state_dict", "ema", "global_step", "system",

@@ -1,14 +1,13 @@
 """Gives a network adapters, by PEFT, and says which model they belong to."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +16,6 @@ from models.attention import SelfAttention
 from models.viton_dit import VitonDiT
 from models.weights.adapters import DOWN, UP, BaseModel, network_sha256
 from models.weights.sharded import read_whole
-from training.config import TrainConfig
 from training.lora.config import LoraConfig, adapted_layers
 
 logger = logging.getLogger(__name__)
@@ -57,7 +55,9 @@ def require_peft(config: LoraConfig) -> None:
         )
 
 
-def start_adapters(network: VitonDiT, config: TrainConfig) -> StartedAdapters:
+def start_adapters(
+    network: VitonDiT, config: LoraConfig, parts: Sequence[str], base: str, weights: str
+) -> StartedAdapters:
     """Freeze a network and give its layers adapters that change nothing yet.
 
     Parameters of an adapted layer ``x`` are then ``x.base_layer.weight``,
@@ -65,7 +65,10 @@ def start_adapters(network: VitonDiT, config: TrainConfig) -> StartedAdapters:
 
     Args:
         network: with the weights of its base model; modified.
-        config: of the run.
+        config: rank, alpha and layers.
+        parts: networks in use.
+        base: where those weights came from.
+        weights: "ema" or "raw": which they are.
 
     Raises:
         ConfigError: a pattern matches no layer.
@@ -73,17 +76,16 @@ def start_adapters(network: VitonDiT, config: TrainConfig) -> StartedAdapters:
     from peft import LoraConfig as PeftConfig  # an extra, and slow to import
     from peft import inject_adapter_in_model
 
-    lora = config.lora
-    alpha = float(lora.rank if lora.alpha is None else lora.alpha)
-    base = BaseModel(
-        sha256=network_sha256(network.state_dict(), config.parts),
-        path=str(config.init_from),
-        weights=config.init_weights,
-        parts=list(config.parts),
+    alpha = float(config.rank if config.alpha is None else config.alpha)
+    model = BaseModel(
+        sha256=network_sha256(network.state_dict(), parts),
+        path=base,
+        weights=weights,
+        parts=list(parts),
     )
-    layers = adapted_layers(lora, linear_layers(network), config.parts)
+    layers = adapted_layers(config, linear_layers(network), parts)
     settings = PeftConfig(
-        r=lora.rank, lora_alpha=alpha,  # pyright: ignore[reportArgumentType]  (it divides by r)
+        r=config.rank, lora_alpha=alpha,  # pyright: ignore[reportArgumentType]  (it divides by r)
         target_modules=layers,
     )  # fmt: skip
     network.requires_grad_(False)
@@ -96,9 +98,9 @@ def start_adapters(network: VitonDiT, config: TrainConfig) -> StartedAdapters:
     every = sum(parameter.numel() for parameter in network.parameters()) - own
     logger.info(
         "LoRA of rank %d: %s parameters learn, in the adapters of %d layers; the model's %s stay "
-        "as they are, and freeze is not read", lora.rank, f"{own:,}", len(layers), f"{every:,}",
+        "as they are, and freeze is not read", config.rank, f"{own:,}", len(layers), f"{every:,}",
     )  # fmt: skip
-    return StartedAdapters(rank=lora.rank, alpha=alpha, learning=learning, base=base)
+    return StartedAdapters(rank=config.rank, alpha=alpha, learning=learning, base=model)
 
 
 def check_same_base(file: Path, started: StartedAdapters) -> None:
@@ -131,7 +133,7 @@ def is_adapter(name: str) -> bool:
 
 
 def adapt_values(network: nn.Module) -> None:
-    """Let ``SelfAttention.values``, which cuts rows out of ``qkv``, cut them out of its adapter too.
+    """Let ``SelfAttention.values``, which uses a part of ``qkv``, use that part of its adapter.
 
     Without it a single frame's temporal attention would pass the adapter by.
     """

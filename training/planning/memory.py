@@ -228,7 +228,8 @@ def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
     relevant = (
         system.network, system.latent_shape, system.caption, system.garment_scale,
         data.batch_size, data.num_frames, data.images_per_window,
-        config.freeze, config.lora, config.stage, config.parts, machine.precision, machine.frozen_dtype,
+        config.freeze, config.lora, config.stage, config.parts,
+        machine.precision, machine.frozen_dtype,
         machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
     )  # fmt: skip
     return _run_step(_Key(config, repr(relevant)), on_gpu)
