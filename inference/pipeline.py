@@ -108,13 +108,11 @@ class TryOnPipeline:
             limits: which videos are rejected; None: none.
             any_stage: see ``load_system``.
             build: see ``load_system``.
-            lora: a run of adapters trained on this checkpoint, or a folder made by ``export`` with
-                ``lora=adapter``; None: none.
+            lora: adapters trained on this checkpoint; see ``find_adapter``.
 
         Raises:
             ConfigError: a setting has an unknown value.
-            DataError: no checkpoint, or one that cannot be used for try-on; or an adapter of
-                another one.
+            DataError: no checkpoint, or not one for try-on; or an adapter of another one.
         """
         origin = GIVEN
         if isinstance(path, ChosenCheckpoint):
@@ -160,7 +158,7 @@ class TryOnPipeline:
             perception: makes the conditions.
             limits: which videos are rejected.
             runs: the folder of your runs.
-            lora: an adapter trained on that checkpoint; see ``from_checkpoint``.
+            lora: adapters.
 
         Raises:
             ConfigError: see ``from_checkpoint``.
@@ -252,9 +250,8 @@ class TryOnPipeline:
     ) -> PeopleInVideo:
         """Everyone in a video, with number, picture and places; the main person first."""
         tracker = Tracker(progress, (FINDING,), self._rates)
-        return load_or_find_people(
-            open_video(video, self.limits), self.perception, _folder(work), tracker
-        )
+        source = open_video(video, self.limits)
+        return load_or_find_people(source, self.perception, _folder(work), tracker)
 
     def preview(
         self,
@@ -349,8 +346,7 @@ class TryOnPipeline:
         }
         control, kept = self._encode(conditions, tracker)
         folder = conditions.work.section("painting", identity)
-        channels, height, width = painter.latent_shape
-        shape = (channels, conditions.num_frames, height, width)
+        shape = (painter.latent_shape[0], conditions.num_frames, *painter.latent_shape[1:])
         latents = FileLatents(folder / "latents.f32", shape)
         tracker.start(PAINTING)
         painter.paint_latents(
@@ -365,10 +361,8 @@ class TryOnPipeline:
             garment=garment,
             paste_back=settings["paste_back"],
             label=settings["label"],
-            report={
-                **self.report,
-                **describe_result(conditions, painter, settings, identity, first_date(folder)),
-            },
+            report=self.report
+            | describe_result(conditions, painter, settings, identity, first_date(folder)),
         )
 
     def _encode(
@@ -378,8 +372,7 @@ class TryOnPipeline:
         painter = self.painter
         identity = {"conditions": conditions.identity, "codec": painter.codec_identity}
         folder = conditions.work.section("control", identity)
-        _, height, width = painter.latent_shape
-        shape = (painter.control_channels, conditions.num_frames, height, width)
+        shape = (painter.control_channels, conditions.num_frames, *painter.latent_shape[1:])
         control, record = FileLatents(folder / "control.f32", shape), folder / "kept.json"
         if record.is_file():
             return control, json.loads(record.read_text())
@@ -399,10 +392,8 @@ class TryOnPipeline:
         """Identifies weights and code, so that work painted with others is never resumed."""
         if "sha256" not in self.report:
             self.report["sha256"] = self.painter.weights_sha256()
-        identity = [self.report["sha256"], self.report.get("weights"), painting_code_sha256()]
-        if "lora" in self.report:
-            identity.append(self.report["lora"]["sha256"])
-        return identity
+        adapter = [self.report["lora"]["sha256"]] if "lora" in self.report else []
+        return [self.report["sha256"], self.report.get("weights"), *adapter, painting_code_sha256()]
 
 
 def _folder(work: str | Path | WorkFolder | None) -> WorkFolder:
