@@ -61,12 +61,11 @@ class LoadedSystem:
     @property
     def facts(self) -> dict[str, Any]:
         """Checkpoint, step, weights and sha256, and those of an adapter, for reports."""
-        names = ("checkpoint", "step", "weights", "sha256")
-        facts = {name: getattr(self, name) for name in names}
-        if self.lora is None:
-            return facts
-        adapter = {name: getattr(self.lora, name) for name in ("path", *names[1:], "rank")}
-        return {**facts, "lora": adapter}
+        facts = {name: getattr(self, name) for name in ("checkpoint", "step", "weights", "sha256")}
+        if self.lora is not None:
+            about = ("path", "step", "weights", "sha256", "rank")
+            facts["lora"] = {name: getattr(self.lora, name) for name in about}
+        return facts
 
 
 def build_stored(system: dict[str, Any], where: str) -> System:

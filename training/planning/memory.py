@@ -228,9 +228,8 @@ def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
     relevant = (
         system.network, system.latent_shape, system.caption, system.garment_scale,
         data.batch_size, data.num_frames, data.images_per_window,
-        config.freeze, config.lora, config.stage, config.parts,
-        machine.precision, machine.frozen_dtype,
-        machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
+        config.freeze, config.lora, config.stage, config.parts, machine.precision,
+        machine.frozen_dtype, machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
     )  # fmt: skip
     return _run_step(_Key(config, repr(relevant)), on_gpu)
 
@@ -272,10 +271,9 @@ def _fake_network(config: TrainConfig, on_gpu: bool) -> VitonDiT:
     with torch.device("meta"):
         network = VitonDiT(config.system.network)
     dtype = torch.bfloat16 if machine.precision == "bf16-true" else torch.float32
-    linear = linear_layers(network)
     to_fake(network, dtype)
     if config.lora.rank:
-        layers = adapted_layers(config.lora, linear, config.parts)
+        layers = adapted_layers(config.lora, linear_layers(network), config.parts)
         shape_adapters(network, layers, config.lora.rank, dtype)
         learning = {name for name, _ in network.named_parameters() if is_adapter(name)}
     else:
