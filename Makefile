@@ -103,6 +103,9 @@ setup-yolo: setup ## Install ultralytics (AGPL-3.0), which finds and tracks peop
 setup-onnx: setup ## Install onnxruntime, which reads human parsers as ONNX (*.onnx)
 	@$(RUN) -m pip install --constraint constraints.txt --editable '.[onnx]'
 
+setup-lora: setup ## Install peft, which training with lora.rank above 0 needs
+	@$(RUN) -m pip install --constraint constraints.txt --editable '.[lora]'
+
 ##@ Weights
 weights: setup ## List public weights and which of them you have; FETCH=i3d,resnext|metrics|training|all downloads them
 	@$(CLI) weights fetch={FETCH} {ARGS}
@@ -175,5 +178,5 @@ clean: ## Remove caches and build files; keeps data/, runs/ and .venv
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo weights caption codec latents plan pretrain \
+.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo setup-lora weights caption codec latents plan pretrain \
         train-stage1 train-stage2 train-stage3 export tryon app eval ablate check test check-slow bench profile format clean

@@ -27,6 +27,7 @@ def add_commands(app: App) -> None:
             "tryon me.mp4 skirt.jpg -o out.mp4 category=lower seed=1",
             "tryon me.mp4 --preview me.png",
             "tryon --jobs jobs.csv -o results",
+            "tryon me.mp4 shirt.jpg -o out.mp4 lora=runs/my-garments",
         ),
     )
     app.command(

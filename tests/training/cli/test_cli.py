@@ -21,8 +21,8 @@ RECIPES = dict(
     )
 )  # fmt: skip
 MAKE_ALONE = {  # they build the environment, or judge and measure the code
-    "help", "setup", "setup-densepose", "setup-yolo", "setup-onnx", "check", "test", "check-slow",
-    "bench", "profile", "format", "clean",
+    "help", "setup", "setup-densepose", "setup-yolo", "setup-onnx", "setup-lora", "check", "test",
+    "check-slow", "bench", "profile", "format", "clean",
 }  # fmt: skip
 SAME = [  # make's target, its variables, and the module and words that they mean
     ("demo", {"REAL": "me.mp4", "ARGS": "seed=1"},
