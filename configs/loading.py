@@ -271,7 +271,9 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
     try:
         _unlock(config)
         _spell_out(config, update)
-        merged = OmegaConf.merge(config, update)
+        merged = OmegaConf.unsafe_merge(
+            config, update
+        )  # no copy: both are ours, and not read after
     except (ConfigKeyError, ConfigAttributeError) as error:
         raise ConfigError(_unknown_key(config, error, where)) from error
     except (OmegaConfBaseException, TypeError) as error:  # a list where a text is put together

@@ -88,11 +88,6 @@ def captioned(inner: str, caption: str) -> str:
     return f"<figure>{inner}<figcaption>{_text(caption)}</figcaption></figure>"
 
 
-def png_image(image: np.ndarray, alt: str = "") -> str:
-    """An <img> of a (height, width[, 3]) uint8 picture, RGB or gray, lossless."""
-    return embedded_image(_encode(image, ".png"), "image/png", alt)
-
-
 def jpeg_image(image: np.ndarray, alt: str = "") -> str:
     """An <img> of a (height, width, 3) uint8 RGB photograph, a tenth of the size of a PNG."""
     return embedded_image(encode_jpeg(image), "image/jpeg", alt)
@@ -100,7 +95,8 @@ def jpeg_image(image: np.ndarray, alt: str = "") -> str:
 
 def encode_jpeg(image: np.ndarray, quality: int = 85) -> bytes:
     """A (height, width, 3) uint8 RGB picture as a JPEG file."""
-    return _encode(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def embedded_image(content: bytes, kind: str, alt: str = "") -> str:
@@ -130,11 +126,6 @@ def figure_image(figure: "Figure", alt: str = "") -> str:
     figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True)
     source = data_uri(buffer.getvalue(), "image/svg+xml")
     return f'<img class="figure" alt="{escape(alt, quote=True)}" src="{source}">'
-
-
-def _encode(image: np.ndarray, suffix: str, options: Sequence[int] = ()) -> bytes:
-    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(suffix, pixels, options)[1].tobytes()
 
 
 def _cell(value: object) -> str:

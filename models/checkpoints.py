@@ -130,11 +130,6 @@ def load_trunk(trunk: STDiT, path: str | Path, kind: str | None = None) -> Loade
     )
 
 
-def load_open_sora(trunk: STDiT, path: str | Path) -> LoadedTrunk:
-    """Load Open-Sora v1.0 (``OpenSora-v1-HQ-16x512x512.pth``): ``load_trunk`` of that kind."""
-    return load_trunk(trunk, path, OPEN_SORA)
-
-
 def load_network(
     network: nn.Module,
     state: Mapping[str, Tensor],

@@ -1,8 +1,6 @@
 """Every YAML file loads under its schema; a key that does not exist is refused by name."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,16 +52,3 @@ def test_a_settings_file_loads_under_its_schema(path: Path) -> None:
 def test_an_unknown_key_is_refused_by_name(path: Path) -> None:
     with pytest.raises(ConfigError, match="'no_such_key'"):
         load_config(schema_of(path), path, ["no_such_key=1"])
-
-
-def test_a_misspelt_learning_rate_is_one_line_that_suggests_lr() -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "training.fit", "configs/stage3.yaml", "optimizer.lrr=1"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 2
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert "optimizer.lrr" in lines[0]
-    assert "'optimizer.lr'" in lines[0]

@@ -106,16 +106,23 @@ def name_of(node: ast.AST) -> str | None:
     return node.attr if isinstance(node, ast.Attribute) else None
 
 
-@pytest.mark.parametrize("what", sorted(HOMES))
-def test_what_every_package_needs_is_written_in_one_place(what: str) -> None:
+@pytest.fixture(scope="module")
+def deeds() -> list[tuple[str, str]]:
+    """(what of ``HOMES``, file and line) of every deed in the packages."""
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     assert len(files) > 200
-    found = {
-        f"{path.relative_to(ROOT).as_posix()}:{line}"
+    return [
+        (deed, f"{path.relative_to(ROOT).as_posix()}:{line}")
         for path in files
         for deed, line in deeds_in(path.read_text(encoding="utf-8"))
-        if deed == what
-    }
+    ]
+
+
+@pytest.mark.parametrize("what", sorted(HOMES))
+def test_what_every_package_needs_is_written_in_one_place(
+    deeds: list[tuple[str, str]], what: str
+) -> None:
+    found = {place for deed, place in deeds if deed == what}
     homes = {place.partition(":")[0] for place in found}
     assert homes <= HOMES[what], sorted(found)
     assert homes, f"nobody does this any more: {what}"

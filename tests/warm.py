@@ -12,6 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+AS_MODULE = """
+import runpy, sys
+name = sys.argv[1]
+del sys.argv[1]
+sys.modules.pop(name, None)
+runpy.run_module(name, run_name="__main__", alter_sys=True)
+"""
+"""A program: ``python -m MODULE ...`` without importing again what the warm Python has imported."""
+
 SERVER = """
 import json, os, signal, sys
 exec(sys.argv[1])
@@ -20,7 +29,7 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         os.setsid()
-        signal.alarm(110)
+        signal.alarm(asked["seconds"])
         for number, name in enumerate(("/dev/null", asked["out"], asked["err"])):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
         os.environ.update(asked["environ"])
@@ -42,15 +51,22 @@ class WarmPython:
         )  # fmt: skip
 
     def run(
-        self, code: str, words: Sequence[str], folder: Path, environ: Mapping[str, str] = {}
+        self,
+        code: str,
+        words: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str] = {},
+        *,
+        seconds: int = 110,
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``code`` in a process and session of its own, in the checkout, for 110 s at most.
+        """Run ``code`` in a process and session of its own, in the checkout.
 
         Args:
             code: the program.
             words: its ``sys.argv[1:]``.
             folder: where its output is kept.
             environ: what its environment has beside this one's.
+            seconds: after which it is ended.
         """
         out, err = folder / "stdout.txt", folder / "stderr.txt"
         for file in (out, err):
@@ -58,7 +74,7 @@ class WarmPython:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         asked = {"code": code, "words": list(words), "environ": dict(environ), "out": str(out),
-                 "err": str(err)}  # fmt: skip
+                 "err": str(err), "seconds": seconds}  # fmt: skip
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         exit_code = self.process.stdout.readline()

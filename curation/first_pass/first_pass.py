@@ -21,12 +21,13 @@ from curation.first_pass.signals import Previews, Signals
 from curation.first_pass.small_frames import SmallFrames, ask_arbiter
 from curation.perception.protocols import CutArbiter
 from curation.step_times import StepTimes
-from curation.video.decode import decode, decode_jpeg, encode_jpeg, to_rgb
+from curation.video.decode import decode, decode_jpeg, to_rgb
 from curation.video.inner_picture import blurred_fills
 from datasets.storage import disk_errors_named, write_file
 from datasets.video.colours import scaled_rgb
 from datasets.video.orientation import Orientation, orientation_of, upright_size
 from datasets.video.reader import ReadNotes, UnreadableVideoError
+from datasets.webpage import encode_jpeg
 
 ARBITERS = ("none", "transnet")
 
@@ -71,7 +72,7 @@ class SampleStore:
 
     def add(self, time_s: float, image: np.ndarray, preview_side: int) -> None:
         """Store one RGB frame, and a thumbnail of it for the report."""
-        data = encode_jpeg(image)
+        data = encode_jpeg(image, quality=90)
         height, width = fit_within(image.shape[0], image.shape[1], preview_side)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         with disk_errors_named(Path(tempfile.gettempdir())):

@@ -133,15 +133,6 @@ def to_rgb(frame: Any, height: int, width: int, orientation: Orientation) -> np.
     return orientation.apply(scaled_rgb(frame, height, width, interpolation))
 
 
-def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
-    """JPEG of an RGB image (height, width, 3) uint8."""
-    is_written, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    assert is_written, "OpenCV writes JPEG"
-    return data.tobytes()
-
-
 def decode_jpeg(data: bytes) -> np.ndarray:
     """JPEG bytes as (height, width, 3) uint8 RGB."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

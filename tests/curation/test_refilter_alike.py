@@ -182,9 +182,13 @@ def with_cuts(config: CurateConfig, **changed: Any) -> CurateConfig:
     return replace(config, selection=replace(config.selection, shots=shots))
 
 
-def turns(config: CurateConfig, other: CurateConfig) -> bool:
-    """Whether anything turns; turned back, every row is what it was."""
-    _, today = judge_all(config)
+@pytest.fixture(scope="module")
+def today(config) -> Rows:
+    return judge_all(config)[1]
+
+
+def turns(config: CurateConfig, today: Rows, other: CurateConfig) -> bool:
+    """Whether anything turns; turned back, every row is what it was ``today``."""
     found, rows = judge_all(other, today)
     assert judge_all(other, today, config) == (found, rows), "what is skipped would say the same"
     assert judge_all(config, rows)[1] == today
@@ -197,24 +201,24 @@ def test_whatever_decides_about_people_and_cuts_is_tried_here():
 
 
 @pytest.mark.parametrize("name", OTHER_PEOPLE)
-def test_another_rule_on_people_is_turned_back_at_no_cost(config, name):
+def test_another_rule_on_people_is_turned_back_at_no_cost(config, today, name):
     for value in OTHER_PEOPLE[name]:
-        turns(config, with_people(config, **{name: value}))
+        turns(config, today, with_people(config, **{name: value}))
 
 
 @pytest.mark.parametrize("name", OTHER_CUTS)
-def test_another_rule_on_cuts_is_turned_back_at_no_cost(config, name):
+def test_another_rule_on_cuts_is_turned_back_at_no_cost(config, today, name):
     for value in OTHER_CUTS[name]:
-        turns(config, with_cuts(config, **{name: value}))
+        turns(config, today, with_cuts(config, **{name: value}))
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.5, 5.5])
-def test_another_length_is_turned_back_at_no_cost(config, seconds):
+def test_another_length_is_turned_back_at_no_cost(config, today, seconds):
     quality = replace(config.selection.quality, min_duration_s=seconds)
-    turns(config, replace(config, selection=replace(config.selection, quality=quality)))
+    turns(config, today, replace(config, selection=replace(config.selection, quality=quality)))
 
 
-def test_the_rules_that_are_tried_turn_verdicts(config):
+def test_the_rules_that_are_tried_turn_verdicts(config, today):
     """Otherwise turning them back would prove nothing."""
     turning = [
         with_people(config, min_score=0.6), with_people(config, min_visibility=0.6),
@@ -224,9 +228,9 @@ def test_the_rules_that_are_tried_turn_verdicts(config):
         with_people(config, max_missed_s=3.0), with_cuts(config, min_content=16.0),
         with_cuts(config, min_jump=90.0),
     ]  # fmt: skip
-    assert all(turns(config, other) for other in turning)
+    assert all(turns(config, today, other) for other in turning)
     other_area = replace(turning[0], agnostic=replace(config.agnostic, max_area=0.2))
-    assert turns(config, other_area)
+    assert turns(config, today, other_area)
 
 
 def test_who_was_refused_after_the_clip_was_made_stays_refused(config):

@@ -80,8 +80,8 @@ def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
 
 
 @pytest.mark.timeout(300)
-def test_a_run_that_drew_nothing_for_val_says_what_to_do(raw, tmp_path, capsys):
-    assert run.main([*arguments(raw, tmp_path / "out"), "shards.val_share=0"]) == 0
+def test_a_run_that_drew_nothing_for_val_says_what_to_do(raw, curated, capsys):
+    assert run.main([*arguments(raw, curated), "shards.val_share=0"]) == 0
     said = capsys.readouterr().out
     assert "No clip was assigned to val" in said
     assert "shards.val_share=0.3" in said

@@ -78,7 +78,8 @@ def main(backend: str) -> None:
     found["graphs_with_another_shape"] = stats["unique_graphs"]
     predict(network, 300)
     found["graphs_back_at_the_first_shape"] = stats["unique_graphs"]
-    found["training"] = largest_difference(gradients(network))
+    if backend != "eager":  # there, recomputed blocks are the faster of two proofs
+        found["training"] = largest_difference(gradients(network))
     found["names_stay"] = list(network.state_dict()) == names
 
     torch._dynamo.reset()

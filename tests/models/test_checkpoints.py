@@ -6,7 +6,6 @@ from torch import nn
 
 from models.checkpoints import (
     load_network,
-    load_open_sora,
     load_trunk,
     read_checkpoint,
 )
@@ -14,7 +13,13 @@ from models.convert import describe_network
 from models.embeddings import spatial_positions, temporal_positions
 from models.stdit import STDiT, STDiTConfig
 from models.viton_dit import VitonDiT, VitonDiTConfig
-from models.weights.trunk_formats import check_trunk, describe_positions, infer_config, recognise
+from models.weights.trunk_formats import (
+    OPEN_SORA,
+    check_trunk,
+    describe_positions,
+    infer_config,
+    recognise,
+)
 
 TABLES = {"pos_embed": (1, 1024, 1152), "pos_embed_temporal": (1, 16, 1152)}
 LARGE_PIXART = [
@@ -32,7 +37,7 @@ def test_an_open_sora_checkpoint_loads_into_trunk_and_denoiser(
     torch.save(published, tmp_path / "open-sora.pth")
     trunk = STDiT(tiny_trunk, fusion=fusion)
     kept = {name: value.clone() for name, value in trunk.state_dict().items() if "fusion" in name}
-    load_open_sora(trunk, tmp_path / "open-sora.pth")
+    load_trunk(trunk, tmp_path / "open-sora.pth", OPEN_SORA)
     state = trunk.state_dict()
     for name, value in published.items():
         if not name.startswith("pos_embed"):

@@ -8,7 +8,7 @@ import torch
 
 from configs.errors import ConfigError, DataError
 from tests.shard_fixtures import write_shards
-from tests.warm import WarmPython
+from tests.warm import AS_MODULE, WarmPython
 from training import fit as program
 from training.checkpoints.init_from import start_from
 from training.config import TrainConfig
@@ -83,6 +83,19 @@ def test_a_run_killed_between_checkpoints_repeats_the_lost_steps_exactly(
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
+def test_a_misspelt_learning_rate_is_one_line_that_suggests_lr(
+    tmp_path: Path, warm_python: WarmPython
+) -> None:
+    words = ["training.fit", "configs/stage3.yaml", "optimizer.lrr=1"]
+    result = warm_python.run(AS_MODULE, words, tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert "optimizer.lrr" in lines[0]
+    assert "'optimizer.lr'" in lines[0]
+
+
 def test_the_order_of_callbacks_changes_neither_log_nor_checkpoint(
     tiny: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +141,7 @@ def test_one_clip_can_be_learned_by_heart(tiny: Callable[..., TrainConfig], tmp_
              "data.swapping.none=1", "data.swapping.first=0", "data.swapping.first_last=0",
              "data.swapping.first_k=0", "data.swapping.scattered=0"]  # fmt: skip
     words += [f"data.roots=[{root}]", "trainer.log_every_steps=5"]
-    config = tiny("name=overfit", *words, max_steps=200)
+    config = tiny("name=overfit", *words, max_steps=120)
     fit(config, PATH)
     losses = list(curve(Path(config.runs) / "overfit", "loss/mse").values())
     start, end = losses[0], sum(losses[-8:]) / 8

@@ -2,8 +2,6 @@
 
 import io
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from configs.errors import ConfigError
 from configs.loading import load_config
 from tests.bench.recipes import RECIPES as RECIPE_FOLDER
 from tests.bench.recipes import recipe_table, with_table
+from tests.warm import AS_MODULE, WarmPython
 from training.config import TrainConfig
 from training.plan import (
     PlanConfig,
@@ -211,11 +210,10 @@ def test_bad_input_is_refused_by_name(given: list[str], message: str) -> None:
         main([str(DEMO), *given])
 
 
-def test_the_command_ends_bad_input_with_one_line_and_exit_code_2() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "training.plan", "configs/none.yaml"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def test_the_command_ends_bad_input_with_one_line_and_exit_code_2(
+    tmp_path: Path, warm_python: WarmPython
+) -> None:
+    run = warm_python.run(AS_MODULE, ["training.plan", "configs/none.yaml"], tmp_path)
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr.startswith("error: configuration file configs/none.yaml does not exist; ")

@@ -31,8 +31,6 @@ class BodyPart(IntEnum):
 
 
 NUM_PARTS = len(BodyPart)
-ARM_PARTS = tuple(range(BodyPart.UPPER_ARM_LEFT, BodyPart.HAND_RIGHT + 1))
-LEG_PARTS = tuple(range(BodyPart.UPPER_LEG_LEFT, BodyPart.FOOT_RIGHT + 1))
 
 NOSE, EAR_LEFT, EAR_RIGHT, MOUTH_LEFT, MOUTH_RIGHT = 0, 7, 8, 9, 10
 SHOULDER_LEFT, SHOULDER_RIGHT, ELBOW_LEFT, ELBOW_RIGHT = 11, 12, 13, 14
@@ -68,7 +66,6 @@ class BodyShape:
     end_radius: np.ndarray  # (parts,)
     layer: np.ndarray  # (parts,): below 0 it hides parts behind it, above 0 it yields to them
     scale: float  # approximate length of the torso
-    head_radius: float
     is_facing: bool  # the chest is visible, not the back
 
 
@@ -159,7 +156,7 @@ def build_body(landmarks: np.ndarray) -> BodyShape:
         layer[part] = np.clip(0.2 * landmarks[[near, far], 2].mean() / scale, -0.3, 0.3)
     return BodyShape(
         start=start, end=end, start_radius=radii[:, 0], end_radius=radii[:, 1], layer=layer,
-        scale=scale, head_radius=head_radius, is_facing=is_facing_camera(landmarks),
+        scale=scale, is_facing=is_facing_camera(landmarks),
     )  # fmt: skip
 
 

@@ -22,6 +22,9 @@ from datasets.synthetic.dataset import RenderedClip, draw_clip, render_clip
 from tests.curation.perception.cropped_people import CLIPS, CroppedClip, look, whiten
 from tests.perception_fixtures import media_file
 
+CUT_LIKE_OTHERS = {"eat-eyes", "milk-neck-white", "milk-waist", "squats-neck", "squats-eyes-knees"}
+"""Clips that the frame cuts off where it cuts another one."""
+
 
 def draw_dancer(index: int) -> RenderedClip:
     return render_clip(draw_clip(0, "train", index, height=512, width=384, num_frames=3, fps=6.0))
@@ -173,7 +176,13 @@ def test_a_garment_without_anybody_in_it_has_no_pose(name: str, embedded_models:
 
 @pytest.mark.media
 @pytest.mark.perception
-@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+@pytest.mark.parametrize(
+    "clip",
+    [
+        pytest.param(clip, id=clip.name, marks=[pytest.mark.slow] * (clip.name in CUT_LIKE_OTHERS))
+        for clip in CLIPS
+    ],
+)
 def test_a_cropped_clip_shows_one_person_as_well_as_the_uncut_one(
     clip: CroppedClip, embedded_models: Path
 ) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from models.checkpoints import read_checkpoint
 from models.weights.sharded import is_sharded, read_whole
+from tests.warm import WarmPython
 from training.config import TrainConfig
 from training.fit import fit
 from training.report import read_scalars
@@ -19,15 +20,31 @@ PROGRAM = Path(__file__).with_name("two_ranks.py")
 SHARED = ["stage=stage3", "data.num_frames=4", "trainer.global_batch=4"]
 PATH = Path("tiny.yaml")
 
+pytestmark = pytest.mark.timeout(300)
+BOTH_RANKS = """
+import os
+rank = int(os.fork() == 0)
+os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+from tests.training.distributed.two_ranks import main
+main()
+if rank == 0:
+    assert os.wait()[1] == 0, "rank 1 failed; see above"
+"""
 
-def start_two_ranks(path: Path, runs: list[str]) -> list[subprocess.Popen[str]]:
-    """As torchrun would start them."""
+
+def names_of_both() -> dict[str, str]:
+    """What torchrun tells every rank of two."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    names = {**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1",
-             "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-             "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}  # fmt: skip
+    return {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "test",
+            "GROUP_RANK": "0"}  # fmt: skip
+
+
+def start_two_ranks(path: Path, runs: list[str]) -> list[subprocess.Popen[str]]:
+    """As torchrun would start them."""
+    names = {**os.environ, "PYTHONPATH": ".", **names_of_both()}
     return [
         subprocess.Popen(
             [sys.executable, str(PROGRAM), str(path), *runs], cwd=PROGRAM.parents[3], text=True,
@@ -36,12 +53,6 @@ def start_two_ranks(path: Path, runs: list[str]) -> list[subprocess.Popen[str]]:
         )
         for rank in range(2)
     ]  # fmt: skip
-
-
-def run_two_ranks(path: Path, runs: list[str]) -> None:
-    for process in start_two_ranks(path, runs):
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors[-3000:]
 
 
 def losses(run: Path) -> list[float]:
@@ -58,8 +69,10 @@ def same_weights(left: Path, right: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, clips_root: Path) -> Path:
-    """All runs of this file: those of one process here, those of two in one pair of programs."""
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, clips_root: Path, warm_python: WarmPython
+) -> Path:
+    """All runs of this file: those of one process here, those of two in one pair of processes."""
     from configs.loading import load_config
     from tests.training.conftest import TINY
 
@@ -77,7 +90,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips_root: Path) -> Path:
     run_alone("name=adapters-alone", *adapters.split())
     two = f"{' '.join(shared)} data.batch_size=1"
     sharded = f"{two} trainer.strategy=fsdp2"
-    run_two_ranks(path, [
+    ran = warm_python.run(BOTH_RANKS, [
+        str(path),
         f"{two} name=ddp max_steps=4 trainer.strategy=ddp",
         f"{two} name=adapters trainer.strategy=ddp {adapters}",
         f"{sharded} name=sharded max_steps=4 validation.every_steps=2",
@@ -86,7 +100,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips_root: Path) -> Path:
         f"{sharded} name=gathered max_steps=2",
         f"{sharded} name=spread max_steps=4",
         f"{two} name=poisoned max_steps=4 poison=7",
-    ])  # fmt: skip
+    ], folder, names_of_both(), seconds=280)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-3000:]
     run_alone("name=gathered", "max_steps=4")
     return folder
 

@@ -1,6 +1,7 @@
 """One result however it is computed: processes, batches, interruptions, a second method."""
 
 import json
+import multiprocessing
 import shutil
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,15 @@ def numbers_of(metrics: dict[str, Any]) -> dict[str, float]:
     return found
 
 
+@pytest.fixture
+def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes as ever, but forked from one fresh process that has imported torch."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.evaluation.workers"])
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: context)
+
+
+@pytest.mark.usefixtures("warm_workers")
 def test_worker_count_and_device_count_change_nothing_even_where_clips_straddle_videos(
     noisy: dict[str, Any], weights_dir: Path, tmp_path: Path
 ) -> None:
