@@ -19,6 +19,7 @@ from curation.perception.embedded.clothes_learning import (
     learn_clip,
 )
 from curation.perception.embedded.hands import refine_hands, without_forearms
+from curation.perception.embedded.held import with_held_things, worn_colours
 from curation.perception.embedded.part_priors import LABELS
 from curation.perception.embedded.person_view import PersonView, is_usable, look_at, places_of
 from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
@@ -67,6 +68,7 @@ class LearnedParser:
     colors: ClipColors
     places: np.ndarray  # log-probabilities (parts, places, materials)
     hand_threshold: float  # least log ratio of skin to cloth for a hand's pixel, nats
+    is_worn: np.ndarray  # (bins,) bool: the colours worn throughout the clip
     info: BackendInfo
 
     def parse(
@@ -85,6 +87,7 @@ class LearnedParser:
             top, left = view.corner
             height, width = view.on_person.shape
             labels = label_pixels(view, self.colors, self.places, self.hand_threshold)
+            labels = with_held_things(labels, view, self.is_worn)
             maps[i][top : top + height, left : left + width] = labels
         return maps
 
@@ -97,7 +100,8 @@ def _learn(
     views = {i: look_at(frames[i], people[i]) for i in chosen}
     colors, places = learn_clip(list(views.values()))
     threshold = hand_threshold(list(views.values()), colors)
-    return LearnedParser(colors, places, threshold, info), views
+    worn = worn_colours(list(views.values()))
+    return LearnedParser(colors, places, threshold, worn, info), views
 
 
 def label_pixels(
