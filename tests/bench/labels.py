@@ -103,9 +103,7 @@ def without_edges(labels: np.ndarray) -> np.ndarray:
     return np.stack([cv2.dilate(one, kernel) == cv2.erode(one, kernel) for one in labels])
 
 
-def score_labels(
-    truth: np.ndarray, tracks: Tracks, kind: str, has_bare_arms: bool
-) -> LabelScore:
+def score_labels(truth: np.ndarray, tracks: Tracks, kind: str, has_bare_arms: bool) -> LabelScore:
     """Compare labels and mask with the truth (t, h, w) uint8 ``ParseLabel``."""
     assert tracks.parse is not None
     assert tracks.mask is not None
