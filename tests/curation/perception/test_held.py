@@ -16,6 +16,7 @@ from tests.curation.perception.test_parser import painted
 
 BAG = (200, 60, 160)
 FRAMES = 8
+LEGS = (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)
 
 
 def parsed(person: Person, pictures: list[np.ndarray]) -> np.ndarray:
@@ -61,11 +62,11 @@ def test_a_print_that_is_always_near_a_hand_is_worn(standing_person: Person) -> 
     distance[view.on_person] = view.hand_distance[view.nearest_sample]
     part = np.full(view.on_person.shape, -1)
     part[view.on_person] = view.located.part[view.nearest_sample]
-    rows, columns = np.nonzero((part == BodyPart.TORSO) & (distance > 1.2) & (distance < 2.2))
+    rows, columns = np.nonzero(np.isin(part, LEGS) & (distance > 1.2) & (distance < 2.2))
     assert len(rows) > 100
     frame[rows + top, columns + left] = BAG
     printed = look_at(frame, standing_person)
     plain = look_at(painted(standing_person, 0.95), standing_person)
     inside = rows, columns
-    assert worn_colours([printed] * FRAMES).of(printed)[inside].mean() > 0.9
+    assert worn_colours([printed] * FRAMES).of(printed)[inside].mean() > 0.8
     assert worn_colours([printed] + [plain] * FRAMES).of(printed)[inside].mean() < 0.1
