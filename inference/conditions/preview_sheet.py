@@ -56,7 +56,7 @@ def draw_unseen(unseen: np.ndarray, pictures: Sequence[tuple[int, np.ndarray]]) 
     tiles = np.concatenate([_unseen_tile(index, image) for index, image in pictures], axis=1)
     width = tiles.shape[1]
     frames = np.minimum(np.arange(width) * len(unseen) // width, len(unseen) - 1)
-    colours = np.where(unseen[frames][:, None], np.uint8(_RED), np.uint8(_GREEN))
+    colours = np.array([_GREEN, _RED], np.uint8)[unseen[frames].astype(int)]
     marked = np.unique([index * width // len(unseen) for index in np.flatnonzero(unseen)])
     colours[marked] = _RED  # single frames of a long video are narrower than a pixel
     bar = np.tile(colours[None], (_BAR, 1, 1))

@@ -72,7 +72,7 @@ def render_kind(seed: int, index: int, num_frames: int, fps: float) -> RenderedC
     )
     if KINDS[index % len(KINDS)] != HEADLESS:
         return clip
-    is_head = np.isin(clip.parse, (P.FACE, P.HAIR)).any(axis=2)
+    is_head = np.asarray(np.isin(clip.parse, (P.FACE, P.HAIR)).any(axis=2))
     chins = [np.flatnonzero(rows)[-1] + 1 for rows in is_head if rows.any()]
     top = int(np.median(chins)) // 2 * 2
     return replace(
@@ -100,7 +100,8 @@ def tracks_of(frames: np.ndarray) -> Tracks:
 def without_edges(labels: np.ndarray) -> np.ndarray:
     """Pixels of (t, h, w) labels that are further than ``EDGE`` from another label, bool."""
     kernel = np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)
-    return np.stack([cv2.dilate(one, kernel) == cv2.erode(one, kernel) for one in labels])
+    outlines = [cv2.dilate(one, kernel) - cv2.erode(one, kernel) for one in labels]
+    return np.stack(outlines) == 0
 
 
 def score_labels(truth: np.ndarray, tracks: Tracks, kind: str, has_bare_arms: bool) -> LabelScore:

@@ -28,7 +28,7 @@ def with_patch(person: Person, rows: slice, columns: slice) -> np.ndarray:
     frame = painted(person, 0.95)
     assert person.mask is not None
     frame[rows, columns] = np.where(
-        person.mask[rows, columns, None] > 0, np.uint8(BAG), frame[rows, columns]
+        person.mask[rows, columns, None] > 0, np.array(BAG, np.uint8), frame[rows, columns]
     )
     return frame
 
