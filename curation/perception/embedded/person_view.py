@@ -18,6 +18,7 @@ from curation.perception.protocols import Person
 
 MOUTH, SHOULDERS, HIPS = [9, 10], [11, 12], [23, 24]  # rows of landmarks
 CUT_HEAD = 0.2  # of the torso: a mouth nearer to the frame's upper edge has no head above it
+NO_NECK = 0.15  # of the torso: a mouth nearer to the shoulders belongs to a head pressed into view
 GRID_STEP = 2  # body parts are looked up on every second pixel
 
 
@@ -80,7 +81,8 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
 def _is_cut_at_head(landmarks: np.ndarray, top: int) -> bool:
     """Where the head is out of view, its landmarks are above the frame or pressed to its edge."""
     mouth, shoulders, hips = (landmarks[rows, 1].mean() for rows in (MOUTH, SHOULDERS, HIPS))
-    return top <= 1 and bool(mouth < CUT_HEAD * (hips - shoulders))
+    torso = hips - shoulders
+    return top <= 1 and bool(mouth < CUT_HEAD * torso or shoulders - mouth < NO_NECK * torso)
 
 
 def places_of(located: PartPixels) -> np.ndarray:
