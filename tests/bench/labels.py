@@ -169,6 +169,8 @@ def main(argv: list[str]) -> None:
         print(f"{name:18s}" + "".join(cells) + f"  {score.faults}{missed}", flush=True)
     for kind in (*KINDS, "all"):
         group = [s for i, s in scores.items() if kind in ("all", KINDS[i % len(KINDS)])]
+        if not group:
+            continue
         means = [np.mean([v for s in group if (v := getattr(s, c)) is not None] or [np.nan])
                  for c in COLUMNS]  # fmt: skip
         print(f"{kind + f' ({len(group)})':18s}" + "".join(f"{mean:9.3f}" for mean in means))
