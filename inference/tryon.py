@@ -19,7 +19,7 @@ from curation.perception.check import check_perception
 from curation.perception.select import choose_perception
 from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.garment import read_image
-from inference.conditions.preview_sheet import draw_sheet
+from inference.conditions.preview_sheet import draw_sheet, draw_unseen
 from inference.conditions.unseen import (
     WARNED_SHARE,
     expected_unseen,
@@ -112,7 +112,8 @@ def _preview(config: TryOnConfig) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     source = open_video(config.video, config.limits)
     unseen = expected_unseen(source, everyone.person(config.person, source.path))
-    sheet = draw_sheet(everyone.people, frames, pictures_of(source, unseen, _STRIP))
+    strip = draw_unseen(unseen, pictures_of(source, unseen, _STRIP)) if unseen.any() else None
+    sheet = draw_sheet(everyone.people, frames, strip)
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise DataError(f"preview={path} cannot be written; name a png or jpg file")
     for person in everyone.people:

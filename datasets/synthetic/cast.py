@@ -38,6 +38,8 @@ class Dancer:
     lower: tuple[float, float, float]
     shoe: tuple[float, float, float]
     denim: bool
+    belt: tuple[float, float, float] = (0.2, 0.13, 0.08)
+    bag: tuple[float, float, float] = (0.45, 0.2, 0.12)
 
 
 @dataclass(frozen=True, kw_only=True)

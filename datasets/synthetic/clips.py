@@ -159,6 +159,8 @@ def _wardrobe(dancer: Dancer, spec: ClipSpec, number: int) -> Wardrobe:
         cloth=paint_cloth(dancer.figure.garment),
         folds=fold_map(np.random.default_rng([*spec.seed, 4, number])),
         denim=dancer.denim,
+        belt=dancer.belt,
+        bag=dancer.bag,
     )
 
 

@@ -13,9 +13,12 @@ import numpy as np
 PATTERNS = (
     "plain", "stripes_across", "stripes_down", "checks", "dots", "figure", "halves",
 )  # fmt: skip
+MORE_PATTERNS = ("yoke", "panels")
+"""Drawn by labels_cast.py alone: other shoulders and sleeves; other sides."""
 PATTERN_CLASSES = {
     "plain": "plain", "stripes_across": "stripes", "stripes_down": "stripes", "checks": "checks",
     "dots": "dots", "figure": "print", "halves": "halves",
+    "yoke": "halves", "panels": "halves",
 }  # fmt: skip
 """Pattern -> the common name of its class."""
 NECKLINES = ("crew", "v", "scoop")
@@ -161,6 +164,10 @@ def _pattern(spec: GarmentSpec, x: np.ndarray, y: np.ndarray, sleeve: bool) -> n
         else:
             image[y > 0.34] = third
             image[(y > 0.30) & (y <= 0.34)] = accent
+    elif spec.pattern == "yoke":
+        image[y < (1.0 if sleeve else 0.17)] = accent
+    elif spec.pattern == "panels" and not sleeve:
+        image[np.abs(np.abs(x / TORSO_RADIUS_M) - np.pi / 2) < 0.75] = accent
     return image
 
 

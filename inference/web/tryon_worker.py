@@ -10,15 +10,18 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from configs.errors import UserError
 from datasets.storage import DiskFull
 from inference.conditions.people import FoundPerson
+from inference.conditions.preview_sheet import draw_unseen
 from inference.conditions.stored import ConditionFrame
 from inference.conditions.unseen import (
     WARNED_SHARE,
     expected_unseen,
+    pictures_of,
     unseen_frames,
     unseen_in_words,
 )
@@ -26,12 +29,14 @@ from inference.errors import RequestError
 from inference.pipeline import TryOnPipeline
 from inference.progress import Progress, Status
 from inference.result import TryOnResult
-from inference.video.source import open_video
+from inference.video.source import SourceVideo, open_video
 from inference.video.work_folder import WorkFolder
 from inference.web.queue import JobResult, QueuedJob, TryOnRequest
 from inference.web.strips import Panes, write_strip
 
 LABEL = "AI-generated"
+_UNSEEN = "unseen.jpg"
+_UNSEEN_SHOWN = 4  # frames without the person
 _PREVIEWED = 12  # frames of a quick preview, spread over the video
 _SLIDES_PER_S = 2
 _PREVIEW_PANES = ["your video", "will be painted", "DensePose"]
@@ -95,6 +100,7 @@ class TryOnWorker:
             path, _reported(panes, count, _within(progress, 0.9, 1.0)), _PREVIEW_PANES, source
         )
         files = {"preview.mp4": path, **_portraits(found.people, folder)}
+        files |= _unseen_strip(open_video(request.video.path), unseen, folder)
         facts = {
             "player": {**player, "has_sound": request.every_frame and bool(source.audio_codec)},
             "people": [one.id for one in found.people],
@@ -192,6 +198,15 @@ def _portraits(people: Iterable[FoundPerson], folder: Path) -> dict[str, Path]:
         Image.fromarray(person.picture).save(folder / name, format="JPEG", quality=88)
         files[name] = folder / name
     return files
+
+
+def _unseen_strip(source: SourceVideo, unseen: np.ndarray, folder: Path) -> dict[str, Path]:
+    """Which frames show nobody, as a picture; none if all show the person."""
+    if not unseen.any():
+        return {}
+    strip = draw_unseen(unseen, pictures_of(source, unseen, _UNSEEN_SHOWN))
+    Image.fromarray(strip).save(folder / _UNSEEN, format="JPEG", quality=88)
+    return {_UNSEEN: folder / _UNSEEN}
 
 
 def download_name(video: str, garment: str) -> str:

@@ -52,7 +52,8 @@ def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
         _add_cloth(counter, view, skin, hem, is_behind)
     cloth = counter.colors()
     for view in (view for view, is_behind in zip(views, from_behind, strict=True) if is_behind):
-        _add_nape(counter, view, cloth)
+        if not view.is_cut_at_head:
+            _add_nape(counter, view, cloth)
     skin_tone = counter.tone(ColourClass.SKIN)
     for view in views:
         _add_arms(counter, view, cloth, skin_tone)
@@ -112,7 +113,8 @@ def _add_skin_and_hair(counter: ColorCounter, view: PersonView) -> None:
         on_hand = np.isin(part, (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT))
         counter.add(ColourClass.SKIN, bins[on_hand & skin_like & (located.radii < 0.5)])
         crown = (part == BodyPart.HEAD) & (located.radii < 0.8)
-    counter.add(ColourClass.HAIR, bins[crown])
+    if not view.is_cut_at_head:
+        counter.add(ColourClass.HAIR, bins[crown])
 
 
 def _add_nape(counter: ColorCounter, view: PersonView, cloth: ClipColors) -> None:

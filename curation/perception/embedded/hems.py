@@ -79,7 +79,7 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
     seen = np.flatnonzero(counts >= MIN_PIXELS)
     if len(seen) < 4:
         return Hem(first_lower_band=None)  # nearly everything looks like skin or is hidden
-    shares = np.stack([_smoothed(cells[band]) / counts[band] for band in seen])
+    shares = np.stack([coarse_smoothed(cells[band]) / counts[band] for band in seen])
     splits = np.arange(2, len(seen))
     gains = np.array([_divergence(shares, int(split)) for split in splits])
     new_shares = np.array([_new_share(shares, int(split)) for split in splits])
@@ -146,7 +146,8 @@ def hem_priors(priors: np.ndarray, hem: Hem) -> np.ndarray:
     return adapted
 
 
-def _smoothed(cells: np.ndarray) -> np.ndarray:
+def coarse_smoothed(cells: np.ndarray) -> np.ndarray:
+    """Counts of COARSE shape, blurred in all three axes, flat."""
     planes = np.stack([cv2.GaussianBlur(plane, (0, 0), 1.0) for plane in cells])
     padded = np.pad(planes, ((1, 1), (0, 0), (0, 0)), mode="edge")
     return (0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]).ravel()

@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import BodyPart
-from curation.perception.embedded.clip_colours import ClipColors, ColourClass
+from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, ColourClass
 from curation.perception.embedded.clothes_learning import (
     EVIDENCE_WEIGHT,
     hand_threshold,
     learn_clip,
 )
 from curation.perception.embedded.hands import refine_hands, without_forearms
-from curation.perception.embedded.part_priors import LABELS
+from curation.perception.embedded.held import WornColours, with_held_things, worn_colours
+from curation.perception.embedded.part_priors import CUT_HEAD_PRIORS, LABELS
 from curation.perception.embedded.person_view import PersonView, is_usable, look_at, places_of
 from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
 from curation.perception.protocols import BackendInfo, Person
@@ -28,6 +29,8 @@ from datasets.labels import ParseLabel
 
 EVIDENCE_WINDOW = (5, 5)  # pixels
 EDGE_WINDOW = (3, 3)  # for the edges of hands: fingers are thin
+SURELY_NOT = -20.0  # nats
+TOES = 0.5  # along a foot, from the ankle
 LOWER_DOUBT = 3.0  # nats: a hand in front of the trousers is likelier than trousers in its place
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, are used for learning
 
@@ -67,6 +70,7 @@ class LearnedParser:
     colors: ClipColors
     places: np.ndarray  # log-probabilities (parts, places, materials)
     hand_threshold: float  # least log ratio of skin to cloth for a hand's pixel, nats
+    worn: WornColours
     info: BackendInfo
 
     def parse(
@@ -85,6 +89,7 @@ class LearnedParser:
             top, left = view.corner
             height, width = view.on_person.shape
             labels = label_pixels(view, self.colors, self.places, self.hand_threshold)
+            labels = with_held_things(labels, view, self.worn)
             maps[i][top : top + height, left : left + width] = labels
         return maps
 
@@ -97,7 +102,8 @@ def _learn(
     views = {i: look_at(frames[i], people[i]) for i in chosen}
     colors, places = learn_clip(list(views.values()))
     threshold = hand_threshold(list(views.values()), colors)
-    return LearnedParser(colors, places, threshold, info), views
+    worn = worn_colours(list(views.values()))
+    return LearnedParser(colors, places, threshold, worn, info), views
 
 
 def label_pixels(
@@ -107,6 +113,10 @@ def label_pixels(
     located, on_person = view.located, view.on_person
     part = located.part.astype(int)
     prior = places[part, places_of(located)]
+    if view.is_cut_at_head:
+        on_head = np.isin(part, (BodyPart.HEAD, BodyPart.NECK))
+        prior[on_head] = np.log(np.array(CUT_HEAD_PRIORS) + 1e-4)
+    prior[_in_shoes_like_trousers(view, colors), ColourClass.LOWER] = SURELY_NOT
     labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
     rows = view.nearest_sample
     layers = colors.evidence(view.bins)
@@ -119,6 +129,18 @@ def label_pixels(
     cleaned = cv2.medianBlur(image, 5)
     cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
     return _without_stray_hair(cleaned, view)
+
+
+def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
+    """Pixels of feet whose toes are in the trousers' colours, (m,) bool: colour tells nothing."""
+    part, along = view.located.part, view.located.along
+    found = np.zeros(len(part), bool)
+    for foot in (BodyPart.FOOT_LEFT, BodyPart.FOOT_RIGHT):
+        toes = (part == foot) & (along > TOES)
+        evidence = colors.evidence(view.sampled_bins[toes])
+        if toes.any() and (evidence[ColourClass.LOWER] > UNKNOWN).mean() > 0.5:
+            found |= part == foot
+    return found
 
 
 def _averaged(view: PersonView, layers: np.ndarray, window: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,7 @@ PART_PRIORS: dict[BodyPart, tuple[float, float, float, float]] = {
     BodyPart.HAND_LEFT: (0.69, 0.005, 0.30, 0.005),  # in front of a garment, colour must decide
     BodyPart.UPPER_LEG_LEFT: (0.20, 0.0, 0.06, 0.74),
     BodyPart.LOWER_LEG_LEFT: (0.40, 0.0, 0.01, 0.59),
-    BodyPart.FOOT_LEFT: (0.50, 0.0, 0.0, 0.50),
+    BodyPart.FOOT_LEFT: (0.98, 0.0, 0.0, 0.02),  # what is no trouser leg is a shoe
 }
 MATERIAL_LABELS: dict[BodyPart, tuple[ParseLabel, ParseLabel, ParseLabel, ParseLabel]] = {
     BodyPart.TORSO: (ParseLabel.OTHER, ParseLabel.HAIR, ParseLabel.UPPER, ParseLabel.LOWER),
@@ -36,7 +36,7 @@ MATERIAL_LABELS: dict[BodyPart, tuple[ParseLabel, ParseLabel, ParseLabel, ParseL
     BodyPart.LOWER_LEG_LEFT: (
         ParseLabel.LEGS, ParseLabel.LOWER, ParseLabel.UPPER, ParseLabel.LOWER,
     ),
-    BodyPart.FOOT_LEFT: (ParseLabel.FEET, ParseLabel.FEET, ParseLabel.FEET, ParseLabel.FEET),
+    BodyPart.FOOT_LEFT: (ParseLabel.FEET, ParseLabel.FEET, ParseLabel.FEET, ParseLabel.LOWER),
 }  # fmt: skip
 LEFT_OF = {part: part - 1 for part in range(BodyPart.UPPER_ARM_LEFT + 1, NUM_PARTS, 2)}
 
@@ -50,7 +50,13 @@ PLACE_PRIORS = {  # (part, place)
     (BodyPart.UPPER_LEG_LEFT, 0): (0.05, 0.0, 0.50, 0.45),
     (BodyPart.UPPER_LEG_LEFT, 1): (0.05, 0.0, 0.35, 0.60),
     (BodyPart.UPPER_LEG_LEFT, 2): (0.10, 0.0, 0.20, 0.70),
+    # trousers fall over the shoes
+    **{(BodyPart.FOOT_LEFT, place): (0.60, 0.0, 0.0, 0.40) for place in range(5)},
 }
+
+
+CUT_HEAD_PRIORS = (0.46, 0.08, 0.46, 0.0)
+"""Of head and neck where the frame ends below the face: there is a collar rather than hair."""
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,9 @@ from curation.perception.embedded.hands import hand_distance
 from curation.perception.embedded.hems import NUM_PLACES
 from curation.perception.protocols import Person
 
+MOUTH, SHOULDERS, HIPS = [9, 10], [11, 12], [23, 24]  # rows of landmarks
+CUT_HEAD = 0.2  # of the torso: a mouth nearer to the frame's upper edge has no head above it
+NO_NECK = 0.15  # of the torso: a mouth nearer to the shoulders belongs to a head pressed into view
 GRID_STEP = 2  # body parts are looked up on every second pixel
 
 
@@ -32,6 +35,7 @@ class PersonView:
     hand_distance: np.ndarray  # (m,) to the nearer hand, in radii
     body: BodyShape
     corner: tuple[int, int]  # top, left in the full frame
+    is_cut_at_head: bool  # by the frame: no crown, and little of a face or none
 
 
 def is_usable(person: Person | None) -> bool:
@@ -70,7 +74,15 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
         hand_distance=hand_distance(points, person.landmarks, body.scale),
         body=body,
         corner=(top, left),
+        is_cut_at_head=_is_cut_at_head(person.landmarks, top),
     )
+
+
+def _is_cut_at_head(landmarks: np.ndarray, top: int) -> bool:
+    """Where the head is out of view, its landmarks are above the frame or pressed to its edge."""
+    mouth, shoulders, hips = (landmarks[rows, 1].mean() for rows in (MOUTH, SHOULDERS, HIPS))
+    torso = hips - shoulders
+    return top <= 1 and bool(mouth < CUT_HEAD * torso or shoulders - mouth < NO_NECK * torso)
 
 
 def places_of(located: PartPixels) -> np.ndarray:

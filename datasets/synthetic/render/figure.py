@@ -6,6 +6,7 @@ import numpy as np
 
 from datasets.synthetic.garments import SLEEVES
 from datasets.synthetic.motion import Pose
+from datasets.synthetic.render.accessories import belt, held_bag
 from datasets.synthetic.render.body import arms, lower_body
 from datasets.synthetic.render.camera import Camera, SurfaceBuffer
 from datasets.synthetic.render.ellipsoids import Ellipsoid, draw_ellipsoid
@@ -39,6 +40,8 @@ def _solids(figure: Figure, pose: Pose) -> Iterator[Loft | Ellipsoid]:
     yield from arms(figure, pose)
     yield from neck_and_head(figure, pose)
     yield from lower_body(figure, pose)
+    yield from belt(figure, pose)
+    yield from held_bag(figure, pose)
 
 
 def _upper_garment(figure: Figure, pose: Pose) -> Iterator[Loft]:

@@ -11,16 +11,23 @@ from datasets.synthetic.render.materials import Material
 
 HAIR_STYLES = ("short", "bob", "long", "ponytail", "bun", "curly", "fringe")
 LOWER_STYLES = ("slim", "straight", "wide", "shorts", "skirt")
+BAGS = ("", "handbag", "shopper", "clutch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """Everything that a dancer's solids depend on, except the pose."""
+    """Everything that a dancer's solids depend on, except the pose.
+
+    ``bag`` is one of BAGS, in the hand of ``bag_side``; "" is none.
+    """
 
     body: Body
     hair: str
     lower: str
     garment: GarmentSpec
+    belt: bool = False
+    bag: str = ""
+    bag_side: str = "right"
 
 
 def limb(

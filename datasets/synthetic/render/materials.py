@@ -22,17 +22,20 @@ class Material(IntEnum):
     HAND = 9
     LEG = 10
     SHOE = 11
+    BELT = 12
+    BAG = 13
 
 
 LABEL_OF_MATERIAL = np.array(
     [
         ParseLabel.BACKGROUND, ParseLabel.FACE, ParseLabel.FACE, ParseLabel.OTHER, ParseLabel.HAIR,
         ParseLabel.UPPER, ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.ARMS, ParseLabel.HANDS,
-        ParseLabel.LEGS, ParseLabel.FEET,
+        ParseLabel.LEGS, ParseLabel.FEET, ParseLabel.LOWER, ParseLabel.OTHER,
     ],
     np.uint8,
 )  # fmt: skip
-"""The parse label of each material; a bare neck is not face, since a collar may cover it."""
+"""The parse label of each material; a bare neck is not face, since a collar may cover it.
+Parsers count a belt as lower clothes."""
 
-GROUPS = np.array([0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7], np.uint8)
+GROUPS = np.array([0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 8, 9], np.uint8)
 """Materials of the same group blend into each other at joints."""

@@ -37,6 +37,8 @@ class Wardrobe:
     cloth: Cloth
     folds: np.ndarray
     denim: bool = False
+    belt: tuple[float, float, float] = (0.2, 0.13, 0.08)
+    bag: tuple[float, float, float] = (0.45, 0.2, 0.12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,7 @@ def shade(
         (Material.HAIR, wardrobe.hair), (Material.LOWER, wardrobe.lower),
         (Material.ARM, wardrobe.skin), (Material.HAND, wardrobe.skin),
         (Material.LEG, wardrobe.skin), (Material.SHOE, wardrobe.shoe),
+        (Material.BELT, wardrobe.belt), (Material.BAG, wardrobe.bag),
     ):  # fmt: skip
         colours[kind] = colour
     albedo = colours[material]

@@ -114,6 +114,10 @@ export class Stage {
       `The tinted area (${CATEGORIES[job.category]}) is repainted; the rest is kept.` +
       (facts.unseen ? ` ${facts.warns ? "Warning: " : ""}${facts.every_frame ? "" : "by a first look, "}${facts.unseen}.` : "") +
       (facts.remarks?.length ? ` About your video: ${facts.remarks.join("; ")}.` : "");
+    const strip = find("unseen").querySelector("img");
+    find("unseen").hidden = !job.files["unseen.jpg"];
+    find("preview-note").classList.toggle("warning", Boolean(facts.warns));
+    if (job.files["unseen.jpg"]) Object.assign(strip, { src: job.files["unseen.jpg"], alt: facts.unseen });
     find("every").hidden = facts.every_frame;
     this.showPeople(job);
     this.players.look.open(job.files["preview.mp4"], { ...facts.player, isSlides: !facts.every_frame });

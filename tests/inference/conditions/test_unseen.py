@@ -7,7 +7,7 @@ import pytest
 from tryon_fixtures import write_video
 
 from inference import tryon
-from inference.conditions.preview_sheet import draw_sheet
+from inference.conditions.preview_sheet import draw_sheet, draw_unseen
 from inference.conditions.unseen import (
     TooFewSeen,
     expected_unseen,
@@ -58,9 +58,24 @@ def test_the_preview_shows_a_strip_of_unseen_frames(tmp_path, pipeline):
     assert strip[-1][0] == 19
     frames = pipeline.preview(path)
     without = draw_sheet([person], frames)
-    sheet = draw_sheet([person], frames, strip)
-    assert sheet.shape[0] == without.shape[0] + 260
-    assert (sheet[without.shape[0] + 2, 2] == (220, 40, 40)).all()
+    sheet = draw_sheet([person], frames, draw_unseen(unseen, strip))
+    assert sheet.shape[0] == without.shape[0] + 278
+    bar = sheet[
+        without.shape[0] + 2, : sum(round(256 * i.shape[1] / i.shape[0]) + 4 for _, i in strip)
+    ]
+    is_red = (bar == (220, 40, 40)).all(axis=1)
+    assert is_red.mean() == pytest.approx(unseen.mean(), abs=0.01)
+    assert not is_red[0]
+    assert is_red[-1]
+
+
+def test_one_unseen_frame_of_a_long_video_is_in_the_bar():
+    unseen = np.zeros(9000, bool)
+    unseen[4321] = True
+    strip = draw_unseen(unseen, [(4321, np.full((120, 160, 3), 200, np.uint8))])
+    red = (strip[2] == (220, 40, 40)).all(axis=1)
+    assert red.sum() == 1
+    assert red.argmax() == pytest.approx(4321 / 9000 * strip.shape[1], abs=1)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])

@@ -1,7 +1,10 @@
 import io
 
 import av
+import numpy as np
 import pytest
+from PIL import Image
+from tryon_fixtures import write_video
 from waiting import until
 
 from inference.video.source import open_video
@@ -70,6 +73,21 @@ def test_every_frame_can_be_seen_before_painting(client, send):
     look = run(client, video=video, category="upper", every_frame=True)
     assert look["facts"]["player"]["num_frames"] == 6
     assert look["facts"]["num_without_person"] == 0
+    assert "unseen.jpg" not in look["files"]
+
+
+def test_a_preview_shows_where_in_the_video_nobody_was_found(client, send, tmp_path):
+    path = write_video(tmp_path / "v.mp4", people=[True] * 4 + [False] * 8)
+    video = send(client, "video", path.read_bytes(), name="v.mp4").json()["id"]
+    look = run(client, video=video, category="upper", every_frame=True)
+    assert look["facts"]["warns"]
+    assert "frames 4-11" in look["facts"]["unseen"]
+    answer = client.get(look["files"]["unseen.jpg"])
+    assert answer.headers["content-type"] == "image/jpeg"
+    strip = np.asarray(Image.open(io.BytesIO(answer.content)), int)
+    is_red = strip[5, :, 0] > strip[5, :, 1] + 80
+    assert is_red.mean() == pytest.approx(8 / 12, abs=0.02)
+    assert not is_red[: len(is_red) // 4].any()
 
 
 def test_a_video_without_a_person_gets_a_sentence_and_the_server_stays_up(client, send):

@@ -1,0 +1,72 @@
+"""Things in a hand are neither clothes nor painted; a print is cloth, also next to a hand."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from curation.perception.embedded.body_parts import BodyPart
+from curation.perception.embedded.held import worn_colours
+from curation.perception.embedded.parser import EmbeddedParser
+from curation.perception.embedded.person_view import look_at
+from curation.perception.protocols import Person
+from datasets.labels import ParseLabel as P
+from datasets.masks import held_things
+from tests.curation.perception.test_parser import painted
+
+BAG = (200, 60, 160)
+FRAMES = 8
+LEGS = (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)
+
+
+def parsed(person: Person, pictures: list[np.ndarray]) -> np.ndarray:
+    return np.stack(EmbeddedParser().parse(pictures, [person] * len(pictures)))
+
+
+def with_patch(person: Person, rows: slice, columns: slice) -> np.ndarray:
+    """A bag-coloured patch on the person, below the left hand."""
+    frame = painted(person, 0.95)
+    assert person.mask is not None
+    frame[rows, columns] = np.where(
+        person.mask[rows, columns, None] > 0, np.array(BAG, np.uint8), frame[rows, columns]
+    )
+    return frame
+
+
+def widened(person: Person) -> Person:
+    """The same with what it holds in its mask: a block of 40 pixels around the left hand."""
+    assert person.mask is not None
+    mask = person.mask.copy()
+    cv2.rectangle(mask, (122, 180), (168, 232), 255, -1)
+    return replace(person, mask=mask)
+
+
+def test_a_bag_that_comes_with_the_hand_is_held_and_not_cloth(standing_person: Person) -> None:
+    person = widened(standing_person)
+    rows, columns = slice(196, 232), slice(122, 166)
+    plain = painted(person, 0.95)
+    pictures = [with_patch(person, rows, columns)] * 2 + [plain] * (FRAMES - 2)
+    labels = parsed(person, pictures)
+    bag = labels[0][202:228, 126:162]
+    assert (bag == P.OTHER).mean() > 0.8
+    assert held_things(labels[0])[202:228, 126:162].mean() > 0.8
+    assert (labels[-1][202:228, 126:162] == P.OTHER).mean() < 0.1
+
+
+def test_a_print_that_is_always_near_a_hand_is_worn(standing_person: Person) -> None:
+    """Nowhere in the clip is its colour seen away from the hands."""
+    frame = painted(standing_person, 0.95)
+    view = look_at(frame, standing_person)
+    top, left = view.corner
+    distance = np.full(view.on_person.shape, np.inf)
+    distance[view.on_person] = view.hand_distance[view.nearest_sample]
+    part = np.full(view.on_person.shape, -1)
+    part[view.on_person] = view.located.part[view.nearest_sample]
+    rows, columns = np.nonzero(np.isin(part, LEGS) & (distance > 1.2) & (distance < 2.2))
+    assert len(rows) > 100
+    frame[rows + top, columns + left] = BAG
+    printed = look_at(frame, standing_person)
+    plain = look_at(painted(standing_person, 0.95), standing_person)
+    inside = rows, columns
+    assert worn_colours([printed] * FRAMES).of(printed)[inside].mean() > 0.8
+    assert worn_colours([printed] + [plain] * FRAMES).of(printed)[inside].mean() < 0.1
