@@ -1,0 +1,230 @@
+"""Captions, watermarks, stickers and buttons: edges that stand still where everything else moves.
+
+A static camera's background stands still as well, so stillness alone says nothing. What counts is
+how often a cell keeps its sharp edges while the main person's body covers it, or while most of what
+is around it changes (a moving camera, a cut, somebody who walks past). Nothing in the scene can do
+that: bodies sway by more than a pixel, and whoever moves hides what is behind.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from configs.errors import ConfigError
+from curation.clip import AT_MOST, Check
+from curation.first_pass.signals import Signals
+from curation.first_pass.still_edges import GRID
+from curation.perception.protocols import COCO_KEYPOINTS
+from curation.selection.people import PeopleVerdicts
+
+KEYS = "selection.overlays."
+Box = tuple[float, float, float, float]
+MIN_HITS = 2
+"""Comparisons of samples in which a cell must look like an overlay."""
+MIN_CELLS = 4
+"""Cells of an overlay; a cell looks like one as soon as a neighbour is full of it."""
+MIN_CHANGED = 0.25
+"""Share of the pixels around a cell that must change for it to count as moving."""
+GROWN = 0.7
+"""Mean share of sharp still edges at which a cell next to an overlay belongs to it."""
+LIMBS = (
+    ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+    ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+    ("left_hip", "left_knee"), ("left_knee", "left_ankle"),
+    ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+)  # fmt: skip
+TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+LIMB_WIDTH, HEAD_WIDTH, MIN_TORSO_WIDTH = 0.12, 0.2, 0.2
+"""Half widths of parts of the body in lengths of the torso."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlaysConfig:
+    """Thresholds on the stored still edges; configs/curate.yaml says how each was found."""
+
+    min_still: float = 0.45  # of a cell's edges, sharp and still while all moves
+    min_time: float = 0.33  # of the comparisons of such a cell
+    max_share: float = 0.02  # of the person's box that overlays may cover
+
+    def __post_init__(self) -> None:
+        for name in ("min_still", "min_time", "max_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; must be above 0 and at most 1"
+                    + (" (1: nothing is rejected)" if name == "max_share" else "")
+                )
+
+
+def find_overlays(
+    signals: Signals,
+    span: tuple[float, float],
+    people: PeopleVerdicts,
+    region: Box,
+    config: OverlaysConfig,
+) -> list[Box]:
+    """Overlays of a stretch of one scene.
+
+    Args:
+        signals: of the source.
+        span: of the stretch, seconds.
+        people: of the scene.
+        region: left, top, right, bottom of the picture proper, in shares of the frame.
+        config: thresholds.
+
+    Returns:
+        Their boxes: left, top, right, bottom in shares of the frame.
+    """
+    times = signals.fill_times_s
+    inside = (times >= span[0] - 1e-6) & (times < span[1] - 1e-6)
+    inside[:1] = False
+    moments = np.flatnonzero(inside)
+    if len(moments) < MIN_HITS:
+        return []
+    still, changed = np.moveaxis(signals.still_edges[moments], -1, 0)
+    looks_drawn = still >= 255 * config.min_still
+    candidates = np.flatnonzero(looks_drawn.sum(axis=0).ravel() >= MIN_HITS)
+    candidates = candidates[_within(candidates, region)]
+    if not len(candidates):
+        return []
+    shape = (len(moments), -1)
+    is_moving = changed.reshape(shape)[:, candidates] >= 255 * MIN_CHANGED
+    height, width = signals.size_at(span[0])
+    is_covered = _covered(signals, moments, people, candidates, width / height)
+    is_tested = is_moving | is_covered
+    hits = (looks_drawn.reshape(shape)[:, candidates] & is_tested).sum(axis=0)
+    share = hits / np.maximum(is_tested.sum(axis=0), 1)
+    seeds = candidates[(hits >= MIN_HITS) & (share >= config.min_time)]
+    if not len(seeds):
+        return []
+    cells = (still.mean(axis=0) >= 255 * GROWN).ravel()
+    cells[seeds] = True
+    return _boxes(cells.reshape(GRID, GRID), seeds)
+
+
+def overlay_share(boxes: list[Box], person: Box) -> float:
+    """Share of a person's box (left, top, right, bottom) that overlays cover."""
+    left, top, right, bottom = person
+    raster = np.zeros((256, 256), bool)
+    for box in boxes:
+        x = [(edge - left) / max(right - left, 1e-6) * 256 for edge in (box[0], box[2])]
+        y = [(edge - top) / max(bottom - top, 1e-6) * 256 for edge in (box[1], box[3])]
+        rows, columns = (np.clip(np.rint(ends), 0, 256).astype(int) for ends in (y, x))
+        raster[rows[0] : rows[1], columns[0] : columns[1]] = True
+    return float(raster.mean())
+
+
+def share_check(share: float | None, config: OverlaysConfig) -> Check:
+    """Overlays may cover only so much of the person's box."""
+    return Check(
+        verdict="overlays", signal="overlay_share", value=share, rule=AT_MOST,
+        threshold=config.max_share, key=KEYS + "max_share", code="overlay",
+        meaning="a caption, watermark, sticker or button lies on the person",
+    )  # fmt: skip
+
+
+def region_beside(boxes: list[Box], person: Box, region: Box) -> Box:
+    """The largest part of a region that keeps a person's box and none of the overlays beside it.
+
+    All are left, top, right, bottom in one unit. An overlay that reaches into the person's box
+    from all sides stays.
+    """
+    left, top, right, bottom = region
+    for box in sorted(boxes, key=lambda box: -(box[2] - box[0]) * (box[3] - box[1])):
+        if box[0] >= right or box[2] <= left or box[1] >= bottom or box[3] <= top:
+            continue  # outside already
+        options = [
+            (option[2] - option[0]) * (option[3] - option[1])
+            and ((option[2] - option[0]) * (option[3] - option[1]), option)
+            for option, is_free in (
+                ((box[2], top, right, bottom), box[2] <= person[0]),
+                ((left, top, box[0], bottom), box[0] >= person[2]),
+                ((left, box[3], right, bottom), box[3] <= person[1]),
+                ((left, top, right, box[1]), box[1] >= person[3]),
+            )
+            if is_free
+        ]
+        if options:
+            left, top, right, bottom = max(options)[1]
+    return left, top, right, bottom
+
+
+def _within(cells: np.ndarray, region: Box) -> np.ndarray:
+    """Which cells (n,) lie in a region without touching its border, a sharp still edge itself."""
+    rows, columns = np.divmod(cells, GRID)
+    left, top, right, bottom = (GRID * side for side in region)
+    reach = [0 if side in (0.0, GRID) else 1 for side in (left, top, right, bottom)]
+    return np.asarray(
+        (columns >= left + reach[0])
+        & (rows >= top + reach[1])
+        & (columns + 1 <= right - reach[2])
+        & (rows + 1 <= bottom - reach[3])
+    )
+
+
+def _covered(
+    signals: Signals,
+    moments: np.ndarray,
+    people: PeopleVerdicts,
+    cells: np.ndarray,
+    aspect: float,
+) -> np.ndarray:
+    """Which cells (c,) the main person's body covers at each moment or the sample before: (m, c)."""
+    assert signals.samples is not None
+    rows_of = dict(zip(people.times_s.tolist(), people.main_rows.tolist(), strict=True))
+    of_sample: dict[int, np.ndarray] = {}
+    for index in {*moments.tolist(), *(moments - 1).tolist()}:
+        row = rows_of.get(float(signals.fill_times_s[index]), -1)
+        of_sample[index] = (
+            _on_body(signals.samples.keypoints[row], cells, aspect)
+            if row >= 0
+            else np.zeros(len(cells), bool)
+        )
+    return np.stack([of_sample[index] | of_sample[index - 1] for index in moments.tolist()])
+
+
+def _on_body(keypoints: np.ndarray, cells: np.ndarray, aspect: float) -> np.ndarray:
+    """Which cells' middles (c,) lie on a body of keypoints (17, 3)."""
+    row, column = np.divmod(cells, GRID)
+    points = np.stack(((column + 0.5) / GRID * aspect, (row + 0.5) / GRID), axis=1)
+    at = {name: keypoints[i, :2] * [aspect, 1] for i, name in enumerate(COCO_KEYPOINTS)}
+    seen = {name: keypoints[i, 2] >= 0.5 for i, name in enumerate(COCO_KEYPOINTS)}
+    if not all(seen[name] for name in TORSO):
+        return np.zeros(len(cells), bool)
+    shoulders, hips = (
+        (at[f"left_{name}"] + at[f"right_{name}"]) / 2 for name in ("shoulder", "hip")
+    )
+    torso = float(np.linalg.norm(shoulders - hips))
+    half = float(np.linalg.norm(at["left_shoulder"] - at["right_shoulder"])) / 2
+    found = _near(points, shoulders, hips, max(0.9 * half, MIN_TORSO_WIDTH * torso))
+    for first, last in LIMBS:
+        if seen[first] and seen[last]:
+            found |= _near(points, at[first], at[last], LIMB_WIDTH * torso)
+    if seen["nose"]:
+        found |= _near(points, at["nose"], at["nose"], HEAD_WIDTH * torso)
+    return found
+
+
+def _near(points: np.ndarray, first: np.ndarray, last: np.ndarray, reach: float) -> np.ndarray:
+    """Which points (c, 2) lie within ``reach`` of the line between two."""
+    along = last - first
+    share = np.clip((points - first) @ along / max(float(along @ along), 1e-9), 0, 1)
+    away = points - first - share[:, None] * along
+    return np.asarray((away * away).sum(axis=1) <= reach * reach)
+
+
+def _boxes(cells: np.ndarray, seeds: np.ndarray) -> list[Box]:
+    """Boxes around connected cells (GRID, GRID) that hold enough seeds.
+
+    A cell speaks for its neighbours, too, so a box is half a cell smaller on each side.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8))
+    num_seeds = np.bincount(labels.ravel()[seeds], minlength=count)
+    boxes: list[Box] = []
+    for label in range(1, count):
+        if num_seeds[label] < MIN_CELLS:
+            continue
+        left, top, width, height = (int(value) for value in stats[label][:4])
+        ends = (left + 0.5, top + 0.5, left + width - 0.5, top + height - 0.5)
+        boxes.append(tuple(end / GRID for end in ends))  # type: ignore[arg-type]
+    return boxes
