@@ -25,7 +25,7 @@ SHARP_SHARE = 4
 0.8-0.99 of the edges of drawn text and shapes, 0.2-0.5 of those that a camera took."""
 CHANGED_GRAY = 15
 """A pixel that changes by more shows something else."""
-FAINT = 0.015
+FAINT = 0.004
 """Share of a cell's pixels added to its edges: a few alone say nothing."""
 LUMA_FIRST = {
     "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray",

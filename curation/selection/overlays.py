@@ -24,6 +24,8 @@ MIN_HITS = 2
 """Comparisons of samples in which a cell must look like an overlay."""
 MIN_CELLS = 4
 """Cells of an overlay; a cell looks like one as soon as a neighbour is full of it."""
+MIN_DRAWN_CELLS = 10
+"""Likewise, of one that is told by its sharpness alone."""
 MIN_CHANGED = 0.25
 """Share of the pixels around a cell that must change for it to count as moving."""
 GROWN = 0.7
@@ -45,10 +47,11 @@ class OverlaysConfig:
 
     min_still: float = 0.45  # of a cell's edges, sharp and still while all moves
     min_time: float = 0.33  # of the comparisons of such a cell
+    min_drawn: float = 0.75  # the same, in all comparisons, of what never has anything behind it
     max_share: float = 0.02  # of the person's box that overlays may cover
 
     def __post_init__(self) -> None:
-        for name in ("min_still", "min_time", "max_share"):
+        for name in ("min_still", "min_time", "min_drawn", "max_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; must be above 0 and at most 1"
@@ -76,30 +79,59 @@ def find_overlays(
         Their boxes: left, top, right, bottom in shares of the frame.
     """
     times = signals.fill_times_s
-    inside = (times >= span[0] - 1e-6) & (times < span[1] - 1e-6)
-    inside[:1] = False
-    moments = np.flatnonzero(inside)
+    moments = np.flatnonzero((times >= span[0] - 1e-6) & (times < span[1] - 1e-6))
+    moments = moments[moments > 0]
     if len(moments) < MIN_HITS:
         return []
-    still, changed = np.moveaxis(signals.still_edges[moments], -1, 0)
+    is_free = _within(region)
+    still = signals.still_edges[..., 0].reshape(len(times), -1)
+    mean = still[moments].mean(axis=0)
+    is_drawn = is_free & (mean >= 255 * config.min_drawn)
+    seeds = is_free & (_passes_over(signals, moments, people, span, config) | (
+        _outlasts(signals, config) & (mean >= 255 * config.min_still)
+    ))
+    cells = is_free & (seeds | (mean >= 255 * GROWN))
+    return _boxes(cells, (seeds, MIN_CELLS), (is_drawn, MIN_DRAWN_CELLS))
+
+
+def _passes_over(
+    signals: Signals,
+    moments: np.ndarray,
+    people: PeopleVerdicts,
+    span: tuple[float, float],
+    config: OverlaysConfig,
+) -> np.ndarray:
+    """Cells, flat bool, that look drawn while the main person or something else is behind them."""
+    found = np.zeros(GRID * GRID, bool)
+    still, changed = (
+        signals.still_edges[moments, ..., part].reshape(len(moments), -1) for part in (0, 1)
+    )
     looks_drawn = still >= 255 * config.min_still
-    candidates = np.flatnonzero(looks_drawn.sum(axis=0).ravel() >= MIN_HITS)
-    candidates = candidates[_within(candidates, region)]
-    if not len(candidates):
-        return []
-    shape = (len(moments), -1)
-    is_moving = changed.reshape(shape)[:, candidates] >= 255 * MIN_CHANGED
-    height, width = signals.size_at(span[0])
-    is_covered = _covered(signals, moments, people, candidates, width / height)
-    is_tested = is_moving | is_covered
-    hits = (looks_drawn.reshape(shape)[:, candidates] & is_tested).sum(axis=0)
+    cells = np.flatnonzero(looks_drawn.sum(axis=0) >= MIN_HITS)
+    if len(cells):
+        height, width = signals.size_at(span[0])
+        is_tested = changed[:, cells] >= 255 * MIN_CHANGED
+        is_tested |= _covered(signals, moments, people, cells, width / height)
+        found[cells] = _enough(looks_drawn[:, cells], is_tested, config)
+    return found
+
+
+def _outlasts(signals: Signals, config: OverlaysConfig) -> np.ndarray:
+    """Cells, flat bool, that look drawn while all around changes, anywhere in the source: at cuts,
+    above all."""
+    still, changed = (signals.still_edges[1:, ..., part] for part in (0, 1))
+    shape = (len(still), -1)
+    is_tested = (changed >= 255 * MIN_CHANGED).reshape(shape)
+    return _enough((still >= 255 * config.min_still).reshape(shape), is_tested, config)
+
+
+def _enough(
+    looks_drawn: np.ndarray, is_tested: np.ndarray, config: OverlaysConfig
+) -> np.ndarray:
+    """Which cells look drawn in enough of the comparisons (m, c) that test them: (c,)."""
+    hits = (looks_drawn & is_tested).sum(axis=0)
     share = hits / np.maximum(is_tested.sum(axis=0), 1)
-    seeds = candidates[(hits >= MIN_HITS) & (share >= config.min_time)]
-    if not len(seeds):
-        return []
-    cells = (still.mean(axis=0) >= 255 * GROWN).ravel()
-    cells[seeds] = True
-    return _boxes(cells.reshape(GRID, GRID), seeds)
+    return np.asarray((hits >= MIN_HITS) & (share >= config.min_time))
 
 
 def overlay_share(boxes: list[Box], person: Box) -> float:
@@ -149,17 +181,13 @@ def region_beside(boxes: list[Box], person: Box, region: Box) -> Box:
     return left, top, right, bottom
 
 
-def _within(cells: np.ndarray, region: Box) -> np.ndarray:
-    """Which cells (n,) lie in a region without touching its border, a sharp still edge itself."""
-    rows, columns = np.divmod(cells, GRID)
+def _within(region: Box) -> np.ndarray:
+    """Which cells, flat bool, lie in a region without touching its border, a sharp still edge."""
+    low, high = np.arange(GRID), np.arange(1, GRID + 1)
     left, top, right, bottom = (GRID * side for side in region)
-    reach = [0 if side in (0.0, GRID) else 1 for side in (left, top, right, bottom)]
-    return np.asarray(
-        (columns >= left + reach[0])
-        & (rows >= top + reach[1])
-        & (columns + 1 <= right - reach[2])
-        & (rows + 1 <= bottom - reach[3])
-    )
+    columns = (low >= (left + 1 if left > 0 else 0)) & (high <= (right - 1 if right < GRID else GRID))
+    rows = (low >= (top + 1 if top > 0 else 0)) & (high <= (bottom - 1 if bottom < GRID else GRID))
+    return np.asarray(rows[:, None] & columns).ravel()
 
 
 def _covered(
@@ -213,18 +241,19 @@ def _near(points: np.ndarray, first: np.ndarray, last: np.ndarray, reach: float)
     return np.asarray((away * away).sum(axis=1) <= reach * reach)
 
 
-def _boxes(cells: np.ndarray, seeds: np.ndarray) -> list[Box]:
-    """Boxes around connected cells (GRID, GRID) that hold enough seeds.
+def _boxes(cells: np.ndarray, *kinds: tuple[np.ndarray, int]) -> list[Box]:
+    """Boxes around connected cells that hold enough seeds of one kind; all are flat flags.
 
     A cell speaks for its neighbours, too, so a box is half a cell smaller on each side.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8))
-    num_seeds = np.bincount(labels.ravel()[seeds], minlength=count)
+    cells = cells | np.logical_or.reduce([seeds for seeds, _ in kinds])
+    image = cells.reshape(GRID, GRID).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(image)
+    is_found = np.zeros(count, bool)
+    for seeds, least in kinds:
+        is_found |= np.bincount(labels.ravel()[seeds], minlength=count) >= least
     boxes: list[Box] = []
-    for label in range(1, count):
-        if num_seeds[label] < MIN_CELLS:
-            continue
-        left, top, width, height = (int(value) for value in stats[label][:4])
+    for left, top, width, height in stats[1:, :4][is_found[1:]].tolist():
         ends = (left + 0.5, top + 0.5, left + width - 0.5, top + height - 0.5)
-        boxes.append(tuple(end / GRID for end in ends))  # type: ignore[arg-type]
+        boxes.append((ends[0] / GRID, ends[1] / GRID, ends[2] / GRID, ends[3] / GRID))
     return boxes
