@@ -42,13 +42,14 @@ ALL_TRACKS = "all tracks made"
 STEPS = {
     "quality": "sharp, lit, moving, long enough",
     "people": "one person, body in view",
+    "overlays": "nothing drawn over the person",
     ALL_TRACKS: ALL_TRACKS,  # any other verdict is a stage's
     TO_BE_MADE: "tracks there since thresholds changed",
     "copies": "no near-duplicate",
     HELD_OUT: "unlike the benchmark",
 }
 """Verdict -> step of the funnel, in order."""
-OCCASIONAL = (TO_BE_MADE, HELD_OUT)
+OCCASIONAL = ("overlays", TO_BE_MADE, HELD_OUT)
 """Steps of the funnel that are omitted if they reject nothing."""
 MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED = 48, 12, 12, 9
 

@@ -28,6 +28,9 @@ MIN_DRAWN_CELLS = 10
 """Likewise, of one that is told by its sharpness alone."""
 MIN_CHANGED = 0.25
 """Share of the pixels around a cell that must change for it to count as moving."""
+MIN_BODY_CHANGED = 0.07
+"""Share of the pixels of the person's box: one who moves less shows nothing. Signers at rest
+0.03-0.06, moving 0.08-0.4; pupils who sit, and a man who stands, at most 0.06."""
 GROWN = 0.7
 """Mean share of sharp still edges at which a cell next to an overlay belongs to it."""
 LIMBS = (
@@ -45,7 +48,7 @@ LIMB_WIDTH, HEAD_WIDTH, MIN_TORSO_WIDTH = 0.12, 0.2, 0.2
 class OverlaysConfig:
     """Thresholds on the stored still edges; configs/curate.yaml says how each was found."""
 
-    min_still: float = 0.45  # of a cell's edges, sharp and still while all moves
+    min_still: float = 0.4  # of a cell's edges, sharp and still while all moves
     min_time: float = 0.33  # of the comparisons of such a cell
     min_drawn: float = 0.75  # the same, in all comparisons, of what never has anything behind it
     max_share: float = 0.02  # of the person's box that overlays may cover
@@ -155,38 +158,43 @@ def share_check(share: float | None, config: OverlaysConfig) -> Check:
     )  # fmt: skip
 
 
-def region_beside(boxes: list[Box], person: Box, region: Box) -> Box:
-    """The largest part of a region that keeps a person's box and none of the overlays beside it.
+def region_without(overlays: list[Box], person: Box, region: Box) -> Box:
+    """The part of a region that is left when overlays beside a person are cut off.
 
-    All are left, top, right, bottom in one unit. An overlay that reaches into the person's box
-    from all sides stays.
+    Each is cut off at the side that costs least; one that lies on the person's box stays. All are
+    left, top, right, bottom in one unit.
     """
     left, top, right, bottom = region
-    for box in sorted(boxes, key=lambda box: -(box[2] - box[0]) * (box[3] - box[1])):
-        if box[0] >= right or box[2] <= left or box[1] >= bottom or box[3] <= top:
-            continue  # outside already
-        options = [
-            (option[2] - option[0]) * (option[3] - option[1])
-            and ((option[2] - option[0]) * (option[3] - option[1]), option)
-            for option, is_free in (
-                ((box[2], top, right, bottom), box[2] <= person[0]),
-                ((left, top, box[0], bottom), box[0] >= person[2]),
-                ((left, box[3], right, bottom), box[3] <= person[1]),
-                ((left, top, right, box[1]), box[1] >= person[3]),
-            )
-            if is_free
-        ]
-        if options:
-            left, top, right, bottom = max(options)[1]
+    for box in overlays:
+        options = (
+            ((box[2], top, right, bottom), box[2] <= person[0]),
+            ((left, top, box[0], bottom), box[0] >= person[2]),
+            ((left, box[3], right, bottom), box[3] <= person[1]),
+            ((left, top, right, box[1]), box[1] >= person[3]),
+        )
+        allowed = [option for option, leaves_person in options if leaves_person]
+        if allowed and overlaps(box, (left, top, right, bottom)):
+            left, top, right, bottom = max(allowed, key=_area)
     return left, top, right, bottom
+
+
+def overlaps(one: Box, other: Box) -> bool:
+    """Whether two boxes (left, top, right, bottom) share anything."""
+    return all(max(one[i], other[i]) < min(one[i + 2], other[i + 2]) for i in (0, 1))
+
+
+def _area(box: Box) -> float:
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
 def _within(region: Box) -> np.ndarray:
     """Which cells, flat bool, lie in a region without touching its border, a sharp still edge."""
     low, high = np.arange(GRID), np.arange(1, GRID + 1)
     left, top, right, bottom = (GRID * side for side in region)
-    columns = (low >= (left + 1 if left > 0 else 0)) & (high <= (right - 1 if right < GRID else GRID))
-    rows = (low >= (top + 1 if top > 0 else 0)) & (high <= (bottom - 1 if bottom < GRID else GRID))
+    # a cell speaks for its neighbours, so that the second one from a border still sees it
+    left, top = (side + 2 if side > 0 else side for side in (left, top))
+    right, bottom = (side - 2 if side < GRID else side for side in (right, bottom))
+    columns, rows = (low >= left) & (high <= right), (low >= top) & (high <= bottom)
     return np.asarray(rows[:, None] & columns).ravel()
 
 
@@ -197,18 +205,29 @@ def _covered(
     cells: np.ndarray,
     aspect: float,
 ) -> np.ndarray:
-    """Which cells (c,) the main person's body covers at each moment or the sample before: (m, c)."""
-    assert signals.samples is not None
+    """Which cells (c,) the main person's body covers as they move: (m, c).
+
+    At each moment or at the sample before.
+    """
+    samples = signals.samples
+    assert samples is not None
     rows_of = dict(zip(people.times_s.tolist(), people.main_rows.tolist(), strict=True))
-    of_sample: dict[int, np.ndarray] = {}
-    for index in {*moments.tolist(), *(moments - 1).tolist()}:
-        row = rows_of.get(float(signals.fill_times_s[index]), -1)
-        of_sample[index] = (
-            _on_body(signals.samples.keypoints[row], cells, aspect)
-            if row >= 0
-            else np.zeros(len(cells), bool)
-        )
-    return np.stack([of_sample[index] | of_sample[index - 1] for index in moments.tolist()])
+    rows_of = {time_s: row for time_s, row in rows_of.items() if row >= 0}
+    is_covered = np.zeros((len(moments), len(cells)), bool)
+    for place, moment in enumerate(moments.tolist()):
+        times = signals.fill_times_s[moment - 1 : moment + 1].tolist()
+        rows = [rows_of[time_s] for time_s in times if time_s in rows_of]
+        if rows and _changed_in(samples.boxes[rows[-1]], signals.still_edges[moment, ..., 1]):
+            bodies = [_on_body(samples.keypoints[row], cells, aspect) for row in rows]
+            is_covered[place] = np.logical_or.reduce(bodies)
+    return is_covered
+
+
+def _changed_in(box: np.ndarray, changed: np.ndarray) -> bool:
+    """Whether enough changed (GRID, GRID) in a person's box, in shares of the frame."""
+    left, top, right, bottom = np.clip(np.rint(GRID * box), 0, GRID).astype(int).tolist()
+    inside = changed[top : max(bottom, top + 1), left : max(right, left + 1)]
+    return bool(inside.size) and float(inside.mean()) >= 255 * MIN_BODY_CHANGED
 
 
 def _on_body(keypoints: np.ndarray, cells: np.ndarray, aspect: float) -> np.ndarray:
