@@ -59,12 +59,14 @@ class StillEdges:
             that are sharp and stayed, and the share of pixels that changed. Zeros: there was
             nothing to compare with.
         """
-        height, width = luma.shape
+        height = len(luma)
         rows = luma[np.arange(LINES) * height // LINES]
         columns = cv2.resize(luma, (LINES, height), interpolation=cv2.INTER_NEAREST)
         now = _edges(rows), _edges(cv2.transpose(columns))
         before, self._before = self._before, now
-        if before is None or any(a.gray.shape != b.gray.shape for a, b in zip(before, now)):
+        if before is None or any(
+            a.gray.shape != b.gray.shape for a, b in zip(before, now, strict=True)
+        ):
             return np.zeros((GRID, GRID, 2), np.uint8)
         still, edges, changed = (
             across + down.T for across, down in zip(*map(_compare, before, now), strict=True)
@@ -107,8 +109,10 @@ def _compare(before: _Edges, now: _Edges) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _inside(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Flags of all pixels but the first and last as (LINES, n), without those at the ends of lines,
-    which were compared with the next line."""
+    """Flags of all pixels but the first and last as (LINES, n).
+
+    Those at the ends of lines are cleared: they were compared with the next line.
+    """
     flags = np.zeros(shape, np.uint8)
     flags.ravel()[1:-1] = flat.ravel()
     flags[:, [0, -1]] = 0

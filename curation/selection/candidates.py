@@ -11,7 +11,6 @@ from curation.clip import AT_LEAST, Check, Clip, Reject, first_failed
 from curation.first_pass.signals import Signals
 from curation.selection.overlays import (
     OverlaysConfig,
-    find_overlays,
     overlaps,
     overlay_share,
     region_without,
@@ -40,7 +39,7 @@ from curation.selection.quality import (
     within_both,
     without,
 )
-from curation.selection.scenes import SeenScene, find_seen_scenes
+from curation.selection.scenes import SeenScene, find_seen_scenes, overlays_in
 from curation.selection.shots import ShotsConfig
 from curation.video.canonical import (
     CanonicalConfig,
@@ -197,7 +196,7 @@ def _judge_part(
     lit = lit_region(signals, part)
     inner = filled_region(signals, part, quality.min_fill_likeness)
     top, left, bottom, right = within_both(lit, inner)
-    found = find_overlays(signals, part, people, (left, top, right, bottom), selection.overlays)
+    found = overlays_in(signals, part, people, quality, selection.overlays)
     covered = overlay_share(found, reach)
     scores["overlay_share"] = covered
     clip = replace(clip, scores=scores)
@@ -229,7 +228,7 @@ def _judge_part(
 def _beside(
     overlays: Sequence[Box], person: Box, region: Box, plan: CropPlan, canonical: CanonicalConfig
 ) -> CropPlan:
-    """A crop without the overlays next to a person, if it shows as much of the person; in pixels."""
+    """A crop without the overlays next to a person, if it shows as much of them; in pixels."""
     window = plan.left, plan.top, plan.left + plan.crop_width, plan.top + plan.crop_height
     inside = [box for box in overlays if overlaps(box, window)]
     if not inside:

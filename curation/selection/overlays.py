@@ -13,12 +13,14 @@ import numpy as np
 
 from configs.errors import ConfigError
 from curation.clip import AT_MOST, Check
-from curation.first_pass.signals import Signals
+from curation.first_pass.signals import Signals, median
 from curation.first_pass.still_edges import GRID
 from curation.perception.protocols import COCO_KEYPOINTS
 from curation.selection.people import PeopleVerdicts
 
 KEYS = "selection.overlays."
+OVERLAY = "overlay"
+"""Reject code."""
 Box = tuple[float, float, float, float]
 MIN_HITS = 2
 """Comparisons of samples in which a cell must look like an overlay."""
@@ -26,6 +28,9 @@ MIN_CELLS = 4
 """Cells of an overlay; a cell looks like one as soon as a neighbour is full of it."""
 MIN_DRAWN_CELLS = 10
 """Likewise, of one that is told by its sharpness alone."""
+SOME_STILL, MAX_TYPICAL = 0.15, 0.5
+"""Median share of sharp still edges, over cells that have some, up to which sharpness tells what is
+drawn: 0-0.47 in 31 videos."""
 MIN_CHANGED = 0.25
 """Share of the pixels around a cell that must change for it to count as moving."""
 MIN_BODY_CHANGED = 0.07
@@ -90,9 +95,13 @@ def find_overlays(
     still = signals.still_edges[..., 0].reshape(len(times), -1)
     mean = still[moments].mean(axis=0)
     is_drawn = is_free & (mean >= 255 * config.min_drawn)
-    seeds = is_free & (_passes_over(signals, moments, people, span, config) | (
-        _outlasts(signals, config) & (mean >= 255 * config.min_still)
-    ))
+    some = mean[mean >= 255 * SOME_STILL]
+    if len(some) and median(some) > 255 * MAX_TYPICAL:
+        is_drawn[:] = False  # the whole picture is as sharp as if it were drawn
+    seeds = is_free & (
+        _passes_over(signals, moments, people, span, config)
+        | (_outlasts(signals, config) & (mean >= 255 * config.min_still))
+    )
     cells = is_free & (seeds | (mean >= 255 * GROWN))
     return _boxes(cells, (seeds, MIN_CELLS), (is_drawn, MIN_DRAWN_CELLS))
 
@@ -120,17 +129,17 @@ def _passes_over(
 
 
 def _outlasts(signals: Signals, config: OverlaysConfig) -> np.ndarray:
-    """Cells, flat bool, that look drawn while all around changes, anywhere in the source: at cuts,
-    above all."""
+    """Cells, flat bool, that look drawn while all around changes, anywhere in the source.
+
+    Above all, that is at cuts.
+    """
     still, changed = (signals.still_edges[1:, ..., part] for part in (0, 1))
     shape = (len(still), -1)
     is_tested = (changed >= 255 * MIN_CHANGED).reshape(shape)
     return _enough((still >= 255 * config.min_still).reshape(shape), is_tested, config)
 
 
-def _enough(
-    looks_drawn: np.ndarray, is_tested: np.ndarray, config: OverlaysConfig
-) -> np.ndarray:
+def _enough(looks_drawn: np.ndarray, is_tested: np.ndarray, config: OverlaysConfig) -> np.ndarray:
     """Which cells look drawn in enough of the comparisons (m, c) that test them: (c,)."""
     hits = (looks_drawn & is_tested).sum(axis=0)
     share = hits / np.maximum(is_tested.sum(axis=0), 1)
@@ -153,7 +162,7 @@ def share_check(share: float | None, config: OverlaysConfig) -> Check:
     """Overlays may cover only so much of the person's box."""
     return Check(
         verdict="overlays", signal="overlay_share", value=share, rule=AT_MOST,
-        threshold=config.max_share, key=KEYS + "max_share", code="overlay",
+        threshold=config.max_share, key=KEYS + "max_share", code=OVERLAY,
         meaning="a caption, watermark, sticker or button lies on the person",
     )  # fmt: skip
 
