@@ -27,7 +27,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 def dancer() -> np.ndarray:
     """Samples of a dancer, 0.4 s apart."""
     spec = draw_clip(0, "train", 2, height=384, width=288, num_frames=COUNT, fps=FPS)
-    return render_clip(spec).video
+    return render_clip(spec).frames
 
 
 def found_in(frames: np.ndarray, config: OverlaysConfig | None = None):
