@@ -93,7 +93,7 @@ def _edges(gray: np.ndarray) -> _Edges:
     rises, falls = cv2.subtract(after, before), cv2.subtract(before, after)
     whole = cv2.max(rises, falls)
     is_sharp = cv2.compare(cv2.subtract(whole, steepest), whole // SHARP_SHARE, cv2.CMP_LT)
-    up, down = (cv2.compare(step, MIN_STEP, cv2.CMP_GT) for step in (rises, falls))
+    up, down = (_above(step, MIN_STEP) for step in (rises, falls))
     sharp = cv2.bitwise_and(up, is_sharp), cv2.bitwise_and(down, is_sharp)
     return _Edges(gray=gray, strong=(up, down), sharp=sharp)
 
@@ -104,8 +104,13 @@ def _compare(before: _Edges, now: _Edges) -> tuple[np.ndarray, np.ndarray, np.nd
     either = cv2.bitwise_or(*map(cv2.bitwise_or, before.strong, now.strong))
     shape = now.gray.shape
     still, edges = (_inside(mask, shape) for mask in (cv2.bitwise_or(up, down), either))
-    changed = cv2.compare(cv2.absdiff(before.gray, now.gray), CHANGED_GRAY, cv2.CMP_GT)
+    changed = _above(cv2.absdiff(before.gray, now.gray), CHANGED_GRAY)
     return _cells(still), _cells(edges), _cells(changed)
+
+
+def _above(values: np.ndarray, limit: int) -> np.ndarray:
+    """255 where a value is above a limit, else 0."""
+    return cv2.threshold(values, limit, 255, cv2.THRESH_BINARY)[1]
 
 
 def _inside(flat: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

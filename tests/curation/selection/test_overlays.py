@@ -37,14 +37,9 @@ def found_in(frames: np.ndarray, config: OverlaysConfig | None = None):
     times = np.arange(len(frames)) / FPS
     signals = standing_signals(0, num_frames=len(frames))
     assert signals.samples is not None
-    signals = replace(
-        signals,
-        times_s=times,
-        fill_times_s=times,
-        still_edges=maps,
-        samples=replace(signals.samples, times_s=times),
-    )
-    people = judge_samples(signals.samples, PeopleConfig(), aspect=0.75)
+    samples = replace(signals.samples, times_s=times)
+    signals = replace(signals, times_s=times, fill_times_s=times, still_edges=maps, samples=samples)
+    people = judge_samples(samples, PeopleConfig(), aspect=0.75)
     span = (0.0, len(frames) / FPS)
     return find_overlays(signals, span, people, WHOLE, config or OverlaysConfig())
 
