@@ -15,6 +15,7 @@ from curation.ledger import ClipRow, SourceRow
 from curation.perception.protocols import named_perception
 from curation.pipeline import build_stages
 from curation.selection.candidates import SelectionConfig, reach_of_person, stretch_check
+from curation.selection.overlays import share_check
 from curation.selection.people import (
     NUMBERS,
     PASSES,
@@ -99,6 +100,8 @@ class Checker:
             # measured in every frame, the checks on other people are stated by a stage
             checks += [c for c in seen if LONGEST not in clip.scores or c.rule is None]
         checks.append(height_check(height, config.canonical))
+        covered = measured.get("overlay_share")
+        checks.append(share_check(covered, config.selection.overlays))
         for stage in self.stages:
             checks += stage.checks(clip)
         checks += self._last_checks(row, others)

@@ -24,7 +24,7 @@ from curation.judging import TO_BE_MADE
 from curation.ledger import ClipRow, SourceRow
 from curation.publish import stored_catalogue
 from curation.report.pictures import people_strip, preview_strip, track_strip
-from curation.selection.scenes import people_in
+from curation.selection.scenes import overlays_in, people_in
 from curation.shards.catalogue import CatalogueEntry
 from datasets.storage import write_file
 from datasets.webpage import encode_jpeg
@@ -157,7 +157,8 @@ def _write_picture(output: Output, clip: ClipRow, signals: Signals | None) -> st
         selection = output.config.selection
         if signals.samples is not None:
             people = people_in(signals, span, selection.people, selection.quality)
-            strip = people_strip(signals, span, people)
+            over = overlays_in(signals, span, people, selection.quality, selection.overlays)
+            strip = people_strip(signals, span, people, over)
         strip = preview_strip(signals, span) if strip is None else strip
     if strip is None:
         return "none: no preview of this stretch is stored"

@@ -3,7 +3,7 @@
 ``training/experiments/fingerprints.py`` reads this file, too: ablations and the demo retrain.
 """
 
-VERSION = 15
+VERSION = 16
 """Of the stages: everything of a source is done again."""
 EMBEDDED_PARSER = 5
 """Of the embedded parser's labels: label maps and what follows from them."""

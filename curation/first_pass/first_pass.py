@@ -19,6 +19,7 @@ from configs.errors import ConfigError
 from curation.first_pass.doubts import find_doubts
 from curation.first_pass.signals import Previews, Signals
 from curation.first_pass.small_frames import SmallFrames, ask_arbiter
+from curation.first_pass.still_edges import GRID, StillEdges, luma_of
 from curation.perception.protocols import CutArbiter
 from curation.step_times import StepTimes
 from curation.video.decode import decode, decode_jpeg, to_rgb
@@ -165,12 +166,13 @@ def _read_source(
 ) -> tuple[Signals, SampleStore]:
     """``measure_source`` without the arbiter's answers; ``small`` collects the frames for it."""
     # imports PySceneDetect, which judging again does not need
-    from curation.first_pass.meter import Meter, Table
+    from curation.first_pass.meter import RESERVED_SAMPLES, Meter, Table
 
     meter, store, notes = Meter(), SampleStore(), ReadNotes()
     times, sizes = Table((), np.float64), Table((2,), np.int32)
     first_s, last_size = 0.0, (0, 0)
     fills: list[tuple[float, ...]] = []
+    still_edges, still = StillEdges(), Table((GRID, GRID, 2), np.uint8, reserved=RESERVED_SAMPLES)
     orientation = Orientation()
     next_sample_s = 0.0
     watch = StepTimes()
@@ -195,6 +197,7 @@ def _read_source(
                     sample = to_rgb(frame, *fit_within(*size, config.sample_side), orientation)
                     store.add(time_s, sample, config.preview_side)
                     fills.append(blurred_fills(sample))
+                    still.append(orientation.apply(still_edges.add(luma_of(frame))))
                     next_sample_s = max(next_sample_s + 1.0 / config.sample_fps, time_s)
     except BaseException:
         store.close()
@@ -219,6 +222,7 @@ def _read_source(
         sizes=sizes.whole(),
         fill_times_s=np.asarray(store.times_s),
         fills=np.asarray(fills, dtype=np.float32),
+        still_edges=still.whole(),
         fault_times_s=np.asarray(notes.times_s, dtype=np.float64),
         joins_s=np.asarray(notes.joins_s, dtype=np.float64),
         num_interlaced=notes.num_interlaced,

@@ -14,6 +14,7 @@ from curation.video.inner_picture import dark_bars
 NOMINAL_FPS = 30.0
 NUM_NUMBERS = 10  # of each frame: see Meter.add
 RESERVED = 2**18  # rows: an hour at 72 frames a second
+RESERVED_SAMPLES = 2**13  # an hour at 2.3 samples a second
 
 
 class _Content(AdaptiveDetector):
@@ -42,8 +43,8 @@ class Table:
     the end would need twice the memory.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
-        self._rows = np.empty((RESERVED, *shape), dtype)
+    def __init__(self, shape: tuple[int, ...], dtype: type, reserved: int = RESERVED) -> None:
+        self._rows = np.empty((reserved, *shape), dtype)
         self._count = 0
 
     def __len__(self) -> int:

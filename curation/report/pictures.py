@@ -1,6 +1,7 @@
 """Pictures for the report: strips of a source's previews and of a finished clip's tracks."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ STRIP_HEIGHT = 112
 STRIP_FRAMES = 4
 GAP = 3
 EMPTY_GRAY = 210
-MAIN_COLOUR, OTHER_COLOUR = (40, 170, 70), (214, 40, 40)
+MAIN_COLOUR, OTHER_COLOUR, OVERLAY_COLOUR = (40, 170, 70), (214, 40, 40), (230, 30, 230)
 LABEL_COLOURS = np.array(
     [
         (24, 24, 28), (242, 193, 160), (110, 70, 40), (214, 69, 65), (52, 97, 168),
@@ -43,11 +44,15 @@ def preview_strip(signals: Signals, span: tuple[float, float]) -> np.ndarray | N
 
 
 def people_strip(
-    signals: Signals, span: tuple[float, float], verdicts: PeopleVerdicts
+    signals: Signals,
+    span: tuple[float, float],
+    verdicts: PeopleVerdicts,
+    overlays: Sequence[tuple[float, float, float, float]] = (),
 ) -> np.ndarray | None:
     """Up to STRIP_FRAMES previews of a stretch with everyone outlined, the main person in green.
 
-    Moments that do not pass come first; None: no preview is stored.
+    Moments that do not pass come first; ``overlays`` (left, top, right, bottom in shares of the
+    frame) are outlined in magenta. None: no preview is stored.
     """
     previews, samples = signals.previews, signals.samples
     if previews is None or samples is None or not len(previews.times_s):
@@ -72,6 +77,10 @@ def people_strip(
             left, top, right, bottom = corners.tolist()
             colour = MAIN_COLOUR if is_main else OTHER_COLOUR
             cv2.rectangle(picture, (left, top), (right, bottom), colour, 2)
+        for box in overlays:
+            corners = np.rint(np.array(box) * [width, height, width, height]).astype(int)
+            left, top, right, bottom = corners.tolist()
+            cv2.rectangle(picture, (left, top), (right, bottom), OVERLAY_COLOUR, 2)
         pictures.append(picture)
     return join(pictures)
 

@@ -18,7 +18,9 @@ from curation.ledger import SourceRow
 from curation.report.arbiter import arbiter_sheet
 from curation.report.charts import histograms
 from curation.report.evidence import evidence_text, nearly_turned
-from curation.report.pictures import clip_strip, preview_strip, track_strip
+from curation.report.pictures import clip_strip, people_strip, preview_strip, track_strip
+from curation.selection.overlays import OVERLAY
+from curation.selection.scenes import overlays_in, people_in
 from curation.settings import CurateConfig
 from curation.shards.catalogue import HELD_OUT, CatalogueEntry
 from curation.step_times import seconds_by_step
@@ -42,13 +44,14 @@ ALL_TRACKS = "all tracks made"
 STEPS = {
     "quality": "sharp, lit, moving, long enough",
     "people": "one person, body in view",
+    "overlays": "nothing drawn over the person",
     ALL_TRACKS: ALL_TRACKS,  # any other verdict is a stage's
     TO_BE_MADE: "tracks there since thresholds changed",
     "copies": "no near-duplicate",
     HELD_OUT: "unlike the benchmark",
 }
 """Verdict -> step of the funnel, in order."""
-OCCASIONAL = (TO_BE_MADE, HELD_OUT)
+OCCASIONAL = ("overlays", TO_BE_MADE, HELD_OUT)
 """Steps of the funnel that are omitted if they reject nothing."""
 MAX_KEPT, MAX_TRACKS, MAX_NEAR, MAX_REJECTED = 48, 12, 12, 9
 
@@ -79,7 +82,7 @@ def write_report(
         section("Kept", _kept_sheet(kept, out / "clips")),
         section("Tracks", _tracks_sheet(kept, out / "clips")),
         section("Near a threshold", near) if near else "",
-        section("Rejected", _rejected_sheet(rejected, out / "signals", verdicts, names))
+        section("Rejected", _rejected_sheet(rejected, out / "signals", verdicts, names, config))
         if rejected
         else "",
         section("Doubtful cuts", doubtful) if doubtful else "",
@@ -225,6 +228,7 @@ def _rejected_sheet(
     folder: Path,
     verdicts: Mapping[str, Check],
     names: dict[str, str],
+    config: CurateConfig,
 ) -> str:
     by_code: dict[str, list[CatalogueEntry]] = defaultdict(list)
     for entry in rejected:
@@ -237,7 +241,7 @@ def _rejected_sheet(
             signals = _signals_of(entry.source, folder, cache)
             record = entry.clip.record
             span = (record["start_s"], record["end_s"])
-            strip = None if signals is None else preview_strip(signals, span)
+            strip = None if signals is None else _strip_of(signals, span, code, config)
             if strip is None:
                 continue
             caption = (
@@ -249,6 +253,18 @@ def _rejected_sheet(
         parts.append(f"<h3>{escape(code)}: {escape(meaning)}</h3>")
         parts.append(_how_many(len(figures), len(cases)) + grid(figures, 360))
     return "".join(parts)
+
+
+def _strip_of(
+    signals: Signals, span: tuple[float, float], code: str, config: CurateConfig
+) -> np.ndarray | None:
+    """Frames of a rejected stretch; what is drawn over the person is outlined."""
+    selection = config.selection
+    if code != OVERLAY or signals.samples is None:
+        return preview_strip(signals, span)
+    people = people_in(signals, span, selection.people, selection.quality)
+    over = overlays_in(signals, span, people, selection.quality, selection.overlays)
+    return people_strip(signals, span, people, over)
 
 
 def _signals_of(

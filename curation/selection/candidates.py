@@ -9,6 +9,13 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, Check, Clip, Reject, first_failed
 from curation.first_pass.signals import Signals
+from curation.selection.overlays import (
+    OverlaysConfig,
+    overlaps,
+    overlay_share,
+    region_without,
+    share_check,
+)
 from curation.selection.people import (
     MEANINGS,
     PASSES,
@@ -32,7 +39,7 @@ from curation.selection.quality import (
     within_both,
     without,
 )
-from curation.selection.scenes import SeenScene, find_seen_scenes
+from curation.selection.scenes import SeenScene, find_seen_scenes, overlays_in
 from curation.selection.shots import ShotsConfig
 from curation.video.canonical import (
     CanonicalConfig,
@@ -45,6 +52,8 @@ from curation.video.canonical import (
 
 Span = tuple[float, float]
 Box = tuple[float, float, float, float]
+MAX_COVERAGE_LOST = 0.02
+"""Of the person, for a crop that leaves overlays out."""
 WHOLE_SCENE_CODES = ("too_short", "dark", "blurred")
 """Reasons that apply to a whole scene, checked before people."""
 
@@ -56,6 +65,7 @@ class SelectionConfig:
     shots: ShotsConfig = field(default_factory=ShotsConfig)
     people: PeopleConfig = field(default_factory=PeopleConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    overlays: OverlaysConfig = field(default_factory=OverlaysConfig)
     stretches: str = "longest"  # of a scene: the longest one that passes, or "all" of them
 
     def __post_init__(self) -> None:
@@ -178,7 +188,7 @@ def _judge_part(
     if reject is not None:
         return RejectedClip(clip=clip, reject=reject)
     height, width = signals.size_at(start_s)
-    left, top, right, bottom = reach_of_person(signals, part, people)
+    left, top, right, bottom = reach = reach_of_person(signals, part, people)
     person = left * width, top * height, right * width, bottom * height
     reject = first_failed([height_check(person[3] - person[1], canonical)])
     if reject is not None:
@@ -186,10 +196,19 @@ def _judge_part(
     lit = lit_region(signals, part)
     inner = filled_region(signals, part, quality.min_fill_likeness)
     top, left, bottom, right = within_both(lit, inner)
+    found = overlays_in(signals, part, people, quality, selection.overlays)
+    covered = overlay_share(found, reach)
+    scores["overlay_share"] = covered
+    clip = replace(clip, scores=scores)
+    reject = first_failed([share_check(covered, selection.overlays)])
+    if reject is not None:
+        return RejectedClip(clip=clip, reject=reject)
     region = left * width, top * height, right * width, bottom * height
+    overlays = [(box[0] * width, box[1] * height, box[2] * width, box[3] * height) for box in found]
     plan = plan_crop(person, region, canonical)
+    plan = _beside(overlays, person, region, plan, canonical)
     fps = clip_rate(signals.times_s[signals.between(*part)], canonical.max_fps)
-    found = replace(
+    made = replace(
         clip,
         crop=plan.crop,
         height=plan.height,
@@ -203,7 +222,19 @@ def _judge_part(
             "blurred_fill": _share_outside(inner),
         },
     )
-    return Candidate(clip=found, plan=plan)
+    return Candidate(clip=made, plan=plan)
+
+
+def _beside(
+    overlays: Sequence[Box], person: Box, region: Box, plan: CropPlan, canonical: CanonicalConfig
+) -> CropPlan:
+    """A crop without the overlays next to a person, if it shows as much of them; in pixels."""
+    window = plan.left, plan.top, plan.left + plan.crop_width, plan.top + plan.crop_height
+    inside = [box for box in overlays if overlaps(box, window)]
+    if not inside:
+        return plan
+    other = plan_crop(person, region_without(inside, person, region), canonical)
+    return other if other.coverage >= plan.coverage - MAX_COVERAGE_LOST else plan
 
 
 def _snap(signals: Signals, span: Span) -> Span:

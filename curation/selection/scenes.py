@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from curation.first_pass.signals import Signals
+from curation.selection.overlays import OverlaysConfig, find_overlays
 from curation.selection.people import PeopleConfig, PeopleVerdicts, judge_samples
 from curation.selection.quality import QualityConfig, picture_region
 from curation.selection.shots import Scene, ShotsConfig, find_scenes
@@ -43,6 +44,18 @@ def people_in(
         aspect=width / height,
         region=(left, top, right, bottom),
     )
+
+
+def overlays_in(
+    signals: Signals,
+    span: tuple[float, float],
+    people: PeopleVerdicts,
+    quality: QualityConfig,
+    overlays: OverlaysConfig,
+) -> list[tuple[float, float, float, float]]:
+    """What is drawn over the picture proper in a stretch of one scene; see ``find_overlays``."""
+    top, left, bottom, right = picture_region(signals, span, quality.min_fill_likeness)
+    return find_overlays(signals, span, people, (left, top, right, bottom), overlays)
 
 
 def _trim(scene: Scene, signals: Signals, frames: int) -> tuple[float, float]:
