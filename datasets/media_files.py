@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # rendered data must not need PyAV
     from av.container import InputContainer, OutputContainer
 
 NO_VIDEO_FORMATS = (
-    "tty", "image2", "concat", "hls", "dash", "lavfi", "ffmetadata", "srt", "webvtt", "gif", "apng",
+    "tty", "image2", "concat", "hls", "dash", "lavfi", "ffmetadata", "srt", "webvtt",
 )  # fmt: skip
 """Formats that FFmpeg opens although the file is a text, a picture or a list of other files."""
 _LOCAL = {"protocol_whitelist": "file"}

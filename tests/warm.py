@@ -13,21 +13,42 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 exec(sys.argv[1])
+
+def reap(child, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.002)
+    os.killpg(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    end = time.monotonic() + 10
+    while time.monotonic() < end:  # its own children, too
+        try:
+            os.killpg(child, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.002)
+    return status
+
 for line in sys.stdin:
     asked = json.loads(line)
     child = os.fork()
     if not child:
         os.setsid()
-        signal.alarm(110)
+        signal.alarm(asked["limit_s"])
         for number, name in enumerate(("/dev/null", asked["out"], asked["err"])):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
         os.environ.update(asked["environ"])
         sys.argv = ["-c", *asked["words"]]
         exec(asked["code"], {"__name__": "__main__"})
         sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    kill_after_s = asked["kill_after_s"]
+    status = os.waitpid(child, 0)[1] if kill_after_s is None else reap(child, kill_after_s)
+    print(os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
@@ -42,15 +63,23 @@ class WarmPython:
         )  # fmt: skip
 
     def run(
-        self, code: str, words: Sequence[str], folder: Path, environ: Mapping[str, str] = {}
+        self,
+        code: str,
+        words: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str] = {},
+        kill_after_s: float | None = None,
+        limit_s: int = 110,
     ) -> subprocess.CompletedProcess[str]:
-        """Run ``code`` in a process and session of its own, in the checkout, for 110 s at most.
+        """Run ``code`` in a process and session of its own, in the checkout.
 
         Args:
             code: the program.
             words: its ``sys.argv[1:]``.
             folder: where its output is kept.
             environ: what its environment has beside this one's.
+            kill_after_s: kill -9 it and every process that it started after so long; None: never.
+            limit_s: it is ended after so long.
         """
         out, err = folder / "stdout.txt", folder / "stderr.txt"
         for file in (out, err):
@@ -58,7 +87,7 @@ class WarmPython:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         asked = {"code": code, "words": list(words), "environ": dict(environ), "out": str(out),
-                 "err": str(err)}  # fmt: skip
+                 "err": str(err), "kill_after_s": kill_after_s, "limit_s": limit_s}  # fmt: skip
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         exit_code = self.process.stdout.readline()

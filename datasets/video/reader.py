@@ -9,6 +9,7 @@ import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ MAX_DECODE_ERRORS = 50
 TIME_TOLERANCE_S = Fraction(1, 10_000)
 FALLBACK_RATE = Fraction(25)  # of raw streams that state none, as FFmpeg assumes
 MAX_RATE = 300  # a stated rate above this is a tick of the clock
-CONTAINER_MARKS = (b"ftyp", b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\x00\x00\x01\xba")
+CONTAINER_MARKS = (
+    b"ftyp", b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\x00\x00\x01\xba", b"GIF8",
+)  # fmt: skip
 """First bytes of video files (mp4: after 4 bytes): distinguish a truncated video from others."""
 
 
@@ -78,7 +81,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise UnreadableVideoError("empty_file", "0 bytes")
     try:
-        container = open_media(path)
+        container = open_media(path, {"format_whitelist": _video_formats()})
     except FFmpegError as error:
         with path.open("rb") as file:
             start = file.read(64)
@@ -86,10 +89,9 @@ def open_video(path: Path) -> tuple[Any, Any]:
             raise UnreadableVideoError(
                 "truncated", f"its index is missing ({error.strerror})"
             ) from None
-        raise UnreadableVideoError("not_a_video", error.strerror or str(error)) from None
-    if not is_video_format(container.format.name):
-        container.close()
-        raise UnreadableVideoError("not_a_video", f"its format is {container.format.name}")
+        is_known = isinstance(error, av.error.ArgumentError)  # a format, but none of these
+        detail = "it is a picture, a text or a list of files" if is_known else error.strerror
+        raise UnreadableVideoError("not_a_video", detail or str(error)) from None
     pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     for stream in pictures:
         if stream.codec_context is not None:
@@ -105,6 +107,15 @@ def open_video(path: Path) -> tuple[Any, Any]:
             "not_a_video", f"its content is {container.format.name.partition(',')[0]}"
         )
     raise UnreadableVideoError("no_video_stream", f"it holds {', '.join(kinds)} only")
+
+
+@cache
+def _video_formats() -> str:
+    """FFmpeg's names of all formats that hold video: a playlist is not even opened.
+
+    FFmpeg would read the files that it names, be it /dev/zero.
+    """
+    return ",".join(sorted(name for name in av.formats_available if is_video_format(name)))
 
 
 def rate_of(stream: Any) -> Fraction:
@@ -129,6 +140,8 @@ def has_alpha(stream: Any) -> bool:
     if stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9 in Matroska
         return True
     pixel_format = stream.codec_context.format
+    if stream.codec_context.name == "gif":  # it uses transparency to store changes alone
+        return False
     return pixel_format is not None and any(part.is_alpha for part in pixel_format.components)
 
 
@@ -158,6 +171,35 @@ def read_frames(path: Path, notes: ReadNotes, start_s: float | None = None) -> I
     for time, frame in chain([first], frames):
         if start_s is None or time >= start_s - TIME_TOLERANCE_S:
             yield time, frame
+
+
+def packet_times(path: Path) -> Iterator[Fraction]:
+    """A time in seconds for each coded frame, in coding order; nothing is decoded.
+
+    For limits on length and number of frames that do not believe the header.
+
+    Raises:
+        UnreadableVideoError: as ``open_video``.
+    """
+    container, stream = open_video(path)
+    num_errors = 0
+    with container:
+        clock = Clock(rate_of(stream), container.format.name)
+        packets = container.demux(stream)
+        while num_errors < MAX_DECODE_ERRORS:
+            try:
+                packet = next(packets, None)
+            except FFmpegError:
+                num_errors += 1
+                packets = container.demux(stream)
+                continue
+            if packet is None:
+                return
+            if packet.size:
+                stamp = packet.pts if packet.dts is None else packet.dts
+                time = None if stamp is None else stamp * (packet.time_base or stream.time_base)
+                clock.place(time)
+                yield clock.now
 
 
 def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed, None, None]:
