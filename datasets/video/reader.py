@@ -16,7 +16,7 @@ from typing import Any
 
 import av
 import av.logging as ffmpeg_logging
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
 from datasets.media_files import is_video_format, open_media
@@ -89,7 +89,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
             raise UnreadableVideoError(
                 "truncated", f"its index is missing ({error.strerror})"
             ) from None
-        is_known = isinstance(error, av.error.ArgumentError)  # a format, but none of these
+        is_known = isinstance(error, ArgumentError)  # a format, but none of these
         detail = "it is a picture, a text or a list of files" if is_known else error.strerror
         raise UnreadableVideoError("not_a_video", detail or str(error)) from None
     pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]

@@ -163,4 +163,5 @@ def _without(value: Any, keys: set[str]) -> Any:
 
 
 def _is_one_of(path: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns)
+    name = path.partition(" ")[0].rpartition("/")[2]
+    return any(fnmatch(name, pattern) for pattern in patterns)
