@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # rendered data must not need PyAV
     from av.container import InputContainer, OutputContainer
 
+    from datasets.video.parts import FilePart
+
 NO_VIDEO_FORMATS = (
     "tty", "image2", "concat", "hls", "dash", "lavfi", "ffmetadata", "srt", "webvtt",
 )  # fmt: skip
@@ -22,12 +24,12 @@ _LOCAL = {"protocol_whitelist": "file"}
 
 
 def open_media(
-    source: str | Path | BytesIO, options: Mapping[str, str] | None = None
+    source: "str | Path | BytesIO | FilePart", options: Mapping[str, str] | None = None
 ) -> "InputContainer":
     """Open a file, or bytes in memory, for reading.
 
     Args:
-        source: a path, absolute or relative, with any characters; or bytes.
+        source: a path, absolute or relative, with any characters; or bytes, or part of a file.
         options: of FFmpeg's demuxer.
 
     Raises:

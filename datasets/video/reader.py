@@ -22,6 +22,7 @@ from av.stream import Disposition
 from datasets.media_files import is_video_format, open_media
 from datasets.video.clock import DISCONTINUOUS_FORMATS, Clock, is_seekable
 from datasets.video.deinterlace import Deinterlacer, Timed
+from datasets.video.parts import FilePart, Span, parts_of
 
 ffmpeg_logging.set_level(
     ffmpeg_logging.PANIC
@@ -72,8 +73,12 @@ class ReadNotes:
     lost: list[Fraction] = field(default_factory=list)  # s; of packets that gave an error
 
 
-def open_video(path: Path) -> tuple[Any, Any]:
+def open_video(path: Path, span: Span | None = None) -> tuple[Any, Any]:
     """A PyAV container and its first real video stream, set to decode on one thread.
+
+    Args:
+        path: the file.
+        span: a part of it (``parts_of``); None: what FFmpeg takes for the whole.
 
     Raises:
         UnreadableVideoError: empty_file, not_a_video, no_video_stream, truncated.
@@ -81,7 +86,8 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise UnreadableVideoError("empty_file", "0 bytes")
     try:
-        container = open_media(path, {"format_whitelist": _video_formats()})
+        source = path if span is None else FilePart(path, span)
+        container = open_media(source, {"format_whitelist": _video_formats()})
     except FFmpegError as error:
         with path.open("rb") as file:
             start = file.read(64)
@@ -128,6 +134,8 @@ def rate_of(stream: Any) -> Fraction:
 
 def stated_duration(container: Any, stream: Any, path: Path) -> Fraction | None:
     """Seconds as the container states them; None if it does not, or its clock cannot be trusted."""
+    if len(parts_of(path)) > 1:
+        return None  # of the first recording alone
     if container.format.name in DISCONTINUOUS_FORMATS and not is_seekable(path):
         return None  # estimated from the first and the last time stamp
     if stream.duration is not None and stream.time_base is not None:
@@ -181,20 +189,18 @@ def packet_times(path: Path) -> Iterator[Fraction]:
     Raises:
         UnreadableVideoError: as ``open_video``.
     """
-    container, stream = open_video(path)
-    num_errors = 0
-    with container:
-        clock = Clock(rate_of(stream), container.format.name)
+    notes = ReadNotes()
+    for container, stream, clock in _recordings(path, notes):
         packets = container.demux(stream)
-        while num_errors < MAX_DECODE_ERRORS:
+        while notes.num_errors < MAX_DECODE_ERRORS:
             try:
                 packet = next(packets, None)
             except FFmpegError:
-                num_errors += 1
+                notes.num_errors += 1
                 packets = container.demux(stream)
                 continue
             if packet is None:
-                return
+                break
             if packet.size:
                 stamp = packet.pts if packet.dts is None else packet.dts
                 time = None if stamp is None else stamp * (packet.time_base or stream.time_base)
@@ -202,12 +208,31 @@ def packet_times(path: Path) -> Iterator[Fraction]:
                 yield clock.now
 
 
+def _recordings(path: Path, notes: ReadNotes) -> Iterator[tuple[Any, Any, Clock]]:
+    """The container and the stream of each recording in a file, and the clock of all of them."""
+    spans = parts_of(path) if path.stat().st_size else ()
+    clock: Clock | None = None
+    for span in spans if len(spans) > 1 else (None,):
+        try:
+            container, stream = open_video(path, span)
+        except UnreadableVideoError:
+            if clock is None:
+                raise
+            notes.num_errors += 1
+            notes.times_s.append(float(clock.now))
+            continue
+        with container:
+            if clock is None:
+                clock = Clock(rate_of(stream), container.format.name)
+            else:
+                clock.begin_recording(rate_of(stream))
+            yield container, stream, clock
+
+
 def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed, None, None]:
     """All frames, or those from the keyframe before ``seek_s`` on."""
-    container, stream = open_video(path)
     whole = Deinterlacer()
-    with container:
-        clock = Clock(rate_of(stream), container.format.name)
+    for container, stream, clock in _recordings(path, notes):
         if seek_s is not None:
             try:
                 container.seek(int(seek_s / stream.time_base), stream=stream, backward=True)
@@ -226,7 +251,7 @@ def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed
             yield from whole.push(time, frame)
             notes.num_interlaced = whole.num_interlaced
             notes.joins_s = [float(join) for join in clock.joins]
-        yield from whole.flush()
+    yield from whole.flush()
 
 
 def _decode(container: Any, stream: Any, notes: ReadNotes, clock: Clock) -> Iterator[Any]:

@@ -155,6 +155,23 @@ def add_sound(path, out, codec, seconds=2.0, layout="stereo"):
     return out
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("pcm_s16le", ".mov")])
+def test_the_sound_of_joined_files_is_the_sound_of_all(tmp_path, codec, suffix):
+    plain = make_video(tmp_path / "plain.mp4", Made(num_frames=RATE))
+    part = add_sound(plain, tmp_path / f"v{suffix}", codec, seconds=1.0)
+    joined = tmp_path / f"joined{suffix}"
+    joined.write_bytes(part.read_bytes() * 2)
+    source, frames, reading = read(joined)
+    assert len(frames) == 2 * RATE
+    assert source.remarks(reading) == (
+        "it holds 2 recordings, joined; they follow each other without a gap",
+    )
+    with av.open(str(copy(joined, tmp_path / "o.mp4"))) as container:
+        sound = container.streams.audio[0]
+        length = sum(frame.samples for frame in container.decode(sound)) / SAMPLE_RATE
+    assert length == pytest.approx(2.0, abs=0.3)
+
+
 @pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", ".mov"), ("flac", ".mkv")])
 @pytest.mark.parametrize("layout", ["mono", "stereo"])
 def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path, codec, suffix, layout):
