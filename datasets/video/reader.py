@@ -21,6 +21,7 @@ from av.stream import Disposition
 
 from datasets.media_files import is_video_format, open_media
 from datasets.video.clock import DISCONTINUOUS_FORMATS, Clock, is_seekable
+from datasets.video.colours import CONVERTED_MATRICES
 from datasets.video.deinterlace import Deinterlacer, Timed
 from datasets.video.parts import FilePart, Span, parts_of
 
@@ -44,6 +45,7 @@ UNREADABLE = {
     "not_a_video": "the file cannot be read as a video",
     "no_video_stream": "it has no video stream",
     "truncated": "its index or all of its frames are missing",
+    "unknown_colours": "its colours are coded by a matrix that cannot be converted",
     "no_frames": "no frame could be decoded",
     "corrupt_frames": "some frames could not be decoded",
 }
@@ -91,7 +93,10 @@ def open_video(path: Path, span: Span | None = None) -> tuple[Any, Any]:
     except FFmpegError as error:
         with path.open("rb") as file:
             start = file.read(64)
-        if any(start.startswith(mark) or start[4:].startswith(mark) for mark in CONTAINER_MARKS):
+        is_webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+        if not is_webp and any(
+            start.startswith(mark) or start[4:].startswith(mark) for mark in CONTAINER_MARKS
+        ):
             raise UnreadableVideoError(
                 "truncated", f"its index is missing ({error.strerror})"
             ) from None
@@ -242,6 +247,7 @@ def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed
             if frame.pts is None and frame.dts is None and seek_s is not None:
                 return  # nobody knows where the seek went
             tick = frame.time_base or stream.time_base
+            _check_colours(frame)
             time = clock.place(*(None if s is None else s * tick for s in (frame.pts, frame.dts)))
             if time is None:
                 continue
@@ -252,6 +258,16 @@ def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed
             notes.num_interlaced = whole.num_interlaced
             notes.joins_s = [float(join) for join in clock.joins]
     yield from whole.flush()
+
+
+def _check_colours(frame: Any) -> None:
+    if not frame.format.is_rgb and int(frame.colorspace) not in CONVERTED_MATRICES:
+        raise UnreadableVideoError(
+            "unknown_colours",
+            f"its colours are coded by matrix {int(frame.colorspace)} of ISO/IEC 23091-2 (8: "
+            "YCgCo, 10: BT.2020 with constant luminance, 14: ICtCp), which is not converted here; "
+            "export it as BT.709",
+        )
 
 
 def _decode(container: Any, stream: Any, notes: ReadNotes, clock: Clock) -> Iterator[Any]:

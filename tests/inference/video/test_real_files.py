@@ -6,7 +6,11 @@ import av
 import numpy as np
 import pytest
 from made_videos import RATE, Made, make_video, picture
+from PIL import Image
 
+from curation.video.decode import decode
+from datasets.video.reader import ReadNotes, UnreadableVideoError
+from inference.errors import VideoUnreadable
 from inference.video.source import Reading, open_video
 from inference.video.writer import write_result
 
@@ -77,6 +81,50 @@ def test_an_hdr_source_is_no_longer_gray_and_its_result_says_what_was_done(tmp_p
     coded = picture(0).astype(int)
     assert np.ptp(flat, axis=-1).mean() > np.ptp(coded, axis=-1).mean()  # more colourful
     assert source.remarks(reading) == ("it is HDR (HLG); the result is ordinary BT.709",)
+
+
+@pytest.mark.parametrize("matrix", [8, 10, 14])
+def test_a_matrix_that_cannot_be_converted_is_one_sentence_everywhere(tmp_path, matrix):
+    path = make_video(tmp_path / "v.mp4", Made(matrix=matrix, num_frames=2))
+    with pytest.raises(VideoUnreadable, match=f"coded by matrix {matrix} .* export it as BT.709"):
+        open_video(path)
+    with pytest.raises(UnreadableVideoError, match="^unknown_colours"):
+        next(decode(path, ReadNotes()))
+
+
+def test_an_animated_webp_is_no_video_that_lost_its_index(tmp_path):
+    frames = [Image.fromarray(picture(index)) for index in range(3)]
+    frames[0].save(tmp_path / "v.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(VideoUnreadable, match="it is a picture"):
+        open_video(tmp_path / "v.webp")
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("pq.mkv", Made(matrix=9, primaries=9, transfer=16, pixel_format="yuv420p10le")),
+        ("odd.mkv", Made(size=(97, 131), codec="ffv1")),
+        ("prores.mov", Made(codec="prores_ks", pixel_format="yuv422p10le")),
+        ("gray.mkv", Made(codec="ffv1", pixel_format="gray")),
+        ("one.mp4", Made(num_frames=1)),
+        ("411.avi", Made(codec="ffv1", pixel_format="yuv411p")),
+        ("photo.avi", Made(codec="mjpeg", pixel_format="yuvj420p", is_full_range=True)),
+        ("turned and wide.mov", Made(turn="transverse", pixel_aspect=Fraction(4, 3))),
+        ("240m.mp4", Made(matrix=7, primaries=7, transfer=7)),
+        ("a.gif", Made(codec="gif", pixel_format="rgb8", matrix=0)),
+    ],
+)
+def test_unusual_files_come_out_as_they_look(tmp_path, name, made):
+    path = make_video(tmp_path / name, made)
+    source, before, _ = read(path)
+    assert (source.height, source.width) == before[0].image.shape[:2]
+    result, after, _ = read(copy(path, tmp_path / "o.mp4"))
+    assert (result.height, result.width) == (source.height, source.width)
+    assert [f.time for f in after] == pytest.approx([f.time for f in before], abs=2e-3)
+    change = [b.image.astype(float) - a.image for a, b in zip(before, after, strict=True)]
+    # rgb8 dithers, and that is coded as 4:2:0
+    assert np.abs(change).mean() < (20 if name == "a.gif" else 5)
+    assert np.abs(np.mean(change, axis=(0, 1, 2))).max() < 1.3
 
 
 def test_an_anamorphic_source_is_seen_and_written_with_square_pixels(tmp_path):
