@@ -18,7 +18,7 @@ from inference.video.sound import Sound
 from inference.video.source import SourceFrame, SourceVideo
 
 _ENCODER_OPTIONS = {"preset": "medium", "crf": "16"}
-_ENCODER_THREADS = 2  # the encoder's result depends on it: the same bytes on every machine
+_ENCODER_THREADS = 1  # with more, x264 gave other bytes in 1 of 20 runs on a busy machine
 _ROUNDING = Fraction(101, 100_000)  # s: largest error of Matroska's clock of 1/1000 s
 
 
