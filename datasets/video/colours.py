@@ -106,7 +106,6 @@ def to_frame(image: np.ndarray, pixel_format: str, tags: ColourTags) -> Any:
         dst_colorspace=_swscale_matrix(matrix_of(tags, height, width)),
         dst_color_range=FULL_RANGE if tags.is_full_range else LIMITED_RANGE,
         interpolation=Interpolation.BICUBIC | EXACT,
-        threads=1,
     )
 
 

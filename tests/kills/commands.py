@@ -67,6 +67,7 @@ class Command:
         finished: a pattern that its output must hold after a kill, from what lies in the folder;
             None: nothing is finished.
         rewritten: names of files that every run writes, also one that finds its work done.
+        result: where it lies, the next run starts from nothing, as after any finished run.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Command:
     words: Callable[[Path], list[str]]
     finished: Callable[[Path], str | None]
     rewritten: tuple[str, ...] = ()
+    result: str | None = None
 
     @property
     def code(self) -> str:
@@ -148,7 +150,7 @@ def commands(inputs: Path) -> dict[str, Command]:
                 words=lambda out: [f"video={bench / 'raw/bench_000.mp4'}",
                                    f"garment={bench / 'garments/bench_001.png'}",
                                    f"out={out / 'o.mp4'}", *model],
-                finished=lambda _: None, rewritten=("o.mp4",),
+                finished=lambda _: None, rewritten=("o.mp4",), result="o.mp4",
             ),
             Command(
                 name="JOBS", module="inference.tryon",

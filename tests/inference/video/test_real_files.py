@@ -1,6 +1,10 @@
 """Results of files as people bring them: colours, damage, transparency, sound."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -134,6 +138,34 @@ def test_an_anamorphic_source_is_seen_and_written_with_square_pixels(tmp_path):
     assert "its pixels are not square (16:11)" in source.remarks(reading)[0]
     result = open_video(copy(path, tmp_path / "o.mp4"))
     assert (result.height, result.width, result.pixel_aspect) == (96, 186, 1)
+
+
+AGAIN = """
+import sys
+from fractions import Fraction
+import cv2
+import numpy as np
+from inference.video.source import SourceFrame, open_video
+from inference.video.writer import write_result
+source, rng = open_video(sys.argv[1]), np.random.default_rng(0)
+room, person = (rng.integers(60, 200, size, np.uint8) for size in ((12, 9, 3), (20, 10, 3)))
+frames = []
+for index in range(24):
+    image = cv2.resize(room, (192, 256), interpolation=cv2.INTER_CUBIC)
+    left = int(132 * (0.5 + 0.45 * np.sin(0.6 * index)))
+    image[60:200, left : left + 60] = cv2.resize(person, (60, 140))
+    frames.append(SourceFrame(image=image, time=Fraction(index, 25)))
+write_result(sys.argv[2], frames, source, {})
+"""
+
+
+def test_a_result_does_not_depend_on_what_memory_held_before(tmp_path):
+    path = make_video(tmp_path / "v.mp4", Made(size=(256, 192), num_frames=2))
+    for fill in ("85", "170"):  # glibc fills memory with it; x264's mbtree with AVX-512 fails here
+        environ = {**os.environ, "PYTHONPATH": ".", "MALLOC_PERTURB_": fill}
+        words = [sys.executable, "-c", AGAIN, str(path), str(tmp_path / f"{fill}.mp4")]
+        subprocess.run(words, cwd=Path(__file__).parents[3], env=environ, check=True)
+    assert (tmp_path / "85.mp4").read_bytes() == (tmp_path / "170.mp4").read_bytes()
 
 
 def spoil(path, wanted):
