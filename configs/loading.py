@@ -93,7 +93,9 @@ def save_config(config: Any, path: Path) -> None:
     """Write the resolved settings as YAML; ``load_config`` reads back an equal config."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = _section(_literal(to_plain(config)))
-    path.write_text(OmegaConf.to_yaml(plain), encoding="utf-8")
+    aside = path.with_name(f"{path.name}.part")  # a kill leaves the old file or the new one
+    aside.write_text(OmegaConf.to_yaml(plain), encoding="utf-8")
+    aside.replace(path)
 
 
 def split_arguments(argv: Sequence[str], usage: str) -> tuple[Path, list[str]]:

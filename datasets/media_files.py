@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # rendered data must not need PyAV
     from av.container import InputContainer, OutputContainer
 
+    from datasets.video.parts import FilePart
+
 NO_VIDEO_FORMATS = (
-    "tty", "image2", "concat", "hls", "dash", "lavfi", "ffmetadata", "srt", "webvtt", "gif", "apng",
+    "tty", "image2", "concat", "hls", "dash", "lavfi", "ffmetadata", "srt", "webvtt",
 )  # fmt: skip
 """Formats that FFmpeg opens although the file is a text, a picture or a list of other files."""
 _LOCAL = {"protocol_whitelist": "file"}
 
 
 def open_media(
-    source: str | Path | BytesIO, options: Mapping[str, str] | None = None
+    source: "str | Path | BytesIO | FilePart", options: Mapping[str, str] | None = None
 ) -> "InputContainer":
     """Open a file, or bytes in memory, for reading.
 
     Args:
-        source: a path, absolute or relative, with any characters; or bytes.
+        source: a path, absolute or relative, with any characters; or bytes, or part of a file.
         options: of FFmpeg's demuxer.
 
     Raises:

@@ -2,7 +2,8 @@
 
 Everything is written under a temporary name, flushed to disk and then renamed, so a kill at any
 moment leaves no partial file under a final name. There are two kinds of temporary names:
-``.writing-HOST@PID-RANDOM`` belongs to one process, and ``sweep`` removes those of dead processes;
+``.writing-HOST@PID-RANDOM`` belongs to one process; those of dead processes are removed by
+``sweep``, and by the first write into their folder;
 ``NAME.part`` is resumed by a later run or written by several processes together.
 """
 
@@ -29,6 +30,9 @@ MAX_NAME_BYTES = 255
 """Longest file name of common file systems."""
 ABANDONED_S = 86_400
 """Temporary files of another machine that are older than this are considered abandoned."""
+_OWN = uuid.uuid4().hex
+"""Begins the random part of this process's temporary names: a restarted container has the machine
+and the process number of the one that was killed."""
 
 
 class DiskFull(DataError):  # noqa: N818 (named by what is wrong, as others that people see)
@@ -48,6 +52,7 @@ def writing(path: Path) -> Iterator[Path]:
     """
     with disk_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_once(path.parent.absolute())
         temporary = path.with_name(_temporary_name())
         try:
             yield temporary
@@ -172,6 +177,12 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=4096)
+def _sweep_once(folder: Path) -> None:
+    """``sweep``, the first time that this process writes there."""
+    sweep(folder)
+
+
 def content_name(files: Mapping[str, bytes]) -> str:
     """Name of a folder with this content: the sha256 of names, lengths and bytes."""
     digest = hashlib.sha256()
@@ -234,12 +245,12 @@ def disk_errors_named(where: Path) -> Iterator[None]:
 
 def _temporary_name() -> str:
     """A unique name with the machine and process that are writing."""
-    return f"{TEMPORARY}{platform.node()}@{os.getpid()}-{uuid.uuid4().hex}"
+    return f"{TEMPORARY}{platform.node()}@{os.getpid()}-{_OWN}{uuid.uuid4().hex}"
 
 
 def _is_being_written(path: Path) -> bool:
     host, _, rest = path.name.removeprefix(TEMPORARY).rpartition("@")
-    process = rest.partition("-")[0]
+    process, _, random = rest.partition("-")
     if not host or not process.isdecimal():
         return False
     if host != platform.node():
@@ -247,6 +258,8 @@ def _is_being_written(path: Path) -> bool:
             return time.time() - path.stat().st_mtime < ABANDONED_S
         except FileNotFoundError:
             return False
+    if int(process) == os.getpid():
+        return random.startswith(_OWN)
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:

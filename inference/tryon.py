@@ -14,9 +14,10 @@ import cv2
 
 from configs.command import EXIT_USER_ERROR, run_command
 from configs.console import Progress, duration_in_words
-from configs.errors import DataError
+from configs.errors import ConfigError
 from curation.perception.check import check_perception
 from curation.perception.select import choose_perception
+from datasets.storage import write_file
 from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.garment import read_image
 from inference.conditions.preview_sheet import draw_sheet, draw_unseen
@@ -38,6 +39,7 @@ from inference.tryon_config import TryOnConfig
 from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
 
+_PREVIEWS = (".png", ".jpg", ".jpeg", ".webp")
 _STRIP = 4  # unseen frames shown in a preview
 
 
@@ -101,6 +103,9 @@ def build_pipeline(
 
 def _preview(config: TryOnConfig) -> None:
     """Write a picture of the people in the video and of what would be painted; paint nothing."""
+    path = Path(config.preview)
+    if path.suffix.lower() not in _PREVIEWS:
+        raise ConfigError(f"preview={path} must end with one of {', '.join(_PREVIEWS)}")
     open_video(config.video, config.limits)
     pipeline, work = build_pipeline(config), WorkFolder()
     with _bar() as bar:
@@ -108,14 +113,11 @@ def _preview(config: TryOnConfig) -> None:
         frames = pipeline.preview(
             config.video, config.category, config.person, work=work, margin=config.agnostic.margin
         )
-    path = Path(config.preview)
-    path.parent.mkdir(parents=True, exist_ok=True)
     source = open_video(config.video, config.limits)
     unseen = expected_unseen(source, everyone.person(config.person, source.path))
     strip = draw_unseen(unseen, pictures_of(source, unseen, _STRIP)) if unseen.any() else None
     sheet = draw_sheet(everyone.people, frames, strip)
-    if not cv2.imwrite(str(path), sheet[..., ::-1]):
-        raise DataError(f"preview={path} cannot be written; name a png or jpg file")
+    write_file(path, cv2.imencode(path.suffix, sheet[..., ::-1])[1].tobytes())
     for person in everyone.people:
         share = f"{person.seen_share:.0%} of the sampled frames"
         sys.stdout.write(f"person {person.id}: seen in {share}\n")

@@ -72,7 +72,7 @@ def make_video(path: Path, made: Made) -> Path:
         stream = container.add_stream(made.codec, rate=RATE, options=options)
         stream.height, stream.width, stream.pix_fmt = height, width, made.pixel_format
         context = stream.codec_context
-        if made.codec != "mpeg2video":  # it counts frames
+        if made.codec not in {"mpeg2video", "mpeg4"}:  # they count frames
             context.time_base = Fraction(1, 90_000)
         context.sample_aspect_ratio = made.pixel_aspect
         context.colorspace, context.color_primaries = made.matrix, made.primaries

@@ -39,6 +39,27 @@ def test_every_public_file_says_what_it_is_for() -> None:
         assert path.read_text(encoding="utf-8").startswith(('"""', "#!")), path
 
 
+WRITES_ITSELF = {
+    "configs/loading.py": "writes aside and renames; it may not import storage",
+    "curation/shards/upload.py": "in a temporary folder, for another place",
+    "datasets/storage.py": "is the place",
+    "training/checkpoints/model_card.py": "in a folder that is renamed",
+    "training/distributed/sharding.py": "in a folder that is renamed",
+    "training/experiments/fingerprints.py": "in a folder that is renamed",
+    "training/export.py": "in a folder that is renamed",
+}
+
+
+def test_files_are_written_so_that_a_kill_leaves_no_half_of_one() -> None:
+    direct = re.compile(r"\.write_(text|bytes)\(|cv2\.imwrite\(")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in python_files()
+        if direct.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == WRITES_ITSELF.keys(), "use datasets/storage.py"
+
+
 def test_no_file_names_a_package_registry_or_a_private_path() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

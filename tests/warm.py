@@ -22,21 +22,42 @@ runpy.run_module(name, run_name="__main__", alter_sys=True)
 """A program: ``python -m MODULE ...`` without importing again what the warm Python has imported."""
 
 SERVER = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 exec(sys.argv[1])
+
+def reap(child, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.002)
+    os.killpg(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    end = time.monotonic() + 10
+    while time.monotonic() < end:  # its own children, too
+        try:
+            os.killpg(child, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.002)
+    return status
+
 for line in sys.stdin:
     asked = json.loads(line)
     child = os.fork()
     if not child:
         os.setsid()
-        signal.alarm(asked["seconds"])
+        signal.alarm(asked["limit_s"])
         for number, name in enumerate(("/dev/null", asked["out"], asked["err"])):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
         os.environ.update(asked["environ"])
         sys.argv = ["-c", *asked["words"]]
         exec(asked["code"], {"__name__": "__main__"})
         sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    kill_after_s = asked["kill_after_s"]
+    status = os.waitpid(child, 0)[1] if kill_after_s is None else reap(child, kill_after_s)
+    print(os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
@@ -56,8 +77,8 @@ class WarmPython:
         words: Sequence[str],
         folder: Path,
         environ: Mapping[str, str] = {},
-        *,
-        seconds: int = 110,
+        kill_after_s: float | None = None,
+        limit_s: int = 110,
     ) -> subprocess.CompletedProcess[str]:
         """Run ``code`` in a process and session of its own, in the checkout.
 
@@ -66,7 +87,8 @@ class WarmPython:
             words: its ``sys.argv[1:]``.
             folder: where its output is kept.
             environ: what its environment has beside this one's.
-            seconds: after which it is ended.
+            kill_after_s: kill -9 it and every process that it started after so long; None: never.
+            limit_s: it is ended after so long.
         """
         out, err = folder / "stdout.txt", folder / "stderr.txt"
         for file in (out, err):
@@ -74,7 +96,7 @@ class WarmPython:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         asked = {"code": code, "words": list(words), "environ": dict(environ), "out": str(out),
-                 "err": str(err), "seconds": seconds}  # fmt: skip
+                 "err": str(err), "kill_after_s": kill_after_s, "limit_s": limit_s}  # fmt: skip
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         exit_code = self.process.stdout.readline()

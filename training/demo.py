@@ -20,6 +20,7 @@ from configs.command import run_command
 from configs.console import duration_in_words
 from configs.errors import DataError
 from configs.loading import load_config, read_plain, split_arguments
+from datasets.storage import write_file
 from inference.checkpoint_choice import shipped_model
 from inference.video.source import open_video
 from training.experiments.chain import ChainStep
@@ -226,8 +227,8 @@ def run_steps(
             times.append(StepTime(title=step.title, command=step.shown, seconds=seconds))
             done = {entry.title for entry in times}
             pending = [entry for title, entry in earlier.items() if title not in done]
-            times_file.parent.mkdir(parents=True, exist_ok=True)
-            times_file.write_text(json.dumps([asdict(t) for t in [*times, *pending]], indent=1))
+            content = json.dumps([asdict(t) for t in [*times, *pending]], indent=1)
+            write_file(times_file, content.encode())
         sys.stdout.write(f"-> {step.title}: done in {duration_in_words(seconds)}\n")
     return times
 

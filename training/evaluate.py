@@ -23,6 +23,7 @@ from configs.command import run_command
 from configs.console import track
 from configs.errors import ConfigError
 from datasets.benchmarks.benchmark import Benchmark
+from datasets.storage import write_file
 from training.evaluation.baselines import BASELINES
 from training.evaluation.config import EvaluationConfig, read_arguments
 from training.evaluation.metrics_file import FILE, describe_missing, heading, value_text
@@ -92,8 +93,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         "seconds": {name: round(spent, 3) for name, spent in sorted(watch.seconds.items())},
         "pairings": pairings,
     }
-    config.folder.mkdir(parents=True, exist_ok=True)
-    (config.folder / FILE).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    write_file(config.folder / FILE, json.dumps(metrics, indent=1).encode())
     method = make_method(config)
 
     def load_case(identity: str, pairing: str) -> Case:

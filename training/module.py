@@ -59,6 +59,7 @@ class TryOnModule(LightningModule):
         self.validation_record: ValidationRecord | None = None  # of the last validation
         self._scores: ValidationScores | None = None  # loads its networks at the first validation
         self._own_window: NumberedBatch | None = None
+        self._random_states: list[dict[str, Any]] | None = None  # of the checkpoint, until used
 
     @property
     def system(self) -> System:
@@ -227,13 +228,19 @@ class TryOnModule(LightningModule):
         checkpoint["losses"] = self.losses.state_dict()
         checkpoint["skipped"] = self.skipped.state_dict()
 
+    def on_train_batch_start(self, batch: NumberedBatch, batch_idx: int) -> None:
+        """A resumed run restores its random states once its loaders, which draw a seed, exist."""
+        if self._random_states is not None:
+            restore_random_states(self._random_states)
+            self._random_states = None
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Networks that this stage does not use, and a base model, keep their initial weights."""
         active = self._stored_names("network.")
         unused = {k: v for k, v in self.state_dict().items() if not k.startswith(active)}
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **unused}
         if "losses" in checkpoint:  # older ones have none
-            restore_random_states(checkpoint["random_states"])
+            self._random_states = checkpoint["random_states"]
             self.losses.load_state_dict(checkpoint["losses"])
             self.skipped.load_state_dict(checkpoint["skipped"], checkpoint["global_step"])
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from configs.errors import UserError
+from datasets.storage import write_file
 from training.distributed.ranks import gather_from_ranks, rank
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class SkippedSteps:
         if self.file is not None and self.file.is_file() and rank() == 0:
             lines = self.file.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if int(line.split("\t")[0]) <= step]
-            self.file.write_text("".join(kept), encoding="utf-8")
+            write_file(self.file, "".join(kept).encode())
 
     def _note(self, step: int, reason: str, keys: list[str]) -> None:
         logger.warning(

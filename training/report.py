@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from configs.loading import to_plain
 from datasets import webpage
+from datasets.storage import write_file
 from training.config import TrainConfig
 from training.freezing import describe
 
@@ -54,7 +55,7 @@ def write_report(folder: Path, config: TrainConfig, learning: list[tuple[str, in
         f"{escape(config.system.codec.kind)}, caption {escape(config.system.caption.kind)}"
     )
     path = folder / "report.html"
-    path.write_text(webpage.page(f"Training {config.name}", lead, sections), encoding="utf-8")
+    write_file(path, webpage.page(f"Training {config.name}", lead, sections).encode())
     return path
 
 

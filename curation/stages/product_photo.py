@@ -169,8 +169,9 @@ def _border_colours(pixels: np.ndarray) -> np.ndarray:
 
 def _refine(small: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """GrabCut, then one piece without holes, (height, width) uint8."""
-    if not np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():
-        return np.zeros(small.shape[:2], np.uint8)
+    is_garment = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if is_garment.all() or not is_garment.any():  # no ground to tell a garment from, or no garment
+        return np.full(small.shape[:2], 255 * is_garment.all(), np.uint8)
     cv2.setRNGSeed(0)
     model = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, guess, (0, 0, 1, 1), *model, _GRABCUT_STEPS, cv2.GC_INIT_WITH_MASK)

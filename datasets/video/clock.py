@@ -12,6 +12,7 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from datasets.media_files import open_media
+from datasets.video.parts import parts_of
 
 DISCONTINUOUS_FORMATS = ("mpegts", "mpeg", "flv")
 """Containers without an index whose files are joined by appending them."""
@@ -30,6 +31,13 @@ class Clock:
         self.offset = Fraction(0)  # from time stamps to times
         self._last: Fraction | None = None
         self._last_stamps: list[Fraction | None] = [None, None]
+        self._faults = [0, 0]
+        self._is_new = False
+
+    def begin_recording(self, rate: Fraction) -> None:
+        """The next frame is the first of another recording, which follows at once."""
+        self._step, self._is_new = 1 / rate, self._last is not None
+        self._last_stamps = [None, None]
         self._faults = [0, 0]
 
     @property
@@ -52,8 +60,11 @@ class Clock:
             return self._last
         time = last + self._step if stamp is None else stamp + self.offset
         back = last - time
-        is_join = back > max(MIN_STEP_BACK_S, _STEPS_BACK * self._step) or (
-            self._may_jump and -back > MAX_STEP_AHEAD_S
+        is_join, self._is_new = self._is_new, False
+        is_join = (
+            is_join
+            or back > max(MIN_STEP_BACK_S, _STEPS_BACK * self._step)
+            or (self._may_jump and -back > MAX_STEP_AHEAD_S)
         )
         if is_join:
             self.offset += last + self._step - time
@@ -87,7 +98,7 @@ def _is_seekable(path: str, num_bytes: int, changed_ns: int) -> bool:
     try:
         with open_media(path) as container:
             streams = container.streams.video
-            if not streams or (streams[0].start_time or 0) < 0:
+            if not streams or (streams[0].start_time or 0) < 0 or len(parts_of(Path(path))) > 1:
                 return False
             if container.format.name not in DISCONTINUOUS_FORMATS:
                 return True

@@ -21,6 +21,8 @@ UNSPECIFIED, BT709, BT470BG, SMPTE170M, BT2020_NCL = 2, 1, 5, 6, 9
 LIMITED_RANGE, FULL_RANGE = 1, 2
 """AVColorRange."""
 _RGB = 0  # AVCOL_SPC_RGB
+CONVERTED_MATRICES = frozenset({_RGB, BT709, UNSPECIFIED, 3, 4, BT470BG, SMPTE170M, 7, BT2020_NCL})
+"""What swscale converts; not YCgCo, ICtCp or BT.2020 with constant luminance."""
 _MATRICES = frozenset({BT709, BT470BG, SMPTE170M, BT2020_NCL})
 _HD_HEIGHT = 576  # px; players read untagged video above this as BT.709, like mpv and VLC
 _HD_WIDTH = 1280

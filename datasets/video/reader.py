@@ -9,18 +9,21 @@ import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import av.logging as ffmpeg_logging
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
 from datasets.media_files import is_video_format, open_media
 from datasets.video.clock import DISCONTINUOUS_FORMATS, Clock, is_seekable
+from datasets.video.colours import CONVERTED_MATRICES
 from datasets.video.deinterlace import Deinterlacer, Timed
+from datasets.video.parts import FilePart, Span, parts_of
 
 ffmpeg_logging.set_level(
     ffmpeg_logging.PANIC
@@ -31,7 +34,9 @@ MAX_DECODE_ERRORS = 50
 TIME_TOLERANCE_S = Fraction(1, 10_000)
 FALLBACK_RATE = Fraction(25)  # of raw streams that state none, as FFmpeg assumes
 MAX_RATE = 300  # a stated rate above this is a tick of the clock
-CONTAINER_MARKS = (b"ftyp", b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\x00\x00\x01\xba")
+CONTAINER_MARKS = (
+    b"ftyp", b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"OggS", b"\x00\x00\x01\xba", b"GIF8",
+)  # fmt: skip
 """First bytes of video files (mp4: after 4 bytes): distinguish a truncated video from others."""
 
 
@@ -40,6 +45,7 @@ UNREADABLE = {
     "not_a_video": "the file cannot be read as a video",
     "no_video_stream": "it has no video stream",
     "truncated": "its index or all of its frames are missing",
+    "unknown_colours": "its colours are coded by a matrix that cannot be converted",
     "no_frames": "no frame could be decoded",
     "corrupt_frames": "some frames could not be decoded",
 }
@@ -69,8 +75,12 @@ class ReadNotes:
     lost: list[Fraction] = field(default_factory=list)  # s; of packets that gave an error
 
 
-def open_video(path: Path) -> tuple[Any, Any]:
+def open_video(path: Path, span: Span | None = None) -> tuple[Any, Any]:
     """A PyAV container and its first real video stream, set to decode on one thread.
+
+    Args:
+        path: the file.
+        span: a part of it (``parts_of``); None: what FFmpeg takes for the whole.
 
     Raises:
         UnreadableVideoError: empty_file, not_a_video, no_video_stream, truncated.
@@ -78,18 +88,21 @@ def open_video(path: Path) -> tuple[Any, Any]:
     if path.stat().st_size == 0:
         raise UnreadableVideoError("empty_file", "0 bytes")
     try:
-        container = open_media(path)
+        source = path if span is None else FilePart(path, span)
+        container = open_media(source, {"format_whitelist": _video_formats()})
     except FFmpegError as error:
         with path.open("rb") as file:
             start = file.read(64)
-        if any(start.startswith(mark) or start[4:].startswith(mark) for mark in CONTAINER_MARKS):
+        is_webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+        if not is_webp and any(
+            start.startswith(mark) or start[4:].startswith(mark) for mark in CONTAINER_MARKS
+        ):
             raise UnreadableVideoError(
                 "truncated", f"its index is missing ({error.strerror})"
             ) from None
-        raise UnreadableVideoError("not_a_video", error.strerror or str(error)) from None
-    if not is_video_format(container.format.name):
-        container.close()
-        raise UnreadableVideoError("not_a_video", f"its format is {container.format.name}")
+        is_known = isinstance(error, ArgumentError)  # a format, but none of these
+        detail = "it is a picture, a text or a list of files" if is_known else error.strerror
+        raise UnreadableVideoError("not_a_video", detail or str(error)) from None
     pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     for stream in pictures:
         if stream.codec_context is not None:
@@ -107,6 +120,15 @@ def open_video(path: Path) -> tuple[Any, Any]:
     raise UnreadableVideoError("no_video_stream", f"it holds {', '.join(kinds)} only")
 
 
+@cache
+def _video_formats() -> str:
+    """FFmpeg's names of all formats that hold video: a playlist is not even opened.
+
+    FFmpeg would read the files that it names, be it /dev/zero.
+    """
+    return ",".join(sorted(name for name in av.formats_available if is_video_format(name)))
+
+
 def rate_of(stream: Any) -> Fraction:
     """Frames per second as the container states or implies it; 25 if it does not."""
     for rate in (stream.average_rate, stream.guessed_rate):
@@ -117,6 +139,8 @@ def rate_of(stream: Any) -> Fraction:
 
 def stated_duration(container: Any, stream: Any, path: Path) -> Fraction | None:
     """Seconds as the container states them; None if it does not, or its clock cannot be trusted."""
+    if len(parts_of(path)) > 1:
+        return None  # of the first recording alone
     if container.format.name in DISCONTINUOUS_FORMATS and not is_seekable(path):
         return None  # estimated from the first and the last time stamp
     if stream.duration is not None and stream.time_base is not None:
@@ -129,6 +153,8 @@ def has_alpha(stream: Any) -> bool:
     if stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9 in Matroska
         return True
     pixel_format = stream.codec_context.format
+    if stream.codec_context.name == "gif":  # it uses transparency to store changes alone
+        return False
     return pixel_format is not None and any(part.is_alpha for part in pixel_format.components)
 
 
@@ -160,12 +186,58 @@ def read_frames(path: Path, notes: ReadNotes, start_s: float | None = None) -> I
             yield time, frame
 
 
+def packet_times(path: Path) -> Iterator[Fraction]:
+    """A time in seconds for each coded frame, in coding order; nothing is decoded.
+
+    For limits on length and number of frames that do not believe the header.
+
+    Raises:
+        UnreadableVideoError: as ``open_video``.
+    """
+    notes = ReadNotes()
+    for container, stream, clock in _recordings(path, notes):
+        packets = container.demux(stream)
+        while notes.num_errors < MAX_DECODE_ERRORS:
+            try:
+                packet = next(packets, None)
+            except FFmpegError:
+                notes.num_errors += 1
+                packets = container.demux(stream)
+                continue
+            if packet is None:
+                break
+            if packet.size:
+                stamp = packet.pts if packet.dts is None else packet.dts
+                time = None if stamp is None else stamp * (packet.time_base or stream.time_base)
+                clock.place(time)
+                yield clock.now
+
+
+def _recordings(path: Path, notes: ReadNotes) -> Iterator[tuple[Any, Any, Clock]]:
+    """The container and the stream of each recording in a file, and the clock of all of them."""
+    spans = parts_of(path) if path.stat().st_size else ()
+    clock: Clock | None = None
+    for span in spans if len(spans) > 1 else (None,):
+        try:
+            container, stream = open_video(path, span)
+        except UnreadableVideoError:
+            if clock is None:
+                raise
+            notes.num_errors += 1
+            notes.times_s.append(float(clock.now))
+            continue
+        with container:
+            if clock is None:
+                clock = Clock(rate_of(stream), container.format.name)
+            else:
+                clock.begin_recording(rate_of(stream))
+            yield container, stream, clock
+
+
 def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed, None, None]:
     """All frames, or those from the keyframe before ``seek_s`` on."""
-    container, stream = open_video(path)
     whole = Deinterlacer()
-    with container:
-        clock = Clock(rate_of(stream), container.format.name)
+    for container, stream, clock in _recordings(path, notes):
         if seek_s is not None:
             try:
                 container.seek(int(seek_s / stream.time_base), stream=stream, backward=True)
@@ -175,6 +247,7 @@ def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed
             if frame.pts is None and frame.dts is None and seek_s is not None:
                 return  # nobody knows where the seek went
             tick = frame.time_base or stream.time_base
+            _check_colours(frame)
             time = clock.place(*(None if s is None else s * tick for s in (frame.pts, frame.dts)))
             if time is None:
                 continue
@@ -184,7 +257,17 @@ def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed
             yield from whole.push(time, frame)
             notes.num_interlaced = whole.num_interlaced
             notes.joins_s = [float(join) for join in clock.joins]
-        yield from whole.flush()
+    yield from whole.flush()
+
+
+def _check_colours(frame: Any) -> None:
+    if not frame.format.is_rgb and int(frame.colorspace) not in CONVERTED_MATRICES:
+        raise UnreadableVideoError(
+            "unknown_colours",
+            f"its colours are coded by matrix {int(frame.colorspace)} of ISO/IEC 23091-2 (8: "
+            "YCgCo, 10: BT.2020 with constant luminance, 14: ICtCp), which is not converted here; "
+            "export it as BT.709",
+        )
 
 
 def _decode(container: Any, stream: Any, notes: ReadNotes, clock: Clock) -> Iterator[Any]:

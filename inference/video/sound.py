@@ -9,6 +9,7 @@ import av
 from av.error import FFmpegError
 
 from datasets.video.clock import Clock
+from datasets.video.parts import parts_of
 from datasets.video.reader import open_video
 from inference.video.source import SourceVideo
 
@@ -30,10 +31,11 @@ class Sound:
         self._input: Any = None
         self._pending: Any = None
         self._priming = Fraction(0)
-        self._name = source.path.name
+        self._path, self._name = source.path, source.path.name
         if source.audio_codec is None:
             return
-        self._input, _ = open_video(source.path)
+        spans = parts_of(source.path)
+        self._input, _ = open_video(source.path, spans[0] if len(spans) > 1 else None)
         stream = self._input.streams.audio[0]
         self._clock = Clock(Fraction(stream.rate or _DEFAULT_RATE) / 1024, self._input.format.name)
         if source.audio_codec in COPIED_CODECS:
@@ -64,7 +66,20 @@ class Sound:
             self._input.close()
 
     def _demuxed(self, stream: Any) -> Iterator[Any]:
-        packets = self._input.demux(stream)
+        """Packets of the first recording, and of those that were appended to it."""
+        yield from self._demuxed_part(self._input, stream)
+        for span in parts_of(self._path)[1:]:
+            container, _ = open_video(self._path, span)
+            with container:
+                other = next(iter(container.streams.audio), None)
+                if other is None or _kind(other) != _kind(stream):
+                    _logger.warning("%s: its sound ends where another recording begins", self._name)
+                    return
+                self._clock.begin_recording(Fraction(other.rate or _DEFAULT_RATE) / 1024)
+                yield from self._demuxed_part(container, other)
+
+    def _demuxed_part(self, container: Any, stream: Any) -> Iterator[Any]:
+        packets = container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
@@ -109,6 +124,12 @@ class Sound:
         for part in resampler.resample(None):
             yield from out.encode(part)
         yield from out.encode(None)
+
+
+def _kind(stream: Any) -> tuple[str, int, int]:
+    """What packets of one output stream must share."""
+    context = stream.codec_context
+    return context.name, stream.rate, context.channels
 
 
 def _aac_stream(container: Any, stream: Any) -> Any:

@@ -17,7 +17,9 @@ from datasets.video.colours import FULL_RANGE, LIMITED_RANGE, to_frame
 from inference.video.sound import Sound
 from inference.video.source import SourceFrame, SourceVideo
 
-_ENCODER_OPTIONS = {"preset": "medium", "crf": "16"}
+# x264's mbtree with AVX-512 reads memory that nobody wrote where rows of macroblocks are short: the
+# bytes of one video differed from run to run (docs/notes/files.md)
+_ENCODER_OPTIONS = {"preset": "medium", "crf": "16", "x264-params": "mbtree=0"}
 _ENCODER_THREADS = 2  # the encoder's result depends on it: the same bytes on every machine
 _ROUNDING = Fraction(101, 100_000)  # s: largest error of Matroska's clock of 1/1000 s
 

@@ -1,32 +1,25 @@
 """What an upload really is: decided by its content, never by its name.
 
-A video is opened only as one of the containers named here (FFmpeg would follow a playlist to other
-files), and its frames are counted, since a header may lie. A garment is decoded, turned upright and
+A video is read as `make tryon` reads it, and its frames are counted, since a header may lie. A
+garment is decoded, turned upright and
 saved as a new PNG, without the place and the camera that a phone writes into its pictures.
 """
 
 import warnings
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av.error
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
-from av.video.stream import VideoStream
 from PIL import Image, UnidentifiedImageError
 
-from datasets.media_files import open_media
 from datasets.pictures import to_srgb
-from datasets.video.orientation import orientation_of
-from datasets.video.reader import rate_of
-from datasets.video.upright import aspect_of, upright_picture
-from inference.errors import RequestError
+from datasets.video.reader import UnreadableVideoError, packet_times
+from datasets.video.reader import open_video as open_container
+from inference.errors import RequestError, VideoUnreadable
 from inference.video.framing import shrink
+from inference.video.source import SourceVideo, open_video
 from inference.web.settings import AppLimits
 
-VIDEO_CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "mpegts")
 GARMENT_FORMATS = ("JPEG", "PNG", "WEBP")
 _POSTER_HEIGHT = 360  # px
 _JPEG_QUALITY = 85
@@ -54,29 +47,24 @@ def check_video(path: Path, poster: Path, limits: AppLimits) -> MediaFacts:
     Raises:
         RequestError: it is not a video, or is too long or too large.
     """
-    options = {"format_whitelist": ",".join(VIDEO_CONTAINERS)}
     try:
-        with open_media(path, options) as container:
-            streams = [s for s in container.streams.video if not _is_cover(s)]
-            if not streams:
-                raise RequestError("This file has no video track, only sound.", 415)
-            stream = streams[0]
+        container, stream = open_container(path)
+        with container:  # before a frame is decoded
             _check_sides(stream.codec_context.height, stream.codec_context.width, limits)
-            frame = next(container.decode(stream), None)
-            if frame is None:
-                raise RequestError(_NOT_A_VIDEO, 415)
-            fps = float(rate_of(stream))
-            image = upright_picture(frame, float(aspect_of(stream)), orientation_of(frame))
-        num_frames, duration_s = _count(path, options, limits, fps)
-    except av.error.FFmpegError as error:
+        source = open_video(path)
+        num_frames, duration_s = _count(path, source, limits)
+        image = next(source.frames()).image
+    except UnreadableVideoError as error:
+        raise _rejected(error) from error
+    except VideoUnreadable as error:
         raise RequestError(_NOT_A_VIDEO, 415) from error
     if num_frames < 2:
         raise RequestError("This is a single picture, not a video. Give a video of a person.", 415)
     _write_poster(image, poster)
-    height, width = image.shape[:2]
     return MediaFacts(
-        height=height, width=width, duration_s=duration_s, fps=fps, num_frames=num_frames
-    )
+        height=source.height, width=source.width, duration_s=duration_s, fps=source.fps,
+        num_frames=num_frames,
+    )  # fmt: skip
 
 
 def check_garment(path: Path, clean: Path, poster: Path, limits: AppLimits) -> MediaFacts:
@@ -119,9 +107,10 @@ def check_garment(path: Path, clean: Path, poster: Path, limits: AppLimits) -> M
     return MediaFacts(height=bare.height, width=bare.width)
 
 
-def _is_cover(stream: VideoStream) -> bool:
-    """Whether a stream is the cover picture of a music file, which FFmpeg lists as video."""
-    return Disposition.attached_pic in stream.disposition
+def _rejected(error: UnreadableVideoError) -> RequestError:
+    is_sound = error.code == "no_video_stream"
+    sentence = "This file has no video track, only sound." if is_sound else _NOT_A_VIDEO
+    return RequestError(sentence, 415)
 
 
 def _check_sides(height: int, width: int, limits: AppLimits) -> None:
@@ -133,36 +122,22 @@ def _check_sides(height: int, width: int, limits: AppLimits) -> None:
         )
 
 
-def _count(path: Path, options: dict[str, str], limits: AppLimits, fps: float) -> tuple[int, float]:
+def _count(path: Path, source: SourceVideo, limits: AppLimits) -> tuple[int, float]:
     """Number of frames and seconds, by reading the whole file without decoding it."""
-    num_frames = 0
-    first: Fraction | None = None
-    last = Fraction(0)
-    with open_media(path, options) as container:
-        stream = next(s for s in container.streams.video if not _is_cover(s))
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            num_frames += 1
-            if packet.pts is not None and packet.time_base is not None:
-                time = packet.pts * packet.time_base
-                first = time if first is None else min(first, time)
-                last = max(last, time)
-            seconds = float(last - (first or 0))
-            if seconds > limits.video_s + 0.5:
-                raise _too_long(_stated_s(container) or seconds, limits)
-            if num_frames > limits.video_frames:
-                raise RequestError(
-                    f"This video has more than {limits.video_frames} frames at {fps:.0f} per "
-                    "second; cut it shorter or export it with fewer frames per second.",
-                    413,
-                )
-    seconds = float(last - (first or 0)) + 1 / max(fps, 1e-3)
-    return num_frames, seconds
-
-
-def _stated_s(container: InputContainer) -> float | None:
-    return None if container.duration is None else container.duration / 1e6
+    num_frames, first, seconds = 0, None, 0.0
+    for time in packet_times(path):
+        num_frames += 1
+        first = time if first is None else first
+        seconds = float(time - first)
+        if seconds > limits.video_s + 0.5:
+            raise _too_long(max(source.duration_s or 0, seconds), limits)
+        if num_frames > limits.video_frames:
+            raise RequestError(
+                f"This video has more than {limits.video_frames} frames at {source.fps:.0f} per "
+                "second; cut it shorter or export it with fewer frames per second.",
+                413,
+            )
+    return num_frames, seconds + 1 / max(source.fps, 1e-3)
 
 
 def _too_long(seconds: float, limits: AppLimits) -> RequestError:

@@ -253,7 +253,7 @@ ROWS = (
     refused("noise.mp4", "not_a_video", lambda p: p.write_bytes(random.Random(1).randbytes(9000))),
     refused("sound.mp4", "no_video_stream", h.write_sound),
     refused("cover.mp3", "no_video_stream", lambda p: h.write_sound(p, h.ground(0, 64, 64))),
-    refused("animation.mp4", "not_a_video", h.write_gif),
+    Row("animation.mp4", h.write_gif),
     refused("dressed.mp4", "own_result", h.write_tryon_result),
     refused("tiny.mp4", "too_small", tiny_film),
     refused("hours.mkv", "too_long", hours),

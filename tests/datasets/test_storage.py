@@ -64,7 +64,8 @@ def test_a_full_disk_is_one_sentence_with_the_final_name(tmp_path):
 def test_only_what_the_dead_left_is_swept(tmp_path):
     host = platform.node()
     names = {
-        f".writing-{host}@{os.getpid()}-mine": True,
+        storage._temporary_name(): True,
+        f".writing-{host}@{os.getpid()}-before-the-container-was-restarted": False,
         ".writing-elsewhere@1-young": True,
         f".writing-{host}@{2**22 + 1}-dead": False,
         ".writing-of-an-older-version": False,
@@ -75,6 +76,13 @@ def test_only_what_the_dead_left_is_swept(tmp_path):
         (tmp_path / name).write_text(name)
     storage.sweep(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {n for n, stays in names.items() if stays}
+
+
+def test_the_first_write_into_a_folder_removes_what_a_killed_run_left_there(tmp_path):
+    left = tmp_path / f".writing-{platform.node()}@{2**22 + 1}-dead"
+    left.write_text("half")
+    storage.write_file(tmp_path / "file", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_hashes_are_those_that_earlier_versions_wrote_down(tmp_path):

@@ -44,6 +44,11 @@ def test_a_stopped_run_goes_on_with_the_losses_and_weights_of_an_unbroken_one(
     right = states(runs / "broken" / "checkpoints" / "last.ckpt")
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
+    drawn = [
+        torch.load(runs / name / "checkpoints" / "last.ckpt", weights_only=True)["random_states"]
+        for name in ("whole", "broken")
+    ]
+    assert torch.equal(drawn[0][0]["torch"], drawn[1][0]["torch"])
 
 
 KILLED = """

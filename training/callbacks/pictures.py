@@ -13,6 +13,7 @@ from tensorboard.compat.proto.summary_pb2 import (
     Summary,  # pyright: ignore[reportAttributeAccessIssue]  (made by protobuf)
 )
 
+from datasets.storage import write_file
 from training.distributed.ranks import rank
 from training.step_record import SampledWindow, validation_record
 
@@ -38,10 +39,11 @@ class Pictures(Callback):
         for sample in validation_record(pl_module).samples[:MOST_SHOWN]:
             stem = self.folder / f"step-{step:06d}-{sample.key}"
             strip = sample.strip()
-            cv2.imwrite(f"{stem}.png", np.ascontiguousarray(strip[..., ::-1]))
+            png = cv2.imencode(".png", np.ascontiguousarray(strip[..., ::-1]))[1]
+            write_file(Path(f"{stem}.png"), png.tobytes())
             film = sample.film()
             if len(film) > 1:
-                Path(f"{stem}.webp").write_bytes(encode_film(film, self.fps, "WEBP"))
+                write_file(Path(f"{stem}.webp"), encode_film(film, self.fps, "WEBP"))
             if rank() == 0 and isinstance(trainer.logger, TensorBoardLogger):
                 self._show(trainer.logger, sample, step)
 

@@ -76,7 +76,7 @@ class CheckpointResults:
         if self._record() != identity:
             self._forget_others()
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "made_by.json").write_text(json.dumps(identity, indent=1), "utf-8")
+            write_file(self.folder / "made_by.json", json.dumps(identity, indent=1).encode())
         return {"checkpoint": str(self.checkpoint), **identity}
 
     def paint(self, item: BenchmarkItem, pairing: str) -> Result:
@@ -117,7 +117,7 @@ class CheckpointResults:
             window = (
                 self.config.long_video.window or self._pipeline.painter.system.config.num_frames
             )
-            (self.folder / "window.json").write_text(json.dumps({"frames": window}), "utf-8")
+            write_file(self.folder / "window.json", json.dumps({"frames": window}).encode())
         return self._pipeline
 
     def _borders(self, num_frames: int) -> list[int] | None:

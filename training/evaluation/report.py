@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import webpage
+from datasets.storage import write_file
 from training.evaluation.report_player import Case, LoadCase, choose_cases, player, ranked_by
 from training.evaluation.report_tables import (
     definitions,
@@ -56,7 +57,7 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
     )
     title = f"Evaluation: {metrics['name']} on {metrics['benchmark']}{_subset(metrics)}"
     page = webpage.page(title, _lead(metrics), sections, style=style, script=script)
-    path.write_text(page, encoding="utf-8")
+    write_file(path, page.encode())
 
 
 def _lead(metrics: dict[str, Any]) -> str:

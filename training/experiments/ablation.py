@@ -19,6 +19,7 @@ from omegaconf import MISSING
 
 from configs.errors import ConfigError
 from datasets.locks import one_at_a_time
+from datasets.storage import write_file
 from training.checkpoints.provenance import describe_code, short_commit
 from training.experiments.chain import ChainStep
 from training.experiments.fingerprints import fingerprint
@@ -236,4 +237,4 @@ def _stamp(chain: Chain, mark: str, seconds: float) -> None:
         "commands": [step.shown for step in chain.steps],
         "seconds_of_this_run": round(seconds, 1),
     }  # fmt: skip
-    chain.result.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_file(chain.result, (json.dumps(content, indent=1) + "\n").encode())

@@ -24,6 +24,7 @@ from datasets.clips import decode_image
 from datasets.densepose import paste_iuv, render_densepose
 from datasets.labels import ParseLabel
 from datasets.shards import IndexedSample, index_split
+from datasets.storage import write_file
 from datasets.tracks import read_frames, read_labels
 from inference.checkpoint_choice import shipped_model
 from inference.pipeline import TryOnPipeline
@@ -103,8 +104,7 @@ def write_page(
         webpage.section("Learning", _losses(stages)),
         webpage.section("The steps", _steps(times)),
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(webpage.page("VITON-DiT, the whole way in small", lead, sections), "utf-8")
+    write_file(path, webpage.page("VITON-DiT, the whole way in small", lead, sections).encode())
     return path
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from datasets.benchmarks.benchmark import Benchmark
+from datasets.storage import write_file
 from training.evaluation.results import read_result
 
 MOMENTS = 3  # frames per video, spread over its length
@@ -41,8 +42,8 @@ def write_film_strip(path: Path, bench_root: Path, predictions: Path, rows: int 
     if not strips:
         return None
     picture = np.concatenate([_header(strips[0].shape[1]), *strips], axis=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    write_file(path, png.tobytes())
     return path
 
 

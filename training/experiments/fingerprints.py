@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.loading import find_config, read_plain
-from datasets.storage import add_files, move_aside
+from datasets.storage import add_files, move_aside, writing
 from datasets.synthetic.dataset import renderer_sources
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def claim(folder: Path, mark: str) -> bool:
             "%s was made by other settings or older code: moved to %s, and made again",
             folder, aside,
         )  # fmt: skip
-    folder.mkdir(parents=True)
-    file.write_text(mark, encoding="utf-8")
+    with writing(folder) as aside:  # a killed run leaves no folder without its mark
+        aside.mkdir()
+        (aside / MARK).write_text(mark, encoding="utf-8")
     return False

@@ -256,8 +256,7 @@ def main(argv: list[str]) -> None:
     found = judge(config)
     found["command"] = "python -m training.experiments.judge " + shlex.join(argv)
     out = Path(config.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_file(out, (json.dumps(found, indent=1) + "\n").encode())
     for method, row in found["methods"].items():
         sys.stdout.write(f"{method:<12} {line_of(row)}\n")
     for method, is_above in found["ssim_above"].items():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from datasets import webpage
+from datasets.storage import write_file
 from inference.conditions.garment import read_image
 from inference.video.source import open_video
 from training.evaluation.results import read_result
@@ -41,8 +42,7 @@ def write_page(
         webpage.section("Films", _films(results, reference)),
     ]
     lead = escape(question)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(webpage.page("An ablation on rendered dancers", lead, sections), "utf-8")
+    write_file(path, webpage.page("An ablation on rendered dancers", lead, sections).encode())
     return path
 
 

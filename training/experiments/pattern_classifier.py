@@ -115,7 +115,7 @@ def _train_classifier(config: ClassifierConfig, cache: Path) -> TrainedClassifie
         "test_clips": len(np.unique(test.clips)), "train_seconds": round(seconds, 1),
         **measure(made, test),
     }  # fmt: skip
-    (folder / "accuracy.json").write_text(json.dumps(accuracy, indent=1) + "\n", encoding="utf-8")
+    write_file(folder / "accuracy.json", (json.dumps(accuracy, indent=1) + "\n").encode())
     return TrainedClassifier(network=network, accuracy=accuracy)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from datasets.storage import write_file
 from training.evaluation.intervals import bootstrap_interval
 from training.experiments.tables import SMALLER_IS_BETTER, TITLES, clips_of, known_columns
 
@@ -66,7 +67,7 @@ def save_svg(figure: "Figure", path: Path) -> None:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_file(path, ("\n".join(lines) + "\n").encode())
 
 
 def _draw_variant(axis: "Axes", row: int, found: Sequence[Mapping[str, Any]], column: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import ConfigError
+from datasets.storage import write_file
 from training.checkpoints.provenance import short_commit
 from training.evaluation.intervals import bootstrap_interval
 from training.experiments.judging import COLUMNS, ClipScore, shown_mean
@@ -204,4 +205,4 @@ def insert_table(page: Path, what: str, text: str) -> None:
         ConfigError: see ``find_place``.
     """
     before, _, after = find_place(page, what)
-    page.write_text(f"{before}\n{text}{after}", encoding="utf-8")
+    write_file(page, f"{before}\n{text}{after}".encode())

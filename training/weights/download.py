@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
+from datasets.storage import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def _receive(
     if not is_resumed:
         unfinished.discard()
         note = {"url": url, "validator": _validator(answer.headers)}
-        unfinished.note.write_text(json.dumps(note), encoding="utf-8")
+        write_file(unfinished.note, json.dumps(note).encode())
     with unfinished.path.open("ab" if is_resumed else "wb") as file:
         while block := answer.read(BLOCK):
             file.write(block)

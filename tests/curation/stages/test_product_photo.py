@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig, lay_out
@@ -22,9 +23,12 @@ def test_cutting_out_twice_gives_the_same_mask():
     assert np.array_equal(cut_out(photo), cut_out(photo))
 
 
-def test_a_photo_without_a_garment_is_used_whole(caplog):
-    plain = np.full((80, 60, 3), 128, np.uint8)
-    assert (cut_out(plain) == 255).all()
+@pytest.mark.parametrize("kind", ["plain", "dots"])
+def test_a_photo_without_a_garment_or_without_a_ground_is_used_whole(kind, caplog):
+    photo = np.full((80, 60, 3), 128, np.uint8)
+    if kind == "dots":  # of two colours, as dithering makes them: nothing looks like the border
+        photo = np.asarray(Image.fromarray(product_photo()[0]).convert("1").convert("RGB"))
+    assert (cut_out(photo) == 255).all()
     assert "using the whole photo" in caplog.text
 
 

@@ -5,6 +5,7 @@ import pytest
 from made_videos import RATE, Made, make_video
 
 from datasets.video.clock import Clock, is_seekable
+from datasets.video.parts import parts_of
 from datasets.video.reader import ReadNotes, rate_of, read_frames
 
 WRAP = 2**33  # ticks of 1/90000 s: 26.5 hours
@@ -32,6 +33,42 @@ def test_joined_recordings_follow_each_other_and_no_frame_is_lost(tmp_path, suff
     assert notes.joins_s == pytest.approx([times[30]], abs=1e-3)
     late, _ = times_of(path, times[50])
     assert late == times[50:]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mkv", "libx264"), (".webm", "libvpx"), (".mp4", "libx264"), (".mov", "mpeg4"),
+     (".flv", "flv"), (".wmv", "wmv2"), (".mxf", "mpeg2video")],
+)  # fmt: skip
+def test_of_three_joined_files_none_is_lost_where_ffmpeg_stops_after_the_first(
+    tmp_path, suffix, codec
+):
+    parts = [Made(num_frames=count, codec=codec) for count in (12, 8, 10)]
+    files = [make_video(tmp_path / f"{i}{suffix}", made) for i, made in enumerate(parts)]
+    path = tmp_path / f"joined{suffix}"
+    path.write_bytes(b"".join(file.read_bytes() for file in files))
+    times, notes = times_of(path)
+    assert len(times) == 30
+    assert rising_by_one_frame(times)
+    assert notes.joins_s == pytest.approx([times[12], times[20]], abs=1e-3)
+    assert times_of(path, times[15])[0] == times[15:]
+    assert [len(parts_of(file)) for file in files] == [1, 1, 1]
+
+
+def test_a_later_recording_that_cannot_be_read_is_counted(tmp_path):
+    path = make_video(tmp_path / "v.mkv", Made(num_frames=12))
+    data = path.read_bytes()
+    path.write_bytes(data + data[:200])
+    times, notes = times_of(path)
+    assert len(times) == 12
+    assert notes.num_errors == 1
+
+
+def test_a_header_in_the_middle_of_a_movies_boxes_is_no_other_recording(tmp_path):
+    path = make_video(tmp_path / "v.mp4", Made(num_frames=12))
+    data = path.read_bytes()
+    path.write_bytes(data[: int.from_bytes(data[:4], "big")] + data)  # ftyp twice, one movie
+    assert len(parts_of(path)) == 1
 
 
 def test_a_clock_that_jumps_ahead_by_hours_is_a_joined_recording_too(tmp_path):

@@ -1,12 +1,20 @@
 """Results of files as people bring them: colours, damage, transparency, sound."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from made_videos import RATE, Made, make_video, picture
+from PIL import Image
 
+from curation.video.decode import decode
+from datasets.video.reader import ReadNotes, UnreadableVideoError
+from inference.errors import VideoUnreadable
 from inference.video.source import Reading, open_video
 from inference.video.writer import write_result
 
@@ -79,6 +87,50 @@ def test_an_hdr_source_is_no_longer_gray_and_its_result_says_what_was_done(tmp_p
     assert source.remarks(reading) == ("it is HDR (HLG); the result is ordinary BT.709",)
 
 
+@pytest.mark.parametrize("matrix", [8, 10, 14])
+def test_a_matrix_that_cannot_be_converted_is_one_sentence_everywhere(tmp_path, matrix):
+    path = make_video(tmp_path / "v.mp4", Made(matrix=matrix, num_frames=2))
+    with pytest.raises(VideoUnreadable, match=f"coded by matrix {matrix} .* export it as BT.709"):
+        open_video(path)
+    with pytest.raises(UnreadableVideoError, match="unknown_colours"):
+        next(decode(path, ReadNotes()))
+
+
+def test_an_animated_webp_is_no_video_that_lost_its_index(tmp_path):
+    frames = [Image.fromarray(picture(index)) for index in range(3)]
+    frames[0].save(tmp_path / "v.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(VideoUnreadable, match="it is a picture"):
+        open_video(tmp_path / "v.webp")
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("pq.mkv", Made(matrix=9, primaries=9, transfer=16, pixel_format="yuv420p10le")),
+        ("odd.mkv", Made(size=(97, 131), codec="ffv1")),
+        ("prores.mov", Made(codec="prores_ks", pixel_format="yuv422p10le")),
+        ("gray.mkv", Made(codec="ffv1", pixel_format="gray")),
+        ("one.mp4", Made(num_frames=1)),
+        ("411.avi", Made(codec="ffv1", pixel_format="yuv411p")),
+        ("photo.avi", Made(codec="mjpeg", pixel_format="yuvj420p", is_full_range=True)),
+        ("turned and wide.mov", Made(turn="transverse", pixel_aspect=Fraction(4, 3))),
+        ("240m.mp4", Made(matrix=7, primaries=7, transfer=7)),
+        ("a.gif", Made(codec="gif", pixel_format="rgb8", matrix=0)),
+    ],
+)
+def test_unusual_files_come_out_as_they_look(tmp_path, name, made):
+    path = make_video(tmp_path / name, made)
+    source, before, _ = read(path)
+    assert (source.height, source.width) == before[0].image.shape[:2]
+    result, after, _ = read(copy(path, tmp_path / "o.mp4"))
+    assert (result.height, result.width) == (source.height, source.width)
+    assert [f.time for f in after] == pytest.approx([f.time for f in before], abs=2e-3)
+    change = [b.image.astype(float) - a.image for a, b in zip(before, after, strict=True)]
+    # rgb8 dithers, and that is coded as 4:2:0
+    assert np.abs(change).mean() < (20 if name == "a.gif" else 5)
+    assert np.abs(np.mean(change, axis=(0, 1, 2))).max() < 1.3
+
+
 def test_an_anamorphic_source_is_seen_and_written_with_square_pixels(tmp_path):
     path = make_video(tmp_path / "v.mp4", Made(pixel_aspect=Fraction(16, 11)))
     source, frames, reading = read(path)
@@ -86,6 +138,34 @@ def test_an_anamorphic_source_is_seen_and_written_with_square_pixels(tmp_path):
     assert "its pixels are not square (16:11)" in source.remarks(reading)[0]
     result = open_video(copy(path, tmp_path / "o.mp4"))
     assert (result.height, result.width, result.pixel_aspect) == (96, 186, 1)
+
+
+AGAIN = """
+import sys
+from fractions import Fraction
+import cv2
+import numpy as np
+from inference.video.source import SourceFrame, open_video
+from inference.video.writer import write_result
+source, rng = open_video(sys.argv[1]), np.random.default_rng(0)
+room, person = (rng.integers(60, 200, size, np.uint8) for size in ((12, 9, 3), (20, 10, 3)))
+frames = []
+for index in range(24):
+    image = cv2.resize(room, (192, 256), interpolation=cv2.INTER_CUBIC)
+    left = int(132 * (0.5 + 0.45 * np.sin(0.6 * index)))
+    image[60:200, left : left + 60] = cv2.resize(person, (60, 140))
+    frames.append(SourceFrame(image=image, time=Fraction(index, 25)))
+write_result(sys.argv[2], frames, source, {})
+"""
+
+
+def test_a_result_does_not_depend_on_what_memory_held_before(tmp_path):
+    path = make_video(tmp_path / "v.mp4", Made(size=(256, 192), num_frames=2))
+    for fill in ("85", "170"):  # glibc fills memory with it; x264's mbtree with AVX-512 fails here
+        environ = {**os.environ, "PYTHONPATH": ".", "MALLOC_PERTURB_": fill}
+        words = [sys.executable, "-c", AGAIN, str(path), str(tmp_path / f"{fill}.mp4")]
+        subprocess.run(words, cwd=Path(__file__).parents[3], env=environ, check=True)
+    assert (tmp_path / "85.mp4").read_bytes() == (tmp_path / "170.mp4").read_bytes()
 
 
 def spoil(path, wanted):
@@ -153,6 +233,23 @@ def add_sound(path, out, codec, seconds=2.0, layout="stereo"):
         container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     return out
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".mp4"), ("pcm_s16le", ".mov")])
+def test_the_sound_of_joined_files_is_the_sound_of_all(tmp_path, codec, suffix):
+    plain = make_video(tmp_path / "plain.mp4", Made(num_frames=RATE))
+    part = add_sound(plain, tmp_path / f"v{suffix}", codec, seconds=1.0)
+    joined = tmp_path / f"joined{suffix}"
+    joined.write_bytes(part.read_bytes() * 2)
+    source, frames, reading = read(joined)
+    assert len(frames) == 2 * RATE
+    assert source.remarks(reading) == (
+        "it holds 2 recordings, joined; they follow each other without a gap",
+    )
+    with av.open(str(copy(joined, tmp_path / "o.mp4"))) as container:
+        sound = container.streams.audio[0]
+        length = sum(frame.samples for frame in container.decode(sound)) / SAMPLE_RATE
+    assert length == pytest.approx(2.0, abs=0.3)
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", ".mov"), ("flac", ".mkv")])

@@ -1,10 +1,12 @@
 import av
 import numpy as np
 import pytest
+from made_videos import RATE, Made, make_video
 from PIL import Image
 from tryon_fixtures import write_video
 
 from inference.errors import RequestError
+from inference.video.source import open_video
 from inference.web.settings import AppLimits
 from inference.web.upload_checks import check_garment, check_video
 
@@ -42,6 +44,7 @@ def test_a_video_is_known_by_its_content_whatever_its_name_says(tmp_path):
         b"\x00" * 5000,
         # playlists would make FFmpeg open other files of this machine
         b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///dev/zero\n#EXT-X-ENDLIST\n",
         b"ffconcat version 1.0\nfile 'v.mp4'\n",
         b"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'></MPD>",
     ],
@@ -53,6 +56,46 @@ def test_what_is_no_video_gets_one_sentence(tmp_path, content):
         look_at_video(tmp_path / "sent")
     assert refusal.value.status == 415
     assert str(tmp_path) not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("v.gif", Made(codec="gif", pixel_format="rgb8", matrix=0)),
+        ("v.png", Made(codec="apng", pixel_format="rgb24", matrix=0, container="apng")),
+        ("v.h264", Made(container="h264")),
+        ("v.avi", Made(codec="mpeg4")),
+        ("v.mpg", Made(codec="mpeg2video", container="mpeg")),
+        ("v.ts", Made(start=2**33 - 3600 * 6)),  # its clock wraps
+        ("v.flv", Made(codec="flv")),
+        ("v.wmv", Made(codec="wmv2")),
+        ("v.webm", Made(codec="libvpx-vp9")),
+        ("v.mov", Made(turn="transpose")),
+        ("v.mxf", Made(codec="mpeg2video")),
+    ],
+)
+def test_whatever_try_on_reads_is_accepted(tmp_path, name, made):
+    path = make_video(tmp_path / name, made)
+    source, facts = open_video(path), look_at_video(path)
+    assert (facts.height, facts.width) == (source.height, source.width)
+    assert facts.num_frames == len(list(source.frames())) == made.num_frames
+    assert facts.duration_s == pytest.approx(made.num_frames / RATE, abs=0.05)
+
+
+def test_joined_recordings_are_as_long_as_both(tmp_path):
+    part = make_video(tmp_path / "v.ts", Made(num_frames=RATE)).read_bytes()
+    (tmp_path / "joined").write_bytes(part + part)
+    assert look_at_video(tmp_path / "joined").duration_s == pytest.approx(2.0, abs=0.1)
+    with pytest.raises(RequestError, match="up to 1 seconds are accepted"):
+        look_at_video(tmp_path / "joined", video_s=1.0)
+
+
+def test_a_damaged_packet_does_not_end_the_count(tmp_path):
+    path = make_video(tmp_path / "v.ts", Made(num_frames=60))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 300] = bytes(300)
+    path.write_bytes(data)
+    assert look_at_video(path).num_frames >= 50
 
 
 def test_a_picture_and_a_song_are_no_videos(tmp_path):

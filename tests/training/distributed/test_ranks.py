@@ -100,7 +100,7 @@ def runs(
         f"{sharded} name=gathered max_steps=2",
         f"{sharded} name=spread max_steps=4",
         f"{two} name=poisoned max_steps=4 poison=7",
-    ], folder, names_of_both(), seconds=280)  # fmt: skip
+    ], folder, names_of_both(), limit_s=280)  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]
     run_alone("name=gathered", "max_steps=4")
     return folder
