@@ -71,11 +71,13 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Entry of the command ``viton-dit``."""
+    from configs.front_door import CALLED_BY, COMMAND_LINE
     from training.cli.app import main as run
 
     # programs that a command starts (python -m ...) find the same packages, in any folder
     paths = [str(_CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    os.environ.setdefault(CALLED_BY, COMMAND_LINE)  # unless make has started it
     run()
 
 

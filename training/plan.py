@@ -37,7 +37,7 @@ from training.planning.memory import (
 from training.planning.products import Flops
 from training.planning.suggestions import find_fit, with_changes, words
 
-USAGE = "python -m training.plan CONFIG.yaml [gpu_gb=24 mfu=0.4 peak_tflops=989 key=value ...]"
+USAGE = 'make plan [CONFIG=configs/stage3.yaml] [GPU=24] [ARGS="mfu=0.4 peak_tflops=989 ..."]'
 NAMES = {"denoiser": "denoiser", "garment": "garment extractor", "control": "ControlNet"}
 KINDS = {
     "attn": "spatial attention",

@@ -145,7 +145,7 @@ def test_a_clip_that_passes_and_was_never_made_is_named_and_left_to_the_next_cur
     refilter.main([str(output), "selection.quality.max_duration_s=2.5"])
     assert set(reasons(output).values()) == {"to_be_made"}
     said = capsys.readouterr().out
-    assert "12 clips pass but have no tracks" in said
+    assert "12 clips pass without tracks yet" in said
     assert take(0) in said
     assert not list((output / "shards").glob("*.tar"))
     with Ledger(output / "ledger.sqlite") as ledger:
