@@ -62,7 +62,6 @@ def _warn_of_hidden_packages() -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "TryOnPipeline":
-        _warn_of_hidden_packages()
         from inference.pipeline import TryOnPipeline
 
         return TryOnPipeline
@@ -84,3 +83,5 @@ def main() -> None:
 _find_packages()
 if __name__ == "__main__":
     main()
+elif Path(sys.argv[0]).stem != "viton-dit":  # the command is a process of its own
+    _warn_of_hidden_packages()

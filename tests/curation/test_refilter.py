@@ -156,6 +156,11 @@ def test_a_clip_that_passes_and_was_never_made_is_named_and_left_to_the_next_cur
         assert ledger.fingerprint_of(source.sha256) == was
 
 
+def test_thresholds_that_turn_nothing_are_said_to_turn_nothing(output, capsys):
+    refilter.main([str(output), "dry_run=true"])
+    assert "No verdict turns." in capsys.readouterr().out
+
+
 def test_what_the_header_alone_decides_is_decided_again(output):
     with Ledger(output / "ledger.sqlite") as ledger:
         source = next(s for s in ledger.sources() if s.name == take(1))
