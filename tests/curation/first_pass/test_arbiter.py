@@ -226,7 +226,7 @@ def test_explain_and_the_report_tell_what_was_asked_and_said(
     )  # fmt: skip
     config = CurateConfig(first_pass=FirstPassConfig(arbiter="transnet"))
     page = arbiter_sheet([source], config, tmp_path)
-    assert "1 of 1 slow changes in 1 videos" in page
+    assert "1 of 1 slow changes in 1 video," in page
     assert "dissolve.mp4" in page
     assert "0.90, a transition" in page
     assert arbiter_sheet([source], CurateConfig(), tmp_path) == ""
