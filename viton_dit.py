@@ -62,7 +62,6 @@ def _warn_of_hidden_packages() -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "TryOnPipeline":
-        _warn_of_hidden_packages()
         from inference.pipeline import TryOnPipeline
 
         return TryOnPipeline
@@ -71,14 +70,18 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Entry of the command ``viton-dit``."""
+    from configs.front_door import CALLED_BY, COMMAND_LINE
     from training.cli.app import main as run
 
     # programs that a command starts (python -m ...) find the same packages, in any folder
     paths = [str(_CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    os.environ.setdefault(CALLED_BY, COMMAND_LINE)  # unless make has started it
     run()
 
 
 _find_packages()
 if __name__ == "__main__":
     main()
+elif Path(sys.argv[0]).stem != "viton-dit":  # the command is a process of its own
+    _warn_of_hidden_packages()

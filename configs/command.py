@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from configs.errors import UserError
+from configs.front_door import as_called
 
 EXIT_USER_ERROR = 2
 _FOR_THE_USER = {
@@ -23,15 +24,15 @@ def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | N
         main: takes the arguments after the program name; returns an exit code, or None for 0.
         argv: the arguments; ``sys.argv[1:]`` if None.
     """
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        _AsCalled("%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     )
+    logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO").upper(), handlers=[handler])
     try:
         code = main(list(sys.argv[1:] if argv is None else argv))
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {as_called(str(error))}\n")
         code = EXIT_USER_ERROR
     except OSError as error:
         if error.errno not in _FOR_THE_USER:
@@ -43,3 +44,10 @@ def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | N
         sys.stderr.write("interrupted; rerun the same command to resume\n")
         code = 130
     sys.exit(code or 0)
+
+
+class _AsCalled(logging.Formatter):
+    """Log lines name commands as the user calls them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        return as_called(super().formatMessage(record))

@@ -14,6 +14,11 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """For example ``1 clip`` or ``12,345 clips``; ``plural`` where it is not the noun and an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def duration_in_words(seconds: float) -> str:
     """For example ``42 s``, ``4 min 12 s``, ``3 h 5 min`` or ``2.5 days``."""
     minutes, rest = divmod(round(seconds), 60)

@@ -15,6 +15,8 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
+from configs.front_door import CALLED_BY, MAKE
+
 PREFIX = "MAKE_INPUT_"
 NAMED = PREFIX + "_NAMED"  # names given on the command line, for one goal; else empty
 RENAMED = {"bench": "HOLD_OUT", "real": "PICTURES (of make codec; a clip to dress is REAL)"}
@@ -84,6 +86,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+    kept[CALLED_BY] = MAKE
     os.execve(sys.executable, [sys.executable, "-m", argv[0], *words], kept)
 
 

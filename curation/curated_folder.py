@@ -38,7 +38,7 @@ def open_output(root: Path) -> Iterator[Output]:
     if not (root / "ledger.sqlite").is_file():
         raise DataError(
             f"{root} is not a curated folder (it has no ledger.sqlite); "
-            "give the OUT= of a make curate"
+            "give the folder that `make curate` made"
         )
     config = replace(load_config(CurateConfig, root / "config.yaml"), out=str(root))
     with Ledger(root / "ledger.sqlite") as ledger:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from configs.command import run_command
 from configs.errors import ConfigError
+from configs.front_door import as_called
 from curation.checks import Checker, arbiter_checks, rejecting
 from curation.clip import Check
 from curation.curated_folder import PICTURES, Output, find_rows, open_output, output_argument
@@ -29,7 +30,7 @@ from curation.shards.catalogue import CatalogueEntry
 from datasets.storage import write_file
 from datasets.webpage import encode_jpeg
 
-USAGE = "python -m curation.explain OUT CLIP_OR_SOURCE"
+USAGE = "make curate-explain OUT=data/dance CLIP=clip_id|video"
 MIN_WIDTH = 150
 
 
@@ -38,9 +39,7 @@ def main(argv: list[str]) -> None:
     root, names, settings = output_argument(argv, USAGE)
     if len(names) != 1 or settings:
         raise ConfigError(
-            "give one clip_id, or one source by its name, path or sha256; usage: "
-            "make curate-explain OUT=data/dance CLIP=clip_id|video, or "
-            "viton-dit curate-explain clip_id|video --out data/dance"
+            f"give one clip_id, or one source by its name, path or sha256; usage: {USAGE}"
         )
     with open_output(root) as output:
         explain(output, names[0], Console())
@@ -136,14 +135,14 @@ def _print_decision(
         say(f"  {word} [bold]{check.key}[/bold]: {escape(what)}")
     if turn is None:
         told = "no setting that make curate-refilter accepts turns this verdict"
-        say(f"  to turn it  {told}")
+        say(f"  to turn it  {as_called(told)}")
         return
     becomes = f"rejected: {turn.becomes}"
     if turn.becomes == TO_BE_MADE:
         becomes = "it passes; make curate then makes its tracks"
     elif turn.becomes == "kept":
         becomes = "kept"
-    say(f"  to turn it  {escape(turn.command(output.root))}  ({becomes})")
+    say(f"  to turn it  {escape(as_called(turn.command(output.root)))}  ({as_called(becomes)})")
 
 
 def _write_picture(output: Output, clip: ClipRow, signals: Signals | None) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from configs.console import duration_in_words, size_in_words
+from configs.console import counted, duration_in_words, size_in_words
 from configs.loading import load_config
 from curation.clip import first_failed
 from curation.judging import TO_BE_MADE, Judge
@@ -242,8 +242,8 @@ def print_forecast(
         "clips; after a first run on a few videos, measured values are used"
     )
     console.print(
-        f"{len(expected)} videos: {summary}. About {_amounts(wall)[1]} on {workers} "
-        f"worker{'s' if workers > 1 else ''} and "
+        f"{counted(len(expected), 'video')}: {summary}. About {_amounts(wall)[1]} on "
+        f"{counted(workers, 'worker')} and "
         f"{_amounts(total)[2]} of disk, {basis}. Duplicates are ignored; nothing was written.",
         highlight=False,
         soft_wrap=True,

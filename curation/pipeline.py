@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from configs.console import counted
 from configs.errors import DataError
 from curation.clip import Clip, Reject, Stage, first_failed
 from curation.clip_maker import ClipMaker, fingerprint, infos_of, rejected_row, with_hashes
@@ -301,7 +302,7 @@ class Curator:
                 raise UnreadableVideoError(error.code, f"ground truth: {error.detail}") from error
             if len(frames) != clip.num_frames:
                 raise DataError(
-                    f"{source.truth_path} has {len(frames)} frames, {source.name} has "
+                    f"{source.truth_path} has {counted(len(frames), 'frame')}, {source.name} has "
                     f"{clip.num_frames}; the ground truth must show the same motion frame by frame"
                 )
             assert clip.fps is not None

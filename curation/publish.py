@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from configs.console import counted
+from configs.front_door import as_called
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry, build_catalogue, groups_of, packed_clips
@@ -154,14 +156,15 @@ def print_outcome(outcome: Published, out: Path) -> None:
         console.print(table)
     total = sum(outcome.reasons.values())
     console.print(
-        f"{outcome.num_sources} videos: {outcome.num_kept} clips kept, {total} rejected -> "
+        f"{counted(outcome.num_sources, 'video')}: {counted(outcome.num_kept, 'clip')} kept, "
+        f"{total} rejected -> "
         f"{out / 'shards'}, {out / 'manifest.parquet'}, {out / 'report.html'}",
         soft_wrap=True,
     )
     if outcome.splits["train"] and not outcome.splits["val"]:
-        console.print(
+        told = (
             "No clip was assigned to val, which validation needs: set a larger "
             f"shards.val_share (`make curate-refilter OUT={out} ARGS=shards.val_share=0.3`), or "
-            "write `split: val` into a sidecar",
-            soft_wrap=True,
+            "write `split: val` into a sidecar"
         )
+        console.print(as_called(told), soft_wrap=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from configs.command import run_command
+from configs.console import counted
 from configs.errors import ConfigError
 from curation.curated_folder import (
     PICTURES,
@@ -31,17 +32,14 @@ from datasets.storage import disk_errors_named
 
 logger = logging.getLogger(__name__)
 
-USAGE = "python -m curation.purge OUT SOURCE ... [copies=true]"
+USAGE = "make curate-purge OUT=data/dance SRC=video [ARGS=copies=true]"
 
 
 def main(argv: list[str]) -> None:
     """Entry of ``python -m curation.purge``."""
     root, names, settings = output_argument(argv, USAGE)
     if not names:
-        raise ConfigError(
-            "no source is named; give its name, path or sha256; usage: "
-            "make curate-purge OUT=data/dance SRC=video, or viton-dit curate-purge video"
-        )
+        raise ConfigError(f"no source is named; give its name, path or sha256; usage: {USAGE}")
     with (
         disk_errors_named(root),  # SQLite rewrites the whole ledger and needs room for it
         open_output(root) as output,
@@ -85,8 +83,9 @@ def purge(output: Output, names: Sequence[str], *, with_copies: bool = False) ->
     outcome = Published(num_sources=len(sources) - len(chosen), num_decoded=len(names))
     publish(output.config, ledger, outcome)
     console.print(
-        f"{num_removed} folders and files removed, {outcome.num_written} shards rewritten; "
-        f"{outcome.num_kept} clips left",
+        f"{counted(num_removed, 'folder or file', 'folders and files')} removed, "
+        f"{counted(outcome.num_written, 'shard')} rewritten; "
+        f"{counted(outcome.num_kept, 'clip')} left",
         highlight=False,
     )
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.command import run_command
+from configs.console import counted
 from configs.errors import ConfigError, DataError
+from configs.front_door import as_called
 from curation.judging import Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.settings import CurateConfig
@@ -28,7 +30,7 @@ from datasets.storage import disk_errors_named
 if TYPE_CHECKING:
     from rich.console import Console
 
-USAGE = "python -m curation.refilter OUT key=value ... [dry_run=true]"
+USAGE = 'make curate-refilter OUT=data/dance [dry_run=1] ARGS="key=value ..."'
 DRY = {"--dry-run": True, "dry_run=true": True, "dry_run=1": True,
        "dry_run=false": False, "dry_run=0": False}  # fmt: skip
 JUDGED_BY = (
@@ -211,21 +213,21 @@ def _print(
         table.add_row(old, new, str(count))
     if table.row_count:
         console.print(table)
+    else:
+        console.print("No verdict turns." if is_dry else "No verdict turned.")
     dry = "; nothing was written" if is_dry else ""
-    console.print(
-        f"{changes.num_clips} clips judged again in {seconds:.1f} s, no video opened{dry}",
-        highlight=False,
-    )
+    clips = counted(changes.num_clips, "clip")
+    console.print(f"{clips} judged again in {seconds:.1f} s, no video opened{dry}", highlight=False)
     if changes.to_make:
         names = changes.to_make
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        console.print(
-            f"{changes.num_to_make} clips pass but have no tracks; {len(names)} videos wait for "
+        told = (
+            f"{counted(changes.num_to_make, 'clip passes', 'clips pass')} without tracks yet; "
+            f"{counted(len(names), 'video waits', 'videos wait')} for "
             f"`make curate CONFIG={Path(config.out) / 'config.yaml'} SRC={config.src} "
-            f"OUT={config.out}`: {', '.join(names[:MAX_NAMED])}{more}",
-            highlight=False,
-            soft_wrap=True,
-        )  # fmt: skip
+            f"OUT={config.out}`: {', '.join(names[:MAX_NAMED])}{more}"
+        )
+        console.print(as_called(told), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from configs.command import run_command
-from configs.console import Progress
+from configs.console import Progress, counted
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
 from curation.benchmark import FramesJob, benchmark_root, frames_row, prepare_jobs
@@ -51,8 +51,7 @@ from datasets.storage import disk_errors_named, sweep
 
 logger = logging.getLogger(__name__)
 
-USAGE = "python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ..."
-HOW_TO_RUN = "usage: make curate SRC=DIR, or viton-dit curate DIR"
+USAGE = 'make curate SRC=DIR [OUT=data/dance] [ARGS="key=value ..."]'
 EXIT_STRICT = 1
 LINE_EVERY_S = 60.0
 FIRST_LINES = 3  # after each of the first videos, so that a bad start is seen at once
@@ -90,7 +89,7 @@ def read_arguments(argv: list[str]) -> CurateConfig:
 def _given_source(config: CurateConfig) -> str:
     """``config.src``; a folder on this machine exists and is not ``out``."""
     if config.src is None:
-        raise ConfigError(f"src=DIR is missing: the folder with raw videos; {HOW_TO_RUN}")
+        raise ConfigError(f"src=DIR is missing: the folder with raw videos; usage: {USAGE}")
     if not is_remote(config.src):
         check_folder(Path(config.src), Path(config.out))
     return config.src
@@ -291,8 +290,8 @@ def _num_bytes(job: SourceJob | FramesJob) -> int:
 
 def _print_part(part: str | None, outcome: Published) -> None:
     Console().print(
-        f"part {part}: {outcome.num_sources} videos done; when every part is done, run the "
-        "same command without job_part= to pack",
+        f"part {part}: {counted(outcome.num_sources, 'video')} done; when every part is done, run "
+        "the same command without job_part= to pack",
         soft_wrap=True,
     )
 

@@ -19,6 +19,7 @@ from av.error import FFmpegError
 from rich.console import Console
 
 from configs.command import run_command
+from configs.console import counted
 from configs.errors import ConfigError
 from curation.curated_folder import flag, open_output, output_argument
 from curation.shards.shards import KEY, index_path
@@ -28,7 +29,7 @@ from datasets.storage import file_sha256, listed
 
 logger = logging.getLogger(__name__)
 
-USAGE = "python -m curation.verify OUT [quick=true]"
+USAGE = "make curate-verify OUT=data/dance [ARGS=quick=true]"
 EXIT_FAULTS = 1
 VIDEO_TRACKS = ("mp4", "parse.mp4", "mask.mp4", "iuv.mp4", "agnostic.mp4")
 MEMBERS = (*VIDEO_TRACKS, "box.npy", "garment.png", "garment_mask.png", "json")
@@ -61,13 +62,18 @@ def main(argv: list[str]) -> int:
         if expected:  # folders of older versions do not record shards
             faults += _misplaced(shard.name, keys, expected)
         num_samples += len(keys)
-        console.print(f"{shard.name}: {len(keys)} samples, {len(found)} faults", highlight=False)
+        console.print(
+            f"{shard.name}: {counted(len(keys), 'sample')}, {counted(len(found), 'fault')}",
+            highlight=False,
+        )
     for name in sorted(set(expected.values())):
         if not (root / "shards" / name).is_file():
             faults.append(ShardFault(where=name, what="is in the ledger, but missing"))
     for fault in faults:
         console.print(f"{fault.where}: {fault.what}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{num_samples} samples, {len(faults)} faults in {root / 'shards'}")
+    console.print(
+        f"{counted(num_samples, 'sample')}, {counted(len(faults), 'fault')} in {root / 'shards'}"
+    )
     return EXIT_FAULTS if faults else 0
 
 
@@ -115,7 +121,7 @@ def check_sample(members: dict[str, bytes], *, is_quick: bool = False) -> Iterat
             yield name, f"cannot be read ({error})"
             continue
         if count != wanted:
-            yield name, f"has {count} frames, the json says {wanted}"
+            yield name, f"has {counted(count, 'frame')}, the json says {wanted}"
         if strange:
             yield name, f"has invalid values: {', '.join(map(str, strange[:5]))}"
     yield from _check_boxes(members.get("box.npy"), wanted)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from configs.console import counted
 from configs.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -65,8 +66,9 @@ class Tally:
         bad = len(self.counts)
         if new and bad > self.max_share * self.num_clips:
             raise DataError(
-                f"{bad} of {self.num_clips} clips cannot be read, more than data.max_bad_share = "
-                f"{self.max_share:g} allows; the last one is {new[-1].name} ({new[-1].reason})"
+                f"{bad} of {counted(self.num_clips, 'clip')} cannot be read, more than "
+                f"data.max_bad_share = {self.max_share:g} allows; the last one is "
+                f"{new[-1].name} ({new[-1].reason})"
             )
 
     def _is_new(self, fault: Fault) -> bool:

@@ -6,6 +6,7 @@ phone, in light and dark mode.
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 STYLE = (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
 SCRIPT = (Path(__file__).with_suffix(".js")).read_text(encoding="utf-8")
+_SENTENCE = 24
+"""Characters of a cell that a phone's column has no room for."""
+_TAG = re.compile(r"<[^>]*>")
 
 
 def page(
@@ -50,10 +54,17 @@ def section(heading: str, body: str) -> str:
 def table(
     header: Sequence[str], rows: Sequence[Sequence[object]], *, is_sortable: bool = False
 ) -> str:
-    """A table that scrolls sideways on a phone; text is escaped unless it is ``Html``."""
-    kind = ' class="sortable"' if is_sortable else ""
+    """A table; text is escaped unless it is ``Html``.
+
+    On a phone it scrolls sideways; with several columns and a sentence in one of them, its rows are
+    cards instead, each value next to its column's name.
+    """
+    longest = max((len(_TAG.sub("", str(value))) for row in rows for value in row), default=0)
+    is_stacked = not is_sortable and len(header) > 3 and longest >= _SENTENCE
+    kind = ' class="sortable"' if is_sortable else ' class="stacked"' if is_stacked else ""
+    names = [_TAG.sub("", str(name)) for name in header] if is_stacked else [""] * len(header)
     head = "".join(f"<th>{_text(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(map(_cell, row, names)) + "</tr>" for row in rows)
     return (
         f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
@@ -128,11 +139,15 @@ def figure_image(figure: "Figure", alt: str = "") -> str:
     return f'<img class="figure" alt="{escape(alt, quote=True)}" src="{source}">'
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, name: str) -> str:
+    """A cell; with its column's name it can be shown as a line of a card."""
+    label = f' data-label="{escape(name, quote=True)}"' if name else ""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"<td>{_text(value)}</td>"
-    shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
-    return f'<td class="number" data-value="{value}">{shown}</td>'
+        shown, number = _text(value), ""
+    else:
+        shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
+        number = f' class="number" data-value="{value}"'
+    return f"<td{label}{number}>{f'<div>{shown}</div>' if name and shown else shown}</td>"
 
 
 def _text(value: object) -> str:

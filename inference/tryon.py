@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 
 from configs.command import EXIT_USER_ERROR, run_command
-from configs.console import Progress, duration_in_words
+from configs.console import Progress, counted, duration_in_words
 from configs.errors import ConfigError
 from curation.perception.check import check_perception
 from curation.perception.select import choose_perception
@@ -145,7 +145,8 @@ def _run_list(config: TryOnConfig) -> int | None:
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     done = sum(outcome.was_done for outcome in outcomes)
     sys.stdout.write(
-        f"{len(outcomes)} jobs: {len(outcomes) - len(failed)} results, {done} of them from an "
+        f"{counted(len(outcomes), 'job')}: {counted(len(outcomes) - len(failed), 'result')}, "
+        f"{done} of them from an "
         f"earlier run, {len(failed)} failed -> {page}\n"
     )
     return EXIT_USER_ERROR if failed else None
@@ -174,7 +175,7 @@ def _bar() -> Progress:
 def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
     height, width = report["size"]
     lines = [
-        f"{out}: {report['num_frames']} frames, {height}x{width} (height x width), "
+        f"{out}: {counted(report['num_frames'], 'frame')}, {height}x{width} (height x width), "
         f"{report['fps']:g} fps, in {duration_in_words(seconds)}",
         f"  checkpoint  {report['checkpoint']} ({report['origin']}, step {report['step']}, "
         f"{report['weights']})",

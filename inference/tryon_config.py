@@ -12,10 +12,7 @@ from inference.sampling.long_video import LongVideoConfig
 from inference.sampling.sampler_choice import SamplerChoice
 from inference.video.source import VideoLimits
 
-USAGE = (
-    "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder, or "
-    "viton-dit tryon v.mp4 g.png -o o.mp4"
-)
+USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs.csv OUT=folder"
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
 _PATHS = ("video", "garment", "out", "jobs", "preview", "checkpoint", "lora", "mask",
           "densepose")  # fmt: skip

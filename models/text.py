@@ -2,7 +2,7 @@
 
 VITON-DiT's prompt is constant ("a dancing person"), so its embedding is computed once, by
 ``python -m models.text PROMPT OUT --encoder FOLDER``; neither training nor inference needs the
-encoder. The command needs transformers: ``pip install -e '.[text]'``.
+encoder. The command needs transformers: ``make setup-text``.
 """
 
 import argparse
@@ -200,7 +200,7 @@ def _load_encoder(folder: Path, precision: str) -> tuple[Any, Any]:
     except ImportError as error:
         raise ValueError(
             f"a caption needs transformers, which cannot be imported ({_line(error)}); install it"
-            " with .venv/bin/python -m pip install -e '.[text]'"
+            " with `make setup-text`"
         ) from error
     tokenizers, encoders = cast(Any, AutoTokenizer), cast(Any, T5EncoderModel)
     dtype = getattr(torch, precision)

@@ -82,7 +82,7 @@ class TrainerConfig:
     compile: bool = False  # torch.compile, one graph per kind of block and shape
     frozen_dtype: str = "float32"  # bfloat16: store frozen blocks as bf16-mixed rounds them anyway
     max_skipped: int = 20  # consecutive non-finite steps that end the run
-    wandb_project: str | None = None  # also log to Weights & Biases; pip install -e '.[wandb]'
+    wandb_project: str | None = None  # also log to Weights & Biases; make setup-wandb
 
     def __post_init__(self) -> None:
         if self.accelerator not in ACCELERATORS:

@@ -28,7 +28,7 @@ from training.experiments.demo_page import STAGES, write_page
 from training.experiments.film_strip import write_film_strip
 from training.experiments.fingerprints import claim, fingerprint
 
-USAGE = "python -m training.demo configs/demo/demo.yaml [key=value ...]"
+USAGE = 'make demo [CONFIG=configs/demo/demo.yaml] [ARGS="key=value ..."]'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.command import run_command
-from configs.console import track
+from configs.console import counted, track
 from configs.errors import ConfigError
+from configs.front_door import as_called
 from datasets.benchmarks.benchmark import Benchmark
 from datasets.storage import write_file
 from training.evaluation.baselines import BASELINES
@@ -181,7 +182,9 @@ def print_table(metrics: dict[str, Any]) -> None:
     """The tables on the terminal."""
     console = Console()
     for pairing, content in metrics["pairings"].items():
-        table = Table(title=f"{metrics['benchmark']}, {pairing}: {content['num_videos']} videos")
+        table = Table(
+            title=f"{metrics['benchmark']}, {pairing}: {counted(content['num_videos'], 'video')}"
+        )
         if content["missing"]:
             table.caption = describe_missing(content["missing"])
         rows = content["rows"]
@@ -202,7 +205,7 @@ def main(argv: list[str]) -> None:
     print_table(metrics)
     for name, record in metrics["weights"].items():
         if "absent" in record:
-            sys.stdout.write(f"{name}: {record['absent']}\n")
+            sys.stdout.write(f"{name}: {as_called(record['absent'])}\n")
     sys.stdout.write(f"report: {(config.folder / 'report.html').resolve().as_uri()}\n")
 
 

@@ -64,8 +64,7 @@ class ExportConfig:
         for name in ("checkpoint", "out"):
             if not getattr(self, name):
                 raise ValueError(
-                    f"{name} is empty: make export CHECKPOINT=runs/stage3 OUT=folder, or "
-                    "viton-dit export runs/stage3 -o folder"
+                    f"{name} is empty; usage: make export CHECKPOINT=runs/stage3 OUT=folder"
                 )
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights {self.weights!r}: use {', '.join(WEIGHTS)}")

@@ -60,7 +60,7 @@ from training.report import write_report
 
 logger = logging.getLogger(__name__)
 
-USAGE = "python -m training.fit CONFIG.yaml [key=value ...]"
+USAGE = 'make train-stage3 [CONFIG=configs/stage3.yaml] [ARGS="key=value ..."]'
 
 
 def main(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from configs.command import run_command
-from configs.console import Progress, size_in_words
+from configs.console import Progress, counted, size_in_words
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config, split_arguments
 from datasets.bad_samples import Fault, Tally
@@ -43,7 +43,7 @@ from training.latent_clips import Encoded, encode_clips
 
 logger = logging.getLogger(__name__)
 
-USAGE = "python -m training.latents CONFIG.yaml [key=value ...]"
+USAGE = 'make latents [CONFIG=configs/stage3.yaml] [ARGS="key=value ..."]'
 SPLIT = "train"
 
 
@@ -212,8 +212,8 @@ def _check_room(folder: Path, frames: int, each: int) -> None:
     logger.info("about %s will be written, %s are free", words, room)
     if needed > free:
         raise DataError(
-            f"{folder} needs {words} for {frames} frames, {room} are free; make room, or set "
-            "data.latents=FOLDER on another disk"
+            f"{folder} needs {words} for {counted(frames, 'frame')}, {room} are free; make room, "
+            "or set data.latents=FOLDER on another disk"
         )
 
 

@@ -87,7 +87,7 @@ def check_states(config: OptimizerConfig) -> None:
     """Reject 8-bit states if bitsandbytes is missing, before anything is loaded."""
     if config.states == "8bit" and find_spec("bitsandbytes") is None:
         raise ConfigError(
-            "optimizer.states is 8bit, which needs bitsandbytes: pip install -e '.[lowmem]', or"
+            "optimizer.states is 8bit, which needs bitsandbytes: `make setup-lowmem`, or"
             " set optimizer.states=float32"
         )
 

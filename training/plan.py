@@ -9,6 +9,7 @@ GPU is needed. Keys of the plan itself, in addition to those of the configuratio
 - ``peak_tflops=989``: the device's peak; the default is an H100's dense bfloat16.
 """
 
+import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from configs.command import run_command
-from configs.console import duration_in_words
-from configs.loading import load_config, split_arguments
+from configs.console import counted, duration_in_words
+from configs.front_door import as_called
+from configs.loading import CHECKOUT, load_config, split_arguments
 from models.acceleration import parse_checkpointing
 from models.weights.adapters import DOWN
 from training.config import TrainConfig
@@ -38,7 +40,8 @@ from training.planning.memory import (
 from training.planning.products import Flops
 from training.planning.suggestions import find_fit, with_changes, words
 
-USAGE = "python -m training.plan CONFIG.yaml [gpu_gb=24 mfu=0.4 peak_tflops=989 key=value ...]"
+USAGE = 'make plan [CONFIG=configs/stage3.yaml] [GPU=24] [ARGS="mfu=0.4 peak_tflops=989 ..."]'
+RECIPES = Path("configs/recipes")
 NAMES = {"denoiser": "denoiser", "garment": "garment extractor", "control": "ControlNet"}
 KINDS = {
     "attn": "spatial attention",
@@ -48,6 +51,8 @@ KINDS = {
     "mlp": "feed forward",
     "scale_shift_table": "modulation tables",
 }
+SHORTEST_S = 0.02
+"""Below this a step's time is not a matter of its operations."""
 FSDP_DEVICES = 8
 """Shown if ``trainer.devices`` is 1."""
 
@@ -95,7 +100,8 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
     console.print(
         f"[bold]{path}[/]: {config.stage}{preset}, {machine.precision}; windows of "
         f"{data.num_frames} x {system.height} x {system.width}, {data.batch_size} at a time on "
-        f"each of {machine.devices * machine.num_nodes} devices, {machine.accumulate} times a step"
+        f"each of {counted(machine.devices * machine.num_nodes, 'device')}, "
+        f"{counted(machine.accumulate, 'time')} a step"
     )
     console.print(parameter_table(config))
     flops = step_flops(config)
@@ -107,7 +113,7 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
         console.print(places_line(config))
     console.print(sample_table(config, settings))
     with console.status("Running the step on fake tensors ..."):
-        memory = memory_table(config)
+        memory = memory_table(config, compares=settings.gpu_gb is None)
     console.print(memory)
     console.print(
         f"needed = total + {FRAGMENTATION:.0%} for the allocator + {CONTEXT / 1e9:g} GB for CUDA; "
@@ -115,8 +121,8 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
     )
     if settings.gpu_gb is not None:
         with console.status("Looking for what fits ..."):
-            found = verdict(config, settings.gpu_gb)
-        console.print(found)
+            found = verdict(config, settings.gpu_gb, path)
+        console.print(as_called(found), soft_wrap=True)
 
 
 def parameter_table(config: TrainConfig) -> Table:
@@ -193,7 +199,7 @@ def cache_line(config: TrainConfig) -> str:
     """How much ``make latents`` saves, or saved."""
     gained = "saves" if config.data.latents is not None else "would save"
     return (
-        f"A latent cache (`make latents`) {gained} the autoencoder's part: "
+        f"A latent cache ({as_called('`make latents`')}) {gained} the autoencoder's part: "
         f"{cache_ratio(config):.2f} times as many steps for the same operations."
     )
 
@@ -221,7 +227,7 @@ def flops_table(config: TrainConfig, flops: dict[str, Flops]) -> Table:
     for column in ("forward", "backward", "recomputed", "all"):
         table.add_column(column, justify="right")
     images = num_encoded_images(config)
-    names = {**NAMES, "codec": f"autoencoder, {images} images"}
+    names = {**NAMES, "codec": f"autoencoder, {counted(images, 'image')}"}
     for part, count in flops.items():
         table.add_row(names[part], *_tera(count))
     table.add_section()
@@ -241,11 +247,17 @@ def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]
     operations = sum(flops.values(), Flops()).total * machine.accumulate
     seconds = seconds_per_step(config, settings, flops)
     samples = config.data.batch_size * machine.accumulate * machine.devices * machine.num_nodes
+    every = f"{counted(samples, 'sample')} a step"
+    if seconds < SHORTEST_S:
+        return (
+            f"An optimizer step: {operations / 1e12:.2g} TFLOP a device, {every}. That is too "
+            "little to tell its time from: launching kernels and reading data take longer."
+        )
     return (
-        f"An optimizer step: {operations / 1e12:,.1f} TFLOP a device, {seconds:.3f} s if "
+        f"An optimizer step: {operations / 1e12:,.1f} TFLOP a device, {seconds:.3g} s if "
         f"{settings.mfu:.0%} of {settings.peak_tflops:g} TFLOP/s are reached (assumed, not "
-        f"measured); {samples} samples a step, {86400 / seconds * samples:,.0f} a day; "
-        f"{config.max_steps:,} steps: {duration_in_words(config.max_steps * seconds)}."
+        f"measured); {every}, {86400 / seconds * samples:,.0f} a day; "
+        f"{counted(config.max_steps, 'step')}: {duration_in_words(config.max_steps * seconds)}."
     )
 
 
@@ -267,8 +279,9 @@ def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:
     seconds = sum(flops.values()) / (settings.mfu * settings.peak_tflops * 1e12)
     title = (
         f"A sampled window of {frames} frames, in TFLOP: {sampler.solver}, {sampler.num_steps} "
-        f"steps, {guided} guided; {seconds:.1f} s at that share"
+        f"steps, {guided} guided"
     )
+    title += f"; {seconds:.2g} s at that share" if seconds >= SHORTEST_S else ""
     table = _table(title, "part")
     table.add_column("all", justify="right")
     for part, count in flops.items():
@@ -278,14 +291,14 @@ def sample_table(config: TrainConfig, settings: PlanConfig) -> Table:
     return table
 
 
-def memory_table(config: TrainConfig) -> Table:
-    """The estimate with each kind of checkpointing, and sharded over devices."""
+def memory_table(config: TrainConfig, *, compares: bool = True) -> Table:
+    """The estimate, sharded over devices, and (``compares``) with other kinds of checkpointing."""
     table = _table("Memory of each device, in GB; > is the configured checkpointing", "")
     columns = ("weights", "gradients", "states", "average", "activations", "working", "codec")
     for column in (*columns, "total", "needed"):
         table.add_column(column, justify="right")
     now = config.trainer.activation_checkpointing
-    kinds = [kind for kind in ("none", "every_2", "blocks") if kind != now]
+    kinds = [kind for kind in ("none", "every_2", "blocks") if kind != now and compares]
     for kind in sorted({*kinds, now}, key=lambda kind: -_recomputes(kind)):
         memory = estimate_memory(with_changes(config, {"trainer.activation_checkpointing": kind}))
         table.add_row(*_memory_row(f"{'>' if kind == now else ' '} {kind}", memory))
@@ -303,14 +316,24 @@ def memory_table(config: TrainConfig) -> Table:
 def _table(title: str, *columns: str) -> Table:
     """A plain table whose title may be wider than its columns."""
     return Table(*columns, title=Text(title, no_wrap=True), title_justify="left",
-                 title_style="bold", caption_style="", box=box.SIMPLE_HEAD)  # fmt: skip
+                 title_style="bold", caption_style="", box=box.SIMPLE_HEAD,
+                 min_width=len(title))  # fmt: skip
 
 
-def verdict(config: TrainConfig, gpu_gb: float) -> str:
-    """Whether the run fits, and which settings make it fit."""
+def verdict(config: TrainConfig, gpu_gb: float, path: Path) -> str:
+    """Whether the run of a file fits; if not, a recipe for this card, or settings that make it fit.
+
+    Settings are searched where there is no recipe: each that is tried takes seconds.
+    """
     needed = estimate_memory(config).needed / 1e9
     if needed <= gpu_gb:
         return f"[bold]fits[/]: needs {needed:.1f} of {gpu_gb:g} GB"
+    recipe = recipe_for(config, gpu_gb)
+    if recipe is not None and recipe.name != path.name:
+        return (
+            f"[bold]does not fit[/]: needs {needed:.1f} of {gpu_gb:g} GB; a recipe for such a card:"
+            f"\n  make plan CONFIG={recipe} GPU={gpu_gb:g}"
+        )
     changes, memory = find_fit(config, gpu_gb * 1e9)
     found = memory.needed / 1e9
     if found <= gpu_gb:
@@ -322,6 +345,23 @@ def verdict(config: TrainConfig, gpu_gb: float) -> str:
         f"[bold]does not fit[/]: needs {needed:.1f} of {gpu_gb:g} GB, and {found:.1f} GB with all "
         f"savings:\n  {' '.join(words(changes))}"
     )
+
+
+def recipe_for(config: TrainConfig, gpu_gb: float) -> Path | None:
+    """The recipe of this stage and network for the largest card of at most this size.
+
+    A recipe's name says for what it is: ``24gb.yaml``, ``lora-16gb.yaml``; ``8x80gb.yaml`` is for
+    several cards.
+    """
+    found: list[tuple[int, Path]] = []
+    for file in sorted((CHECKOUT / RECIPES).glob("*.yaml")):
+        card = re.search(r"(?<![0-9x])(\d+)gb", file.stem)
+        if card is None or int(card[1]) > gpu_gb:
+            continue
+        recipe = load_config(TrainConfig, file)
+        if (recipe.stage, recipe.system) == (config.stage, config.system):
+            found.append((int(card[1]), RECIPES / file.name))
+    return max(found, default=(0, None))[1]
 
 
 def _recomputes(kind: str) -> float:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 
+from configs.console import counted
 from configs.errors import ConfigError
 from curation.first_pass.doubts import find_doubts
 from curation.first_pass.signals import Previews, Signals
@@ -206,7 +207,7 @@ def _read_source(
         store.close()
         raise UnreadableVideoError(
             "truncated" if notes.num_errors else "no_frames",
-            f"no frame could be decoded, {notes.num_errors} errors",
+            f"no frame could be decoded, {counted(notes.num_errors, 'error')}",
         )
     table = meter.rows.whole()
     signals = Signals(

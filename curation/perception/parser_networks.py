@@ -12,7 +12,7 @@ from typing import Any
 
 from configs.errors import DataError
 
-INSTALL_TRANSFORMERS = "pip install 'transformers>=5'"
+INSTALL_TRANSFORMERS = "make setup-text"
 INSTALL_ONNX = "make setup-onnx"
 DEFAULT_SIDE = 512
 
@@ -111,7 +111,7 @@ def _onnx(path: Path, device: str) -> ParserNetwork:
     if wanted not in onnxruntime.get_available_providers():
         raise DataError(
             f"perception.device={device}, but this onnxruntime has no {wanted}; "
-            "pip install onnxruntime-gpu, or give perception.device=cpu"
+            "the package onnxruntime-gpu has it; or give perception.device=cpu"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

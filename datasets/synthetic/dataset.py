@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from configs.console import Progress
+from configs.console import Progress, counted
 from configs.errors import DataError
 from configs.loading import load_config, split_arguments, to_plain
 from datasets.labels import ParseLabel
@@ -207,6 +207,7 @@ def main(argv: list[str]) -> int:
     rendered = write_dancers(config)
     total = config.num_train + config.num_val + config.num_bench + config.num_bad
     print(
-        f"{total} videos under {config.out}: {rendered} rendered, {total - rendered} already there"
+        f"{counted(total, 'video')} under {config.out}: {rendered} rendered, "
+        f"{total - rendered} already there"
     )
     return 0

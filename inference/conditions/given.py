@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from configs.console import counted
 from configs.errors import ConfigError, DataError
 from datasets.densepose import VIRIDIS, parts_of_picture
 from datasets.storage import file_sha256, write_file
@@ -189,8 +190,8 @@ def _check_length(source: SourceVideo, given: GivenConditions, num_frames: int) 
     count = sum(1 for _ in source.frames(reading))
     if count != num_frames:
         raise DataError(
-            f"video {source.path} has {count} frames, mask {given.mask} has {num_frames}; the mask "
-            "needs one for each frame of the video"
+            f"video {source.path} has {counted(count, 'frame')}, mask {given.mask} has "
+            f"{num_frames}; the mask needs one for each frame of the video"
         )
     return source.remarks(reading)
 

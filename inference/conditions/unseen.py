@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from configs.console import counted
 from inference.conditions.people import FoundPerson
 from inference.conditions.stored import CHUNK, VideoConditions
 from inference.errors import InputError
@@ -57,7 +58,7 @@ def unseen_in_words(unseen: np.ndarray) -> str:
         return ""
     count, total = int(unseen.sum()), len(unseen)
     return (
-        f"the person was not found in {count} of {total} frames ({count / total:.0%}; "
+        f"the person was not found in {count} of {counted(total, 'frame')} ({count / total:.0%}; "
         f"{stretches_in_words(unseen)}); these are kept as they are"
     )
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from configs.console import counted
 from models.diffusion import GaussianDiffusion, RespacedDiffusion, split_prediction
 
 SOLVERS = ("dpm++", "ddim", "ancestral")
@@ -81,7 +82,7 @@ class SamplerConfig:
     @property
     def description(self) -> str:
         """In words: "dpm++, 2 steps, no guidance"."""
-        words = [self.solver, f"{self.num_steps} step{'' if self.num_steps == 1 else 's'}"]
+        words = [self.solver, counted(self.num_steps, "step")]
         words.append(f"guidance {self.guidance_scale:g}" if self.is_ever_guided else "no guidance")
         if self.reuse != "none":
             words.append(f"reuse of {self.reuse}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from configs.console import counted
 from configs.errors import UserError
 from inference.errors import RequestError, not_found
 from inference.progress import Cancelled, Progress, Status
@@ -130,7 +131,9 @@ class JobQueue:
             mine = sum(other.owner == job.owner for other in active)
             if mine >= self._limits.jobs_per_person:
                 raise RequestError(
-                    f"You have {mine} jobs waiting or running; wait for one or cancel one.", 429
+                    f"You have {counted(mine, 'job')} waiting or running; wait for one or cancel "
+                    "one.",
+                    429,
                 )
             if len(active) >= self._limits.jobs:
                 raise RequestError("Too many jobs are waiting; try again later.", 503)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import anyio
 import anyio.to_thread
 
-from configs.console import size_in_words
+from configs.console import counted, size_in_words
 from inference.errors import RequestError, not_found
 from inference.web.settings import AppLimits
 from inference.web.store import Store
@@ -153,7 +153,8 @@ class Uploads:
             )
         if len(self.of(owner)) + receiving.count(owner) >= self._limits.uploads_per_person:
             raise RequestError(
-                f"You have {self._limits.uploads_per_person} files here already; delete one first.",
+                f"You have {counted(self._limits.uploads_per_person, 'file')} here already; "
+                "delete one first.",
                 429,
             )
 

@@ -321,7 +321,13 @@ def check_same_codec(config: CodecConfig, stored: Mapping[str, Any], where: str)
 def _codec_files(folder: Path) -> list[Path]:
     for name in CODEC_FILES:
         if not (folder / name).is_file():
-            raise ValueError(f"codec.path {folder} is not an AutoencoderKL: {name} is missing")
+            found = (
+                f"is not an AutoencoderKL: {name} is missing" if folder.exists() else "is absent"
+            )
+            raise ValueError(
+                f"codec.path {folder} {found}; `make weights FETCH=vae` downloads"
+                " weights/sd-vae-ft-ema, and codec.kind=dct needs no weights"
+            )
     return [folder / name for name in CODEC_FILES]
 
 

@@ -16,14 +16,19 @@ from tests.bench.cases import SIZES, build_system_of, learn_as_stage3
 from tests.bench.device import training_step
 
 
-def main(argv: list[str]) -> int:
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """What was typed; exits with 2 if it is not understood."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     parser.add_argument("--size", choices=sorted(SIZES), help="default: xl on cuda, small on cpu")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--checkpoint", action="store_true", help="recompute every block")
     parser.add_argument("--out", type=Path, help="default runs/profile/DATE")
-    given = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    given = arguments(argv)
     cuda = torch.cuda.is_available()
     device = torch.device(given.device or ("cuda" if cuda else "cpu"))
     if device.type == "cuda" and not cuda:

@@ -28,7 +28,8 @@ SAME = ("size", "dtype", "quick", "clock")
 """What a resumed run must share with its file."""
 
 
-def main(argv: list[str]) -> int:
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """What was typed; exits with 2 if it is not understood."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.run",
         description=__doc__,
@@ -54,8 +55,11 @@ def main(argv: list[str]) -> int:
         action="store_true",
         help="on a machine in use: one thread, seconds of processor time (CPU alone)",
     )
-    given = parser.parse_args(argv)
+    return parser.parse_args(argv)
 
+
+def main(argv: list[str]) -> int:
+    given = arguments(argv)
     cuda = torch.cuda.is_available()
     device = torch.device(given.device or ("cuda" if cuda else "cpu"))
     if device.type == "cuda" and not cuda:

@@ -145,7 +145,7 @@ def test_a_clip_that_passes_and_was_never_made_is_named_and_left_to_the_next_cur
     refilter.main([str(output), "selection.quality.max_duration_s=2.5"])
     assert set(reasons(output).values()) == {"to_be_made"}
     said = capsys.readouterr().out
-    assert "12 clips pass but have no tracks" in said
+    assert "12 clips pass without tracks yet" in said
     assert take(0) in said
     assert not list((output / "shards").glob("*.tar"))
     with Ledger(output / "ledger.sqlite") as ledger:
@@ -154,6 +154,11 @@ def test_a_clip_that_passes_and_was_never_made_is_named_and_left_to_the_next_cur
     assert set(reasons(output).values()) == {"kept"}
     with Ledger(output / "ledger.sqlite") as ledger:
         assert ledger.fingerprint_of(source.sha256) == was
+
+
+def test_thresholds_that_turn_nothing_are_said_to_turn_nothing(output, capsys):
+    refilter.main([str(output), "dry_run=true"])
+    assert "No verdict turns." in capsys.readouterr().out
 
 
 def test_what_the_header_alone_decides_is_decided_again(output):

@@ -240,7 +240,7 @@ def test_the_command_reports_every_job_and_ends_with_2(folder, pipeline, monkeyp
     with pytest.raises(SystemExit) as stop:
         run_command(main, [f"jobs={path}", f"out={folder / 'out'}"])
     assert stop.value.code == 2
-    assert "2 jobs: 1 results, 0 of them from an earlier run, 1 failed" in capsys.readouterr().out
+    assert "2 jobs: 1 result, 0 of them from an earlier run, 1 failed" in capsys.readouterr().out
     page = (folder / "out" / "report.html").read_text(encoding="utf-8")
     assert "unexpected MemoryError" in page
     assert page.count("<video") == 2

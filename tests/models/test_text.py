@@ -125,5 +125,5 @@ def test_without_transformers_the_command_says_what_to_install(tmp_path):
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert "needs transformers" in run.stderr
-    assert "pip install -e '.[text]'" in run.stderr
+    assert "make setup-text" in run.stderr
     assert not (tmp_path / "out.safetensors").exists()

@@ -23,11 +23,12 @@ from training.plan import (
     parameter_table,
     places_line,
     print_plan,
+    recipe_for,
     step_flops,
     time_line,
     verdict,
 )
-from training.planning.memory import estimate_memory
+from training.planning.memory import Memory, estimate_memory
 from training.planning.products import Flops
 from training.planning.suggestions import find_fit, with_changes, words
 
@@ -109,7 +110,7 @@ def test_frames_of_a_clip_share_its_garment_and_the_warped_one_is_encoded_too(
     assert num_decoded_images(demo) == 8 + 2 * 4
     assert num_decoded_images(load_config(TrainConfig, STAGE3)) == 0
     assert places_line(demo).startswith("Reading the garment at places takes ")
-    monkeypatch.setattr("training.plan.memory_table", lambda _: "")  # three estimates
+    monkeypatch.setattr("training.plan.memory_table", lambda *_, **__: "")  # three estimates
     assert "Reading the garment" in printed(demo, PlanConfig())
     plain = load_config(TrainConfig, DEMO, [*SMALL, *PLAIN])
     assert "Reading the garment" not in printed(plain, PlanConfig())
@@ -147,10 +148,30 @@ def test_what_does_not_fit_is_told_settings_with_which_it_does() -> None:
 def test_what_fits_is_left_alone_and_what_cannot_fit_is_said() -> None:
     config = load_config(TrainConfig, DEMO, [*SMALL, "data.num_frames=4", "data.batch_size=1"])
     assert find_fit(config, 24e9)[0] == {}
-    assert verdict(config, 24).startswith("[bold]fits")
-    hopeless = verdict(config, 0.5)  # less than CUDA itself takes
+    assert verdict(config, 24, DEMO).startswith("[bold]fits")
+    hopeless = verdict(config, 0.5, DEMO)  # less than CUDA itself takes
     assert "does not fit" in hopeless
     assert "with all savings" in hopeless
+
+
+def test_what_does_not_fit_is_told_the_recipe_for_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = Memory(weights=int(50e9), gradients=0, states=0, average=0, activations=0, working=0,
+                   codec=0, moment="training")  # fmt: skip
+    monkeypatch.setattr("training.plan.estimate_memory", lambda _: needs)
+    stage3 = load_config(TrainConfig, STAGE3)
+    told = verdict(stage3, 24, STAGE3)
+    assert "needs 53.5 of 24 GB" in told
+    assert "make plan CONFIG=configs/recipes/24gb.yaml GPU=24" in told
+    assert recipe_for(stage3, 40) == Path("configs/recipes/24gb.yaml")
+    assert recipe_for(stage3, 80) == Path("configs/recipes/80gb.yaml")  # not 8x80gb
+    assert recipe_for(load_config(TrainConfig, DEMO), 80) is None  # another network
+
+
+def test_a_step_of_next_to_nothing_has_no_time() -> None:
+    demo = load_config(TrainConfig, DEMO)
+    line = time_line(demo, PlanConfig(), step_flops(demo))
+    assert "a day" not in line
+    assert "too little to tell its time from" in line
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

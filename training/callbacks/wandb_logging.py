@@ -18,7 +18,7 @@ def build_wandb_logger(config: TrainConfig) -> WandbLogger:
     if find_spec("wandb") is None:
         raise ConfigError(
             "trainer.wandb_project is set and wandb is not installed; "
-            "pip install -e '.[wandb]', or remove the setting"
+            "`make setup-wandb`, or remove the setting"
         )
     return WandbLogger(
         project=config.trainer.wandb_project,

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, UnknownOptionError
 
 from configs.command import run_command
 from configs.errors import ConfigError
-from training.cli import data, train, use
+from training.cli import data, train, use, work
 
 NAME = "viton-dit"
 EPILOGUE = """Examples:
@@ -33,7 +33,7 @@ def build_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # run_command reports it
     )
-    for part in (use, data, train):
+    for part in (use, data, train, work):
         part.add_commands(app)
     for place, name in enumerate(name for name in app if not name.startswith("-")):
         app[name].sort_key = place

@@ -11,6 +11,7 @@ DATA = Group.create_ordered("Data")
 WEIGHTS = Group.create_ordered("Weights")
 TRAINING = Group.create_ordered("Training")
 USE = Group.create_ordered("Use and score")
+CODE = Group.create_ordered("Work on the code")
 
 
 def _as_typed(_: object, tokens: Sequence[Token]) -> str:

@@ -1,5 +1,6 @@
 """Sub-commands about weights and training."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -117,6 +118,8 @@ def caption(
         Excerpt("models.text")["require_encoder"](Path(folder))
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if find_spec("transformers") is None:
+        raise ConfigError("the prompt's encoder needs transformers: `make setup-text`")
     words = [f"--encoder={folder}"]
     words += [] if tokens is None else [f"--tokens={tokens}"]
     words += [] if precision is None else [f"--precision={precision}"]

@@ -1,6 +1,7 @@
 """Sub-commands that use a model, score it, or show everything once."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from cyclopts import App
 
@@ -113,6 +114,9 @@ def app_(
         checkpoint: A checkpoint, a run's folder, or an exported model.
         config: YAML file with settings.
     """
+    absent = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if absent:
+        raise ConfigError(f"the browser app needs {' and '.join(absent)}: `make setup-app`")
     path, *typed = with_config(settings, config, "configs/app.yaml")
     words = [path, *as_settings(typed, port=port, checkpoint=checkpoint)]
     return start("inference.app", words, settings="inference.app:read_config", uses_torch=True)

@@ -19,7 +19,7 @@ from training.codec.rendered import rendered_pictures, unseen_rendered
 
 logger = logging.getLogger(__name__)
 
-USAGE = "python -m training.codec CONFIG.yaml [real=DIR] [key=value ...]"
+USAGE = 'make codec [PICTURES=DIR] [OUT=FILE.safetensors] [ARGS="key=value ..."]'
 
 
 def main(argv: list[str]) -> int:

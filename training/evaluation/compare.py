@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.command import run_command
+from configs.console import counted
 from configs.errors import ConfigError
 from training.evaluation.intervals import Interval, bootstrap_interval
 from training.evaluation.metrics_file import heading, read_metrics, value_text
@@ -65,7 +66,10 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
             for side in (first, second)
         )
         if a != b:
-            found.append(f"{pairing}: {len(a ^ b)} videos are in one only, such as {min(a ^ b)!r}")
+            found.append(
+                f"{pairing}: {counted(len(a ^ b), 'video is', 'videos are')} in one only, "
+                f"such as {min(a ^ b)!r}"
+            )
     if not first["pairings"].keys() & second["pairings"].keys():
         found.append(
             f"pairings: {', '.join(first['pairings'])} and {', '.join(second['pairings'])}"

@@ -11,7 +11,7 @@ from datasets.benchmarks.origins import check_is_here
 from training.evaluation.predictions import CheckpointConfig
 from training.metrics.protocols import get_protocol
 
-USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
+USAGE = 'make eval BENCH=vvt [PRED=DIR] [ARGS="checkpoint=F name=N ..."]'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from configs.console import counted
 from configs.errors import DataError
 
 FILE = "metrics.json"
@@ -40,5 +41,5 @@ def value_text(score: dict[str, Any], absent: str = "-") -> str:
 def describe_missing(missing: list[dict[str, str]]) -> str:
     """One sentence that names the items without a sample."""
     named = ", ".join(f"{item['id']} ({item['reason']})" for item in missing)
-    count = "1 item is" if len(missing) == 1 else f"{len(missing)} items are"
+    count = counted(len(missing), "item is", "items are")
     return f"{count} missing from this benchmark, so from every mean: {named}"

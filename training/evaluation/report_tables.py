@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from configs.console import counted
 from datasets import webpage
 from training.evaluation.metrics_file import heading, value_text
 from training.evaluation.published import VVT_PAIRED, PublishedRow
@@ -198,8 +199,8 @@ def _published_rows(metrics: dict[str, Any]) -> tuple[str, list[str], list[list[
 def _setting(metrics: dict[str, Any], pairing: str) -> str:
     content, size = metrics["pairings"][pairing], metrics["resolution"]
     return (
-        f"{metrics['benchmark']}, {pairing}: {content['num_videos']} videos, "
-        f"{content['num_clips']} clips, {size['height']}x{size['width']}, protocol "
+        f"{metrics['benchmark']}, {pairing}: {counted(content['num_videos'], 'video')}, "
+        f"{counted(content['num_clips'], 'clip')}, {size['height']}x{size['width']}, protocol "
         f"{metrics['protocol']['name']}"
     )
 
@@ -236,7 +237,8 @@ def _score_cell(score: dict[str, Any], num_videos: int, *, is_best: bool) -> obj
         low, high = score["interval"]
         shown += f'<br><small class="note" style="white-space:nowrap">{low:.3g}–{high:.3g}</small>'
     if score.get("num_videos", num_videos) != num_videos:
-        shown += f'<br><small class="note">{score["num_videos"]} of {num_videos} videos</small>'
+        every = counted(num_videos, "video")
+        shown += f'<br><small class="note">{score["num_videos"]} of {every}</small>'
     return webpage.Html(shown)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from configs.console import counted
 from configs.errors import DataError
 from datasets.pictures import read_picture
 from datasets.storage import listed
@@ -57,7 +58,7 @@ def check_result(
     """The result if its number of frames and size are as expected; DataError otherwise."""
     if len(frames) != len(expected):
         raise DataError(
-            f"{path}: {identity!r} has {len(frames)} frames; the benchmark's video has "
+            f"{path}: {identity!r} has {counted(len(frames), 'frame')}; the benchmark's video has "
             f"{len(expected)}"
         )
     if frames.shape != expected.shape:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from configs.console import counted
 from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.intervals import block_interval, bootstrap_interval, jackknife_interval
 from training.evaluation.scoring import REFERENCE, ItemScores
@@ -56,7 +57,7 @@ def _set_distance(metric: Metric, method: str, items: Sequence[ItemScores]) -> d
     real = [torch.from_numpy(item.features[REFERENCE][network]) for item in items]
     first, second = torch.cat(ours), torch.cat(real)
     if min(len(first), len(second)) < 2:
-        return {"gap": f"{len(first)} clips: a distance between sets needs two"}
+        return {"gap": f"{counted(len(first), 'clip')}: a distance between sets needs two"}
     interval = block_interval if metric.is_unbiased else jackknife_interval
     return {
         "value": metric.distance(first, second),

@@ -19,7 +19,7 @@ from training.experiments.page import write_page
 from training.experiments.plots import plot_intervals, save_svg
 from training.experiments.tables import find_place, insert_table, read_results, table
 
-USAGE = "python -m training.experiments.ablate configs/experiments/WHAT.yaml [key=value ...]"
+USAGE = 'make ablate WHAT=fusion [ARGS="key=value ..."]'
 
 
 def main(argv: list[str]) -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 from matplotlib.figure import Figure
 
-from configs.console import duration_in_words
+from configs.console import counted, duration_in_words
 from configs.loading import load_config, read_plain
 from datasets import webpage
 from datasets.benchmarks.benchmark import Benchmark
@@ -191,7 +191,8 @@ def show_real(video: Path, garment: Path, dressed: Path) -> str:
 def _scores(evaluation: Path) -> str:
     metrics = read_metrics(evaluation)
     parts = [
-        f"<h3>{pairing}: {content['num_videos']} videos</h3>" + score_table(metrics, content)
+        f"<h3>{pairing}: {counted(content['num_videos'], 'video')}</h3>"
+        + score_table(metrics, content)
         for pairing, content in metrics["pairings"].items()
     ]
     gaps = sorted(

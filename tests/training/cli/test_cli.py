@@ -3,26 +3,28 @@
 import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from configs.from_make import PREFIX, words_of
-from training.cli import data, train, use
+from configs.front_door import CALLED_BY, COMMAND_LINE, FORMS, MAKE, as_called
+from training.cli import data, train, use, work
 from training.cli.app import build_app, main
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPES = dict(
     re.findall(
-        r"^([a-z][a-z0-9-]*):.*\n(?:\t.*pip.*\n)?\t@\$\(CLI\) (.*)$",
+        r"^([a-z][a-z0-9-]*):.*\n\t@\$\(CLI\) (.*)$",
         (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE,
     )
 )  # fmt: skip
-MAKE_ALONE = {  # they build the environment, or judge and measure the code
-    "help", "setup", "setup-densepose", "setup-yolo", "setup-onnx", "setup-lora", "check", "test",
-    "check-slow", "bench", "profile", "format", "clean",
+MAKE_ALONE = {  # they build the environment, or judge the code
+    "help", "setup", "check", "test", "check-slow", "format", "clean",
 }  # fmt: skip
 SAME = [  # make's target, its variables, and the module and words that they mean
     ("demo", {"REAL": "me.mp4", "ARGS": "seed=1"},
@@ -39,6 +41,9 @@ SAME = [  # make's target, its variables, and the module and words that they mea
      ["curation.purge", "data/dance", "a=b.mp4", "copies=true"]),
     ("render", {"ARGS": "num_train=1"},
      ["datasets.synthetic", "configs/demo/render.yaml", "num_train=1"]),
+    ("setup-densepose", {}, ["configs.extras", "densepose"]),
+    *((f"setup-{name}", {}, ["configs.extras", name, "--constraint", "constraints.txt"])
+      for name in ("app", "lowmem", "onnx", "ray", "text", "transnet", "wandb", "yolo")),
     ("weights", {"FETCH": "i3d,resnext"}, ["training.weights", "fetch=i3d,resnext"]),
     ("latents", {}, ["training.latents", "configs/stage3.yaml"]),
     ("codec", {"PICTURES": "photos", "OUT": "c.safetensors"},
@@ -60,6 +65,10 @@ SAME = [  # make's target, its variables, and the module and words that they mea
     ("eval", {"BENCH": "vvt", "PRED": "p"},
      ["training.evaluate", "configs/eval/vvt.yaml", "pred=p"]),
     ("ablate", {}, ["training.experiments.ablate", "configs/experiments/fusion.yaml"]),
+    ("bench", {"ARGS": "--quick --size toy --parts networks clip"},
+     ["tests.bench.run", "--quick", "--size=toy", "--parts", "networks", "clip"]),
+    ("profile", {"ARGS": "--steps 1 --size toy"},
+     ["tests.bench.profile", "--size=toy", "--steps=1"]),
 ]  # fmt: skip
 
 
@@ -71,7 +80,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def start(module: str, words: list[str], **_: object) -> None:
         found.append([module.removesuffix(".__main__"), *words])
 
-    for part in (data, train, use):
+    for part in (data, train, use, work):
         monkeypatch.setattr(part, "start", start)
     return found
 
@@ -156,6 +165,7 @@ def test_every_sub_command_has_examples_that_it_understands(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(train, "find_spec", lambda name: name)  # transformers is an extra
     monkeypatch.chdir(tmp_path)
     Path("t5-v1_1-xxl").mkdir()
     for name in ("config.json", "spiece.model", "tokenizer.json", "model.safetensors"):
@@ -204,6 +214,10 @@ REFUSED = [
     ("weights --fetch nosuch", "no weights are called 'nosuch'"),
     ("codec --pictures nosuch", "real=nosuch has no SOURCES.tsv"),
     ("app --port x", "--port"),
+    ("setup", "NAME is missing; accepted: app, densepose, lowmem, onnx"),
+    ("setup lomem", "'lomem' is no extra; accepted: app"),
+    ("bench --size big", "--size"),
+    ("profile --steps x", "--steps"),
     ("app prot=1", "did you mean 'port'"),
     ("demo steps=x", "could not be converted to Integer"),
     ("render num_train=-1", "num_train is -1"),
@@ -260,6 +274,45 @@ def test_no_refusal_waits_for_a_heavy_package(tmp_path: Path) -> None:
         "    assert not loaded, (line, loaded)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_the_parsers_of_bench_and_profile_take_what_their_sub_commands_pass() -> None:
+    from tests.bench.profile import arguments as of_profile
+    from tests.bench.run import arguments as of_bench
+
+    words = work._options(size="toy", device="cpu", out="x", fit_steps=1)
+    flags = work._flags(quick=True, resume=True, no_compile=True, processor_time=True)
+    parts = ["--parts", *get_args(work.Part)]
+    assert of_bench([*words, *flags, *parts]).parts == list(get_args(work.Part))
+    of_profile([*work._options(size="toy", device="cpu", out="x", steps=1), "--checkpoint"])
+
+
+def quoted(value: str) -> str:
+    return f'"{value}"' if "'" in value else shlex.quote(value)
+
+
+def test_a_message_names_the_sub_command_that_does_what_the_target_does(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each target with each of its variables, as a message would name it."""
+    monkeypatch.chdir(tmp_path)
+    assert RECIPES.keys() == FORMS.keys()
+    for target, given, expected in SAME:
+        words = " ".join(f"{name}={quoted(value)}" for name, value in given.items())
+        monkeypatch.setenv(CALLED_BY, MAKE)
+        message = f"rerun `{f'make {target} {words}'.strip()}`, then stop"
+        assert as_called(message) == message
+        monkeypatch.setenv(CALLED_BY, COMMAND_LINE)
+        shown = re.fullmatch(r"rerun `viton-dit (.*)`, then stop", as_called(message))
+        assert shown, (target, as_called(message))
+        if "`" in words or target == "curate-explain":  # its odd name needs make's --
+            continue
+        started.clear()
+        assert run(*shlex.split(shown[1])) == 0, shown[1]
+        alike = {"dry_run=true": "dry_run=1", "gpu_gb=24.0": "gpu_gb=24"}
+        found = [alike.get(word, word) for word in started[0]]
+        kept = [word for word in expected if word not in ("--constraint", "constraints.txt")]
+        assert sorted(found) == sorted(kept), shown[1]
 
 
 def test_make_and_the_sub_command_give_the_same_result(tmp_path: Path) -> None:

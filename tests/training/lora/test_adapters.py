@@ -265,4 +265,4 @@ def test_without_peft_one_sentence_says_what_to_type(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "needs peft: make setup-lora, or pip install -e '.[lora]'" in said
+    assert "needs peft: `make setup-lora`" in said
