@@ -75,7 +75,7 @@ demo: setup ## Render dancers, curate, train every stage small, evaluate, write 
 	@$(CLI) demo --config={CONFIG:configs/demo/demo.yaml} real={REAL} {ARGS}
 
 ##@ Data
-curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [HOLD_OUT=50: clips] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s
+curate: setup ## Raw videos -> shards: SRC=dir [OUT=data/dance] [HOLD_OUT=50: clips] [dry_run=1] [CONFIG=configs/curate.yaml]; or prepare a published benchmark once: BENCH=vvt|vivid_s|eevee
 	@$(CLI) curate --config={CONFIG:configs/curate.yaml} --bench={BENCH} src={SRC} out={OUT} --hold-out={HOLD_OUT} dry_run={dry_run} {ARGS}
 
 curate-explain: setup ## Why a clip or a video was accepted or rejected: OUT=data/dance CLIP=clip_id|video
@@ -102,6 +102,9 @@ setup-yolo: setup ## Install ultralytics (AGPL-3.0), which finds and tracks peop
 
 setup-onnx: setup ## Install onnxruntime, which reads human parsers as ONNX (*.onnx)
 	@$(RUN) -m pip install --constraint constraints.txt --editable '.[onnx]'
+
+setup-lora: setup ## Install peft, which training with lora.rank above 0 needs
+	@$(RUN) -m pip install --constraint constraints.txt --editable '.[lora]'
 
 ##@ Weights
 weights: setup ## List public weights and which of them you have; FETCH=i3d,resnext|metrics|training|all downloads them
@@ -143,7 +146,7 @@ tryon: setup ## Put a garment on the person in a video: VIDEO=v.mp4 GARMENT=g.pn
 app: setup ## Try-on in a browser, http://localhost:7860 [CONFIG=configs/app.yaml; configs/demo/app.yaml: the demo's model]
 	@$(CLI) app --config={CONFIG:configs/app.yaml} {ARGS}
 
-eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|dance [PRED=dir]
+eval: setup ## Score a checkpoint, or any method's results: BENCH=synthetic|vvt|vivid_s|eevee|dance [PRED=dir]
 	@$(CLI) eval --config=configs/eval/{BENCH:synthetic}.yaml pred={PRED} {ARGS}
 
 ablate: setup ## Test a claim in small on rendered dancers: WHAT=fusion|stages|data|swapping|longvideo|known|freeze
@@ -175,5 +178,5 @@ clean: ## Remove caches and build files; keeps data/, runs/ and .venv
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo weights caption codec latents plan pretrain \
+.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo setup-lora weights caption codec latents plan pretrain \
         train-stage1 train-stage2 train-stage3 export tryon app eval ablate check test check-slow bench profile format clean

@@ -1,10 +1,11 @@
 """Published benchmarks: masks and DensePose for the videos of a test set, prepared once.
 
 ``python -m curation.run configs/curate.yaml bench=vvt`` reads the VVT folder
-(datasets/benchmarks/vvt.py), ``bench=vivid_s`` that of ViViD-S (datasets/benchmarks/vivid.py).
-Every test video's tracks come from the same models and stages as in curation, and are packed with
-the product photographs into ``<folder>/shards/bench-*.tar``. No frame is dropped; a video that a
-stage rejects is listed in ``shards/rejected.json``.
+(datasets/benchmarks/vvt.py), ``bench=vivid_s`` that of ViViD-S (datasets/benchmarks/vivid.py),
+``bench=eevee`` that of Eevee (datasets/benchmarks/eevee.py), which brings masks of its own. Every
+test video's tracks come from the same models and stages as in curation, and are packed with the
+product photographs into ``<folder>/shards/bench-*.tar``. No frame is dropped; a video that a stage
+rejects is listed in ``shards/rejected.json``.
 """
 
 import functools
@@ -31,17 +32,25 @@ from curation.pipeline import SourceResult, build_stages
 from curation.selection.candidates import RejectedClip
 from curation.settings import CurateConfig
 from curation.stages.clip_files import encode_png, encode_tracks, read_picture
+from curation.stages.given_mask import GIVEN_MASK, TakeGivenMask, given_mask
 from curation.stages.product_photo import lay_out_product
 from curation.video.canonical import MULTIPLE, CanonicalConfig
 from curation.workers.executor import Limit
 from datasets import pictures
-from datasets.benchmarks.vivid import VividClip, clip_frames, frame_rate, read_vivid
+from datasets.benchmarks.eevee import NUM_FRAMES, EeveeClip, read_eevee
+from datasets.benchmarks.vivid import (
+    VividClip,
+    clip_frames,
+    frame_rate,
+    read_vivid,
+    video_header,
+)
 from datasets.benchmarks.vvt import VvtItem, read_vvt
 from datasets.storage import file_sha256, store_folder
 
 logger = logging.getLogger(__name__)
 
-BENCHMARKS = ("vvt", "vivid_s")
+BENCHMARKS = ("vvt", "vivid_s", "eevee")
 GIVEN = {"people", "labels", "garments"}
 """Stages that are skipped."""
 VVT_FPS = 30.0
@@ -72,6 +81,7 @@ class FramesJob:
     sha256: str
     fingerprint: str
     sidecar: dict[str, Any] = field(default_factory=lambda: {"split": "bench"})
+    mask: Path | None = None  # a video that comes with the benchmark; None: made here
     is_filtered: bool = False  # training photograph: thresholds apply, its size is a bucket's
 
     @property
@@ -96,6 +106,8 @@ def prepare_jobs(config: CurateConfig) -> tuple[CurateConfig, list[FramesJob]]:
     deciding = functools.partial(fingerprint, infos, config.stage_settings())
     if config.bench == "vvt":
         return config, _vvt_jobs(read_vvt(root), config.agnostic.category, deciding)
+    if config.bench == "eevee":
+        return config, [_eevee_job(clip, root, deciding) for clip in read_eevee(root)]
     return config, [_vivid_job(clip, root, deciding) for clip in read_vivid(root)]
 
 
@@ -136,31 +148,57 @@ def _vvt_jobs(
 
 def _vivid_job(clip: VividClip, root: Path, deciding: Callable[..., str]) -> FramesJob:
     """A clip with its first other garment in one sample, and one for each further one."""
+    others = {
+        f"{clip.id}_{path.stem}" if index else clip.id: (path.stem, path)
+        for index, path in enumerate(clip.other_garment_paths)
+    }
     name = clip.video_path.relative_to(root).as_posix()
-    record = {"paired_id": clip.id, "frame_range": [clip.first, clip.end], "subset": clip.subset}
+    where = f"{name}@{clip.first}-{clip.end}"
+    return _video_job(clip, (clip.first, clip.end), others, name, where, deciding)
+
+
+def _eevee_job(clip: EeveeClip, root: Path, deciding: Callable[..., str]) -> FramesJob:
+    """A video with each other garment in one sample; its mask is the benchmark's own."""
+    size, mask_size = (video_header(path)[1] for path in (clip.video_path, clip.mask_path))
+    if size != mask_size:
+        raise DataError(
+            f"{clip.mask_path} is {mask_size[0]}x{mask_size[1]} (height x width), its video "
+            f"{size[0]}x{size[1]}; both must have one size"
+        )
+    others = {f"{clip.id}_{name}": (name, path) for name, path in clip.other_garments.items()}
+    name = clip.video_path.relative_to(root).as_posix()
+    return _video_job(clip, (0, NUM_FRAMES), others, name, name, deciding, clip.mask_path)
+
+
+def _video_job(
+    clip: VividClip | EeveeClip,
+    frame_range: tuple[int, int],
+    others: dict[str, tuple[str, Path]],  # id of the item -> id and picture of the other garment
+    name: str,
+    where: str,  # tells it from other ranges of the same video
+    deciding: Callable[..., str],
+    mask: Path | None = None,
+) -> FramesJob:
     own = clip.own_garment_path
+    record = {"paired_id": clip.id, "frame_range": list(frame_range), "subset": clip.subset}
     samples = [
         BenchSample(
-            bench_id=f"{clip.id}_{path.stem}" if index else clip.id,
-            own_garment=own,
-            target=path,
-            record=record | {"garment_id": path.stem},
+            bench_id=item, own_garment=own, target=path, record=record | {"garment_id": garment}
         )
-        for index, path in enumerate(clip.other_garment_paths)
+        for item, (garment, path) in others.items()
     ] or [BenchSample(bench_id=clip.id, own_garment=own, target=None, record=record)]
-    unpaired = [sample.bench_id for sample in samples if sample.target is not None]
-    garments = [own, *clip.other_garment_paths]
-    where = f"{name}@{clip.first}-{clip.end}"
+    files = [own, *(path for _, path in others.values()), *filter(None, [mask])]
     return FramesJob(
         name=name,
         pictures=[clip.video_path],
-        frame_range=(clip.first, clip.end),
+        frame_range=frame_range,
         fps=frame_rate(clip.video_path),
         category=clip.category,
         samples=samples,
-        ids={"paired": [clip.id], "unpaired": unpaired},
+        ids={"paired": [clip.id], "unpaired": list(others)},
         sha256=hashlib.sha256(f"{where} {file_sha256(clip.video_path)}".encode()).hexdigest(),
-        fingerprint=deciding(clip.category, [file_sha256(path) for path in garments]),
+        fingerprint=deciding(clip.category, [file_sha256(path) for path in files]),
+        mask=mask,
     )
 
 
@@ -196,15 +234,17 @@ def prepare_video(
     """All tracks of one video's frames, made once, and a sample for each garment."""
     frames = _frames_of(job, config.canonical)
     set_limit(Limit(seconds=config.time_limit_s(len(frames) / job.fps, perception)))
-    if len(frames) != job.num_frames:
-        evidence = {"frames_asked": job.num_frames, "frames_there": len(frames)}
+    mask = None if job.mask is None else given_mask(job.mask, job.num_frames)
+    num_there = len(frames) if mask is None else min(len(frames), len(mask))
+    if num_there != job.num_frames:
+        evidence = {"frames_asked": job.num_frames, "frames_there": num_there}
         row = frames_row(job, code="range_beyond_end", evidence=evidence)
         return SourceResult(row=row, clips=[], was_decoded=True)
     clip = _clip_of(job, frames)
     found = perception.detector.detect(list(frames))
     people = [sample[0] if sample else None for sample in found]
     tracks = Tracks(frames=frames, people=people)
-    run = run_stages(stages_of(job, config, perception), clip, tracks)
+    run = run_stages(stages_of(job, config, perception, mask), clip, tracks)
     if run.reject is not None:
         row = rejected_row(RejectedClip(clip=run.clip, reject=run.reject))
         return SourceResult(row=frames_row(job), clips=[row], was_decoded=True)
@@ -212,8 +252,16 @@ def prepare_video(
     return SourceResult(row=frames_row(job), clips=rows, was_decoded=True)
 
 
-def stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> list[Stage]:
-    """The stages of videos, except that every frame stays and the garment photograph is given."""
+def stages_of(
+    job: FramesJob,
+    config: CurateConfig,
+    perception: Perception,
+    mask: np.ndarray | None = None,
+) -> list[Stage]:
+    """The stages of videos, except that every frame stays and the garment photograph is given.
+
+    ``mask`` (t, height, width) uint8 takes the place of the one that would be made.
+    """
     agnostic = replace(config.agnostic, category=job.category)
     surface, parsing = config.densepose, config.parsing
     if not job.is_filtered or job.category == "lower":  # parsing looks for an upper garment
@@ -226,7 +274,11 @@ def stages_of(job: FramesJob, config: CurateConfig, perception: Perception) -> l
     config = replace(
         config, agnostic=agnostic, densepose=surface, parsing=parsing, garments=garments
     )
-    return [s for s in build_stages(config, perception) if s.name not in GIVEN]
+    stages = [s for s in build_stages(config, perception) if s.name not in GIVEN]
+    if mask is None:
+        return stages
+    given = TakeGivenMask(mask=mask, category=job.category)
+    return [given if stage.name == given.name else stage for stage in stages]
 
 
 def _clip_of(job: FramesJob, frames: np.ndarray) -> Clip:
@@ -268,7 +320,7 @@ def _sample(
         files["target.png"] = encode_png(lay_out_product(sample.target, height, width)[0])
     record = {
         **clip.as_record(),
-        "backends": infos_of(perception),
+        "backends": infos_of(perception) | ({} if job.mask is None else GIVEN_MASK),
         "category": job.category,
         "bench_id": sample.bench_id,
         **sample.record,

@@ -1,7 +1,8 @@
 """``python -m curation.run configs/curate.yaml src=DIR out=data/dance key=value ...``.
 
 Raw videos below ``src`` become shards, a manifest and a report in ``out``. A rerun resumes
-where it stopped: nothing is decoded twice. ``bench=vvt`` or ``bench=vivid_s`` prepares a benchmark.
+where it stopped: nothing is decoded twice. ``bench=vvt`` (or ``vivid_s``, ``eevee``) prepares a
+benchmark.
 """
 
 import functools
@@ -17,7 +18,7 @@ from configs.command import run_command
 from configs.console import Progress
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
-from curation.benchmark import FramesJob, frames_row, prepare_jobs
+from curation.benchmark import FramesJob, benchmark_root, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
 from curation.clip_maker import fingerprint
 from curation.forecast import forecast, known_or_new, ledger_copy, print_forecast
@@ -44,6 +45,7 @@ from curation.workers.attempts import facts_of_failure, is_to_try_again
 from curation.workers.executor import FAILURES, Failure, Limit, Workers
 from curation.workers.parts import begin_part, is_in_part, ledger_path, parse_part, take_over_parts
 from curation.workers.progress import VerdictCounts
+from datasets.benchmarks.origins import check_is_here
 from datasets.locks import only_run
 from datasets.storage import disk_errors_named, sweep
 
@@ -70,16 +72,18 @@ def main(argv: list[str]) -> int:
 
 
 def read_arguments(argv: list[str]) -> CurateConfig:
-    """The settings; the folder with videos is given, and exists.
+    """The settings; the folder with videos, or of the benchmark, is given, and exists.
 
     Raises:
-        ConfigError: a setting is refused, or there is no ``src``.
-        DataError: ``src`` is no folder.
+        ConfigError: a setting is refused, there is no ``src``, or no such benchmark.
+        DataError: ``src``, or the benchmark's folder, is no folder.
     """
     words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
     config = load_config(CurateConfig, *split_arguments(words, USAGE))
     if config.benchmark is None:
         _given_source(config)
+    else:
+        check_is_here(config.benchmark, benchmark_root(config))
     return config
 
 

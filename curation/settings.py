@@ -41,7 +41,7 @@ class CurateConfig:
     out: str = "data/dance"
     cache: str = ".cache/sources"  # where videos of an src that is a URL are kept
     send: str | None = None  # URL or folder that finished shards are sent to
-    bench: str | None = None  # a number: clips to hold out; vvt, vivid_s: prepare that instead
+    bench: str | None = None  # a number: clips to hold out; vvt, vivid_s, eevee: prepare that
     bench_root: str | None = None  # its folder; null: root of configs/eval/<bench>.yaml
     perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     weights: PerceptionConfig | None = None  # the name of perception's keys before; taken over

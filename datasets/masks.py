@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 
 from datasets.labels import CATEGORIES, GARMENT_LABELS, ParseLabel
 from datasets.labels import DensePosePart as D
+from datasets.masks_over_time import fill_lapses, fill_unseen
 
 P = ParseLabel
 TORSO = (D.TORSO_BACK, D.TORSO_FRONT)
@@ -50,7 +51,7 @@ class MaskRule:
     hulls: tuple[tuple[int, ...], ...]  # DensePose parts, one convex hull each
     wide_hulls: tuple[tuple[int, ...], ...]  # the same of a wide mask
     margin: str  # one of MARGINS
-    extends: tuple[int, ...] = ()  # parts below which a wide mask continues over the others
+    extends: tuple[int, ...] = ()  # parts below which other garments begin, that it may cover
 
 
 MARGINS = ("tight", "wide")
@@ -86,6 +87,7 @@ RULES = {
 }
 """What each category paints, with its default margin."""
 PROTECTED = (P.FACE, P.HAIR, P.HANDS, P.FEET)
+_BETWEEN = 0.03  # of the longer side, half the gap between thighs, at most
 _TOUCH = 0.005  # of the longer side: what is this near to a hand touches it
 
 
@@ -275,6 +277,25 @@ def _wide_mask(
     return mask
 
 
+def below_hem(labels: np.ndarray, parts: np.ndarray, rule: MaskRule) -> np.ndarray:
+    """Where a longer upper garment would lie over what is worn below it.
+
+    No part of the mask: these pixels stay as they are, unless the new garment reaches them.
+
+    Args:
+        labels: (height, width) ``ParseLabel``.
+        parts: (height, width) DensePose part.
+        rule: the category's; nothing lies below lower and overall garments.
+
+    Returns:
+        (height, width) bool.
+    """
+    if not rule.extends:
+        return np.zeros(labels.shape, bool)
+    body = _among(parts, (*rule.extends, *UPPER_LEGS)).astype(np.uint8) * 255
+    return _among(labels, rule.others) & (_widened(body, _BETWEEN * max(labels.shape)) > 0)
+
+
 def held_things(labels: np.ndarray) -> np.ndarray:
     """What a hand holds, such as a bag: ``OTHER`` that touches a hand and not the head.
 
@@ -315,65 +336,6 @@ def nearest_part(parts: np.ndarray, where: np.ndarray, accepted: list[int]) -> n
     table = np.zeros(int(index.max()) + 1, np.uint8)
     table[index[is_accepted]] = parts[is_accepted]
     return np.where(where, table[index], 0).astype(np.uint8)
-
-
-def fill_unseen(masks: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
-    """Give frames without a detected person the union of the masks before and after.
-
-    Args:
-        masks: (t, height, width) uint8.
-        is_seen: (t,) bool.
-    """
-    seen = np.flatnonzero(is_seen)
-    if not len(seen) or len(seen) == len(masks):
-        return masks
-    filled = masks.copy()
-    for index in np.flatnonzero(~is_seen):
-        before, after = seen[seen < index], seen[seen > index]
-        neighbours = [masks[rows[edge]] for rows, edge in ((before, -1), (after, 0)) if len(rows)]
-        filled[index] = np.maximum.reduce(neighbours)
-    return filled
-
-
-def fill_lapses(masks: np.ndarray, num_frames: int, lapse: float) -> np.ndarray:
-    """Close gaps in time where a part was missed: in frames whose mask is suddenly smaller.
-
-    Closing every frame would also paint everything an arm swings over. A frame has a gap if the
-    largest masks within reach before and after it both exceed its own by the share ``lapse``.
-
-    Args:
-        masks: (t, height, width) uint8.
-        num_frames: reach on both sides.
-        lapse: 0 closes every frame.
-    """
-    closed = close_in_time(masks, num_frames)
-    areas = np.count_nonzero(masks.reshape(len(masks), -1), axis=1)
-    is_lapse = np.zeros(len(masks), bool)
-    for index, area in enumerate(areas):
-        before = areas[max(0, index - num_frames) : index].max(initial=0)
-        after = areas[index + 1 : index + 1 + num_frames].max(initial=0)
-        is_lapse[index] = area <= (1 - lapse) * min(before, after)
-    return np.where(is_lapse[:, None, None], closed, masks)
-
-
-def close_in_time(masks: np.ndarray, num_frames: int) -> np.ndarray:
-    """Morphological closing along time; the result always contains the frame's own mask.
-
-    Args:
-        masks: (t, height, width) uint8.
-        num_frames: reach on both sides.
-    """
-    if num_frames == 0 or len(masks) < 3:
-        return masks
-    return _slide(_slide(masks, num_frames, np.maximum), num_frames, np.minimum)
-
-
-def _slide(masks: np.ndarray, reach: int, combine: np.ufunc) -> np.ndarray:
-    result = masks.copy()
-    for shift in range(1, min(reach, len(masks) - 1) + 1):
-        combine(result[shift:], masks[:-shift], out=result[shift:])
-        combine(result[:-shift], masks[shift:], out=result[:-shift])
-    return result
 
 
 def _widened(mask: np.ndarray, radius: float) -> np.ndarray:

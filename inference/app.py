@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, split_optional
-from inference.checkpoint_choice import choose_checkpoint
+from inference.checkpoint_choice import choose_checkpoint, find_adapter
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from inference.web.app_state import AppState
@@ -43,6 +43,8 @@ def main(argv: list[str]) -> int | None:
     tryon = load_config(TryOnConfig, config.tryon)
     given = config.checkpoint or tryon.checkpoint
     choose_checkpoint(given, Path(tryon.runs))  # a missing one is said before the slow part
+    if tryon.lora:
+        find_adapter(tryon.lora)
     tryon = replace(tryon, checkpoint=given, max_seconds=None)  # config.limits applies
     _check_free(config.host, config.port)
     store = Store(config.folder, config.limits)

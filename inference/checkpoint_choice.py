@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from configs.errors import DataError
 from models.checkpoints import is_checkpoint
+from models.weights.adapters import locate_adapter
 
 SHIPPED = Path(__file__).parents[1] / "models" / "pretrained" / "tryon"
 """Where the model that comes with the project lies, if there is one."""
@@ -52,6 +55,7 @@ def choose_checkpoint(given: str | Path | None, runs: Path) -> ChosenCheckpoint:
         path = _find_given(Path(given))
         return ChosenCheckpoint(path=path, origin=GIVEN, sentence=f"Using the checkpoint {path}.")
     found = sorted(runs.glob("*stage3*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
+    found = [path for path in found if not _trains_adapters(path.parents[1])]
     if found:
         sentence = f"Using the newest stage 3 of your own, {found[-1]}."
         return ChosenCheckpoint(path=found[-1], origin=OWN, sentence=sentence)
@@ -68,6 +72,24 @@ def choose_checkpoint(given: str | Path | None, runs: Path) -> ChosenCheckpoint:
         f"To use your own: {_OWN_MODEL}."
     )
     return ChosenCheckpoint(path=shipped, origin=PRETRAINED, sentence=sentence)
+
+
+def find_adapter(given: str | Path) -> Path:
+    """The file or folder of an adapter that is named.
+
+    Args:
+        given: a run's folder, a checkpoint, or a folder made by ``export ... lora=adapter``.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = locate_adapter(Path(given))
+    if found is None:
+        raise DataError(
+            f"lora {given} does not exist, or holds no adapter; give the folder of a run trained "
+            "with lora.rank above 0, or one made by `viton-dit export RUN -o FOLDER lora=adapter`"
+        )
+    return found
 
 
 def read_limits(folder: Path) -> str:
@@ -87,8 +109,10 @@ def read_limits(folder: Path) -> str:
         ) from error
 
 
-def model_name(checkpoint: Path) -> str:
-    """What a result calls its model: the run's name, without this machine's paths."""
+def model_name(checkpoint: Path, lora: str | Path | None = None) -> str:
+    """What a result calls its model: the run's name, without this machine's paths; and adapters."""
+    if lora is not None:
+        return f"{model_name(checkpoint)} + LoRA {model_name(find_adapter(lora))}"
     if checkpoint.parent.name == "checkpoints":
         return checkpoint.parent.parent.name
     return f"{checkpoint.parent.name}/{checkpoint.stem}"
@@ -98,4 +122,18 @@ def _find_given(given: Path) -> Path:
     for path in (given, Path(f"{given}.ckpt"), given / "checkpoints" / "last.ckpt"):
         if is_checkpoint(path):
             return path
+    if locate_adapter(given) is not None:
+        raise DataError(
+            f"checkpoint {given} holds a LoRA adapter, not a model; give it as lora={given}, next "
+            "to the checkpoint that it was trained on"
+        )
     raise DataError(f"checkpoint {given} does not exist; `make demo` trains a small one")
+
+
+def _trains_adapters(run: Path) -> bool:
+    """Whether a run's own settings say that it trains adapters, which are no model alone."""
+    try:
+        settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        return bool(settings["lora"]["rank"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return False  # older runs have no such key; a damaged one is found when it is loaded

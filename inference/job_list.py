@@ -19,7 +19,7 @@ from typing import Any
 from configs.errors import ConfigError, DataError
 from datasets.labels import CATEGORIES
 from datasets.storage import fitting_name
-from inference.checkpoint_choice import choose_checkpoint
+from inference.checkpoint_choice import choose_checkpoint, find_adapter
 from inference.conditions.given import GivenConditions
 from inference.conditions.worn_garment import GarmentSource
 from inference.errors import GarmentUnreadable
@@ -65,6 +65,8 @@ def read_inputs(argv: list[str]) -> TryOnConfig:
     config = read_job(argv)
     if config.checkpoint:
         choose_checkpoint(config.checkpoint, Path(config.runs))
+    if config.lora:
+        find_adapter(config.lora)
     if config.jobs:
         check_outs(read_jobs(Path(config.jobs), Path(config.out or LIST_OUT), config))
         return config

@@ -90,6 +90,7 @@ class TryOnPipeline:
         limits: VideoLimits | None = None,
         any_stage: bool = False,
         build: BuildStored = build_stored,
+        lora: str | Path | None = None,
     ) -> "TryOnPipeline":
         """Load a training checkpoint of stage 2 or 3.
 
@@ -107,21 +108,22 @@ class TryOnPipeline:
             limits: which videos are rejected; None: none.
             any_stage: see ``load_system``.
             build: see ``load_system``.
+            lora: adapters trained on this checkpoint; see ``find_adapter``.
 
         Raises:
             ConfigError: a setting has an unknown value.
-            DataError: no checkpoint, or one that cannot be used for try-on.
+            DataError: no checkpoint, or not one for try-on; or an adapter of another one.
         """
         origin = GIVEN
         if isinstance(path, ChosenCheckpoint):
             logger.info("%s", path.sentence)
             path, origin = path.path, path.origin
-        loaded = load_system(path, weights, any_stage, build)
+        loaded = load_system(path, weights, any_stage, build, lora)
         taken = choose_sampler(loaded.sampler, sampler, str(path))
         return cls(
             Painter(loaded.system, device, taken, long_video, precision, compile),
             perception=perception,
-            report={"model": model_name(Path(path)), "origin": origin, **loaded.facts},
+            report={"model": model_name(Path(path), lora), "origin": origin, **loaded.facts},
             limits=limits,
         )
 
@@ -138,6 +140,7 @@ class TryOnPipeline:
         perception: Perception | None = None,
         limits: VideoLimits | None = None,
         runs: str | Path = "runs",
+        lora: str | Path | None = None,
     ) -> "TryOnPipeline":
         """Load what `make tryon` would: your newest run, or else the model that ships.
 
@@ -155,6 +158,7 @@ class TryOnPipeline:
             perception: makes the conditions.
             limits: which videos are rejected.
             runs: the folder of your runs.
+            lora: adapters.
 
         Raises:
             ConfigError: see ``from_checkpoint``.
@@ -162,7 +166,7 @@ class TryOnPipeline:
         """
         return cls.from_checkpoint(
             choose_checkpoint(checkpoint, Path(runs)), device, weights, sampler, long_video,
-            precision, compile, perception, limits,
+            precision, compile, perception, limits, lora=lora,
         )  # fmt: skip
 
     @property
@@ -246,9 +250,8 @@ class TryOnPipeline:
     ) -> PeopleInVideo:
         """Everyone in a video, with number, picture and places; the main person first."""
         tracker = Tracker(progress, (FINDING,), self._rates)
-        return load_or_find_people(
-            open_video(video, self.limits), self.perception, _folder(work), tracker
-        )
+        source = open_video(video, self.limits)
+        return load_or_find_people(source, self.perception, _folder(work), tracker)
 
     def preview(
         self,
@@ -343,8 +346,7 @@ class TryOnPipeline:
         }
         control, kept = self._encode(conditions, tracker)
         folder = conditions.work.section("painting", identity)
-        channels, height, width = painter.latent_shape
-        shape = (channels, conditions.num_frames, height, width)
+        shape = (painter.latent_shape[0], conditions.num_frames, *painter.latent_shape[1:])
         latents = FileLatents(folder / "latents.f32", shape)
         tracker.start(PAINTING)
         painter.paint_latents(
@@ -359,10 +361,8 @@ class TryOnPipeline:
             garment=garment,
             paste_back=settings["paste_back"],
             label=settings["label"],
-            report={
-                **self.report,
-                **describe_result(conditions, painter, settings, identity, first_date(folder)),
-            },
+            report=self.report
+            | describe_result(conditions, painter, settings, identity, first_date(folder)),
         )
 
     def _encode(
@@ -372,8 +372,7 @@ class TryOnPipeline:
         painter = self.painter
         identity = {"conditions": conditions.identity, "codec": painter.codec_identity}
         folder = conditions.work.section("control", identity)
-        _, height, width = painter.latent_shape
-        shape = (painter.control_channels, conditions.num_frames, height, width)
+        shape = (painter.control_channels, conditions.num_frames, *painter.latent_shape[1:])
         control, record = FileLatents(folder / "control.f32", shape), folder / "kept.json"
         if record.is_file():
             return control, json.loads(record.read_text())
@@ -393,7 +392,8 @@ class TryOnPipeline:
         """Identifies weights and code, so that work painted with others is never resumed."""
         if "sha256" not in self.report:
             self.report["sha256"] = self.painter.weights_sha256()
-        return [self.report["sha256"], self.report.get("weights"), painting_code_sha256()]
+        adapter = [self.report["lora"]["sha256"]] if "lora" in self.report else []
+        return [self.report["sha256"], self.report.get("weights"), *adapter, painting_code_sha256()]
 
 
 def _folder(work: str | Path | WorkFolder | None) -> WorkFolder:

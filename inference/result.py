@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from inference.conditions.stored import VideoConditions
 from inference.progress import WRITING, Progress, Tracker
@@ -16,6 +16,9 @@ from inference.video.framing import CropWindow
 from inference.video.provenance import draw_label, file_metadata
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
+
+Hem = Bool[np.ndarray, "h w"] | None
+"""Where new cloth lies below the old garment's mask."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,26 +67,28 @@ class TryOnResult:
     def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
         frames = self.source.counted_frames(self.num_frames)
         pairs = zip(frames, self._pictures(), strict=True)
-        for index, (frame, (picture, mask, person)) in enumerate(pairs):
-            image = self._put_back(frame.image, picture, mask, person)
+        for index, (frame, (picture, mask, person, hem)) in enumerate(pairs):
+            image = self._put_back(frame.image, picture, mask, person, hem)
             yield replace(frame, image=draw_label(image, self.label))
             if on_frame is not None:
                 on_frame(index + 1)
 
-    def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        """What the network painted, decoded a few frames at a time, its mask and the person."""
+    def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None, Hem]]:
+        """What was painted, a few frames at a time, its mask, the person, and cloth below a hem."""
         detail = self.painter.detail(self.garment, self._shown.height, self._labels(), self.fps)
         inner = detail.framing(self._inner)
         for rows in codec_runs(self.num_frames):
             tracks = self.conditions.tracks(rows.start, rows.stop)
-            pictures = detail(
+            pictures, hems = detail(
                 rows,
                 self.painter.decode_frames(self.latents.read(range(rows.start, rows.stop))),
                 np.stack([inner.take_mask(mask) for mask in tracks.mask]),
                 np.stack([inner.take_labels(labels) for labels in tracks.iuv]),
+                None if tracks.hem is None else _cut_hem(inner, tracks.hem),
             )
             people = [detail.person(iuv) for iuv in tracks.iuv]
-            yield from zip(pictures, tracks.mask, people, strict=True)
+            covered = [None] * len(people) if hems is None else list(hems)
+            yield from zip(pictures, tracks.mask, people, covered, strict=True)
 
     def _labels(self) -> Iterator[np.ndarray]:
         """DensePose as the network sees it, some frames at a time."""
@@ -93,7 +98,12 @@ class TryOnResult:
             yield np.stack([inner.take_labels(labels) for labels in iuv])
 
     def _put_back(
-        self, frame: np.ndarray, picture: np.ndarray, mask: np.ndarray, person: np.ndarray | None
+        self,
+        frame: np.ndarray,
+        picture: np.ndarray,
+        mask: np.ndarray,
+        person: np.ndarray | None,
+        hem: Hem,
     ) -> np.ndarray:
         """The source's frame with one decoded picture put back into it."""
         if self.paste_back and not mask.any():
@@ -104,7 +114,11 @@ class TryOnResult:
         framing = self.conditions.framing
         nothing = np.zeros(frame.shape[:2], np.uint8)
         whole = None if person is None else framing.put_back(nothing, person)
-        return paste(frame, result, framing.put_back(nothing, mask), whole)
+        masked = framing.put_back(nothing, mask)
+        if hem is not None:
+            below = self._shown.put_back(nothing, hem.astype(np.uint8) * 255)
+            masked = np.maximum(masked, below)
+        return paste(frame, result, masked, whole)
 
     @property
     def _inner(self) -> CropWindow:
@@ -116,3 +130,8 @@ class TryOnResult:
     def _shown(self) -> CropWindow:
         """What the network sees of the source."""
         return self.conditions.framing.inside(self._inner)
+
+
+def _cut_hem(window: CropWindow, hem: Bool[np.ndarray, "t h w"]) -> Bool[np.ndarray, "t h2 w2"]:
+    """A track that is true or false, as large as the result's."""
+    return np.stack([window.take_mask(row.astype(np.uint8) * 255) > 127 for row in hem])

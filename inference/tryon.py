@@ -95,6 +95,7 @@ def build_pipeline(
         limits=config.limits,
         any_stage=any_stage,
         build=build,
+        lora=config.lora,
     )
 
 
@@ -174,6 +175,7 @@ def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
         f"{report['fps']:g} fps, in {duration_in_words(seconds)}",
         f"  checkpoint  {report['checkpoint']} ({report['origin']}, step {report['step']}, "
         f"{report['weights']})",
+        *_adapter_line(report),
         f"  sampler     {report['sampler']}, {report['long_video']}, on {report['device']}",
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]
@@ -182,6 +184,15 @@ def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
         is_much = report["num_frames_without_person"] > WARNED_SHARE * report["num_frames"]
         lines.append(f"  {'WARNING: ' if is_much else ''}{report['unseen']}")
     return "\n".join(lines) + "\n"
+
+
+def _adapter_line(report: dict[str, Any]) -> list[str]:
+    """The adapter that was added to the checkpoint, if there was one."""
+    if "lora" not in report:
+        return []
+    adapter = report["lora"]
+    about = f"rank {adapter['rank']}, step {adapter['step']}, {adapter['weights']}"
+    return [f"  lora        {adapter['path']} ({about})"]
 
 
 if __name__ == "__main__":

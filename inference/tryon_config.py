@@ -17,7 +17,8 @@ USAGE = (
     "viton-dit tryon v.mp4 g.png -o o.mp4"
 )
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
-_PATHS = ("video", "garment", "out", "jobs", "preview", "checkpoint", "mask", "densepose")
+_PATHS = ("video", "garment", "out", "jobs", "preview", "checkpoint", "lora", "mask",
+          "densepose")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class TryOnConfig:
         preview: a picture to write instead of painting: people by number, mask, DensePose.
         checkpoint: of stage 3, its run folder, or an exported model; None: the newest
             ``runs/*stage3*``, or else the model that ships.
+        lora: an adapter trained on that checkpoint, to be added to it: a run's folder, or one made
+            by ``export`` with ``lora=adapter``; None: none.
         runs: folder of the runs.
         weights: ema or raw.
         category: what the garment replaces: upper, lower or overall.
@@ -71,6 +74,7 @@ class TryOnConfig:
     out: str = ""
     preview: str = ""
     checkpoint: str | None = None
+    lora: str | None = None
     runs: str = "runs"
     weights: str = "ema"
     category: str = "upper"

@@ -42,6 +42,10 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(rearrange(mixed, "(b t) h s d -> b t s (h d)", t=x.shape[1]))
 
+    def values(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        """The values of ``qkv`` alone."""
+        return F.linear(x, self.qkv.weight[2 * self.dim :], self.qkv.bias[2 * self.dim :])
+
     def across_frames(self, x: Float[Tensor, "b t s d"]) -> Float[Tensor, "b t s d"]:
         """Temporal attention: each place attends to the same place in all frames.
 
@@ -49,8 +53,7 @@ class SelfAttention(nn.Module):
         only that is computed.
         """
         if x.shape[1] == 1:
-            value = F.linear(x, self.qkv.weight[2 * self.dim :], self.qkv.bias[2 * self.dim :])
-            return self.proj(value)
+            return self.proj(self.values(x))
         if x.device.type == "cpu":
             # few frames: the plain kernel on strided views beats the fused one, which needs four
             # axes and so a transposed copy (docs/performance.md)

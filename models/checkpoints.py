@@ -178,12 +178,18 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
         path: a file, a folder with one file per rank, or a folder written by ``make export``.
 
     Raises:
-        ValueError: unreadable, or not written by this project.
+        ValueError: unreadable, not written by this project, or an adapter (``weights/adapters``).
     """
     exported = Path(path) / EXPORTED
     if Path(path).suffix == SAFETENSORS or exported.is_file():
         return _read_network(exported if exported.is_file() else Path(path))
-    content = read_whole(path, only=(*_NEEDED, "ema", "sampler"))
+    content = read_whole(path, only=(*_NEEDED, "ema", "sampler", "lora"))
+    if "lora" in content:
+        base = content["lora"]["base"]["path"]
+        raise ValueError(
+            f"{path} holds a LoRA adapter of {base}, not a model: give both, checkpoint={base}"
+            f" lora={path}, or make one of them (viton-dit export {path} --out FOLDER)"
+        )
     lacking = [key for key in _NEEDED if key not in content]
     if lacking:
         raise ValueError(

@@ -18,8 +18,9 @@ _INSIDE = 0.95
 """Share of garment in a field of the outline from which all of it is cloth, of any colour."""
 _WIDER, _MIXED = 0.06, 0.01
 """Shares of the picture's height: by which cloth is continued, and on its edge that are mixed."""
-_HEM_BELOW, _HEM_CELLS = 0.7, 3
-"""Of the picture's height: a torso that reaches lower has the hem in sight. Rows of cells."""
+_HEM_NEAR, _HEM_CELLS = 0.2, 3
+"""Of the picture's height: a torso that reaches this near to the cloth's end has the hem in sight.
+Rows of cells."""
 _COLLAR, _RAISED = 0.3, 0.28
 """Of the torso's breadth, half a collar's; of the height, how far shoulders are raised."""
 _INNER_SIDE = 0.03
@@ -34,6 +35,9 @@ _SHORT = (0.1, 0.6)
 """Of a garment's height: such sleeves end above the elbow; shorter ones may be folded long ones.
 Fitted to 12 photographs, 6 of short and 6 of long sleeves, of which it tells 11: short sleeves that
 hang close beside a wide shirt count as long."""
+_SLIM, _SHORT_OF_SLIM = 1.4, 1.4
+"""Height in breadths of the torso: more, and no sleeve hangs along it. Reach of its short sleeves,
+in the same: rendered ones to the elbow reach 1.0 to 1.2, long ones 1.5 and more."""
 _BESIDE_TORSO, _ABOVE_HEM = 0.04, 0.75
 """Of the torso's breadth: what is nearer is torso. Of the height: what is lower may be a skirt."""
 
@@ -193,7 +197,7 @@ def sleeve_length(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, " g"]:
         for side, sign in zip(sides, (-1, 1), strict=True):
             beside = sign * (columns - float(side) * cloth.shape[3])
             distance = (beside[None].square() + (rows[:, None] - top).square()).sqrt()
-            is_sleeve = shown & (beside > margin) & (rows[:, None] < top + height)
+            is_sleeve = shown & (beside > margin) & (rows[:, None] < top + _ABOVE_HEM * height)
             far = distance[is_sleeve]
             reach = max(reach, float(far.quantile(0.99)) if len(far) else 0.0)
         found.append(reach / height)
@@ -207,7 +211,11 @@ def has_long_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
         cloth: 1 where the picture shows cloth.
     """
     length = sleeve_length(cloth)
-    return has_sleeves(cloth) & ~((length > _SHORT[0]) & (length < _SHORT[1]))
+    sides = torso_sides(cloth) * cloth.shape[3]
+    heights = cloth[:, 0].amax(dim=2).sum(dim=1) / (sides[:, 1] - sides[:, 0]).clamp(min=1)
+    is_short = length < _SHORT[1]
+    is_short |= (heights > _SLIM) & (length * heights < _SHORT_OF_SLIM)
+    return has_sleeves(cloth) & ~((length > _SHORT[0]) & is_short)
 
 
 def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:
@@ -263,6 +271,7 @@ def hem_on_legs(
     places: Float[Tensor, "b t y x 3"],
     slopes: Float[Tensor, "b t y x 2 2"],
     group: Float[Tensor, "b t y x"],
+    cloth: Float[Tensor, "g 4 h w"],
 ) -> tuple[Float[Tensor, "b t y x 3"], Float[Tensor, "b t y x 2 2"], Float[Tensor, "b t y x"]]:
     """Leg cells that continue the torso's, where a garment's hem is near the end of the torso.
 
@@ -272,6 +281,7 @@ def hem_on_legs(
         places: x, y, known.
         slopes: from ``places.slopes_of``.
         group: of each cell.
+        cloth: from ``cut_cloth``; each of g garments serves b / g consecutive rows.
 
     Returns:
         The same with leg cells that count as torso, for at most ``_HEM_CELLS`` rows, or know
@@ -280,8 +290,10 @@ def hem_on_legs(
     torso = (group == TORSO) & (places[..., 2] > 0)
     # of all frames together: a hem that comes and goes would flicker
     lowest = torch.where(torso, places[..., 1], 0).amax(dim=(2, 3)).median(dim=1).values
-    lowest = lowest[:, None, None, None]
-    legs = (group >= FIRST_LEG) & (lowest > _HEM_BELOW)
+    rows = torch.arange(cloth.shape[2], device=cloth.device) + 1
+    end = (cloth[:, 3].amax(dim=2) * rows).amax(dim=1) / cloth.shape[2]
+    is_near = lowest > end.repeat_interleave(len(places) // len(cloth)) - _HEM_NEAR
+    legs = (group >= FIRST_LEG) & is_near[:, None, None, None]
     alone = torch.cat([places[..., :2], torso[..., None].to(places.dtype)], dim=-1)
     spread, steep = alone, slopes
     for _ in range(_HEM_CELLS):

@@ -27,7 +27,7 @@ SCHEMAS = {
     r"(demo/demo|small/small)\.yaml": DemoConfig,
     r"eval/.*\.yaml": EvaluationConfig,
     r"(base|pretrain|stage[123])\.yaml": TrainConfig,
-    r"pretrained/(images|video)\.yaml": TrainConfig,
+    r"pretrained/(images|video|lora)\.yaml": TrainConfig,
     r"recipes/.*\.yaml": TrainConfig,
     r"experiments/(fusion|swapping|longvideo|stages|freeze|data|known)\.yaml": AblationConfig,
 }

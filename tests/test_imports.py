@@ -24,6 +24,7 @@ LAZY = {
     "densepose": {"curation/perception/detectron2_densepose.py"},
     "bitsandbytes": {"training/optimizers.py"},
     "transformers": {"curation/perception/parser_networks.py", "models/text.py"},
+    "peft": {"training/lora/adapters.py"},
     "onnxruntime": {"curation/perception/parser_networks.py"},
 }
 

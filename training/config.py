@@ -7,6 +7,7 @@ from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
 from models.system import SystemConfig
 from training.freezing import PARTS, STAGES, FreezeConfig
+from training.lora.config import LoraConfig
 from training.objective import ObjectiveConfig
 from training.optimizers import OptimizerConfig
 
@@ -134,6 +135,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EmaConfig = field(default_factory=EmaConfig)
     freeze: FreezeConfig = field(default_factory=FreezeConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
@@ -155,6 +157,13 @@ class TrainConfig:
             raise ValueError(f"parts = {list(self.parts)}: use denoiser, and garment and control")
         if self.init_from is not None and self.trunk_weights is not None:
             raise ValueError("init_from and trunk_weights are both given; a run starts from one")
+        if self.lora.rank and self.init_from is None:
+            raise ValueError(
+                f"lora.rank = {self.lora.rank} adapts a trained model, and init_from is null; set"
+                " init_from to its checkpoint, its run's folder or its exported folder"
+            )
+        if self.lora.rank and self.trainer.strategy == "fsdp2":
+            raise ValueError("lora works on one device or with trainer.strategy ddp, not fsdp2")
         if self.trainer.strategy == "fsdp2":
             for name, value in (("optimizer.states", self.optimizer.states),
                                 ("ema.device", self.ema.device)):  # fmt: skip

@@ -22,10 +22,9 @@ from rich.table import Table
 from configs.command import run_command
 from configs.console import track
 from configs.errors import ConfigError
-from configs.loading import load_config, split_arguments
 from datasets.benchmarks.benchmark import Benchmark
 from training.evaluation.baselines import BASELINES
-from training.evaluation.config import EvaluationConfig
+from training.evaluation.config import EvaluationConfig, read_arguments
 from training.evaluation.metrics_file import FILE, describe_missing, heading, value_text
 from training.evaluation.predictions import GivenResults
 from training.evaluation.report import Case, write_report
@@ -45,7 +44,6 @@ from training.evaluation.workers import (
 from training.metrics.catalogue import METRICS
 from training.metrics.protocols import get_protocol
 
-USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
 PACKAGES = ("torch", "torchmetrics", "torchvision", "numpy", "cv2", "av")
 """Packages whose versions are stored with the numbers; import names, since wheels have several."""
 logger = logging.getLogger(__name__)
@@ -61,7 +59,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
         ConfigError: there is nothing to score.
         DataError: the benchmark, a result or a file of weights is missing or wrong.
     """
-    bench = Benchmark(Path(config.root), config.bench)
+    bench = Benchmark(Path(config.root), config.bench, config.subset)
     height, width = measured_size(config, bench)
     chosen = {pairing: bench.ids(pairing)[: config.max_items] for pairing in config.pairings}
     for pairing in [pairing for pairing, identities in chosen.items() if not identities]:
@@ -81,6 +79,7 @@ def evaluate(config: EvaluationConfig) -> dict[str, Any]:
     metrics = {
         "schema": 2,
         "benchmark": config.bench,
+        "subset": config.subset,
         "name": config.name,
         "root": config.root,
         "resolution": {"height": height, "width": width},
@@ -198,8 +197,7 @@ def print_table(metrics: dict[str, Any]) -> None:
 
 def main(argv: list[str]) -> None:
     """Read the settings, evaluate, print the report's address."""
-    path, overrides = split_arguments(argv, USAGE)
-    config = load_config(EvaluationConfig, path, overrides)
+    config = read_arguments(argv)
     metrics = evaluate(config)
     print_table(metrics)
     for name, record in metrics["weights"].items():

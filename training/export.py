@@ -5,11 +5,14 @@ The folder holds ``model.safetensors`` (the moving average if there is one, in f
 ``README.md``, a model card. It loads wherever a checkpoint does:
 ``TryOnPipeline.from_checkpoint(folder)``, ``checkpoint=folder``. It contains no optimizer states
 and no paths of training data.
+
+A run of adapters (``lora``) is exported as the model that it and its base make together
+(``lora=merged``), or alone, in PEFT's layout (``lora=adapter``): small, for ``tryon lora=folder``.
 """
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,10 +27,17 @@ from datasets.storage import file_sha256, writing
 from models.checkpoints import EXPORTED, CheckpointContents, check_network, read_checkpoint
 from models.system import SystemConfig
 from models.viton_dit import VitonDiT
+from models.weights.adapters import (
+    ADAPTER,
+    Adapter,
+    add_adapter,
+    read_adapter,
+    write_adapter,
+)
 from models.weights.files import write_weights
 from models.weights.sharded import read_whole
 from training.checkpoints.files import find_checkpoint
-from training.checkpoints.model_card import Exported, write_card
+from training.checkpoints.model_card import Exported, adapter_card, write_card
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +45,7 @@ WEIGHTS = ("ema", "raw")
 ESTIMATOR = "garment.places."
 """Tensors that stay float32: rounded, they would move places by a percent of the picture."""
 DTYPES = ("float32", "bfloat16")
+LORA = ("merged", "adapter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +57,8 @@ class ExportConfig:
     weights: str = "ema"  # the moving average if there is one; or raw
     dtype: str = "float32"  # bfloat16: half the size; inference on GPUs rounds to it anyway
     limits: str = ""  # what the model cannot do, a short text for the card and for its users
+    lora: str | None = None  # of adapters: merged (null: the same) with their base; or adapter
+    base: str | None = None  # the model that adapters were trained on; null: where it was then
 
     def __post_init__(self) -> None:
         for name in ("checkpoint", "out"):
@@ -58,14 +71,19 @@ class ExportConfig:
             raise ValueError(f"weights {self.weights!r}: use {', '.join(WEIGHTS)}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype {self.dtype!r}: use {', '.join(DTYPES)}")
+        if self.lora not in (None, *LORA):
+            raise ValueError(f"lora {self.lora!r}: use {', '.join(LORA)}")
 
 
 def main(argv: list[str]) -> int:
     """Read ``key=value`` words and export."""
     config = load_config(ExportConfig, None, argv)
     folder = export(config)
-    logger.info("%s: load it with TryOnPipeline.from_checkpoint, or give checkpoint=%s",
-                folder, folder)  # fmt: skip
+    if (folder / ADAPTER).is_file():
+        logger.info("%s: give lora=%s next to the checkpoint that it belongs to", folder, folder)
+    else:
+        logger.info("%s: load it with TryOnPipeline.from_checkpoint, or give checkpoint=%s",
+                    folder, folder)  # fmt: skip
     return 0
 
 
@@ -74,17 +92,25 @@ def export(config: ExportConfig) -> Path:
 
     Raises:
         ConfigError: there is no such checkpoint, or ``out`` is not an export.
-        DataError: the checkpoint cannot be read, or lacks a network that inference needs.
+        DataError: the checkpoint cannot be read, or lacks a network that inference needs; or the
+            base of adapters is another model.
     """
-    source, out = find_checkpoint(Path(config.checkpoint)), Path(config.out)
-    if out.exists() and not (out / EXPORTED).is_file():
+    source, out = _find_source(config), Path(config.out)
+    if out.exists() and not any((out / name).is_file() for name in (EXPORTED, ADAPTER)):
         raise ConfigError(f"out {out} exists and is not an exported model; give another folder")
     try:
-        content = read_checkpoint(source)
+        adapter = _read_if_adapter(source, config)
+        if adapter is not None and config.lora == "adapter":
+            return _export_adapter(adapter, out, config)
         notes = _read_notes(source)
-        taken, kind = content.choose(config.weights)
+        if adapter is None:
+            content = read_checkpoint(source)
+            taken, kind = content.choose(config.weights)
+        else:
+            content = _merge(adapter, config)
+            taken, kind = content.network, adapter.weights
         _check_complete(content, taken, source)
-    except DataError:
+    except (DataError, ConfigError):
         raise
     except ValueError as error:
         raise DataError(str(error)) from error
@@ -128,6 +154,66 @@ def export(config: ExportConfig) -> Path:
     return out
 
 
+def _find_source(config: ExportConfig) -> Path:
+    """The checkpoint, or the folder of an adapter that was exported before."""
+    given = Path(config.checkpoint)
+    if (given / ADAPTER).is_file():
+        return given
+    return find_checkpoint(given)
+
+
+def _read_if_adapter(source: Path, config: ExportConfig) -> Adapter | None:
+    """The adapter in a checkpoint; None if it holds a whole model.
+
+    Raises:
+        ConfigError: ``lora`` or ``base`` is given, and it holds a model.
+    """
+    is_model = source.suffix == ".safetensors" or (source / EXPORTED).is_file()
+    is_folder = (source / ADAPTER).is_file()
+    if not is_model and (is_folder or "lora" in read_whole(source, only=("lora",))):
+        return read_adapter(source, config.weights)
+    for name in ("lora", "base"):
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"{name}={getattr(config, name)} is for adapters, and {source} holds a whole model;"
+                f" leave {name} away, or give a run trained with lora.rank above 0"
+            )
+    return None
+
+
+def _merge(adapter: Adapter, config: ExportConfig) -> CheckpointContents:
+    """The adapter's base with the adapter added to its weights."""
+    base = Path(config.base or adapter.base.path)
+    try:
+        file = find_checkpoint(base)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{adapter.path} was trained on {adapter.base.path}, and there is no checkpoint at"
+            f" {base}; give base=PATH of that model, or lora=adapter to export the adapter alone"
+        ) from error
+    content = read_checkpoint(file)
+    taken, _ = content.choose(adapter.base.weights)
+    merged = add_adapter(taken, adapter, str(file))
+    return replace(
+        content, network=merged, ema=None, step=adapter.step,
+        sampler=adapter.sampler or content.sampler,
+    )  # fmt: skip
+
+
+def _export_adapter(adapter: Adapter, out: Path, config: ExportConfig) -> Path:
+    """Write the adapter alone; of its base's path only the last pieces, which name a run."""
+    pieces = [piece for piece in Path(adapter.base.path).parts if piece != "checkpoints"]
+    base = replace(adapter.base, path="/".join(pieces[-2:]))
+    with writing(out) as aside:
+        aside.mkdir(parents=True, exist_ok=True)
+        write_adapter(aside, replace(adapter, base=base), getattr(torch, config.dtype))
+        card = adapter_card(
+            replace(adapter, base=base), _run_name(adapter), config.dtype, config.limits
+        )
+        (aside / "README.md").write_text(card, encoding="utf-8")
+    return out
+
+
 def _check_complete(content: CheckpointContents, taken: dict[str, Tensor], source: Path) -> None:
     """Check that all three networks are present with exactly their keys."""
     system = from_plain(SystemConfig, content.system, where=str(source))
@@ -145,7 +231,9 @@ def _check_complete(content: CheckpointContents, taken: dict[str, Tensor], sourc
 
 def _read_notes(source: Path) -> dict[str, Any]:
     """Run, stage and selected settings of a training checkpoint."""
-    if source.suffix == ".safetensors" or (source / EXPORTED).is_file():
+    if source.suffix == ".safetensors" or any(
+        (source / name).is_file() for name in (EXPORTED, ADAPTER)
+    ):
         return {}
     content = read_whole(source, only=("config", "code"))
     config = content["config"]
@@ -155,13 +243,28 @@ def _read_notes(source: Path) -> dict[str, Any]:
         "max_steps": config["max_steps"],
         "code": content.get("code", {}),
         "training": {
-            "freeze preset": config["freeze"]["preset"],
+            **_learned_in_words(config),
             "frames of a window": config["data"]["num_frames"],
             "strides": config["data"]["strides"],
             "learning rate": config["optimizer"]["lr"],
             "precision": config["trainer"]["precision"],
         },
     }
+
+
+def _run_name(adapter: Adapter) -> str:
+    """The run's name, or that of the folder it was exported to before."""
+    path = Path(adapter.path)
+    return path.parent.parent.name if path.parent.name == "checkpoints" else path.stem
+
+
+def _learned_in_words(config: dict[str, Any]) -> dict[str, Any]:
+    """What learned, for the card."""
+    lora = config.get("lora", {})
+    if not lora.get("rank"):
+        return {"freeze preset": config["freeze"]["preset"]}
+    scale = "" if lora["alpha"] is None else f", alpha {lora['alpha']:g}"
+    return {"LoRA": f"rank {lora['rank']}{scale}, of {config['init_from']}"}
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ from training.distributed.world import (
 from training.encoding import cache_key, pinned, sample_format
 from training.freezing import format_table, learning_table
 from training.frozen_weights import round_frozen
+from training.lora.adapters import check_same_base, require_peft
 from training.module import TryOnModule
 from training.optimizers import check_states
 from training.planning.fit_check import check_fits
@@ -99,11 +100,12 @@ def fit(
     if not is_first:
         logging.getLogger("training").setLevel(logging.WARNING)
     check_states(config.optimizer)
+    require_peft(config.lora)
     config = pinned(config)
     check_fits(config, path)
     folder = Path(config.runs) / config.name
     resume = find_resume(config, folder)
-    start = None if resume else check_init_from(config, path)
+    start = check_init_from(config, path) if resume is None or config.lora.rank else None
     settings = config.data
     if not config.looks_at_val:
         settings = replace(settings, num_validation_clips=0)  # val shards are not used
@@ -118,11 +120,14 @@ def fit(
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
     module = TryOnModule(config, _build(config, start, build), folder)
-    if resume is None and "garment" in config.parts:
+    if module.adapters is not None and resume is not None:
+        check_same_base(resume[0], module.adapters)
+    if resume is None and module.adapters is None and "garment" in config.parts:
         fit_places(module.network, data)
     _accelerate(config, module)
     rows = learning_table(module.network)
-    logger.info("%s, preset %s:\n%s", config.stage, config.freeze.preset, format_table(rows))
+    rule = f"preset {config.freeze.preset}" if module.adapters is None else "LoRA"
+    logger.info("%s, %s:\n%s", config.stage, rule, format_table(rows))
     if is_first:
         save_config(config, folder / "config.yaml")
     if resume is not None:
@@ -151,7 +156,8 @@ def _build(
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if start is not None:
-        start_from(system.network, start, config.init_weights, config.system.codec)
+        needed = config.parts if config.lora.rank else ()
+        start_from(system.network, start, config.init_weights, config.system.codec, needed)
     elif config.trunk_weights is not None:
         start_from_trunk(system.network, Path(config.trunk_weights))
     return system

@@ -108,7 +108,7 @@ def learning_table(network: nn.Module) -> list[tuple[str, int, int]]:
     learn: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for name, parameter in network.named_parameters():
-        group = _group(name)
+        group = group_of(name)
         total[group] += parameter.numel()
         learn[group] += parameter.numel() if parameter.requires_grad else 0
     return [(group, learn[group], total[group]) for group in total]
@@ -133,10 +133,10 @@ def describe(learn: int, total: int) -> str:
 def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
     matched: set[str] = set()
     for pattern in patterns:
-        compiled = _compile(pattern)
+        compiled = compile_pattern(pattern)
         found = {name for name in names if compiled.fullmatch(name)}
         if not found:
-            heads = sorted({_group(name) for name in names})
+            heads = sorted({group_of(name) for name in names})
             raise ConfigError(
                 f"freeze pattern {pattern!r} matches no parameter; there are {', '.join(heads)}"
             )
@@ -144,7 +144,8 @@ def _matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
     return matched
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern over parameter names; ``*`` is one dotted piece, ``**`` any number of them."""
     pieces = (
         re.escape(piece).replace(r"\*\*", ".+").replace(r"\*", "[^.]+")
         for piece in pattern.split(".")
@@ -152,7 +153,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(r"\.".join(pieces))
 
 
-def _group(name: str) -> str:
+def group_of(name: str) -> str:
     """``denoiser.blocks.3.attn.qkv.weight`` -> ``denoiser.blocks.*.attn``."""
     pieces = ["*" if piece.isdigit() else piece for piece in name.split(".")]
     depth = 4 if pieces[1] == "blocks" else 2

@@ -21,6 +21,7 @@ from training.distributed.sharding import is_network_sharded, shard_network
 from training.distributed.world import global_batch
 from training.encoding import encode_batch, encode_conditions
 from training.freezing import freeze, freeze_rule, set_modes
+from training.lora.adapters import StartedAdapters, start_adapters
 from training.loss_split import LossSplit
 from training.nonfinite import SkippedSteps
 from training.objective import Draws, counted_frames, draw, reduce_losses, snr_weights
@@ -44,7 +45,14 @@ class TryOnModule(LightningModule):
         self.config, self.folder = config, folder
         self._system = [system]  # in a list: not registered as a child
         self.network = system.network
-        self.learning = freeze(self.network, freeze_rule(config.freeze, config.stage))
+        self.adapters: StartedAdapters | None = None
+        if config.lora.rank:
+            self.adapters = start_adapters(
+                self.network, config.lora, config.parts, str(config.init_from), config.init_weights
+            )
+            self.learning = self.adapters.learning
+        else:
+            self.learning = freeze(self.network, freeze_rule(config.freeze, config.stage))
         self.losses = LossSplit()
         self.skipped = SkippedSteps(folder, config.trainer.max_skipped)
         self.step_record: StepRecord | None = None  # of the last step, for callbacks
@@ -196,12 +204,16 @@ class TryOnModule(LightningModule):
         )  # fmt: skip
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the data that inference needs; leave out networks that this stage does not use."""
+        """Add the data that inference needs; leave out networks that this stage does not use.
+
+        With LoRA only the adapters are kept, and what identifies the model they belong to.
+        """
         for key, prefix in (("state_dict", "network."), ("ema", "")):
-            active = tuple(f"{prefix}{part}." for part in self.config.parts)
             if key in checkpoint:
-                state = checkpoint[key]
+                state, active = checkpoint[key], self._stored_names(prefix)
                 checkpoint[key] = {k: v for k, v in state.items() if k.startswith(active)}
+        if self.adapters is not None:
+            checkpoint["lora"] = self.adapters.record
         checkpoint["system"] = to_plain(self.config.system)
         checkpoint["sampler"] = to_plain(self.config.validation.sampler)
         checkpoint["config"] = to_plain(self.config)
@@ -216,11 +228,17 @@ class TryOnModule(LightningModule):
         checkpoint["skipped"] = self.skipped.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Networks that this stage does not use keep their initial weights."""
-        active = tuple(f"network.{part}." for part in self.config.parts)
+        """Networks that this stage does not use, and a base model, keep their initial weights."""
+        active = self._stored_names("network.")
         unused = {k: v for k, v in self.state_dict().items() if not k.startswith(active)}
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **unused}
         if "losses" in checkpoint:  # older ones have none
             restore_random_states(checkpoint["random_states"])
             self.losses.load_state_dict(checkpoint["losses"])
             self.skipped.load_state_dict(checkpoint["skipped"], checkpoint["global_step"])
+
+    def _stored_names(self, prefix: str) -> tuple[str, ...]:
+        """What the names in a checkpoint begin with."""
+        if self.adapters is not None:
+            return tuple(f"{prefix}{name}" for name in self.learning)
+        return tuple(f"{prefix}{part}." for part in self.config.parts)

@@ -22,6 +22,7 @@ from configs.command import run_command
 from configs.console import duration_in_words
 from configs.loading import load_config, split_arguments
 from models.acceleration import parse_checkpointing
+from models.weights.adapters import DOWN
 from training.config import TrainConfig
 from training.freezing import describe
 from training.planning.codec_memory import image_flops
@@ -89,6 +90,8 @@ def print_plan(console: Console, config: TrainConfig, settings: PlanConfig, path
     """All tables of the plan."""
     system, data, machine = config.system, config.data, config.trainer
     preset = f", preset {config.freeze.preset}" if config.stage in ("stage2", "stage3") else ""
+    if config.lora.rank:
+        preset = f", LoRA of rank {config.lora.rank}"
     console.print(
         f"[bold]{path}[/]: {config.stage}{preset}, {machine.precision}; windows of "
         f"{data.num_frames} x {system.height} x {system.width}, {data.batch_size} at a time on "
@@ -144,12 +147,15 @@ def parameter_table(config: TrainConfig) -> Table:
 
 def layer_flops(config: TrainConfig) -> dict[str, dict[str, Flops]]:
     """Operations of one micro-batch by part and kind of layer."""
+    learning = parameter_sizes(config)[1]
+    ranks = {name.partition(DOWN)[0]: config.lora.rank for name in learning if DOWN in name}
     return network_flops(
         config.system.network,
         Work.of(config.system, config.data),
         parts=config.parts,
-        learning=set(parameter_sizes(config)[1]),
+        learning=set(learning),
         checkpoint_every=parse_checkpointing(config.trainer.activation_checkpointing),
+        ranks=ranks,
     )
 
 
@@ -223,11 +229,17 @@ def flops_table(config: TrainConfig, flops: dict[str, Flops]) -> Table:
     return table
 
 
+def seconds_per_step(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]) -> float:
+    """Of an optimizer step, at the assumed share of the device's peak."""
+    operations = sum(flops.values(), Flops()).total * config.trainer.accumulate
+    return operations / (settings.mfu * settings.peak_tflops * 1e12)
+
+
 def time_line(config: TrainConfig, settings: PlanConfig, flops: dict[str, Flops]) -> str:
     """Seconds per optimizer step and samples per day, at the assumed share of the peak."""
     machine = config.trainer
     operations = sum(flops.values(), Flops()).total * machine.accumulate
-    seconds = operations / (settings.mfu * settings.peak_tflops * 1e12)
+    seconds = seconds_per_step(config, settings, flops)
     samples = config.data.batch_size * machine.accumulate * machine.devices * machine.num_nodes
     return (
         f"An optimizer step: {operations / 1e12:,.1f} TFLOP a device, {seconds:.3f} s if "

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from configs.errors import DataError
+from datasets.benchmarks.eevee import SHOTS, read_eevee
+from datasets.benchmarks.origins import ORIGINS, check_is_here
 from datasets.benchmarks.vivid import clip_frames, read_vivid
 from datasets.benchmarks.vvt import FRAMES_FOLDER, frames_of, read_vvt
 from datasets.clips import decode_image, decode_tracks, fit_frames
@@ -69,16 +71,23 @@ class RejectedItem:
 class Benchmark:
     """The items of a benchmark, read one at a time."""
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, root: Path, name: str, subset: str | None = None) -> None:
         """Index the shards.
 
+        Args:
+            root: holds ``shards/bench-*.tar``.
+            name: of the benchmark.
+            subset: only videos whose path below ``root`` has this folder or file name (without its
+                suffix) in it, such as ``dresses`` or ``video_1``; None: all.
+
         Raises:
-            DataError: the folder is missing, incomplete or not prepared.
+            DataError: the folder is missing, incomplete or not prepared; or no such subset.
         """
-        self.root, self.name = root, name
+        self.root, self.name, self.subset = root, name, subset
         samples = [s for shard in list_shards(root, "bench") for s in index_shard(shard)]
         if not samples:
             raise _not_prepared(root, name)
+        samples = _only(samples, subset, root)
         self._pairings = {
             "paired": _named_by_source(samples),
             "unpaired": _named_by_pair([s for s in samples if _has_another_garment(s)]),
@@ -96,7 +105,8 @@ class Benchmark:
 
     def rejected(self, pairing: str) -> list[RejectedItem]:
         """Items that a pairing lacks because their videos could not be prepared."""
-        return _read_rejected(self.root)[pairing]
+        lost = _read_rejected(self.root)[pairing]
+        return [item for item in lost if self.subset in (None, *_path_names(item.source))]
 
     def resolution(self) -> tuple[int, int]:
         """Stored (height, width) of the first item."""
@@ -155,7 +165,7 @@ class Benchmark:
     def _original_frames(
         self, record: dict[str, Any], height: int, width: int
     ) -> UInt8[np.ndarray, "t h w 3"] | None:
-        """VVT's and ViViD-S's own frames: results are measured on them, not the shard's H.264."""
+        """A published benchmark's own frames: results are measured on them, not on H.264."""
         source = PurePosixPath(str(record.get("source", "")))
         if "frame_range" in record:
             first, end = record["frame_range"]
@@ -164,6 +174,27 @@ class Benchmark:
             return None
         pictures = [decode_image(p.read_bytes()) for p in frames_of(self.root, source.name)]
         return fit_frames(np.stack(pictures), height, width)
+
+
+def _only(samples: list[IndexedSample], subset: str | None, root: Path) -> list[IndexedSample]:
+    """The samples of a subset."""
+    if subset is None:
+        return samples
+    names = [_path_names(str(sample.record.get("source", ""))) for sample in samples]
+    chosen = [sample for sample, named in zip(samples, names, strict=True) if subset in named]
+    if not chosen:
+        every = [name for named in names for name in set(named)]
+        shared = sorted({name for name in every if every.count(name) > 1})
+        raise DataError(
+            f"subset is {subset!r}; no video of {root} has it in its path. The names that several "
+            f"share are {', '.join(shared) or 'none'}; null takes all"
+        )
+    return chosen
+
+
+def _path_names(source: str) -> tuple[str, ...]:
+    """Names of the folders and the file, without its suffix, in a video's path."""
+    return PurePosixPath(source).with_suffix("").parts if source else ()
 
 
 def _has_another_garment(sample: IndexedSample) -> bool:
@@ -216,11 +247,19 @@ def _read_rejected(root: Path) -> dict[str, list[RejectedItem]]:
         ) from error
 
 
+def _num_items(root: Path, name: str) -> str:
+    """How much a published benchmark's own folder holds, in words."""
+    if name == "vvt":
+        return f"{len(read_vvt(root))} pairs"
+    if name == "vivid_s":
+        return f"{len(read_vivid(root))} clips"
+    return f"{len(read_eevee(root))} videos of {len(SHOTS)} shots"
+
+
 def _not_prepared(root: Path, name: str) -> DataError:
     """The reason why ``root`` holds no sample, and the command that prepares it."""
-    commands = {
-        "vvt": "`make curate BENCH=vvt`",
-        "vivid_s": "`make curate BENCH=vivid_s`",
+    check_is_here(name, root)
+    commands = {bench: f"`make curate BENCH={bench}`" for bench in ORIGINS} | {
         "synthetic": "`make render` and `make curate CONFIG=configs/demo/curate.yaml "
         f"SRC=data/demo/raw/bench/raw OUT={root}`, or as part of `make demo`",
     }
@@ -236,18 +275,15 @@ def _not_prepared(root: Path, name: str) -> DataError:
             f"{lost[0].id!r}, with {lost[0].code} ({root / 'shards' / 'rejected.json'})"
         )
     if not root.is_dir():
-        lay = "lay it out as in docs/evaluation.md and " if name in ("vvt", "vivid_s") else ""
         return DataError(
             f"benchmark folder {root} does not exist; give root=FOLDER or set DATA_ROOT, or "
-            f"{lay}{prepare}"
+            f"{prepare}"
         )
     if list_shards(root, "bench"):
         return DataError(f"{root}: shards/bench-*.tar contain no sample; {prepare}")
-    if name in ("vvt", "vivid_s"):
-        kind, items = ("VVT", read_vvt(root)) if name == "vvt" else ("ViViD-S", read_vivid(root))
-        units = "pairs" if name == "vvt" else "clips"
+    if name in ORIGINS:
         return DataError(
-            f"{root} is a complete {kind} folder of {len(items)} {units}, but has no masks or "
-            f"DensePose yet; {prepare}"
+            f"{root} is a complete {ORIGINS[name].title} folder of {_num_items(root, name)}, but "
+            f"has no {'' if name == 'eevee' else 'masks or '}DensePose yet; {prepare}"
         )
     return DataError(f"{root} holds no shards/bench-*.tar; {prepare}")

@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from configs.errors import DataError
+from datasets.benchmarks.origins import check_is_here
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +99,7 @@ def read_vivid(root: Path) -> list[VividClip]:
     Raises:
         DataError: a list, field, video or image is missing or wrong; the message names it.
     """
-    if not root.is_dir():
-        raise DataError(f"ViViD-S folder {root} does not exist; set DATA_ROOT or root=FOLDER")
+    check_is_here("vivid_s", root)
     paired = _read_list(root, _find_list(root, "paired"))
     others: dict[tuple[Path, int, int], list[Path]] = {}
     unpaired = next((root / n for n in LISTS["unpaired"] if (root / n).is_file()), None)
@@ -146,15 +146,24 @@ def clip_frames(path: Path, first: int, end: int) -> UInt8[np.ndarray, "t h w 3"
     from datasets.video.upright import upright_frames
 
     if not path.is_file():
-        raise DataError(f"ViViD-S video {path} is missing")
+        raise DataError(f"benchmark video {path} is missing")
     frames = [_cut(frame) for frame in itertools.islice(upright_frames(path), first, end)]
     if not frames:
-        raise DataError(f"{path} has no frame {first}; the list names frames {first} to {end}")
+        raise DataError(f"{path} has no frame {first}; the benchmark names frames {first} to {end}")
     return np.stack(frames)
 
 
 def frame_rate(path: Path) -> float:
     """Frames per second according to the video's header; 25 if it has no rate.
+
+    Raises:
+        DataError: the file cannot be read as a video.
+    """
+    return video_header(path)[0]
+
+
+def video_header(path: Path) -> tuple[float, tuple[int, int]]:
+    """Frames per second, 25 if there is no rate, and coded (height, width) of a video.
 
     Raises:
         DataError: the file cannot be read as a video.
@@ -166,7 +175,7 @@ def frame_rate(path: Path) -> float:
     except UnreadableVideoError as error:
         raise DataError(f"{path} cannot be read as a video: {error.detail}") from error
     with container:
-        return float(rate_of(stream))
+        return float(rate_of(stream)), (int(stream.height), int(stream.width))
 
 
 def _cut(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import DataError
+from datasets.benchmarks.origins import check_is_here
 from datasets.storage import listed
 
 PAIRS_FILE = "test_person_clothes_pose_tuple.txt"
@@ -48,9 +49,8 @@ def read_vvt(root: Path) -> list[VvtItem]:
     Raises:
         DataError: the folder is incomplete; the message names the first missing file.
     """
+    check_is_here("vvt", root)
     pairs = root / PAIRS_FILE
-    if not root.is_dir():
-        raise DataError(f"VVT folder {root} does not exist; set DATA_ROOT or root=FOLDER")
     if not pairs.is_file():
         raise DataError(f"VVT folder {root} is incomplete: {pairs} is missing")
     items: dict[tuple[str, str], VvtItem] = {}

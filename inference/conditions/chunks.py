@@ -12,7 +12,8 @@ import numpy as np
 from curation.perception.boxes import grown_box
 from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
-from datasets.masks import MaskRule, MaskSettings, fill_lapses, frame_mask, protect
+from datasets.masks import MaskRule, MaskSettings, below_hem, frame_mask, protect
+from datasets.masks_over_time import fill_lapses
 from inference.conditions.picking import Picked
 from inference.video.framing import CropWindow
 
@@ -139,6 +140,13 @@ def chunk_mask(
     mask[~present] = 0
     _bridge(mask, present, longest)
     return now.spare_others(mask[start : start + len(now.present)])
+
+
+def chunk_hem(perceived: PerceivedFrames, rule: MaskRule) -> np.ndarray:
+    """Where a longer garment may lie over what is worn below it, (t, h, w) bool."""
+    rows = zip(perceived.labels, perceived.iuv[..., 0], perceived.present, strict=True)
+    hem = np.stack([below_hem(labels, parts, rule) & present for labels, parts, present in rows])
+    return hem if perceived.others is None else hem & ~perceived.others
 
 
 def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:

@@ -21,7 +21,13 @@ from datasets.densepose import render_densepose
 from datasets.labels import CATEGORIES
 from datasets.masks import MaskRule, MaskSettings, mask_rule
 from datasets.storage import file_sha256, write_file
-from inference.conditions.chunks import PerceivedFrames, chunk_mask, perceive_frames, still_masks
+from inference.conditions.chunks import (
+    PerceivedFrames,
+    chunk_hem,
+    chunk_mask,
+    perceive_frames,
+    still_masks,
+)
 from inference.conditions.people import FoundPerson, PeopleInVideo, find_people
 from inference.conditions.picking import Picked, Picker
 from inference.conditions.stored import (
@@ -43,7 +49,7 @@ from inference.video.work_folder import WorkFolder
 _BRIDGED_S = 0.5  # a person missed for less than this is assumed to be present
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_FORMAT = 5  # of the files in a work folder
+_FORMAT = 7  # of the files in a work folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -251,9 +257,9 @@ def _make_chunks(
         if now is not None:
             if number >= finished:
                 mask = chunk_mask(before, now, after, context, longest, learned.rule)
-                store_chunk(
-                    folder, number, ConditionTracks(mask=mask, iuv=now.iuv, present=now.present)
-                )
+                hem = chunk_hem(now, learned.rule)
+                tracks = ConditionTracks(mask=mask, iuv=now.iuv, present=now.present, hem=hem)
+                store_chunk(folder, number, tracks)
             number += 1
         before, now = now, after
     size = learned.framing.out_height, learned.framing.out_width

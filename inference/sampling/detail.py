@@ -17,8 +17,10 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from datasets.clips import fit_garment
+from datasets.masks import nearest_part
 from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
+from inference.sampling.collar import inside_of_collar
 from inference.sampling.skin import HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
 from models.cloth import (
@@ -29,6 +31,7 @@ from models.cloth import (
     has_long_sleeves,
     hem_on_legs,
     raise_shoulders,
+    torso_sides,
     widen_cloth,
 )
 from models.conditions import Conditions
@@ -44,8 +47,12 @@ _SOFT = 0.4
 
 _GAP = 0.06
 """Of the picture's height: gaps in cloth up to this are filled with the colours beside them."""
-_WIDER = 0.06
+_WIDER = 0.09
 """Of the picture's height: twice the width of cloth that is added at its edges, on the body."""
+_NECKLINE = 0.1
+"""Of the picture's height: twice by how much a neckline is raised."""
+_SMOOTH = 0.012
+"""Of the picture's height: the spread that smoothes cloth's outline."""
 _CLOTH = 0.5
 """Share of a pixel that makes it cloth."""
 _STEADY_S = 0.1
@@ -97,7 +104,7 @@ class ClothDetail:
             return None
         group = body[:, 0]
         steady = steady_places(*cells, group, _STEADY_S * fps)
-        found = hem_on_legs(*clothed_cells(*steady, body, self._cloth), group)
+        found = hem_on_legs(*clothed_cells(*steady, body, self._cloth), group, self._cloth)
         self._legs_show_torso = bool((found[2] != group).any())
         return found
 
@@ -118,31 +125,45 @@ class ClothDetail:
         painted: UInt8[np.ndarray, "t h w 3"],
         masks: UInt8[np.ndarray, "t h3 w3"],
         iuv: UInt8[np.ndarray, "t h3 w3 3"],
-    ) -> UInt8[np.ndarray, "t h4 w4 3"]:
-        """Frames ``scale`` times as large; ``painted`` itself if no place is known.
+        hem: Bool[np.ndarray, "t h3 w3"] | None = None,
+    ) -> tuple[UInt8[np.ndarray, "t h4 w4 3"], Bool[np.ndarray, "t h4 w4"] | None]:
+        """Frames ``scale`` times as large, and where cloth lies below the old garment's hem.
+
+        Both are ``painted`` and None if no place is known.
 
         Args:
             rows: which of the video's frames they are.
             painted: of the system's size.
-            masks: of the result's size (``framing``); above 127: painted. Elsewhere nothing is
-                added.
+            masks: of the result's size (``framing``); above 127: painted. Elsewhere, but for
+                ``hem``, nothing is added.
             iuv: DensePose, of the result's size.
+            hem: where a longer garment lies over others, of the result's size; None: nowhere.
         """
         if self._cells is None:
-            return painted
+            return painted, None
         places, slopes, group = (values[:, rows] for values in self._cells)
         inside = masks > 127
         pixels = group_of(iuv[..., 0])
-        if self._has_long_sleeves:  # what is masked of a hand is the end of the old sleeve
+        # what is masked of a hand is the end of the old sleeve, or what lies beside the hand
+        if self._has_long_sleeves:
             for hand, arm in zip(HANDS, LOWER_ARMS, strict=True):
                 pixels[(iuv[..., 0] == hand) & inside] = arm
+        else:
+            hands = np.isin(iuv[..., 0], HANDS) & inside
+            pixels = np.stack([_grown(*rows_of) for rows_of in zip(pixels, hands, strict=True)])
+        if hem is not None:  # between the legs
+            rows_of = zip(pixels, hem, strict=True)
+            pixels = np.stack([_grown(groups, below & (groups == 0)) for groups, below in rows_of])
         parts = torch.from_numpy(pixels)[None].to(places.device)
         if self._legs_show_torso:
             parts = torch.where(parts >= FIRST_LEG, TORSO, parts)
         warped = warp_by_part(self._pictures, places, slopes, group, parts)
         warped = torch.where(parts[:, :, None] == TORSO, warped[:, :, 4:], warped[:, :, :4])
-        cloth = _closed(warped[0, :, 3].cpu().numpy(), self.size[0])
-        share = self._share(cloth, inside & (pixels > 0))
+        cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
+        worn = inside & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
+        if hem is not None:
+            worn |= hem & np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
+        share = self._share(worn & (pixels > 0))
         filled = signed_to_bytes(fill_ground(warped[0])[:, :3])
         shown = rearrange(filled, "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
@@ -151,7 +172,8 @@ class ClothDetail:
         if self._skin is not None:
             rows_of = zip(large, iuv[..., 0], share[..., 0] > _CLOTH, inside, strict=True)
             large = np.stack([paint_skin(*values, self._skin) for values in rows_of])
-        return np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
+        frames = np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
+        return frames, None if hem is None else hem & (share[..., 0] > _CLOTH)
 
     @cached_property
     def _cloth(self) -> Float[Tensor, "1 4 h w"]:
@@ -161,9 +183,15 @@ class ClothDetail:
         device = self.conditions.caption.tokens.device
         picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
         cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
-        cloth = raise_shoulders(cloth)
+        left, right = (torso_sides(cloth[:, 3:])[0] * cloth.shape[3]).tolist()
+        shown = cloth[0, 3].cpu().numpy() > _CLOTH
+        inside = inside_of_collar(self.garment, shown, (left, right))
+        # necklines come out low: a picture shows them flat, and necks are round
+        raised = inside & _dilated(shown & ~inside, self._disc(_NECKLINE))
+        cloth = cloth * ~torch.from_numpy(inside).to(device)
         # the outermost pixels of cloth are mixed with the picture's ground
-        return torch.cat([widen_cloth(cloth)[:, :3], cloth[:, 3:]], dim=1)
+        colours = widen_cloth(cloth)[:, :3]
+        return torch.cat([colours, cloth[:, 3:] + torch.from_numpy(raised).to(device)], dim=1)
 
     @cached_property
     def _has_long_sleeves(self) -> bool:
@@ -172,32 +200,46 @@ class ClothDetail:
     @cached_property
     def _pictures(self) -> Float[Tensor, "1 8 h w"]:
         """The garment as arms and legs show it, and as the torso does."""
-        cloth = self._cloth
+        cloth = raise_shoulders(self._cloth)
         arms = fill_ground(cloth) if self._has_long_sleeves else cloth
         return torch.cat([arms, fill_sides(cloth)], dim=1)
 
-    def _share(
-        self, cloth: Float[np.ndarray, "t h3 w3"], inside: Bool[np.ndarray, "t h3 w3"]
-    ) -> Float[np.ndarray, "t h3 w3 1"]:
-        """How much of each pixel is the garment's: cloth inside the body and the mask."""
+    def _outlined(self, cloth: Float[np.ndarray, "h3 w3"]) -> Bool[np.ndarray, "h3 w3"]:
+        """A frame's cloth without narrow gaps and with a smooth outline.
+
+        No place is known in gaps, such as between torso and sleeve, and places are off by more at
+        some cells than at others.
+        """
+        closed = cv2.morphologyEx(cloth, cv2.MORPH_CLOSE, self._disc(_GAP))
+        return cv2.GaussianBlur(closed, (0, 0), _SMOOTH * self.size[0]) > _CLOTH
+
+    def _disc(self, share: float) -> UInt8[np.ndarray, "n n"]:
+        """As wide as a share of the picture's height."""
+        size = 2 * round(share / 2 * self.size[0]) + 1
+        return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+    def _share(self, worn: Bool[np.ndarray, "t h3 w3"]) -> Float[np.ndarray, "t h3 w3 1"]:
+        """How much of each pixel is the garment's."""
         width = _SOFT * self.scale
-        soft = np.stack([cv2.GaussianBlur(row, (0, 0), width) for row in inside * cloth])
+        soft = np.stack([cv2.GaussianBlur(row, (0, 0), width) for row in worn.astype(np.float32)])
         return (2 * soft - 1).clip(0)[..., None]
 
 
-def _closed(cloth: Float[np.ndarray, "t h w"], height: int) -> Float[np.ndarray, "t h w"]:
-    """Cloth without narrow gaps, such as between torso and sleeve, and a little wider.
+def _grown(
+    groups: UInt8[np.ndarray, "h w"], where: Bool[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w"]:
+    """Groups of a frame's pixels, with the nearest pixel's that has one where ``where``."""
+    known = (groups > 0) & ~where
+    if not where.any() or not known.any():
+        return groups
+    nearest = nearest_part(np.where(known, groups, 0), where, np.unique(groups[known]).tolist())
+    return np.where(where, nearest, groups)
 
-    In gaps no place is known; straps and sleeves come out narrow, since places of a shoulder lie
-    beside a garment that lies flat.
-    """
-    gap, wider = (_disc(2 * round(share / 2 * height) + 1) for share in (_GAP, _WIDER))
-    closed = [cv2.morphologyEx(frame, cv2.MORPH_CLOSE, gap) for frame in cloth]
-    return np.stack([cv2.dilate(frame, wider) for frame in closed])
 
-
-def _disc(size: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+def _dilated(
+    region: Bool[np.ndarray, "h w"], disc: UInt8[np.ndarray, "n n"]
+) -> Bool[np.ndarray, "h w"]:
+    return cv2.dilate(region.astype(np.uint8), disc) > 0
 
 
 def _enlarged(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

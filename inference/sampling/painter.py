@@ -21,6 +21,7 @@ from datasets.loading.densepose_batch import draw_iuv
 from datasets.masks import MaskSettings
 from datasets.places import body_cells, outline_of
 from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
+from inference.checkpoint_choice import find_adapter
 from inference.progress import PAINTING, Progress, Tracker
 from inference.sampling.detail import MOST, ClothDetail
 from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
@@ -31,6 +32,7 @@ from models.acceleration import compile_blocks, round_blocks
 from models.checkpoints import checkpoint_sha256, load_network, read_checkpoint
 from models.conditions import Conditions
 from models.system import System, SystemConfig, build_system
+from models.weights.adapters import Adapter, add_adapter, read_adapter
 
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -54,12 +56,16 @@ class LoadedSystem:
     weights: str  # ema or raw: which were actually loaded
     sha256: str  # of the checkpoint's file
     sampler: dict[str, Any] | None  # which it was made for; see ``choose_sampler``
+    lora: Adapter | None = None  # added to the weights
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Checkpoint, step, weights and sha256, for reports."""
-        names = ("checkpoint", "step", "weights", "sha256")
-        return {name: getattr(self, name) for name in names}
+        """Checkpoint, step, weights and sha256, and those of an adapter, for reports."""
+        facts = {name: getattr(self, name) for name in ("checkpoint", "step", "weights", "sha256")}
+        if self.lora is not None:
+            about = ("path", "step", "weights", "sha256", "rank")
+            facts["lora"] = {name: getattr(self.lora, name) for name in about}
+        return facts
 
 
 def build_stored(system: dict[str, Any], where: str) -> System:
@@ -77,8 +83,9 @@ def load_system(
     weights: str = "ema",
     any_stage: bool = False,
     build: BuildStored = build_stored,
+    lora: str | Path | None = None,
 ) -> LoadedSystem:
-    """Load a training checkpoint of stage 2 or 3.
+    """Load a training checkpoint of stage 2 or 3, and add an adapter to it.
 
     Args:
         path: ``runs/<name>/checkpoints/last.ckpt``, or a folder made by ``make export``.
@@ -86,10 +93,11 @@ def load_system(
         any_stage: accept earlier stages too, for comparison: networks that they do not have yet
             contribute nothing, as at the start of their own stage.
         build: the system from what the checkpoint stores; experiments alter the network here.
+        lora: an adapter of this checkpoint, see ``find_adapter``; None: none.
 
     Raises:
         ConfigError: unknown ``weights``, or a system that does not fit this version.
-        DataError: no checkpoint, or one that cannot be used for try-on.
+        DataError: no checkpoint, or one that cannot be used for try-on; an adapter of another one.
     """
     if weights not in WEIGHTS:
         raise ConfigError(f"weights={weights!r}; one of {', '.join(WEIGHTS)} is expected")
@@ -105,6 +113,9 @@ def load_system(
                 f"checkpoint {path} has no {' and no '.join(absent)} network; "
                 "try-on needs a checkpoint of stage 2 or 3"
             )
+        adapter = None if lora is None else read_adapter(find_adapter(lora), weights)
+        if adapter is not None:
+            taken = add_adapter(taken, adapter, str(path))
         system = build(content.system, str(path))
         load_network(system.network, taken, str(path), [f"{part}." for part in absent])
     except (DataError, ConfigError):
@@ -117,7 +128,8 @@ def load_system(
         step=content.step,
         weights=kind,
         sha256=checkpoint_sha256(Path(path)),
-        sampler=content.sampler,
+        sampler=(adapter and adapter.sampler) or content.sampler,
+        lora=adapter,
     )
 
 
@@ -208,7 +220,7 @@ class Painter:
         detail = self.detail(garment, framing.height, labels, self.system.config.fps)
         large = detail.framing(framing)
         for rows in codec_runs(len(video)):
-            images = detail(
+            images, _ = detail(
                 rows,
                 self.decode_frames(latents[:, rows]),
                 np.stack([large.take_mask(row) for row in mask[rows]]),

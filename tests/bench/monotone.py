@@ -33,6 +33,7 @@ from training.evaluation.clips import ClipSelector, to_network_input
 from training.evaluation.results import read_result
 from training.evaluation.suite import load_suite
 from training.metrics.catalogue import METRICS
+from training.metrics.dinov2 import DinoConfig, DinoVisionTransformer, PictureFeatures
 from training.metrics.frechet import frechet_distance, kernel_distance
 from training.metrics.garment_picture import shrink
 from training.metrics.i3d import InceptionI3d
@@ -56,6 +57,8 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "colour_delta_e_76": ("colour", "swap", "leak"),
     "garment_colour": ("colour", "swap", "leak"),
     "garment_pattern": ("blur",),  # half-way a swap shows both patterns at once
+    "garment_likeness": (),  # as the video networks: by formula it would say nothing
+    "garment_likeness_lowest": (),
     "leak": ("leak",),
     "outside_change": ("blur", "colour", "outside"),
     "flicker": ("flicker",),
@@ -72,7 +75,8 @@ class Networks:
 
     lpips: Lpips
     video: dict[str, nn.Module]
-    by_formula: frozenset[str]  # of "lpips", "i3d", "resnext"
+    by_formula: frozenset[str]  # of "lpips", "i3d", "resnext", "dinov2"
+    features: PictureFeatures
 
 
 Values = dict[tuple[str, str], list[float]]
@@ -90,11 +94,18 @@ def formula_lpips(net: str = "alex") -> Lpips:
     return Lpips(net, {f"features.{key}": value for key, value in state.items()})
 
 
+def formula_features(config: DinoConfig) -> PictureFeatures:
+    """DINOv2 with weights by that formula."""
+    network = DinoVisionTransformer(config)
+    network.load_state_dict(formula_state(network))
+    return PictureFeatures(network)
+
+
 def load_networks(protocol: Protocol, with_video: bool = True) -> Networks:
     """Real weights where they are, weights by formula elsewhere."""
     suite = load_suite(protocol)
     video: dict[str, nn.Module] = dict(suite.networks) if with_video else {}
-    by_formula: set[str] = set() if suite.lpips else {"lpips"}
+    by_formula = {n for n, net in (("lpips", suite.lpips), ("dinov2", suite.features)) if not net}
     for name, build in (("i3d", InceptionI3d), ("resnext", ResNeXt3d101)):
         if with_video and name not in video:
             video[name] = build()
@@ -104,6 +115,7 @@ def load_networks(protocol: Protocol, with_video: bool = True) -> Networks:
         lpips=suite.lpips or formula_lpips(protocol.lpips_net),
         video=video,
         by_formula=frozenset(by_formula),
+        features=suite.features or formula_features(DinoConfig()),
     )
 
 
@@ -267,6 +279,7 @@ def _video_numbers(
             protocol=protocol,
             segment_borders=result.segment_borders,
             lpips=networks.lpips,
+            features=networks.features,
             item_memo=memos.setdefault((clip.name, result.pairing), {}),
         )
         rows.append({m.key: m.compute(inputs).value for m in METRICS if m.compute is not None})

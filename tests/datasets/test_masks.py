@@ -4,11 +4,11 @@ import pytest
 from datasets.labels import CATEGORIES, DensePosePart, ParseLabel
 from datasets.masks import (
     MaskSettings,
-    close_in_time,
-    fill_lapses,
-    fill_unseen,
+    below_hem,
     inpainting_mask,
+    mask_rule,
 )
+from datasets.masks_over_time import close_in_time, fill_lapses, fill_unseen
 
 P, D = ParseLabel, DensePosePart
 
@@ -224,3 +224,16 @@ def test_hulls_fill_hollows_no_further_than_their_reach() -> None:
     assert areas[0] < areas[1] < areas[2]
     assert mask[9.0][80, 50] == 255  # within the convex hull
     assert mask[0.2][80, 50] == 0
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_below_an_upper_garments_hem_is_what_covers_the_thighs(category: str) -> None:
+    labels, iuv = dancer()
+    labels[90:100, 44:56] = P.OTHER  # a bag in front of a thigh
+    found = below_hem(labels, iuv[..., 0], mask_rule(category))
+    if category != "upper":
+        assert not found.any()
+        return
+    assert found[labels == P.LOWER].all()
+    assert set(np.unique(labels[found])) <= {P.LOWER, P.LEGS}
+    assert not found[126:].any()  # thighs end at 120

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 from tryon_fixtures import (
     build_tiny,
     colour_perception,
@@ -16,7 +17,12 @@ from tryon_fixtures import (
 from configs.command import run_command
 from configs.errors import DataError
 from inference import tryon
-from inference.checkpoint_choice import SHIPPED, choose_checkpoint, shipped_model
+from inference.checkpoint_choice import (
+    SHIPPED,
+    choose_checkpoint,
+    find_adapter,
+    shipped_model,
+)
 from inference.pipeline import TryOnPipeline
 from inference.sampling.sampler_choice import SamplerChoice
 from inference.video.provenance import read_record
@@ -122,3 +128,38 @@ def test_the_shipped_model_may_be_committed_and_stays_small():
         assert ignored.returncode == 1, f"{name} would not be committed"
     files = [path for path in SHIPPED.parent.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MOST_MB * 1_000_000
+
+
+def test_a_run_of_adapters_is_never_taken_for_a_model(shipped, tmp_path):
+    runs = tmp_path / "runs"
+    own = write_run(runs)
+    adapters = runs / "stage3-lora"
+    (adapters / "checkpoints").mkdir(parents=True)
+    (adapters / "checkpoints" / "last.ckpt").write_bytes(own.read_bytes())
+    (adapters / "config.yaml").write_text("name: stage3-lora\nlora:\n  rank: 8\n")
+    assert choose_checkpoint(None, runs).path == own
+    with pytest.raises(DataError, match=r"lora .*nowhere does not exist, or holds no adapter"):
+        find_adapter(runs / "nowhere")
+    assert find_adapter(adapters) == adapters / "checkpoints" / "last.ckpt"
+
+
+def test_an_adapter_of_another_model_is_refused_with_exit_code_2(shipped, tmp_path, capsys):
+    folder, tensors = tmp_path / "mine", {}
+    layer = "denoiser.blocks.0.mlp.fc1"
+    out, wide = build_tiny().network.get_submodule(layer).weight.shape
+    for mark, shape in (("A", (2, wide)), ("B", (out, 2))):
+        tensors[f"base_model.model.{layer}.lora_{mark}.weight"] = torch.ones(shape)
+    base = {"sha256": "0" * 64, "path": "runs/theirs", "weights": "ema", "parts": ["denoiser"]}
+    notes = {"lora": {"rank": 2, "alpha": 2.0, "base": base}, "step": 1, "weights": "ema",
+             "system": {}}  # fmt: skip
+    write_weights(folder / "adapter_model.safetensors", tensors, notes)
+    write_video(tmp_path / "me.mp4", people=[True] * 3)
+    write_garment(tmp_path / "g.png")
+    words = [f"video={tmp_path}/me.mp4", f"garment={tmp_path}/g.png", f"out={tmp_path}/o.mp4",
+             "perception=embedded", f"lora={folder}", f"runs={tmp_path}/none"]  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        run_command(tryon.main, words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "trained on the ema weights of runs/theirs (network 000000000000)" in said
+    assert "give the model that it was trained on" in said

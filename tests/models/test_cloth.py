@@ -88,6 +88,14 @@ def test_short_sleeves_are_told_from_long_ones() -> None:
     assert has_long_sleeves(cloth).tolist() == [False, False, True, True]
 
 
+def test_sleeves_that_end_at_the_elbow_of_a_short_top_are_short() -> None:
+    to_elbow = outline((14, 46), (12, 48), (10, 50), (8, 52), *[(22, 38)] * 3)
+    to_wrist = outline((14, 46), (10, 50), (6, 54), (2, 58), (0, 60), *[(22, 38)] * 5)
+    cloth = torch.cat([to_elbow, to_wrist])
+    assert (sleeve_length(cloth) > 0.6).all()
+    assert has_long_sleeves(cloth).tolist() == [False, True]
+
+
 def test_lower_arms_have_places_with_long_sleeves_only() -> None:
     places, body = upright().repeat(2, 1, 1, 1, 1), torch.ones(2, 4, 1, ROWS, COLUMNS)
     body[:, 0, :, 2] = 4  # left lower arm
@@ -142,14 +150,12 @@ def test_a_hem_near_the_hips_continues_the_torso_over_the_legs() -> None:
     group = torch.ones(1, 1, ROWS, COLUMNS)
     group[:, :, 3] = 6  # upper legs: their own places lead elsewhere
     places[:, :, 3, :, 0] += 5
-    found, _, part = hem_on_legs(places, steep, group)
-    assert torch.equal(
-        part[0, 0, 3], torch.full((COLUMNS,), 6.0)
-    )  # the torso ends at y = 0.63: a dress
+    dress, shirt = (torch.zeros(1, 4, 60, 60) for _ in range(2))
+    dress[:, 3, 5:57], shirt[:, 3, 5:45] = 1, 1
+    # the torso ends at y = 0.63
+    found, _, part = hem_on_legs(places, steep, group, dress)
+    assert torch.equal(part, group)
     assert torch.equal(found, places)
-    low = places.clone()
-    low[..., 1] += 0.2
-    found, _, part = hem_on_legs(low, steep, group)
+    found, _, part = hem_on_legs(places, steep, group, shirt)
     assert (part == 1).all()
-    assert torch.allclose(found[..., 0], upright()[..., 0], atol=1e-5)
-    assert torch.allclose(found[..., 1], low[..., 1], atol=1e-5)
+    assert torch.allclose(found, upright(), atol=1e-5)

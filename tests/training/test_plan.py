@@ -10,6 +10,8 @@ from rich.console import Console
 from configs.console import duration_in_words
 from configs.errors import ConfigError
 from configs.loading import load_config
+from tests.bench.recipes import RECIPES as RECIPE_FOLDER
+from tests.bench.recipes import recipe_table, with_table
 from tests.warm import AS_MODULE, WarmPython
 from training.config import TrainConfig
 from training.plan import (
@@ -32,7 +34,8 @@ from training.planning.suggestions import find_fit, with_changes, words
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "configs" / "demo" / "stage3.yaml"
 STAGE3 = ROOT / "configs" / "stage3.yaml"
-RECIPES = {"24gb": 24, "80gb": 80, "8x80gb": 80}
+RECIPES = {"16gb_lora": 16, "24gb_stage1": 24, "24gb_stage2": 24, "24gb": 24, "80gb": 80,
+           "8x80gb": 80}  # fmt: skip
 SMALL = ["system.network.trunk.depth=2"]
 PLAIN = ["system.network.fusion=attention", "system.network.warped_garment=false"]
 
@@ -151,14 +154,44 @@ def test_what_fits_is_left_alone_and_what_cannot_fit_is_said() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_is_stage_3_at_full_size_and_says_what_it_needs(recipe: str) -> None:
+def test_a_recipe_is_its_stage_at_full_size_and_says_what_it_needs(recipe: str) -> None:
     path = ROOT / "configs" / "recipes" / f"{recipe}.yaml"
-    config, stage3 = load_config(TrainConfig, path), load_config(TrainConfig, STAGE3)
-    assert (config.system, config.data) == (stage3.system, stage3.data)
-    effective = [run.trainer.accumulate * run.trainer.devices for run in (config, stage3)]
-    assert effective[0] == effective[1]
+    config = load_config(TrainConfig, path)
+    preset = load_config(TrainConfig, ROOT / "configs" / f"{config.stage}.yaml")
+    assert (config.system, config.data) == (preset.system, preset.data)
+    effective = [run.trainer.accumulate * run.trainer.devices for run in (config, preset)]
+    assert effective[0] == effective[1] or config.lora.rank
     needed = stated_needs(path)[1]
     assert needed <= RECIPES[recipe]
+
+
+def table_rows(page: Path) -> dict[str, list[str]]:
+    """Cells of a page's table rows by the recipe that they name."""
+    found = {}
+    for line in page.read_text(encoding="utf-8").splitlines():
+        recipe = re.search(r"configs/recipes/[\w.]+", line)
+        if line.startswith("|") and recipe is not None:
+            found[recipe[0]] = [cell.strip() for cell in line.strip("|").split("|")]
+    return found
+
+
+def test_the_table_of_recipes_has_every_recipe_and_what_each_says() -> None:
+    found = table_rows(ROOT / "docs" / "training.md")
+    there = {f"configs/recipes/{path.name}" for path in RECIPE_FOLDER.glob("*.yaml")}
+    assert found.keys() == there
+    assert {Path(recipe).stem for recipe in there} == RECIPES.keys()
+    for recipe, cells in found.items():
+        assert float(cells[4]) == pytest.approx(stated_needs(ROOT / recipe)[1], abs=0.11)
+        assert f"{RECIPES[Path(recipe).stem]} GB" in cells[0]
+    for recipe, cells in table_rows(ROOT / "README.md").items():
+        assert f"{found[recipe][4]} GB" in cells[4], recipe
+        assert cells[3] == found[recipe][5], recipe
+
+
+@pytest.mark.slow
+def test_the_table_of_recipes_is_what_the_command_writes() -> None:
+    page = ROOT / "docs" / "training.md"
+    assert with_table(page, recipe_table()) == page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Where a run's weights come from: fresh, another run (``init_from``), or itself (``resume``)."""
 
 import logging
+from collections.abc import Collection
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,11 @@ def check_init_from(config: TrainConfig, config_path: Path) -> Path | None:
 
 
 def start_from(
-    network: VitonDiT, file: Path, weights: str, codec: CodecConfig | None = None
+    network: VitonDiT,
+    file: Path,
+    weights: str,
+    codec: CodecConfig | None = None,
+    needed: Collection[str] = (),
 ) -> None:
     """Load another run's weights; networks it did not have start as copies of its trunk.
 
@@ -70,9 +75,11 @@ def start_from(
         file: the other run's checkpoint.
         weights: ema or raw.
         codec: whose latents the network will see; None: not compared with the checkpoint's.
+        needed: networks that must not start as copies: adapters belong to trained ones.
 
     Raises:
-        ConfigError: the keys do not match, and the message names them; or another codec's latents.
+        ConfigError: the keys do not match, and the message names them; another codec's latents; or
+            a needed network is absent.
     """
     try:
         contents = read_checkpoint(file)
@@ -85,6 +92,12 @@ def start_from(
             for part in PARTS[1:]
             if not any(key.startswith(f"{part}.") for key in contents.network)
         ]
+        lacking = [part for part in absent if part in needed]
+        if lacking:
+            raise ConfigError(
+                f"lora adapts trained networks, and {file} has no {' and no '.join(lacking)}; set"
+                " init_from to a checkpoint that has, such as one of stage 3"
+            )
         allowed = [f"{part}." for part in absent]
         state = {key: value for key, value in state.items() if not key.startswith(tuple(allowed))}
         load_network(network, state, where=str(file), allow_missing=allowed)

@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.loading import from_plain
 from inference.sampling.solvers import SamplerConfig
+from models.weights.adapters import Adapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,50 @@ people and should be marked as such.
 """,
         encoding="utf-8",
     )
+
+
+def adapter_card(adapter: Adapter, name: str, dtype: str, limits: str) -> str:
+    """The README.md of an exported adapter.
+
+    Args:
+        adapter: what was exported.
+        name: of the run.
+        dtype: of its file.
+        limits: what it cannot do; empty: not stated.
+    """
+    count = sum(down.numel() + up.numel() for down, up in adapter.pairs.values())
+    average = "running average (ema)" if adapter.weights == "ema" else "as trained (raw)"
+    stated = f"Limits: {limits.strip().rstrip('.')}.\n\n" if limits.strip() else ""
+    return f"""---
+tags: [video, virtual-try-on, diffusion, lora]
+library_name: viton-dit
+---
+
+# {name}: LoRA adapters for VITON-DiT
+
+They belong to one model only and are refused with any other.
+
+| | |
+|---|---|
+| trained on | {adapter.base.path}, its {adapter.base.weights} weights |
+| network of that model | `{adapter.base.sha256}` |
+| rank, alpha | {adapter.rank}, {adapter.alpha:g} |
+| layers | {len(adapter.pairs)} |
+| weights | {average}, {dtype}, {count:,} parameters |
+| optimizer steps | {adapter.step:,} |
+
+## Use
+
+```
+viton-dit tryon video.mp4 garment.jpg -o result.mp4 checkpoint=THAT_MODEL lora=THIS_FOLDER
+viton-dit export THIS_FOLDER -o merged base=THAT_MODEL
+```
+
+## Data, licence, limits
+
+{stated}To be completed by the publisher: which garments and videos it was trained on, with whose
+consent and under which licence. Results are synthetic videos of real people and should be marked.
+"""
 
 
 def _sampler_in_words(sampler: dict[str, Any] | None) -> str:

@@ -72,7 +72,7 @@ def curate(
         src: Folder with raw videos.
         settings: key=value: any setting of configs/curate.yaml.
         out: The curated folder.
-        bench: Prepare a published benchmark instead: vvt or vivid_s.
+        bench: Prepare a published benchmark instead: vvt, vivid_s or eevee.
         hold_out: How many clips to keep for `eval dance`.
         dry_run: Only say what would be done.
         config: YAML file with settings.

@@ -59,13 +59,17 @@ def add_commands(app: App) -> None:
             "train configs/stage3.yaml optimizer.lr=5e-5",
             "train configs/pretrain.yaml",
             "train configs/demo/stage1.yaml name=mine max_steps=200",
+            "train configs/pretrained/lora.yaml data.roots=[data/mine]",
         ),
     )
     app.command(
         export,
         group=TRAINING,
         usage="viton-dit export CHECKPOINT --out FOLDER [key=value ...]",
-        help_epilogue=examples("export runs/stage3 --out exported dtype=bfloat16"),
+        help_epilogue=examples(
+            "export runs/stage3 --out exported dtype=bfloat16",
+            "export runs/lora --out adapter lora=adapter",
+        ),
     )
 
 
@@ -181,7 +185,7 @@ def export(checkpoint: Typed | None = None, /, *settings: Typed, out: Out = None
 
     Args:
         checkpoint: A checkpoint, or a run's folder, whose last one is used.
-        settings: key=value: weights, dtype, limits.
+        settings: key=value: weights, dtype, limits; lora=adapter and base of adapters.
         out: A new folder, or an earlier export.
     """
     words = as_settings((checkpoint, *settings), ("checkpoint",), out=out)

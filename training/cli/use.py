@@ -27,6 +27,7 @@ def add_commands(app: App) -> None:
             "tryon me.mp4 skirt.jpg -o out.mp4 category=lower seed=1",
             "tryon me.mp4 --preview me.png",
             "tryon --jobs jobs.csv -o results",
+            "tryon me.mp4 shirt.jpg -o out.mp4 lora=runs/my-garments",
         ),
     )
     app.command(
@@ -127,16 +128,16 @@ def eval_(
     """Score a checkpoint, or any method's results.
 
     Args:
-        bench: synthetic, vvt, vivid_s, dance, or a YAML file.
+        bench: synthetic, vvt, vivid_s, eevee, dance, or a YAML file.
         settings: key=value: any setting of the YAML file.
         pred: Folder with another method's results.
         config: YAML file with settings, instead of BENCH.
     """
     path, *typed = with_config(_named("eval", (bench, *settings)), config, "")
     if not path:
-        raise ConfigError("BENCH is missing; accepted: synthetic, vvt, vivid_s, dance")
+        raise ConfigError("BENCH is missing; accepted: synthetic, vvt, vivid_s, eevee, dance")
     words = [path, *as_settings(typed, pred=pred)]
-    reads = "training.evaluation.config:EvaluationConfig"
+    reads = "training.evaluation.config:read_arguments"
     return start("training.evaluate", words, settings=reads, uses_torch=True)
 
 

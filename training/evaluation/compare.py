@@ -42,7 +42,7 @@ class PairedDifference:
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     """Why two evaluations cannot be compared; empty if they can."""
     found: list[str] = []
-    for key in ("schema", "benchmark", "resolution"):
+    for key in ("schema", "benchmark", "subset", "resolution"):
         if first.get(key) != second.get(key):
             found.append(f"{key}: {first.get(key)} and {second.get(key)}")
     if found and found[0].startswith("schema"):

@@ -5,9 +5,13 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from configs.loading import load_config, split_arguments
 from datasets.benchmarks.benchmark import PAIRINGS
+from datasets.benchmarks.origins import check_is_here
 from training.evaluation.predictions import CheckpointConfig
 from training.metrics.protocols import get_protocol
+
+USAGE = "python -m training.evaluate configs/eval/BENCH.yaml [name=N] [checkpoint=F | pred=D] ..."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +20,7 @@ class EvaluationConfig:
 
     bench: str = MISSING
     root: str = MISSING  # the prepared benchmark: holds shards/bench-*.tar
+    subset: str | None = None  # only videos with this name in their path: dresses, video_1, ...
     name: str = "run"  # names the output folder and the row of the table
     checkpoint: str | None = None  # a training checkpoint, or a run's folder
     pred: str | None = None  # or: a folder with any method's results; takes precedence
@@ -56,7 +61,8 @@ class EvaluationConfig:
     @property
     def folder(self) -> Path:
         """Where the output goes."""
-        return Path(self.out) / f"{self.bench}-{self.name}"
+        parts = (self.bench, self.subset, self.name)
+        return Path(self.out) / "-".join(part for part in parts if part is not None)
 
     @property
     def cache(self) -> Path:
@@ -67,3 +73,16 @@ class EvaluationConfig:
     def num_processes(self) -> int:
         """Number of worker processes; 0: this process scores."""
         return max(self.workers, len(self.devices) if len(self.devices) > 1 else 0)
+
+
+def read_arguments(argv: list[str]) -> EvaluationConfig:
+    """The settings of ``CONFIG.yaml key=value ...``, if the benchmark that they name is there.
+
+    Raises:
+        ConfigError: a file, key or value is refused.
+        DataError: a published benchmark's folder does not exist: where to get it, and its layout.
+    """
+    path, overrides = split_arguments(argv, USAGE)
+    config = load_config(EvaluationConfig, path, overrides)
+    check_is_here(config.bench, Path(config.root))
+    return config

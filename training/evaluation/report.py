@@ -54,7 +54,7 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
         path_of.read_text(encoding="utf-8")
         for path_of in (Path(__file__).with_suffix(".css"), Path(__file__).with_suffix(".js"))
     )
-    title = f"Evaluation: {metrics['name']} on {metrics['benchmark']}"
+    title = f"Evaluation: {metrics['name']} on {metrics['benchmark']}{_subset(metrics)}"
     page = webpage.page(title, _lead(metrics), sections, style=style, script=script)
     path.write_text(page, encoding="utf-8")
 
@@ -62,11 +62,17 @@ def write_report(path: Path, metrics: dict[str, Any], load_case: LoadCase, num_s
 def _lead(metrics: dict[str, Any]) -> str:
     size = metrics["resolution"]
     return (
-        f"{escape(metrics['name'])} on the benchmark {escape(metrics['benchmark'])}, frames of "
+        f"{escape(metrics['name'])} on the benchmark {escape(metrics['benchmark'])}"
+        f"{_subset(metrics)}, frames of "
         f"{size['height']}x{size['width']} (height x width), protocol "
         f"<b>{escape(metrics['protocol']['name'])}</b>. Numbers compare only within one protocol "
         "and resolution."
     )
+
+
+def _subset(metrics: dict[str, Any]) -> str:
+    subset = metrics.get("subset")
+    return "" if subset is None else f", subset {escape(subset)}"
 
 
 def _scores(metrics: dict[str, Any], content: dict[str, Any]) -> str:

@@ -127,6 +127,7 @@ class Scorer:
                 protocol=self.suite.protocol,
                 segment_borders=result.segment_borders,
                 lpips=self.suite.lpips,
+                features=self.suite.features,
                 item_memo=memo,
             )
             with self.times.part("hashing"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from training.metrics.dinov2 import PictureFeatures
 from training.metrics.lpips import Lpips
 from training.metrics.metric import Metric
 from training.metrics.protocols import Protocol
@@ -13,6 +14,7 @@ from training.weights.catalogue import CATALOGUE
 from training.weights.metric_networks import (
     absent,
     find_weights,
+    load_dinov2,
     load_i3d,
     load_lpips,
     load_resnext,
@@ -28,6 +30,7 @@ class MetricSuite:
 
     protocol: Protocol
     lpips: Lpips | None = None
+    features: PictureFeatures | None = None  # DINOv2's
     networks: dict[str, nn.Module] = field(default_factory=dict)  # "i3d", "resnext"
     sha256: dict[str, str] = field(default_factory=dict)  # of every weights file in use
     files: dict[str, str] = field(default_factory=dict)
@@ -46,7 +49,7 @@ class MetricSuite:
     def weights_record(self) -> dict[str, dict[str, str]]:
         """For metrics.json: file and sha256 of each weights file, or how to get it."""
         record: dict[str, dict[str, str]] = {}
-        for name in ("i3d", "resnext", self.protocol.lpips_net):
+        for name in networks_of(self.protocol):
             if name in self.sha256:
                 digest = self.sha256[name]
                 record[name] = {
@@ -57,6 +60,11 @@ class MetricSuite:
             else:
                 record[name] = {"absent": absent(name)}
         return record
+
+
+def networks_of(protocol: Protocol) -> tuple[str, ...]:
+    """Names of all weights that the metrics of a protocol use."""
+    return "i3d", "resnext", protocol.lpips_net, "dinov2"
 
 
 def load_suite(protocol: Protocol, device: str = "auto") -> MetricSuite:
@@ -70,10 +78,11 @@ def load_suite(protocol: Protocol, device: str = "auto") -> MetricSuite:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     lpips: Lpips | None = None
+    features: PictureFeatures | None = None
     networks: dict[str, nn.Module] = {}
     sha256: dict[str, str] = {}
     files: dict[str, str] = {}
-    for name in ("i3d", "resnext", protocol.lpips_net):
+    for name in networks_of(protocol):
         found = find_weights(name)
         if found is None:
             logger.info("%s: %s", CATALOGUE[name].purpose, absent(name))
@@ -83,9 +92,12 @@ def load_suite(protocol: Protocol, device: str = "auto") -> MetricSuite:
             networks[name] = load_i3d(found.path).to(device)
         elif name == "resnext":
             networks[name] = load_resnext(found.path).to(device)
+        elif name == "dinov2":
+            features = PictureFeatures(load_dinov2(found.path).to(device))
         else:
             lpips = load_lpips(name, found.path)
             lpips.network.to(device)
     return MetricSuite(
-        protocol=protocol, lpips=lpips, networks=networks, sha256=sha256, files=files
-    )
+        protocol=protocol, lpips=lpips, features=features, networks=networks, sha256=sha256,
+        files=files,
+    )  # fmt: skip

@@ -49,7 +49,7 @@ class ItemScorer:
         ``device`` None: the first of ``config.devices``, else GPU or CPU.
         """
         self.config, self.chosen = config, chosen
-        self.bench = Benchmark(Path(config.root), config.bench)
+        self.bench = Benchmark(Path(config.root), config.bench, config.subset)
         self.size = measured_size(config, self.bench)
         first = next(iter(config.devices), None)
         self.suite = suite or load_suite(get_protocol(config.protocol), device or first or "auto")
@@ -132,7 +132,7 @@ def item_painter(
     config: EvaluationConfig, chosen: dict[str, list[str]], device: str | None = None
 ) -> Callable[[str, int], None]:
     """Generates a checkpoint's result of an item unless it exists; scoring then only reads it."""
-    bench = Benchmark(Path(config.root), config.bench)
+    bench = Benchmark(Path(config.root), config.bench, config.subset)
     size = measured_size(config, bench)
     results = checkpoint_results(config, device or next(iter(config.devices), None))
 

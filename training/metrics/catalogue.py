@@ -11,6 +11,7 @@ from training.metrics.colour import COLOUR_76, COLOUR_2000
 from training.metrics.flicker import FLICKER, TEMPORAL
 from training.metrics.frechet import KVD, VFID_I3D, VFID_RESNEXT
 from training.metrics.garment_colour import GARMENT_COLOUR
+from training.metrics.garment_likeness import GARMENT_LIKENESS, GARMENT_LIKENESS_LOWEST
 from training.metrics.garment_pattern import GARMENT_PATTERN
 from training.metrics.identity import IDENTITY
 from training.metrics.leak import LEAK
@@ -31,6 +32,8 @@ METRICS: tuple[Metric, ...] = (
     COLOUR_76,
     GARMENT_COLOUR,
     GARMENT_PATTERN,
+    GARMENT_LIKENESS,
+    GARMENT_LIKENESS_LOWEST,
     LEAK,
     IDENTITY,
     FLICKER,

@@ -46,6 +46,15 @@ class FrameDistance(typing.Protocol):
         ...
 
 
+@typing.runtime_checkable
+class FeaturesOfPictures(typing.Protocol):
+    """A network's features of pictures (``dinov2.py``)."""
+
+    def of(self, pictures: UInt8[np.ndarray, "n 224 224 3"]) -> Float[np.ndarray, "n dim"]:
+        """One feature of length 1 for each picture."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VideoInputs:
     """All inputs of a metric: one method's result for one item."""
@@ -60,6 +69,7 @@ class VideoInputs:
     protocol: Protocol
     segment_borders: list[int] | None = None  # frames that begin a new segment; None: not known
     lpips: FrameDistance | None = None  # the protocol's, where its weights are there
+    features: FeaturesOfPictures | None = None  # DINOv2's, where its weights are there
     result_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     item_memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 

@@ -23,8 +23,9 @@ counted, nor is a layer's recomputation that torch leaves out at the end of a bl
 Used by ``make plan`` and by the benchmark (MFU = these operations a second over the device's peak).
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from datasets.loading.config import DataConfig
 from models.control import control_channels
@@ -36,6 +37,7 @@ from training.planning.products import Flops, attention, linear, reading
 PARTS = ("denoiser", "garment", "control")
 FREQUENCIES = 256
 """Width of the timestep's sinusoid."""
+NO_ADAPTERS: Mapping[str, int] = MappingProxyType({})
 READING = "reading at places"
 """The kind of layer that fusion "places" adds."""
 
@@ -121,6 +123,7 @@ def block_flops(
     learning: Set[str],
     *,
     temporal: bool = True,
+    ranks: Mapping[str, int] = NO_ADAPTERS,
 ) -> tuple[dict[str, Flops], bool]:
     """One STBlock by kind of layer, and whether its output carries a gradient."""
     dim, hidden = trunk.dim, int(trunk.dim * trunk.mlp_ratio)
@@ -130,8 +133,12 @@ def block_flops(
         return f"{prefix}.{layer}.weight" in learning
 
     def layer(name: str, count: float, sides: tuple[int, int], grad: bool) -> tuple[Flops, bool]:
-        own = learns(name)
-        return linear(count, *sides, learns=own, carries=grad), own or grad
+        own, adapter = learns(name), ranks.get(f"{prefix}.{name}")
+        flops = linear(count, *sides, learns=own, carries=grad)
+        if adapter is None:
+            return flops, own or grad
+        down = linear(count, sides[0], adapter, learns=True, carries=grad)
+        return flops + down + linear(count, adapter, sides[1], learns=True, carries=True), True
 
     found: dict[str, Flops] = {}
     moved = carries.modulation or f"{prefix}.scale_shift_table" in learning
@@ -191,6 +198,7 @@ def network_flops(
     parts: Sequence[str] = PARTS,
     learning: Set[str] = frozenset(),
     checkpoint_every: int = 0,
+    ranks: Mapping[str, int] = NO_ADAPTERS,
 ) -> dict[str, dict[str, Flops]]:
     """One call of VitonDiT: part -> kind of layer -> operations.
 
@@ -200,6 +208,7 @@ def network_flops(
         parts: networks in use.
         learning: names of VitonDiT's parameters that learn; empty counts a forward pass alone.
         checkpoint_every: 0, or every how many blocks are recomputed (``models.acceleration``).
+        ranks: of LoRA's adapters, by the name of a block's layer.
 
     Returns:
         For "denoiser", "garment" and "control", as far as in use.
@@ -239,7 +248,7 @@ def network_flops(
     embeddings += patches * (1 + has_control)
     x_carries = learned("denoiser.x_embedder.proj")
 
-    counter = _Counter(trunk, learning, checkpoint_every, config)
+    counter = _Counter(trunk, learning, checkpoint_every, config, ranks)
     result: dict[str, dict[str, Flops]] = {}
 
     taps = [False] * trunk.depth
@@ -340,9 +349,14 @@ class _Counter:
     """
 
     def __init__(
-        self, trunk: STDiTConfig, learning: Set[str], every: int, config: VitonDiTConfig
+        self,
+        trunk: STDiTConfig,
+        learning: Set[str],
+        every: int,
+        config: VitonDiTConfig,
+        ranks: Mapping[str, int],
     ) -> None:
-        self.trunk, self.learning, self.every = trunk, learning, every
+        self.trunk, self.learning, self.every, self.ranks = trunk, learning, every, ranks
         depth = config.trunk.depth
         self.first = {"denoiser": 0, "garment": depth, "control": 2 * depth - 1}
 
@@ -358,7 +372,7 @@ class _Counter:
     ) -> bool:
         found, x = block_flops(
             self.trunk, f"{part}.blocks.{index}", context, carries, self.learning,
-            temporal=temporal,
+            temporal=temporal, ranks=self.ranks,
         )  # fmt: skip
         again = x and self.every > 0 and (self.first[part] + index) % self.every == 0
         for kind, flops in found.items():

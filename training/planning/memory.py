@@ -37,7 +37,10 @@ from models.viton_dit import VitonDiT
 from training.config import TrainConfig
 from training.freezing import freeze_rule, learning_names
 from training.frozen_weights import is_roundable
+from training.lora.adapters import DOWN, UP, is_adapter, linear_layers
+from training.lora.config import adapted_layers
 from training.optimizers import BYTES_OF_STATES, SMALLEST_8BIT
+from training.planning.adapter_shapes import shape_adapters
 from training.planning.codec_memory import CodecBytes, codec_bytes
 from training.planning.fake_tensor_bytes import LiveBytes, attend_as_a_gpu, to_fake
 from training.planning.flops import Work
@@ -182,9 +185,20 @@ def _num_devices(config: TrainConfig) -> int:
 
 
 def parameter_sizes(config: TrainConfig) -> tuple[dict[str, int], list[str]]:
-    """Number of values of every parameter of the three networks, and the trained names."""
-    sizes = _sizes(_Key(config, repr(config.system.network)))
-    return sizes, learning_names(sizes, freeze_rule(config.freeze, config.stage))
+    """Number of values of every parameter of the three networks, and the trained names.
+
+    Adapters are named like the layer that they belong to: ``...qkv.lora_A.weight``.
+    """
+    network = _network(_Key(config, repr(config.system.network)))
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    if not config.lora.rank:
+        return sizes, learning_names(sizes, freeze_rule(config.freeze, config.stage))
+    linear, rank = linear_layers(network), config.lora.rank
+    adapters: dict[str, int] = {}
+    for name in adapted_layers(config.lora, linear, config.parts):
+        adapters[f"{name}{DOWN}weight"] = rank * linear[name].in_features
+        adapters[f"{name}{UP}weight"] = rank * linear[name].out_features
+    return sizes | adapters, list(adapters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +210,9 @@ class _StepBytes:
 
 
 @lru_cache(maxsize=8)
-def _sizes(key: "_Key") -> dict[str, int]:
+def _network(key: "_Key") -> VitonDiT:
     with torch.device("meta"):
-        network = VitonDiT(key.config.system.network)
-    return {name: parameter.numel() for name, parameter in network.named_parameters()}
+        return VitonDiT(key.config.system.network)
 
 
 @dataclass(frozen=True)
@@ -215,8 +228,8 @@ def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
     relevant = (
         system.network, system.latent_shape, system.caption, system.garment_scale,
         data.batch_size, data.num_frames, data.images_per_window,
-        config.freeze, config.stage, config.parts, machine.precision, machine.frozen_dtype,
-        machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
+        config.freeze, config.lora, config.stage, config.parts, machine.precision,
+        machine.frozen_dtype, machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
     )  # fmt: skip
     return _run_step(_Key(config, repr(relevant)), on_gpu)
 
@@ -257,13 +270,15 @@ def _fake_network(config: TrainConfig, on_gpu: bool) -> VitonDiT:
     machine = config.trainer
     with torch.device("meta"):
         network = VitonDiT(config.system.network)
-    to_fake(network, torch.bfloat16 if machine.precision == "bf16-true" else torch.float32)
-    learning = set(
-        learning_names(
-            (name for name, _ in network.named_parameters()),
-            freeze_rule(config.freeze, config.stage),
-        )
-    )
+    dtype = torch.bfloat16 if machine.precision == "bf16-true" else torch.float32
+    to_fake(network, dtype)
+    if config.lora.rank:
+        layers = adapted_layers(config.lora, linear_layers(network), config.parts)
+        shape_adapters(network, layers, config.lora.rank, dtype)
+        learning = {name for name, _ in network.named_parameters() if is_adapter(name)}
+    else:
+        names = (name for name, _ in network.named_parameters())
+        learning = set(learning_names(names, freeze_rule(config.freeze, config.stage)))
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in learning)
         if machine.frozen_dtype == "bfloat16" and name not in learning and is_roundable(name):

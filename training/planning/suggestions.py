@@ -83,7 +83,8 @@ def _candidates(config: TrainConfig) -> Iterator[Changes]:
         yield {"ema.device": "cpu"}
     if config.optimizer.states == "float32":
         yield {"optimizer.states": "8bit"}
-    if config.freeze.preset == "article" and config.stage in ("stage2", "stage3"):
+    follows_preset = config.freeze.preset == "article" and not config.lora.rank
+    if follows_preset and config.stage in ("stage2", "stage3"):
         yield {"freeze.preset": "figure"}
     batch, accumulate = data.batch_size, machine.accumulate
     while batch > 1 and batch % 2 == 0:

@@ -59,6 +59,7 @@ class PublicWeights:
     files: tuple[PublicFile, ...]
     about_mb: int | None = None  # of large files whose exact size is unknown
     given_as: str | None = None  # the setting that names it; None: found by its file name
+    instead: tuple[str, ...] = ()  # other files of the same weights, accepted if they are there
 
     @property
     def num_mb(self) -> float | None:
@@ -168,6 +169,17 @@ CATALOGUE = {
         _lpips("alex", "AlexNet", "AlexNet", "alexnet-owt-7be5be79.pth", 244),
         _lpips("squeeze", "SqueezeNet", "SqueezeNet1_1", "squeezenet1_1-b8a52dc0.pth", 5),
         _lpips("vgg", "VGG-16 (no named protocol asks for it)", "VGG16", "vgg16-397923af.pth", 553),
+        PublicWeights(
+            name="dinov2",
+            group="metrics",
+            purpose="garment likeness, DINOv2 ViT-B/14",
+            source="Hugging Face repository facebook/dinov2-base",
+            licence="Apache-2.0",
+            licence_by="the repository's tag, and the licence of facebookresearch/dinov2",
+            files=(_hub("dinov2-base/model.safetensors", "facebook/dinov2-base"),),
+            about_mb=346,
+            instead=("dinov2_vitb14_pretrain.pth",),
+        ),
         PublicWeights(
             name="vae",
             group="training",

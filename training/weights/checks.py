@@ -16,7 +16,12 @@ from configs.errors import DataError
 from models.stdit import STDiT, STDiTConfig
 from models.weights import trunk_formats
 from training.weights.catalogue import PublicWeights
-from training.weights.metric_networks import load_i3d, load_lpips, load_resnext
+from training.weights.metric_networks import (
+    load_dinov2,
+    load_i3d,
+    load_lpips,
+    load_resnext,
+)
 from training.weights.state_dicts import Shapes, compare_shapes, read_state, shapes_of
 
 
@@ -32,6 +37,8 @@ def check_weights(entry: PublicWeights, folder: Path) -> None:
             load_i3d(path)
         elif entry.name == "resnext":
             load_resnext(path)
+        elif entry.name == "dinov2":
+            load_dinov2(path)
         elif entry.group == "metrics":
             load_lpips(entry.name, path)
         elif entry.name == "people":

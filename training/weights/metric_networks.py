@@ -5,6 +5,7 @@ download cache. Nothing is downloaded here: ``make weights`` does that. A file t
 name says, or has changed since its first use, is rejected; its sha256 goes into metrics.json.
 """
 
+import itertools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from configs.errors import DataError
 from datasets.storage import file_sha256
+from training.metrics.dinov2 import DinoVisionTransformer, published_state
 from training.metrics.i3d import InceptionI3d
 from training.metrics.lpips import Lpips
 from training.metrics.resnext3d import ResNeXt3d101
@@ -49,8 +51,9 @@ def find_weights(name: str) -> FoundWeights | None:
     """
     (public,) = CATALOGUE[name].files
     folder = weights_folder()
-    for place in (folder, Path(torch.hub.get_dir()) / "checkpoints"):
-        path = place / public.file
+    places = (folder, Path(torch.hub.get_dir()) / "checkpoints")
+    for file, place in itertools.product((public.file, *CATALOGUE[name].instead), places):
+        path = place / file
         if not path.is_file():
             continue
         digest = file_sha256(path)
@@ -69,7 +72,7 @@ def find_weights(name: str) -> FoundWeights | None:
                 public.sha256,
             )
         if place == folder:
-            check_record(folder, public.file, digest)
+            check_record(folder, file, digest)
         return FoundWeights(path=path, sha256=digest)
     return None
 
@@ -92,6 +95,16 @@ def load_resnext(path: Path) -> ResNeXt3d101:
     """ResNeXt3d101 with the weights of a published file; its prefix ``module.`` is taken off."""
     state = {key.removeprefix("module."): value for key, value in read_state(path).items()}
     return _load(ResNeXt3d101(), "a ResNeXt3d101", state, path)
+
+
+def load_dinov2(path: Path) -> DinoVisionTransformer:
+    """DINOv2 ViT-B/14 with the weights of Hugging Face's file, or of the published one."""
+    state = published_state(read_state(path))
+    with torch.device("meta"):
+        network = DinoVisionTransformer()
+    compare_shapes(path, "DINOv2 ViT-B/14", shapes_of(network.state_dict()), shapes_of(state))
+    network.load_state_dict(state, assign=True)
+    return network
 
 
 def load_lpips(net: str, path: Path) -> Lpips:

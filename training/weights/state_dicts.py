@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from configs.errors import DataError
+from models.weights.files import SAFETENSORS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def read_state(path: Path, device: str = "cpu") -> dict[str, Tensor]:
-    """The tensors of a torch file, bare or under ``state_dict``.
+    """The tensors of a safetensors or torch file, bare or under ``state_dict``.
 
     Args:
         path: the file.
@@ -23,6 +26,11 @@ def read_state(path: Path, device: str = "cpu") -> dict[str, Tensor]:
     Raises:
         DataError: it cannot be read, or holds something else.
     """
+    if path.suffix == SAFETENSORS:
+        try:
+            return load_file(path, device="cpu")
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"{path} is not a readable safetensors file: {error}") from error
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:

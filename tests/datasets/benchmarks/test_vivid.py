@@ -85,7 +85,7 @@ def test_a_field_under_an_unknown_name_is_said_with_the_names_that_were_found(
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="set DATA_ROOT or root=FOLDER"):
+    with pytest.raises(DataError, match="not downloaded for you"):
         read_vivid(tmp_path / "nowhere")
     (tmp_path / "train.jsonl").touch()
     with pytest.raises(DataError, match=r"test_data_180\.jsonl is missing \(there is train\.jsonl"):
@@ -127,7 +127,7 @@ def test_the_asked_frames_come_and_no_others_with_sides_that_can_be_stored(tmp_p
     np.testing.assert_allclose(cut.mean(axis=(1, 2, 3)), levels[3:7], atol=3)
     assert len(clip_frames(path, 10, 99)) == 2
     assert frame_rate(path) == 12.5
-    with pytest.raises(DataError, match="has no frame 12; the list names frames 12 to 20"):
+    with pytest.raises(DataError, match="has no frame 12; the benchmark names frames 12 to 20"):
         clip_frames(path, 12, 20)
     path.write_bytes(b"<html>")
     with pytest.raises(DataError, match="cannot be read as a video"):

@@ -91,7 +91,7 @@ MASKS = np.full((2, MOST * HEIGHT, MOST * WIDTH), 255, np.uint8)
 
 
 def test_stripes_finer_than_a_painted_pixel_come_back() -> None:
-    shown = detail(build())(ALL, painted(), MASKS, upright_iuv())
+    shown, _ = detail(build())(ALL, painted(), MASKS, upright_iuv())
     assert shown.shape == (2, MOST * HEIGHT, MOST * WIDTH, 3)
     inside = shown[:, 80:-80, 80:-80].astype(int)
     assert np.ptp(inside[..., 0], axis=1).min() > 100  # stripe and ground, in every column
@@ -103,11 +103,25 @@ def test_nothing_is_added_outside_mask_and_body() -> None:
     masks, iuv = MASKS.copy(), upright_iuv()
     masks[:, :, : MOST * WIDTH // 2] = 0
     iuv[:, MOST * HEIGHT // 2 :, :, 0] = 0
-    shown = detail(build())(ALL, painted(), masks, iuv)
+    shown, _ = detail(build())(ALL, painted(), masks, iuv)
     margin = 2 * MOST  # the border is soft
     assert (shown[:, :, : MOST * WIDTH // 2 - margin] == 120).all()
     assert (shown[:, MOST * HEIGHT // 2 + margin :] == 120).all()
     assert not (shown[:, 64:100, 120:140] == 120).all()
+
+
+def test_a_longer_garment_covers_what_is_worn_below_the_old_ones_hem() -> None:
+    masks, hem = MASKS.copy(), np.zeros(MASKS.shape, bool)
+    masks[:, MOST * HEIGHT // 2 :] = 0
+    hem[:, MOST * HEIGHT // 2 :, : MOST * WIDTH // 2] = True
+    shown, covered = detail(build())(ALL, painted(), masks, upright_iuv(), hem)
+    assert covered is not None
+    assert not covered[~hem].any()
+    row, middle, margin = MOST * HEIGHT // 2 + 20, MOST * WIDTH // 2, 2 * MOST
+    assert covered[:, row, 80 : middle - margin].all()
+    assert np.ptp(shown[:, row : row + 12, 80 : middle - margin, 0].astype(int), axis=1).min() > 100
+    assert (shown[:, row, middle + margin :] == 120).all()
+    assert not covered[:, -16:].any()  # the garment ends there
 
 
 @pytest.mark.parametrize(
@@ -128,5 +142,6 @@ def test_without_places_frames_stay_as_they_are(missing: str) -> None:
     frames = painted()
     small = [upright_iuv()[:, MOST // 2 :: MOST, MOST // 2 :: MOST]]
     shown = ClothDetail(system, seen, picture(), MOST * HEIGHT, small, 30.0)
-    found = shown(ALL, frames, MASKS, upright_iuv())
+    found, hem = shown(ALL, frames, MASKS, upright_iuv())
     assert found is frames
+    assert hem is None

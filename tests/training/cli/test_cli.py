@@ -21,8 +21,8 @@ RECIPES = dict(
     )
 )  # fmt: skip
 MAKE_ALONE = {  # they build the environment, or judge and measure the code
-    "help", "setup", "setup-densepose", "setup-yolo", "setup-onnx", "check", "test", "check-slow",
-    "bench", "profile", "format", "clean",
+    "help", "setup", "setup-densepose", "setup-yolo", "setup-onnx", "setup-lora", "check", "test",
+    "check-slow", "bench", "profile", "format", "clean",
 }  # fmt: skip
 SAME = [  # make's target, its variables, and the module and words that they mean
     ("demo", {"REAL": "me.mp4", "ARGS": "seed=1"},
@@ -193,7 +193,7 @@ REFUSED = [
     ("tryon nosuch.mp4 g.png -o o.mp4", "video nosuch.mp4 does not exist"),
     ("tryon", "video is missing"),
     ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
-    ("eval vtt", "holds dance, synthetic, vivid_s, vvt"),
+    ("eval vtt", "holds dance, eevee, synthetic, vivid_s, vvt"),
     ("eval", "BENCH is missing"),
     ("ablate fuson", "there are data, freeze, fusion"),
     ("curate", "src=DIR is missing"),
@@ -208,6 +208,24 @@ REFUSED = [
     ("demo steps=x", "could not be converted to Integer"),
     ("render num_train=-1", "num_train is -1"),
 ]
+
+
+@pytest.mark.parametrize("line", ["eval eevee", "curate --bench eevee", "eval vvt --pred theirs"])
+def test_a_benchmark_that_is_not_there_is_refused_before_anything_is_imported(
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def not_reached(name: str) -> None:
+        raise AssertionError(f"{name} is imported")
+
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path))
+    monkeypatch.setattr("training.cli.start.import_module", not_reached)
+    assert run(*line.split()) == 2
+    said = capsys.readouterr().err
+    for part in ("does not exist", "From: ", "Terms: ", "Layout:", "make curate BENCH="):
+        assert part in said
 
 
 @pytest.mark.parametrize(("line", "message"), REFUSED)

@@ -86,11 +86,14 @@ def runs(
 
     run_alone("name=alone", "max_steps=4", "validation.every_steps=2")
     run_alone("name=spread", "max_steps=2")
+    adapters = f"lora.rank=4 optimizer.lr=0.02 max_steps=3 init_from={folder}/alone"
+    run_alone("name=adapters-alone", *adapters.split())
     two = f"{' '.join(shared)} data.batch_size=1"
     sharded = f"{two} trainer.strategy=fsdp2"
     ran = warm_python.run(BOTH_RANKS, [
         str(path),
         f"{two} name=ddp max_steps=4 trainer.strategy=ddp",
+        f"{two} name=adapters trainer.strategy=ddp {adapters}",
         f"{sharded} name=sharded max_steps=4 validation.every_steps=2",
         f"{sharded} name=broken max_steps=2",
         f"{sharded} name=broken max_steps=4 data.num_workers=1",
@@ -111,6 +114,16 @@ def test_two_ranks_have_the_losses_of_one_with_the_same_global_batch(runs: Path,
     assert len(other["random_states"]) == 2
     for key, value in alone["state_dict"].items():
         assert torch.allclose(other["state_dict"][key], value, atol=1e-5), key
+
+
+def test_adapters_learn_alike_on_two_ranks(runs: Path) -> None:
+    alone, two = (runs / name for name in ("adapters-alone", "adapters"))
+    assert losses(two) == pytest.approx(losses(alone), rel=1e-4)
+    first, second = (read_whole(run / "checkpoints" / "last.ckpt") for run in (alone, two))
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    assert first["lora"] == second["lora"]
+    for key, value in first["state_dict"].items():
+        assert torch.allclose(second["state_dict"][key], value, atol=1e-4), key
 
 
 def test_a_sharded_run_validates_its_average_as_one_process_does(runs: Path) -> None:

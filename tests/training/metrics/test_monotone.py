@@ -14,6 +14,7 @@ from tests.bench.monotone import (
     broken_claims,
     classify,
     classify_all,
+    formula_features,
     formula_lpips,
     load_networks,
     make_clip,
@@ -22,6 +23,7 @@ from tests.bench.monotone import (
 )
 from tests.bench.monotone_faults import FAULTS, RealClip
 from training.metrics.catalogue import METRICS
+from training.metrics.dinov2 import DinoConfig
 from training.metrics.protocols import get_protocol
 
 PROTOCOL = get_protocol("fixed")
@@ -41,7 +43,13 @@ def clips() -> list[RealClip]:
 
 @pytest.fixture(scope="module")
 def networks() -> Networks:
-    return Networks(lpips=formula_lpips(), video={}, by_formula=frozenset({"lpips"}))
+    tiny = formula_features(DinoConfig(dim=16, depth=1, num_heads=2, grid=4))
+    return Networks(
+        lpips=formula_lpips(),
+        video={},
+        by_formula=frozenset({"lpips", "dinov2"}),
+        features=tiny,
+    )
 
 
 @pytest.fixture(scope="module")

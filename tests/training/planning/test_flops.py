@@ -21,6 +21,9 @@ from models.stdit import STDiT, STDiTConfig
 from models.system import SystemConfig
 from models.viton_dit import VitonDiT, VitonDiTConfig
 from training.freezing import FreezeConfig, freeze, freeze_rule
+from training.lora.adapters import linear_layers
+from training.lora.config import LoraConfig, adapted_layers
+from training.planning.adapter_shapes import shape_adapters
 from training.planning.codec_flops import AutoencoderShape, decode_flops, encode_flops
 from training.planning.flops import READING, Work, network_flops, sample_flops, total
 
@@ -42,13 +45,23 @@ def fake_tensors() -> Iterator[None]:
 
 
 def counted_step(
-    config: VitonDiTConfig, stage: str, preset: str, frames: int, parts: list[str], every: int = 0
+    config: VitonDiTConfig,
+    stage: str,
+    preset: str,
+    frames: int,
+    parts: list[str],
+    every: int = 0,
+    rank: int = 0,
 ) -> tuple[float, float, set[str]]:
     """FLOPs that torch counts forward and backward, and what learns."""
     rows, height, width = 2, 16, 12
     with fake_tensors():
         network = VitonDiT(config)
         learning = freeze(network, freeze_rule(FreezeConfig(preset=preset), stage))
+        if rank:
+            layers = adapted_layers(LoraConfig(rank=rank), linear_layers(network), parts)
+            shape_adapters(network, layers, rank, torch.float32)
+            learning = layers
         checkpoint_blocks(network, every)
         trunk = config.trunk
         caption = torch.empty(1, trunk.caption_length, trunk.caption_dim)
@@ -86,6 +99,17 @@ def test_a_training_step_takes_what_torch_counts(
     forward, backward, learning = counted_step(SMALL, stage, preset, frames, parts)
     work = Work(rows=2, frames=frames, height=16, width=12, drop=True)
     found = network_flops(SMALL, work, parts=parts, learning=learning)
+    ours = sum((total(kinds) for kinds in found.values()), start=total({}))
+    assert ours.forward == pytest.approx(forward, rel=0.02)
+    assert ours.backward == pytest.approx(backward, rel=0.02)
+
+
+@pytest.mark.parametrize(("stage", "frames"), [("stage3", 5), ("stage2", 1)])
+def test_a_step_of_adapters_takes_what_torch_counts(stage: str, frames: int) -> None:
+    parts = ["denoiser", "garment", "control"]
+    forward, backward, layers = counted_step(SMALL, stage, "article", frames, parts, rank=8)
+    work = Work(rows=2, frames=frames, height=16, width=12, drop=True)
+    found = network_flops(SMALL, work, parts=parts, ranks=dict.fromkeys(layers, 8))
     ours = sum((total(kinds) for kinds in found.values()), start=total({}))
     assert ours.forward == pytest.approx(forward, rel=0.02)
     assert ours.backward == pytest.approx(backward, rel=0.02)

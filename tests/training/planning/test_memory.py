@@ -78,6 +78,17 @@ def test_the_estimate_is_what_torch_allocates_in_a_small_run(
     assert estimate.total == pytest.approx(allocated(config), rel=0.15)
 
 
+def test_the_estimate_of_adapters_is_what_torch_allocates(
+    tiny: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    fit(tiny(*CLIPS, *WIDE, "name=base", "max_steps=1"), Path("tiny.yaml"))
+    config = tiny(*CLIPS, *WIDE, "name=lora", "lora.rank=8", f"init_from={tmp_path}/runs/base")
+    plain = estimate_memory(tiny(*CLIPS, *WIDE), on_gpu=False)
+    estimate = estimate_memory(config, on_gpu=False)
+    assert estimate.states + estimate.average < 0.5 * (plain.states + plain.average)
+    assert estimate.total == pytest.approx(allocated(config), rel=0.15)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""The inside of a collar, which a garment's picture shows above its neckline, and nobody wears.
+
+A garment that lies flat or hangs shows the inside of its back there. On a person the neck is in
+front of it.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+_SEED_ROWS, _SEED_STEP, _SEED_WIDTH = 0.16, 0.01, 0.04
+"""Of the garment's height: how far down to look, and how often. Of the torso's breadth."""
+_BLUR, _LEAST_BLUR = 0.004, 0.7
+"""Of the garment's height, and px: a weave's spread."""
+_ALIKE = 11.0
+"""Delta E (CIE76) of pixels that belong together."""
+_REACH, _DEPTH = 0.4, 0.4
+"""Of the torso's breadth, from the middle, and of the garment's height: a collar ends before."""
+_RIM = 0.05
+"""Of the garment's height: what begins lower than this below the cloth's edge is no inside."""
+_LEAST_WIDTH, _LEAST_HEIGHT = 0.2, 0.025
+"""Of the torso's breadth, and of the garment's height."""
+_MOST_AREA = 0.13
+"""Of the cloth."""
+_SOLID = 0.75
+"""Share of its convex hull: a collar's ribbing is a ring."""
+_DARKER = 3.0
+"""L (0 to 100): an inside lies in the shade, compared with the lighter quarter around it."""
+_AROUND = 0.06
+"""Of the garment's height: how far around to compare, beyond the ribbing."""
+_CONTINUED = 0.1
+"""Of its outline: a piece that touches more cloth beyond a collar's reach is the front."""
+
+
+def inside_of_collar(
+    picture: UInt8[np.ndarray, "h w 3"], cloth: Bool[np.ndarray, "h w"], sides: tuple[float, float]
+) -> Bool[np.ndarray, "h w"]:
+    """Which cloth is the inside of the back, with the rim above it; nothing if none is certain.
+
+    Found is one piece in one colour in the middle of the upper edge, as wide as a neck and darker
+    than the cloth around it. An inside in a pattern, or in the colour of the front, is not found.
+
+    Args:
+        picture: RGB.
+        cloth: where it shows the garment.
+        sides: where the garment's torso begins and ends, in pixels.
+    """
+    nothing = np.zeros(cloth.shape, bool)
+    rows = np.flatnonzero(cloth.any(axis=1))
+    breadth, middle = sides[1] - sides[0], (sides[0] + sides[1]) / 2
+    column = cloth[:, int(middle)] if 0 <= middle < cloth.shape[1] else np.zeros(0, bool)
+    if not len(rows) or not column.any() or breadth <= 0:
+        return nothing
+    height, top = int(rows[-1] - rows[0]) + 1, int(np.argmax(column))
+    blurred = cv2.GaussianBlur(picture, (0, 0), max(_LEAST_BLUR, _BLUR * height))
+    lab = cv2.cvtColor(blurred, cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab[..., 0] *= 100 / 255
+    left, right = (round(middle + sign * _REACH * breadth) for sign in (-1, 1))
+    window = nothing.copy()
+    window[: top + round(_DEPTH * height), max(left, 0) : right] = True
+    half = max(1, round(_SEED_WIDTH / 2 * breadth))
+    across = slice(int(middle) - half, int(middle) + half + 1)
+    step = max(1, round(_SEED_STEP * height))
+    for row in range(top + step, top + round(_SEED_ROWS * height), step):
+        seed = np.median(lab[row : row + step, across].reshape(-1, 3), axis=0)
+        alike = (np.sqrt(np.square(lab - seed).sum(axis=-1)) < _ALIKE) & cloth & window
+        _, pieces = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
+        number = pieces[row + step // 2, int(middle)]
+        if number and _is_inside(pieces == number, lab, cloth, window, breadth, height):
+            return _with_rim(pieces == number, cloth)
+    return nothing
+
+
+def _is_inside(
+    piece: np.ndarray,
+    lab: np.ndarray,
+    cloth: np.ndarray,
+    window: np.ndarray,
+    breadth: float,
+    height: int,
+) -> bool:
+    """Whether a piece of cloth is as an inside is: its place, size, shape and shade."""
+    rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
+    if len(columns) < _LEAST_WIDTH * breadth or len(rows) < _LEAST_HEIGHT * height:
+        return False
+    grown = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    beyond = np.count_nonzero(grown & cloth & ~window)
+    if beyond > _CONTINUED * np.count_nonzero(grown & ~piece):
+        return False
+    if np.count_nonzero(piece) > _MOST_AREA * np.count_nonzero(cloth):
+        return False
+    edge = np.argmax(cloth[:, columns], axis=0)
+    first = np.argmax(piece[:, columns], axis=0)
+    if np.median(first - edge) > _RIM * height:
+        return False
+    outline, _ = cv2.findContours(piece.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.contourArea(cv2.convexHull(np.concatenate(outline)))
+    if cv2.contourArea(max(outline, key=cv2.contourArea)) < _SOLID * hull:
+        return False
+    side = 2 * max(3, round(_AROUND * height)) + 1
+    around = cv2.dilate(piece.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    around &= cloth & ~grown
+    around[: rows[len(rows) // 2]] = False
+    if not around.any():
+        return False
+    return float(np.percentile(lab[around, 0], 75) - np.median(lab[piece, 0])) > _DARKER
+
+
+def _with_rim(piece: np.ndarray, cloth: np.ndarray) -> np.ndarray:
+    """A piece without holes, with what lies above it in its columns."""
+    below = np.cumsum(piece[::-1], axis=0)[::-1] > 0
+    return below & cloth

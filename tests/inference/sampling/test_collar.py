@@ -1,0 +1,74 @@
+"""Drawn garments: what of them is the inside of the back."""
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.sampling.collar import inside_of_collar
+
+SIDES = (60.0, 180.0)
+GROUND, CLOTH, SHADE, RIBBING = 240, (200, 60, 60), (130, 35, 40), (40, 40, 90)
+
+
+def drawn(
+    inside: tuple[int, int, int] | None = SHADE, ribbing: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """A top on a plain ground with a neckline of 50 px, and where it is cloth."""
+    picture = np.full((320, 240, 3), GROUND, np.uint8)
+    cv2.rectangle(picture, (60, 40), (180, 290), CLOTH, -1)
+    if inside is not None:
+        cv2.ellipse(picture, (120, 42), (25, 22), 0, 0, 180, inside, -1)
+    if ribbing:
+        cv2.ellipse(picture, (120, 42), (28, 25), 0, 0, 180, RIBBING, 4)
+    cloth = np.zeros(picture.shape[:2], bool)
+    cloth[40:291, 60:181] = True
+    return picture, cloth
+
+
+@pytest.mark.parametrize("ribbing", [False, True])
+def test_the_inside_of_the_back_is_found_with_the_rim_above_it(ribbing: bool) -> None:
+    picture, cloth = drawn(ribbing=ribbing)
+    found = inside_of_collar(picture, cloth, SIDES)
+    assert found[42:58, 110:130].all()
+    assert found[40, 115:125].all()  # the back's upper edge
+    assert not found[75:].any()
+    assert not found[:, :85].any()
+    assert not found[:, 156:].any()
+    assert not (found & ~cloth).any()
+
+
+def lighter() -> tuple[np.ndarray, np.ndarray]:
+    """A yoke in a lighter colour is worn."""
+    return drawn(inside=(250, 200, 80))
+
+
+def striped() -> tuple[np.ndarray, np.ndarray]:
+    picture, cloth = drawn(inside=None)
+    for row in range(40, 290, 24):
+        picture[row : row + 12][cloth[row : row + 12]] = RIBBING
+    return picture, cloth
+
+
+def printed() -> tuple[np.ndarray, np.ndarray]:
+    """A dark print on the chest."""
+    picture, cloth = drawn(inside=None)
+    cv2.circle(picture, (120, 100), 30, RIBBING, -1)
+    return picture, cloth
+
+
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    """A dark upper half is worn."""
+    picture, cloth = drawn(inside=None)
+    picture[40:120][cloth[40:120]] = SHADE
+    return picture, cloth
+
+
+@pytest.mark.parametrize("draw", [lambda: drawn(inside=None), lighter, striped, printed, halves])
+def test_what_is_worn_is_not_taken_for_an_inside(draw) -> None:
+    assert not inside_of_collar(*draw(), SIDES).any()
+
+
+def test_an_empty_picture_has_none() -> None:
+    picture, cloth = drawn()
+    assert not inside_of_collar(picture, np.zeros_like(cloth), SIDES).any()
+    assert not inside_of_collar(picture, cloth, (90.0, 90.0)).any()

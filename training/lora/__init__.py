@@ -1,0 +1,1 @@
+"""LoRA: small trained adapters on a frozen model. Read ``config.py``, then ``adapters.py``."""
