@@ -72,22 +72,25 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with disk_errors_named(path):
-            self._database = sqlite3.connect(path)
         try:
-            self._prepare(path)
+            with disk_errors_named(path):
+                self._database = sqlite3.connect(path)
+                self._prepare(path)
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"{path} is not a curation ledger: {error}") from error
+
+    def _prepare(self, path: Path) -> None:
+        """Make the tables of a new ledger, check an old one; what is refused is closed."""
+        try:
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_TABLES)
+            self._check_schema(path)
         except BaseException:
             self._database.close()
             raise
 
-    def _prepare(self, path: Path) -> None:
-        try:
-            with disk_errors_named(path):
-                self._database.execute("PRAGMA journal_mode=WAL")
-                self._database.execute("PRAGMA synchronous=FULL")
-                self._database.executescript(_TABLES)
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{path} is not a curation ledger: {error}") from error
+    def _check_schema(self, path: Path) -> None:
         stored = self._one("SELECT value FROM meta WHERE key='schema'")
         if stored is None:
             with self._database:
