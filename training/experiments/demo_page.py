@@ -150,7 +150,7 @@ def show_results(data: Path, evaluation: Path) -> str:
         if truth is not None:
             caption = "ground truth, for comparison"
             players.append(webpage.captioned(webpage.video_player(truth, item.fps), caption))
-        rows.append(webpage.synchronised(players, cell_px=200))
+        rows.append(webpage.synchronised(players, cell_px=180))
     words = (
         '<p class="note">The dancer on the left puts on the garment next to it. Neither dancer, '
         "motion nor garment was in the training data. Outside the mask the source's pixels are "
