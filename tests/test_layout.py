@@ -46,6 +46,7 @@ WRITES_ITSELF = {
     "training/checkpoints/model_card.py": "in a folder that is renamed",
     "training/distributed/sharding.py": "in a folder that is renamed",
     "training/experiments/fingerprints.py": "in a folder that is renamed",
+    "models/weights/adapters.py": "in a folder that export renames",
     "training/export.py": "in a folder that is renamed",
 }
 

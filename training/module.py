@@ -228,7 +228,7 @@ class TryOnModule(LightningModule):
         checkpoint["losses"] = self.losses.state_dict()
         checkpoint["skipped"] = self.skipped.state_dict()
 
-    def on_train_batch_start(self, batch: NumberedBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: NumberedBatch | LatentBatch, batch_idx: int) -> None:
         """A resumed run restores its random states once its loaders, which draw a seed, exist."""
         if self._random_states is not None:
             restore_random_states(self._random_states)

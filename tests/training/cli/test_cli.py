@@ -43,7 +43,7 @@ SAME = [  # make's target, its variables, and the module and words that they mea
      ["datasets.synthetic", "configs/demo/render.yaml", "num_train=1"]),
     ("setup-densepose", {}, ["configs.extras", "densepose"]),
     *((f"setup-{name}", {}, ["configs.extras", name, "--constraint", "constraints.txt"])
-      for name in ("app", "lowmem", "onnx", "ray", "text", "transnet", "wandb", "yolo")),
+      for name in ("app", "lora", "lowmem", "onnx", "ray", "text", "transnet", "wandb", "yolo")),
     ("weights", {"FETCH": "i3d,resnext"}, ["training.weights", "fetch=i3d,resnext"]),
     ("latents", {}, ["training.latents", "configs/stage3.yaml"]),
     ("codec", {"PICTURES": "photos", "OUT": "c.safetensors"},
@@ -214,7 +214,7 @@ REFUSED = [
     ("weights --fetch nosuch", "no weights are called 'nosuch'"),
     ("codec --pictures nosuch", "real=nosuch has no SOURCES.tsv"),
     ("app --port x", "--port"),
-    ("setup", "NAME is missing; accepted: app, densepose, lowmem, onnx"),
+    ("setup", "NAME is missing; accepted: app, densepose, lora, lowmem, onnx"),
     ("setup lomem", "'lomem' is no extra; accepted: app"),
     ("bench --size big", "--size"),
     ("profile --steps x", "--steps"),
