@@ -50,7 +50,7 @@ def standing_signals(seed: int, num_frames: int = 40, sharpness: float = 200.0) 
         sizes=np.tile(np.int32([720, 400]), (num_frames, 1)),
         fill_times_s=times,
         fills=np.zeros((num_frames, 4), np.float32),
-        still_edges=np.zeros((num_frames, 32, 32, 2), np.uint8),
+        still_edges=np.zeros((num_frames, 32, 32, 3), np.uint8),
         fault_times_s=np.zeros(0),
         joins_s=np.zeros(0),
         num_interlaced=0,

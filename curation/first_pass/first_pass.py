@@ -19,7 +19,7 @@ from configs.errors import ConfigError
 from curation.first_pass.doubts import find_doubts
 from curation.first_pass.signals import Previews, Signals
 from curation.first_pass.small_frames import SmallFrames, ask_arbiter
-from curation.first_pass.still_edges import GRID, StillEdges, luma_of
+from curation.first_pass.still_edges import GRID, PARTS, StillEdges, luma_of
 from curation.perception.protocols import CutArbiter
 from curation.step_times import StepTimes
 from curation.video.decode import decode, decode_jpeg, encode_jpeg, to_rgb
@@ -171,7 +171,10 @@ def _read_source(
     times, sizes = Table((), np.float64), Table((2,), np.int32)
     first_s, last_size = 0.0, (0, 0)
     fills: list[tuple[float, ...]] = []
-    still_edges, still = StillEdges(), Table((GRID, GRID, 2), np.uint8, reserved=RESERVED_SAMPLES)
+    still_edges, still = (
+        StillEdges(),
+        Table((GRID, GRID, PARTS), np.uint8, reserved=RESERVED_SAMPLES),
+    )
     orientation = Orientation()
     next_sample_s = 0.0
     watch = StepTimes()

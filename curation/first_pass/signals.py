@@ -71,7 +71,7 @@ class Signals:
     sizes: np.ndarray  # (n, 2) int32: height and width, upright, square pixels
     fill_times_s: np.ndarray  # (k,) float64: frames that were checked for fills
     fills: np.ndarray  # (k, 4) float32: what inner_picture.blurred_fills gave
-    still_edges: np.ndarray  # (k, 32, 32, 2) uint8: what StillEdges.add gave at fill_times_s
+    still_edges: np.ndarray  # (k, 32, 32, 3) uint8: what StillEdges.add gave at fill_times_s
     fault_times_s: np.ndarray  # (m,) float64: where decoding failed
     joins_s: np.ndarray  # (j,) float64: where another recording begins in a joined file
     num_interlaced: int  # frames that were deinterlaced

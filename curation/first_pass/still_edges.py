@@ -16,7 +16,7 @@ import numpy as np
 
 GRID = 32
 """Cells along both sides of a frame."""
-LINES = 6 * GRID
+LINES = 5 * GRID
 """Rows, and columns, that are read of a frame: a multiple of GRID."""
 MIN_STEP = 40
 """Gray levels across an edge, over two pixels. A white watermark of alpha 0.4 makes 40-100."""
@@ -25,6 +25,10 @@ SHARP_SHARE = 4
 0.8-0.99 of the edges of drawn text and shapes, 0.2-0.5 of those that a camera took."""
 CHANGED_GRAY = 15
 """A pixel that changes by more shows something else."""
+WHITE = 228
+"""Gray from which something is white: letters and icons, mostly, and overexposed windows."""
+PARTS = 3
+"""Numbers that StillEdges.add gives of each cell."""
 FAINT = 0.004
 """Share of a cell's pixels added to its edges: a few alone say nothing."""
 LUMA_FIRST = {
@@ -35,14 +39,15 @@ LUMA_FIRST = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Edges:
-    """Along lines of a frame: gray (LINES, n), and for every pixel, as one long row, edges by sign.
+    """Along lines of a frame: gray (LINES, n), and edges of every pixel, as one long row.
 
     Flat arrays are several times as fast as views of rows.
     """
 
     gray: np.ndarray
-    strong: tuple[np.ndarray, np.ndarray]  # 0 or 255
-    sharp: tuple[np.ndarray, np.ndarray]
+    strong: np.ndarray  # 0 or 255
+    sharp: tuple[np.ndarray, np.ndarray]  # rising and falling
+    is_white: np.ndarray  # next to white, on either side
 
 
 class StillEdges:
@@ -55,9 +60,9 @@ class StillEdges:
         """Compare a frame's luma (height, width) uint8 with the sample before.
 
         Returns:
-            (GRID, GRID, 2) uint8, 255 for 1.0: of each cell and those around it, the share of edges
-            that are sharp and stayed, and the share of pixels that changed. Zeros: there was
-            nothing to compare with.
+            (GRID, GRID, 3) uint8, 255 for 1.0, of each cell and those around it: the share of edges
+            that are sharp and stayed, the share of edges that border on white besides, and the
+            share of pixels that changed. Zeros: there was nothing to compare with.
         """
         height = len(luma)
         rows = luma[np.arange(LINES) * height // LINES]
@@ -67,12 +72,13 @@ class StillEdges:
         if before is None or any(
             a.gray.shape != b.gray.shape for a, b in zip(before, now, strict=True)
         ):
-            return np.zeros((GRID, GRID, 2), np.uint8)
-        still, edges, changed = (
+            return np.zeros((GRID, GRID, PARTS), np.uint8)
+        still, white, edges, changed = (
             across + down.T for across, down in zip(*map(_compare, before, now), strict=True)
         )
-        share = _around(still) / (_around(edges) + 2 * FAINT)
-        found = np.stack((share, _around(changed) / 2), axis=-1)
+        all_edges = _around(edges) + 2 * FAINT
+        shares = _around(still) / all_edges, _around(white) / all_edges, _around(changed) / 2
+        found = np.stack(shares, axis=-1)
         return np.rint(255 * np.clip(found, 0, 1)).astype(np.uint8)
 
 
@@ -95,17 +101,23 @@ def _edges(gray: np.ndarray) -> _Edges:
     is_sharp = cv2.compare(cv2.subtract(whole, steepest), whole // SHARP_SHARE, cv2.CMP_LT)
     up, down = (_above(step, MIN_STEP) for step in (rises, falls))
     sharp = cv2.bitwise_and(up, is_sharp), cv2.bitwise_and(down, is_sharp)
-    return _Edges(gray=gray, strong=(up, down), sharp=sharp)
+    is_white = _above(cv2.max(before, after), WHITE)
+    strong = cv2.bitwise_or(up, down)
+    return _Edges(gray=gray, strong=strong, sharp=sharp, is_white=is_white)
 
 
-def _compare(before: _Edges, now: _Edges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares (GRID, GRID) of each cell's pixels: sharp still edges, edges of either, changed."""
+def _compare(before: _Edges, now: _Edges) -> tuple[np.ndarray, ...]:
+    """Shares (GRID, GRID) of each cell's pixels.
+
+    Sharp still edges, those that border on white, edges of either sample, changed pixels.
+    """
     up, down = map(cv2.bitwise_and, before.sharp, now.sharp)
-    either = cv2.bitwise_or(*map(cv2.bitwise_or, before.strong, now.strong))
+    either = cv2.bitwise_or(before.strong, now.strong)
     shape = now.gray.shape
-    still, edges = (_inside(mask, shape) for mask in (cv2.bitwise_or(up, down), either))
+    still = cv2.bitwise_or(up, down)
+    masks = still, cv2.bitwise_and(still, now.is_white), either
     changed = _above(cv2.absdiff(before.gray, now.gray), CHANGED_GRAY)
-    return _cells(still), _cells(edges), _cells(changed)
+    return *(_cells(_inside(mask, shape)) for mask in masks), _cells(changed)
 
 
 def _above(values: np.ndarray, limit: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from configs.errors import ConfigError
 from curation.clip import AT_MOST, Check
 from curation.first_pass.signals import Signals
-from curation.first_pass.still_edges import GRID
+from curation.first_pass.still_edges import GRID, PARTS
 from curation.perception.protocols import COCO_KEYPOINTS
 from curation.selection.people import PeopleVerdicts
 
@@ -22,20 +22,23 @@ KEYS = "selection.overlays."
 OVERLAY = "overlay"
 """Reject code."""
 Box = tuple[float, float, float, float]
+STILL, WHITE, CHANGED = range(PARTS)
+"""Parts of ``Signals.still_edges``."""
 MIN_HITS = 2
 """Comparisons of samples in which a cell must look like an overlay."""
 MIN_CELLS = 4
 """Cells of an overlay; a cell looks like one as soon as a neighbour is full of it."""
 MIN_DRAWN_CELLS = 10
-"""Likewise, of one that is told by its sharpness alone."""
-SOME_STILL, MAX_DRAWN = 0.15, 0.125
-"""Share of the cells with some sharp still edges, up to which sharpness alone tells what is drawn:
-0-0.04 in 31 videos, 0.07-0.08 with buttons on a wall, 0.22 in a picture made of squares."""
-MIN_CHANGED = 0.25
+"""Likewise, of one that is told by its sharpness and whiteness alone."""
+MIN_CHANGED = 0.45
 """Share of the pixels around a cell that must change for it to count as moving."""
 MIN_BODY_CHANGED = 0.07
 """Share of the pixels of the person's box: one who moves less shows nothing. Signers at rest
 0.03-0.06, moving 0.08-0.4; pupils who sit, and a man who stands, at most 0.06."""
+MARGIN = 0.5
+"""Cells at a body's border that it does not cover: a cell speaks for its neighbours, too."""
+MIN_COMING = 0.25
+"""Share of the pixels around a cell that a body changes as it comes or leaves; else it did not."""
 GROWN = 0.7
 """Mean share of sharp still edges at which a cell next to an overlay belongs to it."""
 LIMBS = (
@@ -55,7 +58,7 @@ class OverlaysConfig:
 
     min_still: float = 0.4  # of a cell's edges, sharp and still while all moves
     min_time: float = 0.33  # of the comparisons of such a cell
-    min_drawn: float = 0.75  # the same, in all comparisons, of what never has anything behind it
+    min_drawn: float = 0.5  # the same, next to white, in all comparisons: nothing passes behind
     max_share: float = 0.02  # of the person's box that overlays may cover
 
     def __post_init__(self) -> None:
@@ -92,11 +95,10 @@ def find_overlays(
     if len(moments) < MIN_HITS:
         return []
     is_free = _within(region)
-    still = signals.still_edges[..., 0].reshape(len(times), -1)
+    still = signals.still_edges[..., STILL].reshape(len(times), -1)
     mean = still[moments].mean(axis=0)
-    is_drawn = is_free & (mean >= 255 * config.min_drawn)
-    if is_drawn.sum() > MAX_DRAWN * (mean >= 255 * SOME_STILL).sum():
-        is_drawn[:] = False  # the picture itself is as sharp as if it were drawn
+    white = signals.still_edges[moments, ..., WHITE].reshape(len(moments), -1).mean(axis=0)
+    is_drawn = is_free & (white >= 255 * config.min_drawn)
     seeds = is_free & (
         _passes_over(signals, moments, people, span, config)
         | (_outlasts(signals, config) & (mean >= 255 * config.min_still))
@@ -115,7 +117,8 @@ def _passes_over(
     """Cells, flat bool, that look drawn while the main person or something else is behind them."""
     found = np.zeros(GRID * GRID, bool)
     still, changed = (
-        signals.still_edges[moments, ..., part].reshape(len(moments), -1) for part in (0, 1)
+        signals.still_edges[moments, ..., part].reshape(len(moments), -1)
+        for part in (STILL, CHANGED)
     )
     looks_drawn = still >= 255 * config.min_still
     cells = np.flatnonzero(looks_drawn.sum(axis=0) >= MIN_HITS)
@@ -132,7 +135,7 @@ def _outlasts(signals: Signals, config: OverlaysConfig) -> np.ndarray:
 
     Above all, that is at cuts.
     """
-    still, changed = (signals.still_edges[1:, ..., part] for part in (0, 1))
+    still, changed = (signals.still_edges[1:, ..., part] for part in (STILL, CHANGED))
     shape = (len(still), -1)
     is_tested = (changed >= 255 * MIN_CHANGED).reshape(shape)
     return _enough((still >= 255 * config.min_still).reshape(shape), is_tested, config)
@@ -225,9 +228,12 @@ def _covered(
     for place, moment in enumerate(moments.tolist()):
         times = signals.fill_times_s[moment - 1 : moment + 1].tolist()
         rows = [rows_of[time_s] for time_s in times if time_s in rows_of]
-        if rows and _changed_in(samples.boxes[rows[-1]], signals.still_edges[moment, ..., 1]):
+        changed = signals.still_edges[moment, ..., CHANGED]
+        if rows and _changed_in(samples.boxes[rows[-1]], changed):
             bodies = [_on_body(samples.keypoints[row], cells, aspect) for row in rows]
-            is_covered[place] = np.logical_or.reduce(bodies)
+            stays = np.logical_and.reduce(bodies) & (len(bodies) == 2)
+            comes = np.logical_or.reduce(bodies) & (changed.ravel()[cells] >= 255 * MIN_COMING)
+            is_covered[place] = stays | comes
     return is_covered
 
 
@@ -265,7 +271,8 @@ def _near(points: np.ndarray, first: np.ndarray, last: np.ndarray, reach: float)
     along = last - first
     share = np.clip((points - first) @ along / max(float(along @ along), 1e-9), 0, 1)
     away = points - first - share[:, None] * along
-    return np.asarray((away * away).sum(axis=1) <= reach * reach)
+    inside = max(reach - MARGIN / GRID, 0.0)
+    return np.asarray((away * away).sum(axis=1) < inside * inside)
 
 
 def _boxes(cells: np.ndarray, *kinds: tuple[np.ndarray, int]) -> list[Box]:

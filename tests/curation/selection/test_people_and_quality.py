@@ -287,7 +287,7 @@ def signals(count: int = 60, **changes: np.ndarray) -> Signals:
         "sizes": np.tile(np.int32([200, 100]), (count, 1)),
         "fill_times_s": np.zeros(0),
         "fills": np.zeros((0, 4), np.float32),
-        "still_edges": np.zeros((0, 32, 32, 2), np.uint8),
+        "still_edges": np.zeros((0, 32, 32, 3), np.uint8),
         "fault_times_s": np.zeros(0),
         "joins_s": np.zeros(0),
         "num_interlaced": 0,
