@@ -10,7 +10,6 @@ from curation import pipeline
 from curation.first_pass.first_pass import FirstPassConfig, measure_source
 from curation.perception.protocols import Perception, Person
 from curation.pipeline import Curator, find_people
-from curation.selection.overlays import OverlaysConfig
 from curation.selection.stillness import MOVING, looks_apart, with_changes
 from curation.settings import CurateConfig
 from curation.video.decode import read_header
@@ -105,8 +104,7 @@ def test_a_poster_whose_points_tremble_costs_no_clip(min_change, code, tmp_path)
     h.write(tmp_path / "in" / "poster.mp4", frames)
     config = CurateConfig(out=str(tmp_path / "out"))
     people = replace(config.selection.people, min_other_change=min_change)
-    drawn = OverlaysConfig(max_share=1.0)  # the whole picture is: its dancer is a paper figure
-    config = replace(config, selection=replace(config.selection, people=people, overlays=drawn))
+    config = replace(config, selection=replace(config.selection, people=people))
     models = h.ColourModels()
     perception = Perception(detector=Trembling(), densepose=models, parser=models)
     (job,) = h.jobs_in(tmp_path / "in")
