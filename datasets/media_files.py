@@ -9,12 +9,10 @@ import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # rendered data must not need PyAV
     from av.container import InputContainer, OutputContainer
-
-    from datasets.video.parts import FilePart
 
 NO_VIDEO_FORMATS = (
     "tty", "image2", "concat", "hls", "dash", "lavfi", "ffmetadata", "srt", "webvtt",
@@ -23,8 +21,25 @@ NO_VIDEO_FORMATS = (
 _LOCAL = {"protocol_whitelist": "file"}
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """What FFmpeg reads instead of a file."""
+
+    def read(self, count: int, /) -> bytes:
+        """The next bytes, at most ``count``."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place; returns it."""
+        ...
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        ...
+
+
 def open_media(
-    source: "str | Path | BytesIO | FilePart", options: Mapping[str, str] | None = None
+    source: str | Path | BytesIO | Readable, options: Mapping[str, str] | None = None
 ) -> "InputContainer":
     """Open a file, or bytes in memory, for reading.
 

@@ -68,7 +68,7 @@ def test_a_result_keeps_the_tags_and_the_colours_of_its_source(tmp_path, made, e
         assert np.abs(a.image.astype(int) - b.image).mean() < (1.5 if made.size[0] > 96 else 5)
         bias = (b.image.astype(float) - a.image).mean(axis=(0, 1))
         # full range: swscale rounds chroma half a level down; HDR: clipped colours cannot be coded
-        assert np.abs(bias).max() < (1.3 if made.is_full_range or made.transfer > 14 else 0.6)
+        assert np.abs(bias).max() < (1.4 if made.is_full_range or made.transfer > 14 else 0.6)
     with av.open(str(path)) as source, av.open(str(out)) as result:
         if made.matrix in {1, 2, 5, 6} and not made.is_full_range:
             # as a player decodes them that knows nothing of this project
