@@ -22,14 +22,14 @@ _LOCAL = {"protocol_whitelist": "file"}
 
 
 @runtime_checkable
-class ReadableFile(Protocol):
-    """An open file, or a part of one."""
+class Readable(Protocol):
+    """What FFmpeg reads instead of a file."""
 
     def read(self, count: int, /) -> bytes:
-        """At most ``count`` bytes."""
+        """The next bytes, at most ``count``."""
         ...
 
-    def seek(self, offset: int, whence: int = ..., /) -> int:
+    def seek(self, offset: int, whence: int = 0, /) -> int:
         """Go to a place; returns it."""
         ...
 
@@ -39,7 +39,7 @@ class ReadableFile(Protocol):
 
 
 def open_media(
-    source: str | Path | BytesIO | ReadableFile, options: Mapping[str, str] | None = None
+    source: str | Path | BytesIO | Readable, options: Mapping[str, str] | None = None
 ) -> "InputContainer":
     """Open a file, or bytes in memory, for reading.
 
