@@ -27,7 +27,7 @@ LEAST_PIXELS = 4  # at a place of the body, for a colour or the place to be seen
 MIN_AREA = 0.35  # of a hand's: smaller pieces are shadows and folds
 NEAREST = 1.3  # radii of a hand within which a piece must come to be held
 THIN = 0.2  # radii of a hand: narrower strips are shadows and outlines
-CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER), int(ParseLabel.ARMS))
+CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
