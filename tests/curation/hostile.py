@@ -15,6 +15,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from PIL import Image
 
 from curation.perception.protocols import BackendInfo, DensePose, Perception, Person
 from curation.pipeline import Curator, SourceJob, SourceResult
@@ -299,7 +300,8 @@ def jobs_in(folder: Path) -> list[SourceJob]:
 
 def write_gif(path: Path) -> None:
     """An animation under another name."""
-    write(path.with_suffix(".gif"), dance(), codec="gif", pixel_format="rgb8").rename(path)
+    first, *others = (Image.fromarray(frame).quantize(256) for frame in dance())
+    first.save(path, "GIF", save_all=True, append_images=others, duration=round(1000 / FPS))
 
 
 def write_tryon_result(path: Path) -> None:
