@@ -39,8 +39,11 @@ MARGIN = 0.5
 """Cells at a body's border that it does not cover: a cell speaks for its neighbours, too."""
 MIN_COMING = 0.25
 """Share of the pixels around a cell that a body changes as it comes or leaves; else it did not."""
-GROWN = 0.7
-"""Mean share of sharp still edges at which a cell next to an overlay belongs to it."""
+GROWN, GROWN_WHITE = 0.7, 0.3
+"""Mean share of sharp still edges, and of those next to white, at which a cell that touches an
+overlay belongs to it."""
+MAX_REACH = 0.05
+"""Share of the person's width or height: boxes of both are wider than what they hold."""
 LIMBS = (
     ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
     ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
@@ -59,7 +62,7 @@ class OverlaysConfig:
     min_still: float = 0.4  # of a cell's edges, sharp and still while all moves
     min_time: float = 0.33  # of the comparisons of such a cell
     min_drawn: float = 0.5  # the same, next to white, in all comparisons: nothing passes behind
-    max_share: float = 0.02  # of the person's box that overlays may cover
+    max_share: float = 0.01  # of the person's box that overlays may cover
 
     def __post_init__(self) -> None:
         for name in ("min_still", "min_time", "min_drawn", "max_share"):
@@ -103,7 +106,7 @@ def find_overlays(
         _passes_over(signals, moments, people, span, config)
         | (_outlasts(signals, config) & (mean >= 255 * config.min_still))
     )
-    cells = is_free & (seeds | (mean >= 255 * GROWN))
+    cells = is_free & (seeds | (mean >= 255 * GROWN) | (white >= 255 * GROWN_WHITE))
     return _boxes(cells, (seeds, MIN_CELLS), (is_drawn, MIN_DRAWN_CELLS))
 
 
@@ -172,16 +175,17 @@ def share_check(share: float | None, config: OverlaysConfig) -> Check:
 def region_without(overlays: list[Box], person: Box, region: Box) -> Box:
     """The part of a region that is left when overlays beside a person are cut off.
 
-    Each is cut off at the side that costs least; one that lies on the person's box stays. All are
-    left, top, right, bottom in one unit.
+    Each is cut off at the side that costs least. One that reaches further into the person's box
+    than ``MAX_REACH`` stays. All are left, top, right, bottom in one unit.
     """
     left, top, right, bottom = region
+    x, y = (MAX_REACH * (person[i + 2] - person[i]) for i in (0, 1))
     for box in overlays:
         options = (
-            ((box[2], top, right, bottom), box[2] <= person[0]),
-            ((left, top, box[0], bottom), box[0] >= person[2]),
-            ((left, box[3], right, bottom), box[3] <= person[1]),
-            ((left, top, right, box[1]), box[1] >= person[3]),
+            ((box[2], top, right, bottom), box[2] <= person[0] + x),
+            ((left, top, box[0], bottom), box[0] >= person[2] - x),
+            ((left, box[3], right, bottom), box[3] <= person[1] + y),
+            ((left, top, right, box[1]), box[1] >= person[3] - y),
         )
         allowed = [option for option, leaves_person in options if leaves_person]
         if allowed and overlaps(box, (left, top, right, bottom)):

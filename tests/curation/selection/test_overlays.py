@@ -82,6 +82,8 @@ def test_an_overlay_beside_a_person_is_cut_off_where_that_costs_least():
     person, below, right = (0.3, 0.1, 0.6, 0.8), (0.2, 0.85, 0.8, 0.95), (0.8, 0.4, 0.9, 0.7)
     assert region_without([below], person, WHOLE) == (0.0, 0.0, 1.0, 0.85)
     assert region_without([below, right], person, WHOLE) == (0.0, 0.0, 0.8, 0.85)
+    touching = (0.59, 0.4, 0.7, 0.5)
+    assert region_without([touching], person, WHOLE) == (0.0, 0.0, 0.59, 1.0)
     on_it = (0.4, 0.4, 0.5, 0.5)
     assert region_without([on_it], person, WHOLE) == WHOLE
 
