@@ -32,7 +32,12 @@ def reap(child, seconds):
         if done:
             return status
         time.sleep(0.002)
-    os.killpg(child, signal.SIGKILL)
+    while True:  # it may not have its own group yet
+        try:
+            os.killpg(child, signal.SIGKILL)
+            break
+        except ProcessLookupError:
+            time.sleep(0.002)
     status = os.waitpid(child, 0)[1]
     end = time.monotonic() + 10
     while time.monotonic() < end:  # its own children, too
