@@ -16,7 +16,7 @@ import numpy as np
 
 GRID = 32
 """Cells along both sides of a frame."""
-LINES = 5 * GRID
+LINES = 3 * GRID
 """Rows, and columns, that are read of a frame: a multiple of GRID."""
 MIN_STEP = 40
 """Gray levels across an edge, over two pixels. A white watermark of alpha 0.4 makes 40-100."""

@@ -59,9 +59,9 @@ LIMB_WIDTH, HEAD_WIDTH, MIN_TORSO_WIDTH = 0.12, 0.2, 0.2
 class OverlaysConfig:
     """Thresholds on the stored still edges; configs/curate.yaml says how each was found."""
 
-    min_still: float = 0.4  # of a cell's edges, sharp and still while all moves
+    min_still: float = 0.35  # of a cell's edges, sharp and still while all moves
     min_time: float = 0.33  # of the comparisons of such a cell
-    min_drawn: float = 0.5  # the same, next to white, in all comparisons: nothing passes behind
+    min_drawn: float = 0.45  # the same, next to white, in all comparisons: nothing passes behind
     max_share: float = 0.01  # of the person's box that overlays may cover
 
     def __post_init__(self) -> None:
