@@ -177,7 +177,7 @@ check: setup ## What CI checks in addition to the tests: lint, format, types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/pyright
 
-test: setup ## Run the tests (8 to 9 minutes on 2 cores); in one process: ARGS="-n 0"
+test: setup ## Run the tests (7 to 9 minutes on 2 cores); in one process: ARGS="-n 0"
 	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(DO) pytest -m "not slow" -n $(CORES) --maxprocesses 8 --dist loadfile {ARGS}
 
 check-slow: setup ## Run the tests that take minutes
