@@ -14,7 +14,7 @@ PATTERNS = (
     "plain", "stripes_across", "stripes_down", "checks", "dots", "figure", "halves",
 )  # fmt: skip
 MORE_PATTERNS = ("yoke", "panels")
-"""Drawn by labels_cast.py alone: other shoulders and sleeves; other sides."""
+"""Drawn by tests/bench/labels_cast.py alone: other shoulders and sleeves; other sides."""
 PATTERN_CLASSES = {
     "plain": "plain", "stripes_across": "stripes", "stripes_down": "stripes", "checks": "checks",
     "dots": "dots", "figure": "print", "halves": "halves",

@@ -29,7 +29,7 @@ from datasets.densepose import paste_iuv
 from datasets.labels import ParseLabel
 from datasets.masks import held_things, inpainting_mask
 from datasets.synthetic.clips import RenderedClip, render_clip
-from datasets.synthetic.labels_cast import HEADLESS, KINDS, draw_labels_clip
+from tests.bench.labels_cast import HEADLESS, KINDS, draw_labels_clip
 
 P = ParseLabel
 GRID = 112
