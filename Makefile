@@ -197,5 +197,6 @@ clean: ## Remove caches and build files; keeps data/, runs/ and .venv
 	@rm -rf build *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo setup-lora weights caption codec latents plan pretrain \
+.PHONY: help setup demo curate curate-explain curate-verify curate-refilter curate-purge render setup-densepose setup-yolo setup-onnx setup-text setup-transnet \
+        setup-ray setup-app setup-lora setup-lowmem setup-wandb weights caption codec latents plan pretrain \
         train-stage1 train-stage2 train-stage3 export tryon app eval ablate check test check-slow bench profile format clean

@@ -87,7 +87,8 @@ def find_adapter(given: str | Path) -> Path:
     if found is None:
         raise DataError(
             f"lora {given} does not exist, or holds no adapter; give the folder of a run trained "
-            "with lora.rank above 0, or one made by `viton-dit export RUN -o FOLDER lora=adapter`"
+            "with lora.rank above 0, or one made by `make export CHECKPOINT=RUN OUT=FOLDER "
+            "ARGS=lora=adapter`"
         )
     return found
 

@@ -188,7 +188,7 @@ def read_checkpoint(path: str | Path) -> CheckpointContents:
         base = content["lora"]["base"]["path"]
         raise ValueError(
             f"{path} holds a LoRA adapter of {base}, not a model: give both, checkpoint={base}"
-            f" lora={path}, or make one of them (viton-dit export {path} --out FOLDER)"
+            f" lora={path}; `make export CHECKPOINT={path} OUT=FOLDER` makes one of them"
         )
     lacking = [key for key in _NEEDED if key not in content]
     if lacking:

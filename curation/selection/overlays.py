@@ -29,7 +29,7 @@ MIN_HITS = 2
 MIN_CELLS = 4
 """Cells of an overlay; a cell looks like one as soon as a neighbour is full of it."""
 MIN_DRAWN_CELLS = 10
-"""Likewise, of one that is told by its sharpness and whiteness alone."""
+"""The same for an overlay that only its sharp white edges tell from the scene."""
 MIN_CHANGED = 0.45
 """Share of the pixels around a cell that must change for it to count as moving."""
 MIN_BODY_CHANGED = 0.07

@@ -26,9 +26,9 @@ class BenchmarkOrigin:
 ORIGINS = {
     "vvt": BenchmarkOrigin(
         title="VVT",
-        source="FW-GAN (Dong et al., ICCV 2019); given out by its authors, for the challenge at "
+        source="FW-GAN (Dong et al., ICCV 2019), whose authors have it; a challenge used it: "
         "https://competitions.codalab.org/competitions/23472",
-        terms="no licence was found; use it for research only, and ask the authors for more",
+        terms="no licence was found; ask the authors before you use it",
         layout=(
             "test_person_clothes_pose_tuple.txt    person id, clothes id, pose id per line",
             "lip_clothes_person/<id>/*cloth_front.jpg",
@@ -51,8 +51,7 @@ ORIGINS = {
         title="Eevee",
         source="the repository JianhaoZeng/Eevee on Hugging Face (Zeng et al. 2025, "
         "arXiv 2511.18957): cat Eevee.zip.part* > Eevee.zip, and unzip it",
-        terms="no licence was found in its code or description; ask the authors "
-        "(jh_zeng@tju.edu.cn) before you use it",
+        terms="no licence was found in its code or description; ask the authors before you use it",
         layout=(
             "dresses_test.csv, lower_test.csv, upper_test.csv    columns: Person, garment",
             "<dresses|lower_body|upper_bdoy>/<id>/garment.png",

@@ -1,8 +1,8 @@
 """What an upload really is: decided by its content, never by its name.
 
-A video is read as `make tryon` reads it, and its frames are counted, since a header may lie. A
-garment is decoded, turned upright and
-saved as a new PNG, without the place and the camera that a phone writes into its pictures.
+A video is read as ``make tryon`` reads it, and its frames are counted, since a header may lie. A
+garment is decoded, turned upright and saved as a new PNG, without the place and the camera that a
+phone writes into its pictures.
 """
 
 import warnings
