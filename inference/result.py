@@ -1,5 +1,6 @@
 """A painted video: latents on disk, decoded into the source's frames when they are read."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +12,14 @@ from jaxtyping import Bool, UInt8
 from inference.conditions.stored import VideoConditions
 from inference.progress import WRITING, Progress, Tracker
 from inference.sampling.latent_video import FileLatents
-from inference.sampling.painter import Painter, codec_runs, paste
+from inference.sampling.painter import Painter, codec_runs
+from inference.sampling.seam import paste
 from inference.video.framing import CropWindow
 from inference.video.provenance import draw_label, file_metadata
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
 
-Hem = Bool[np.ndarray, "h w"] | None
-"""Where new cloth lies below the old garment's mask."""
+Region = Bool[np.ndarray, "h w"] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,30 +66,34 @@ class TryOnResult:
         return Path(path)
 
     def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
-        frames = self.source.counted_frames(self.num_frames)
-        pairs = zip(frames, self._pictures(), strict=True)
-        for index, (frame, (picture, mask, person, hem)) in enumerate(pairs):
-            image = self._put_back(frame.image, picture, mask, person, hem)
+        for index, (frame, *shown) in enumerate(self._pictures()):
+            image = self._put_back(frame.image, *shown)
             yield replace(frame, image=draw_label(image, self.label))
             if on_frame is not None:
                 on_frame(index + 1)
 
-    def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None, Hem]]:
-        """What was painted, a few frames at a time, its mask, the person, and cloth below a hem."""
+    def _pictures(
+        self,
+    ) -> Iterator[tuple[SourceFrame, np.ndarray, np.ndarray, np.ndarray | None, Region, Region]]:
+        """Source, what was painted, its mask, person, cloth below a hem, and background."""
+        frames = self.source.counted_frames(self.num_frames)
         detail = self.painter.detail(self.garment, self._shown.height, self._labels(), self.fps)
-        inner = detail.framing(self._inner)
+        inner, large = detail.framing(self._inner), detail.framing(self._shown)
         for rows in codec_runs(self.num_frames):
             tracks = self.conditions.tracks(rows.start, rows.stop)
+            sources = list(itertools.islice(frames, rows.stop - rows.start))
             pictures, hems = detail(
                 rows,
                 self.painter.decode_frames(self.latents.read(range(rows.start, rows.stop))),
                 np.stack([inner.take_mask(mask) for mask in tracks.mask]),
                 np.stack([inner.take_labels(labels) for labels in tracks.iuv]),
                 None if tracks.hem is None else _cut_hem(inner, tracks.hem),
+                np.stack([large.take(frame.image) for frame in sources]),
             )
             people = [detail.person(iuv) for iuv in tracks.iuv]
             covered = [None] * len(people) if hems is None else list(hems)
-            yield from zip(pictures, tracks.mask, people, covered, strict=True)
+            ground = [None] * len(people) if tracks.ground is None else list(tracks.ground)
+            yield from zip(sources, pictures, tracks.mask, people, covered, ground, strict=True)
 
     def _labels(self) -> Iterator[np.ndarray]:
         """DensePose as the network sees it, some frames at a time."""
@@ -103,7 +108,8 @@ class TryOnResult:
         picture: np.ndarray,
         mask: np.ndarray,
         person: np.ndarray | None,
-        hem: Hem,
+        hem: Region,
+        ground: Region,
     ) -> np.ndarray:
         """The source's frame with one decoded picture put back into it."""
         if self.paste_back and not mask.any():
@@ -118,7 +124,11 @@ class TryOnResult:
         if hem is not None:
             below = self._shown.put_back(nothing, hem.astype(np.uint8) * 255)
             masked = np.maximum(masked, below)
-        return paste(frame, result, masked, whole)
+        behind = None
+        if ground is not None:
+            whole_ground = framing.put_back(nothing, ground.astype(np.uint8) * 255)
+            behind = whole_ground > 127
+        return paste(frame, result, masked, whole, behind)
 
     @property
     def _inner(self) -> CropWindow:
