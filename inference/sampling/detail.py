@@ -174,7 +174,8 @@ class ClothDetail:
         cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
         worn = inside & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
         is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
-        sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in cloth & is_arm])
+        wider = _WIDER if self._has_long_sleeves else _WIDER / 3  # or they would end too low
+        sleeves = np.stack([_dilated(row, self._disc(wider)) for row in cloth & is_arm])
         worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
         worn &= cloth | ~neck
         if hem is not None:
@@ -202,8 +203,12 @@ class ClothDetail:
         cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
         if (self.garment[:_PLAIN, :_PLAIN] == self.garment[0, 0]).all():
             # a plain ground tells white cloth from itself, and gaps from cloth
-            close = np.abs(self.garment.astype(np.int16) - self.garment[0, 0]).max(axis=-1) <= _NOISE
-            exact = cv2.morphologyEx(np.uint8(1) - close, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+            close = (
+                np.abs(self.garment.astype(np.int16) - self.garment[0, 0]).max(axis=-1) <= _NOISE
+            )
+            exact = cv2.morphologyEx(
+                np.uint8(1) - close, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
+            )
             shown = torch.from_numpy(exact).to(cloth)[None, None]
             colours = rearrange(picture, "h w c -> 1 c h w")
             cloth = torch.cat([colours * shown, shown], dim=1)
