@@ -210,7 +210,8 @@ def _gaps(garment: np.ndarray, ground: np.ndarray) -> np.ndarray:
     is_gap = stats[:, cv2.CC_STAT_HEIGHT] >= _GAP_UPRIGHT * stats[:, cv2.CC_STAT_WIDTH]
     is_gap &= is_piece & (np.abs(centres[:, 0] - middle) > _GAP_BESIDE * width)
     # its outermost pixels are mixed
-    return cv2.dilate(is_gap[labels].astype(np.uint8), _disc(3)) > 0
+    pieces = is_gap[labels.astype(np.int64)].astype(np.uint8)
+    return np.asarray(cv2.dilate(pieces, _disc(3))) > 0
 
 
 def _without_border_pieces(mask: np.ndarray) -> np.ndarray:
