@@ -22,7 +22,7 @@ from datasets.tracks import read_frames
 from datasets.video.tone_mapping import BT709_FROM_BT2020, HLG, PQ, hlg_light, pq_code
 from tests.curation import hostile as h
 
-MAX_WALL_S = 300.0
+MAX_CPU_S = 60.0  # other work on the machine does not count
 MAX_MEMORY_GB = 1.5
 SIMPLE = {"bf": "0"}
 BT2020_PRIMARIES, BT2020_MATRIX = 9, 9
@@ -267,9 +267,9 @@ def curator(tmp_path_factory) -> Curator:
 
 
 def curate(curator: Curator, folder: Path) -> list[SourceResult]:
-    started = time.monotonic()
+    started = time.process_time()
     results = [curator.curate(job, lambda limit: None) for job in h.jobs_in(folder)]
-    assert time.monotonic() - started < MAX_WALL_S
+    assert time.process_time() - started < MAX_CPU_S
     return results
 
 

