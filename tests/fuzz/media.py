@@ -1,7 +1,6 @@
 """Small videos of six containers and small pictures, damaged at random, and all that reads them."""
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import tryon_fixtures
+from waiting import cpu_at_most
 
 from configs.errors import UserError
 from curation.pipeline import Curator
@@ -30,7 +30,7 @@ PICTURES = ("png", "jpg", "webp")
 SIDES = (96, 128)  # height, width
 NUM_FRAMES = 16
 TS_PACKET = 188
-LIMIT_S = 10.0
+CPU_LIMIT_S = 10.0
 """Most CPU time of all readers of one file: other work on the machine does not count."""
 HANG_S = 90.0
 """Longest time by the clock, for readers that wait for something."""
@@ -114,12 +114,8 @@ class Readers:
     def __call__(self, path: Path, set_limit: Callable[..., None]) -> list[str]:
         """What each reader said; any other error is a fault, and the worker reports it."""
         set_limit(Limit(seconds=HANG_S))  # from now on: the imports are done
-        started = time.process_time()
-        said = self._read(path)
-        seconds = time.process_time() - started
-        if seconds > LIMIT_S:
-            raise TimeoutError(f"{path} took {seconds:.1f} s")
-        return said
+        with cpu_at_most(CPU_LIMIT_S, path):
+            return self._read(path)
 
     def _read(self, path: Path) -> list[str]:
         if path.suffix[1:] in PICTURES:

@@ -1,11 +1,13 @@
 """Damaged files: no reader hangs, crashes or shows anything but a sentence."""
 
 import random
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from waiting import cpu_at_most
 
 from curation.workers.executor import Failure, Workers
 from tests.fuzz.media import (
@@ -77,3 +79,14 @@ def test_damaged_files_of_every_kind_are_read_or_refused(tmp_path):
 @pytest.mark.timeout(1800)
 def test_hundreds_of_damaged_files_are_read_or_refused(tmp_path):
     check(tmp_path, 50, 1, read_apart)
+
+
+def work(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_a_reader_that_takes_too_long_is_a_fault():
+    with pytest.raises(AssertionError, match=r"v\.mp4: 0\.\d s of"), cpu_at_most(0.01, "v.mp4"):
+        work(0.02)
