@@ -165,7 +165,7 @@ def _parse_yaml(path: Path, _: bytes) -> dict[str, Any]:
     """The keys of a YAML file with these bytes; an ablation asks for the same file 100 times."""
     try:
         content = OmegaConf.load(path)
-    except (YAMLError, OmegaConfBaseException) as error:
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         first = " ".join(str(error).split())
         raise ConfigError(f"{path} is not readable YAML: {first}") from error
     if not isinstance(content, DictConfig):
