@@ -14,7 +14,7 @@ from training.cli.start import check
 TEACHES = {  # each must be there: the path from videos to a garment worn
     "setup", "render", "curate", "curate-explain", "plan", "train-stage3", "eval", "export", "tryon",
 }  # fmt: skip
-FEWER = {"max_steps=200": "max_steps=4", "max_steps=300": "max_steps=6"}
+FEWER = {"max_steps=100": "max_steps=4", "max_steps=150": "max_steps=6"}
 """The slow test's training: enough to be stopped, resumed and used."""
 
 
@@ -45,8 +45,8 @@ def test_settings_and_files_of_a_command_are_known(
     monkeypatch.chdir(tmp_path)
     for made in ("raw/train", "data/dance"):  # by the commands before
         Path(made).mkdir(parents=True)
-    for file in (VIDEO, GARMENT):
-        Path(file).parent.mkdir(parents=True)
+    for file in (VIDEO, GARMENT, "exported/mine"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
     with pytest.raises(SystemExit) as stop:
         main(called_words(line))

@@ -1,6 +1,6 @@
 """Runs the commands of docs/tutorial.md, and makes its pictures.
 
-``python -m tests.tutorial FOLDER`` runs them all in a new folder and writes docs/images/tutorial.jpg
+``python -m tests.tutorial FOLDER`` runs all in a new folder and writes docs/images/tutorial.jpg
 and docs/images/tutorial_rejected.jpg. All of it is made of rendered dancers.
 """
 
