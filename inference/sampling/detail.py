@@ -22,7 +22,7 @@ from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
 from inference.sampling.cloth_edges import mirror_beyond, smooth_parts
 from inference.sampling.collar import inside_of_collar
-from inference.sampling.skin import HANDS, find_skin, paint_skin
+from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
 from models.cloth import (
     clothed_cells,
@@ -53,6 +53,8 @@ _NECKLINE = 0.1
 """Of the picture's height: twice by how much a neckline is raised."""
 _MIXED = 0.01
 """Of the picture's height: cloth's edge, whose pixels are mixed with the picture's ground."""
+_PLAIN, _NOISE = 8, 2
+"""Px in a corner: if they are all of one colour, cloth is what differs by more, of 255."""
 _SMOOTH = 0.012
 """Of the picture's height: the spread that smoothes cloth's outline."""
 _CLOTH = 0.5
@@ -151,6 +153,8 @@ class ClothDetail:
         inside = masks > 127
         labels = np.stack([smooth_parts(row) for row in iuv[..., 0]])
         pixels = group_of(labels)
+        neck = np.isin(labels, FACE) & inside  # the picture's neckline tells what of it is bare
+        pixels[neck] = TORSO
         # what is masked of a hand is the end of the old sleeve, or what lies beside the hand
         if self._has_long_sleeves:
             for hand, arm in zip(HANDS, LOWER_ARMS, strict=True):
@@ -172,6 +176,7 @@ class ClothDetail:
         is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
         sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in cloth & is_arm])
         worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
+        worn &= cloth | ~neck
         if hem is not None:
             worn |= hem & np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
         share = self._share(worn & (pixels > 0))
@@ -195,6 +200,13 @@ class ClothDetail:
         device = self.conditions.caption.tokens.device
         picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
         cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
+        if (self.garment[:_PLAIN, :_PLAIN] == self.garment[0, 0]).all():
+            # a plain ground tells white cloth from itself, and gaps from cloth
+            close = np.abs(self.garment.astype(np.int16) - self.garment[0, 0]).max(axis=-1) <= _NOISE
+            exact = cv2.morphologyEx(np.uint8(1) - close, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+            shown = torch.from_numpy(exact).to(cloth)[None, None]
+            colours = rearrange(picture, "h w c -> 1 c h w")
+            cloth = torch.cat([colours * shown, shown], dim=1)
         left, right = (torso_sides(cloth[:, 3:])[0] * cloth.shape[3]).tolist()
         shown = cloth[0, 3].cpu().numpy() > _CLOTH
         inside = inside_of_collar(self.garment, shown, (left, right))
