@@ -153,8 +153,10 @@ def chunk_hem(perceived: PerceivedFrames, rule: MaskRule) -> np.ndarray:
 
 
 def chunk_ground(perceived: PerceivedFrames) -> np.ndarray:
-    """What the parser takes for background, outside of DensePose's body or at its edge, (t, h, w)
-    bool: DensePose's outline is coarse."""
+    """What the parser takes for background, beside DensePose's body or at its edge, (t, h, w) bool.
+
+    DensePose's outline is coarse, the parser's is not.
+    """
     size = 2 * round(_COARSE * perceived.labels.shape[1]) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     bodies = [cv2.erode(np.where(iuv[..., 0] > 0, np.uint8(1), 0), disc) for iuv in perceived.iuv]

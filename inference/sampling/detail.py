@@ -268,7 +268,7 @@ def _grown(
 
 
 def _lower_part(neck: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """The rows of a neck that a collar may cover; a picture without one may seem to reach higher."""
+    """The rows of a neck that a collar may cover, whatever the picture shows."""
     rows = np.flatnonzero(neck.any(axis=1))
     lower = np.zeros_like(neck)
     if len(rows):

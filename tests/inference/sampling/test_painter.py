@@ -9,7 +9,8 @@ from configs.errors import ConfigError, DataError
 from datasets.labels import ParseLabel
 from datasets.masks import inpainting_mask
 from inference.sampling.long_video import LongVideoConfig
-from inference.sampling.painter import Painter, load_system, paste
+from inference.sampling.painter import Painter, load_system
+from inference.sampling.seam import paste
 from inference.sampling.solvers import SamplerConfig
 from models.conditions import Conditions
 
@@ -130,6 +131,12 @@ def test_background_beside_the_person_stays_the_sources() -> None:
     assert (row[20:60] == 200).all()
     assert (row[66:] == 10).all()
     assert (np.diff(row[58:68].astype(int)) <= 0).all()  # a seam between the two
+    ground = np.zeros((100, 100), bool)
+    ground[:, 30:40] = True  # between an arm and the torso, where DensePose sees a body
+    row = paste(source, painted, mask, person, ground)[50, :, 0]
+    assert (row[33:37] == 10).all()
+    assert (row[20:29] == 200).all()
+    assert (row[42:60] == 200).all()
     person[:, 15:] = 0  # DensePose saw hardly anything of them
     assert np.array_equal(paste(source, painted, mask, person), paste(source, painted, mask))
 
