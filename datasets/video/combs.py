@@ -26,7 +26,7 @@ PLACES, RUN = 8, 8
 MOST_IN_ORDER = 64  # frames from the start, of a video with few places to seek to
 LEAST_VOTES, LEAST_SHARE = 4, 0.5
 """Pairs of frames that must have the same order, and their share of those that show any."""
-_COLUMNS = 320
+_COLUMNS, _LEAST_LINES = 320, 16
 _MOVES = 12  # levels
 _LEAST_MOVING = 0.002  # share of the pixels
 _LEAST_GAIN = 0.15  # by which the worse way of mixing frames exceeds the frame itself
@@ -55,7 +55,7 @@ def hidden_order(open_stream: Callable[[], tuple[Any, Any]]) -> str | None:
             container, stream = open_stream()
             with container:
                 runs = [_votes(_luma_from(container, stream, None, set()), MOST_IN_ORDER)]
-    except FFmpegError:
+    except (FFmpegError, OverflowError):  # a damaged file's time stamps need more than 64 bits
         pass  # what was seen until then counts
     votes = sum(runs, Counter[str | None]())
     best = TOP_FIRST if votes[TOP_FIRST] > votes[BOTTOM_FIRST] else BOTTOM_FIRST
@@ -71,6 +71,8 @@ def field_order(first: np.ndarray, second: np.ndarray) -> str | None:
         first: (height, width) uint8, luma; lines as coded.
         second: the next frame.
     """
+    if first.shape != second.shape or len(first) < _LEAST_LINES:
+        return None
     a, b = (image[: len(image) // 2 * 2].astype(np.int16) for image in (first, second))
     even, odd, next_even, next_odd = a[::2], a[1::2], b[::2], b[1::2]
     moving = (np.abs(next_even - even) > _MOVES) | (np.abs(next_odd - odd) > _MOVES)
@@ -80,7 +82,7 @@ def field_order(first: np.ndarray, second: np.ndarray) -> str | None:
     orders = set[str]()
     for own, top, bottom in np.stack(mixes, axis=1):
         worse, better = max(top, bottom), min(top, bottom)
-        if worse - own < _LEAST_GAIN * worse:
+        if worse - own <= _LEAST_GAIN * worse:
             return None
         if better - own > _MOST_RATIO * (worse - own):
             return WHOLE
@@ -115,7 +117,7 @@ def _votes(images: Iterator[np.ndarray], count: int) -> Counter[str | None]:
 def _places(container: Any, stream: Any) -> list[int]:
     """Time stamps of moments all over a video; none where it does not state its length."""
     length = stream.duration
-    if not length and container.duration:
+    if not length and container.duration and stream.time_base:
         length = int(Fraction(container.duration, av.time_base) / stream.time_base)
     return [(stream.start_time or 0) + (length or 0) * i // PLACES for i in range(PLACES)]
 

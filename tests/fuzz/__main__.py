@@ -7,11 +7,13 @@ but a ``UserError`` are kept in FOLDER/faults, each kind of error once, and fuzz
 """
 
 import argparse
+import importlib
 import subprocess
 import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 KINDS = (
     "sidecar", "jobs", "override", "settings", "eevee", "vivid", "record", "matrix", "stamps",
@@ -48,7 +50,7 @@ def main(argv: list[str]) -> int:
 
 def fuzz(kind: str, seconds: int, seed: int, out: Path) -> None:
     """One kind; does not return."""
-    import atheris  # type: ignore[import-not-found]
+    atheris: Any = importlib.import_module("atheris")
 
     with atheris.instrument_imports(
         include=["configs", "curation.video", "datasets", "inference", "yaml", "csv", "omegaconf"]

@@ -89,6 +89,12 @@ def test_a_video_without_the_mark_is_deinterlaced_and_said(tmp_path, suffix):
             assert np.abs(shown - wanted).mean() < 3  # 4:2:0 mixes both moments' colours
 
 
+def test_a_video_that_changes_its_size_early_is_read(tmp_path):
+    first, second = hostile.dance(4), hostile.dance(8, height=320, width=240)
+    path = hostile.write_two_sizes(tmp_path / "v.ts", [first, second])
+    assert len(list(read_frames(path, ReadNotes()))) == 12
+
+
 def test_a_progressive_video_is_left_alone(tmp_path):
     notes, path = ReadNotes(), make_video(tmp_path / "v.mp4", Made(num_frames=30))
     assert len(list(read_frames(path, notes))) == 30
