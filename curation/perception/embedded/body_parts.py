@@ -167,38 +167,54 @@ def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
         points: (n, 2) x, y in frame pixels, all on the person.
         body: the parts.
     """
-    pixels = points.astype(np.float32)[None]  # (1, n, 2)
-    start = body.start.astype(np.float32)[:, None]
-    axis = (body.end - body.start).astype(np.float32)[:, None]
-    length = np.hypot(axis[..., 0], axis[..., 1])  # (parts, 1)
-    is_point = length[..., None] < 1e-3  # seen end-on: a disc
-    length = np.maximum(length, 1e-3)
-    direction = np.where(is_point, np.array([0, 1], np.float32), axis / length[..., None])
-    x, y = pixels[..., 0] - start[..., 0], pixels[..., 1] - start[..., 1]
-    axial = x * direction[..., 0] + y * direction[..., 1]  # (parts, n)
-    lateral = x * direction[..., 1] - y * direction[..., 0]
+    places = points.T.astype(np.float32)
+    count = len(points)
+    least = np.full(count, np.inf, np.float32)
+    best = np.zeros(count, np.int8)
+    found = np.zeros((3, count), np.float32)  # along, across and radii of the best part so far
+    for part in range(NUM_PARTS):  # one after the other: what is compared stays in the cache
+        along, across, radii = _on_part(places, body, part)
+        layer = np.float32(body.layer[part])
+        cost = radii + layer if layer > 0 else radii
+        if layer < 0:
+            cost = np.where(radii < 1, layer, radii)
+        is_best = cost < least
+        np.copyto(least, cost, where=is_best)
+        np.copyto(best, np.int8(part), where=is_best)
+        for kept, values in zip(found, (along, across, radii), strict=True):
+            np.copyto(kept, values, where=is_best)
+    along, across, radii = found
+    return PartPixels(
+        part=np.where(radii <= MAX_RADII, best, np.int8(-1)),
+        along=along,
+        across=np.clip(across, -1, 1),
+        radii=radii,
+    )
+
+
+def _on_part(
+    places: np.ndarray, body: BodyShape, part: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Along, across and radii, (n,) each, of points (2, n) float32 on one part."""
+    start, axis = (ends.astype(np.float32) for ends in
+                   (body.start[part], body.end[part] - body.start[part]))  # fmt: skip
+    length = np.hypot(axis[0], axis[1])
+    is_point = length < 1e-3  # seen end-on: a disc
+    length = np.maximum(length, np.float32(1e-3))
+    direction = np.array([0, 1], np.float32) if is_point else axis / length
+    x, y = places[0] - start[0], places[1] - start[1]
+    axial = x * direction[0] + y * direction[1]
+    lateral = x * direction[1] - y * direction[0]
     along = np.clip(axial / length, 0, 1)
     overshoot = axial - along * length
-    near = body.start_radius.astype(np.float32)[:, None]
-    far = body.end_radius.astype(np.float32)[:, None]
+    near, far = np.float32(body.start_radius[part]), np.float32(body.end_radius[part])
     radius = near + (far - near) * along
-    radii = np.sqrt(lateral**2 + overshoot**2) / radius
-    torso = BodyPart.TORSO  # a strip with straight ends: no bulge over the neck
-    beyond = np.abs(overshoot[torso])
-    beyond = np.where(beyond > 0.1, 1 + beyond / (0.15 * body.scale), 0)
-    radii[torso] = np.maximum(np.abs(lateral[torso]) / radius[torso], beyond)
-    in_front = (radii < 1) & (body.layer[:, None] < 0)
-    layer = body.layer.astype(np.float32)[:, None]
-    cost = np.where(in_front, layer, radii + np.maximum(layer, 0))
-    best = np.argmin(cost, axis=0)
-    columns = np.arange(best.size)
-    nearest = radii[best, columns]
-    return PartPixels(
-        part=np.where(nearest <= MAX_RADII, best, -1).astype(np.int8),
-        along=along[best, columns],
-        across=np.clip(lateral[best, columns] / radius[best, columns], -1, 1),
-        radii=nearest,
-    )
+    across = lateral / radius
+    if part == BodyPart.TORSO:  # a strip with straight ends: no bulge over the neck
+        beyond = np.abs(overshoot)
+        beyond = np.where(beyond > 0.1, 1 + beyond / (0.15 * body.scale), 0)
+        return along, across, np.maximum(np.abs(across), beyond)
+    return along, across, np.sqrt(lateral**2 + overshoot**2) / radius
 
 
 def _arm_ends() -> list[tuple[int, list[int]]]:

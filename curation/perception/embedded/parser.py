@@ -119,11 +119,11 @@ def label_pixels(
     prior[_in_shoes_like_trousers(view, colors), ColourClass.LOWER] = SURELY_NOT
     labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
     rows = view.nearest_sample
-    layers = colors.evidence(view.bins)
+    layers = colors.evidence_inside(view.bins, on_person)
     evidence = _averaged(view, layers, EVIDENCE_WINDOW)
-    scores = EVIDENCE_WEIGHT * evidence + prior[rows].T
+    scores = EVIDENCE_WEIGHT * evidence + prior[rows]
     image = np.zeros(on_person.shape, np.uint8)
-    image[on_person] = labels[rows, scores.argmax(0)]
+    image[on_person] = labels[rows, scores.argmax(1)]
     sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
@@ -144,10 +144,13 @@ def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
 
 
 def _averaged(view: PersonView, layers: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """Layers (materials, h, w) averaged over the person's pixels in a window, (materials, n)."""
-    inside = view.on_person.astype(np.float32)
-    weight = np.maximum(cv2.blur(inside, window)[view.on_person], 1e-3)
-    return np.stack([cv2.blur(layer * inside, window)[view.on_person] / weight for layer in layers])
+    """Layers (h, w, materials), 0 off the person, averaged over the person in a window.
+
+    Returns:
+        (n, materials).
+    """
+    weight = cv2.blur(view.on_person.astype(np.float32), window)[view.on_person]
+    return cv2.blur(layers, window)[view.on_person] / np.maximum(weight, 1e-3)[:, None]
 
 
 def _with_hands(
@@ -157,15 +160,15 @@ def _with_hands(
     sharp_evidence: np.ndarray,
     threshold: float,
 ) -> np.ndarray:
-    """Hands by colour around the wrists; evidence is (materials, n), averaged over two windows."""
+    """Hands by colour around the wrists; evidence is (n, materials), averaged over two windows."""
     on_person, rows, located = view.on_person, view.nearest_sample, view.located
     log_ratio = np.full(labels.shape, -np.inf, np.float32)
     sharp_ratio = log_ratio.copy()
     for ratio, materials in ((log_ratio, evidence), (sharp_ratio, sharp_evidence)):
-        skin, _, upper, lower = materials
+        skin, _, upper, lower = np.ascontiguousarray(materials.T)
         ratio[on_person] = skin - np.maximum(upper, lower - LOWER_DOUBT)
     cloth = np.zeros(labels.shape, np.uint8)
-    is_lower = evidence[ColourClass.LOWER] - LOWER_DOUBT > evidence[ColourClass.UPPER]
+    is_lower = evidence[:, ColourClass.LOWER] - LOWER_DOUBT > evidence[:, ColourClass.UPPER]
     cloth[on_person] = np.where(is_lower, ParseLabel.LOWER, ParseLabel.UPPER)
     distance = np.full(labels.shape, np.inf, np.float32)
     is_neckline = (located.part == BodyPart.NECK) | (

@@ -27,7 +27,7 @@ class PersonView:
     """One frame's person: its n pixels, the m of them located on the body, and their colours."""
 
     on_person: np.ndarray  # (h, w) bool in a crop around the person, n True
-    bins: np.ndarray  # (h, w) int32 colours
+    bins: np.ndarray  # (h, w) uint16 colours
     located: PartPixels  # (m,)
     sampled_bins: np.ndarray  # (m,) colours of the located pixels
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
@@ -69,7 +69,7 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
         bins=bins,
         located=locate_on_body(points, body),
         sampled_bins=bins[first_y, first_x],
-        sampled_skin=could_be_skin(crop)[first_y, first_x],
+        sampled_skin=could_be_skin(crop[first_y, first_x][None])[0],
         nearest_sample=number[cells],
         hand_distance=hand_distance(points, person.landmarks, body.scale),
         body=body,
