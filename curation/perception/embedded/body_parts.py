@@ -83,11 +83,11 @@ class PartPixels:
 def body_scale(landmarks: np.ndarray) -> float:
     """Approximate torso length in pixels, from whichever limb is least foreshortened."""
     points = landmarks[:, :2]
-    shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
+    shoulders, hips = _middle(points, 11, 12), _middle(points, 23, 24)
     lengths = [
-        np.hypot(*(shoulders - hips)),
-        1.3 * np.hypot(*(points[SHOULDER_LEFT] - points[SHOULDER_RIGHT])),
-        1.9 * np.hypot(*(points[[EAR_LEFT, EAR_RIGHT]].mean(0) - shoulders)),
+        _length(shoulders - hips),
+        1.3 * _length(points[SHOULDER_LEFT] - points[SHOULDER_RIGHT]),
+        1.9 * _length(_middle(points, EAR_LEFT, EAR_RIGHT) - shoulders),
     ]
     return float(max(*lengths, 4.0))
 
@@ -113,36 +113,36 @@ def build_body(landmarks: np.ndarray) -> BodyShape:
     radii = np.full((NUM_PARTS, 2), 1.0)
     layer = np.zeros(NUM_PARTS)
 
-    shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
-    ears = points[[EAR_LEFT, EAR_RIGHT]].mean(0)
+    shoulders, hips = _middle(points, 11, 12), _middle(points, 23, 24)
+    ears = _middle(points, EAR_LEFT, EAR_RIGHT)
     up = _unit(ears - shoulders, fallback=_unit(shoulders - hips, np.array([0.0, -1.0])))
-    head_radius = float(np.clip(0.5 * np.hypot(*(ears - shoulders)), 0.17 * scale, 0.27 * scale))
+    head_radius = float(np.clip(0.5 * _length(ears - shoulders), 0.17 * scale, 0.27 * scale))
     down = _unit(hips - shoulders, fallback=np.array([0.0, 1.0]))
     start[BodyPart.TORSO], end[BodyPart.TORSO] = shoulders - 0.04 * scale * down, hips
     radii[BodyPart.TORSO] = (
-        max(0.55 * np.hypot(*(points[11] - points[12])), 0.2 * scale),
-        max(0.75 * np.hypot(*(points[23] - points[24])), 0.2 * scale),
+        max(0.55 * _length(points[11] - points[12]), 0.2 * scale),
+        max(0.75 * _length(points[23] - points[24]), 0.2 * scale),
     )
-    mouth = points[[MOUTH_LEFT, MOUTH_RIGHT]].mean(0)
+    mouth = _middle(points, MOUTH_LEFT, MOUTH_RIGHT)
     chin_depth = float(np.dot(ears - (2 * mouth - points[NOSE]), up))  # below the ears
     chin_depth = float(np.clip(CHIN * chin_depth, 0.9 * head_radius, 1.6 * head_radius))
     start[BodyPart.HEAD] = ears + 0.5 * head_radius * up
     end[BodyPart.HEAD] = ears - (chin_depth - 0.75 * head_radius) * up
     radii[BodyPart.HEAD] = 0.9 * head_radius, 0.8 * head_radius
     neck_top = chin_depth + 0.8 * NECK_RADIUS * scale  # its round end reaches up to the chin
-    start[BodyPart.NECK] = ears - min(neck_top, float(np.hypot(*(ears - shoulders)))) * up
+    start[BodyPart.NECK] = ears - min(neck_top, _length(ears - shoulders)) * up
     end[BodyPart.NECK] = shoulders
     radii[BodyPart.NECK] = NECK_RADIUS * scale
     for part, near, far, near_radius, far_radius in LIMBS:
         start[part], end[part] = points[near], points[far]
         radii[part] = near_radius * scale, far_radius * scale
     for part, (wrist, pinky, index) in HANDS:
-        knuckles = points[[pinky, index]].mean(0)
+        knuckles = _middle(points, pinky, index)
         start[part] = points[wrist] + 0.05 * (knuckles - points[wrist])
         end[part] = points[wrist] + 1.5 * (knuckles - points[wrist])
         radii[part] = HAND_RADIUS * scale
     for part, (ankle, heel, toe) in FEET:
-        start[part], end[part] = points[[ankle, heel]].mean(0), points[toe]
+        start[part], end[part] = _middle(points, ankle, heel), points[toe]
         radii[part] = FOOT_RADIUS * scale
 
     for part, ends in _arm_ends():
@@ -222,6 +222,14 @@ def _arm_ends() -> list[tuple[int, list[int]]]:
     return ends + [(part, list(points)) for part, points in HANDS]
 
 
+def _middle(points: np.ndarray, first: int, second: int) -> np.ndarray:
+    return (points[first] + points[second]) / 2
+
+
+def _length(way: np.ndarray) -> float:
+    return float(np.hypot(way[0], way[1]))
+
+
 def _unit(vector: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-    length = float(np.hypot(*vector))
+    length = _length(vector)
     return vector / length if length > 1e-6 else fallback

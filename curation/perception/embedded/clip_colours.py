@@ -83,15 +83,9 @@ class ClipColors:
         """
         return self.log_likelihood[:, bins]
 
-    def evidence_inside(self, bins: np.ndarray, inside: np.ndarray) -> np.ndarray:
-        """The same as a picture, (height, width, materials), 0 where not ``inside``, bool."""
-        found = self._of_bin[bins]
-        found[~inside] = 0
-        return found
-
     @cached_property
-    def _of_bin(self) -> np.ndarray:
-        """(NUM_BINS, materials): one look-up finds all materials of a pixel."""
+    def of_bin(self) -> np.ndarray:
+        """The same table as (NUM_BINS, materials): one look-up finds all materials of a pixel."""
         return np.ascontiguousarray(self.log_likelihood.T)
 
     def overlap(self, first: ColourClass, second: ColourClass) -> float:

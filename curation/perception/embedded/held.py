@@ -39,12 +39,12 @@ class WornColours:
 
     def lacks(self, view: PersonView, asked: np.ndarray) -> np.ndarray:
         """Which of the ``asked`` pixels of a view's crop, (h, w) bool, are in no worn colour."""
-        is_asked = asked[view.on_person]
-        own = _coarse_cells()[view.bins[view.on_person][is_asked]]
-        places = _places(view.located)[view.nearest_sample[is_asked]]
-        foreign = np.zeros(view.on_person.shape, bool)
-        foreign[view.on_person & asked] = ~(self.anywhere[own] | self.at_place[places, own])
-        return foreign
+        is_asked = view.inside(asked)
+        own = _coarse_cells().take(view.inside(view.bins)[is_asked])
+        places = _places(view.located).take(view.nearest_sample[is_asked])
+        is_foreign = np.zeros(len(is_asked), bool)
+        is_foreign[is_asked] = ~(self.anywhere.take(own) | self.at_place[places, own])
+        return view.spread(is_foreign, 0)
 
 
 def worn_colours(views: Sequence[PersonView]) -> WornColours:
@@ -84,8 +84,6 @@ def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) ->
         worn: the colours of the clip's clothes.
     """
     radius = HAND_RADIUS * view.body.scale
-    distance = np.full(labels.shape, np.inf, np.float32)
-    distance[view.on_person] = view.hand_distance[view.nearest_sample]
     cloth = among(labels, CLOTH)
     foreign = worn.lacks(view, cloth)
     side = max(3, round(THIN * radius))
@@ -96,8 +94,9 @@ def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) ->
     _, pieces = cv2.connectedComponents(foreign.astype(np.uint8), connectivity=4)
     pieces = np.asarray(pieces, np.int32)
     areas = np.bincount(pieces.ravel())
+    distance = view.hand_distance.astype(np.float32).take(view.nearest_sample)
     nearest = np.full(len(areas), np.inf)
-    np.minimum.at(nearest, pieces[foreign], distance[foreign])
+    np.minimum.at(nearest, pieces[foreign], view.spread(distance, np.inf)[foreign])
     is_held = (areas >= MIN_AREA * np.pi * radius**2) & (nearest <= NEAREST)
     is_held[0] = False
     return np.where(is_held[pieces], np.uint8(ParseLabel.OTHER), labels)
