@@ -16,7 +16,7 @@ from curation.perception.embedded.body_parts import (
     BodyPart,
     BodyShape,
 )
-from datasets.labels import ParseLabel
+from datasets.labels import ParseLabel, among
 
 HAND_LENGTH = 0.3  # of the body's scale, at least: anything shorter is a landmark error
 CUFF_STEEPNESS = 2.0  # factor on distance towards the elbow
@@ -106,7 +106,7 @@ def refine_hands(
     doubt = float(np.clip((threshold - LEAST_LIKELY) / (MOST_LIKELY - LEAST_LIKELY), 0, 1))
     reach = 1 + (1 - doubt) * (REACH - 1)  # no further for skin-like garments
     least = np.where(distance < 1, threshold, max(threshold, NEAR_LIKELY))
-    could_be = np.isin(labels, CLOTH) & (log_ratio >= least) & (distance < reach)
+    could_be = among(labels, CLOTH) & (log_ratio >= least) & (distance < reach)
     far = max(threshold, 0.0) + FAR_MARGIN
     surely = could_be & ((distance < 1) | (log_ratio >= far))
     unit = np.pi * (0.7 * HAND_RADIUS * scale) ** 2
@@ -120,11 +120,11 @@ def refine_hands(
     hands = (refined == ParseLabel.HANDS).astype(np.uint8)
     whole = cv2.morphologyEx(hands, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
     edge = cv2.dilate(hands, np.ones((5, 5), np.uint8)) > 0
-    could_be = np.isin(refined, (*CLOTH, ParseLabel.ARMS)) & np.isfinite(distance)
+    could_be = among(refined, (*CLOTH, ParseLabel.ARMS)) & np.isfinite(distance)
     refined[could_be & (whole | (edge & (sharp_ratio >= max(threshold, 0.0) + 2 * doubt)))] = (
         ParseLabel.HANDS
     )
-    islands = np.isin(refined, CLOTH).astype(np.uint8)
+    islands = among(refined, CLOTH).astype(np.uint8)
     _, pieces = cv2.connectedComponents(islands, connectivity=4)
     pieces = np.asarray(pieces, np.int32)
     areas = np.bincount(pieces.ravel())

@@ -12,7 +12,12 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import BodyPart
-from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, ColourClass
+from curation.perception.embedded.clip_colours import (
+    NUM_MATERIALS,
+    UNKNOWN,
+    ClipColors,
+    ColourClass,
+)
 from curation.perception.embedded.clothes_learning import (
     EVIDENCE_WEIGHT,
     hand_threshold,
@@ -119,11 +124,10 @@ def label_pixels(
     prior[_in_shoes_like_trousers(view, colors), ColourClass.LOWER] = SURELY_NOT
     labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
     rows = view.nearest_sample
-    layers = colors.evidence(view.bins)
+    layers = view.spread(colors.of_bin.take(view.inside(view.bins), axis=0), 0)
     evidence = _averaged(view, layers, EVIDENCE_WINDOW)
-    scores = EVIDENCE_WEIGHT * evidence + prior[rows].T
-    image = np.zeros(on_person.shape, np.uint8)
-    image[on_person] = labels[rows, scores.argmax(0)]
+    scores = EVIDENCE_WEIGHT * evidence + prior.take(rows, axis=0)
+    image = view.spread(labels.take(rows * NUM_MATERIALS + scores.argmax(1)), 0)
     sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
@@ -144,10 +148,15 @@ def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
 
 
 def _averaged(view: PersonView, layers: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """Layers (materials, h, w) averaged over the person's pixels in a window, (materials, n)."""
-    inside = view.on_person.astype(np.float32)
-    weight = np.maximum(cv2.blur(inside, window)[view.on_person], 1e-3)
-    return np.stack([cv2.blur(layer * inside, window)[view.on_person] / weight for layer in layers])
+    """Layers (h, w, materials), 0 off the person, averaged over the person in a window.
+
+    Returns:
+        (n, materials).
+    """
+    weight = view.inside(cv2.blur(view.on_person.astype(np.float32), window))
+    averaged = view.inside(cv2.blur(layers, window))
+    averaged /= np.maximum(weight, 1e-3)[:, None]
+    return averaged
 
 
 def _with_hands(
@@ -157,22 +166,23 @@ def _with_hands(
     sharp_evidence: np.ndarray,
     threshold: float,
 ) -> np.ndarray:
-    """Hands by colour around the wrists; evidence is (materials, n), averaged over two windows."""
-    on_person, rows, located = view.on_person, view.nearest_sample, view.located
-    log_ratio = np.full(labels.shape, -np.inf, np.float32)
-    sharp_ratio = log_ratio.copy()
-    for ratio, materials in ((log_ratio, evidence), (sharp_ratio, sharp_evidence)):
-        skin, _, upper, lower = materials
-        ratio[on_person] = skin - np.maximum(upper, lower - LOWER_DOUBT)
-    cloth = np.zeros(labels.shape, np.uint8)
-    is_lower = evidence[ColourClass.LOWER] - LOWER_DOUBT > evidence[ColourClass.UPPER]
-    cloth[on_person] = np.where(is_lower, ParseLabel.LOWER, ParseLabel.UPPER)
-    distance = np.full(labels.shape, np.inf, np.float32)
+    """Hands by colour around the wrists; evidence is (n, materials), averaged over two windows."""
+    rows, located = view.nearest_sample, view.located
+    ratios = []
+    for materials in (evidence, sharp_evidence):
+        skin, _, upper, lower = np.ascontiguousarray(materials.T)
+        ratios.append(view.spread(skin - np.maximum(upper, lower - LOWER_DOUBT), -np.inf))
+    log_ratio, sharp_ratio = ratios
+    is_lower = evidence[:, ColourClass.LOWER] - LOWER_DOUBT > evidence[:, ColourClass.UPPER]
+    cloth = view.spread(
+        np.where(is_lower, np.uint8(ParseLabel.LOWER), np.uint8(ParseLabel.UPPER)), 0
+    )
     is_neckline = (located.part == BodyPart.NECK) | (
         (located.part == BodyPart.TORSO) & (located.along < 0.2) & (np.abs(located.across) < 0.6)
     )
     is_neckline &= view.hand_distance > 1
-    distance[on_person] = np.where(is_neckline, np.inf, view.hand_distance)[rows]
+    distance = np.where(is_neckline, np.float32(np.inf), view.hand_distance)
+    distance = view.spread(distance.astype(np.float32).take(rows), np.inf)
     scale = view.body.scale
     refined = refine_hands(labels, log_ratio, sharp_ratio, cloth, distance, threshold, scale)
     return without_forearms(refined, view.body, view.corner)
@@ -183,8 +193,7 @@ def _without_stray_hair(labels: np.ndarray, view: PersonView) -> np.ndarray:
     hair = (labels == ParseLabel.HAIR).astype(np.uint8)
     _, components = cv2.connectedComponents(hair, connectivity=8)
     components = np.asarray(components, np.int32)
-    on_head = np.zeros(labels.shape, bool)
-    on_head[view.on_person] = (view.located.part == BodyPart.HEAD)[view.nearest_sample]
+    on_head = view.spread((view.located.part == BodyPart.HEAD).take(view.nearest_sample), 0)
     is_hair = np.zeros(int(components.max()) + 1, bool)
     is_hair[components[on_head & (hair > 0)]] = True
     return np.where((hair > 0) & ~is_hair[components], np.uint8(ParseLabel.UPPER), labels)

@@ -27,7 +27,8 @@ class PersonView:
     """One frame's person: its n pixels, the m of them located on the body, and their colours."""
 
     on_person: np.ndarray  # (h, w) bool in a crop around the person, n True
-    bins: np.ndarray  # (h, w) int32 colours
+    pixels: np.ndarray  # (n,) int: their places in the flattened crop
+    bins: np.ndarray  # (h, w) uint16 colours
     located: PartPixels  # (m,)
     sampled_bins: np.ndarray  # (m,) colours of the located pixels
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
@@ -36,6 +37,17 @@ class PersonView:
     body: BodyShape
     corner: tuple[int, int]  # top, left in the full frame
     is_cut_at_head: bool  # by the frame: no crown, and little of a face or none
+
+    def spread(self, values: np.ndarray, elsewhere: float) -> np.ndarray:
+        """A map (h, w, ...) of values (n, ...) of the person's pixels, ``elsewhere`` off them."""
+        shape = self.on_person.shape
+        image = np.full((shape[0] * shape[1], *values.shape[1:]), elsewhere, values.dtype)
+        image[self.pixels] = values
+        return image.reshape(*shape, *values.shape[1:])
+
+    def inside(self, image: np.ndarray) -> np.ndarray:
+        """The inverse: (n, ...) of a map (h, w, ...)."""
+        return image.reshape(-1, *image.shape[2:]).take(self.pixels, axis=0)
 
 
 def is_usable(person: Person | None) -> bool:
@@ -53,8 +65,9 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     crop = np.ascontiguousarray(frame[top : top + high, left : left + wide])
     on_person = person.mask[top : top + high, left : left + wide] > 127
     # located: the corner of every GRID_STEP x GRID_STEP cell with a pixel of the person
-    y, x = np.nonzero(on_person)
-    cells = (y // GRID_STEP) * (wide // GRID_STEP + 1) + x // GRID_STEP
+    pixels = np.flatnonzero(on_person)
+    row, column = np.arange(high) // GRID_STEP, np.arange(wide) // GRID_STEP
+    cells = (row[:, None] * (wide // GRID_STEP + 1) + column).ravel().take(pixels)
     number = np.full((high // GRID_STEP + 1) * (wide // GRID_STEP + 1), -1)
     number[cells] = 1
     used = np.flatnonzero(number > 0)
@@ -66,11 +79,12 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     bins = color_bins(crop)
     return PersonView(
         on_person=on_person,
+        pixels=pixels,
         bins=bins,
         located=locate_on_body(points, body),
         sampled_bins=bins[first_y, first_x],
-        sampled_skin=could_be_skin(crop)[first_y, first_x],
-        nearest_sample=number[cells],
+        sampled_skin=could_be_skin(crop[first_y, first_x][None])[0],
+        nearest_sample=number.take(cells),
         hand_distance=hand_distance(points, person.landmarks, body.scale),
         body=body,
         corner=(top, left),
