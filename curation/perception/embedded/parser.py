@@ -136,7 +136,7 @@ def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
     part, along = view.located.part, view.located.along
     found = np.zeros(len(part), bool)
     for foot in (BodyPart.FOOT_LEFT, BodyPart.FOOT_RIGHT):
-        toes = (part == foot) & (along > TOES)
+        toes = (part == foot) & (along > TOES) & (view.located.radii < 0.7)
         evidence = colors.evidence(view.sampled_bins[toes])
         if toes.any() and (evidence[ColourClass.LOWER] > UNKNOWN).mean() > 0.5:
             found |= part == foot
@@ -165,7 +165,7 @@ def _with_hands(
         skin, _, upper, lower = materials
         ratio[on_person] = skin - np.maximum(upper, lower - LOWER_DOUBT)
     cloth = np.zeros(labels.shape, np.uint8)
-    is_lower = evidence[ColourClass.LOWER] - LOWER_DOUBT > evidence[ColourClass.UPPER]
+    is_lower = evidence[ColourClass.LOWER] > evidence[ColourClass.UPPER]
     cloth[on_person] = np.where(is_lower, ParseLabel.LOWER, ParseLabel.UPPER)
     distance = np.full(labels.shape, np.inf, np.float32)
     is_neckline = (located.part == BodyPart.NECK) | (
