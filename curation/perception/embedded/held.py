@@ -6,14 +6,12 @@ nor at the same place of the body. So a print is cloth, and what comes and goes 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, PartPixels
-from curation.perception.embedded.clip_colours import NUM_BINS, bin_colors
-from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_smoothed, unshaded
+from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_cells, coarse_smoothed
 from curation.perception.embedded.person_view import PersonView, places_of
 from datasets.labels import ParseLabel
 
@@ -39,7 +37,7 @@ class WornColours:
 
     def of(self, view: PersonView) -> np.ndarray:
         """Whether each pixel of a view's crop is in a worn colour, (h, w) bool; True off people."""
-        colours = _coarse_cells()[view.bins]
+        colours = coarse_cells()[view.bins]
         is_worn = np.ones(view.on_person.shape, bool)
         places = _places(view.located)[view.nearest_sample]
         own = colours[view.on_person]
@@ -49,7 +47,7 @@ class WornColours:
 
 def worn_colours(views: Sequence[PersonView]) -> WornColours:
     """Learn them from views of a clip; all are worn, without any view."""
-    cells = _coarse_cells()
+    cells = coarse_cells()
     colours, places = int(np.prod(COARSE)), NUM_PARTS * NUM_PLACES * NUM_SIDES
     away = np.zeros(colours)
     at_place, visible = np.zeros((places, colours), np.uint8), np.zeros(places, np.uint8)
@@ -102,11 +100,3 @@ def _places(located: PartPixels) -> np.ndarray:
     across = np.clip((located.across + 1) / 2 * NUM_SIDES, 0, NUM_SIDES - 1).astype(int)
     part = np.maximum(located.part.astype(int), 0)
     return (part * NUM_PLACES + places_of(located)) * NUM_SIDES + across
-
-
-@lru_cache(maxsize=1)
-def _coarse_cells() -> np.ndarray:
-    """The coarse cell of each colour bin, shading taken out where possible, (NUM_BINS,) int."""
-    scaled = unshaded(bin_colors(np.arange(NUM_BINS))) * np.array(COARSE) / 256
-    first, second, third = np.minimum(scaled.astype(int), np.array(COARSE) - 1).T
-    return (first * COARSE[1] + second) * COARSE[2] + third
