@@ -15,9 +15,8 @@ from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_cells, 
 from curation.perception.embedded.person_view import PersonView, places_of
 from datasets.labels import ParseLabel
 
-AWAY = 2.5  # radii of a hand, from which on colours are the clothes' own
-LEAST_SHARE = 0.002  # of a frame's person: with fewer pixels a colour is not shown in it
-WORN_IN = 0.35  # share of the frames in which a colour of the clothes is seen
+HOME = 0.9  # share of the frames in which a colour of the clothes is seen at one place
+MIN_VISIBLE = 0.4  # share of the frames in which such a place is seen
 SAME_PLACE = 0.35  # share of the frames in which a place of the body is seen in one colour
 HELD = 0.9  # radii of a hand, within which a place says nothing about clothes
 NUM_SIDES = 4  # places across a part
@@ -49,23 +48,19 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
     """Learn them from views of a clip; all are worn, without any view."""
     cells = coarse_cells()
     colours, places = int(np.prod(COARSE)), NUM_PARTS * NUM_PLACES * NUM_SIDES
-    away = np.zeros(colours)
     at_place, visible = np.zeros((places, colours), np.uint8), np.zeros(places, np.uint8)
     for view in views:
         own, where = cells[view.sampled_bins], _places(view.located)
-        is_on_body = view.located.part >= 0
-        is_away = is_on_body & (view.hand_distance > AWAY)
-        counts = np.bincount(own[is_away], minlength=colours)
-        smooth = coarse_smoothed(counts.reshape(COARSE).astype(np.float64))
-        away += smooth / max(counts.sum(), 1) > LEAST_SHARE
-        is_seen = is_on_body & (view.hand_distance > HELD)
+        is_seen = (view.located.part >= 0) & (view.hand_distance > HELD)
         visible += np.bincount(where[is_seen], minlength=places) >= LEAST_PIXELS
         pairs, times = np.unique((where * colours + own)[is_seen], return_counts=True)
         at_place.reshape(-1)[pairs[times >= LEAST_PIXELS]] += 1
     near = np.stack([cv2.dilate(plane, np.ones((3, 3), np.uint8)) for plane in
                      at_place.reshape(-1, *COARSE[1:])]).reshape(places, -1)  # fmt: skip
+    share = near / np.maximum(visible, 1)[:, None]
+    is_known = visible >= MIN_VISIBLE * len(views)
     return WornColours(
-        anywhere=away >= WORN_IN * len(views),
+        anywhere=(share[is_known] >= HOME).any(axis=0) if is_known.any() else np.ones(colours, bool),
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
 
