@@ -31,6 +31,7 @@ MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: smaller is noise, larger a p
 HAND_SPAN = 0.36  # of the body's scale, from the fingertips: skin further back is the forearm
 LEAST_FOREARM, LEAST_HAND = 0.15, 0.15  # of the body's scale: shorter ones are seen end-on
 AHEAD, TRAILS = 0.7, 1.4  # a hand's end by its skin, over that by its landmarks: beyond, they err
+FOREARM_RADIUS = 0.12  # of the body's scale: skin further from it may be the other hand
 WRIST_DOUBT = 0.1  # of the body's scale: landmarks of wrists are off by as much
 TIP_SHARE = 0.97  # share of a hand's pixels nearer to the elbow than its tip: beyond is noise
 ARMS = (
@@ -191,7 +192,9 @@ def _behind_wrist(
     moved = min(found - AHEAD * length, 0.0) + max(found - TRAILS * length, 0.0)
     wrist = wrist + moved * direction
     cut = wrist - WRIST_DOUBT * scale * forearm / np.hypot(*forearm)
-    return _to_segment(points, elbow, cut) < _to_segment(points, wrist, wrist + hand)
+    to_forearm = _to_segment(points, elbow, cut)
+    is_nearer = to_forearm < _to_segment(points, wrist, wrist + hand)
+    return is_nearer & (to_forearm < FOREARM_RADIUS * scale)
 
 
 def _to_segment(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:

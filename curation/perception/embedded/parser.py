@@ -31,6 +31,7 @@ EVIDENCE_WINDOW = (5, 5)  # pixels
 EDGE_WINDOW = (3, 3)  # for the edges of hands: fingers are thin
 SURELY_NOT = -20.0  # nats
 TOES = 0.5  # along a foot, from the ankle
+ON_FOOT = 1.3  # radii of a foot: what is further away is a trouser leg that falls over it
 LOWER_DOUBT = 3.0  # nats: a hand in front of the trousers is likelier than trousers in its place
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, are used for learning
 
@@ -117,18 +118,37 @@ def label_pixels(
         on_head = np.isin(part, (BodyPart.HEAD, BodyPart.NECK))
         prior[on_head] = np.log(np.array(CUT_HEAD_PRIORS) + 1e-4)
     prior[_in_shoes_like_trousers(view, colors), ColourClass.LOWER] = SURELY_NOT
-    labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
+    labels = LABELS[part]
     rows = view.nearest_sample
     layers = colors.evidence(view.bins)
     evidence = _averaged(view, layers, EVIDENCE_WINDOW)
     scores = EVIDENCE_WEIGHT * evidence + prior[rows].T
     image = np.zeros(on_person.shape, np.uint8)
-    image[on_person] = labels[rows, scores.argmax(0)]
+    image[on_person] = np.where(
+        (part >= 0)[rows], labels[rows, scores.argmax(0)], _far_from_parts(view, evidence)
+    )
     sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
     cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
     return _without_stray_hair(cleaned, view)
+
+
+def _far_from_parts(view: PersonView, evidence: np.ndarray) -> np.ndarray:
+    """Labels of the n pixels by colour alone, for those far from every part of the body.
+
+    Flared trousers are, and arms that the landmarks miss; what is in no known colour is ``OTHER``.
+    Evidence is (materials, n).
+    """
+    known = evidence[[ColourClass.SKIN, ColourClass.UPPER, ColourClass.LOWER]]
+    y, x = np.nonzero(view.on_person)
+    start, end = view.body.start[BodyPart.TORSO], view.body.end[BodyPart.TORSO]
+    along = (np.stack([x + view.corner[1], y + view.corner[0]], -1) - start) @ (end - start)
+    is_above = along < float((end - start) @ (end - start))
+    skin = np.where(is_above, np.uint8(ParseLabel.ARMS), np.uint8(ParseLabel.LEGS))
+    cloth = np.array([0, ParseLabel.UPPER, ParseLabel.LOWER], np.uint8)[known.argmax(0)]
+    found = np.where(cloth > 0, cloth, skin)
+    return np.where(known.max(0) > UNKNOWN, found, np.uint8(ParseLabel.OTHER))
 
 
 def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
@@ -139,7 +159,7 @@ def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
         toes = (part == foot) & (along > TOES) & (view.located.radii < 0.7)
         evidence = colors.evidence(view.sampled_bins[toes])
         if toes.any() and (evidence[ColourClass.LOWER] > UNKNOWN).mean() > 0.5:
-            found |= part == foot
+            found |= (part == foot) & (view.located.radii < ON_FOOT)
     return found
 
 
