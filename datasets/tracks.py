@@ -23,8 +23,9 @@ VIDEO_OPTIONS = {
 }  # fmt: skip
 LOSSLESS_OPTIONS = {
     "preset": "veryfast", "qp": "0", "g": str(GOP_FRAMES), "keyint_min": str(GOP_FRAMES),
-    "bf": "0", "movflags": "+faststart",
+    "bf": "0", "movflags": "+faststart", "x264-params": "me=dia:subme=0",
 }  # fmt: skip
+"""Of regions of one value, a finer search for motion takes twice the time to save 2% of a file."""
 
 
 def encode_video(frames: Iterable[np.ndarray], fps: float) -> bytes:

@@ -9,7 +9,11 @@ from configs.errors import ConfigError
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check, Clip, Tracks
 from curation.versions import MASKS
 from datasets.densepose import paste_iuv
+from datasets.labels import among
 from datasets.masks import RULES, MaskSettings, check_margin, inpainting_mask, mask_rule
+
+AGNOSTIC_BYTE = 128
+"""``datasets.sample.AGNOSTIC_GRAY`` as a byte; that module loads torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +48,15 @@ class MaskGarment:
         assert tracks.iuv is not None, "the densepose stage comes first"
         assert tracks.boxes is not None, "the densepose stage comes first"
         height, width = tracks.frames.shape[1:3]
-        iuv = paste_iuv(tracks.iuv, tracks.boxes, height, width)
+        iuv = paste_iuv(tracks.iuv[..., :1], tracks.boxes, height, width)
         mask = inpainting_mask(
             tracks.parse, iuv, self.config.category, self.config.mask, self.config.margin
         )
-        labels = [int(label) for label in RULES[self.config.category].garment]
-        garment = np.isin(tracks.parse, labels)
-        covered = (garment & (mask > 0)).sum(axis=(1, 2)) / np.maximum(garment.sum(axis=(1, 2)), 1)
-        coverage = float(np.where(garment.any(axis=(1, 2)), covered, 1.0).min())
-        areas = (mask > 0).mean(axis=(1, 2))
+        garment = among(tracks.parse, RULES[self.config.category].garment)
+        sizes = np.count_nonzero(garment, axis=(1, 2))
+        covered = np.count_nonzero(garment & (mask > 0), axis=(1, 2)) / np.maximum(sizes, 1)
+        coverage = float(np.where(sizes > 0, covered, 1.0).min())
+        areas = np.count_nonzero(mask, axis=(1, 2)) / (height * width)
         clip = clip.with_scores(
             mask_coverage=coverage,
             mask_area=float(np.median(areas)),
@@ -98,7 +102,7 @@ class MaskGarment:
 
 
 def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Frames with gray under the mask, as the model sees them.
+    """Frames with gray under the mask, as the model sees them: ``compose_agnostic`` in bytes.
 
     Args:
         frames: (t, height, width, 3) uint8.
@@ -107,14 +111,6 @@ def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Returns:
         (t, height, width, 3) uint8; gray is 128.
     """
-    import torch  # here: commands that only judge do not need it
-
-    from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
-
-    composed = []
-    for frame, painted in zip(frames, mask, strict=True):  # a frame at a time keeps memory small
-        video = bytes_to_signed(torch.from_numpy(np.moveaxis(frame, -1, 0)[None].copy()))
-        keep = torch.from_numpy((painted > 127).astype(np.float32)[None, None])
-        image = signed_to_bytes(compose_agnostic(video, keep)[0]).numpy()
-        composed.append(np.moveaxis(image, 0, -1))
-    return np.stack(composed)
+    grayed = frames.copy()
+    grayed[mask > 127] = AGNOSTIC_BYTE
+    return grayed

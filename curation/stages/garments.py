@@ -8,7 +8,8 @@ import numpy as np
 
 from curation.clip import AT_LEAST, Check, Clip, Tracks, first_failed
 from curation.stages.parsing import TOO_SMALL, TOO_SMALL_MEANING
-from datasets.labels import GARMENT_LABELS
+from datasets.labels import GARMENT_LABELS, among
+from datasets.masks import fill_hull
 
 GROUND = 245  # gray level around the garment
 LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 5, 6, 11, 12  # rows of COCO keypoints
@@ -35,8 +36,7 @@ class CutGarment:
         """Needs ``parse`` and ``people``."""
         assert tracks.parse is not None, "the parsing stage comes first"
         assert tracks.people is not None, "the people stage comes first"
-        labels = [int(label) for label in GARMENT_LABELS[self.config.category]]
-        garment = np.isin(tracks.parse, labels)
+        garment = among(tracks.parse, GARMENT_LABELS[self.config.category])
         areas = garment.mean(axis=(1, 2))
         clip = clip.with_scores(garment_largest_area=float(areas.max()))
         if first_failed(self.checks(clip)):
@@ -123,11 +123,8 @@ def frontality(keypoints: np.ndarray) -> float:
 
 def solidity(garment: np.ndarray) -> float:
     """Garment's share of its convex hull: arms across the chest lower it."""
-    points = cv2.findNonZero(garment.astype(np.uint8))
-    if points is None:
-        return 0.0
     hull = np.zeros(garment.shape, np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+    fill_hull(hull, garment, 1)
     return float(np.count_nonzero(garment) / max(np.count_nonzero(hull), 1))
 
 

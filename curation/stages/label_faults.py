@@ -13,7 +13,7 @@ import numpy as np
 from curation.clip import Tracks
 from curation.perception.protocols import Person
 from datasets.densepose import paste_iuv
-from datasets.labels import GARMENT_LABELS, ParseLabel
+from datasets.labels import GARMENT_LABELS, ParseLabel, among
 from datasets.masks import RULES
 
 P = ParseLabel
@@ -29,6 +29,11 @@ SAME = 7  # gray levels: a pixel that changes less shows the same
 LEAST_SAME = 0.15  # of the garment: fewer unchanged pixels say little
 NEAR = 0.05  # of the frame's longer side, around the mapped body
 PIECE = 0.008  # of the frame's longer side: narrower strips are outlines
+_LEVELS = np.arange(256)
+_AXIS = np.clip(_LEVELS - 80, 0, 95) * BINS // 96  # colours lie around gray at 128
+_BIN_PARTS = tuple(
+    part.astype(np.int32) for part in (_LEVELS * BINS // 256 * BINS**2, _AXIS * BINS, _AXIS)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +61,8 @@ class Trunk:
         """Of each pixel: 0 at the shoulders to 1 at the hips; distance to the axis in pixels."""
         way = self.hips - self.shoulders
         length = float(np.hypot(*way))
-        y, x = np.indices((height, width), dtype=np.float64)
-        x, y = x - self.shoulders[0], y - self.shoulders[1]
+        x = np.arange(width)[None] - self.shoulders[0]
+        y = np.arange(height)[:, None] - self.shoulders[1]
         return (x * way[0] + y * way[1]) / length**2, np.abs(x * way[1] - y * way[0]) / length
 
 
@@ -83,13 +88,13 @@ def measure_faults(tracks: Tracks, category: str) -> dict[str, np.ndarray]:
     parse, mask = tracks.parse[:, ::step, ::step], tracks.mask[:, ::step, ::step] > 0
     height, width = parse.shape[1:]
     small = [cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA) for f in tracks.frames]
-    parts = paste_iuv(tracks.iuv, tracks.boxes / step, height, width)[..., 0]
+    parts = paste_iuv(tracks.iuv[..., :1], tracks.boxes / step, height, width)[..., 0]
     trunks = [Trunk.of(person, step) for person in tracks.people]
     bins = np.stack([_bins(frame) for frame in small])
-    garment = np.isin(parse, [int(label) for label in GARMENT_LABELS[category]])
+    garment = among(parse, GARMENT_LABELS[category])
     wanted = [int(part) for hull in RULES[category].hulls for part in hull]
     reach = NEAR * max(height, width)
-    beside = np.stack([_near(np.isin(frame, wanted), reach) for frame in parts]) & ~mask
+    beside = np.stack([_near(is_wanted, reach) for is_wanted in among(parts, wanted)]) & ~mask
     in_own = own_colours(bins, garment & mask, (beside | (parts > 0)) & ~mask)[bins]
     return {
         "unmapped": unmapped(parse, parts),
@@ -148,7 +153,7 @@ def beyond_hips(parse: np.ndarray, bins: np.ndarray, trunks: list[Trunk | None])
         upper = labels == P.UPPER
         sunk = _opened(upper & (along > WAIST) & is_other[colours])
         chest = (along > 0.1) & (along < CHEST_END) & (aside < 0.4 * trunk.width)
-        cloth = chest & np.isin(labels, (P.UPPER, P.LOWER))
+        cloth = chest & among(labels, (P.UPPER, P.LOWER))
         risen = _opened(cloth & (labels == P.LOWER))
         shares[row] = max(
             sunk.sum() / max(np.count_nonzero(upper), 1),
@@ -200,9 +205,10 @@ def jumps(frames: Sequence[np.ndarray], garment: np.ndarray, in_own: np.ndarray)
     shares = np.zeros(len(frames))
     before = None
     for row, (frame, now) in enumerate(zip(frames, garment, strict=True)):
-        smooth = cv2.GaussianBlur(frame, (0, 0), 2.0).astype(np.int16)
+        smooth = cv2.GaussianBlur(frame, (0, 0), 2.0)
         if before is not None:
-            is_same = np.abs(smooth - before[0]).max(axis=-1) < SAME
+            red, green, blue = cv2.split(cv2.absdiff(smooth, before[0]))
+            is_same = cv2.max(cv2.max(red, green), blue) < SAME
             is_same |= in_own[row] & in_own[row - 1]
             either = now | before[1]
             area = max((either & is_same).sum(), LEAST_SAME * either.sum(), 1)
@@ -214,9 +220,11 @@ def jumps(frames: Sequence[np.ndarray], garment: np.ndarray, in_own: np.ndarray)
 
 def _bins(frame: np.ndarray) -> np.ndarray:
     """Colour bin of each pixel of a lightly smoothed frame, (height, width)."""
-    lab = cv2.cvtColor(cv2.GaussianBlur(frame, (0, 0), 1.0), cv2.COLOR_RGB2LAB).astype(np.int32)
-    axes = np.clip(lab[..., 1:] - 80, 0, 95) * BINS // 96  # colours lie around gray at 128
-    return (lab[..., 0] * BINS // 256 * BINS + axes[..., 0]) * BINS + axes[..., 1]
+    lab = cv2.cvtColor(cv2.GaussianBlur(frame, (0, 0), 1.0), cv2.COLOR_RGB2LAB)
+    lightness, a, b = (
+        table[plane] for table, plane in zip(_BIN_PARTS, cv2.split(lab), strict=True)
+    )
+    return lightness + a + b
 
 
 def _spread(counts: np.ndarray) -> np.ndarray:

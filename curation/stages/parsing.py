@@ -9,7 +9,7 @@ from curation.clip import AT_LEAST, AT_MOST, Check, Clip, Tracks, unpack_shares
 from curation.first_pass.signals import median
 from curation.perception.protocols import HumanParser
 from curation.stages.outfits import outfit_change
-from datasets.labels import ParseLabel
+from datasets.labels import ParseLabel, among
 
 TOO_SMALL, TOO_SMALL_MEANING = "garment_too_small", "too little of the garment is visible"
 WORN = (ParseLabel.UPPER, ParseLabel.DRESS)
@@ -37,7 +37,7 @@ class ParseClothes:
         """Needs ``people``."""
         assert tracks.people is not None, "the people stage comes first"
         parse = np.stack(self.parser.parse(list(tracks.frames), tracks.people))
-        garment = np.isin(parse, [int(label) for label in WORN])
+        garment = among(parse, WORN)
         areas = garment.mean(axis=(1, 2))
         clip = clip.with_scores(garment_area=median(areas))
         clip = clip.with_shares(garment_area=areas)

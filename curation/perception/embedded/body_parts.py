@@ -83,11 +83,11 @@ class PartPixels:
 def body_scale(landmarks: np.ndarray) -> float:
     """Approximate torso length in pixels, from whichever limb is least foreshortened."""
     points = landmarks[:, :2]
-    shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
+    shoulders, hips = _middle(points, 11, 12), _middle(points, 23, 24)
     lengths = [
-        np.hypot(*(shoulders - hips)),
-        1.3 * np.hypot(*(points[SHOULDER_LEFT] - points[SHOULDER_RIGHT])),
-        1.9 * np.hypot(*(points[[EAR_LEFT, EAR_RIGHT]].mean(0) - shoulders)),
+        _length(shoulders - hips),
+        1.3 * _length(points[SHOULDER_LEFT] - points[SHOULDER_RIGHT]),
+        1.9 * _length(_middle(points, EAR_LEFT, EAR_RIGHT) - shoulders),
     ]
     return float(max(*lengths, 4.0))
 
@@ -113,36 +113,36 @@ def build_body(landmarks: np.ndarray) -> BodyShape:
     radii = np.full((NUM_PARTS, 2), 1.0)
     layer = np.zeros(NUM_PARTS)
 
-    shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
-    ears = points[[EAR_LEFT, EAR_RIGHT]].mean(0)
+    shoulders, hips = _middle(points, 11, 12), _middle(points, 23, 24)
+    ears = _middle(points, EAR_LEFT, EAR_RIGHT)
     up = _unit(ears - shoulders, fallback=_unit(shoulders - hips, np.array([0.0, -1.0])))
-    head_radius = float(np.clip(0.5 * np.hypot(*(ears - shoulders)), 0.17 * scale, 0.27 * scale))
+    head_radius = float(np.clip(0.5 * _length(ears - shoulders), 0.17 * scale, 0.27 * scale))
     down = _unit(hips - shoulders, fallback=np.array([0.0, 1.0]))
     start[BodyPart.TORSO], end[BodyPart.TORSO] = shoulders - 0.04 * scale * down, hips
     radii[BodyPart.TORSO] = (
-        max(0.55 * np.hypot(*(points[11] - points[12])), 0.2 * scale),
-        max(0.75 * np.hypot(*(points[23] - points[24])), 0.2 * scale),
+        max(0.55 * _length(points[11] - points[12]), 0.2 * scale),
+        max(0.75 * _length(points[23] - points[24]), 0.2 * scale),
     )
-    mouth = points[[MOUTH_LEFT, MOUTH_RIGHT]].mean(0)
+    mouth = _middle(points, MOUTH_LEFT, MOUTH_RIGHT)
     chin_depth = float(np.dot(ears - (2 * mouth - points[NOSE]), up))  # below the ears
     chin_depth = float(np.clip(CHIN * chin_depth, 0.9 * head_radius, 1.6 * head_radius))
     start[BodyPart.HEAD] = ears + 0.5 * head_radius * up
     end[BodyPart.HEAD] = ears - (chin_depth - 0.75 * head_radius) * up
     radii[BodyPart.HEAD] = 0.9 * head_radius, 0.8 * head_radius
     neck_top = chin_depth + 0.8 * NECK_RADIUS * scale  # its round end reaches up to the chin
-    start[BodyPart.NECK] = ears - min(neck_top, float(np.hypot(*(ears - shoulders)))) * up
+    start[BodyPart.NECK] = ears - min(neck_top, _length(ears - shoulders)) * up
     end[BodyPart.NECK] = shoulders
     radii[BodyPart.NECK] = NECK_RADIUS * scale
     for part, near, far, near_radius, far_radius in LIMBS:
         start[part], end[part] = points[near], points[far]
         radii[part] = near_radius * scale, far_radius * scale
     for part, (wrist, pinky, index) in HANDS:
-        knuckles = points[[pinky, index]].mean(0)
+        knuckles = _middle(points, pinky, index)
         start[part] = points[wrist] + 0.05 * (knuckles - points[wrist])
         end[part] = points[wrist] + 1.5 * (knuckles - points[wrist])
         radii[part] = HAND_RADIUS * scale
     for part, (ankle, heel, toe) in FEET:
-        start[part], end[part] = points[[ankle, heel]].mean(0), points[toe]
+        start[part], end[part] = _middle(points, ankle, heel), points[toe]
         radii[part] = FOOT_RADIUS * scale
 
     for part, ends in _arm_ends():
@@ -167,38 +167,54 @@ def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
         points: (n, 2) x, y in frame pixels, all on the person.
         body: the parts.
     """
-    pixels = points.astype(np.float32)[None]  # (1, n, 2)
-    start = body.start.astype(np.float32)[:, None]
-    axis = (body.end - body.start).astype(np.float32)[:, None]
-    length = np.hypot(axis[..., 0], axis[..., 1])  # (parts, 1)
-    is_point = length[..., None] < 1e-3  # seen end-on: a disc
-    length = np.maximum(length, 1e-3)
-    direction = np.where(is_point, np.array([0, 1], np.float32), axis / length[..., None])
-    x, y = pixels[..., 0] - start[..., 0], pixels[..., 1] - start[..., 1]
-    axial = x * direction[..., 0] + y * direction[..., 1]  # (parts, n)
-    lateral = x * direction[..., 1] - y * direction[..., 0]
+    places = points.T.astype(np.float32)
+    count = len(points)
+    least = np.full(count, np.inf, np.float32)
+    best = np.zeros(count, np.int8)
+    found = np.zeros((3, count), np.float32)  # along, across and radii of the best part so far
+    for part in range(NUM_PARTS):  # one after the other: what is compared stays in the cache
+        along, across, radii = _on_part(places, body, part)
+        layer = np.float32(body.layer[part])
+        cost = radii + layer if layer > 0 else radii
+        if layer < 0:
+            cost = np.where(radii < 1, layer, radii)
+        is_best = cost < least
+        np.copyto(least, cost, where=is_best)
+        np.copyto(best, np.int8(part), where=is_best)
+        for kept, values in zip(found, (along, across, radii), strict=True):
+            np.copyto(kept, values, where=is_best)
+    along, across, radii = found
+    return PartPixels(
+        part=np.where(radii <= MAX_RADII, best, np.int8(-1)),
+        along=along,
+        across=np.clip(across, -1, 1),
+        radii=radii,
+    )
+
+
+def _on_part(
+    places: np.ndarray, body: BodyShape, part: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Along, across and radii, (n,) each, of points (2, n) float32 on one part."""
+    start, axis = (ends.astype(np.float32) for ends in
+                   (body.start[part], body.end[part] - body.start[part]))  # fmt: skip
+    length = np.hypot(axis[0], axis[1])
+    is_point = length < 1e-3  # seen end-on: a disc
+    length = np.maximum(length, np.float32(1e-3))
+    direction = np.array([0, 1], np.float32) if is_point else axis / length
+    x, y = places[0] - start[0], places[1] - start[1]
+    axial = x * direction[0] + y * direction[1]
+    lateral = x * direction[1] - y * direction[0]
     along = np.clip(axial / length, 0, 1)
     overshoot = axial - along * length
-    near = body.start_radius.astype(np.float32)[:, None]
-    far = body.end_radius.astype(np.float32)[:, None]
+    near, far = np.float32(body.start_radius[part]), np.float32(body.end_radius[part])
     radius = near + (far - near) * along
-    radii = np.sqrt(lateral**2 + overshoot**2) / radius
-    torso = BodyPart.TORSO  # a strip with straight ends: no bulge over the neck
-    beyond = np.abs(overshoot[torso])
-    beyond = np.where(beyond > 0.1, 1 + beyond / (0.15 * body.scale), 0)
-    radii[torso] = np.maximum(np.abs(lateral[torso]) / radius[torso], beyond)
-    in_front = (radii < 1) & (body.layer[:, None] < 0)
-    layer = body.layer.astype(np.float32)[:, None]
-    cost = np.where(in_front, layer, radii + np.maximum(layer, 0))
-    best = np.argmin(cost, axis=0)
-    columns = np.arange(best.size)
-    nearest = radii[best, columns]
-    return PartPixels(
-        part=np.where(nearest <= MAX_RADII, best, -1).astype(np.int8),
-        along=along[best, columns],
-        across=np.clip(lateral[best, columns] / radius[best, columns], -1, 1),
-        radii=nearest,
-    )
+    across = lateral / radius
+    if part == BodyPart.TORSO:  # a strip with straight ends: no bulge over the neck
+        beyond = np.abs(overshoot)
+        beyond = np.where(beyond > 0.1, 1 + beyond / (0.15 * body.scale), 0)
+        return along, across, np.maximum(np.abs(across), beyond)
+    return along, across, np.sqrt(lateral**2 + overshoot**2) / radius
 
 
 def _arm_ends() -> list[tuple[int, list[int]]]:
@@ -206,6 +222,14 @@ def _arm_ends() -> list[tuple[int, list[int]]]:
     return ends + [(part, list(points)) for part, points in HANDS]
 
 
+def _middle(points: np.ndarray, first: int, second: int) -> np.ndarray:
+    return (points[first] + points[second]) / 2
+
+
+def _length(way: np.ndarray) -> float:
+    return float(np.hypot(way[0], way[1]))
+
+
 def _unit(vector: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-    length = float(np.hypot(*vector))
+    length = _length(vector)
     return vector / length if length > 1e-6 else fallback

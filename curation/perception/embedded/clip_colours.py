@@ -7,12 +7,13 @@ colours: histograms handle prints and stripes.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 L_BINS, AB_BINS = 16, 64
-NUM_BINS = L_BINS * AB_BINS * AB_BINS
+NUM_BINS = L_BINS * AB_BINS * AB_BINS  # as many as 16 bits hold
 FLOOR = 1e-5  # probability of an unseen colour, the same for every material
 UNKNOWN = float(np.log(1 / 1500))  # log-likelihood of any colour for a material not seen in a clip
 MIN_SEEDS = 150  # with fewer pixels a material counts as unseen
@@ -31,14 +32,17 @@ NUM_MATERIALS = len(ColourClass)
 
 
 def color_bins(frame: np.ndarray) -> np.ndarray:
-    """Histogram bin of each pixel, (height, width) int32, of an RGB uint8 image."""
-    lab = cv2.cvtColor(frame, cv2.COLOR_RGB2Lab).astype(np.int32)
-    bins = lab[..., 0] * L_BINS // 256
-    return (bins * AB_BINS + lab[..., 1] * AB_BINS // 256) * AB_BINS + lab[..., 2] * AB_BINS // 256
+    """Histogram bin of each pixel, (height, width) uint16, of an RGB uint8 image."""
+    lab = cv2.cvtColor(frame, cv2.COLOR_RGB2Lab)
+    bins = lab[..., 2] >> np.uint16(2)
+    bins |= (lab[..., 1] >> 2).astype(np.uint16) << 6
+    bins |= (lab[..., 0] >> 4).astype(np.uint16) << 12
+    return bins
 
 
 def bin_colors(bins: np.ndarray) -> np.ndarray:
     """Centre of each bin, (n, 3) float32 Lab on OpenCV's 0..255 scales."""
+    bins = bins.astype(np.int32)
     lightness, a, b = bins // AB_BINS**2, bins // AB_BINS % AB_BINS, bins % AB_BINS
     steps = np.array([256 / L_BINS, 256 / AB_BINS, 256 / AB_BINS], np.float32)
     return (np.stack([lightness, a, b], axis=-1) + 0.5).astype(np.float32) * steps
@@ -78,6 +82,11 @@ class ClipColors:
         material explains.
         """
         return self.log_likelihood[:, bins]
+
+    @cached_property
+    def of_bin(self) -> np.ndarray:
+        """The same table as (NUM_BINS, materials): one look-up finds all materials of a pixel."""
+        return np.ascontiguousarray(self.log_likelihood.T)
 
     def overlap(self, first: ColourClass, second: ColourClass) -> float:
         """Intersection of two materials' histograms, 0..1; 0 if either is unseen."""

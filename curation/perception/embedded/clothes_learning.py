@@ -67,7 +67,7 @@ def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
     for material in (ColourClass.UPPER, ColourClass.LOWER):
         counter.forget(material)
         for view, belief in zip(views, beliefs, strict=True):
-            counter.add(material, view.sampled_bins, belief[:, material])
+            counter.add(material, view.sampled_bins, belief[material])
     colors = counter.colors()
     return colors, learn_places(views, colors, priors)[0]
 
@@ -167,24 +167,24 @@ def learn_places(
 
     Returns:
         Log-probabilities (parts, places, materials), and for each view the belief in each material
-        (m, materials), 0 for pixels off the body.
+        (materials, m), 0 for pixels off the body.
     """
     seen = 6 * priors + 1e-3
     beliefs = []
     size = NUM_PARTS * NUM_PLACES
+    log_priors = np.log(priors + 1e-4).reshape(size, -1).T
     for view in views:
         located = view.located
         is_near = (located.part >= 0) & (located.radii < 1.0)
         part, place = np.maximum(located.part.astype(int), 0), places_of(located)
-        evidence = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins)
-        scores = evidence.T + np.log(priors[part, place] + 1e-4)
-        belief = np.exp(scores - scores.max(1, keepdims=True))
-        belief *= is_near[:, None] / belief.sum(1, keepdims=True)
-        beliefs.append(belief)
         cell = part * NUM_PLACES + place
+        scores = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins) + log_priors[:, cell]
+        belief = np.exp(scores - scores.max(0))
+        belief *= is_near / belief.sum(0)
+        beliefs.append(belief)
         count = np.maximum(np.bincount(cell[is_near], minlength=size), 1)
         for material in range(NUM_MATERIALS):
-            mean = np.bincount(cell, weights=belief[:, material], minlength=size) / count
+            mean = np.bincount(cell, weights=belief[material], minlength=size) / count
             seen[..., material] += mean.reshape(NUM_PARTS, NUM_PLACES)
     for right, left in LEFT_OF.items():
         seen[[left, right]] = seen[left] + seen[right]

@@ -16,7 +16,7 @@ from curation.perception.embedded.body_parts import (
     BodyPart,
     BodyShape,
 )
-from datasets.labels import ParseLabel
+from datasets.labels import ParseLabel, among
 
 HAND_LENGTH = 0.3  # of the body's scale, at least: anything shorter is a landmark error
 CUFF_STEEPNESS = 2.0  # factor on distance towards the elbow
@@ -31,7 +31,6 @@ MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: smaller is noise, larger a p
 HAND_SPAN = 0.36  # of the body's scale, from the fingertips: skin further back is the forearm
 LEAST_FOREARM, LEAST_HAND = 0.15, 0.15  # of the body's scale: shorter ones are seen end-on
 AHEAD, TRAILS = 0.7, 1.4  # a hand's end by its skin, over that by its landmarks: beyond, they err
-FOREARM_RADIUS = 0.12  # of the body's scale: skin further from it may be the other hand
 WRIST_DOUBT = 0.1  # of the body's scale: landmarks of wrists are off by as much
 TIP_SHARE = 0.97  # share of a hand's pixels nearer to the elbow than its tip: beyond is noise
 ARMS = (
@@ -110,7 +109,7 @@ def refine_hands(
     doubt = float(np.clip((threshold - LEAST_LIKELY) / (MOST_LIKELY - LEAST_LIKELY), 0, 1))
     reach = 1 + (1 - doubt) * (REACH - 1)  # no further for skin-like garments
     least = np.where(distance < 1, threshold, max(threshold, NEAR_LIKELY))
-    could_be = np.isin(labels, CLOTH) & (log_ratio >= least) & (distance < reach)
+    could_be = among(labels, CLOTH) & (log_ratio >= least) & (distance < reach)
     far = max(threshold, 0.0) + FAR_MARGIN
     surely = could_be & ((distance < 1) | (log_ratio >= far))
     unit = np.pi * (0.7 * HAND_RADIUS * scale) ** 2
@@ -124,11 +123,11 @@ def refine_hands(
     hands = (refined == ParseLabel.HANDS).astype(np.uint8)
     whole = cv2.morphologyEx(hands, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
     edge = cv2.dilate(hands, np.ones((5, 5), np.uint8)) > 0
-    could_be = np.isin(refined, (*CLOTH, ParseLabel.ARMS)) & np.isfinite(distance)
+    could_be = among(refined, (*CLOTH, ParseLabel.ARMS)) & np.isfinite(distance)
     refined[could_be & (whole | (edge & (sharp_ratio >= max(threshold, 0.0) + 2 * doubt)))] = (
         ParseLabel.HANDS
     )
-    islands = np.isin(refined, CLOTH).astype(np.uint8)
+    islands = among(refined, CLOTH).astype(np.uint8)
     _, pieces = cv2.connectedComponents(islands, connectivity=4)
     pieces = np.asarray(pieces, np.int32)
     areas = np.bincount(pieces.ravel())
@@ -192,9 +191,7 @@ def _behind_wrist(
     moved = min(found - AHEAD * length, 0.0) + max(found - TRAILS * length, 0.0)
     wrist = wrist + moved * direction
     cut = wrist - WRIST_DOUBT * scale * forearm / np.hypot(*forearm)
-    to_forearm = _to_segment(points, elbow, cut)
-    is_nearer = to_forearm < _to_segment(points, wrist, wrist + hand)
-    return is_nearer & (to_forearm < FOREARM_RADIUS * scale)
+    return _to_segment(points, elbow, cut) < _to_segment(points, wrist, wrist + hand)
 
 
 def _to_segment(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, PartPixels
-from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_cells, coarse_smoothed
+from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_cells
 from curation.perception.embedded.person_view import PersonView, places_of
-from datasets.labels import ParseLabel
+from datasets.labels import ParseLabel, among
 
 HOME = 0.9  # share of the frames in which a colour of the clothes is seen at one place
 MIN_VISIBLE = 0.4  # share of the frames in which such a place is seen
@@ -34,14 +34,14 @@ class WornColours:
     anywhere: np.ndarray  # (colours,) bool
     at_place: np.ndarray  # (places, colours) bool
 
-    def of(self, view: PersonView) -> np.ndarray:
-        """Whether each pixel of a view's crop is in a worn colour, (h, w) bool; True off people."""
-        colours = coarse_cells()[view.bins]
-        is_worn = np.ones(view.on_person.shape, bool)
-        places = _places(view.located)[view.nearest_sample]
-        own = colours[view.on_person]
-        is_worn[view.on_person] = self.anywhere[own] | self.at_place[places, own]
-        return is_worn
+    def lacks(self, view: PersonView, asked: np.ndarray) -> np.ndarray:
+        """Which of the ``asked`` pixels of a view's crop, (h, w) bool, are in no worn colour."""
+        is_asked = view.inside(asked)
+        own = coarse_cells().take(view.inside(view.bins)[is_asked])
+        places = _places(view.located).take(view.nearest_sample[is_asked])
+        is_foreign = np.zeros(len(is_asked), bool)
+        is_foreign[is_asked] = ~(self.anywhere.take(own) | self.at_place[places, own])
+        return view.spread(is_foreign, 0)
 
 
 def worn_colours(views: Sequence[PersonView]) -> WornColours:
@@ -55,12 +55,16 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
         visible += np.bincount(where[is_seen], minlength=places) >= LEAST_PIXELS
         pairs, times = np.unique((where * colours + own)[is_seen], return_counts=True)
         at_place.reshape(-1)[pairs[times >= LEAST_PIXELS]] += 1
-    near = np.stack([cv2.dilate(plane, np.ones((3, 3), np.uint8)) for plane in
-                     at_place.reshape(-1, *COARSE[1:])]).reshape(places, -1)  # fmt: skip
+    planes = at_place.reshape(-1, *COARSE[1:])
+    near = np.zeros_like(planes)
+    for index in np.flatnonzero(planes.any(axis=(1, 2))):
+        near[index] = cv2.dilate(planes[index], np.ones((3, 3), np.uint8))
+    near = near.reshape(places, -1)
     share = near / np.maximum(visible, 1)[:, None]
     is_known = visible >= MIN_VISIBLE * len(views)
+    at_home = (share[is_known] >= HOME).any(axis=0) if is_known.any() else np.ones(colours, bool)
     return WornColours(
-        anywhere=(share[is_known] >= HOME).any(axis=0) if is_known.any() else np.ones(colours, bool),
+        anywhere=at_home,
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
 
@@ -74,17 +78,19 @@ def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) ->
         worn: the colours of the clip's clothes.
     """
     radius = HAND_RADIUS * view.body.scale
-    distance = np.full(labels.shape, np.inf, np.float32)
-    distance[view.on_person] = view.hand_distance[view.nearest_sample]
-    foreign = np.isin(labels, CLOTH) & ~worn.of(view)
+    cloth = among(labels, CLOTH)
+    foreign = worn.lacks(view, cloth)
     side = max(3, round(THIN * radius))
     foreign = cv2.blur(foreign.astype(np.float32), (side, side)) > 0.5
-    foreign &= np.isin(labels, CLOTH)
+    foreign &= cloth
+    if not foreign.any():
+        return labels
     _, pieces = cv2.connectedComponents(foreign.astype(np.uint8), connectivity=4)
     pieces = np.asarray(pieces, np.int32)
     areas = np.bincount(pieces.ravel())
+    distance = view.hand_distance.astype(np.float32).take(view.nearest_sample)
     nearest = np.full(len(areas), np.inf)
-    np.minimum.at(nearest, pieces[foreign], distance[foreign])
+    np.minimum.at(nearest, pieces[foreign], view.spread(distance, np.inf)[foreign])
     is_held = (areas >= MIN_AREA * np.pi * radius**2) & (nearest <= NEAREST)
     is_held[0] = False
     return np.where(is_held[pieces], np.uint8(ParseLabel.OTHER), labels)

@@ -12,7 +12,12 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import BodyPart
-from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, ColourClass
+from curation.perception.embedded.clip_colours import (
+    NUM_MATERIALS,
+    UNKNOWN,
+    ClipColors,
+    ColourClass,
+)
 from curation.perception.embedded.clothes_learning import (
     EVIDENCE_WEIGHT,
     hand_threshold,
@@ -120,13 +125,13 @@ def label_pixels(
     prior[_in_shoes_like_trousers(view, colors), ColourClass.LOWER] = SURELY_NOT
     labels = LABELS[part]
     rows = view.nearest_sample
-    layers = colors.evidence(view.bins)
+    layers = view.spread(colors.of_bin.take(view.inside(view.bins), axis=0), 0)
     evidence = _averaged(view, layers, EVIDENCE_WINDOW)
-    scores = EVIDENCE_WEIGHT * evidence + prior[rows].T
-    image = np.zeros(on_person.shape, np.uint8)
-    image[on_person] = np.where(
-        (part >= 0)[rows], labels[rows, scores.argmax(0)], _far_from_parts(view, evidence)
-    )
+    scores = EVIDENCE_WEIGHT * evidence + prior.take(rows, axis=0)
+    by_part = labels.take(rows * NUM_MATERIALS + scores.argmax(1))
+    is_far = (part < 0).take(rows)
+    by_part[is_far] = _far_from_parts(evidence[is_far])
+    image = view.spread(by_part, 0)
     sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
@@ -134,21 +139,16 @@ def label_pixels(
     return _without_stray_hair(cleaned, view)
 
 
-def _far_from_parts(view: PersonView, evidence: np.ndarray) -> np.ndarray:
-    """Labels of the n pixels by colour alone, for those far from every part of the body.
+def _far_from_parts(evidence: np.ndarray) -> np.ndarray:
+    """Labels (k,) by colour alone, of pixels far from every part of the body.
 
-    Flared trousers are, and arms that the landmarks miss; what is in no known colour is ``OTHER``.
-    Evidence is (materials, n).
+    Flared trousers are, and sleeves that the landmarks miss. Skin is ``OTHER`` there: it may be a
+    hand. Evidence is (k, materials).
     """
-    known = evidence[[ColourClass.SKIN, ColourClass.UPPER, ColourClass.LOWER]]
-    y, x = np.nonzero(view.on_person)
-    start, end = view.body.start[BodyPart.TORSO], view.body.end[BodyPart.TORSO]
-    along = (np.stack([x + view.corner[1], y + view.corner[0]], -1) - start) @ (end - start)
-    is_above = along < float((end - start) @ (end - start))
-    skin = np.where(is_above, np.uint8(ParseLabel.ARMS), np.uint8(ParseLabel.LEGS))
-    cloth = np.array([0, ParseLabel.UPPER, ParseLabel.LOWER], np.uint8)[known.argmax(0)]
-    found = np.where(cloth > 0, cloth, skin)
-    return np.where(known.max(0) > UNKNOWN, found, np.uint8(ParseLabel.OTHER))
+    upper, lower = evidence[:, ColourClass.UPPER], evidence[:, ColourClass.LOWER]
+    is_cloth = np.maximum(upper, lower) > np.maximum(evidence[:, ColourClass.SKIN], UNKNOWN)
+    cloth = np.where(lower > upper, np.uint8(ParseLabel.LOWER), np.uint8(ParseLabel.UPPER))
+    return np.where(is_cloth, cloth, np.uint8(ParseLabel.OTHER))
 
 
 def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
@@ -164,10 +164,15 @@ def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
 
 
 def _averaged(view: PersonView, layers: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """Layers (materials, h, w) averaged over the person's pixels in a window, (materials, n)."""
-    inside = view.on_person.astype(np.float32)
-    weight = np.maximum(cv2.blur(inside, window)[view.on_person], 1e-3)
-    return np.stack([cv2.blur(layer * inside, window)[view.on_person] / weight for layer in layers])
+    """Layers (h, w, materials), 0 off the person, averaged over the person in a window.
+
+    Returns:
+        (n, materials).
+    """
+    weight = view.inside(cv2.blur(view.on_person.astype(np.float32), window))
+    averaged = view.inside(cv2.blur(layers, window))
+    averaged /= np.maximum(weight, 1e-3)[:, None]
+    return averaged
 
 
 def _with_hands(
@@ -177,22 +182,23 @@ def _with_hands(
     sharp_evidence: np.ndarray,
     threshold: float,
 ) -> np.ndarray:
-    """Hands by colour around the wrists; evidence is (materials, n), averaged over two windows."""
-    on_person, rows, located = view.on_person, view.nearest_sample, view.located
-    log_ratio = np.full(labels.shape, -np.inf, np.float32)
-    sharp_ratio = log_ratio.copy()
-    for ratio, materials in ((log_ratio, evidence), (sharp_ratio, sharp_evidence)):
-        skin, _, upper, lower = materials
-        ratio[on_person] = skin - np.maximum(upper, lower - LOWER_DOUBT)
-    cloth = np.zeros(labels.shape, np.uint8)
-    is_lower = evidence[ColourClass.LOWER] > evidence[ColourClass.UPPER]
-    cloth[on_person] = np.where(is_lower, ParseLabel.LOWER, ParseLabel.UPPER)
-    distance = np.full(labels.shape, np.inf, np.float32)
+    """Hands by colour around the wrists; evidence is (n, materials), averaged over two windows."""
+    rows, located = view.nearest_sample, view.located
+    ratios = []
+    for materials in (evidence, sharp_evidence):
+        skin, _, upper, lower = np.ascontiguousarray(materials.T)
+        ratios.append(view.spread(skin - np.maximum(upper, lower - LOWER_DOUBT), -np.inf))
+    log_ratio, sharp_ratio = ratios
+    is_lower = evidence[:, ColourClass.LOWER] > evidence[:, ColourClass.UPPER]
+    cloth = view.spread(
+        np.where(is_lower, np.uint8(ParseLabel.LOWER), np.uint8(ParseLabel.UPPER)), 0
+    )
     is_neckline = (located.part == BodyPart.NECK) | (
         (located.part == BodyPart.TORSO) & (located.along < 0.2) & (np.abs(located.across) < 0.6)
     )
     is_neckline &= view.hand_distance > 1
-    distance[on_person] = np.where(is_neckline, np.inf, view.hand_distance)[rows]
+    distance = np.where(is_neckline, np.float32(np.inf), view.hand_distance)
+    distance = view.spread(distance.astype(np.float32).take(rows), np.inf)
     scale = view.body.scale
     refined = refine_hands(labels, log_ratio, sharp_ratio, cloth, distance, threshold, scale)
     return without_forearms(refined, view.body, view.corner)
@@ -203,8 +209,7 @@ def _without_stray_hair(labels: np.ndarray, view: PersonView) -> np.ndarray:
     hair = (labels == ParseLabel.HAIR).astype(np.uint8)
     _, components = cv2.connectedComponents(hair, connectivity=8)
     components = np.asarray(components, np.int32)
-    on_head = np.zeros(labels.shape, bool)
-    on_head[view.on_person] = (view.located.part == BodyPart.HEAD)[view.nearest_sample]
+    on_head = view.spread((view.located.part == BodyPart.HEAD).take(view.nearest_sample), 0)
     is_hair = np.zeros(int(components.max()) + 1, bool)
     is_hair[components[on_head & (hair > 0)]] = True
     return np.where((hair > 0) & ~is_hair[components], np.uint8(ParseLabel.UPPER), labels)

@@ -27,7 +27,8 @@ class PersonView:
     """One frame's person: its n pixels, the m of them located on the body, and their colours."""
 
     on_person: np.ndarray  # (h, w) bool in a crop around the person, n True
-    bins: np.ndarray  # (h, w) int32 colours
+    pixels: np.ndarray  # (n,) int: their places in the flattened crop
+    bins: np.ndarray  # (h, w) uint16 colours
     located: PartPixels  # (m,)
     sampled_bins: np.ndarray  # (m,) colours of the located pixels
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
@@ -36,6 +37,17 @@ class PersonView:
     body: BodyShape
     corner: tuple[int, int]  # top, left in the full frame
     is_cut_at_head: bool  # by the frame: no crown, and little of a face or none
+
+    def spread(self, values: np.ndarray, elsewhere: float) -> np.ndarray:
+        """A map (h, w, ...) of values (n, ...) of the person's pixels, ``elsewhere`` off them."""
+        shape = self.on_person.shape
+        image = np.full((shape[0] * shape[1], *values.shape[1:]), elsewhere, values.dtype)
+        image[self.pixels] = values
+        return image.reshape(*shape, *values.shape[1:])
+
+    def inside(self, image: np.ndarray) -> np.ndarray:
+        """The inverse: (n, ...) of a map (h, w, ...)."""
+        return image.reshape(-1, *image.shape[2:]).take(self.pixels, axis=0)
 
 
 def is_usable(person: Person | None) -> bool:
@@ -66,10 +78,11 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     bins = color_bins(crop)
     return PersonView(
         on_person=on_person,
+        pixels=y * wide + x,
         bins=bins,
         located=locate_on_body(points, body),
         sampled_bins=bins[first_y, first_x],
-        sampled_skin=could_be_skin(crop)[first_y, first_x],
+        sampled_skin=could_be_skin(crop[first_y, first_x][None])[0],
         nearest_sample=number[cells],
         hand_distance=hand_distance(points, person.landmarks, body.scale),
         body=body,
