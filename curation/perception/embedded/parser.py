@@ -31,6 +31,7 @@ EVIDENCE_WINDOW = (5, 5)  # pixels
 EDGE_WINDOW = (3, 3)  # for the edges of hands: fingers are thin
 SURELY_NOT = -20.0  # nats
 TOES = 0.5  # along a foot, from the ankle
+ON_FOOT = 1.3  # radii of a foot: what is further away is a trouser leg that falls over it
 LOWER_DOUBT = 3.0  # nats: a hand in front of the trousers is likelier than trousers in its place
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, are used for learning
 
@@ -117,18 +118,32 @@ def label_pixels(
         on_head = np.isin(part, (BodyPart.HEAD, BodyPart.NECK))
         prior[on_head] = np.log(np.array(CUT_HEAD_PRIORS) + 1e-4)
     prior[_in_shoes_like_trousers(view, colors), ColourClass.LOWER] = SURELY_NOT
-    labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
+    labels = LABELS[part]
     rows = view.nearest_sample
     layers = colors.evidence(view.bins)
     evidence = _averaged(view, layers, EVIDENCE_WINDOW)
     scores = EVIDENCE_WEIGHT * evidence + prior[rows].T
     image = np.zeros(on_person.shape, np.uint8)
-    image[on_person] = labels[rows, scores.argmax(0)]
+    image[on_person] = np.where(
+        (part >= 0)[rows], labels[rows, scores.argmax(0)], _far_from_parts(evidence)
+    )
     sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
     cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
     return _without_stray_hair(cleaned, view)
+
+
+def _far_from_parts(evidence: np.ndarray) -> np.ndarray:
+    """Labels by colour alone, (n,) uint8, for pixels far from every part of the body.
+
+    Flared trousers are, and sleeves that the landmarks miss. Skin is ``OTHER`` there: it may be a
+    hand. Evidence is (materials, n).
+    """
+    upper, lower = evidence[ColourClass.UPPER], evidence[ColourClass.LOWER]
+    is_cloth = np.maximum(upper, lower) > np.maximum(evidence[ColourClass.SKIN], UNKNOWN)
+    cloth = np.where(lower > upper, np.uint8(ParseLabel.LOWER), np.uint8(ParseLabel.UPPER))
+    return np.where(is_cloth, cloth, np.uint8(ParseLabel.OTHER))
 
 
 def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
@@ -139,7 +154,7 @@ def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
         toes = (part == foot) & (along > TOES) & (view.located.radii < 0.7)
         evidence = colors.evidence(view.sampled_bins[toes])
         if toes.any() and (evidence[ColourClass.LOWER] > UNKNOWN).mean() > 0.5:
-            found |= part == foot
+            found |= (part == foot) & (view.located.radii < ON_FOOT)
     return found
 
 
