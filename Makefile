@@ -74,7 +74,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(RUN) -m curation.perception.embedded.weights
 	@touch $(STAMP)
 
-demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (20 min on 2 cores) [REAL=clip.mp4: dress yours too; CONFIG=configs/small/small.yaml: for a GPU]
+demo: setup ## Render dancers, curate, train every stage small, evaluate, write one page (13 min on 2 cores) [REAL=clip.mp4: dress yours too; CONFIG=configs/small/small.yaml: for a GPU]
 	@$(CLI) demo --config={CONFIG:configs/demo/demo.yaml} real={REAL} {ARGS}
 
 ##@ Data

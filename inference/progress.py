@@ -5,7 +5,7 @@ A callback is called at least once per batch of frames and once per sampling ste
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 FINDING = "finding people"
@@ -19,6 +19,7 @@ STAGES = (FINDING, CONDITIONS, ENCODING, PAINTING, WRITING)
 _SHARES = {FINDING: 0.1, CONDITIONS: 0.3, ENCODING: 0.05, PAINTING: 0.5, WRITING: 0.05}
 """Of the time, until this process has measured the stages."""
 _TRUSTED_S = 0.5  # a rate counts once this much time was measured
+_PAINTING_A_FRAME = "painting a frame"  # seconds, for the time before painting's total is known
 
 
 class Cancelled(Exception):  # noqa: N818 (a state, not an error)
@@ -64,10 +65,6 @@ class Tracker:
         self._started, self._first = clock(), 0
         self._fraction = 0.0
 
-    def expect(self, units: Mapping[str, int]) -> None:
-        """Set the totals of later stages, as soon as they are known."""
-        self._units.update(units)
-
     def start(self, stage: str, total: int | None = None, done: int = 0) -> None:
         """Begin a stage of which ``done`` units are finished from an earlier run."""
         self._stage, self._started, self._first = stage, self._clock(), done
@@ -80,7 +77,9 @@ class Tracker:
         total = self._units.get(self._stage) if total is None else total
         elapsed = self._clock() - self._started
         if done > self._first and elapsed > _TRUSTED_S:
-            self._rates[self._stage] = elapsed / (done - self._first)
+            self._rates[self._stage] = rate = elapsed / (done - self._first)
+            if self._stage == PAINTING and total and (frames := self._frames()):
+                self._rates[_PAINTING_A_FRAME] = rate * total / frames
         share = 0.0 if not total else min(1.0, done / total)
         if self._progress is None:
             return
@@ -108,7 +107,15 @@ class Tracker:
 
     def _seconds(self, stage: str) -> float | None:
         rate, units = self._rates.get(stage), self._units.get(stage)
+        if units is None:  # all stages but painting count frames
+            rate = self._rates.get(_PAINTING_A_FRAME) if stage == PAINTING else rate
+            units = self._frames()
         return None if rate is None or units is None else rate * units
+
+    def _frames(self) -> int | None:
+        """Of the video, as the latest stage that counts frames has it."""
+        counted = [s for s in self._stages if s != PAINTING and s in self._units]
+        return self._units[counted[-1]] if counted else None
 
     def _left(self, done: int, total: int | None) -> float | None:
         rate = self._rates.get(self._stage)
