@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, PartPixels
+from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, BodyPart, PartPixels
 from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_cells
 from curation.perception.embedded.person_view import PersonView, places_of
 from datasets.labels import ParseLabel, among
@@ -24,6 +24,7 @@ LEAST_PIXELS = 4  # at a place of the body, for a colour or the place to be seen
 MIN_AREA = 0.35  # of a hand's: smaller pieces are shadows and folds
 NEAREST = 1.3  # radii of a hand within which a piece must come to be held
 THIN = 0.2  # radii of a hand: narrower strips are shadows and outlines
+FREE, FREE_IN = 3.0, 0.5  # radii of a hand; share of the frames in which a colour is further away
 CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER))
 
 
@@ -62,11 +63,50 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
     near = near.reshape(places, -1)
     share = near / np.maximum(visible, 1)[:, None]
     is_known = visible >= MIN_VISIBLE * len(views)
-    at_home = (share[is_known] >= HOME).any(axis=0) if is_known.any() else np.ones(colours, bool)
+    anywhere = (share[is_known] >= HOME).any(axis=0) if is_known.any() else np.ones(colours, bool)
     return WornColours(
-        anywhere=at_home,
+        anywhere=anywhere | _seen_free(views, anywhere),
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
+
+
+def _seen_free(views: Sequence[PersonView], worn: np.ndarray) -> np.ndarray:
+    """Colours (colours,) bool that are seen away from the hands in enough frames: prints, checks.
+
+    What is held is always in one piece with a hand or next to it.
+    """
+    free, near = np.zeros(len(worn), int), np.zeros(len(worn), int)
+    for view in views:
+        radius = HAND_RADIUS * view.body.scale
+        own = coarse_cells().take(view.bins)
+        is_cloth = view.located.part == BodyPart.TORSO
+        asked = view.spread(is_cloth.take(view.nearest_sample), 0)
+        pieces, areas, nearest = _pieces(asked & ~worn.take(own), asked, view)
+        is_large = areas >= MIN_AREA * np.pi * radius**2
+        is_large[0] = False
+        for seen, wanted in ((free, nearest > FREE), (near, nearest <= FREE)):
+            counts = np.bincount(own[(is_large & wanted)[pieces]], minlength=len(worn))
+            shown = (counts >= LEAST_PIXELS).astype(np.uint8).reshape(-1, *COARSE[1:])
+            seen += np.stack([cv2.dilate(one, np.ones((3, 3), np.uint8)) for one in shown]).ravel()
+    return (free >= 2) & (free >= FREE_IN * (free + near))
+
+
+def _pieces(
+    foreign: np.ndarray, cloth: np.ndarray, view: PersonView
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pieces of foreign colours on cloth, (h, w) bool: their numbers (h, w), areas, distances.
+
+    Distances are from the nearer hand, in radii; number 0 is no piece.
+    """
+    side = max(3, round(THIN * HAND_RADIUS * view.body.scale))
+    foreign = (cv2.blur(foreign.astype(np.float32), (side, side)) > 0.5) & cloth
+    _, pieces = cv2.connectedComponents(foreign.astype(np.uint8), connectivity=4)
+    pieces = np.asarray(pieces, np.int32)
+    areas = np.bincount(pieces.ravel())
+    distance = view.hand_distance.astype(np.float32).take(view.nearest_sample)
+    nearest = np.full(len(areas), np.inf)
+    np.minimum.at(nearest, pieces[foreign], view.spread(distance, np.inf)[foreign])
+    return pieces, areas, nearest
 
 
 def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) -> np.ndarray:
@@ -80,17 +120,9 @@ def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) ->
     radius = HAND_RADIUS * view.body.scale
     cloth = among(labels, CLOTH)
     foreign = worn.lacks(view, cloth)
-    side = max(3, round(THIN * radius))
-    foreign = cv2.blur(foreign.astype(np.float32), (side, side)) > 0.5
-    foreign &= cloth
     if not foreign.any():
         return labels
-    _, pieces = cv2.connectedComponents(foreign.astype(np.uint8), connectivity=4)
-    pieces = np.asarray(pieces, np.int32)
-    areas = np.bincount(pieces.ravel())
-    distance = view.hand_distance.astype(np.float32).take(view.nearest_sample)
-    nearest = np.full(len(areas), np.inf)
-    np.minimum.at(nearest, pieces[foreign], view.spread(distance, np.inf)[foreign])
+    pieces, areas, nearest = _pieces(foreign, cloth, view)
     is_held = (areas >= MIN_AREA * np.pi * radius**2) & (nearest <= NEAREST)
     is_held[0] = False
     return np.where(is_held[pieces], np.uint8(ParseLabel.OTHER), labels)
