@@ -1,7 +1,7 @@
 """Things that a hand holds in front of the clothes: a bag, a book, a ball.
 
-They are in colours that are worn in few frames of the clip: neither anywhere away from the hands,
-nor at the same place of the body. So a print is cloth, and what comes and goes with a hand is not.
+Colours of clothes have a place of the body at which they are seen in nearly all frames, and shades
+have their hue. What is in other colours, not always at the same place, and touches a hand, is held.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, PartPixels
-from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_cells, coarse_smoothed
+from curation.perception.embedded.hems import COARSE, NUM_PLACES, SATURATED, coarse_cells
 from curation.perception.embedded.person_view import PersonView, places_of
 from datasets.labels import ParseLabel
 
 HOME = 0.9  # share of the frames in which a colour of the clothes is seen at one place
+HUES = 48  # around the circle: a worn colour's hue and the two next to it are its shades
 MIN_VISIBLE = 0.4  # share of the frames in which such a place is seen
 SAME_PLACE = 0.35  # share of the frames in which a place of the body is seen in one colour
 HELD = 0.9  # radii of a hand, within which a place says nothing about clothes
@@ -57,12 +58,25 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
         at_place.reshape(-1)[pairs[times >= LEAST_PIXELS]] += 1
     near = np.stack([cv2.dilate(plane, np.ones((3, 3), np.uint8)) for plane in
                      at_place.reshape(-1, *COARSE[1:])]).reshape(places, -1)  # fmt: skip
-    share = near / np.maximum(visible, 1)[:, None]
-    is_known = visible >= MIN_VISIBLE * len(views)
+    has_home = (near >= HOME * visible[:, None])[visible >= MIN_VISIBLE * len(views)].any(axis=0)
+    if not views:
+        has_home[:] = True
     return WornColours(
-        anywhere=(share[is_known] >= HOME).any(axis=0) if is_known.any() else np.ones(colours, bool),
+        anywhere=has_home | _shades_of(has_home),
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
+
+
+def _shades_of(worn: np.ndarray) -> np.ndarray:
+    """Saturated colours of the same hue as worn ones, (colours,) bool: folds and deep shade."""
+    y, x = np.indices(COARSE[1:]) * 256 / np.array(COARSE[1:])[:, None, None] - 128 + 4
+    hue = ((np.arctan2(x, y) / (2 * np.pi) + 0.5) * HUES).astype(int) % HUES
+    chroma = np.broadcast_to(np.hypot(x, y), COARSE).reshape(-1)
+    hues = np.broadcast_to(hue, COARSE).reshape(-1)
+    found = np.zeros(HUES, bool)
+    found[hues[worn & (chroma > SATURATED)]] = True
+    found |= np.roll(found, 1) | np.roll(found, -1)
+    return (chroma > SATURATED) & found[hues]
 
 
 def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) -> np.ndarray:

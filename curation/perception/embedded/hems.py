@@ -90,9 +90,9 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
         if skin.is_known[ColourClass.SKIN]:
             is_deep = is_deep & (skin.log_likelihood[ColourClass.SKIN, bins] < UNKNOWN)
         own, wanted = coarse_cells()[bins], (band >= 0) & is_deep
-        cells += np.bincount(
-            band[wanted] * colours + own[wanted], minlength=cells.size
-        ).reshape(cells.shape)
+        cells += np.bincount(band[wanted] * colours + own[wanted], minlength=cells.size).reshape(
+            cells.shape
+        )
         above = is_deep & (band < 0) & np.isin(located.part, ABOVE_WAIST)
         worn_above += np.bincount(own[above], minlength=colours)
     cells = cells.reshape(NUM_BANDS, *COARSE)
