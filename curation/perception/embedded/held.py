@@ -16,7 +16,8 @@ from curation.perception.embedded.person_view import PersonView, places_of
 from datasets.labels import ParseLabel
 
 HOME = 0.9  # share of the frames in which a colour of the clothes is seen at one place
-HUES = 48  # around the circle: a worn colour's hue and the two next to it are its shades
+HUES = 48  # around the circle
+NEXT_HUES = 3  # on both sides of a worn colour's hue are those of its shades
 MIN_VISIBLE = 0.4  # share of the frames in which such a place is seen
 SAME_PLACE = 0.35  # share of the frames in which a place of the body is seen in one colour
 HELD = 0.9  # radii of a hand, within which a place says nothing about clothes
@@ -58,11 +59,12 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
         at_place.reshape(-1)[pairs[times >= LEAST_PIXELS]] += 1
     near = np.stack([cv2.dilate(plane, np.ones((3, 3), np.uint8)) for plane in
                      at_place.reshape(-1, *COARSE[1:])]).reshape(places, -1)  # fmt: skip
-    has_home = (near >= HOME * visible[:, None])[visible >= MIN_VISIBLE * len(views)].any(axis=0)
-    if not views:
-        has_home[:] = True
+    is_known = visible >= MIN_VISIBLE * len(views)
+    least = HOME * visible[is_known, None]
+    anywhere = (near[is_known] >= least).any(axis=0)
+    anywhere |= _shades_of((at_place[is_known] >= least).any(axis=0))
     return WornColours(
-        anywhere=has_home | _shades_of(has_home),
+        anywhere=anywhere | (not views),
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
 
@@ -75,7 +77,7 @@ def _shades_of(worn: np.ndarray) -> np.ndarray:
     hues = np.broadcast_to(hue, COARSE).reshape(-1)
     found = np.zeros(HUES, bool)
     found[hues[worn & (chroma > SATURATED)]] = True
-    found |= np.roll(found, 1) | np.roll(found, -1)
+    found = np.any([np.roll(found, step) for step in range(-NEXT_HUES, NEXT_HUES + 1)], axis=0)
     return (chroma > SATURATED) & found[hues]
 
 

@@ -70,3 +70,16 @@ def test_a_print_that_is_always_near_a_hand_is_worn(standing_person: Person) -> 
     inside = rows, columns
     assert worn_colours([printed] * FRAMES).of(printed)[inside].mean() > 0.8
     assert worn_colours([printed] + [plain] * FRAMES).of(printed)[inside].mean() < 0.1
+
+
+def test_a_shade_of_the_cloth_that_comes_with_the_hand_is_worn(standing_person: Person) -> None:
+    frame = painted(standing_person, 0.95)
+    shaded = frame.copy()
+    assert standing_person.mask is not None
+    patch = np.zeros(standing_person.mask.shape, bool)
+    patch[120:150, 85:115] = True
+    shaded[patch] = (12, 50, 18)  # a third of the green top's light, a little more vivid
+    view, plain = look_at(shaded, standing_person), look_at(frame, standing_person)
+    top, left = view.corner
+    inside = patch[top : top + view.on_person.shape[0], left : left + view.on_person.shape[1]]
+    assert worn_colours([view] + [plain] * FRAMES).of(view)[inside].mean() > 0.8
