@@ -1,7 +1,7 @@
 """Things that a hand holds in front of the clothes: a bag, a book, a ball.
 
-They are in colours that are worn in few frames of the clip: neither anywhere away from the hands,
-nor at the same place of the body. So a print is cloth, and what comes and goes with a hand is not.
+Colours of clothes have a place of the body at which they are seen in nearly all frames, and shades
+have their hue. What is in other colours, not always at the same place, and touches a hand, is held.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, BodyPart, PartPixels
-from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_cells
+from curation.perception.embedded.hems import COARSE, NUM_PLACES, SATURATED, coarse_cells
 from curation.perception.embedded.person_view import PersonView, places_of
 from datasets.labels import ParseLabel, among
 
 HOME = 0.9  # share of the frames in which a colour of the clothes is seen at one place
+HUES = 48  # around the circle
+NEXT_HUES = 3  # on both sides of a worn colour's hue are those of its shades
 MIN_VISIBLE = 0.4  # share of the frames in which such a place is seen
 SAME_PLACE = 0.35  # share of the frames in which a place of the body is seen in one colour
 HELD = 0.9  # radii of a hand, within which a place says nothing about clothes
@@ -61,11 +63,12 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
     for index in np.flatnonzero(planes.any(axis=(1, 2))):
         near[index] = cv2.dilate(planes[index], np.ones((3, 3), np.uint8))
     near = near.reshape(places, -1)
-    share = near / np.maximum(visible, 1)[:, None]
     is_known = visible >= MIN_VISIBLE * len(views)
-    anywhere = (share[is_known] >= HOME).any(axis=0) if is_known.any() else np.ones(colours, bool)
+    least = HOME * visible[is_known, None]
+    anywhere = (near[is_known] >= least).any(axis=0)
+    anywhere |= _shades_of((at_place[is_known] >= least).any(axis=0))
     return WornColours(
-        anywhere=anywhere | _seen_free(views, anywhere),
+        anywhere=anywhere | _seen_free(views, anywhere) | (not views),
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
 
@@ -107,6 +110,18 @@ def _pieces(
     nearest = np.full(len(areas), np.inf)
     np.minimum.at(nearest, pieces[foreign], view.spread(distance, np.inf)[foreign])
     return pieces, areas, nearest
+
+
+def _shades_of(worn: np.ndarray) -> np.ndarray:
+    """Saturated colours of the same hue as worn ones, (colours,) bool: folds and deep shade."""
+    y, x = np.indices(COARSE[1:]) * 256 / np.array(COARSE[1:])[:, None, None] - 128 + 4
+    hue = ((np.arctan2(x, y) / (2 * np.pi) + 0.5) * HUES).astype(int) % HUES
+    chroma = np.broadcast_to(np.hypot(x, y), COARSE).reshape(-1)
+    hues = np.broadcast_to(hue, COARSE).reshape(-1)
+    found = np.zeros(HUES, bool)
+    found[hues[worn & (chroma > SATURATED)]] = True
+    found = np.any([np.roll(found, step) for step in range(-NEXT_HUES, NEXT_HUES + 1)], axis=0)
+    return (chroma > SATURATED) & found[hues]
 
 
 def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) -> np.ndarray:

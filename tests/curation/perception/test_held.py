@@ -1,6 +1,7 @@
 """Things in a hand are neither clothes nor painted; a print is cloth, also next to a hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from curation.perception.embedded.body_parts import BodyPart
 from curation.perception.embedded.held import worn_colours
 from curation.perception.embedded.parser import EmbeddedParser
-from curation.perception.embedded.person_view import look_at
+from curation.perception.embedded.person_view import PersonView, look_at
 from curation.perception.protocols import Person
 from datasets.labels import ParseLabel as P
 from datasets.masks import held_things
@@ -53,6 +54,11 @@ def test_a_bag_that_comes_with_the_hand_is_held_and_not_cloth(standing_person: P
     assert (labels[-1][202:228, 126:162] == P.OTHER).mean() < 0.1
 
 
+def worn_in(views: list[PersonView], view: PersonView, inside: Any) -> float:
+    """The share of pixels of a view in colours that are worn in these views."""
+    return float(1 - worn_colours(views).lacks(view, view.on_person)[inside].mean())
+
+
 def test_a_print_that_is_always_near_a_hand_is_worn(standing_person: Person) -> None:
     """Nowhere in the clip is its colour seen away from the hands."""
     frame = painted(standing_person, 0.95)
@@ -68,5 +74,18 @@ def test_a_print_that_is_always_near_a_hand_is_worn(standing_person: Person) -> 
     printed = look_at(frame, standing_person)
     plain = look_at(painted(standing_person, 0.95), standing_person)
     inside = rows, columns
-    assert worn_colours([printed] * FRAMES).of(printed)[inside].mean() > 0.8
-    assert worn_colours([printed] + [plain] * FRAMES).of(printed)[inside].mean() < 0.1
+    assert worn_in([printed] * FRAMES, printed, inside) > 0.8
+    assert worn_in([printed] + [plain] * FRAMES, printed, inside) < 0.1
+
+
+def test_a_shade_of_the_cloth_that_comes_with_the_hand_is_worn(standing_person: Person) -> None:
+    frame = painted(standing_person, 0.95)
+    shaded = frame.copy()
+    assert standing_person.mask is not None
+    patch = np.zeros(standing_person.mask.shape, bool)
+    patch[120:150, 85:115] = True
+    shaded[patch] = (12, 50, 18)  # a third of the green top's light, a little more vivid
+    view, plain = look_at(shaded, standing_person), look_at(frame, standing_person)
+    top, left = view.corner
+    inside = patch[top : top + view.on_person.shape[0], left : left + view.on_person.shape[1]]
+    assert worn_in([view] + [plain] * FRAMES, view, inside) > 0.8
