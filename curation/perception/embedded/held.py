@@ -26,7 +26,8 @@ LEAST_PIXELS = 4  # at a place of the body, for a colour or the place to be seen
 MIN_AREA = 0.35  # of a hand's: smaller pieces are shadows and folds
 NEAREST = 1.3  # radii of a hand within which a piece must come to be held
 THIN = 0.2  # radii of a hand: narrower strips are shadows and outlines
-FREE, FREE_IN = 3.0, 0.5  # radii of a hand; share of the frames in which a colour is further away
+MIN_PRINT = 0.2  # of a hand's area
+LEAST_FREE, FREE_IN = 2, 0.35  # frames, and share of frames, in which a print is away from hands
 CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER))
 
 
@@ -74,24 +75,27 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
 
 
 def _seen_free(views: Sequence[PersonView], worn: np.ndarray) -> np.ndarray:
-    """Colours (colours,) bool that are seen away from the hands in enough frames: prints, checks.
+    """Colours (colours,) bool of prints, that ``worn`` lacks: of pieces that no hand holds.
 
-    What is held is always in one piece with a hand or next to it.
+    Such a piece has cloth of the trunk all around, and no hand next to it; a turning dancer shows a
+    print at several places, but never away from the trunk.
     """
-    free, near = np.zeros(len(worn), int), np.zeros(len(worn), int)
+    free, others = np.zeros(len(worn), int), np.zeros(len(worn), int)
     for view in views:
-        radius = HAND_RADIUS * view.body.scale
         own = coarse_cells().take(view.bins)
-        is_cloth = view.located.part == BodyPart.TORSO
-        asked = view.spread(is_cloth.take(view.nearest_sample), 0)
-        pieces, areas, nearest = _pieces(asked & ~worn.take(own), asked, view)
-        is_large = areas >= MIN_AREA * np.pi * radius**2
+        is_trunk = view.located.part == BodyPart.TORSO
+        trunk = view.spread(is_trunk.take(view.nearest_sample), 0)
+        pieces, areas, nearest = _pieces(trunk & ~worn.take(own), trunk, view)
+        is_inside = cv2.erode(trunk.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        is_free = np.bincount(pieces[~is_inside], minlength=len(areas)) == 0
+        is_free &= nearest > NEAREST
+        is_large = areas >= MIN_PRINT * np.pi * (HAND_RADIUS * view.body.scale) ** 2
         is_large[0] = False
-        for seen, wanted in ((free, nearest > FREE), (near, nearest <= FREE)):
+        for seen, wanted in ((free, is_free), (others, ~is_free)):
             counts = np.bincount(own[(is_large & wanted)[pieces]], minlength=len(worn))
             shown = (counts >= LEAST_PIXELS).astype(np.uint8).reshape(-1, *COARSE[1:])
             seen += np.stack([cv2.dilate(one, np.ones((3, 3), np.uint8)) for one in shown]).ravel()
-    return (free >= 2) & (free >= FREE_IN * (free + near))
+    return (free >= LEAST_FREE) & (free >= FREE_IN * (free + others))
 
 
 def _pieces(
