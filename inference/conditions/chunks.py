@@ -12,6 +12,7 @@ import numpy as np
 from curation.perception.boxes import grown_box
 from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
+from datasets.labels import ParseLabel
 from datasets.masks import MaskRule, MaskSettings, below_hem, frame_mask, protect
 from datasets.masks_over_time import fill_lapses
 from inference.conditions.picking import Picked
@@ -147,6 +148,12 @@ def chunk_hem(perceived: PerceivedFrames, rule: MaskRule) -> np.ndarray:
     rows = zip(perceived.labels, perceived.iuv[..., 0], perceived.present, strict=True)
     hem = np.stack([below_hem(labels, parts, rule) & present for labels, parts, present in rows])
     return hem if perceived.others is None else hem & ~perceived.others
+
+
+def chunk_ground(perceived: PerceivedFrames) -> np.ndarray:
+    """What parser and DensePose both take for background, (t, h, w) bool."""
+    nobody = (perceived.labels == ParseLabel.BACKGROUND) & (perceived.iuv[..., 0] == 0)
+    return nobody & perceived.present[:, None, None]
 
 
 def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:

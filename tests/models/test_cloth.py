@@ -96,6 +96,17 @@ def test_sleeves_that_end_at_the_elbow_of_a_short_top_are_short() -> None:
     assert has_long_sleeves(cloth).tolist() == [False, True]
 
 
+def test_sleeves_that_hang_down_beside_the_torso_are_long() -> None:
+    """The shirt on a hanger: broad at the elbows, a gap, and cuffs as low as the hem."""
+    rows = [(24, 36), (18, 42), (10, 50), (8, 52), (4, 56), (4, 56), (4, 56), (4, 56)]
+    hanging = outline(*rows)
+    step = 60 // len(rows)
+    for first, last in ((11, 14), (46, 49)):
+        hanging[..., 4 * step :, first:last] = 0
+    assert has_sleeves(hanging).all()
+    assert has_long_sleeves(hanging).all()
+
+
 def test_lower_arms_have_places_with_long_sleeves_only() -> None:
     places, body = upright().repeat(2, 1, 1, 1, 1), torch.ones(2, 4, 1, ROWS, COLUMNS)
     body[:, 0, :, 2] = 4  # left lower arm
