@@ -1,9 +1,8 @@
 """``dry_run=true``: what `make curate` would do, how long it would take and how much it would fill.
 
-Reads headers and judges stored signals by today's settings; decodes and writes nothing: it reads a
-copy of the ledger. A file unknown to the ledger by path, size and modification time counts as new
-and is not read.
-
+Reads headers and judges stored signals by today's settings, and writes nothing: it reads a copy of
+the ledger. A file unknown to the ledger by path, size and modification time counts as new. Without
+earlier runs, three frames of at most eight new files are looked at for how much they will yield.
 """
 
 import hashlib
@@ -20,10 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.console import counted, duration_in_words, size_in_words
+from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation.clip import first_failed
+from curation.first_pass.first_look import passing_share
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
+from curation.perception.protocols import PersonDetector
 from curation.selection.probe import header_checks
 from curation.settings import CurateConfig
 from curation.step_times import seconds_by_step
@@ -34,13 +36,14 @@ from curation.workers.executor import FAILURES
 from datasets.video.reader import UnreadableVideoError
 
 PASS_STEPS = ("first pass", "arbiter", "people in samples")
-TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.2e-3, 3.4e-3, 0.045
+TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.8e-3, 4.9e-3, 0.07
 """Of one core with the embedded models (docs/performance.md), for a folder without earlier runs."""
-TYPICAL_CLIP_FRAME_S = 0.053
+TYPICAL_CLIP_FRAME_S = 0.075
 TYPICAL_KEPT = 0.5  # frames of clips over frames of sources: 1284 of 2493, and 1716 of 3834
 CLIP_FRAME_BYTES = 27_000  # all tracks; stored in clips/ and again in shards/
 STORED_FRAME_BYTES = 3_000  # signals/ and people/
 START_S = 10.0
+MOST_HEADERS = 500  # read before a run, for its time left
 AS_BEFORE, AGAIN, NEW, REFUSED = "unchanged", "judged again", "to decode", "rejected"
 
 
@@ -64,6 +67,7 @@ class Costs:
     clip_factor: float = 1.0
     kept: float = TYPICAL_KEPT
     is_measured: bool = False
+    is_looked_at: bool = False  # ``kept`` is the share of looked-at frames that pass
 
     def pass_s(self, header: Header, duration_s: float, sample_fps: float) -> float:
         """Seconds of the first pass, including person detection in its samples."""
@@ -131,15 +135,25 @@ def known_or_new(ledger: Ledger) -> Callable[[Path], str]:
 
 
 def forecast(
-    config: CurateConfig, ledger: Ledger, jobs: Sequence[tuple[Source, str]], infos: dict[str, Any]
+    config: CurateConfig,
+    ledger: Ledger,
+    jobs: Sequence[tuple[Source, str]],
+    infos: dict[str, Any],
+    detector: PersonDetector,
 ) -> tuple[list[Expected], Costs]:
-    """What a run would do with each source; ``ledger`` is a ``ledger_copy``."""
+    """What a run would do with each source; ``ledger`` is a ``ledger_copy``.
+
+    ``detector`` looks at a few frames of new sources if there was no earlier run.
+    """
     rows = {row.sha256: row for row in ledger.sources()}
     clips = ledger.clips()
     of_source: dict[str, list[ClipRow]] = {}
     for clip in clips:
         of_source.setdefault(clip.source_sha256, []).append(clip)
     costs = measured_costs(list(rows.values()), clips)
+    if not costs.is_measured:
+        new = [source.path for source, _ in jobs if source.sha256 not in rows]
+        costs = _looked_at(new, config, detector)
     stored = Path(config.out) / "config.yaml"
     before = load_config(CurateConfig, stored) if stored.is_file() else config
     judge = Judge(config, infos, before)
@@ -160,6 +174,15 @@ def forecast(
                 continue
         expected.append(_decoded(source, config, costs))
     return expected, costs
+
+
+def _looked_at(paths: Sequence[Path], config: CurateConfig, detector: PersonDetector) -> Costs:
+    """Typical costs, and the share of frames that a look at some of them promises."""
+    try:
+        share = passing_share(paths, config.first_pass, config.selection.people, detector)
+    except (ConfigError, DataError):  # the run itself says which weights or packages are missing
+        share = None
+    return Costs() if share is None else Costs(kept=share, is_looked_at=True)
 
 
 def _judged_again(
@@ -208,6 +231,15 @@ def _decoded(source: Source, config: CurateConfig, costs: Costs) -> Expected:
     )
 
 
+def expected_work(sources: Sequence[Source], config: CurateConfig, costs: Costs) -> list[float]:
+    """Seconds on one worker for each source, by its header; with very many, by size for most."""
+    step = max(1, len(sources) // MOST_HEADERS)
+    read = {i: _decoded(sources[i], config, costs).work_s for i in range(0, len(sources), step)}
+    num_bytes = sum(sources[i].num_bytes for i in read)
+    rate = sum(read.values()) / max(num_bytes, 1)
+    return [read.get(i, rate * source.num_bytes) for i, source in enumerate(sources)]
+
+
 def print_forecast(
     expected: Sequence[Expected], costs: Costs, config: CurateConfig, console: Console
 ) -> None:
@@ -238,8 +270,9 @@ def print_forecast(
     basis = (
         f"measured in earlier runs of this folder ({costs.kept:.0%} of all frames went into clips)"
         if costs.is_measured
-        else f"typical for the embedded models, assuming {costs.kept:.0%} of all frames go into "
-        "clips; after a first run on a few videos, measured values are used"
+        else f"typical for the embedded models, "
+        f"{'where a look found' if costs.is_looked_at else 'assuming'} {costs.kept:.0%} of all "
+        "frames to go into clips; after a first run on a few videos, measured values are used"
     )
     console.print(
         f"{counted(len(expected), 'video')}: {summary}. About {_amounts(wall)[1]} on "

@@ -1,5 +1,6 @@
 """Write shards, manifest and report from the ledger; whatever is up to date is kept."""
 
+import json
 import logging
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,8 @@ from curation.shards.rejected import write_rejected
 from curation.shards.shards import pack_shards, plan_shards
 from curation.shards.takes import find_takes, in_several_splits
 from curation.stages.colours import ColourProfile
+from curation.step_times import run_cost
+from datasets.storage import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +68,9 @@ def publish(
         from curation.report.report import write_report  # many imports, needed only here
 
         write_report(out / "report.html", entries, sources, config)
+        cost = run_cost([source.facts for source in sources], [clip.record for clip in clips])
+        if cost is not None:
+            write_file(out / "cost.json", json.dumps(cost.as_record(), indent=1).encode())
 
 
 def stored_catalogue(

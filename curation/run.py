@@ -21,7 +21,15 @@ from configs.loading import load_config, save_config, split_arguments
 from curation.benchmark import FramesJob, benchmark_root, frames_row, prepare_jobs
 from curation.benchmark import build_worker as build_bench_worker
 from curation.clip_maker import fingerprint
-from curation.forecast import forecast, known_or_new, ledger_copy, print_forecast
+from curation.forecast import (
+    Costs,
+    expected_work,
+    forecast,
+    known_or_new,
+    ledger_copy,
+    measured_costs,
+    print_forecast,
+)
 from curation.image_pairs import pair_jobs
 from curation.ledger import Ledger, SourceRow
 from curation.pipeline import (
@@ -147,7 +155,8 @@ def print_dry_run(config: CurateConfig, choose: ChoosePerception = chosen_percep
         perception = choose(config)
         jobs = _source_jobs(sources, ledger, fingerprint(config.deciding(), infos_of(perception)))
         pairs = [(job.source, job.fingerprint) for job in jobs]
-        expected, costs = forecast(config, ledger, pairs, infos_of(perception))
+        infos = infos_of(perception)
+        expected, costs = forecast(config, ledger, pairs, infos, perception.detector)
         print_forecast(expected, costs, config, Console())
 
 
@@ -239,7 +248,9 @@ def work_off(
         for job in jobs
         if job.sha256 in again or ledger.fingerprint_of(job.sha256) != job.fingerprint
     ]
-    counts = VerdictCounts(sum(map(_num_bytes, missing)))
+    work_s = _expected_work(missing, config, ledger)
+    workers = min(config.workers or cpu_count(), max(len(missing), 1))
+    counts = VerdictCounts(list(work_s.values()), workers)
     with Progress(
         "curating", len(missing), unit="videos", every_s=LINE_EVERY_S, first_lines=FIRST_LINES
     ) as shown:
@@ -253,7 +264,7 @@ def work_off(
                 result = SourceResult(row=row, clips=[], was_decoded=True)
             ledger.record(result.row, result.clips)
             outcome.num_decoded += result.was_decoded
-            counts.add(result.row, result.clips, _num_bytes(job))
+            counts.add(result.row, result.clips, work_s[job.sha256], result.was_decoded)
             left_s = counts.seconds_left
             shown.update(counts.num_done, note=counts.in_words(), seconds_left=left_s)
     logger.info(
@@ -283,9 +294,17 @@ def _executed(
         yield from pool.run(jobs)
 
 
-def _num_bytes(job: SourceJob | FramesJob) -> int:
-    """Of the video; of a benchmark's frames, their number stands for it."""
-    return job.source.num_bytes if isinstance(job, SourceJob) else job.num_frames
+def _expected_work(
+    jobs: Sequence[AnyJob], config: CurateConfig, ledger: Ledger
+) -> dict[str, float]:
+    """sha256 -> the seconds that a job is expected to take on one worker."""
+    costs = measured_costs(ledger.sources(), ledger.clips()) if jobs else Costs()
+    videos = [job.source for job in jobs if isinstance(job, SourceJob)]
+    expected = dict(
+        zip((v.sha256 for v in videos), expected_work(videos, config, costs), strict=True)
+    )
+    frames = (job for job in jobs if isinstance(job, FramesJob))
+    return expected | {job.sha256: costs.clip_s(job.num_frames) for job in frames}
 
 
 def _print_part(part: str | None, outcome: Published) -> None:

@@ -11,6 +11,7 @@ band below the hem of an upper garment, so that the new one may be wider or long
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -223,7 +224,7 @@ def _around_person(
     labels: np.ndarray, parts: np.ndarray, rule: MaskRule, settings: MaskSettings
 ) -> tuple[slice, slice]:
     """Rows and columns outside which a frame's mask is empty."""
-    left, top, wide, high = cv2.boundingRect(labels | parts)
+    left, top, wide, high = cv2.boundingRect(np.maximum(labels, parts))
     reach = max(settings.widening, settings.hem_band) * float(np.sqrt(wide * high))
     if rule.margin == "wide":
         reach = max(reach, settings.wide_widening * max(wide, high))
@@ -371,7 +372,8 @@ def _widened(mask: np.ndarray, radius: float) -> np.ndarray:
     if not mask.any():
         return mask
     distance = cv2.distanceTransform(255 - mask, cv2.DIST_L2, 3)  # to the nearest masked pixel
-    return np.asarray(cv2.compare(distance, max(1.0, radius), cv2.CMP_LE))
+    limit: Any = max(1.0, radius)  # OpenCV's types know no numbers here
+    return np.asarray(cv2.compare(distance, limit, cv2.CMP_LE))
 
 
 def fill_hull(image: np.ndarray, inside: np.ndarray, value: int) -> None:

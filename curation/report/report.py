@@ -23,7 +23,8 @@ from curation.selection.overlays import OVERLAY
 from curation.selection.scenes import overlays_in, people_in
 from curation.settings import CurateConfig
 from curation.shards.catalogue import HELD_OUT, CatalogueEntry
-from curation.step_times import seconds_by_step
+from curation.step_times import run_cost
+from curation.video.decode import cpu_count
 from datasets.storage import write_file
 from datasets.webpage import (
     Html,
@@ -326,17 +327,17 @@ def _models(kept: Sequence[CatalogueEntry]) -> str:
 
 
 def _cost(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow]) -> str:
-    steps = seconds_by_step([s.facts for s in sources] + [e.clip.record for e in entries])
+    cost = run_cost([s.facts for s in sources], [e.clip.record for e in entries])
     frames = sum(source.facts.get("num_frames", 0) for source in sources)
-    if not frames or not steps:
+    if cost is None or not frames:
         return ""
-    total = [sum(spent[kind] for spent in steps.values()) for kind in (0, 1)]
+    everything = ("everything", [cost.cpu_s, cost.wall_s])
     rows = [
-        (step, cpu, wall, f"{100 * wall / max(total[1], 1e-9):.0f}%", 1000 * cpu / frames,
+        (step, cpu, wall, f"{100 * wall / max(cost.wall_s, 1e-9):.0f}%", 1000 * cpu / frames,
          frames / max(cpu, 1e-9))
-        for step, (cpu, wall) in [*steps.items(), ("everything", total)]
+        for step, (cpu, wall) in [*cost.steps.items(), everything]
     ]  # fmt: skip
-    return table(
+    return f"<p>{cost.in_words(sorted({1, cpu_count(), 16}))}</p>" + table(
         ("step", "CPU s", "wall s", "share of wall", "CPU ms per source frame",
          "source frames per second and core"),
         rows,

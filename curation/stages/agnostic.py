@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from configs.errors import ConfigError
@@ -111,6 +112,8 @@ def agnostic_frames(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Returns:
         (t, height, width, 3) uint8; gray is 128.
     """
+    gray = np.full(frames.shape[1:], AGNOSTIC_BYTE, np.uint8)
     grayed = frames.copy()
-    grayed[mask > 127] = AGNOSTIC_BYTE
+    for frame, painted in zip(grayed, mask > 127, strict=True):
+        cv2.copyTo(gray, painted.view(np.uint8), frame)
     return grayed

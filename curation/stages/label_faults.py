@@ -222,7 +222,8 @@ def _bins(frame: np.ndarray) -> np.ndarray:
     """Colour bin of each pixel of a lightly smoothed frame, (height, width)."""
     lab = cv2.cvtColor(cv2.GaussianBlur(frame, (0, 0), 1.0), cv2.COLOR_RGB2LAB)
     lightness, a, b = (
-        table[plane] for table, plane in zip(_BIN_PARTS, cv2.split(lab), strict=True)
+        table[np.asarray(plane, np.uint8)]
+        for table, plane in zip(_BIN_PARTS, cv2.split(lab), strict=True)
     )
     return lightness + a + b
 

@@ -57,7 +57,7 @@ def test_without_a_past_the_numbers_are_typical():
     assert measured_costs([], []) == Costs()
     assert measured_costs([source(7.0)], []) == Costs()
     # 300 frames of a megapixel and 25 samples
-    assert Costs().pass_s(HEADER, 10.0, 2.5) == pytest.approx(300 * 4.6e-3 + 25 * 0.045)
+    assert Costs().pass_s(HEADER, 10.0, 2.5) == pytest.approx(300 * 6.7e-3 + 25 * 0.07)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
     assert re.search(r"a copy\.mp4 +│ to decode +│ 256x192, 10 fps", said)
     assert re.search(r"empty\.mkv +│ rejected +│ empty_file", said)
     assert "5 videos: 3 to decode, 2 rejected. About" in said
-    assert "typical for the embedded models" in said
+    assert "typical for the embedded models, where a look found 100% of all frames" in said
 
 
 @pytest.mark.timeout(300)
@@ -174,6 +174,10 @@ def test_the_report_shows_clips_and_reasons(curated):
     text = (curated / "report.html").read_text()
     for words in ("not_a_video", "Tracks", "embedded-blazepose", "data:image/jpeg"):
         assert words in text
+    cost = json.loads((curated / "cost.json").read_text())
+    assert cost["source_s"] == pytest.approx(3.0, abs=0.3)  # two dancers
+    told = f"An hour of source video costs {cost['cpu_h_per_source_h']:.2g} CPU hours: "
+    assert told in text
     assert "http://" not in text.replace("http://www.w3.org", "")
 
 

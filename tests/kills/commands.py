@@ -128,7 +128,7 @@ def commands(inputs: Path) -> dict[str, Command]:
                                    f"out={out}", "workers=2"],
                 finished=_curated,
                 rewritten=("manifest.parquet", "*.tar", "train-*.json", "val-*.json", "config.yaml",
-                           "rejected.json", "report.html"),
+                           "rejected.json", "report.html", "cost.json"),
             ),
             Command(
                 name="training", module="training.fit",

@@ -20,7 +20,13 @@ from tests.warm import WarmPython
 
 RUN_DEPENDENT = {name: {"seconds"} for name in ("metrics.json", "jobs.json", ".signals")}
 """Keys of JSON files, at any depth, that differ between two undisturbed runs: times."""
-NOT_COMPARED = ("events.out.tfevents.*", "ledger.sqlite", "report.html", "hparams.yaml")
+NOT_COMPARED = (
+    "events.out.tfevents.*",
+    "ledger.sqlite",
+    "report.html",
+    "cost.json",
+    "hparams.yaml",
+)
 """Logs, and pages that show times; what they were made from is compared."""
 LIMIT_S = 600
 

@@ -20,6 +20,7 @@ class EmbeddedInterpreter:
     def __init__(self, model: EmbeddedModel) -> None:
         self._model = model
         self._interpreter: Any = None
+        self._ends: tuple[int, list[int]] = 0, []  # tensors: the input's, the outputs'
 
     def __call__(self, image: np.ndarray) -> list[np.ndarray]:
         """Outputs of the network in the file's own order.
@@ -29,15 +30,15 @@ class EmbeddedInterpreter:
         """
         if self._interpreter is None:
             self._interpreter = _load(self._model)
-        interpreter = self._interpreter
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+            outputs = [output["index"] for output in self._interpreter.get_output_details()]
+            self._ends = self._interpreter.get_input_details()[0]["index"], outputs
+        interpreter, (source, outputs) = self._interpreter, self._ends
+        interpreter.set_tensor(source, image[None])
         interpreter.invoke()
-        return [
-            interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()
-        ]
+        return [interpreter.get_tensor(output) for output in outputs]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_model": self._model, "_interpreter": None}
+        return {"_model": self._model, "_interpreter": None, "_ends": (0, [])}
 
 
 def _load(model: EmbeddedModel) -> Any:

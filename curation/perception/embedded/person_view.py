@@ -65,8 +65,9 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     crop = np.ascontiguousarray(frame[top : top + high, left : left + wide])
     on_person = person.mask[top : top + high, left : left + wide] > 127
     # located: the corner of every GRID_STEP x GRID_STEP cell with a pixel of the person
-    y, x = np.nonzero(on_person)
-    cells = (y // GRID_STEP) * (wide // GRID_STEP + 1) + x // GRID_STEP
+    pixels = np.flatnonzero(on_person)
+    row, column = np.arange(high) // GRID_STEP, np.arange(wide) // GRID_STEP
+    cells = (row[:, None] * (wide // GRID_STEP + 1) + column).ravel().take(pixels)
     number = np.full((high // GRID_STEP + 1) * (wide // GRID_STEP + 1), -1)
     number[cells] = 1
     used = np.flatnonzero(number > 0)
@@ -78,12 +79,12 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     bins = color_bins(crop)
     return PersonView(
         on_person=on_person,
-        pixels=y * wide + x,
+        pixels=pixels,
         bins=bins,
         located=locate_on_body(points, body),
         sampled_bins=bins[first_y, first_x],
         sampled_skin=could_be_skin(crop[first_y, first_x][None])[0],
-        nearest_sample=number[cells],
+        nearest_sample=number.take(cells),
         hand_distance=hand_distance(points, person.landmarks, body.scale),
         body=body,
         corner=(top, left),
