@@ -22,10 +22,10 @@ from configs.console import counted, duration_in_words, size_in_words
 from configs.errors import ConfigError, DataError
 from configs.loading import load_config
 from curation.clip import first_failed
-from curation.first_pass.first_look import passing_share
 from curation.judging import TO_BE_MADE, Judge
 from curation.ledger import ClipRow, Ledger, SourceRow
 from curation.perception.protocols import PersonDetector
+from curation.selection.first_look import passing_share
 from curation.selection.probe import header_checks
 from curation.settings import CurateConfig
 from curation.step_times import seconds_by_step

@@ -8,8 +8,26 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+_PLAIN, _NOISE, _SPECKS = 8, 2, 5
+"""Px in a corner: if they are all of one colour, cloth is what differs by more, of 255; gaps of
+so many px are cloth."""
 _STAIRS = 0.009
 """Of the picture's height: the spread that smoothes the outlines of parts."""
+
+
+def cloth_on_plain(picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
+    """Where a picture on a perfectly plain ground shows cloth: white cloth too, and no gaps.
+
+    Args:
+        picture: RGB, as ``centre_on_ground`` makes it.
+
+    Returns:
+        None if the ground is not plain.
+    """
+    if not (picture[:_PLAIN, :_PLAIN] == picture[0, 0]).all():
+        return None
+    far = np.abs(picture.astype(np.int16) - picture[0, 0]).max(axis=-1) > _NOISE
+    return cv2.morphologyEx(far.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((_SPECKS, _SPECKS))) > 0
 
 
 def mirror_beyond(

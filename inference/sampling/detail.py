@@ -20,7 +20,7 @@ from datasets.clips import fit_garment
 from datasets.masks import nearest_part
 from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
-from inference.sampling.cloth_edges import mirror_beyond, smooth_parts
+from inference.sampling.cloth_edges import cloth_on_plain, mirror_beyond, smooth_parts
 from inference.sampling.collar import inside_of_collar
 from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
@@ -53,12 +53,12 @@ _NECKLINE = 0.1
 """Of the picture's height: twice by how much a neckline is raised."""
 _MIXED = 0.01
 """Of the picture's height: cloth's edge, whose pixels are mixed with the picture's ground."""
-_PLAIN, _NOISE = 8, 2
-"""Px in a corner: if they are all of one colour, cloth is what differs by more, of 255."""
 _SMOOTH = 0.012
 """Of the picture's height: the spread that smoothes cloth's outline."""
 _CLOTH = 0.5
 """Share of a pixel that makes it cloth."""
+_BARE_NECK = 0.5
+"""Of what is masked of a neck, from above: bare whatever the picture shows."""
 _STEADY_S = 0.1
 """Spread in s of the average of places over time."""
 
@@ -174,10 +174,10 @@ class ClothDetail:
         cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
         worn = inside & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
         is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
-        wider = _WIDER if self._has_long_sleeves else _WIDER / 3  # or they would end too low
-        sleeves = np.stack([_dilated(row, self._disc(wider)) for row in cloth & is_arm])
+        sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in cloth & is_arm])
         worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
-        worn &= cloth | ~neck
+        collar = neck & np.stack([_lower_part(row) for row in neck])
+        worn &= (cloth & collar) | ~neck
         if hem is not None:
             worn |= hem & np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
         share = self._share(worn & (pixels > 0))
@@ -201,17 +201,10 @@ class ClothDetail:
         device = self.conditions.caption.tokens.device
         picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
         cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
-        if (self.garment[:_PLAIN, :_PLAIN] == self.garment[0, 0]).all():
-            # a plain ground tells white cloth from itself, and gaps from cloth
-            close = (
-                np.abs(self.garment.astype(np.int16) - self.garment[0, 0]).max(axis=-1) <= _NOISE
-            )
-            exact = cv2.morphologyEx(
-                np.uint8(1) - close, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
-            )
-            shown = torch.from_numpy(exact).to(cloth)[None, None]
-            colours = rearrange(picture, "h w c -> 1 c h w")
-            cloth = torch.cat([colours * shown, shown], dim=1)
+        exact = cloth_on_plain(self.garment)
+        if exact is not None:
+            known = torch.from_numpy(exact).to(cloth)[None, None]
+            cloth = torch.cat([rearrange(picture, "h w c -> 1 c h w") * known, known], dim=1)
         left, right = (torso_sides(cloth[:, 3:])[0] * cloth.shape[3]).tolist()
         shown = cloth[0, 3].cpu().numpy() > _CLOTH
         inside = inside_of_collar(self.garment, shown, (left, right))
@@ -272,6 +265,15 @@ def _grown(
         return groups
     nearest = nearest_part(np.where(known, groups, 0), where, np.unique(groups[known]).tolist())
     return np.where(where, nearest, groups)
+
+
+def _lower_part(neck: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The rows of a neck that a collar may cover, whatever the picture shows."""
+    rows = np.flatnonzero(neck.any(axis=1))
+    lower = np.zeros_like(neck)
+    if len(rows):
+        lower[round(float(rows[0] + _BARE_NECK * (rows[-1] - rows[0]))) :] = True
+    return lower
 
 
 def _dilated(

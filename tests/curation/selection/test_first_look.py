@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from curation.first_pass.first_look import passing_share
 from curation.first_pass.first_pass import FirstPassConfig
 from curation.perception.protocols import BackendInfo, Person
+from curation.selection.first_look import passing_share
 from curation.selection.people import PeopleConfig
 
 
