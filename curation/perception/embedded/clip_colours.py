@@ -33,7 +33,7 @@ NUM_MATERIALS = len(ColourClass)
 
 def color_bins(frame: np.ndarray) -> np.ndarray:
     """Histogram bin of each pixel, (height, width) uint16, of an RGB uint8 image."""
-    lab = cv2.cvtColor(frame, cv2.COLOR_RGB2Lab)
+    lab = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2Lab), np.uint8)
     bins = lab[..., 2] >> np.uint16(2)
     bins |= (lab[..., 1] >> 2).astype(np.uint16) << 6
     bins |= (lab[..., 0] >> 4).astype(np.uint16) << 12
