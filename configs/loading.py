@@ -48,6 +48,17 @@ def find_config(path: str | Path) -> Path:
     return shipped if shipped.is_file() or not is_named_here else path
 
 
+def find_shipped(path: Path) -> Path:
+    """``models/pretrained/...`` in any folder: where it is not there, the one that ships.
+
+    Other paths, and ones that are there, are returned as they are.
+    """
+    is_ours = path.parts[:2] == ("models", "pretrained")
+    if not is_ours or path.exists() or not (CHECKOUT / path).exists():
+        return path
+    return CHECKOUT / path
+
+
 def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
     """Load the settings of a run.
 
@@ -165,7 +176,7 @@ def _parse_yaml(path: Path, _: bytes) -> dict[str, Any]:
     """The keys of a YAML file with these bytes; an ablation asks for the same file 100 times."""
     try:
         content = OmegaConf.load(path)
-    except (YAMLError, OmegaConfBaseException) as error:
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         first = " ".join(str(error).split())
         raise ConfigError(f"{path} is not readable YAML: {first}") from error
     if not isinstance(content, DictConfig):

@@ -171,6 +171,6 @@ def print_outcome(outcome: Published, out: Path) -> None:
         told = (
             "No clip was assigned to val, which validation needs: set a larger "
             f"shards.val_share (`make curate-refilter OUT={out} ARGS=shards.val_share=0.3`), or "
-            "write `split: val` into a sidecar"
+            "write `split: val` into a sidecar; or train without: data.num_validation_clips=0"
         )
         console.print(as_called(told), soft_wrap=True)

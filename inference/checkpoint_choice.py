@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from configs.errors import DataError
+from configs.loading import find_shipped
 from models.checkpoints import is_checkpoint
 from models.weights.adapters import locate_adapter
 
@@ -120,6 +121,7 @@ def model_name(checkpoint: Path, lora: str | Path | None = None) -> str:
 
 
 def _find_given(given: Path) -> Path:
+    given = find_shipped(given)
     for path in (given, Path(f"{given}.ckpt"), given / "checkpoints" / "last.ckpt"):
         if is_checkpoint(path):
             return path

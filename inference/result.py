@@ -1,5 +1,6 @@
 """A painted video: latents on disk, decoded into the source's frames when they are read."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +12,26 @@ from jaxtyping import Bool, UInt8
 from inference.conditions.stored import VideoConditions
 from inference.progress import WRITING, Progress, Tracker
 from inference.sampling.latent_video import FileLatents
-from inference.sampling.painter import Painter, codec_runs, paste
+from inference.sampling.painter import Painter, codec_runs
+from inference.sampling.seam import paste
 from inference.video.framing import CropWindow
 from inference.video.provenance import draw_label, file_metadata
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
 
-Hem = Bool[np.ndarray, "h w"] | None
-"""Where new cloth lies below the old garment's mask."""
+Region = Bool[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _PaintedFrame:
+    """A frame before it is put back into the source's."""
+
+    source: SourceFrame
+    picture: UInt8[np.ndarray, "h w 3"]
+    mask: UInt8[np.ndarray, "h2 w2"]
+    person: UInt8[np.ndarray, "h2 w2"] | None
+    hem: Region | None  # of the picture's size: where cloth lies below the old garment's
+    ground: Region | None  # of the mask's size: background, certainly
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,30 +78,36 @@ class TryOnResult:
         return Path(path)
 
     def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
-        frames = self.source.counted_frames(self.num_frames)
-        pairs = zip(frames, self._pictures(), strict=True)
-        for index, (frame, (picture, mask, person, hem)) in enumerate(pairs):
-            image = self._put_back(frame.image, picture, mask, person, hem)
-            yield replace(frame, image=draw_label(image, self.label))
+        for index, painted in enumerate(self._painted_frames()):
+            image = draw_label(self._put_back(painted), self.label)
+            yield replace(painted.source, image=image)
             if on_frame is not None:
                 on_frame(index + 1)
 
-    def _pictures(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None, Hem]]:
-        """What was painted, a few frames at a time, its mask, the person, and cloth below a hem."""
+    def _painted_frames(self) -> Iterator[_PaintedFrame]:
+        frames = self.source.counted_frames(self.num_frames)
         detail = self.painter.detail(self.garment, self._shown.height, self._labels(), self.fps)
-        inner = detail.framing(self._inner)
+        inner, large = detail.framing(self._inner), detail.framing(self._shown)
         for rows in codec_runs(self.num_frames):
             tracks = self.conditions.tracks(rows.start, rows.stop)
+            sources = list(itertools.islice(frames, rows.stop - rows.start))
             pictures, hems = detail(
                 rows,
                 self.painter.decode_frames(self.latents.read(range(rows.start, rows.stop))),
                 np.stack([inner.take_mask(mask) for mask in tracks.mask]),
                 np.stack([inner.take_labels(labels) for labels in tracks.iuv]),
                 None if tracks.hem is None else _cut_hem(inner, tracks.hem),
+                np.stack([large.take(frame.image) for frame in sources]),
             )
-            people = [detail.person(iuv) for iuv in tracks.iuv]
-            covered = [None] * len(people) if hems is None else list(hems)
-            yield from zip(pictures, tracks.mask, people, covered, strict=True)
+            for i, source in enumerate(sources):
+                yield _PaintedFrame(
+                    source=source,
+                    picture=pictures[i],
+                    mask=tracks.mask[i],
+                    person=detail.person(tracks.iuv[i]),
+                    hem=None if hems is None else hems[i],
+                    ground=None if tracks.ground is None else tracks.ground[i],
+                )
 
     def _labels(self) -> Iterator[np.ndarray]:
         """DensePose as the network sees it, some frames at a time."""
@@ -97,28 +116,27 @@ class TryOnResult:
             iuv = self.conditions.tracks(rows.start, rows.stop).iuv
             yield np.stack([inner.take_labels(labels) for labels in iuv])
 
-    def _put_back(
-        self,
-        frame: np.ndarray,
-        picture: np.ndarray,
-        mask: np.ndarray,
-        person: np.ndarray | None,
-        hem: Hem,
-    ) -> np.ndarray:
-        """The source's frame with one decoded picture put back into it."""
-        if self.paste_back and not mask.any():
+    def _put_back(self, painted: _PaintedFrame) -> UInt8[np.ndarray, "h w 3"]:
+        """The source's frame with what was painted put back into it."""
+        frame = painted.source.image
+        if self.paste_back and not painted.mask.any():
             return frame
-        result = self._shown.put_back(frame, picture)
+        result = self._shown.put_back(frame, painted.picture)
         if not self.paste_back:
             return result
-        framing = self.conditions.framing
         nothing = np.zeros(frame.shape[:2], np.uint8)
-        whole = None if person is None else framing.put_back(nothing, person)
-        masked = framing.put_back(nothing, mask)
-        if hem is not None:
-            below = self._shown.put_back(nothing, hem.astype(np.uint8) * 255)
-            masked = np.maximum(masked, below)
-        return paste(frame, result, masked, whole)
+
+        def whole(window: CropWindow, region: np.ndarray) -> np.ndarray:
+            values = region if region.dtype == np.uint8 else region.astype(np.uint8) * 255
+            return window.put_back(nothing, values)
+
+        framing = self.conditions.framing
+        mask = whole(framing, painted.mask)
+        if painted.hem is not None:
+            mask = np.maximum(mask, whole(self._shown, painted.hem))
+        person = None if painted.person is None else whole(framing, painted.person)
+        ground = None if painted.ground is None else whole(framing, painted.ground) > 127
+        return paste(frame, result, mask, person, ground)
 
     @property
     def _inner(self) -> CropWindow:

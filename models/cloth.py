@@ -29,6 +29,11 @@ _LEAST_ROWS = 8  # of cloth, to tell anything
 _SLEEVES, _SLEEVES_ALONG = 0.045, 0.8
 """Of the cloth, beside the torso; of the height, the breadth at half of it: more only with sleeves.
 Fitted to 40 rendered tops, of which it tells all, and to 15 photographs: docs/notes/places.md."""
+_FOLDED, _COLLAR_ROWS, _COLLAR_WIDTH = 0.65, (0.05, 0.1), 0.5
+"""Of the height, the breadth at half of it: more, and a garment that is narrow at its collar has
+sleeves along its torso. Rows of the collar, of the height; its width, of that breadth."""
+_HANGING = 0.75
+"""Of the height: sleeves that reach lower, beside the torso, are long."""
 _BESIDE_SLEEVE = 0.18
 """Of the torso's breadth: what is nearer may be a wide hem."""
 _SHORT = (0.1, 0.6)
@@ -155,7 +160,8 @@ def fill_sides(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
 def has_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
     """Whether garments for the upper body have sleeves, by their outlines.
 
-    Sleeves stand out beside the torso, or lie along it and make the whole as wide as it is high.
+    Sleeves stand out beside the torso, or lie along it and make the whole as wide as it is high, or
+    wide below a narrow collar.
     Places on arms are estimated for every garment, so a top without sleeves would get some.
 
     Args:
@@ -172,7 +178,11 @@ def has_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
         beside = (columns < left - margin) | (columns > right + margin)
         sleeves = rows[: int(_ABOVE_HEM * len(rows))][:, beside].sum() / rows.sum()
         breadth = rows[len(rows) // 2].sum() / len(rows)
-        found.append(bool(sleeves > _SLEEVES) or bool(breadth > _SLEEVES_ALONG))
+        first, last = (int(share * len(rows)) for share in _COLLAR_ROWS)
+        middle = rows[first, int((left + right) / 2 * cloth.shape[3])]
+        narrow = bool(rows[last].sum() < _COLLAR_WIDTH * rows[len(rows) // 2].sum())
+        is_folded = bool(breadth > _FOLDED) and bool(middle) and narrow
+        found.append(bool(sleeves > _SLEEVES) or bool(breadth > _SLEEVES_ALONG) or is_folded)
     return torch.tensor(found, device=cloth.device)
 
 
@@ -215,7 +225,23 @@ def has_long_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
     heights = cloth[:, 0].amax(dim=2).sum(dim=1) / (sides[:, 1] - sides[:, 0]).clamp(min=1)
     is_short = length < _SHORT[1]
     is_short |= (heights > _SLIM) & (length * heights < _SHORT_OF_SLIM)
+    is_short &= ~_hang_down(cloth)
     return has_sleeves(cloth) & ~((length > _SHORT[0]) & is_short)
+
+
+def _hang_down(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
+    """Whether something beside the torso, with a gap between, reaches ``_HANGING`` down."""
+    found: list[bool] = []
+    columns = (torch.arange(cloth.shape[3], device=cloth.device) + 0.5) / cloth.shape[3]
+    for shown, (left, right) in zip(cloth[:, 0] > 0.5, torso_sides(cloth), strict=True):
+        rows = shown[shown.any(dim=1)]
+        row = rows[int(_HANGING * len(rows))] if len(rows) else shown[0]
+        margin = _BESIDE_SLEEVE * (right - left)
+        beside = row & ((columns < left - margin) | (columns > right + margin))
+        edges = torch.cat([columns[beside], left[None], right[None]])
+        between = ~row & (columns > edges.min()) & (columns < edges.max())
+        found.append(bool(beside.any() and between.any()))
+    return torch.tensor(found, device=cloth.device)
 
 
 def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:

@@ -56,6 +56,7 @@ class Made:
     turn: str = "upright"
     pixel_aspect: Fraction = Fraction(1)
     is_interlaced: bool = False
+    is_marked: bool = True  # its coder says so
     num_frames: int = 12
     start: int = 0  # ticks of 1/90000 s
     size: tuple[int, int] = (HEIGHT, WIDTH)
@@ -65,9 +66,10 @@ class Made:
 def make_video(path: Path, made: Made) -> Path:
     """Write a video of ``picture`` with these properties."""
     options = {"crf": "4"} if made.codec.startswith("libx26") else {}
-    if made.is_interlaced:
+    if made.is_interlaced and made.is_marked:
         options |= {"flags": "+ilme+ildct", "x264-params": "tff=1"}
     height, width = made.size
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=made.container) as container:
         stream = container.add_stream(made.codec, rate=RATE, options=options)
         stream.height, stream.width, stream.pix_fmt = height, width, made.pixel_format

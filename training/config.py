@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from datasets.loading.datamodule import DataConfig
+from datasets.loading.config import DataConfig
 from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
 from models.system import SystemConfig

@@ -21,6 +21,10 @@ _GRABCUT_STEPS = 4
 OPAQUE = 250  # alpha; a photo above this everywhere is not transparent
 _SEEN = 8  # alpha; a photo below this everywhere shows nothing
 _AREA_RANGE = (0.04, 0.97)  # plausible garment share of the photo; outside: not cut out
+_GAP_AREA = 0.002  # of the garment: smaller holes are specks
+_GAP_UPRIGHT = 1.6  # height in widths of a gap between sleeve and torso; a badge is as wide as high
+_GAP_BESIDE = 0.15  # of the garment's width, from its middle: a zip or a panel is nearer
+_MOST_GAPS = 5  # more pieces in the ground's colours are a pattern
 
 _logger = logging.getLogger(__name__)
 
@@ -168,7 +172,7 @@ def _border_colours(pixels: np.ndarray) -> np.ndarray:
 
 
 def _refine(small: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """GrabCut, then one piece without holes, (height, width) uint8."""
+    """GrabCut, then one piece without holes but for gaps, (height, width) uint8."""
     is_garment = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if is_garment.all() or not is_garment.any():  # no ground to tell a garment from, or no garment
         return np.full(small.shape[:2], 255 * is_garment.all(), np.uint8)
@@ -182,7 +186,32 @@ def _refine(small: np.ndarray, guess: np.ndarray) -> np.ndarray:
     filled = np.zeros_like(mask)
     if contours:
         cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 255, cv2.FILLED)
-    return filled
+    return np.where(_gaps(filled > 0, (filled > 0) & (mask == 0)), np.uint8(0), filled)
+
+
+def _gaps(garment: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Where ground shows between sleeves and torso, (height, width) bool.
+
+    Closing unites stripes in the ground's colours with a garment, and such gaps as well. A gap is
+    upright and beside the middle, and there are few of them.
+
+    Args:
+        garment: (height, width) bool, without holes.
+        ground: (height, width) bool, what of it has the ground's colours.
+    """
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(ground.astype(np.uint8))
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    is_piece = sizes > _GAP_AREA * np.count_nonzero(garment)
+    is_piece[0] = False
+    columns = np.flatnonzero(garment.any(axis=0))
+    if not is_piece.any() or is_piece.sum() > _MOST_GAPS:
+        return np.zeros(garment.shape, bool)
+    width, middle = len(columns), float(columns.mean())
+    is_gap = stats[:, cv2.CC_STAT_HEIGHT] >= _GAP_UPRIGHT * stats[:, cv2.CC_STAT_WIDTH]
+    is_gap &= is_piece & (np.abs(centres[:, 0] - middle) > _GAP_BESIDE * width)
+    # its outermost pixels are mixed
+    pieces = is_gap[labels.astype(np.int64)].astype(np.uint8)
+    return np.asarray(cv2.dilate(pieces, _disc(3))) > 0
 
 
 def _without_border_pieces(mask: np.ndarray) -> np.ndarray:

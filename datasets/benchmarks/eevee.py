@@ -18,6 +18,7 @@ the list names. No public code of the benchmark's own states more of a protocol.
 
 import csv
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def _garment_column(path: Path, header: list[str], columns: list[str]) -> int | 
 def _folder_of(root: Path, folder: Path, name: str, list_name: str) -> Path:
     """The folder of an id, written with or without its leading zeros."""
     for spelled in (name, name.zfill(ID_DIGITS)):
-        if Path(spelled).name == spelled and (folder / spelled).is_dir():
+        if Path(spelled).name == spelled and os.path.isdir(folder / spelled):  # False for any name
             return folder / spelled
     raise _incomplete(root, f"{list_name} names {name!r}, and {folder / name}/ is missing")
 

@@ -18,6 +18,7 @@ Other names for these fields are accepted too (``FIELDS``).
 import itertools
 import json
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,11 @@ def _find_list(root: Path, pairing: str) -> Path:
 
 def _read_list(root: Path, path: Path) -> list[_Line]:
     lines: dict[tuple[object, ...], _Line] = {}
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        texts = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not in UTF-8: {error}") from error
+    for number, text in enumerate(texts, start=1):
         if text.strip():
             line = _read_line(root, f"{path}, line {number}", text)
             lines.setdefault((*line.key, line.image), line)
@@ -209,7 +214,7 @@ def _read_list(root: Path, path: Path) -> list[_Line]:
 def _read_line(root: Path, where: str, text: str) -> _Line:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{where} is a {type(content).__name__}; an object is expected")
@@ -255,7 +260,7 @@ def _frame_range(content: dict[str, Any], where: str) -> tuple[int, int]:
 
 def _file(root: Path, subset: str, kind: str, name: str, where: str) -> Path:
     places = (root / subset / kind / name, root / kind / name, root / name)
-    found = next((path for path in places if path.is_file()), None)
+    found = next((path for path in places if os.path.isfile(path)), None)  # False for any name
     if found is None:
         raise DataError(f"{where}: ViViD-S folder {root} is incomplete: {places[0]} is missing")
     return found

@@ -69,7 +69,7 @@ def _parts_of(path: str, num_bytes: int, changed_ns: int) -> tuple[Span, ...]:
                 starts = [found.start() for found in header.finditer(data)]
         else:
             starts = []
-    starts = starts or [0]
+    starts = sorted({0, *starts})  # a first header may be damaged
     return tuple(zip(starts, [*starts[1:], num_bytes], strict=True))
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ import av.logging as ffmpeg_logging
 from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
-from datasets.media_files import is_video_format, open_media
+from datasets.media_files import is_video_format, open_media, own_record
 from datasets.video.clock import DISCONTINUOUS_FORMATS, Clock, is_seekable
 from datasets.video.colours import CONVERTED_MATRICES
+from datasets.video.combs import MOST_FPS, MOST_LINES, hidden_order
 from datasets.video.deinterlace import Deinterlacer, Timed
 from datasets.video.parts import FilePart, Span, parts_of
 
@@ -71,6 +72,7 @@ class ReadNotes:
     num_errors: int = 0
     times_s: list[float] = field(default_factory=list)  # of the last good frame before each error
     num_interlaced: int = 0  # frames, deinterlaced
+    is_mark_missing: bool = False  # the file calls them progressive
     joins_s: list[float] = field(default_factory=list)  # where another recording begins
     lost: list[Fraction] = field(default_factory=list)  # s; of packets that gave an error
 
@@ -195,7 +197,7 @@ def packet_times(path: Path) -> Iterator[Fraction]:
         UnreadableVideoError: as ``open_video``.
     """
     notes = ReadNotes()
-    for container, stream, clock in _recordings(path, notes):
+    for container, stream, clock, _ in _recordings(path, notes):
         packets = container.demux(stream)
         while notes.num_errors < MAX_DECODE_ERRORS:
             try:
@@ -213,31 +215,35 @@ def packet_times(path: Path) -> Iterator[Fraction]:
                 yield clock.now
 
 
-def _recordings(path: Path, notes: ReadNotes) -> Iterator[tuple[Any, Any, Clock]]:
-    """The container and the stream of each recording in a file, and the clock of all of them."""
+def _recordings(path: Path, notes: ReadNotes) -> Iterator[tuple[Any, Any, Clock, Span | None]]:
+    """The container and the stream of each recording in a file, the clock of all, and its part."""
     spans = parts_of(path) if path.stat().st_size else ()
     clock: Clock | None = None
+    first_error: UnreadableVideoError | None = None
     for span in spans if len(spans) > 1 else (None,):
         try:
             container, stream = open_video(path, span)
-        except UnreadableVideoError:
-            if clock is None:
-                raise
+        except UnreadableVideoError as error:
+            first_error = first_error or error
             notes.num_errors += 1
-            notes.times_s.append(float(clock.now))
+            notes.times_s.append(float(clock.now) if clock else 0.0)
             continue
         with container:
             if clock is None:
                 clock = Clock(rate_of(stream), container.format.name)
             else:
                 clock.begin_recording(rate_of(stream))
-            yield container, stream, clock
+            yield container, stream, clock, span
+    if clock is None and first_error is not None:
+        raise first_error
 
 
 def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed, None, None]:
     """All frames, or those from the keyframe before ``seek_s`` on."""
     whole = Deinterlacer()
-    for container, stream, clock in _recordings(path, notes):
+    for container, stream, clock, span in _recordings(path, notes):
+        order = _order_of(path, stream, span)
+        notes.is_mark_missing |= order is not None
         if seek_s is not None:
             try:
                 container.seek(int(seek_s / stream.time_base), stream=stream, backward=True)
@@ -254,10 +260,28 @@ def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed
             if frame.is_corrupt:
                 notes.num_errors += 1
                 notes.times_s.append(float(time))
-            yield from whole.push(time, frame)
+            yield from whole.push(time, frame, order)
             notes.num_interlaced = whole.num_interlaced
             notes.joins_s = [float(join) for join in clock.joins]
     yield from whole.flush()
+
+
+def _order_of(path: Path, stream: Any, span: Span | None) -> str | None:
+    """Which lines come first in frames that are interlaced without a mark; None: they are not."""
+    if stream.height > MOST_LINES or rate_of(stream) > MOST_FPS:
+        return None
+    status = path.stat()
+    return _hidden_order(str(path), span, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _hidden_order(path: str, span: Span | None, num_bytes: int, changed_ns: int) -> str | None:
+    """Found once: a clip has the same frames whenever it is read, whatever it is cut from."""
+    container, _ = open_video(Path(path), span)
+    with container:
+        if own_record(container):
+            return None
+    return hidden_order(partial(open_video, Path(path), span))
 
 
 def _check_colours(frame: Any) -> None:

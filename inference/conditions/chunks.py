@@ -7,16 +7,19 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from curation.perception.boxes import grown_box
 from curation.perception.protocols import DensePose, HumanParser, Perception
 from datasets.densepose import paste_iuv
+from datasets.labels import ParseLabel
 from datasets.masks import MaskRule, MaskSettings, below_hem, frame_mask, protect
 from datasets.masks_over_time import fill_lapses
 from inference.conditions.picking import Picked
 from inference.video.framing import CropWindow
 
+_COARSE = 0.014  # of the height: steps of DensePose's outline
 _BOX_MARGIN = 0.2  # of the box's sides: arms move between two samples
 
 
@@ -147,6 +150,18 @@ def chunk_hem(perceived: PerceivedFrames, rule: MaskRule) -> np.ndarray:
     rows = zip(perceived.labels, perceived.iuv[..., 0], perceived.present, strict=True)
     hem = np.stack([below_hem(labels, parts, rule) & present for labels, parts, present in rows])
     return hem if perceived.others is None else hem & ~perceived.others
+
+
+def chunk_ground(perceived: PerceivedFrames) -> np.ndarray:
+    """What the parser takes for background, beside DensePose's body or at its edge, (t, h, w) bool.
+
+    DensePose's outline is coarse, the parser's is not.
+    """
+    size = 2 * round(_COARSE * perceived.labels.shape[1]) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    bodies = [cv2.erode(np.where(iuv[..., 0] > 0, np.uint8(1), 0), disc) for iuv in perceived.iuv]
+    nobody = (perceived.labels == ParseLabel.BACKGROUND) & (np.stack(bodies) == 0)
+    return nobody & perceived.present[:, None, None]
 
 
 def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:

@@ -51,6 +51,7 @@ class ConditionTracks:
     iuv: np.ndarray  # (t, height, width, 3) uint8 DensePose: I, U, V
     present: np.ndarray  # (t,) person found
     hem: np.ndarray | None = None  # (t, height, width) bool: see ``datasets.masks.below_hem``
+    ground: np.ndarray | None = None  # (t, height, width) bool: certainly nobody's; None: unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,6 +82,7 @@ class VideoConditions:
             iuv=whole.iuv[rows],
             present=whole.present[rows],
             hem=None if whole.hem is None else whole.hem[rows],
+            ground=None if whole.ground is None else whole.ground[rows],
         )
 
     def cuts(self) -> Iterator[tuple[int, list[np.ndarray], list[float], ConditionTracks]]:
@@ -122,8 +124,9 @@ def store_chunk(folder: Path, chunk: int, tracks: ConditionTracks) -> None:
     """Write one chunk, atomically."""
     packed = np.packbits(tracks.mask > 127, axis=-1)
     arrays = {"mask": packed, "present": tracks.present, "iuv": tracks.iuv}
-    if tracks.hem is not None:
-        arrays["hem"] = np.packbits(tracks.hem, axis=-1)
+    for name, track in (("hem", tracks.hem), ("ground", tracks.ground)):
+        if track is not None:
+            arrays[name] = np.packbits(track, axis=-1)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_file(_chunk_path(folder, chunk), buffer.getvalue())
@@ -134,8 +137,12 @@ def load_chunk(folder: Path, chunk: int, height: int, width: int) -> ConditionTr
     with np.load(_chunk_path(folder, chunk)) as arrays:
         mask = np.unpackbits(arrays["mask"], axis=-1, count=width) * np.uint8(255)
         assert mask.shape[1] == height
-        hem = np.unpackbits(arrays["hem"], axis=-1, count=width) > 0 if "hem" in arrays else None
-        return ConditionTracks(mask=mask, iuv=arrays["iuv"], present=arrays["present"], hem=hem)
+        found = {
+            name: np.unpackbits(arrays[name], axis=-1, count=width) > 0
+            for name in ("hem", "ground")
+            if name in arrays
+        }
+        return ConditionTracks(mask=mask, iuv=arrays["iuv"], present=arrays["present"], **found)
 
 
 def count_chunks(folder: Path) -> int:

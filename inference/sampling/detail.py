@@ -20,8 +20,9 @@ from datasets.clips import fit_garment
 from datasets.masks import nearest_part
 from datasets.places import body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
+from inference.sampling.cloth_edges import cloth_on_plain, mirror_beyond, smooth_parts
 from inference.sampling.collar import inside_of_collar
-from inference.sampling.skin import HANDS, find_skin, paint_skin
+from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
 from models.cloth import (
     clothed_cells,
@@ -32,10 +33,9 @@ from models.cloth import (
     hem_on_legs,
     raise_shoulders,
     torso_sides,
-    widen_cloth,
 )
 from models.conditions import Conditions
-from models.places import FIRST_LEG, LOWER_ARMS, TORSO, steady_places
+from models.places import ARMS, FIRST_LEG, LOWER_ARMS, TORSO, steady_places
 from models.system import System
 from models.warping import warp_by_part
 
@@ -51,10 +51,14 @@ _WIDER = 0.09
 """Of the picture's height: twice the width of cloth that is added at its edges, on the body."""
 _NECKLINE = 0.1
 """Of the picture's height: twice by how much a neckline is raised."""
+_MIXED = 0.01
+"""Of the picture's height: cloth's edge, whose pixels are mixed with the picture's ground."""
 _SMOOTH = 0.012
 """Of the picture's height: the spread that smoothes cloth's outline."""
 _CLOTH = 0.5
 """Share of a pixel that makes it cloth."""
+_BARE_NECK = 0.5
+"""Of what is masked of a neck, from above: bare whatever the picture shows."""
 _STEADY_S = 0.1
 """Spread in s of the average of places over time."""
 
@@ -116,7 +120,8 @@ class ClothDetail:
         """Where somebody is, for ``painter.paste``; None for networks that paint backgrounds."""
         if not self.system.config.network.warped_garment:
             return None
-        return np.where(iuv[..., 0] > 0, 255, 0).astype(np.uint8)
+        body = np.where(iuv[..., 0] > 0, np.uint8(1), np.uint8(0))
+        return np.uint8(255) * smooth_parts(body)
 
     @torch.no_grad()
     def __call__(
@@ -126,6 +131,7 @@ class ClothDetail:
         masks: UInt8[np.ndarray, "t h3 w3"],
         iuv: UInt8[np.ndarray, "t h3 w3 3"],
         hem: Bool[np.ndarray, "t h3 w3"] | None = None,
+        source: UInt8[np.ndarray, "t h3 w3 3"] | None = None,
     ) -> tuple[UInt8[np.ndarray, "t h4 w4 3"], Bool[np.ndarray, "t h4 w4"] | None]:
         """Frames ``scale`` times as large, and where cloth lies below the old garment's hem.
 
@@ -138,18 +144,23 @@ class ClothDetail:
                 ``hem``, nothing is added.
             iuv: DensePose, of the result's size.
             hem: where a longer garment lies over others, of the result's size; None: nowhere.
+            source: the video's own frames, of the result's size: they show the colour of skin.
+                None: the painted ones do, paler.
         """
         if self._cells is None:
             return painted, None
         places, slopes, group = (values[:, rows] for values in self._cells)
         inside = masks > 127
-        pixels = group_of(iuv[..., 0])
+        labels = np.stack([smooth_parts(row) for row in iuv[..., 0]])
+        pixels = group_of(labels)
+        neck = np.isin(labels, FACE) & inside  # the picture's neckline tells what of it is bare
+        pixels[neck] = TORSO
         # what is masked of a hand is the end of the old sleeve, or what lies beside the hand
         if self._has_long_sleeves:
             for hand, arm in zip(HANDS, LOWER_ARMS, strict=True):
-                pixels[(iuv[..., 0] == hand) & inside] = arm
+                pixels[(labels == hand) & inside] = arm
         else:
-            hands = np.isin(iuv[..., 0], HANDS) & inside
+            hands = np.isin(labels, HANDS) & inside
             pixels = np.stack([_grown(*rows_of) for rows_of in zip(pixels, hands, strict=True)])
         if hem is not None:  # between the legs
             rows_of = zip(pixels, hem, strict=True)
@@ -158,19 +169,26 @@ class ClothDetail:
         if self._legs_show_torso:
             parts = torch.where(parts >= FIRST_LEG, TORSO, parts)
         warped = warp_by_part(self._pictures, places, slopes, group, parts)
-        warped = torch.where(parts[:, :, None] == TORSO, warped[:, :, 4:], warped[:, :, :4])
+        known = warped[:, :, 8:]
+        warped = torch.where(parts[:, :, None] == TORSO, warped[:, :, 4:8], warped[:, :, :4])
         cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
         worn = inside & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
+        is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
+        sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in cloth & is_arm])
+        worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
+        collar = neck & np.stack([_lower_part(row) for row in neck])
+        worn &= (cloth & collar) | ~neck
         if hem is not None:
             worn |= hem & np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
         share = self._share(worn & (pixels > 0))
-        filled = signed_to_bytes(fill_ground(warped[0])[:, :3])
+        colours = torch.cat([warped[0, :, :3] * known[0], known[0]], dim=1)
+        filled = signed_to_bytes(fill_ground(colours)[:, :3])
         shown = rearrange(filled, "t c h w -> t h w c").cpu().numpy()
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
         if self._skin is None:
-            self._skin = find_skin(large, iuv[..., 0], inside)
+            self._skin = find_skin(large if source is None else source, iuv[..., 0], inside)
         if self._skin is not None:
-            rows_of = zip(large, iuv[..., 0], share[..., 0] > _CLOTH, inside, strict=True)
+            rows_of = zip(large, labels, share[..., 0] > _CLOTH, inside, strict=True)
             large = np.stack([paint_skin(*values, self._skin) for values in rows_of])
         frames = np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
         return frames, None if hem is None else hem & (share[..., 0] > _CLOTH)
@@ -183,26 +201,39 @@ class ClothDetail:
         device = self.conditions.caption.tokens.device
         picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
         cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
+        exact = cloth_on_plain(self.garment)
+        if exact is not None:
+            known = torch.from_numpy(exact).to(cloth)[None, None]
+            cloth = torch.cat([rearrange(picture, "h w c -> 1 c h w") * known, known], dim=1)
         left, right = (torso_sides(cloth[:, 3:])[0] * cloth.shape[3]).tolist()
         shown = cloth[0, 3].cpu().numpy() > _CLOTH
         inside = inside_of_collar(self.garment, shown, (left, right))
         # necklines come out low: a picture shows them flat, and necks are round
         raised = inside & _dilated(shown & ~inside, self._disc(_NECKLINE))
         cloth = cloth * ~torch.from_numpy(inside).to(device)
-        # the outermost pixels of cloth are mixed with the picture's ground
-        colours = widen_cloth(cloth)[:, :3]
+        colours = torch.from_numpy(self._continued(cloth[0].cpu().numpy())).to(device)[None]
         return torch.cat([colours, cloth[:, 3:] + torch.from_numpy(raised).to(device)], dim=1)
+
+    def _continued(self, cloth: Float[np.ndarray, "4 h w"]) -> Float[np.ndarray, "3 h w"]:
+        """Colours of the cloth, and of a pattern that runs on beyond its edge, everywhere."""
+        # the outermost pixels of cloth are mixed with the picture's ground
+        size = 2 * round(_MIXED * cloth.shape[1]) + 1
+        inner = cv2.erode((cloth[3] > _CLOTH).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+        picture, known = mirror_beyond(np.moveaxis(cloth[:3], 0, -1), inner)
+        both = np.concatenate([np.moveaxis(picture, -1, 0) * known, known[None]], axis=0)
+        return fill_ground(torch.from_numpy(both.astype(np.float32))[None])[0, :3].numpy()
 
     @cached_property
     def _has_long_sleeves(self) -> bool:
         return bool(has_long_sleeves(self._cloth[:, 3:]))
 
     @cached_property
-    def _pictures(self) -> Float[Tensor, "1 8 h w"]:
-        """The garment as arms and legs show it, and as the torso does."""
+    def _pictures(self) -> Float[Tensor, "1 9 h w"]:
+        """The garment as arms and legs show it, as the torso does, and 1."""
         cloth = raise_shoulders(self._cloth)
-        arms = fill_ground(cloth) if self._has_long_sleeves else cloth
-        return torch.cat([arms, fill_sides(cloth)], dim=1)
+        everywhere = torch.ones_like(cloth[:, 3:])
+        arms = torch.cat([cloth[:, :3], everywhere], dim=1) if self._has_long_sleeves else cloth
+        return torch.cat([arms, fill_sides(cloth), everywhere], dim=1)
 
     def _outlined(self, cloth: Float[np.ndarray, "h3 w3"]) -> Bool[np.ndarray, "h3 w3"]:
         """A frame's cloth without narrow gaps and with a smooth outline.
@@ -234,6 +265,15 @@ def _grown(
         return groups
     nearest = nearest_part(np.where(known, groups, 0), where, np.unique(groups[known]).tolist())
     return np.where(where, nearest, groups)
+
+
+def _lower_part(neck: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The rows of a neck that a collar may cover, whatever the picture shows."""
+    rows = np.flatnonzero(neck.any(axis=1))
+    lower = np.zeros_like(neck)
+    if len(rows):
+        lower[round(float(rows[0] + _BARE_NECK * (rows[-1] - rows[0]))) :] = True
+    return lower
 
 
 def _dilated(

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from einops import rearrange
@@ -18,7 +17,6 @@ from configs.errors import ConfigError, DataError
 from configs.loading import from_plain
 from datasets.clips import fit_garment
 from datasets.loading.densepose_batch import draw_iuv
-from datasets.masks import MaskSettings
 from datasets.places import body_cells, outline_of
 from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 from inference.checkpoint_choice import find_adapter
@@ -26,6 +24,7 @@ from inference.progress import PAINTING, Progress, Tracker
 from inference.sampling.detail import MOST, ClothDetail
 from inference.sampling.latent_video import Journal, Latents, paint_latents, paint_video
 from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.seam import paste
 from inference.sampling.solvers import SamplerConfig
 from inference.video.framing import CropWindow, frame_everything
 from models.acceleration import compile_blocks, round_blocks
@@ -36,11 +35,6 @@ from models.weights.adapters import Adapter, add_adapter, read_adapter
 
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
-_FEATHER = 0.75 * MaskSettings().widening
-"""Width of paste-back's seam, as a share of the square root of the painted area: narrower than the
-masks' margin around a garment, or the old garment's edge would show through."""
-_MOST_BESIDE = 0.6
-"""Of the mask: if more of it lies beside the person, DensePose missed them."""
 CODEC_FRAMES = 16  # frames encoded or decoded at once
 BuildStored = Callable[[dict[str, Any], str], System]
 """See ``build_stored``."""
@@ -225,6 +219,7 @@ class Painter:
                 self.decode_frames(latents[:, rows]),
                 np.stack([large.take_mask(row) for row in mask[rows]]),
                 np.stack([large.take_labels(labels) for labels in iuv[rows]]),
+                source=np.stack([large.take(frame) for frame in video[rows]]),
             )
             for index, image in enumerate(images, rows.start):
                 painted[index] = framing.put_back(video[index], image)
@@ -347,34 +342,6 @@ class Painter:
         if not self.uses_bfloat16:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-
-def paste(
-    source: np.ndarray, painted: np.ndarray, mask: np.ndarray, person: np.ndarray | None = None
-) -> np.ndarray:
-    """The source where the mask is 0, exactly; inside it a seam that fades into the painting.
-
-    Args:
-        source: (h, w, 3) uint8.
-        painted: the same size.
-        mask: (h, w) uint8, above 127 = painted.
-        person: (h, w) uint8, above 127 = somebody. What is masked beside them is background, which
-            the source knows better than a small network: it stays, from a seam's width on. None,
-            or a mask that shows hardly anybody: all of the mask is painted.
-    """
-    inside = (mask > 127).astype(np.uint8)
-    if not inside.any():
-        return source.copy()
-    feather = max(1.0, _FEATHER * float(np.sqrt(np.count_nonzero(inside))))
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    alpha = np.clip(depth / feather, 0, 1)[..., None]
-    if person is not None:
-        nobody = (person <= 127).astype(np.uint8)
-        if np.count_nonzero(nobody & inside) < _MOST_BESIDE * np.count_nonzero(inside):
-            beside = cv2.distanceTransform(nobody, cv2.DIST_L2, 3)
-            alpha = np.minimum(alpha, np.clip(2 - beside / feather, 0, 1)[..., None])
-    mixed = source + alpha * (painted.astype(np.float32) - source)
-    return np.rint(mixed).astype(np.uint8)
 
 
 def codec_runs(num_frames: int) -> Iterator[slice]:

@@ -16,11 +16,11 @@ from models.places import ARMS, TORSO
 HANDS = (DensePosePart.HAND_LEFT, DensePosePart.HAND_RIGHT)
 FACE = (DensePosePart.HEAD_LEFT, DensePosePart.HEAD_RIGHT)
 _LEAST_PIXELS = 40
-_TYPICAL = 82
-"""Percentile of each channel."""
+_TYPICAL = (60, 95)
+"""Percentiles of brightness: of the redder half of the pixels."""
 _SKIN_CR, _SKIN_CB = (136, 178), (80, 125)
 """Of skin in any light, in 8-bit YCrCb (Chai and Ngan 1999, doi 10.1109/76.767122, widened)."""
-_EDGE_LIGHT, _NECK_LIGHT = 0.74, 0.9
+_EDGE_LIGHT, _NECK_LIGHT = 0.8, 0.92
 """Of the skin's own brightness: at the edge of a limb, and under a chin."""
 _ROUND = 0.7
 """Of the largest distance from a limb's edge: where it is brightest."""
@@ -48,8 +48,12 @@ def find_skin(
     found = frames[is_skin & _is_part(parts, (*HANDS, *FACE))]
     if len(found) < _LEAST_PIXELS * len(frames):
         return None
-    # edges, beards and shadows are darker than the middle of a hand or a cheek
-    return np.percentile(found, _TYPICAL, axis=0).astype(np.float32)
+    # edges, beards and shadows are darker than the middle of a hand or a cheek, eyes are less red
+    red = cv2.cvtColor(found[None], cv2.COLOR_RGB2YCrCb)[0, :, 1]
+    found = found[red >= np.median(red)]
+    light = found.sum(axis=1, dtype=np.int32)
+    low, high = np.percentile(light, _TYPICAL)
+    return found[(light >= low) & (light <= high)].mean(axis=0).astype(np.float32)
 
 
 def paint_skin(

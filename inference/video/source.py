@@ -155,7 +155,8 @@ class SourceVideo:
         if self.has_alpha:
             found.append("it has transparency; the result is opaque")
         if notes.num_interlaced:
-            found.append(f"{notes.num_interlaced} interlaced frames were deinterlaced")
+            marked = "; its coder did not mark them" if notes.is_mark_missing else ""
+            found.append(f"{notes.num_interlaced} interlaced frames were deinterlaced{marked}")
         if notes.joins_s:
             found.append(
                 f"it holds {len(notes.joins_s) + 1} recordings, joined; they follow each other "

@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import tryon_fixtures
+from waiting import cpu_at_most
 
 from configs.errors import UserError
 from curation.pipeline import Curator
@@ -29,8 +30,10 @@ PICTURES = ("png", "jpg", "webp")
 SIDES = (96, 128)  # height, width
 NUM_FRAMES = 16
 TS_PACKET = 188
-LIMIT_S = 10.0
-"""Longest time for all readers of one file."""
+CPU_LIMIT_S = 10.0
+"""Most CPU time of all readers of one file: other work on the machine does not count."""
+HANG_S = 90.0
+"""Longest time by the clock, for readers that wait for something."""
 
 
 def make_video(path: Path, codec: str) -> Path:
@@ -110,7 +113,11 @@ class Readers:
 
     def __call__(self, path: Path, set_limit: Callable[..., None]) -> list[str]:
         """What each reader said; any other error is a fault, and the worker reports it."""
-        set_limit(Limit(seconds=LIMIT_S))  # from now on: the imports are done
+        set_limit(Limit(seconds=HANG_S))  # from now on: the imports are done
+        with cpu_at_most(CPU_LIMIT_S, path):
+            return self._read(path)
+
+    def _read(self, path: Path) -> list[str]:
         if path.suffix[1:] in PICTURES:
             return [self._said(lambda: prepare_garment(path, 64, 48).shape)]
         return [

@@ -96,6 +96,22 @@ def test_sleeves_that_end_at_the_elbow_of_a_short_top_are_short() -> None:
     assert has_long_sleeves(cloth).tolist() == [False, True]
 
 
+def test_sleeves_that_hang_beside_the_torso_to_its_hem_are_long() -> None:
+    hanging = outline((22, 38), (12, 48), *[(8, 52)] * 8)
+    hanging[..., 22:50, 16:19] = 0
+    hanging[..., 22:50, 41:44] = 0
+    flared = outline((22, 38), (12, 48), (8, 52), *[(19, 41)] * 4, *[(10, 50)] * 3)  # a skirt
+    assert has_long_sleeves(torch.cat([hanging, flared])).tolist() == [True, False]
+
+
+def test_a_jacket_whose_sleeves_lie_on_its_sides_has_sleeves_and_a_wide_tank_top_none() -> None:
+    jacket = outline((26, 34), (24, 36), (17, 43), *[(16, 44)] * 7)
+    wide_tank = outline((18, 42), (18, 42), (17, 43), *[(16, 44)] * 7)
+    straps = wide_tank.clone()
+    straps[..., 10:20, 20:40] = 0  # narrow as a collar, but not in the middle
+    assert has_sleeves(torch.cat([jacket, wide_tank, straps])).tolist() == [True, False, False]
+
+
 def test_lower_arms_have_places_with_long_sleeves_only() -> None:
     places, body = upright().repeat(2, 1, 1, 1, 1), torch.ones(2, 4, 1, ROWS, COLUMNS)
     body[:, 0, :, 2] = 4  # left lower arm

@@ -15,6 +15,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from configs.errors import ConfigError
+from configs.loading import find_shipped
 from datasets.storage import PART, put_in_place, remove, sweep, write_file, writing
 from models.checkpoints import is_checkpoint
 from models.weights.sharded import check_whole, read_whole
@@ -71,8 +72,10 @@ def locate_checkpoint(path: Path) -> Path | None:
     """Resolve a path to a checkpoint; None if there is none.
 
     The path is a file, with or without ``.ckpt``; an exported or converted model; or a run's folder
-    or its ``checkpoints`` folder, whose last checkpoint is used.
+    or its ``checkpoints`` folder, whose last checkpoint is used. ``models/pretrained/...`` is found
+    in every folder.
     """
+    path = find_shipped(path)
     named = path.with_name(f"{path.name}.ckpt")
     for place in (path, named, path / LAST, path / "checkpoints" / LAST):
         if is_checkpoint(place):

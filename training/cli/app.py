@@ -19,7 +19,8 @@ EPILOGUE = """Examples:
   viton-dit train configs/stage3.yaml optimizer.lr=5e-5
   viton-dit tryon me.mp4 shirt.jpg -o out.mp4
 
-Any setting of a YAML file is given as key=value. More: viton-dit COMMAND --help"""
+Any setting of a YAML file is given as key=value. More: viton-dit COMMAND --help
+From a folder of videos to your own model, step by step: docs/tutorial.md of the checkout"""
 
 
 def build_app() -> App:

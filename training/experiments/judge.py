@@ -34,8 +34,8 @@ from inference.conditions.garment import prepare_garment
 from inference.conditions.stored import VideoConditions
 from inference.pipeline import TryOnPipeline
 from inference.sampling.long_video import LongVideoConfig, plan_windows
-from inference.sampling.painter import paste
 from inference.sampling.sampler_choice import SamplerChoice
+from inference.sampling.seam import paste
 from inference.tryon import build_pipeline
 from inference.tryon_config import TryOnConfig
 from inference.video.framing import CropWindow

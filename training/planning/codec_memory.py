@@ -78,16 +78,16 @@ def _run(
 
     build: Any = AutoencoderKL  # its annotations say tuples of one
     depth = len(shape.widths)
+    with torch.device("meta"):
+        network = build(
+            block_out_channels=shape.widths,
+            norm_num_groups=math.gcd(32, *shape.widths),
+            layers_per_block=shape.layers_per_block,
+            latent_channels=shape.latent_channels,
+            down_block_types=("DownEncoderBlock2D",) * depth,
+            up_block_types=("UpDecoderBlock2D",) * depth,
+        )
     with torch.no_grad(), FakeTensorMode():
-        with torch.device("meta"):
-            network = build(
-                block_out_channels=shape.widths,
-                norm_num_groups=math.gcd(32, *shape.widths),
-                layers_per_block=shape.layers_per_block,
-                latent_channels=shape.latent_channels,
-                down_block_types=("DownEncoderBlock2D",) * depth,
-                up_block_types=("UpDecoderBlock2D",) * depth,
-            )
         to_fake(network)
         network.use_tiling = tiling
         weights = sum(p.numel() * p.element_size() for p in network.parameters())

@@ -238,8 +238,10 @@ def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
 def _run_step(key: _Key, on_gpu: bool) -> _StepBytes:
     """One micro-batch through the network, on fake tensors."""
     config, machine = key.config, key.config.trainer
+    with torch.device("meta"):  # outside of FakeTensorMode, which would see every initialisation
+        network = VitonDiT(config.system.network)
     with _apart(), FakeTensorMode():
-        network = _fake_network(config, on_gpu)
+        _make_fake(network, config, on_gpu)
         inputs = _Inputs.of(config)
         parameters = [p for p in network.parameters() if p.requires_grad]
         if machine.accumulate > 1:
@@ -266,10 +268,9 @@ def _run_step(key: _Key, on_gpu: bool) -> _StepBytes:
     )
 
 
-def _fake_network(config: TrainConfig, on_gpu: bool) -> VitonDiT:
+def _make_fake(network: VitonDiT, config: TrainConfig, on_gpu: bool) -> None:
+    """Give a network on the meta device fake weights, and make it learn as the run does."""
     machine = config.trainer
-    with torch.device("meta"):
-        network = VitonDiT(config.system.network)
     dtype = torch.bfloat16 if machine.precision == "bf16-true" else torch.float32
     to_fake(network, dtype)
     if config.lora.rank:
@@ -286,7 +287,6 @@ def _fake_network(config: TrainConfig, on_gpu: bool) -> VitonDiT:
     if on_gpu:
         attend_as_a_gpu(network)
     checkpoint_blocks(network, parse_checkpointing(machine.activation_checkpointing))
-    return network
 
 
 @dataclass(frozen=True, kw_only=True)

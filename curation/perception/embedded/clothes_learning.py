@@ -20,6 +20,7 @@ from curation.perception.embedded.hems import (
     NUM_PLACES,
     Hem,
     band_of,
+    coarse_cells,
     find_hem,
     hem_priors,
 )
@@ -89,6 +90,11 @@ def _add_cloth(
         legs |= is_deep & (band >= hem.first_lower_band)
         if hem.first_lower_band == NUM_BANDS:
             legs &= on_shin
+    if hem.belt is not None:
+        assert hem.first_lower_band is not None
+        at_waist = is_deep & (band >= hem.first_lower_band - 2) & (band <= hem.first_lower_band)
+        on_belt = at_waist & hem.belt[coarse_cells()[bins]]
+        chest, legs = chest & ~on_belt, legs | on_belt
     # long hair over a garment of another colour is left out; dark hair over dark cloth cannot be
     counter.add(ColourClass.UPPER, _without(ColourClass.HAIR, bins[chest], skin, least=0.4))
     counter.add(ColourClass.LOWER, _without(ColourClass.SKIN, bins[legs], skin, least=0.2))

@@ -29,6 +29,9 @@ TRUNK_DISTANCE = 2.0  # radii from the hands beyond which the trunk shows its ga
 FAR_MARGIN = 1.0  # additional nats where no hand is expected
 MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: smaller is noise, larger a print or a bare arm
 HAND_SPAN = 0.36  # of the body's scale, from the fingertips: skin further back is the forearm
+LEAST_FOREARM, LEAST_HAND = 0.15, 0.15  # of the body's scale: shorter ones are seen end-on
+AHEAD, TRAILS = 0.7, 1.4  # a hand's end by its skin, over that by its landmarks: beyond, they err
+WRIST_DOUBT = 0.1  # of the body's scale: landmarks of wrists are off by as much
 TIP_SHARE = 0.97  # share of a hand's pixels nearer to the elbow than its tip: beyond is noise
 ARMS = (
     (BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT),
@@ -136,10 +139,11 @@ def refine_hands(
 
 
 def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int]) -> np.ndarray:
-    """Label maps whose hands are no longer than a hand: skin behind the wrist is the arm's.
+    """Label maps whose hands begin at the wrist: skin behind it is the arm's.
 
-    In a fast arm the landmarks trail, and skin in front of cloth is all one piece. The tip of a
-    piece is what is furthest from the elbow; nothing on the head changes.
+    Behind the wrist is what is nearer to the forearm than to the hand. In a fast arm the landmarks
+    are ahead or trail: then the wrist moves with the fingertips, and no hand is longer than a hand.
+    Nothing on the head changes.
 
     Args:
         labels: (h, w) uint8 ``ParseLabel``, after ``refine_hands``.
@@ -161,12 +165,33 @@ def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int
     is_behind = np.zeros(len(points), bool)
     for piece in np.unique(number):
         rows = number == piece
+        side = int(piece) % len(ARMS)
+        own = points[rows]
         is_behind[rows] = reach[rows] < np.quantile(reach[rows], TIP_SHARE) - HAND_SPAN * body.scale
+        is_behind[rows] |= _behind_wrist(own, elbows[side], wrists[side], tips[side], body.scale)
     head = BodyPart.HEAD
     is_behind &= _to_segment(points, body.start[head], body.end[head]) > body.start_radius[head]
     cut = labels.copy()
     cut[y[is_behind], x[is_behind]] = ParseLabel.ARMS
     return cut
+
+
+def _behind_wrist(
+    points: np.ndarray, elbow: np.ndarray, wrist: np.ndarray, tip: np.ndarray, scale: float
+) -> np.ndarray:
+    """Which pixels (n, 2) of one hand are nearer to the forearm than to the hand, (n,) bool."""
+    forearm, hand = wrist - elbow, tip - wrist
+    if np.hypot(*forearm) < LEAST_FOREARM * scale:  # it points at the camera
+        return np.zeros(len(points), bool)
+    if np.hypot(*hand) < LEAST_HAND * scale:  # seen end-on: it continues the forearm
+        hand = forearm * (LEAST_HAND * scale / np.hypot(*forearm))
+    length = float(np.hypot(*hand))
+    direction = hand / length
+    found = float(np.quantile((points - wrist) @ direction, TIP_SHARE))
+    moved = min(found - AHEAD * length, 0.0) + max(found - TRAILS * length, 0.0)
+    wrist = wrist + moved * direction
+    cut = wrist - WRIST_DOUBT * scale * forearm / np.hypot(*forearm)
+    return _to_segment(points, elbow, cut) < _to_segment(points, wrist, wrist + hand)
 
 
 def _to_segment(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:

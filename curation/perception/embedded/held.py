@@ -1,25 +1,24 @@
 """Things that a hand holds in front of the clothes: a bag, a book, a ball.
 
-They are in colours that are worn in few frames of the clip: neither anywhere away from the hands,
-nor at the same place of the body. So a print is cloth, and what comes and goes with a hand is not.
+Colours of clothes have a place of the body at which they are seen in nearly all frames, and shades
+have their hue. What is in other colours, not always at the same place, and touches a hand, is held.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, PartPixels
-from curation.perception.embedded.clip_colours import NUM_BINS, bin_colors
-from curation.perception.embedded.hems import COARSE, NUM_PLACES, coarse_smoothed, unshaded
+from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, BodyPart, PartPixels
+from curation.perception.embedded.hems import COARSE, NUM_PLACES, SATURATED, coarse_cells
 from curation.perception.embedded.person_view import PersonView, places_of
 from datasets.labels import ParseLabel, among
 
-AWAY = 2.5  # radii of a hand, from which on colours are the clothes' own
-LEAST_SHARE = 0.002  # of a frame's person: with fewer pixels a colour is not shown in it
-WORN_IN = 0.35  # share of the frames in which a colour of the clothes is seen
+HOME = 0.9  # share of the frames in which a colour of the clothes is seen at one place
+HUES = 48  # around the circle
+NEXT_HUES = 3  # on both sides of a worn colour's hue are those of its shades
+MIN_VISIBLE = 0.4  # share of the frames in which such a place is seen
 SAME_PLACE = 0.35  # share of the frames in which a place of the body is seen in one colour
 HELD = 0.9  # radii of a hand, within which a place says nothing about clothes
 NUM_SIDES = 4  # places across a part
@@ -27,6 +26,8 @@ LEAST_PIXELS = 4  # at a place of the body, for a colour or the place to be seen
 MIN_AREA = 0.35  # of a hand's: smaller pieces are shadows and folds
 NEAREST = 1.3  # radii of a hand within which a piece must come to be held
 THIN = 0.2  # radii of a hand: narrower strips are shadows and outlines
+MIN_PRINT = 0.2  # of a hand's area
+LEAST_FREE, FREE_IN = 2, 0.35  # frames, and share of frames, in which a print is away from hands
 CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER))
 
 
@@ -40,7 +41,7 @@ class WornColours:
     def lacks(self, view: PersonView, asked: np.ndarray) -> np.ndarray:
         """Which of the ``asked`` pixels of a view's crop, (h, w) bool, are in no worn colour."""
         is_asked = view.inside(asked)
-        own = _coarse_cells().take(view.inside(view.bins)[is_asked])
+        own = coarse_cells().take(view.inside(view.bins)[is_asked])
         places = _places(view.located).take(view.nearest_sample[is_asked])
         is_foreign = np.zeros(len(is_asked), bool)
         is_foreign[is_asked] = ~(self.anywhere.take(own) | self.at_place[places, own])
@@ -49,18 +50,12 @@ class WornColours:
 
 def worn_colours(views: Sequence[PersonView]) -> WornColours:
     """Learn them from views of a clip; all are worn, without any view."""
-    cells = _coarse_cells()
+    cells = coarse_cells()
     colours, places = int(np.prod(COARSE)), NUM_PARTS * NUM_PLACES * NUM_SIDES
-    away = np.zeros(colours)
     at_place, visible = np.zeros((places, colours), np.uint8), np.zeros(places, np.uint8)
     for view in views:
         own, where = cells[view.sampled_bins], _places(view.located)
-        is_on_body = view.located.part >= 0
-        is_away = is_on_body & (view.hand_distance > AWAY)
-        counts = np.bincount(own[is_away], minlength=colours)
-        smooth = coarse_smoothed(counts.reshape(COARSE).astype(np.float64))
-        away += smooth / max(counts.sum(), 1) > LEAST_SHARE
-        is_seen = is_on_body & (view.hand_distance > HELD)
+        is_seen = (view.located.part >= 0) & (view.hand_distance > HELD)
         visible += np.bincount(where[is_seen], minlength=places) >= LEAST_PIXELS
         pairs, times = np.unique((where * colours + own)[is_seen], return_counts=True)
         at_place.reshape(-1)[pairs[times >= LEAST_PIXELS]] += 1
@@ -69,10 +64,68 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
     for index in np.flatnonzero(planes.any(axis=(1, 2))):
         near[index] = cv2.dilate(planes[index], np.ones((3, 3), np.uint8))
     near = near.reshape(places, -1)
+    is_known = visible >= MIN_VISIBLE * len(views)
+    least = HOME * visible[is_known, None]
+    anywhere = (near[is_known] >= least).any(axis=0)
+    anywhere |= _shades_of((at_place[is_known] >= least).any(axis=0))
     return WornColours(
-        anywhere=away >= WORN_IN * len(views),
+        anywhere=anywhere | _seen_free(views, anywhere) | (not views),
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
+
+
+def _seen_free(views: Sequence[PersonView], worn: np.ndarray) -> np.ndarray:
+    """Colours (colours,) bool of prints, that ``worn`` lacks: of pieces that no hand holds.
+
+    Such a piece has cloth of the trunk all around, and no hand next to it; a turning dancer shows a
+    print at several places, but never away from the trunk.
+    """
+    free, others = np.zeros(len(worn), int), np.zeros(len(worn), int)
+    for view in views:
+        own = coarse_cells().take(view.bins)
+        is_trunk = view.located.part == BodyPart.TORSO
+        trunk = view.spread(is_trunk.take(view.nearest_sample), 0)
+        pieces, areas, nearest = _pieces(trunk & ~worn.take(own), trunk, view)
+        is_inside = cv2.erode(trunk.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        is_free = np.bincount(pieces[~is_inside], minlength=len(areas)) == 0
+        is_free &= nearest > NEAREST
+        is_large = areas >= MIN_PRINT * np.pi * (HAND_RADIUS * view.body.scale) ** 2
+        is_large[0] = False
+        for seen, wanted in ((free, is_free), (others, ~is_free)):
+            counts = np.bincount(own[(is_large & wanted)[pieces]], minlength=len(worn))
+            shown = (counts >= LEAST_PIXELS).astype(np.uint8).reshape(-1, *COARSE[1:])
+            seen += np.stack([cv2.dilate(one, np.ones((3, 3), np.uint8)) for one in shown]).ravel()
+    return (free >= LEAST_FREE) & (free >= FREE_IN * (free + others))
+
+
+def _pieces(
+    foreign: np.ndarray, cloth: np.ndarray, view: PersonView
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pieces of foreign colours on cloth, (h, w) bool: their numbers (h, w), areas, distances.
+
+    Distances are from the nearer hand, in radii; number 0 is no piece.
+    """
+    side = max(3, round(THIN * HAND_RADIUS * view.body.scale))
+    foreign = (cv2.blur(foreign.astype(np.float32), (side, side)) > 0.5) & cloth
+    _, pieces = cv2.connectedComponents(foreign.astype(np.uint8), connectivity=4)
+    pieces = np.asarray(pieces, np.int32)
+    areas = np.bincount(pieces.ravel())
+    distance = view.hand_distance.astype(np.float32).take(view.nearest_sample)
+    nearest = np.full(len(areas), np.inf)
+    np.minimum.at(nearest, pieces[foreign], view.spread(distance, np.inf)[foreign])
+    return pieces, areas, nearest
+
+
+def _shades_of(worn: np.ndarray) -> np.ndarray:
+    """Saturated colours of the same hue as worn ones, (colours,) bool: folds and deep shade."""
+    y, x = np.indices(COARSE[1:]) * 256 / np.array(COARSE[1:])[:, None, None] - 128 + 4
+    hue = ((np.arctan2(x, y) / (2 * np.pi) + 0.5) * HUES).astype(int) % HUES
+    chroma = np.broadcast_to(np.hypot(x, y), COARSE).reshape(-1)
+    hues = np.broadcast_to(hue, COARSE).reshape(-1)
+    found = np.zeros(HUES, bool)
+    found[hues[worn & (chroma > SATURATED)]] = True
+    found = np.any([np.roll(found, step) for step in range(-NEXT_HUES, NEXT_HUES + 1)], axis=0)
+    return (chroma > SATURATED) & found[hues]
 
 
 def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) -> np.ndarray:
@@ -86,17 +139,9 @@ def with_held_things(labels: np.ndarray, view: PersonView, worn: WornColours) ->
     radius = HAND_RADIUS * view.body.scale
     cloth = among(labels, CLOTH)
     foreign = worn.lacks(view, cloth)
-    side = max(3, round(THIN * radius))
-    foreign = cv2.blur(foreign.astype(np.float32), (side, side)) > 0.5
-    foreign &= cloth
     if not foreign.any():
         return labels
-    _, pieces = cv2.connectedComponents(foreign.astype(np.uint8), connectivity=4)
-    pieces = np.asarray(pieces, np.int32)
-    areas = np.bincount(pieces.ravel())
-    distance = view.hand_distance.astype(np.float32).take(view.nearest_sample)
-    nearest = np.full(len(areas), np.inf)
-    np.minimum.at(nearest, pieces[foreign], view.spread(distance, np.inf)[foreign])
+    pieces, areas, nearest = _pieces(foreign, cloth, view)
     is_held = (areas >= MIN_AREA * np.pi * radius**2) & (nearest <= NEAREST)
     is_held[0] = False
     return np.where(is_held[pieces], np.uint8(ParseLabel.OTHER), labels)
@@ -107,11 +152,3 @@ def _places(located: PartPixels) -> np.ndarray:
     across = np.clip((located.across + 1) / 2 * NUM_SIDES, 0, NUM_SIDES - 1).astype(int)
     part = np.maximum(located.part.astype(int), 0)
     return (part * NUM_PLACES + places_of(located)) * NUM_SIDES + across
-
-
-@lru_cache(maxsize=1)
-def _coarse_cells() -> np.ndarray:
-    """The coarse cell of each colour bin, shading taken out where possible, (NUM_BINS,) int."""
-    scaled = unshaded(bin_colors(np.arange(NUM_BINS))) * np.array(COARSE) / 256
-    first, second, third = np.minimum(scaled.astype(int), np.array(COARSE) - 1).T
-    return (first * COARSE[1] + second) * COARSE[2] + third

@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import BodyPart, PartPixels
-from curation.perception.embedded.clip_colours import UNKNOWN, ClipColors, ColourClass, bin_colors
+from curation.perception.embedded.clip_colours import (
+    NUM_BINS,
+    UNKNOWN,
+    ClipColors,
+    ColourClass,
+    bin_colors,
+)
 
 NUM_PLACES = 10  # bins along a part, here and in the parser
 WAIST_PLACES, THIGH_PLACES = range(5, 10), range(0, 10)  # tunics reach down to the knees
@@ -28,6 +35,14 @@ RARE = 2.5  # a colour is new below if it is this many times more frequent there
 HIGH_HEM_DOUBT = 0.1  # for each band that a hem is above the hips: belts and badges are not hems
 LOW_HEM_DOUBT = 0.04  # for each band below mid-thigh: the end of shorts is not the hem of a top
 MID_THIGH = len(WAIST_PLACES) + 5  # band
+BELT_BANDS = 2  # above a hem: no belt or waistband is wider
+BELT_SHARE = 0.6  # of a band in colours that are nowhere above: it is part of a belt
+PART_OF_BAND = 0.15  # the same, of the band in which a belt begins
+BELT_COLOUR = 1e-3  # of a band: rarer colours are noise
+ABOVE_WAIST = (
+    BodyPart.TORSO, BodyPart.NECK, BodyPart.UPPER_ARM_LEFT, BodyPart.UPPER_ARM_RIGHT,
+    BodyPart.LOWER_ARM_LEFT, BodyPart.LOWER_ARM_RIGHT,
+)  # fmt: skip
 ABOVE_KNEE = NUM_BANDS - 2
 """Band; if a frame ends above it and shows no hem, the garment counts as cut off. Trousers of the
 shirt's colours are then painted too, which is better than leaving a tunic's lower half visible."""
@@ -41,6 +56,7 @@ class Hem:
 
     first_lower_band: int | None  # NUM_BANDS: the upper garment extends beyond the frame;
     # None: no change of colour, or too little visible
+    belt: np.ndarray | None = None  # (colours,) bool: ``coarse_cells`` of belts and waistbands
 
 
 def band_of(located: PartPixels) -> np.ndarray:
@@ -65,16 +81,21 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
         views: for each frame the places of its pixels on the body, and their colour bins (n,).
         skin: colours learned so far; bare skin is excluded.
     """
-    cells = np.zeros((NUM_BANDS, *COARSE))
-    in_frame = np.zeros(NUM_BANDS)
+    colours = int(np.prod(COARSE))
+    cells, in_frame = np.zeros((NUM_BANDS, colours)), np.zeros(NUM_BANDS)
+    worn_above = np.zeros(colours)
     for located, bins in views:
-        band = band_of(located)
-        wanted = (band >= 0) & (located.radii < 0.8)
-        in_frame += np.bincount(band[wanted], minlength=NUM_BANDS)
+        band, is_deep = band_of(located), located.radii < 0.8
+        in_frame += np.bincount(band[(band >= 0) & is_deep], minlength=NUM_BANDS)
         if skin.is_known[ColourClass.SKIN]:
-            wanted &= skin.log_likelihood[ColourClass.SKIN, bins] < UNKNOWN
-        color = (unshaded(bin_colors(bins[wanted])) * np.array(COARSE) / 256).astype(int)
-        np.add.at(cells, (band[wanted], color[:, 0], color[:, 1], color[:, 2]), 1)
+            is_deep = is_deep & (skin.log_likelihood[ColourClass.SKIN, bins] < UNKNOWN)
+        own, wanted = coarse_cells()[bins], (band >= 0) & is_deep
+        cells += np.bincount(band[wanted] * colours + own[wanted], minlength=cells.size).reshape(
+            cells.shape
+        )
+        above = is_deep & (band < 0) & np.isin(located.part, ABOVE_WAIST)
+        worn_above += np.bincount(own[above], minlength=colours)
+    cells = cells.reshape(NUM_BANDS, *COARSE)
     counts = cells.reshape(NUM_BANDS, -1).sum(1)
     seen = np.flatnonzero(counts >= MIN_PIXELS)
     if len(seen) < 4:
@@ -89,7 +110,8 @@ def find_hem(views: Sequence[tuple[PartPixels, np.ndarray]], skin: ClipColors) -
         gains *= 1 - LOW_HEM_DOUBT * np.maximum(0, seen[splits] - MID_THIGH)
         gains[~is_hem] = -np.inf
         split = _below_same_cloth(shares, int(splits[int(np.argmax(gains))]))
-        return Hem(first_lower_band=int(seen[split]))
+        split, belt = _with_belt(shares, split, worn_above)
+        return Hem(first_lower_band=int(seen[split]), belt=belt)
     is_cut_off = in_frame[ABOVE_KNEE] < max(MIN_PIXELS, CUT_OFF_SHARE * in_frame.max())
     return Hem(first_lower_band=NUM_BANDS if is_cut_off else None)
 
@@ -103,6 +125,40 @@ def _below_same_cloth(shares: np.ndarray, split: int) -> int:
             break
         split += 1
     return split
+
+
+def _with_belt(
+    shares: np.ndarray, split: int, worn_above: np.ndarray
+) -> tuple[int, np.ndarray | None]:
+    """The split, moved up over a belt, and the colours of belts, (colours,) bool or None.
+
+    A belt is in colours that the upper garment has nowhere else, cuffs and collar included: so a
+    stripe or a trimmed hem is none.
+
+    Args:
+        shares: (bands, colours) histograms, downwards.
+        split: the first band below.
+        worn_above: (colours,) counts of chest, neck and sleeves.
+    """
+    first = max(split - BELT_BANDS, 1)
+    elsewhere = coarse_smoothed(worn_above.reshape(COARSE))
+    elsewhere /= max(elsewhere.sum(), 1e-9)
+    above = RARE * np.maximum(shares[:first].mean(0), elsewhere)
+    new = np.maximum(shares - above, 0).sum(axis=1)
+    while split > first and new[split - 1] > BELT_SHARE:
+        split -= 1
+    waist = shares[max(split - 1, 0) : split + 1]
+    if new[max(split - 1, 0)] < PART_OF_BAND:
+        return split, None
+    return split, (waist > above).any(axis=0) & (waist.max(axis=0) > BELT_COLOUR)
+
+
+@lru_cache(maxsize=1)
+def coarse_cells() -> np.ndarray:
+    """The coarse cell of each colour bin, shading taken out where possible, (NUM_BINS,) int."""
+    scaled = unshaded(bin_colors(np.arange(NUM_BINS))) * np.array(COARSE) / 256
+    first, second, third = np.minimum(scaled.astype(int), np.array(COARSE) - 1).T
+    return (first * COARSE[1] + second) * COARSE[2] + third
 
 
 def unshaded(lab: np.ndarray) -> np.ndarray:

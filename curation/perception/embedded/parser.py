@@ -36,6 +36,7 @@ EVIDENCE_WINDOW = (5, 5)  # pixels
 EDGE_WINDOW = (3, 3)  # for the edges of hands: fingers are thin
 SURELY_NOT = -20.0  # nats
 TOES = 0.5  # along a foot, from the ankle
+ON_FOOT = 1.3  # radii of a foot: what is further away is a trouser leg that falls over it
 LOWER_DOUBT = 3.0  # nats: a hand in front of the trousers is likelier than trousers in its place
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, are used for learning
 
@@ -122,12 +123,15 @@ def label_pixels(
         on_head = np.isin(part, (BodyPart.HEAD, BodyPart.NECK))
         prior[on_head] = np.log(np.array(CUT_HEAD_PRIORS) + 1e-4)
     prior[_in_shoes_like_trousers(view, colors), ColourClass.LOWER] = SURELY_NOT
-    labels = np.where((part >= 0)[:, None], LABELS[part], np.uint8(ParseLabel.OTHER))
+    labels = LABELS[part]
     rows = view.nearest_sample
     layers = view.spread(colors.of_bin.take(view.inside(view.bins), axis=0), 0)
     evidence = _averaged(view, layers, EVIDENCE_WINDOW)
     scores = EVIDENCE_WEIGHT * evidence + prior.take(rows, axis=0)
-    image = view.spread(labels.take(rows * NUM_MATERIALS + scores.argmax(1)), 0)
+    by_part = labels.take(rows * NUM_MATERIALS + scores.argmax(1))
+    is_far = (part < 0).take(rows)
+    by_part[is_far] = _far_from_parts(evidence[is_far])
+    image = view.spread(by_part, 0)
     sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
@@ -135,15 +139,27 @@ def label_pixels(
     return _without_stray_hair(cleaned, view)
 
 
+def _far_from_parts(evidence: np.ndarray) -> np.ndarray:
+    """Labels (k,) by colour alone, of pixels far from every part of the body.
+
+    Flared trousers are, and sleeves that the landmarks miss. Skin is ``OTHER`` there: it may be a
+    hand. Evidence is (k, materials).
+    """
+    upper, lower = evidence[:, ColourClass.UPPER], evidence[:, ColourClass.LOWER]
+    is_cloth = np.maximum(upper, lower) > np.maximum(evidence[:, ColourClass.SKIN], UNKNOWN)
+    cloth = np.where(lower > upper, np.uint8(ParseLabel.LOWER), np.uint8(ParseLabel.UPPER))
+    return np.where(is_cloth, cloth, np.uint8(ParseLabel.OTHER))
+
+
 def _in_shoes_like_trousers(view: PersonView, colors: ClipColors) -> np.ndarray:
     """Pixels of feet whose toes are in the trousers' colours, (m,) bool: colour tells nothing."""
     part, along = view.located.part, view.located.along
     found = np.zeros(len(part), bool)
     for foot in (BodyPart.FOOT_LEFT, BodyPart.FOOT_RIGHT):
-        toes = (part == foot) & (along > TOES)
+        toes = (part == foot) & (along > TOES) & (view.located.radii < 0.7)
         evidence = colors.evidence(view.sampled_bins[toes])
         if toes.any() and (evidence[ColourClass.LOWER] > UNKNOWN).mean() > 0.5:
-            found |= part == foot
+            found |= (part == foot) & (view.located.radii < ON_FOOT)
     return found
 
 
@@ -173,7 +189,7 @@ def _with_hands(
         skin, _, upper, lower = np.ascontiguousarray(materials.T)
         ratios.append(view.spread(skin - np.maximum(upper, lower - LOWER_DOUBT), -np.inf))
     log_ratio, sharp_ratio = ratios
-    is_lower = evidence[:, ColourClass.LOWER] - LOWER_DOUBT > evidence[:, ColourClass.UPPER]
+    is_lower = evidence[:, ColourClass.LOWER] > evidence[:, ColourClass.UPPER]
     cloth = view.spread(
         np.where(is_lower, np.uint8(ParseLabel.LOWER), np.uint8(ParseLabel.UPPER)), 0
     )

@@ -130,3 +130,23 @@ def test_a_hand_of_a_hands_length_and_one_before_the_face_stay(standing_person: 
     cut = without_forearms(labels, body, (0, 0))
     assert (cut[95:105, 66:84] == P.HANDS).all()
     assert (cut[92:108, 89:100] == P.ARMS).all()
+
+
+def test_a_hand_begins_at_the_wrist_though_forearm_and_hand_are_shorter_than_a_hand(
+    standing_person: Person,
+) -> None:
+    labels, body = raised_arm(standing_person)
+    labels[:, 130:] = 0
+    cut = without_forearms(labels, body, (0, 0))
+    assert (cut[92:108, 60:99] == P.ARMS).all()
+    assert (cut[92:108, 107:130] == P.HANDS).all()
+
+
+def test_behind_a_bent_wrist_is_the_forearm(standing_person: Person) -> None:
+    labels, body = raised_arm(standing_person)
+    labels[:, 118:] = 0
+    labels[100:130, 102:118] = P.HANDS  # from the wrist down
+    body.end[BodyPart.HAND_LEFT] = (110, 130)
+    cut = without_forearms(labels, body, (0, 0))
+    assert (cut[92:108, 60:98] == P.ARMS).all()
+    assert (cut[112:130, 102:118] == P.HANDS).all()

@@ -76,3 +76,31 @@ def test_a_print_that_is_always_near_a_hand_is_worn(standing_person: Person) -> 
     inside = rows, columns
     assert worn_in([printed] * FRAMES, printed, inside) > 0.8
     assert worn_in([printed] + [plain] * FRAMES, printed, inside) < 0.1
+
+
+def test_a_shade_of_the_cloth_that_comes_with_the_hand_is_worn(standing_person: Person) -> None:
+    frame = painted(standing_person, 0.95)
+    shaded = frame.copy()
+    assert standing_person.mask is not None
+    patch = np.zeros(standing_person.mask.shape, bool)
+    patch[120:150, 85:115] = True
+    shaded[patch] = (12, 50, 18)  # a third of the green top's light, a little more vivid
+    view, plain = look_at(shaded, standing_person), look_at(frame, standing_person)
+    top, left = view.corner
+    inside = patch[top : top + view.on_person.shape[0], left : left + view.on_person.shape[1]]
+    assert worn_in([view] + [plain] * FRAMES, view, inside) > 0.8
+
+
+def test_a_print_that_turns_is_worn_though_no_place_shows_it_often(standing_person: Person) -> None:
+    """Two frames show it inside the trunk and away from hands; in most it is behind the body."""
+    assert standing_person.mask is not None
+    plain = painted(standing_person, 0.95)
+    seen, touched = plain.copy(), plain.copy()
+    cv2.circle(seen, (100, 130), 9, BAG, -1)
+    cv2.circle(touched, (110, 140), 9, BAG, -1)  # turned a little: at another place
+    views = [look_at(seen, standing_person)] * 2 + [look_at(plain, standing_person)] * FRAMES
+    view = look_at(touched, standing_person)
+    top, left = view.corner
+    inside = slice(134 - top, 147 - top), slice(104 - left, 117 - left)
+    assert worn_in([view, *views], view, inside) > 0.9
+    assert worn_in([view, *views[2:]], view, inside) < 0.1

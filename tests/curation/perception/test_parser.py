@@ -19,7 +19,7 @@ from curation.perception.embedded.hems import (
     find_hem,
     unshaded,
 )
-from curation.perception.embedded.parser import EmbeddedParser
+from curation.perception.embedded.parser import EmbeddedParser, _far_from_parts
 from curation.perception.protocols import Person
 from datasets.labels import ParseLabel as P
 
@@ -229,3 +229,39 @@ def test_skin_of_all_tones_could_be_skin_and_cloth_of_other_hues_not() -> None:
     assert not could_be_skin(
         np.array([[GREEN, NAVY, (128, 128, 128), (90, 160, 210)]], np.uint8)
     ).any()
+
+
+BELT = (120, 60, 30)
+
+
+def with_belt(person: Person, has_cuffs: bool) -> np.ndarray:
+    """A top that ends in a band of another colour, which cuffs have, too, or nothing else."""
+    assert person.mask is not None
+    frame = painted(person, 0.95, hem_y=186)
+    y, x = np.indices(person.mask.shape)
+    is_band = (person.mask > 0) & (y > 176) & (y <= 188) & (np.abs(x - 100) < 32)
+    if has_cuffs:
+        is_band |= (person.mask > 0) & (np.abs(x - 100) > 32) & (y > 140) & (y <= 165)
+    frame[is_band] = BELT
+    return frame
+
+
+def test_a_belt_belongs_to_the_trousers_and_a_band_like_the_cuffs_to_the_top(
+    standing_person: Person,
+) -> None:
+    band = slice(179, 186), slice(85, 115)
+    for has_cuffs, label in ((False, P.LOWER), (True, P.UPPER)):
+        frames = [with_belt(standing_person, has_cuffs)] * 3
+        labels = EmbeddedParser().parse(frames, [standing_person] * 3)[0]
+        assert share(labels, *band, label) > 0.8
+        assert share(labels, slice(120, 170), slice(85, 115), P.UPPER) > 0.95
+        assert share(labels, slice(220, 300), slice(80, 120), P.LOWER) > 0.9
+
+
+def test_far_from_the_body_cloth_is_known_by_colour_and_the_rest_is_other() -> None:
+    unseen = float(np.log(1e-5))
+    evidence = np.full((4, 4), unseen, np.float32)  # materials, pixels
+    evidence[ColourClass.UPPER, 0] = evidence[ColourClass.LOWER, 1] = -3
+    evidence[ColourClass.SKIN, 2] = -3  # it may be a hand
+    wanted = [P.UPPER, P.LOWER, P.OTHER, P.OTHER]
+    np.testing.assert_array_equal(_far_from_parts(evidence.T), wanted)

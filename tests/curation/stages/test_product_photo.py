@@ -18,6 +18,38 @@ def test_a_garment_is_cut_out_of_a_crumpled_ground():
     assert both / either > 0.93
 
 
+def _photo_on_white(*pieces):
+    """A dark shirt on white cloth, with white pieces (left, top, right, bottom) on it."""
+    random = np.random.default_rng(0)
+    photo = np.full((320, 320, 3), 235.0)
+    photo[60:290, 60:260] = (60, 40, 30)
+    for left, top, right, bottom in pieces:
+        photo[top:bottom, left:right] = 235
+    return np.clip(photo + random.normal(0, 3, photo.shape), 0, 255).astype(np.uint8)
+
+
+def test_the_ground_between_sleeves_and_torso_is_no_garment():
+    gaps = ((96, 180, 108, 290), (212, 180, 224, 290))
+    mask = cut_out(_photo_on_white(*gaps))
+    assert not mask[190:280, 98:106].any()
+    assert not mask[190:280, 214:222].any()
+    assert mask[70:280, 120:200].all()  # the torso
+    assert mask[190:280, 65:90].all()  # a sleeve
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(140, 120, 180, 160)],  # a badge
+        [(154, 60, 166, 290)],  # a zip
+        [(left, 60, left + 10, 290) for left in range(70, 250, 24)],  # stripes
+        [(60, top, 260, top + 10) for top in range(70, 280, 24)],
+    ],
+)
+def test_a_pattern_in_the_grounds_colour_is_garment(pieces):
+    assert cut_out(_photo_on_white(*pieces))[66:284, 66:254].all()
+
+
 def test_cutting_out_twice_gives_the_same_mask():
     photo, _ = product_photo(seed=3)
     assert np.array_equal(cut_out(photo), cut_out(photo))

@@ -19,7 +19,7 @@ from models.text import CaptionConfig
 from models.viton_dit import VitonDiTConfig
 
 HEIGHT, WIDTH = 64, 48
-TORSO = 2  # DensePose part
+TORSO, LOWER_ARM, HEAD = 2, 19, 23  # DensePose parts
 
 
 @torch.no_grad()
@@ -122,6 +122,35 @@ def test_a_longer_garment_covers_what_is_worn_below_the_old_ones_hem() -> None:
     assert np.ptp(shown[:, row : row + 12, 80 : middle - margin, 0].astype(int), axis=1).min() > 100
     assert (shown[:, row, middle + margin :] == 120).all()
     assert not covered[:, -16:].any()  # the garment ends there
+
+
+def test_a_torsos_cloth_does_not_grow_onto_a_bare_arm_nor_up_the_neck() -> None:
+    middle, neck = MOST * WIDTH // 2, MOST * HEIGHT // 2
+    iuv = upright_iuv()
+    iuv[:, :, middle:, 0] = LOWER_ARM  # bare: nothing in the picture stands out as a sleeve
+    shown, _ = detail(build())(ALL, painted(), MASKS, iuv)
+    margin = 2 * MOST
+    assert not (shown[:, neck, middle - 60 : middle - margin] == 120).all(axis=-1).any()
+    assert (shown[:, neck, middle + margin : middle + 20] == 120).all()
+    iuv = upright_iuv()
+    iuv[:, 40:120, :, 0] = HEAD
+    shown, _ = detail(build())(ALL, painted(), MASKS, iuv)
+    assert (shown[:, 45:70, middle] == 120).all()  # the upper half of the neck is bare
+    assert not (shown[:, 95:110, middle] == 120).all(axis=-1).any()
+
+
+def test_skin_has_the_colour_that_the_source_shows() -> None:
+    iuv, masks = upright_iuv(), MASKS.copy()
+    iuv[:, :60, :, 0] = HEAD
+    masks[:, :40] = 0
+    skin = np.array([200, 150, 130], np.uint8)
+    source = np.broadcast_to(skin, (2, MOST * HEIGHT, MOST * WIDTH, 3)).copy()
+    shown, _ = detail(build())(ALL, painted(), masks, iuv, source=source)
+    tone = shown[0, 48, MOST * WIDTH // 2].astype(int)
+    assert 0.8 * skin[0] < tone[0] <= skin[0]
+    assert tone[0] - tone[2] > 40
+    gray, _ = detail(build())(ALL, painted(), masks, iuv)
+    assert (gray[0, 48, MOST * WIDTH // 2] == 120).all()
 
 
 @pytest.mark.parametrize(

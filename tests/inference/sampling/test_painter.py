@@ -6,10 +6,8 @@ import torch
 from tryon_fixtures import write_checkpoint
 
 from configs.errors import ConfigError, DataError
-from datasets.labels import ParseLabel
-from datasets.masks import inpainting_mask
 from inference.sampling.long_video import LongVideoConfig
-from inference.sampling.painter import Painter, load_system, paste
+from inference.sampling.painter import Painter, load_system
 from inference.sampling.solvers import SamplerConfig
 from models.conditions import Conditions
 
@@ -110,30 +108,6 @@ def test_ar_and_iar_paint_every_frame_of_a_long_video(tiny_system):
         assert all((painted[i][inside] != video[i][inside]).mean() > 0.5 for i in range(12))
 
 
-def test_a_pasted_seam_fades_from_the_source_into_the_painting():
-    source, painted = np.zeros((60, 60, 3), np.uint8), np.full((60, 60, 3), 200, np.uint8)
-    mask = np.zeros((60, 60), np.uint8)
-    mask[10:50, 10:50] = 255
-    pasted = paste(source, painted, mask)[30, :, 0]
-    assert (pasted[:10] == 0).all()
-    assert pasted[30] == 200
-    assert (np.diff(pasted[:30].astype(int)) >= 0).all()
-    assert np.array_equal(paste(source, painted, mask * 0), source)
-
-
-def test_background_beside_the_person_stays_the_sources() -> None:
-    source, painted = np.full((100, 100, 3), 10, np.uint8), np.full((100, 100, 3), 200, np.uint8)
-    mask, person = np.zeros((2, 100, 100), np.uint8)
-    mask[10:90, 10:90] = 255
-    person[:, 10:60] = 255
-    row = paste(source, painted, mask, person)[50, :, 0]
-    assert (row[20:60] == 200).all()
-    assert (row[66:] == 10).all()
-    assert (np.diff(row[58:68].astype(int)) <= 0).all()  # a seam between the two
-    person[:, 15:] = 0  # DensePose saw hardly anything of them
-    assert np.array_equal(paste(source, painted, mask, person), paste(source, painted, mask))
-
-
 def test_a_checkpoint_is_loaded_whole_and_the_average_is_preferred(tmp_path, tiny_system):
     average = {name: tensor + 1 for name, tensor in tiny_system.network.state_dict().items()}
     path = write_checkpoint(tmp_path / "last.ckpt", tiny_system, ema=average)
@@ -184,16 +158,3 @@ def test_settings_of_the_machine_are_checked(tiny_system):
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="device=cuda"):
             Painter(tiny_system, "cuda")
-
-
-@pytest.mark.parametrize(("height", "width"), [(480, 360), (1080, 1920)])
-def test_the_old_garment_does_not_shine_through_where_the_mask_reaches_beyond_it(height, width):
-    labels = np.zeros((1, height, width), np.uint8)
-    labels[:, 120:400, 100:260] = int(ParseLabel.UPPER)
-    mask = inpainting_mask(labels, np.zeros((1, height, width, 3), np.uint8), "upper")[0]
-    source = np.where(labels[0, ..., None] > 0, np.uint8(200), np.uint8(90)) * np.ones(3, np.uint8)
-    painted = np.full_like(source, 20)
-    pasted = paste(source, painted, mask)
-    inner = labels[0] > 0
-    assert (pasted[inner] < 60).all()  # a quarter of the way to the old garment, at most
-    assert (pasted[mask == 0] == 90).all()

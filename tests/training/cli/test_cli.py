@@ -13,16 +13,11 @@ import pytest
 
 from configs.from_make import PREFIX, words_of
 from configs.front_door import CALLED_BY, COMMAND_LINE, FORMS, MAKE, as_called
+from tests.make_lines import RECIPES
 from training.cli import data, train, use, work
 from training.cli.app import build_app, main
 
 ROOT = Path(__file__).resolve().parents[3]
-RECIPES = dict(
-    re.findall(
-        r"^([a-z][a-z0-9-]*):.*\n\t@\$\(CLI\) (.*)$",
-        (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE,
-    )
-)  # fmt: skip
 MAKE_ALONE = {  # they build the environment, or judge the code
     "help", "setup", "check", "test", "check-slow", "format", "clean",
 }  # fmt: skip
