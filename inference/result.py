@@ -66,8 +66,8 @@ class TryOnResult:
         return Path(path)
 
     def _frames(self, on_frame: Callable[[int], None] | None = None) -> Iterator[SourceFrame]:
-        for index, (frame, *shown) in enumerate(self._pictures()):
-            image = self._put_back(frame.image, *shown)
+        for index, (frame, picture, mask, *regions) in enumerate(self._pictures()):
+            image = self._put_back(frame.image, picture, mask, *regions)
             yield replace(frame, image=draw_label(image, self.label))
             if on_frame is not None:
                 on_frame(index + 1)

@@ -180,8 +180,8 @@ def has_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
         breadth = rows[len(rows) // 2].sum() / len(rows)
         first, last = (int(share * len(rows)) for share in _COLLAR_ROWS)
         middle = rows[first, int((left + right) / 2 * cloth.shape[3])]
-        is_folded = breadth > _FOLDED and bool(middle)
-        is_folded &= bool(rows[last].sum() < _COLLAR_WIDTH * rows[len(rows) // 2].sum())
+        is_narrow = bool(rows[last].sum() < _COLLAR_WIDTH * rows[len(rows) // 2].sum())
+        is_folded = bool(breadth > _FOLDED) and bool(middle) and is_narrow
         along = bool(breadth > _SLEEVES_ALONG) or is_folded
         found.append(bool(sleeves > _SLEEVES) or along)
     return torch.tensor(found, device=cloth.device)

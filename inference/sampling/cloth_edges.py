@@ -45,15 +45,15 @@ def mirror_beyond(
     """
     if not shown.any() or shown.all():
         return picture, shown
-    _, index = cv2.distanceTransformWithLabels(
+    _, labels = cv2.distanceTransformWithLabels(
         (~shown).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    rows, columns = np.nonzero(shown)
+    index = np.asarray(labels, np.int32)
     table = np.zeros((int(index.max()) + 1, 2), np.int32)
-    table[index[rows, columns]] = np.stack([rows, columns], axis=1)
+    table[index[shown]] = np.argwhere(shown)
     nearest = table[index]
     height, width = shown.shape
-    there = np.stack(np.indices(shown.shape), axis=-1)
+    there = np.moveaxis(np.indices(shown.shape), 0, -1)
     mirrored = np.clip(2 * nearest - there, 0, (height - 1, width - 1))
     known = shown[mirrored[..., 0], mirrored[..., 1]]
     return picture[mirrored[..., 0], mirrored[..., 1]], known
