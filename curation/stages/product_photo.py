@@ -199,7 +199,8 @@ def _gaps(garment: np.ndarray, ground: np.ndarray) -> np.ndarray:
         garment: (height, width) bool, without holes.
         ground: (height, width) bool, what of it has the ground's colours.
     """
-    _, labels, stats, centres = cv2.connectedComponentsWithStats(ground.astype(np.uint8))
+    _, pieces, stats, centres = cv2.connectedComponentsWithStats(ground.astype(np.uint8))
+    labels = np.asarray(pieces, np.int32)
     sizes = stats[:, cv2.CC_STAT_AREA]
     is_piece = sizes > _GAP_AREA * np.count_nonzero(garment)
     is_piece[0] = False
