@@ -19,8 +19,6 @@ from inference.video.provenance import draw_label, file_metadata
 from inference.video.source import SourceFrame, SourceVideo
 from inference.video.writer import write_result
 
-Region = Bool[np.ndarray, "h w"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _PaintedFrame:
@@ -30,8 +28,8 @@ class _PaintedFrame:
     picture: UInt8[np.ndarray, "h w 3"]
     mask: UInt8[np.ndarray, "h2 w2"]
     person: UInt8[np.ndarray, "h2 w2"] | None
-    hem: Region | None  # of the picture's size: where cloth lies below the old garment's
-    ground: Region | None  # of the mask's size: background, certainly
+    hem: Bool[np.ndarray, "h w"] | None  # where cloth lies below the old garment's
+    ground: Bool[np.ndarray, "h2 w2"] | None  # background, certainly
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
