@@ -11,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from configs.errors import ConfigError
 from configs.loading import (
+    CHECKOUT,
+    find_shipped,
     from_plain,
     load_config,
     save_config,
@@ -179,3 +181,15 @@ def test_a_word_for_a_section_is_short_for_its_main_key(tmp_path: Path) -> None:
     assert load_config(Job, path, ["models=installed"]).models.kind == "installed"
     with pytest.raises(ConfigError, match=r"key 'models\.devise' does not exist"):
         load_config(Job, path, ["models.devise=cuda"])
+
+
+def test_what_ships_is_found_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ships = Path("models/pretrained/tryon")
+    assert find_shipped(ships) == CHECKOUT / ships
+    for other in (Path("models/pretrained/none"), Path("runs/tryon")):
+        assert find_shipped(other) == other
+    ships.mkdir(parents=True)  # the user's own
+    assert find_shipped(ships) == ships

@@ -12,7 +12,7 @@ from training.cli.app import main
 from training.cli.start import check
 
 TEACHES = {  # each must be there: the path from videos to a garment worn
-    "setup", "render", "curate", "curate-explain", "plan", "train-stage3", "eval", "export",
+    "setup", "render", "curate", "curate-explain", "plan", "train-stage3", "export", "eval",
     "tryon",
 }  # fmt: skip
 FEWER = {"max_steps=100": "max_steps=4", "max_steps=150": "max_steps=6"}

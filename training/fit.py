@@ -140,6 +140,11 @@ def fit(
                signals or StopSignals())  # fmt: skip
     if is_first:
         logger.info("report: %s", write_report(folder, config, rows))
+        if module.adapters is not None:
+            logger.info(
+                "to use the adapters: `make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4 "
+                'ARGS="checkpoint=%s lora=%s"`', config.init_from, folder,
+            )  # fmt: skip
     if module.skipped.total:
         logger.warning("%d steps were skipped in total; their samples: %s",
                        module.skipped.total, module.skipped.file)  # fmt: skip
