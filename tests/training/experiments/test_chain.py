@@ -66,10 +66,15 @@ def test_a_chain_that_is_told_to_stop_waits_for_what_its_command_still_writes(
         os.kill(os.getpid(), number)
 
     before = signal.getsignal(signal.SIGTERM)
+    # a shell starts what runs in its background with SIGINT ignored
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     teller = threading.Thread(target=tell)
     teller.start()
-    with pytest.raises(expected, match=r"stopped in python -m one|^$"):
-        slow.run()
+    try:
+        with pytest.raises(expected, match=r"stopped in python -m one|^$"):
+            slow.run()
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     teller.join()
     assert written.exists()
     assert signal.getsignal(signal.SIGTERM) == before
