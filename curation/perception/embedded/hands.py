@@ -31,7 +31,8 @@ MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: smaller is noise, larger a p
 HAND_SPAN = 0.36  # of the body's scale, from the fingertips: skin further back is the forearm
 LEAST_FOREARM, LEAST_HAND = 0.15, 0.15  # of the body's scale: shorter ones are seen end-on
 AHEAD, TRAILS = 0.7, 1.4  # a hand's end by its skin, over that by its landmarks: beyond, they err
-WRIST_DOUBT = 0.1  # of the body's scale: landmarks of wrists are off by as much
+WRIST_DOUBT = 0.14  # of the body's scale: landmarks of wrists are off by as much
+SLEEVED = 0.5  # share of the middle of a forearm that is cloth: the sleeve ends at the hand
 TIP_SHARE = 0.97  # share of a hand's pixels nearer to the elbow than its tip: beyond is noise
 ARMS = (
     (BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT),
@@ -143,6 +144,8 @@ def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int
 
     Behind the wrist is what is nearer to the forearm than to the hand. In a fast arm the landmarks
     are ahead or trail: then the wrist moves with the fingertips, and no hand is longer than a hand.
+    A sleeve shows better than landmarks where its hand begins: there, length alone decides. What is
+    in reach of both hands is a hand.
     Nothing on the head changes.
 
     Args:
@@ -168,12 +171,26 @@ def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int
         side = int(piece) % len(ARMS)
         own = points[rows]
         is_behind[rows] = reach[rows] < np.quantile(reach[rows], TIP_SHARE) - HAND_SPAN * body.scale
-        is_behind[rows] |= _behind_wrist(own, elbows[side], wrists[side], tips[side], body.scale)
+        if not _is_sleeved(labels, elbows[side] - corner[::-1], wrists[side] - corner[::-1]):
+            is_behind[rows] |= _behind_wrist(
+                own, elbows[side], wrists[side], tips[side], body.scale
+            )
+    of_both = (nearer < HAND_RADIUS * body.scale).all(axis=0)  # crossed: one on the other's forearm
+    is_behind &= ~of_both
     head = BodyPart.HEAD
     is_behind &= _to_segment(points, body.start[head], body.end[head]) > body.start_radius[head]
     cut = labels.copy()
     cut[y[is_behind], x[is_behind]] = ParseLabel.ARMS
     return cut
+
+
+def _is_sleeved(labels: np.ndarray, elbow: np.ndarray, wrist: np.ndarray) -> bool:
+    """Whether the middle of a forearm, between x, y on the labels, shows a sleeve."""
+    shares = np.linspace(0.3, 0.7, 16)[:, None]
+    x, y = np.rint(elbow + shares * (wrist - elbow)).astype(int).T
+    height, width = labels.shape
+    seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return bool(seen.any() and (labels[y[seen], x[seen]] == ParseLabel.UPPER).mean() > SLEEVED)
 
 
 def _behind_wrist(

@@ -150,3 +150,23 @@ def test_behind_a_bent_wrist_is_the_forearm(standing_person: Person) -> None:
     cut = without_forearms(labels, body, (0, 0))
     assert (cut[92:108, 60:98] == P.ARMS).all()
     assert (cut[112:130, 102:118] == P.HANDS).all()
+
+
+def test_a_sleeve_that_reaches_the_hand_shows_where_it_begins(standing_person: Person) -> None:
+    """The landmark of the wrist lies in the palm: a bare arm is cut there, a sleeved one is not."""
+    labels, body = raised_arm(standing_person)
+    body.start[BodyPart.HAND_LEFT] = body.end[BodyPart.LOWER_ARM_LEFT] = (116, 100)
+    labels[:, 130:] = 0
+    sleeved = labels.copy()
+    sleeved[92:108, 60:100] = P.UPPER
+    skin = slice(94, 106), slice(100, 104)
+    assert (without_forearms(labels, body, (0, 0))[skin] == P.ARMS).all()
+    assert (without_forearms(sleeved, body, (0, 0))[skin] == P.HANDS).all()
+
+
+def test_a_hand_in_front_of_the_others_forearm_stays(standing_person: Person) -> None:
+    labels, body = raised_arm(standing_person)
+    place = slice(94, 106), slice(86, 92)
+    assert (without_forearms(labels, body, (0, 0))[place] == P.ARMS).all()
+    body.start[BodyPart.HAND_RIGHT], body.end[BodyPart.HAND_RIGHT] = (89, 84), (89, 116)
+    assert (without_forearms(labels, body, (0, 0))[place] == P.HANDS).all()
