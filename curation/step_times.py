@@ -63,7 +63,7 @@ class RunCost:
         return self.cpu_s / self.source_s
 
     def in_words(self, cores: Sequence[int]) -> str:
-        """One line; ``cores``: numbers of cores, rising, for which the time of an hour is told."""
+        """One line: the cost, and the time that an hour takes on each number of ``cores``, rising."""
         shares = ", ".join(
             f"{duration_in_words(3600 * self.cpu_per_source / count)} on {count}" for count in cores
         )

@@ -103,5 +103,5 @@ class NumberedBatch(TryOnBatch):
 def compose_agnostic(
     video: Float[Tensor, "*b t 3 h w"], mask: Float[Tensor, "*b t 1 h w"]
 ) -> Float[Tensor, "*b t 3 h w"]:
-    """Gray out what is to be painted. All agnostic frames are made here."""
+    """Gray out what is to be painted: every agnostic frame that a network sees is made here."""
     return torch.where(mask > 0.5, torch.full_like(video, AGNOSTIC_GRAY), video)

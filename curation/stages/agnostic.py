@@ -14,7 +14,7 @@ from datasets.labels import among
 from datasets.masks import RULES, MaskSettings, check_margin, inpainting_mask, mask_rule
 
 AGNOSTIC_BYTE = 128
-"""``datasets.sample.AGNOSTIC_GRAY`` as a byte; that module loads torch."""
+"""``AGNOSTIC_GRAY`` of ``datasets/sample.py`` as a byte: that module loads torch."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from configs.errors import ConfigError
 from curation.clip import Clip, Tracks, run_stages
 from curation.stages.agnostic import AgnosticConfig, MaskGarment, agnostic_frames
 from datasets.labels import DensePosePart, ParseLabel
+from datasets.sample import bytes_to_signed, compose_agnostic, signed_to_bytes
 
 CLIP = Clip(
     source="a.mp4", source_sha256="0" * 64, scene_start_s=0, scene_end_s=1, start_s=0, end_s=1
@@ -85,3 +87,13 @@ def test_agnostic_frames_are_gray_under_the_mask_and_untouched_elsewhere() -> No
     agnostic = agnostic_frames(frames, mask)
     assert (agnostic[mask > 0] == 128).all()
     np.testing.assert_array_equal(agnostic[mask == 0], frames[mask == 0])
+
+
+def test_agnostic_frames_are_the_bytes_of_what_networks_see() -> None:
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (3, 12, 16, 3), np.uint8)
+    mask = random.integers(0, 256, (3, 12, 16), np.uint8)  # a decoded mask has all values
+    video = bytes_to_signed(torch.from_numpy(np.moveaxis(frames, -1, 1).copy()))
+    painted = torch.from_numpy((mask > 127).astype(np.float32)[:, None])
+    seen = np.moveaxis(signed_to_bytes(compose_agnostic(video, painted)).numpy(), 1, -1)
+    np.testing.assert_array_equal(agnostic_frames(frames, mask), seen)
