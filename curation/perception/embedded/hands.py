@@ -31,7 +31,7 @@ MIN_AREA, MAX_AREA = 0.15, 3.0  # of a hand's area: smaller is noise, larger a p
 HAND_SPAN = 0.36  # of the body's scale, from the fingertips: skin further back is the forearm
 LEAST_FOREARM, LEAST_HAND = 0.15, 0.15  # of the body's scale: shorter ones are seen end-on
 AHEAD, TRAILS = 0.7, 1.4  # a hand's end by its skin, over that by its landmarks: beyond, they err
-WRIST_DOUBT = 0.1  # of the body's scale: landmarks of wrists are off by as much
+WRIST_DOUBT = 0.14  # of the body's scale: landmarks of wrists are off by as much
 TIP_SHARE = 0.97  # share of a hand's pixels nearer to the elbow than its tip: beyond is noise
 ARMS = (
     (BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT),
