@@ -62,7 +62,7 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
     is_known = visible >= MIN_VISIBLE * len(views)
     least = HOME * visible[is_known, None]
     anywhere = (near[is_known] >= least).any(axis=0)
-    anywhere |= _shades_of((at_place[is_known] >= least).any(axis=0))
+    anywhere |= _shades_of(np.asarray((at_place[is_known] >= least).any(axis=0)))
     return WornColours(
         anywhere=anywhere | (not views),
         at_place=near >= np.maximum(SAME_PLACE * visible, 1)[:, None],
