@@ -63,7 +63,7 @@ class RunCost:
         return self.cpu_s / self.source_s
 
     def in_words(self, cores: Sequence[int]) -> str:
-        """One line: the cost, and the time that an hour takes on each number of ``cores``, rising."""
+        """One line: the cost, and what an hour of video takes on each number of ``cores``."""
         shares = ", ".join(
             f"{duration_in_words(3600 * self.cpu_per_source / count)} on {count}" for count in cores
         )
