@@ -15,13 +15,15 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from datasets.clips import fit_garment
 from datasets.masks import nearest_part
-from datasets.places import body_cells, group_of
+from datasets.places import CELL, body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
 from inference.sampling.cloth_edges import cloth_on_plain, mirror_beyond, smooth_parts
 from inference.sampling.collar import inside_of_collar
+from inference.sampling.shading import cloth_light
 from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
 from models.cloth import (
@@ -30,8 +32,10 @@ from models.cloth import (
     fill_ground,
     fill_sides,
     has_long_sleeves,
+    has_sleeves,
     hem_on_legs,
     raise_shoulders,
+    sleeves_on_hands,
     torso_sides,
 )
 from models.conditions import Conditions
@@ -59,6 +63,8 @@ _CLOTH = 0.5
 """Share of a pixel that makes it cloth."""
 _BARE_NECK = 0.5
 """Of what is masked of a neck, from above: bare whatever the picture shows."""
+_ARMPIT, _LEAST_SLEEVES = 0.4, 0.1
+"""Of the garment's height, from above: below it sleeves and torso are apart. Of the cloth."""
 _STEADY_S = 0.1
 """Spread in s of the average of places over time."""
 
@@ -101,16 +107,22 @@ class ClothDetail:
     ) -> tuple[Tensor, Tensor, Tensor] | None:
         """Places, slopes and parts of all cells of all frames."""
         device = self.conditions.caption.tokens.device
-        bodies = [body_cells(torch.from_numpy(labels).to(device)) for labels in iuv]
+        bodies: list[Tensor] = []
+        arms: list[Tensor] = []
+        for labels in iuv:
+            tensor = torch.from_numpy(labels).to(device)
+            bodies.append(body_cells(tensor))
+            arms.append(_arms_of_hands(tensor[..., 0]))
         body = rearrange(torch.cat(bodies), "t k y x -> 1 k t y x")
         cells = self.system.network.cell_places(replace(self.conditions, body=body))
         if cells is None:
             return None
         group = body[:, 0]
         steady = steady_places(*cells, group, _STEADY_S * fps)
-        found = hem_on_legs(*clothed_cells(*steady, body, self._cloth), group, self._cloth)
+        worn = clothed_cells(*steady, body, self._cloth)
+        found = hem_on_legs(*worn, group, self._cloth)
         self._legs_show_torso = bool((found[2] != group).any())
-        return found
+        return sleeves_on_hands(*found, torch.cat(arms)[None], self._cloth)
 
     def framing(self, inner: CropWindow) -> CropWindow:
         """``inner``, which gives the system's size, for masks and DensePose of the result's."""
@@ -156,7 +168,7 @@ class ClothDetail:
         neck = np.isin(labels, FACE) & inside  # the picture's neckline tells what of it is bare
         pixels[neck] = TORSO
         # what is masked of a hand is the end of the old sleeve, or what lies beside the hand
-        if self._has_long_sleeves:
+        if self._is_long:
             for hand, arm in zip(HANDS, LOWER_ARMS, strict=True):
                 pixels[(labels == hand) & inside] = arm
         else:
@@ -169,10 +181,16 @@ class ClothDetail:
         if self._legs_show_torso:
             parts = torch.where(parts >= FIRST_LEG, TORSO, parts)
         warped = warp_by_part(self._pictures, places, slopes, group, parts)
-        known = warped[:, :, 8:]
-        warped = torch.where(parts[:, :, None] == TORSO, warped[:, :, 4:8], warped[:, :, :4])
+        known = warped[:, :, 12:]
+        own = parts[:, :, None]
+        warped = torch.where(
+            own == TORSO, warped[:, :, 4:8],
+            torch.where(own >= FIRST_LEG, warped[:, :, 8:12], warped[:, :, :4]),
+        )  # fmt: skip
         cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
-        worn = inside & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
+        bare = np.isin(pixels, self._bare)
+        cloth &= ~bare  # closed gaps may be arms in front of the torso
+        worn = inside & ~bare & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
         is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
         sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in cloth & is_arm])
         worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
@@ -183,14 +201,16 @@ class ClothDetail:
         share = self._share(worn & (pixels > 0))
         colours = torch.cat([warped[0, :, :3] * known[0], known[0]], dim=1)
         filled = signed_to_bytes(fill_ground(colours)[:, :3])
-        shown = rearrange(filled, "t c h w -> t h w c").cpu().numpy()
+        light = np.stack([cloth_light(row) for row in pixels])
+        shown = light * rearrange(filled, "t c h w -> t h w c").cpu().numpy()
+        shown = shown.clip(max=255)
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
         if self._skin is None:
             self._skin = find_skin(large if source is None else source, iuv[..., 0], inside)
         if self._skin is not None:
             rows_of = zip(large, labels, share[..., 0] > _CLOTH, inside, strict=True)
             large = np.stack([paint_skin(*values, self._skin) for values in rows_of])
-        frames = np.rint(large + share * (shown.astype(np.float32) - large)).astype(np.uint8)
+        frames = np.rint(large + share * (shown - large)).astype(np.uint8)
         return frames, None if hem is None else hem & (share[..., 0] > _CLOTH)
 
     @cached_property
@@ -224,16 +244,39 @@ class ClothDetail:
         return fill_ground(torch.from_numpy(both.astype(np.float32))[None])[0, :3].numpy()
 
     @cached_property
-    def _has_long_sleeves(self) -> bool:
+    def _is_long(self) -> bool:
+        """Whether its sleeves reach the wrists."""
         return bool(has_long_sleeves(self._cloth[:, 3:]))
 
     @cached_property
-    def _pictures(self) -> Float[Tensor, "1 9 h w"]:
-        """The garment as arms and legs show it, as the torso does, and 1."""
+    def _bare(self) -> list[int]:
+        """Groups of arms that the garment leaves bare: see ``clothed_cells``."""
+        if not has_sleeves(self._cloth[:, 3:]):
+            return list(range(ARMS[0], ARMS[1] + 1))
+        return [] if self._is_long else list(LOWER_ARMS)
+
+    @cached_property
+    def _pictures(self) -> Float[Tensor, "1 13 h w"]:
+        """The garment as arms show it, as the torso does, as legs do, and 1."""
         cloth = raise_shoulders(self._cloth)
         everywhere = torch.ones_like(cloth[:, 3:])
-        arms = torch.cat([cloth[:, :3], everywhere], dim=1) if self._has_long_sleeves else cloth
-        return torch.cat([arms, fill_sides(cloth), everywhere], dim=1)
+        sleeves = self._sleeves(cloth)
+        arms = torch.cat([sleeves, everywhere if self._is_long else cloth[:, 3:]], dim=1)
+        return torch.cat([arms, fill_sides(cloth), cloth, everywhere], dim=1)
+
+    def _sleeves(self, cloth: Float[Tensor, "1 4 h w"]) -> Float[Tensor, "1 3 h w"]:
+        """Colours of long sleeves, continued over the torso, where arms' places may lie."""
+        shown = cloth[0, 3].cpu().numpy() > _CLOTH
+        rows = np.flatnonzero(shown.any(axis=1))
+        left, right = (torso_sides(self._cloth[:, 3:])[0] * cloth.shape[3]).round().int().tolist()
+        armpit = round(rows[0] + _ARMPIT * len(rows)) if len(rows) else 0
+        apart = shown.copy()
+        apart[armpit:, left:right] = False
+        if not self._is_long or apart[armpit:].sum() < _LEAST_SLEEVES * shown.sum():
+            return cloth[:, :3]
+        known = torch.from_numpy(apart).to(cloth)[None]
+        colours = self._continued(torch.cat([cloth[0, :3] * known, known]).cpu().numpy())
+        return torch.from_numpy(colours).to(cloth)[None]
 
     def _outlined(self, cloth: Float[np.ndarray, "h3 w3"]) -> Bool[np.ndarray, "h3 w3"]:
         """A frame's cloth without narrow gaps and with a smooth outline.
@@ -254,6 +297,12 @@ class ClothDetail:
         width = _SOFT * self.scale
         soft = np.stack([cv2.GaussianBlur(row, (0, 0), width) for row in worn.astype(np.float32)])
         return (2 * soft - 1).clip(0)[..., None]
+
+
+def _arms_of_hands(parts: UInt8[Tensor, "t h w"]) -> Float[Tensor, "t y x"]:
+    """The lower arm's group of cells that a hand covers most of; 0: none."""
+    left, right = (F.avg_pool2d((parts == hand).float()[:, None], CELL)[:, 0] for hand in HANDS)
+    return LOWER_ARMS[0] * (left > 0.5).float() + LOWER_ARMS[1] * (right > 0.5).float()
 
 
 def _grown(

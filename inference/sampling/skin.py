@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from datasets.labels import DensePosePart
 from datasets.places import group_of
+from inference.sampling.shading import limb_light
 from models.places import ARMS, TORSO
 
 HANDS = (DensePosePart.HAND_LEFT, DensePosePart.HAND_RIGHT)
@@ -20,12 +21,11 @@ _TYPICAL = (60, 95)
 """Percentiles of brightness: of the redder half of the pixels."""
 _SKIN_CR, _SKIN_CB = (136, 178), (80, 125)
 """Of skin in any light, in 8-bit YCrCb (Chai and Ngan 1999, doi 10.1109/76.767122, widened)."""
-_EDGE_LIGHT, _NECK_LIGHT = 0.8, 0.92
-"""Of the skin's own brightness: at the edge of a limb, and under a chin."""
-_ROUND = 0.7
-"""Of the largest distance from a limb's edge: where it is brightest."""
-_THINNEST = 0.02
-"""Of the picture's height: thinner bare strips are the edge of a sleeve."""
+_NECK_LIGHT = 0.92
+"""Of the skin's own brightness: under a chin."""
+_THINNEST, _THINNEST_LIMB = 0.02, 0.4
+"""Of the picture's height, and of the thickest limb's breadth: bare strips that are thinner than
+both are the edge of a sleeve."""
 
 
 def find_skin(
@@ -76,12 +76,11 @@ def paint_skin(
     limbs = ((groups >= ARMS[0]) & (groups <= ARMS[1])) | (_is_part(parts, HANDS) & mask)
     neck = (groups == TORSO) & (np.cumsum(is_cloth, axis=0) == 0) & is_cloth.any(axis=0)
     neck |= _is_part(parts, FACE)
-    light = np.full(groups.shape, _NECK_LIGHT, np.float32)
-    depth = cv2.distanceTransform(limbs.astype(np.uint8), cv2.DIST_L2, 3)
-    rise = np.clip(depth / max(_ROUND * float(depth.max()), 1.0), 0, 1)
-    light[limbs] = (_EDGE_LIGHT + (1 - _EDGE_LIGHT) * np.sqrt(1 - (1 - rise) ** 2))[limbs]
+    light = np.where(limbs, limb_light(limbs), _NECK_LIGHT).astype(np.float32)
     bare = ((limbs | neck) & ~is_cloth & mask).astype(np.uint8)
-    size = 2 * max(1, round(_THINNEST / 2 * len(bare))) + 1
+    thickest = 2 * cv2.distanceTransform(limbs.astype(np.uint8), cv2.DIST_L2, 3).max()
+    thinnest = min(_THINNEST * len(bare), _THINNEST_LIMB * (thickest or len(bare)))
+    size = 2 * max(1, round(thinnest / 2)) + 1
     bare = cv2.morphologyEx(bare, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     soft = cv2.GaussianBlur(bare.astype(np.float32), (0, 0), size / 4)[..., None]
     light = cv2.GaussianBlur(light, (0, 0), size / 4)[..., None]

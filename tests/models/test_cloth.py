@@ -12,6 +12,7 @@ from models.cloth import (
     hem_on_legs,
     raise_shoulders,
     sleeve_length,
+    sleeves_on_hands,
     torso_sides,
     widen_cloth,
 )
@@ -175,3 +176,17 @@ def test_a_hem_near_the_hips_continues_the_torso_over_the_legs() -> None:
     found, _, part = hem_on_legs(places, steep, group, shirt)
     assert (part == 1).all()
     assert torch.allclose(found, upright(), atol=1e-5)
+
+
+def test_a_long_sleeve_continues_over_what_is_a_hand_to_densepose() -> None:
+    places, steep = upright(), slopes(upright())
+    group, hands = torch.zeros(1, 1, ROWS, COLUMNS), torch.zeros(1, 1, ROWS, COLUMNS)
+    group[..., 0, :], hands[..., 1:, :] = 4, 4
+    group[..., 0, 2] = 1  # the torso's cells lend nothing
+    places[..., 2] = (group > 0).float()
+    cloth = torch.cat([TEE, LONG_SLEEVES_BESIDE])[:, None, 0].expand(2, 4, -1, -1)
+    found, _, part = sleeves_on_hands(places, steep, group, hands, cloth[1:])
+    assert (part[..., 1:3, 0] == 4).all()
+    assert (part[..., 3, :] == 0).all()  # a sleeve covers no whole hand
+    assert torch.allclose(found[..., 1:3, 0, :2], upright()[..., 1:3, 0, :2], atol=1e-5)
+    assert torch.equal(sleeves_on_hands(places, steep, group, hands, cloth[:1])[2], group)

@@ -51,6 +51,7 @@ LIMBS = (
 HANDS = ((BodyPart.HAND_LEFT, (15, 17, 19)), (BodyPart.HAND_RIGHT, (16, 18, 20)))
 FEET = ((BodyPart.FOOT_LEFT, (27, 29, 31)), (BodyPart.FOOT_RIGHT, (28, 30, 32)))
 HAND_RADIUS, FOOT_RADIUS, NECK_RADIUS = 0.135, 0.09, 0.11
+BEYOND = 0.15  # of the scale: so far from the torso's outline counts as far as a limb's radius
 CHIN = 1.35  # of the mouth-derived depth: a beard or its shadow counts as face rather than neck
 MAX_RADII = 3.0  # pixels further from every part are not body (a ball, a bag)
 VISIBLE = 0.4
@@ -64,7 +65,8 @@ class BodyShape:
     end: np.ndarray  # (parts, 2)
     start_radius: np.ndarray  # (parts,)
     end_radius: np.ndarray  # (parts,)
-    layer: np.ndarray  # (parts,): below 0 it hides parts behind it, above 0 it yields to them
+    layer: np.ndarray  # (parts,): below 0 it hides parts behind it; above 0 it yields to parts
+    # that are nearer than so many of their radii
     scale: float  # approximate length of the torso
     is_facing: bool  # the chest is visible, not the back
 
@@ -147,7 +149,7 @@ def build_body(landmarks: np.ndarray) -> BodyShape:
 
     for part, ends in _arm_ends():
         if landmarks[ends, 3].min() > VISIBLE:  # a visible arm hides what is behind it
-            layer[part] = -2 + np.clip(landmarks[ends, 2].mean() / scale, -0.9, 0.9)
+            layer[part] = -2 + 0.9 * np.tanh(0.5 * landmarks[ends, 2].mean() / scale)
             if part in (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT):
                 layer[part] -= 0.4  # at the wrist the hand is in front of its arm
         else:
@@ -173,11 +175,12 @@ def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
     best = np.zeros(count, np.int8)
     found = np.zeros((3, count), np.float32)  # along, across and radii of the best part so far
     for part in range(NUM_PARTS):  # one after the other: what is compared stays in the cache
-        along, across, radii = _on_part(places, body, part)
+        along, across, radii, cost = _on_part(places, body, part)
         layer = np.float32(body.layer[part])
-        cost = radii + layer if layer > 0 else radii
-        if layer < 0:
-            cost = np.where(radii < 1, layer, radii)
+        if layer > 0:
+            cost = np.maximum(cost, layer)
+        elif layer < 0:
+            cost = np.where(radii < 1, layer, cost)
         is_best = cost < least
         np.copyto(least, cost, where=is_best)
         np.copyto(best, np.int8(part), where=is_best)
@@ -194,8 +197,8 @@ def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
 
 def _on_part(
     places: np.ndarray, body: BodyShape, part: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Along, across and radii, (n,) each, of points (2, n) float32 on one part."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Along, across, radii and cost, (n,) each, of points (2, n) float32 on one part."""
     start, axis = (ends.astype(np.float32) for ends in
                    (body.start[part], body.end[part] - body.start[part]))  # fmt: skip
     length = np.hypot(axis[0], axis[1])
@@ -212,9 +215,14 @@ def _on_part(
     across = lateral / radius
     if part == BodyPart.TORSO:  # a strip with straight ends: no bulge over the neck
         beyond = np.abs(overshoot)
-        beyond = np.where(beyond > 0.1, 1 + beyond / (0.15 * body.scale), 0)
-        return along, across, np.maximum(np.abs(across), beyond)
-    return along, across, np.sqrt(lateral**2 + overshoot**2) / radius
+        beyond = np.where(beyond > 0.1, 1 + beyond / (BEYOND * body.scale), 0)
+        # a torso is wide: its own radii would claim arms that hang beside it
+        beside = np.abs(across)
+        apart = 1 + (beside - 1) * radius / (BEYOND * body.scale)
+        cost = np.maximum(np.where(beside > 1, apart, beside), beyond)
+        return along, across, np.maximum(beside, beyond), cost
+    radii = np.sqrt(lateral**2 + overshoot**2) / radius
+    return along, across, radii, radii
 
 
 def _arm_ends() -> list[tuple[int, list[int]]]:

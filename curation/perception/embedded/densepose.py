@@ -5,17 +5,24 @@ from its near end (0) to its far end (1) and V across it, instead of DensePose's
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from curation.perception.embedded.body_parts import BodyPart, build_body, locate_on_body
+from curation.perception.embedded.body_parts import (
+    BodyPart,
+    BodyShape,
+    build_body,
+    locate_on_body,
+)
 from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
 from curation.perception.protocols import BackendInfo, DensePose, Person
 from datasets.labels import DensePosePart as D
 
 GRID = 112
 BOX_MARGIN = 0.04  # of the box's side
+HAND_START, WRIST_RADIUS = 0.17, 0.09  # of a hand's length; of the body's scale
 
 # geometric part -> DensePose part seen from the front, from the back
 PART_LABELS: dict[BodyPart, tuple[D, D]] = {
@@ -79,7 +86,7 @@ def surface_of(landmarks: np.ndarray, mask: np.ndarray, person_box: np.ndarray) 
     on_person = cv2.remap(mask, grid_x - 0.5, grid_y - 0.5, cv2.INTER_LINEAR) > 127
     iuv = np.zeros((GRID, GRID, 3), np.uint8)
     if on_person.any():
-        body = build_body(landmarks)
+        body = with_slim_hands(build_body(landmarks))
         pixels = locate_on_body(np.stack([grid_x[on_person], grid_y[on_person]], -1), body)
         part = part_labels(pixels.part, pixels.across, body.is_facing, landmarks)
         is_body = part > 0
@@ -92,6 +99,15 @@ def surface_of(landmarks: np.ndarray, mask: np.ndarray, person_box: np.ndarray) 
             axis=-1,
         ).astype(np.uint8)
     return DensePose(iuv=iuv, box=box.astype(np.float32))
+
+
+def with_slim_hands(body: BodyShape) -> BodyShape:
+    """A body whose hands begin at their wrists; those for labels leave room for error."""
+    hands = [BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT]
+    start, radius = body.start.copy(), body.start_radius.copy()
+    start[hands] += HAND_START * (body.end[hands] - body.start[hands])
+    radius[hands] = WRIST_RADIUS * body.scale
+    return replace(body, start=start, start_radius=radius)
 
 
 def part_labels(

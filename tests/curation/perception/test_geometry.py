@@ -7,7 +7,7 @@ from curation.perception.embedded.body_parts import (
     is_facing_camera,
     locate_on_body,
 )
-from curation.perception.embedded.densepose import EmbeddedDensePose, surface_of
+from curation.perception.embedded.densepose import EmbeddedDensePose, surface_of, with_slim_hands
 from curation.perception.embedded.pose_detector import (
     ANCHOR_CENTERS,
     PoseDetection,
@@ -140,6 +140,35 @@ def test_an_arm_across_the_chest_hides_it(standing_landmarks: np.ndarray) -> Non
     crossed[[13, 15, 17, 19], 3] = 0.05  # an arm that is not seen is behind the body
     located = locate_on_body(np.array([[115.0, 132.0]]), build_body(crossed))
     assert located.part[0] == BodyPart.TORSO
+
+
+def test_an_arm_that_is_not_seen_is_an_arm_beside_the_torso(
+    standing_landmarks: np.ndarray,
+) -> None:
+    hanging = standing_landmarks
+    hanging[[13, 15, 17, 19], 3] = 0.05  # hands below the picture's edge
+    hanging[13, :2], hanging[15, :2] = (132, 135), (135, 175)
+    # on the forearm, at its outer side, and in the torso
+    points = np.array([[133.0, 155.0], [141.0, 155.0], [115.0, 155.0]])
+    parts = [BodyPart(part) for part in locate_on_body(points, build_body(hanging)).part]
+    assert parts == [BodyPart.LOWER_ARM_LEFT, BodyPart.LOWER_ARM_LEFT, BodyPart.TORSO]
+
+
+def test_a_raised_forearm_is_in_front_of_its_upper_arm(standing_landmarks: np.ndarray) -> None:
+    raised = standing_landmarks
+    raised[[11, 13, 15, 17, 19], 2] = (-100, -150, -300, -320, -320)  # px: nearer than the torso
+    raised[15, :2], raised[[17, 19], :2] = raised[11, :2] + (0, 30), raised[11, :2] + (0, 10)
+    point = raised[13, :2] + 0.3 * (raised[15, :2] - raised[13, :2])
+    located = locate_on_body(point[None].astype(np.float64), build_body(raised))
+    assert located.part[0] == BodyPart.LOWER_ARM_LEFT
+
+
+def test_a_hands_surface_begins_at_the_wrist(standing_landmarks: np.ndarray) -> None:
+    elbow, wrist, knuckle = (standing_landmarks[row, :2].astype(float) for row in (13, 15, 19))
+    body = with_slim_hands(build_body(standing_landmarks))
+    points = np.stack([wrist + 0.2 * (elbow - wrist), knuckle])
+    parts = [BodyPart(part) for part in locate_on_body(points, body).part]
+    assert parts == [BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT]
 
 
 def test_the_surface_has_the_persons_sides_and_stays_in_the_mask(

@@ -139,6 +139,25 @@ def test_a_torsos_cloth_does_not_grow_onto_a_bare_arm_nor_up_the_neck() -> None:
     assert not (shown[:, 95:110, middle] == 120).all(axis=-1).any()
 
 
+def test_white_cloth_in_full_light_stays_white() -> None:
+    system, white = build(), picture()
+    white[32:-32, 32:-32] = 255
+    white[:32], white[-32:], white[:, :32], white[:, -32:] = 20, 20, 20, 20
+    small = [upright_iuv()[:, MOST // 2 :: MOST, MOST // 2 :: MOST]]
+    bright = ClothDetail(system, conditions(system, white), white, MOST * HEIGHT, small, 30.0)
+    shown, _ = bright(ALL, painted(), MASKS, upright_iuv())
+    assert shown[:, 100:-100, 80:-80].min() == 255
+
+
+def test_a_bare_arm_in_front_of_the_torso_stays_bare_however_thin() -> None:
+    row = MOST * HEIGHT // 2
+    iuv = upright_iuv()
+    iuv[:, row - 5 : row + 5, :, 0] = LOWER_ARM  # thinner than the gaps that are closed in cloth
+    shown, _ = detail(build())(ALL, painted(), MASKS, iuv)
+    assert (shown[:, row, 60:-60] == 120).all()
+    assert not (shown[:, row - 20, 60:-60] == 120).all(axis=-1).any()
+
+
 def test_skin_has_the_colour_that_the_source_shows() -> None:
     iuv, masks = upright_iuv(), MASKS.copy()
     iuv[:, :60, :, 0] = HEAD
