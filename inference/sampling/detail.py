@@ -32,7 +32,6 @@ from models.cloth import (
     fill_ground,
     fill_sides,
     has_long_sleeves,
-    has_sleeves,
     hem_on_legs,
     raise_shoulders,
     sleeves_on_hands,
@@ -63,8 +62,9 @@ _CLOTH = 0.5
 """Share of a pixel that makes it cloth."""
 _BARE_NECK = 0.5
 """Of what is masked of a neck, from above: bare whatever the picture shows."""
-_ARMPIT, _LEAST_SLEEVES = 0.4, 0.1
-"""Of the garment's height, from above: below it sleeves and torso are apart. Of the cloth."""
+_ARMPIT, _LEAST_SLEEVES, _OTHER_COLOUR = 0.4, 0.1, 0.3
+"""Of the garment's height, from above: below it sleeves and torso are apart. Of the cloth. In
+[-1, 1], the largest difference between channels of sleeves and torso that are in one colour."""
 _STEADY_S = 0.1
 """Spread in s of the average of places over time."""
 
@@ -188,8 +188,9 @@ class ClothDetail:
             torch.where(own >= FIRST_LEG, warped[:, :, 8:12], warped[:, :, :4]),
         )  # fmt: skip
         cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
-        bare = np.isin(pixels, self._bare)
-        cloth &= ~bare  # closed gaps may be arms in front of the torso
+        # gaps that are closed may be a forearm in front of the torso
+        bare = np.isin(pixels, [] if self._is_long else LOWER_ARMS)
+        cloth &= ~bare
         worn = inside & ~bare & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
         is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
         sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in cloth & is_arm])
@@ -249,13 +250,6 @@ class ClothDetail:
         return bool(has_long_sleeves(self._cloth[:, 3:]))
 
     @cached_property
-    def _bare(self) -> list[int]:
-        """Groups of arms that the garment leaves bare: see ``clothed_cells``."""
-        if not has_sleeves(self._cloth[:, 3:]):
-            return list(range(ARMS[0], ARMS[1] + 1))
-        return [] if self._is_long else list(LOWER_ARMS)
-
-    @cached_property
     def _pictures(self) -> Float[Tensor, "1 13 h w"]:
         """The garment as arms show it, as the torso does, as legs do, and 1."""
         cloth = raise_shoulders(self._cloth)
@@ -265,18 +259,28 @@ class ClothDetail:
         return torch.cat([arms, fill_sides(cloth), cloth, everywhere], dim=1)
 
     def _sleeves(self, cloth: Float[Tensor, "1 4 h w"]) -> Float[Tensor, "1 3 h w"]:
-        """Colours of long sleeves, continued over the torso, where arms' places may lie."""
+        """Colours of long sleeves; over the torso, where arms' places may lie, too.
+
+        Sleeves in the torso's own colours stay as they are: a torso's pattern is less distorted.
+        """
         shown = cloth[0, 3].cpu().numpy() > _CLOTH
         rows = np.flatnonzero(shown.any(axis=1))
-        left, right = (torso_sides(self._cloth[:, 3:])[0] * cloth.shape[3]).round().int().tolist()
-        armpit = round(rows[0] + _ARMPIT * len(rows)) if len(rows) else 0
-        apart = shown.copy()
-        apart[armpit:, left:right] = False
-        if not self._is_long or apart[armpit:].sum() < _LEAST_SLEEVES * shown.sum():
+        if not self._is_long or not len(rows):
             return cloth[:, :3]
-        known = torch.from_numpy(apart).to(cloth)[None]
-        colours = self._continued(torch.cat([cloth[0, :3] * known, known]).cpu().numpy())
-        return torch.from_numpy(colours).to(cloth)[None]
+        left, right = (torso_sides(self._cloth[:, 3:])[0] * cloth.shape[3]).round().int().tolist()
+        torso = np.zeros_like(shown)
+        torso[round(rows[0] + _ARMPIT * len(rows)) :, left:right] = True
+        beside = shown & ~torso
+        beside[: round(rows[0] + _ARMPIT * len(rows))] = False
+        if beside.sum() < _LEAST_SLEEVES * shown.sum() or not (shown & torso).any():
+            return cloth[:, :3]
+        colours = cloth[0, :3].cpu().numpy()
+        apart = colours[:, beside].mean(axis=1) - colours[:, shown & torso].mean(axis=1)
+        if np.abs(apart).max() < _OTHER_COLOUR:
+            return cloth[:, :3]
+        known = (shown & ~torso)[None]
+        continued = self._continued(np.concatenate([colours * known, known]))
+        return torch.from_numpy(continued).to(cloth)[None]
 
     def _outlined(self, cloth: Float[np.ndarray, "h3 w3"]) -> Bool[np.ndarray, "h3 w3"]:
         """A frame's cloth without narrow gaps and with a smooth outline.

@@ -139,6 +139,24 @@ def test_a_torsos_cloth_does_not_grow_onto_a_bare_arm_nor_up_the_neck() -> None:
     assert not (shown[:, 95:110, middle] == 120).all(axis=-1).any()
 
 
+def test_sleeves_show_their_own_colour_where_places_lie_on_the_torso() -> None:
+    raglan = np.full((MOST * HEIGHT, MOST * WIDTH, 3), 240, np.uint8)
+    raglan[40:60, 20:172], raglan[60:220, 20:50], raglan[60:220, 142:172] = (
+        (20, 20, 20),
+        (20, 20, 20),
+        (20, 20, 20),
+    )
+    raglan[40:220, 70:122] = (200, 170, 20)
+    iuv = upright_iuv()
+    iuv[:, 96:192, 64:128, 0] = LOWER_ARM  # whose places are those of the picture's torso
+    small = [iuv[:, MOST // 2 :: MOST, MOST // 2 :: MOST]]
+    system = build()
+    dressed = ClothDetail(system, conditions(system, raglan), raglan, MOST * HEIGHT, small, 30.0)
+    shown, _ = dressed(ALL, painted(), MASKS, iuv)
+    arm = shown[:, 140:160, 92:100].astype(int).mean(axis=(0, 1, 2))
+    assert np.abs(arm - 20).max() < 20
+
+
 def test_white_cloth_in_full_light_stays_white() -> None:
     system, white = build(), picture()
     white[32:-32, 32:-32] = 255
