@@ -66,12 +66,25 @@ def read_tracks(folder: Path) -> Tracks:
 
 def read_rgb(track: bytes) -> np.ndarray:
     """Frames of a colour track, (t, height, width, 3) uint8 RGB; needs neither torch nor decord."""
-    return np.stack(list(decoded_frames(io.BytesIO(track), "rgb24")))
+    return _read(track, "rgb24")
 
 
 def read_gray(track: bytes) -> np.ndarray:
     """Frames of a gray track, (t, height, width) uint8, losslessly."""
-    return np.stack(list(decoded_frames(io.BytesIO(track), "gray")))
+    return _read(track, "gray")
+
+
+def _read(track: bytes, pixel_format: str) -> np.ndarray:
+    """All frames in one array, filled frame by frame: a list of them would be twice the memory."""
+    with open_media(io.BytesIO(track)) as container:
+        count = container.streams.video[0].frames
+    read, done = np.empty(0, np.uint8), 0
+    for frame in decoded_frames(io.BytesIO(track), pixel_format):
+        read = read if done else np.empty((count, *frame.shape), np.uint8)
+        read[done] = frame
+        done += 1
+    assert done == count, "our tracks state their number of frames"
+    return read
 
 
 def decoded_frames(track: Path | io.BytesIO, pixel_format: str) -> Iterator[np.ndarray]:
