@@ -36,10 +36,12 @@ from curation.workers.executor import FAILURES
 from datasets.video.reader import UnreadableVideoError
 
 PASS_STEPS = ("first pass", "arbiter", "people in samples")
-TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 1.8e-3, 4.9e-3, 0.07
-"""Of one core with the embedded models (docs/performance.md), for a folder without earlier runs."""
-TYPICAL_CLIP_FRAME_S = 0.075
-TYPICAL_KEPT = 0.5  # frames of clips over frames of sources: 1284 of 2493, and 1716 of 3834
+TYPICAL_FRAME_S, TYPICAL_MEGAPIXEL_S, TYPICAL_SAMPLE_S = 2.3e-3, 6.2e-3, 0.045
+"""Of one core with the embedded models (docs/notes/speed.md), for a folder without earlier runs."""
+TYPICAL_CLIP_FRAME_S = 0.095
+TYPICAL_KEPT = 0.75  # of ``most_kept_s``: 1.0 of ../shared/media/single, 0.5 of rendered dancers
+STRETCH_S = 15.0
+"""A long scene's typical longest stretch; ``selection.stretches=longest`` makes one clip of it."""
 CLIP_FRAME_BYTES = 27_000  # all tracks; stored in clips/ and again in shards/
 STORED_FRAME_BYTES = 3_000  # signals/ and people/
 START_S = 10.0
@@ -55,6 +57,7 @@ class Expected:
     what: str  # AS_BEFORE, AGAIN, NEW or REFUSED
     detail: str = ""
     duration_s: float = 0.0
+    kept_s: float = 0.0  # of a video to decode: seconds that become clips
     work_s: float = 0.0  # seconds on one worker
     num_bytes: float = 0.0
 
@@ -65,7 +68,7 @@ class Costs:
 
     pass_factor: float = 1.0  # relative to the typical costs
     clip_factor: float = 1.0
-    kept: float = TYPICAL_KEPT
+    kept: float = TYPICAL_KEPT  # share of ``most_kept_s``; above 1 where long videos have cuts
     is_measured: bool = False
     is_looked_at: bool = False  # ``kept`` is the share of looked-at frames that pass
 
@@ -80,7 +83,14 @@ class Costs:
         return self.clip_factor * TYPICAL_CLIP_FRAME_S * num_frames
 
 
-def measured_costs(sources: Sequence[SourceRow], clips: Sequence[ClipRow]) -> Costs:
+def most_kept_s(duration_s: float, config: CurateConfig) -> float:
+    """Seconds of a video of one scene that typically become clips if all of it passes."""
+    return min(duration_s, STRETCH_S) if config.selection.stretches == "longest" else duration_s
+
+
+def measured_costs(
+    sources: Sequence[SourceRow], clips: Sequence[ClipRow], config: CurateConfig
+) -> Costs:
     """Costs of earlier runs; typical ones if there were none."""
     measured = [s for s in sources if s.facts.get("seconds") and s.facts.get("header")]
     made = [clip for clip in clips if clip.record.get("seconds")]
@@ -96,11 +106,15 @@ def measured_costs(sources: Sequence[SourceRow], clips: Sequence[ClipRow]) -> Co
         for s in measured
     )
     clip_frames = sum(clip.record.get("num_frames") or 0 for clip in made)
-    source_frames = sum(source.facts["num_frames"] for source in measured)
+    most_frames = sum(
+        s.facts["num_frames"] * most_kept_s(s.facts["duration_s"], config) / s.facts["duration_s"]
+        for s in measured
+        if s.facts["duration_s"]
+    )
     return Costs(
         pass_factor=pass_s / max(typical_s, 1e-9),
         clip_factor=clip_s / max(TYPICAL_CLIP_FRAME_S * clip_frames, 1e-9),
-        kept=clip_frames / max(source_frames, 1),
+        kept=clip_frames / max(most_frames, 1.0),
         is_measured=True,
     )
 
@@ -150,7 +164,7 @@ def forecast(
     of_source: dict[str, list[ClipRow]] = {}
     for clip in clips:
         of_source.setdefault(clip.source_sha256, []).append(clip)
-    costs = measured_costs(list(rows.values()), clips)
+    costs = measured_costs(list(rows.values()), clips, config)
     if not costs.is_measured:
         new = [source.path for source, _ in jobs if source.sha256 not in rows]
         costs = _looked_at(new, config, detector)
@@ -179,7 +193,10 @@ def forecast(
 def _looked_at(paths: Sequence[Path], config: CurateConfig, detector: PersonDetector) -> Costs:
     """Typical costs, and the share of frames that a look at some of them promises."""
     try:
-        share = passing_share(paths, config.first_pass, config.selection.people, detector)
+        share = passing_share(
+            paths, config.first_pass, config.selection.people, detector,
+            partial(most_kept_s, config=config),
+        )  # fmt: skip
     except (ConfigError, DataError):  # the run itself says which weights or packages are missing
         share = None
     return Costs() if share is None else Costs(kept=share, is_looked_at=True)
@@ -218,13 +235,15 @@ def _decoded(source: Source, config: CurateConfig, costs: Costs) -> Expected:
     limit_s = config.first_pass.max_duration_s
     duration_s = min(header.duration_s or limit_s, limit_s)
     fps = header.average_fps or 30.0
-    clip_frames = costs.kept * duration_s * min(fps, config.canonical.max_fps)
+    kept_s = costs.kept * most_kept_s(duration_s, config)
+    clip_frames = kept_s * min(fps, config.canonical.max_fps)
     return Expected(
         name=source.name,
         what=NEW,
         detail=f"{header.height}x{header.width}, {fps:.4g} fps"
         + ("" if header.duration_s else ", unknown length"),
         duration_s=duration_s,
+        kept_s=kept_s,
         work_s=costs.pass_s(header, duration_s, config.first_pass.sample_fps)
         + costs.clip_s(clip_frames),
         num_bytes=clip_frames * 2.0 * CLIP_FRAME_BYTES + duration_s * fps * STORED_FRAME_BYTES,
@@ -267,12 +286,14 @@ def print_forecast(
     workers = min(config.workers or cpu_count(), max(counts[NEW] + counts[AGAIN], 1))
     start_s = START_S if counts[NEW] + counts[AGAIN] else 0.0  # models load only if they are used
     wall = replace(total, work_s=start_s + total.work_s / workers)
+    new_s = sum(one.duration_s for one in expected if one.what == NEW)
+    share = f"{sum(one.kept_s for one in expected) / max(new_s, 1e-9):.0%} of new videos"
     basis = (
-        f"measured in earlier runs of this folder ({costs.kept:.0%} of all frames went into clips)"
+        f"as measured in earlier runs of this folder, {share} going into clips"
         if costs.is_measured
-        else f"typical for the embedded models, "
-        f"{'where a look found' if costs.is_looked_at else 'assuming'} {costs.kept:.0%} of all "
-        "frames to go into clips; after a first run on a few videos, measured values are used"
+        else f"typical for the embedded models, {share} going into clips "
+        f"({'by a look at a few frames' if costs.is_looked_at else 'assumed'}); after a first run "
+        "on a few videos, measured values are used"
     )
     console.print(
         f"{counted(len(expected), 'video')}: {summary}. About {_amounts(wall)[1]} on "

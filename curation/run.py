@@ -298,7 +298,7 @@ def _expected_work(
     jobs: Sequence[AnyJob], config: CurateConfig, ledger: Ledger
 ) -> dict[str, float]:
     """sha256 -> the seconds that a job is expected to take on one worker."""
-    costs = measured_costs(ledger.sources(), ledger.clips()) if jobs else Costs()
+    costs = measured_costs(ledger.sources(), ledger.clips(), config) if jobs else Costs()
     videos = [job.source for job in jobs if isinstance(job, SourceJob)]
     expected = dict(
         zip((v.sha256 for v in videos), expected_work(videos, config, costs), strict=True)

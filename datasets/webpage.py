@@ -135,7 +135,12 @@ def figure_image(figure: "Figure", alt: str = "") -> str:
     """An <img> of a matplotlib figure, as SVG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True)
-    source = data_uri(buffer.getvalue(), "image/svg+xml")
+    return svg_image(buffer.getvalue(), alt)
+
+
+def svg_image(content: bytes, alt: str = "") -> str:
+    """An <img> of an SVG file in dark lines on nothing, which a dark page inverts."""
+    source = data_uri(content, "image/svg+xml")
     return f'<img class="figure" alt="{escape(alt, quote=True)}" src="{source}">'
 
 

@@ -9,12 +9,15 @@ import numpy as np
 
 from curation.first_pass.signals import Signals
 from curation.selection.people import PASSES, PeopleVerdicts
+from curation.stages.clip_files import read_some
 from curation.video.decode import decode_jpeg
 from datasets.densepose import paste_iuv, render_densepose
-from datasets.tracks import count_frames, read_frames, read_labels
 
 STRIP_HEIGHT = 112
 STRIP_FRAMES = 4
+MOMENTS = tuple((i + 0.5) / STRIP_FRAMES for i in range(STRIP_FRAMES))
+"""Shares of a clip's length: the middles of as many equal parts."""
+MIDDLE = (0.5,)
 GAP = 3
 EMPTY_GRAY = 210
 MAIN_COLOUR, OTHER_COLOUR, OVERLAY_COLOUR = (40, 170, 70), (214, 40, 40), (230, 30, 230)
@@ -88,19 +91,20 @@ def people_strip(
 def clip_strip(folder: Path) -> np.ndarray:
     """Frames of a finished clip, side by side."""
     video = (folder / "mp4").read_bytes()
-    return join(list(read_frames(video, _spread(count_frames(video), STRIP_FRAMES))))
+    return join(list(read_some(video, "rgb24", MOMENTS)))
 
 
 def track_strip(folder: Path) -> np.ndarray:
     """One moment of a finished clip: frame, mask, agnostic, DensePose, labels; and its garment."""
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    index = _spread(count_frames(files["mp4"]), 3)[1:2]
-    frame = read_frames(files["mp4"], index)[0]
+    frame, agnostic = (
+        read_some(files[name], "rgb24", MIDDLE)[0] for name in ("mp4", "agnostic.mp4")
+    )
+    mask, labels = (read_some(files[name], "gray", MIDDLE)[0] for name in ("mask.mp4", "parse.mp4"))
     height, width = frame.shape[:2]
-    mask = read_labels(files["mask.mp4"], index)[0]
-    boxes = np.load(io.BytesIO(files["box.npy"]), allow_pickle=False)[index]
-    iuv = paste_iuv(read_frames(files["iuv.mp4"], index), boxes, height, width)
-    labels = read_labels(files["parse.mp4"], index)[0]
+    boxes = np.load(io.BytesIO(files["box.npy"]), allow_pickle=False)
+    iuv = read_some(files["iuv.mp4"], "rgb24", MIDDLE)
+    iuv = paste_iuv(iuv, boxes[[len(boxes) // 2]], height, width)
     tinted = frame.copy()
     tinted[mask > 127] = (0.45 * frame[mask > 127] + 0.55 * np.array([214, 69, 65])).astype(
         np.uint8
@@ -110,7 +114,7 @@ def track_strip(folder: Path) -> np.ndarray:
     parts = [
         frame,
         tinted,
-        read_frames(files["agnostic.mp4"], index)[0],
+        agnostic,
         render_densepose(iuv)[0],
         LABEL_COLOURS[np.minimum(labels, len(LABEL_COLOURS) - 1)],
         cv2.cvtColor(garment, cv2.COLOR_BGR2RGB),
@@ -129,8 +133,3 @@ def join(images: list[np.ndarray], height: int = STRIP_HEIGHT) -> np.ndarray:
             np.full((height, GAP, 3), 255, dtype=np.uint8),
         ]
     return np.concatenate(parts[:-1], axis=1)
-
-
-def _spread(total: int, count: int) -> list[int]:
-    """Indices in the middle of ``count`` equal parts."""
-    return [min(total - 1, int(total * (i + 0.5) / count)) for i in range(count)]

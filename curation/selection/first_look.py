@@ -1,6 +1,6 @@
 """A look at a few frames of a few videos: how much of a folder clips will be made of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,16 @@ MOMENTS = (0.2, 0.5, 0.8)  # shares of a video's length
 
 
 def passing_share(
-    paths: Sequence[Path], config: FirstPassConfig, people: PeopleConfig, detector: PersonDetector
+    paths: Sequence[Path],
+    config: FirstPassConfig,
+    people: PeopleConfig,
+    detector: PersonDetector,
+    weigh: Callable[[float], float],
 ) -> float | None:
-    """Share of time in 0..1 that shows one person with the body in view, of videos by length.
+    """Share of time in 0..1 that shows one person with the body in view.
 
-    Each of at most ``MOST_VIDEOS`` videos, evenly spread, is decoded at ``MOMENTS``. None: none of
-    them can be read.
+    Each of at most ``MOST_VIDEOS`` videos, evenly spread, is decoded at ``MOMENTS``, and counts as
+    ``weigh`` says of its length in seconds. None: none of them can be read.
     """
     step = max(1, -(-len(paths) // MOST_VIDEOS))
     passing_s = total_s = 0.0
@@ -37,8 +41,8 @@ def passing_share(
         except UnreadableVideoError:
             continue
         if seen:
-            passing_s += length * float(np.mean(seen))
-            total_s += length
+            passing_s += weigh(length) * float(np.mean(seen))
+            total_s += weigh(length)
     return passing_s / total_s if total_s else None
 
 

@@ -1,7 +1,7 @@
 """A finished clip as files: the members of its shard sample (written by datasets/tracks.py)."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -66,12 +66,25 @@ def read_tracks(folder: Path) -> Tracks:
 
 def read_rgb(track: bytes) -> np.ndarray:
     """Frames of a colour track, (t, height, width, 3) uint8 RGB; needs neither torch nor decord."""
-    return np.stack(list(decoded_frames(io.BytesIO(track), "rgb24")))
+    return _read(track, "rgb24")
 
 
 def read_gray(track: bytes) -> np.ndarray:
     """Frames of a gray track, (t, height, width) uint8, losslessly."""
-    return np.stack(list(decoded_frames(io.BytesIO(track), "gray")))
+    return _read(track, "gray")
+
+
+def _read(track: bytes, pixel_format: str) -> np.ndarray:
+    """All frames in one array, filled frame by frame: a list of them would be twice the memory."""
+    with open_media(io.BytesIO(track)) as container:
+        count = container.streams.video[0].frames
+    read, done = np.empty(0, np.uint8), 0
+    for frame in decoded_frames(io.BytesIO(track), pixel_format):
+        read = read if done else np.empty((count, *frame.shape), np.uint8)
+        read[done] = frame
+        done += 1
+    assert done == count, "our tracks state their number of frames"
+    return read
 
 
 def decoded_frames(track: Path | io.BytesIO, pixel_format: str) -> Iterator[np.ndarray]:
@@ -81,6 +94,26 @@ def decoded_frames(track: Path | io.BytesIO, pixel_format: str) -> Iterator[np.n
         stream.thread_type = "NONE"
         for frame in container.decode(stream):
             yield frame.to_ndarray(format=pixel_format)
+
+
+def read_some(track: bytes, pixel_format: str, places: Sequence[float]) -> np.ndarray:
+    """Frames of a track at ``places`` in 0..1 of its length, rising: (n, height, width, ...) uint8.
+
+    Decodes from the keyframe before each, which in our tracks is at most 8 frames earlier.
+    """
+    chosen: list[np.ndarray] = []
+    with open_media(io.BytesIO(track)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        length = stream.duration
+        assert length is not None, "our tracks state it"
+        for place in places:
+            index = min(int(place * stream.frames), stream.frames - 1)
+            stamp = -(-index * length // stream.frames)
+            container.seek(stamp, stream=stream)
+            frame = next(f for f in container.decode(stream) if (f.pts or 0) >= stamp)
+            chosen.append(frame.to_ndarray(format=pixel_format))
+    return np.stack(chosen)
 
 
 def _decode_png(data: bytes) -> np.ndarray:

@@ -33,7 +33,14 @@ FAILURES = {
     "worker_failed": "its worker process crashed",
 }
 """Codes of ``Failure``, which another run may not give, and their meanings."""
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+KEPT_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(GIB),
+    "MALLOC_TRIM_THRESHOLD_": str(GIB),
+    "MALLOC_TOP_PAD_": str(GIB // 16),
+}
+"""Bytes; glibc keeps freed arrays for the next ones: new pages take 5% of a worker's time. Other C
+libraries ignore it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,8 +212,9 @@ def resident_bytes(pid: int) -> int | None:
 def _start(context: Any, build: Callable[[], Any]) -> _Worker[Any]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, build), daemon=True)
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # one process per core, one thread each
+    wanted = {**KEPT_MEMORY, **os.environ, **ONE_THREAD}  # one process per core, one thread each
+    before = {name: os.environ.get(name) for name in (*KEPT_MEMORY, *ONE_THREAD)}
+    os.environ.update({name: wanted[name] for name in before})
     try:
         process.start()
     finally:

@@ -76,7 +76,8 @@ def test_a_dry_run_of_a_new_folder_names_what_would_be_done_and_makes_nothing(
     assert re.search(r"a copy\.mp4 +│ to decode +│ 256x192, 10 fps", said)
     assert re.search(r"empty\.mkv +│ rejected +│ empty_file", said)
     assert "5 videos: 3 to decode, 2 rejected. About" in said
-    assert "typical for the embedded models, where a look found 100% of all frames" in said
+    assert "typical for the embedded models, 100% of new videos going into clips" in said
+    assert "(by a look at a few frames)" in said
 
 
 @pytest.mark.timeout(300)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -22,6 +23,7 @@ from training.planning.codec_flops import (
     learned_flops,
 )
 from training.planning.fake_tensor_bytes import LiveBytes, to_fake
+from training.planning.kl_layers import KlLayers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,34 +76,67 @@ def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -
 def _run(
     shape: AutoencoderShape, half: bool, tiling: bool, height: int, width: int, count: int
 ) -> CodecBytes:
+    with torch.device("meta"):
+        network = diffusers_network(shape) if tiling else kl_layers(shape)
+    return run_bytes(network, shape, half, height, width, count, tiling=tiling)
+
+
+def run_bytes(
+    network: Any,
+    shape: AutoencoderShape,
+    half: bool,
+    height: int,
+    width: int,
+    count: int,
+    *,
+    tiling: bool = False,
+) -> CodecBytes:
+    """Run an autoencoder, made on the meta device, on ``count`` images of fake tensors.
+
+    ``half``: under autocast to bfloat16; ``tiling``: decode in tiles, which diffusers' can.
+    """
+    with torch.no_grad(), FakeTensorMode():
+        to_fake(network)
+        weights = sum(p.numel() * p.element_size() for p in network.parameters())
+        images = torch.empty(count, 3, height, width)
+        factor = 2 ** (len(shape.widths) - 1)
+        latents = torch.empty(count, shape.latent_channels, height // factor, width // factor)
+        known = [*network.parameters(), images, latents]
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
+        network.use_tiling = tiling
+        with LiveBytes(known) as decoding, autocast, _GpuNorms():
+            made = network.decode(latents)
+            (made if isinstance(made, Tensor) else made.sample).float()
+        network.use_tiling = False  # encoding is never tiled
+        with LiveBytes(known) as encoding, autocast, _GpuNorms():
+            network.encode(images)
+    return CodecBytes(weights=weights, encoding=encoding.peak, decoding=decoding.peak)
+
+
+def kl_layers(shape: AutoencoderShape) -> KlLayers:
+    """The layers of an autoencoder of this shape."""
+    groups = _groups(shape)
+    return KlLayers(shape.latent_channels, shape.widths, shape.layers_per_block, groups)
+
+
+def diffusers_network(shape: AutoencoderShape) -> Any:
+    """The real one, which can tile; its import takes several times as long as the run."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # slow to import
 
     build: Any = AutoencoderKL  # its annotations say tuples of one
     depth = len(shape.widths)
-    with torch.device("meta"):
-        network = build(
-            block_out_channels=shape.widths,
-            norm_num_groups=math.gcd(32, *shape.widths),
-            layers_per_block=shape.layers_per_block,
-            latent_channels=shape.latent_channels,
-            down_block_types=("DownEncoderBlock2D",) * depth,
-            up_block_types=("UpDecoderBlock2D",) * depth,
-        )
-    with torch.no_grad(), FakeTensorMode():
-        to_fake(network)
-        network.use_tiling = tiling
-        weights = sum(p.numel() * p.element_size() for p in network.parameters())
-        images = torch.empty(count, 3, height, width)
-        factor = 2 ** (depth - 1)
-        latents = torch.empty(count, shape.latent_channels, height // factor, width // factor)
-        known = [*network.parameters(), images, latents]
-        autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
-        with LiveBytes(known) as decoding, autocast, _GpuNorms():
-            network.decode(latents).sample.float()
-        network.use_tiling = False  # encoding is never tiled
-        with LiveBytes(known) as encoding, autocast, _GpuNorms():
-            network.encode(images).latent_dist.mode()
-    return CodecBytes(weights=weights, encoding=encoding.peak, decoding=decoding.peak)
+    return build(
+        block_out_channels=shape.widths,
+        norm_num_groups=_groups(shape),
+        layers_per_block=shape.layers_per_block,
+        latent_channels=shape.latent_channels,
+        down_block_types=("DownEncoderBlock2D",) * depth,
+        up_block_types=("UpDecoderBlock2D",) * depth,
+    )
+
+
+def _groups(shape: AutoencoderShape) -> int:
+    return math.gcd(32, *shape.widths)
 
 
 @lru_cache(maxsize=16)

@@ -33,8 +33,8 @@ def _person(left: int) -> Person:
     return Person(box=box, score=0.9, keypoints=keypoints)
 
 
-def share(paths, detector) -> float | None:
-    return passing_share(paths, FirstPassConfig(), PeopleConfig(), detector)
+def share(paths, detector, weigh=lambda length: length) -> float | None:
+    return passing_share(paths, FirstPassConfig(), PeopleConfig(), detector, weigh)
 
 
 @pytest.fixture
@@ -59,6 +59,7 @@ def test_long_videos_count_more_and_unreadable_ones_not_at_all(video, tmp_path):
     broken.write_bytes(b"no video")
     paths = [video("long.mp4", *[1] * 30), broken, video("short.mp4", *[0] * 10)]
     assert share(paths, Counter()) == pytest.approx(0.75)
+    assert share(paths, Counter(), lambda _: 1.0) == pytest.approx(0.5)
     assert share([broken], Counter()) is None
     assert share([], Counter()) is None
 

@@ -4,7 +4,14 @@ import time
 import pytest
 
 from configs.errors import DataError, UserError
-from curation.workers.executor import Failure, Limit, Workers, resident_bytes
+from curation.workers.executor import (
+    KEPT_MEMORY,
+    ONE_THREAD,
+    Failure,
+    Limit,
+    Workers,
+    resident_bytes,
+)
 
 
 def build():
@@ -20,6 +27,8 @@ def work(job, set_limit):
         os._exit(3)
     if job == "nothing":
         return None
+    if job == "environment":
+        return {name: os.environ.get(name) for name in (*KEPT_MEMORY, *ONE_THREAD)}
     if job == "raise":
         raise RuntimeError("something odd")
     if job == "user":
@@ -61,6 +70,16 @@ def test_a_users_error_in_a_worker_stops_the_run():
 
 def test_a_result_may_be_nothing():
     assert outcomes(["nothing", "a"], workers=1) == {"nothing": None, "a": "aa"}
+
+
+def test_workers_use_one_thread_and_keep_memory_unless_told_otherwise(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "5")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    seen = outcomes(["environment"], workers=1)["environment"]
+    assert seen == {**ONE_THREAD, **KEPT_MEMORY, "MALLOC_TOP_PAD_": "5"}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
 
 
 def test_no_jobs_start_no_workers():

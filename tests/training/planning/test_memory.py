@@ -18,6 +18,8 @@ from models.embeddings import spatial_positions, temporal_positions
 from tests.training.conftest import TINY
 from training.config import TrainConfig
 from training.fit import fit
+from training.planning.codec_flops import AutoencoderShape
+from training.planning.codec_memory import diffusers_network, kl_layers, run_bytes
 from training.planning.memory import CONTEXT, estimate_memory, estimate_sharded, is_small
 from training.planning.suggestions import with_changes
 
@@ -175,3 +177,21 @@ def test_sharding_divides_what_the_devices_share(tiny: Callable[..., TrainConfig
     assert shared.states == whole.states // 4
     assert shared.activations == whole.activations
     assert whole.weights // 4 < shared.weights < whole.weights
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(
+    "shape",
+    [AutoencoderShape(), AutoencoderShape(latent_channels=16, widths=(64, 96, 96))],
+    ids=["Stable Diffusion's", "another"],
+)
+def test_the_plan_s_layers_allocate_what_the_autoencoder_does(
+    shape: AutoencoderShape, half: bool
+) -> None:
+    found = []
+    for build in (kl_layers, diffusers_network):
+        with torch.device("meta"):
+            network = build(shape)
+        found.append(run_bytes(network, shape, half, 64, 96, 3))
+    assert found[0] == found[1]
+    assert found[0].encoding > 0
