@@ -6,7 +6,8 @@ Schemas use only what OmegaConf 2.3 and 2.4 both support: plain strings checked 
 
 A value for a text or path field is that text: an override as it stands (``src=dances #2``, ``007``,
 ``[a]``, ``~``), a YAML file's scalar as written (``2024.10``). Only ``null`` means None, where the
-field may be None, and only a YAML file's ``${...}`` is filled in.
+field may be None, and only a YAML file's ``${...}`` is filled in. A key is a text, too: ``007``,
+``12:30`` and, behind the name of a map, ``2024.10``.
 """
 
 import copy
@@ -17,7 +18,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, TextIO, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -33,6 +34,7 @@ from configs.errors import ConfigError
 
 T = TypeVar("T")
 CHECKOUT = Path(__file__).resolve().parents[1]
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 def find_config(path: str | Path) -> Path:
@@ -75,8 +77,8 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     """
     config = _defaults(schema)
     if path is not None:
-        for file, content in reversed(_extends_chain(find_config(path))):
-            kept = _keep_texts(content, _as_written(file), (schema,))
+        for file, content, written in reversed(_extends_chain(find_config(path))):
+            kept = _keep_texts(content, written, (schema,))
             config = _merge(config, _section(kept), where=str(file))
     for word in overrides:
         config = _merge(config, _parse_override(word, schema), where=f"override {word!r}")
@@ -85,7 +87,7 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
 
 def read_plain(path: Path) -> dict[str, Any]:
     """A YAML file merged with those it extends, as written: no schema, nothing resolved."""
-    files = [content for _, content in reversed(_extends_chain(find_config(path)))]
+    files = [content for _, content, _ in reversed(_extends_chain(find_config(path)))]
     return copy.deepcopy(functools.reduce(_overlaid, files))
 
 
@@ -138,18 +140,19 @@ def _overrides(words: Sequence[str], usage: str) -> list[str]:
     return list(words)
 
 
-def _extends_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """A YAML file and those it extends, each with its own keys; read only, they are cached."""
-    chain: list[tuple[Path, dict[str, Any]]] = []
+def _extends_chain(path: Path) -> list[tuple[Path, dict[str, Any], Any]]:
+    """A YAML file and those it extends, each with its own keys, also as written; read only."""
+    chain: list[tuple[Path, dict[str, Any], Any]] = []
     following = path
     while True:
-        content = dict(_read_yaml(following))
+        cached, written = _read_yaml(following)
+        content = dict(cached)
         base = content.pop("extends", None)
-        chain.append((following, content))
+        chain.append((following, content, written))
         if base is None:
             return chain
         following = following.parent / str(base)
-        if following in (file for file, _ in chain):
+        if following in (file for file, _, _ in chain):
             raise ConfigError(f"{path}: 'extends' forms a cycle through {following}")
 
 
@@ -163,7 +166,7 @@ def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path) -> tuple[dict[str, Any], Any]:
     if not os.path.isfile(path):  # False for a name that no file can have, too
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         held = f"; {path.parent} holds {known}" if known else ""
@@ -172,50 +175,90 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=128)
-def _parse_yaml(path: Path, _: bytes) -> dict[str, Any]:
-    """The keys of a YAML file with these bytes; an ablation asks for the same file 100 times."""
+def _parse_yaml(path: Path, _: bytes) -> tuple[dict[str, Any], Any]:
+    """``_parsed`` of a file with these bytes; an ablation asks for the same file 100 times."""
     try:
-        content = OmegaConf.load(path)
+        with path.open(encoding="utf-8") as file:
+            content, written = _parsed(file)
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         first = " ".join(str(error).split())
         raise ConfigError(f"{path} is not readable YAML: {first}") from error
-    if not isinstance(content, DictConfig):
+    if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; a mapping of keys is expected")
-    return cast(dict[str, Any], OmegaConf.to_container(content))
+    return cast(dict[str, Any], content), written
 
 
 def _parse_override(word: str, schema: type) -> DictConfig:
     if "=" not in word or word.startswith("="):
         raise ConfigError(f"override {word!r} is not key=value")
     key, _, text = word.partition("=")
-    kinds = _kinds(schema, key.split("."))
+    keys, kinds = _field(schema, key.split("."))
     try:
         if str in kinds and not (type(None) in kinds and text == "null"):
-            content = OmegaConf.create({})
-            OmegaConf.update(content, key, _literal(text))
-            return content
-        content = OmegaConf.from_dotlist([word])
-        if list[str] in kinds and text.startswith("["):
-            OmegaConf.update(content, key, yaml.load(text, Loader=yaml.BaseLoader))
-        return content
+            value = _literal(text)
+        elif list[str] in kinds and text.startswith("["):
+            value = _literal(yaml.load(text, Loader=yaml.BaseLoader))
+        elif dict[str, str] in kinds and text.startswith("{"):
+            value = _literal(_keep_texts(*_parsed(text), kinds))
+        else:
+            return OmegaConf.from_dotlist([word])
+        return _section(functools.reduce(lambda inner, name: {name: inner}, reversed(keys), value))
     except (YAMLError, OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         first = " ".join(str(error).split())
-        raise ConfigError(f"override {word!r} is not readable: {first}") from error
+        hint = f"; {key}.NAME=VALUE takes any name" if dict[str, str] in kinds else ""
+        raise ConfigError(f"override {word!r} is not readable: {first}{hint}") from error
 
 
-def _kinds(schema: Any, keys: Sequence[str]) -> tuple[Any, ...]:
-    """The types that the field at a dotted key may have; none where there is no such field."""
-    for key in keys:
-        if not dataclasses.is_dataclass(schema):
-            return ()
-        schema = get_type_hints(schema).get(key)
-    options = get_args(schema)
-    return options if type(None) in options else (schema,)
+def _field(schema: Any, keys: Sequence[str]) -> tuple[Sequence[str], tuple[Any, ...]]:
+    """The keys to a field and the types that it may have; none where there is no such field.
+
+    Behind the name of a map comes one key, whatever dots it holds.
+    """
+    kinds: tuple[Any, ...] = (schema,)
+    for place, key in enumerate(keys):
+        is_map = any(get_origin(kind) is dict for kind in kinds)
+        kinds = _kinds_inside(kinds, key)
+        if is_map:
+            return [*keys[:place], ".".join(keys[place:])], kinds
+    return keys, kinds
 
 
-def _as_written(path: Path) -> Any:
-    """A YAML file with every scalar as text: 2024.10 stays 2024.10."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+def _kinds_inside(kinds: tuple[Any, ...], key: str) -> tuple[Any, ...]:
+    """The types that a key's value may have, in a section or a map of these types."""
+    for kind in kinds:
+        if get_origin(kind) is dict:
+            return get_args(kind)[1:]
+        if dataclasses.is_dataclass(kind):
+            found = get_type_hints(kind).get(key)
+            options = get_args(found)
+            return options if type(None) in options else (found,)
+    return ()
+
+
+def _parsed(text: str | TextIO) -> tuple[Any, Any]:
+    """YAML as OmegaConf reads it, and with every scalar as text; keys are texts in both.
+
+    2024.10 stays 2024.10, and the keys 007 and 12:30 do not become 7 and 750.
+    """
+    yaml_module: Any = yaml  # its types are partly unknown
+    root = yaml_module.compose(text, Loader=yaml.SafeLoader)
+    waiting: list[Any] = [root]
+    seen: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        is_map = isinstance(node, yaml.MappingNode)
+        waiting += [pair[1] for pair in node.value] if is_map else node.value
+        for key in [pair[0] for pair in node.value] if is_map else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                key.tag, key.style = _TEXT, "'"
+    if root is None:
+        return {}, {}
+    written = yaml_module.BaseLoader("").construct_document(root)
+    serialized: str = yaml_module.serialize(root, allow_unicode=True)
+    return OmegaConf.to_container(OmegaConf.create(serialized)), written
 
 
 def _keep_texts(value: Any, written: Any, kinds: tuple[Any, ...]) -> Any:
@@ -227,12 +270,10 @@ def _keep_texts(value: Any, written: Any, kinds: tuple[Any, ...]) -> Any:
         kinds: the types that its field may have.
     """
     if isinstance(value, dict) and isinstance(written, dict):
-        schema = next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
-        items = cast(dict[Any, Any], value).items()
         texts = cast(dict[Any, Any], written)
         return {
-            key: _keep_texts(inner, texts.get(key), _kinds(schema, [str(key)]))
-            for key, inner in items
+            key: _keep_texts(inner, texts.get(key), _kinds_inside(kinds, key))
+            for key, inner in cast(dict[str, Any], value).items()
         }
     if isinstance(value, list) and isinstance(written, list) and list[str] in kinds:
         pairs = zip(cast(list[Any], value), cast(list[Any], written), strict=True)

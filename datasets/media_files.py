@@ -59,6 +59,25 @@ def open_media(
     return av.open(source, "r", options=wanted, metadata_errors="replace")
 
 
+def video_streams(container: "InputContainer") -> list[Any]:
+    """The video tracks, without cover pictures: the main one comes first.
+
+    It is the largest of those that the file calls default; players show it, too. Unknown codecs
+    come last.
+    """
+    from av.stream import Disposition
+
+    found = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    return sorted(
+        found,
+        key=lambda s: (
+            s.codec_context is None,
+            not s.disposition & Disposition.default,
+            -s.width * s.height if s.codec_context else 0,
+        ),
+    )
+
+
 def create_media(
     path: str | Path, container_format: str, options: Mapping[str, str] | None = None
 ) -> "OutputContainer":

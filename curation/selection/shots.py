@@ -80,19 +80,18 @@ class Transition:
 
 
 def find_scenes(signals: Signals, config: ShotsConfig) -> list[Scene]:
-    """Scenes in order of time; a video without a cut is one scene."""
+    """Scenes in order of time; a video without a cut is one scene, and so is a blank one."""
     transitions = find_transitions(signals, config)
     bounds = [0]
     for transition in transitions:
         bounds += [transition.leave, transition.enter]
     bounds.append(signals.num_frames)
     times = signals.edges_s
-    scenes = [
+    spans = [span for span in zip(bounds[::2], bounds[1::2], strict=True) if span[1] > span[0]]
+    return [
         Scene(first=first, last=last, start_s=float(times[first]), end_s=float(times[last]))
-        for first, last in zip(bounds[::2], bounds[1::2], strict=True)
-        if last > first
+        for first, last in spans or [(0, signals.num_frames)]  # a reject must name a stretch
     ]
-    return scenes
 
 
 def find_transitions(signals: Signals, config: ShotsConfig) -> list[Transition]:

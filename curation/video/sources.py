@@ -9,6 +9,7 @@ any other ``.json``.
 import hashlib
 import logging
 import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -54,12 +55,12 @@ class SourcesConfig:
 
     def takes(self, name: str) -> bool:
         """Whether a file is a source, by its name below SRC."""
-        is_included = not self.include or any(fnmatchcase(name, p) for p in self.include)
-        return is_included and not any(fnmatchcase(name, p) for p in self.exclude)
+        is_included = not self.include or any(_matches(name, p) for p in self.include)
+        return is_included and not any(_matches(name, p) for p in self.exclude)
 
     def describe(self, name: str, sidecar: "Sidecar") -> "Sidecar":
         """A sidecar completed by the metadata that applies to all."""
-        split = next((s for p, s in self.splits.items() if fnmatchcase(name, p)), None)
+        split = next((s for p, s in self.splits.items() if _matches(name, p)), None)
         return replace(
             sidecar,
             split=sidecar.split or split,
@@ -114,11 +115,9 @@ def find_sources(
     if not files:
         raise DataError(f"src={root} contains no files; give a folder with videos")
     videos = [path for path in files if path.suffix.lower() != ".json"]
-    stems = {(path.parent, _stem(path)) for path in videos}
+    stems = {_key(path) for path in videos}
     sidecars = {
-        (path.parent, path.stem): path
-        for path in files
-        if path.suffix.lower() == ".json" and (path.parent, path.stem) in stems
+        _key(path): path for path in files if path.suffix.lower() == ".json" and _key(path) in stems
     }
     read = {key: read_sidecar(path) for key, path in sidecars.items()}
     companions = {
@@ -134,7 +133,7 @@ def find_sources(
             continue
         if is_wanted is not None and not is_wanted(name):
             continue
-        sidecar = config.describe(name, read.get((path.parent, _stem(path)), Sidecar()))
+        sidecar = config.describe(name, read.get(_key(path), Sidecar()))
         source = _describe(path, root, sidecar, hash_of)
         first = by_content.setdefault(source.sha256, source)
         if first is not source:
@@ -147,6 +146,20 @@ def find_sources(
 
 def _stem(path: Path) -> str:
     return path.name if path.is_dir() else path.stem
+
+
+def _key(path: Path) -> tuple[Path, str]:
+    """What a video and its sidecar share."""
+    return path.parent, _composed(_stem(path))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(_composed(name), _composed(pattern))
+
+
+def _composed(name: str) -> str:
+    """A name as others compare it: a Mac writes the letter é as two characters."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _merge(first: Source, second: Source) -> Source:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from av.error import FFmpegError
 
-from datasets.media_files import open_media
+from datasets.media_files import open_media, video_streams
 from datasets.video.parts import parts_of
 
 DISCONTINUOUS_FORMATS = ("mpegts", "mpeg", "flv")
@@ -97,7 +97,7 @@ def _is_seekable(path: str, num_bytes: int, changed_ns: int) -> bool:
     """Reads the packets of a discontinuous container, without decoding them."""
     try:
         with open_media(path) as container:
-            streams = container.streams.video
+            streams = video_streams(container)
             if not streams or (streams[0].start_time or 0) < 0 or len(parts_of(Path(path))) > 1:
                 return False
             if container.format.name not in DISCONTINUOUS_FORMATS:

@@ -5,6 +5,7 @@ levels too dark. With ``EXACT`` it is right within half a level.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import av
@@ -101,12 +102,29 @@ def to_frame(image: np.ndarray, pixel_format: str, tags: ColourTags) -> Any:
     """The inverse: an RGB picture (height, width, 3) uint8 as a frame with these tags."""
     height, width = image.shape[:2]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    return frame.reformat(
-        format=pixel_format,
+    convert = partial(
+        frame.reformat,
         dst_colorspace=_swscale_matrix(matrix_of(tags, height, width)),
         dst_color_range=FULL_RANGE if tags.is_full_range else LIMITED_RANGE,
         interpolation=Interpolation.BICUBIC | EXACT,
     )
+    if not tags.is_full_range:
+        return convert(format=pixel_format)
+    return _rounded(convert(format=f"{pixel_format}16le"), pixel_format)
+
+
+def _rounded(deep: Any, pixel_format: str) -> Any:
+    """A full-range frame of 16 bits in 8: swscale would round its chroma half a level down."""
+    planes = []
+    for index, plane in enumerate(deep.planes):
+        values = np.frombuffer(plane, np.uint16).reshape(plane.height, -1)[:, : plane.width]
+        zero = 128 if index else 0  # gray, in chroma
+        levels = np.rint((values - zero * 256.0) / 257) + zero  # 65535 / 255
+        planes.append(levels.clip(0, 255).astype(np.uint8).ravel())
+    shape = (3, deep.height, -1) if pixel_format == "yuv444p" else (-1, deep.width)
+    frame = av.VideoFrame.from_ndarray(np.concatenate(planes).reshape(shape), format=pixel_format)
+    frame.colorspace, frame.color_range = deep.colorspace, deep.color_range
+    return frame
 
 
 def _kind(is_hdr: bool) -> str:

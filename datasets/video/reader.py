@@ -17,9 +17,8 @@ from typing import Any
 import av
 import av.logging as ffmpeg_logging
 from av.error import ArgumentError, FFmpegError
-from av.stream import Disposition
 
-from datasets.media_files import is_video_format, open_media, own_record
+from datasets.media_files import is_video_format, open_media, own_record, video_streams
 from datasets.video.clock import DISCONTINUOUS_FORMATS, Clock, is_seekable
 from datasets.video.colours import CONVERTED_MATRICES
 from datasets.video.combs import MOST_FPS, MOST_LINES, hidden_order
@@ -75,10 +74,11 @@ class ReadNotes:
     is_mark_missing: bool = False  # the file calls them progressive
     joins_s: list[float] = field(default_factory=list)  # where another recording begins
     lost: list[Fraction] = field(default_factory=list)  # s; of packets that gave an error
+    held: Fraction = Fraction(0)  # s; how long the last frame is shown, as the file states it
 
 
 def open_video(path: Path, span: Span | None = None) -> tuple[Any, Any]:
-    """A PyAV container and its first real video stream, set to decode on one thread.
+    """A PyAV container and its main video stream, set to decode on one thread.
 
     Args:
         path: the file.
@@ -105,11 +105,10 @@ def open_video(path: Path, span: Span | None = None) -> tuple[Any, Any]:
         is_known = isinstance(error, ArgumentError)  # a format, but none of these
         detail = "it is a picture, a text or a list of files" if is_known else error.strerror
         raise UnreadableVideoError("not_a_video", detail or str(error)) from None
-    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    for stream in pictures:
-        if stream.codec_context is not None:
-            stream.thread_type = "NONE"
-            return container, stream
+    pictures = video_streams(container)
+    if pictures and pictures[0].codec_context is not None:
+        pictures[0].thread_type = "NONE"
+        return container, pictures[0]
     if pictures:
         container.close()
         raise UnreadableVideoError("not_a_video", "its codec is unknown to FFmpeg")
@@ -257,6 +256,7 @@ def _read(path: Path, notes: ReadNotes, seek_s: float | None) -> Generator[Timed
             time = clock.place(*(None if s is None else s * tick for s in (frame.pts, frame.dts)))
             if time is None:
                 continue
+            notes.held = (frame.duration or 0) * tick
             if frame.is_corrupt:
                 notes.num_errors += 1
                 notes.times_s.append(float(time))

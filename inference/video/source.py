@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import DataError
+from datasets.media_files import video_streams
 from datasets.video.colours import HDR_TRANSFERS, ColourTags, tags_of
 from datasets.video.orientation import Orientation, orientation_of, upright_size
 from datasets.video.reader import (
@@ -49,6 +50,7 @@ class SourceFrame:
 
     image: np.ndarray  # (height, width, 3) uint8 RGB, upright
     time: Fraction  # presentation time in seconds
+    held: Fraction = Fraction(0)  # s; how long it is shown, as the file states it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class SourceVideo:
     has_alpha: bool
     audio_codec: str | None
     duration_s: float | None  # as the container states it
+    num_tracks: int = 1  # of video
     limits: VideoLimits = VideoLimits()
 
     @property
@@ -102,7 +105,8 @@ class SourceVideo:
                         yield SourceFrame(image=last.image, time=lost)
                         reading.repeat()
                 _check_length(self.path, float(time - reading.first), self.limits)
-                last = SourceFrame(image=image, time=time)
+                held = self._believed(notes.held, since=time - reading.first)
+                last = SourceFrame(image=image, time=time, held=held)
                 reading.num_frames += 1
                 yield last
         except UnreadableVideoError as error:
@@ -114,7 +118,8 @@ class SourceVideo:
             yield SourceFrame(image=last.image, time=lost)
             reading.repeat()
             end = lost
-        reading.length = end - reading.first + 1 / self.rate
+        held = last.held if end == last.time else 0
+        reading.length = end - reading.first + max(1 / self.rate, held)
 
     def counted_frames(self, count: int) -> Iterator[SourceFrame]:
         """``frames``, checked against an earlier count.
@@ -143,6 +148,8 @@ class SourceVideo:
         """
         notes = reading.notes
         found: list[str] = []
+        if self.num_tracks > 1:
+            found.append(f"it holds {self.num_tracks} video tracks; the main one alone is used")
         if self.colours.is_hdr:
             name = HDR_TRANSFERS[self.colours.transfer]
             found.append(f"it is HDR ({name}); the result is ordinary BT.709")
@@ -177,6 +184,11 @@ class SourceVideo:
                 f"{declared:.1f} s"
             )
         return tuple(found)
+
+    def _believed(self, held: Fraction, since: Fraction) -> Fraction:
+        """How long a frame is shown that begins so late; 0 if that exceeds the stated duration."""
+        is_within = since + held <= (self.duration_s or 0) + _LENGTH_TOLERANCE_S
+        return held if is_within else Fraction(0)
 
     def _picture(self, frame: Any, index: int) -> np.ndarray:
         """One frame as (height, width, 3) uint8 RGB, upright, with square pixels."""
@@ -242,6 +254,7 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
             sounds = container.streams.audio
             audio = sounds[0].codec_context.name if sounds and sounds[0].codec_context else None
             is_transparent = has_alpha(stream)
+            num_tracks = len(video_streams(container))
         first = next(read_frames(path, ReadNotes()), None)
     except UnreadableVideoError as error:
         if error.code == "no_video_stream":
@@ -266,6 +279,7 @@ def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVid
         has_alpha=is_transparent,
         audio_codec=audio,
         duration_s=None if duration is None else float(duration),
+        num_tracks=num_tracks,
         limits=limits,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av.error
+from av.codec.context import Flags
 
 from configs.errors import DataError
 from datasets.media_files import create_media
@@ -67,6 +68,7 @@ def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> 
     context.color_range = FULL_RANGE if tags.is_full_range else LIMITED_RANGE
     clock = Fraction(1, 90_000)
     context.time_base = clock
+    context.flags |= Flags.frame_duration
     context.thread_count = _ENCODER_THREADS
     sound = Sound(container, source)
     first: Fraction | None = None
@@ -75,6 +77,7 @@ def _mux(container: Any, frames: Iterable[SourceFrame], source: SourceVideo) -> 
         time = _steady(shown.time - first, index, source.rate)
         frame = to_frame(shown.image, stream.pix_fmt, tags)
         frame.pts, frame.time_base = round(time / clock), clock
+        frame.duration = round(max(shown.held, 1 / source.rate) / clock)  # that of the last is kept
         container.mux(stream.encode(frame))
         sound.mux_until(shown.time, first)
     container.mux(stream.encode(None))

@@ -24,6 +24,7 @@ class InnerTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class OuterTexts:
+    splits: dict[str, str] = field(default_factory=dict)
     src: str = ""
     mask: str | None = "x"
     count: int = 0
@@ -56,6 +57,42 @@ def test_texts_of_a_list_and_of_a_yaml_file_are_as_written(tmp_path: Path) -> No
     assert config == OuterTexts(src="2024.10", mask=None, count=1, inner=inner)
     many = load_config(OuterTexts, None, ["inner.many=[007, 1.10]"]).inner.many
     assert many == ["007", "1.10"]
+
+
+PLAIN_KEYS = [
+    "12:30", "2024.10", "007", "0x10", "1e3", "1_000", "2024-10-01", "true", "on", "null", "~",
+    "a.b", "été 夏", "x" * 200,
+]  # fmt: skip
+QUOTED_KEYS = ["a[0]", "*.mp4", "dances #2", "a: b", "${x}", "=", "<<", ""]
+
+
+@pytest.mark.parametrize("key", [*PLAIN_KEYS, *QUOTED_KEYS])
+def test_a_key_of_a_map_is_what_was_typed(key: str, tmp_path: Path) -> None:
+    expected = OuterTexts(splits={key: "2024.10", "x": "007"})
+    written = f"'{key}'" if key in QUOTED_KEYS else key
+    file = tmp_path / "a.yaml"
+    file.write_text(f"splits:\n  {written}: 2024.10\n  x: 007\n", encoding="utf-8")
+    assert load_config(OuterTexts, file) == expected
+    assert load_config(OuterTexts, None, [f"splits={{{written}: 2024.10, x: 007}}"]) == expected
+    if key not in {"=", ""}:
+        words = [f"splits.{key}=2024.10", "splits.x=007"]
+        assert load_config(OuterTexts, None, words) == expected
+    save_config(expected, tmp_path / "saved.yaml")
+    assert load_config(OuterTexts, tmp_path / "saved.yaml") == expected
+    assert from_plain(OuterTexts, to_plain(expected), "a checkpoint") == expected
+
+
+def test_keys_that_yaml_takes_for_one_number_are_two(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("splits: {7: a, 007: b, 7.0: c}\n")
+    assert load_config(OuterTexts, tmp_path / "a.yaml").splits == {"7": "a", "007": "b", "7.0": "c"}
+    (tmp_path / "a.yaml").write_text("splits: {007: a, 007: b}\n")
+    with pytest.raises(ConfigError, match="duplicate key 007"):
+        load_config(OuterTexts, tmp_path / "a.yaml")
+
+
+def test_a_pattern_that_yaml_cannot_hold_without_quotes_names_the_way_to_write_it() -> None:
+    with pytest.raises(ConfigError, match=r"splits\.NAME=VALUE takes any name"):
+        load_config(OuterTexts, None, ["splits={*: a}"])
 
 
 def test_a_yaml_file_may_still_read_the_environment(

@@ -92,6 +92,13 @@ def test_a_single_take_is_one_scene_from_first_to_last_frame(tmp_path, write_vid
     assert scene.end_s == pytest.approx(2.0, abs=0.002)
 
 
+def test_a_video_that_shows_nothing_is_a_scene_too_so_that_a_reject_names_it(tmp_path, write_video):
+    blank = [np.full((96, 128, 3), 20, np.uint8)] * 10
+    signals = measure(write_video(tmp_path / "v.mp4", blank))
+    assert kinds(signals) == [(0, 10, "blank")]
+    assert [(s.first, s.last) for s in find_scenes(signals, ShotsConfig())] == [(0, 10)]
+
+
 def test_cuts_are_where_the_frames_say_on_a_variable_frame_rate(tmp_path, write_video, moving):
     # 10 fps for two seconds, then 30 fps: index / average rate would be off by a second
     times = [i / 10 for i in range(20)] + [2 + i / 30 for i in range(60)]

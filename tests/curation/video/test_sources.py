@@ -1,12 +1,13 @@
 import json
 import os
+import unicodedata
 
 import pytest
 
 from configs.errors import ConfigError, DataError
 from curation.run import main
 from curation.video.frame_folders import frames_rate
-from curation.video.sources import find_sources, sha256_of
+from curation.video.sources import SourcesConfig, find_sources, sha256_of
 from tests.output_fixtures import CONFIG
 
 
@@ -96,6 +97,16 @@ def test_a_sidecar_is_read_in_any_unicode_with_or_without_its_mark(tmp_path, enc
     assert (first.sidecar.licence, second.sidecar.licence) == ("für alle", "CC0")
     assert second.num_bytes == len(frames)
     assert frames_rate(tmp_path / "y") == 12
+
+
+def test_a_name_from_a_mac_has_its_sidecar_and_its_patterns(tmp_path):
+    (tmp_path / unicodedata.normalize("NFD", "été.mp4")).write_bytes(b"1")
+    (tmp_path / unicodedata.normalize("NFC", "été.json")).write_text('{"group": "g1"}')
+    config = SourcesConfig(include=["é*"], splits={"été*": "val"})
+    (source,) = find_sources(tmp_path, sha256_of, config=config)
+    assert (source.sidecar.group, source.sidecar.split) == ("g1", "val")
+    with pytest.raises(DataError, match="contains no video"):
+        find_sources(tmp_path, sha256_of, config=SourcesConfig(exclude=["é*"]))
 
 
 def test_links_to_folders_are_followed_once_each(tmp_path):
