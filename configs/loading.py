@@ -171,7 +171,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         held = f"; {path.parent} holds {known}" if known else ""
         ours = Path("configs", path.name).with_suffix(".yaml")
-        if find_config(ours).is_file():
+        if len(path.parts) == 1 and find_config(ours).is_file():
             held = f"; did you mean {ours}?"
         raise ConfigError(f"configuration file {path} does not exist{held}")
     return _parse_yaml(path, path.read_bytes())
@@ -304,7 +304,7 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
                 f"{where}: {key} is {found[1]}; {_KINDS[found[2]]} is expected"
             ) from error
         if "is not a ListConfig" in message:
-            message = f"must be a list, such as {key}=[a,b]"
+            raise ConfigError(f"{where}: {key} must be a list, such as {key}=[a,b]") from error
         at = f" at key {key!r}" if key else ""
         raise ConfigError(f"{where}:{at} {message}") from error
     assert isinstance(merged, DictConfig)

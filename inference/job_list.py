@@ -149,12 +149,12 @@ def check_outs(jobs: Sequence[TryOnJob]) -> None:
             if (place := _file_at(path)) is not None:
                 read[place] = path
     for job in jobs:
-        check_out(job.out, job.video)
         place = _file_at(job.out)
-        if place in read:
+        if place in read and place != _file_at(job.video):
             raise DataError(
                 f"out={job.out} is {read[place]}, which this list reads; name another file"
             )
+        check_out(job.out, job.video)
 
 
 def inputs_of(video: Path, garment: str, given: GivenConditions | None) -> list[Path]:

@@ -207,6 +207,9 @@ REFUSED = [
     ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
     ("eval vtt", "holds dance, eevee, synthetic, vivid_s, vvt"),
     ("eval", "BENCH is missing"),
+    ("eval dance root=nosuch", "benchmark folder nosuch does not exist"),
+    ("eval dance root=empty", "empty holds no shards/bench-*.tar; prepare it once with `make cur"),
+    ("eval dance root=made checkpoint=nosuch", "checkpoint nosuch does not exist"),
     ("ablate fuson", "there are data, freeze, fusion"),
     ("curate", "src=DIR is missing"),
     ("curate nosuch", "src=nosuch is not a folder"),
@@ -216,7 +219,7 @@ REFUSED = [
     ("export runs/x", "out is empty"),
     ("export runs/x --out y", "checkpoint runs/x does not exist; give a .ckpt file"),
     ("train configs/stage3.yaml data.roots=[empty]", "empty/shards does not exist; make it with"),
-    ("train configs/stage3.yaml data.roots=a", "'data.roots' must be a list, such as data.roots=["),
+    ("train configs/stage3.yaml data.roots=a", "data.roots must be a list, such as data.roots=["),
     ("export runs/x --out y dtype=half", "dtype 'half': use float32, bfloat16"),
     ("weights --fetch nosuch", "no weights are called 'nosuch'"),
     ("codec --pictures nosuch", "real=nosuch has no SOURCES.tsv"),
@@ -273,7 +276,8 @@ def test_wrong_arguments_are_one_sentence_and_import_nothing(
 def lay_out_files(folder: Path) -> None:
     """The files that ``REFUSED`` names."""
     (folder / "empty").mkdir()
-    for name in ("a.mp4", "g.png"):
+    (folder / "made" / "shards").mkdir(parents=True)
+    for name in ("a.mp4", "g.png", "made/shards/bench-000000.tar"):
         (folder / name).touch()
     (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
 
