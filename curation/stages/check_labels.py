@@ -91,12 +91,14 @@ class CheckLabels:
         ]  # fmt: skip
 
     def _limit_checks(self, clip: Clip, least: int) -> list[Check]:
-        """Each fault's largest share in the ``least`` frames in a row that come nearest to pass."""
+        """Each fault's largest share: in all frames if all pass, else in the ``least`` best."""
         shares = self._shares(clip)
         if not shares:
             return []
         limits = asdict(self.config)
-        length = min(max(least, 1), len(shares["jump"]))
+        length = len(shares["jump"])
+        if any((shares[name] > limits[f"max_{name}"]).any() for name in shares):
+            length = min(max(least, 1), length)  # in a row, those nearest to the limits
         largest = {name: sliding_window_view(each, length).max(1) for name, each in shares.items()}
         if length > 1:  # a jump lies between a frame and the one before
             largest["jump"] = sliding_window_view(shares["jump"][1:], length - 1).max(1)
