@@ -35,6 +35,9 @@ from configs.errors import ConfigError
 T = TypeVar("T")
 CHECKOUT = Path(__file__).resolve().parents[1]
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+_CONVERTED = re.compile(rf"Value (.*) of type '.*' could not be converted to ({'|'.join(_KINDS)})")
+"""What OmegaConf says of a value that is not of its field's type."""
 
 
 def find_config(path: str | Path) -> Path:
@@ -170,6 +173,9 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], Any]:
     if not os.path.isfile(path):  # False for a name that no file can have, too
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
         held = f"; {path.parent} holds {known}" if known else ""
+        ours = Path("configs", path.name).with_suffix(".yaml")
+        if len(path.parts) == 1 and find_config(ours).is_file():
+            held = f"; did you mean {ours}?"
         raise ConfigError(f"configuration file {path} does not exist{held}")
     return _parse_yaml(path, path.read_bytes())
 
@@ -334,6 +340,12 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
         message = " ".join(str(getattr(error, "msg", None) or error).split())
         message = message.split(" full_key:")[0]
         key = getattr(error, "full_key", None)
+        if found := _CONVERTED.fullmatch(message):
+            raise ConfigError(
+                f"{where}: {key} is {found[1]}; {_KINDS[found[2]]} is expected"
+            ) from error
+        if "is not a ListConfig" in message:
+            raise ConfigError(f"{where}: {key} must be a list, such as {key}=[a,b]") from error
         at = f" at key {key!r}" if key else ""
         raise ConfigError(f"{where}:{at} {message}") from error
     assert isinstance(merged, DictConfig)

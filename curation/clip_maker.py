@@ -34,6 +34,8 @@ from datasets.tracks import encode_clip
 logger = logging.getLogger(__name__)
 
 STRETCH = ("start_s", "end_s", "num_frames")
+CUT_BY = "cut_by"
+"""In a record: the limits by which frames with wrong labels were cut off."""
 CLIP_FIELDS = {field.name for field in fields(Clip)}
 
 
@@ -172,9 +174,13 @@ class ClipMaker:
                 return NeedsDecoding(reason=f"{stage.name} has not run")
             if made != self.provenance_keys[stage.name]:
                 return NeedsDecoding(reason=f"the model or settings of {stage.name} changed")
+            if stage is self._labels and known.record.get(CUT_BY, self._limits) != self._limits:
+                return NeedsDecoding(reason="it was cut by other limits of its labels")
             reject = first_failed(stage.checks(clip))
             if reject is not None:
                 return _row(clip, reject, known.record, known.folder)
+        if self._right_part(clip) is not None:
+            return NeedsDecoding(reason="frames with wrong labels are to be cut off")
         if self._folder_of(known) is None:
             return NeedsDecoding(reason="its tracks are not stored")
         record = {**known.record, **clip.as_record()}
@@ -205,6 +211,7 @@ class ClipMaker:
             if frames is None or run.tracks.people is None:
                 return None
             kept.setdefault("uncut", {name: vars(clip)[name] for name in STRETCH})
+            kept[CUT_BY] = self._limits
             seen = [clip.verdicts.get(LABELS_CUT), run.clip.verdicts[CheckLabels.name]]
             cut = {LABELS_CUT: "; then ".join(words for words in seen if words)}
             clip = replace(clip.cut_to(part), verdicts={**clip.verdicts, **cut})
@@ -240,8 +247,16 @@ class ClipMaker:
 
     def _right_part(self, clip: Clip) -> slice | None:
         """The frames that a clip is cut to for its labels; None: it is not cut."""
-        kept = [stage.kept(clip) for stage in self.stages if isinstance(stage, CheckLabels)]
-        return kept[0] if kept else None
+        return None if self._labels is None else self._labels.kept(clip)
+
+    @cached_property
+    def _labels(self) -> CheckLabels | None:
+        return next((stage for stage in self.stages if isinstance(stage, CheckLabels)), None)
+
+    @property
+    def _limits(self) -> dict[str, float]:
+        """The shares of faults that its labels' check allows."""
+        return {} if self._labels is None else asdict(self._labels.config)
 
     def _people_of(self, known: ClipRow) -> Path | None:
         return self._stored("people", known.record.get("people"))

@@ -130,7 +130,11 @@ def _find_given(given: Path) -> Path:
             f"checkpoint {given} holds a LoRA adapter, not a model; give it as lora={given}, next "
             "to the checkpoint that it was trained on"
         )
-    raise DataError(f"checkpoint {given} does not exist; `make demo` trains a small one")
+    what = "holds no checkpoint" if given.exists() else "does not exist"
+    raise DataError(
+        f"checkpoint {given} {what}; give a .ckpt file, the folder of a run or an exported "
+        "model, or leave it out: the newest stage 3 of your own is used, or the model that ships"
+    )
 
 
 def _trains_adapters(run: Path) -> bool:

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
-from datasets.labels import CATEGORIES
 from datasets.storage import fitting_name
 from inference.checkpoint_choice import choose_checkpoint, find_adapter
 from inference.conditions.given import GivenConditions
 from inference.conditions.worn_garment import GarmentSource
-from inference.errors import GarmentUnreadable
+from inference.errors import GarmentUnreadable, VideoUnreadable
 from inference.out_path import check_out
-from inference.tryon_config import USAGE, TryOnConfig, read_job
+from inference.tryon_config import CHOICES, USAGE, TryOnConfig, check_choice, read_job
 from inference.video.source import require_video
 
 COLUMNS = (
@@ -33,6 +32,8 @@ COLUMNS = (
 )  # fmt: skip
 LIST_OUT = "runs/tryon"
 """Where a list's results go unless ``out`` names a folder."""
+PICTURE_MARKS = (b"\xff\xd8\xff", b"\x89PNG")
+"""How JPEG and PNG files begin."""
 _DIGITS = 25  # of a number that is certainly too large
 
 
@@ -56,7 +57,7 @@ class TryOnJob:
 def read_inputs(argv: list[str]) -> TryOnConfig:
     """The settings of a job or a list: what it needs is named, and the files exist.
 
-    No media file is opened, so that this takes no time (``viton-dit`` calls it before imports).
+    No video is decoded, so that this takes no time (``viton-dit`` calls it before imports).
 
     Raises:
         ConfigError: a setting is refused or missing.
@@ -74,10 +75,16 @@ def read_inputs(argv: list[str]) -> TryOnConfig:
         if not getattr(config, name):
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
     require_video(config.video)
+    with open(config.video, "rb") as file:
+        if file.read(8).startswith(PICTURE_MARKS):
+            raise VideoUnreadable(
+                f"video {config.video} is a picture; give the video first, then the garment"
+            )
     if not config.preview:
         files = inputs_of(Path(config.video), config.garment, config.given)
         if not files[1].is_file():
-            raise GarmentUnreadable(f"garment {files[1]} does not exist; give an image file")
+            what = "is a folder" if files[1].is_dir() else "does not exist"
+            raise GarmentUnreadable(f"garment {files[1]} {what}; give an image file")
         check_out(Path(config.out), *files)
     return config
 
@@ -142,12 +149,12 @@ def check_outs(jobs: Sequence[TryOnJob]) -> None:
             if (place := _file_at(path)) is not None:
                 read[place] = path
     for job in jobs:
-        check_out(job.out, job.video)
         place = _file_at(job.out)
-        if place in read:
+        if place in read and place != _file_at(job.video):
             raise DataError(
                 f"out={job.out} is {read[place]}, which this list reads; name another file"
             )
+        check_out(job.out, job.video)
 
 
 def inputs_of(video: Path, garment: str, given: GivenConditions | None) -> list[Path]:
@@ -175,10 +182,8 @@ def _read_row(
     values: dict[str, Any] = {
         name: row.get(name) or getattr(defaults, name) for name in COLUMNS[3:]
     }
-    if values["category"] not in CATEGORIES:
-        raise ConfigError(
-            f"{where}: category={values['category']!r}; one of {', '.join(CATEGORIES)} is expected"
-        )
+    for name in ("category", "garment_kind"):
+        check_choice(name, values[name], CHOICES[name], f"{where}: ")
     for name, least, most in (("person", 1, 10**6), ("seed", 0, 2**63 - 1)):
         if isinstance(values[name], str):
             digits = values[name]

@@ -8,6 +8,7 @@ from pathlib import Path
 from configs.errors import ConfigError, DataError
 from datasets.locks import only_run
 from datasets.storage import MAX_NAME_BYTES, fitting_name
+from inference.video.provenance import read_record
 
 
 def check_out(out: Path, video: Path, *others: Path) -> None:
@@ -20,7 +21,7 @@ def check_out(out: Path, video: Path, *others: Path) -> None:
 
     Raises:
         ConfigError: not an .mp4, or a name that is too long.
-        DataError: it is one of the inputs, or cannot be written.
+        DataError: it is one of the inputs, a file that try-on did not write, or cannot be written.
     """
     if out.suffix.lower() != ".mp4":
         raise ConfigError(f"out={out} must end with .mp4")
@@ -37,6 +38,10 @@ def check_out(out: Path, video: Path, *others: Path) -> None:
                 raise DataError(f"out={out} is {what}; name another file")
     except OSError as error:
         raise DataError(f"out={out}: its folder cannot be created: {error.strerror}") from error
+    if out.is_file() and not read_record(str(out)):
+        raise DataError(
+            f"out={out} exists, and try-on did not write it; name another file, or remove this one"
+        )
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise DataError(f"out={out} cannot be written; name a file in a folder you can write to")
 

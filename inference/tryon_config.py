@@ -1,14 +1,18 @@
 """The settings of ``make tryon``: a YAML file and ``key=value`` arguments; paths are verbatim."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.loading import load_config, split_optional
 from curation.perception.config import PerceptionConfig
+from datasets.labels import CATEGORIES
 from datasets.masks import check_margin
-from inference.conditions.given import GivenConditions
+from inference.conditions.garment import KINDS
+from inference.conditions.given import FORMATS, GivenConditions
 from inference.sampling.long_video import LongVideoConfig
+from inference.sampling.painter import PRECISIONS, WEIGHTS
 from inference.sampling.sampler_choice import SamplerChoice
 from inference.video.source import VideoLimits
 
@@ -16,6 +20,11 @@ USAGE = "make tryon VIDEO=v.mp4 GARMENT=g.png OUT=o.mp4, or make tryon JOBS=jobs
 DEFAULT_CONFIG = Path("configs/tryon.yaml")
 _PATHS = ("video", "garment", "out", "jobs", "preview", "checkpoint", "lora", "mask",
           "densepose")  # fmt: skip
+CHOICES = {
+    "category": CATEGORIES, "garment_kind": KINDS, "weights": WEIGHTS, "precision": PRECISIONS,
+    "densepose_format": FORMATS,
+}  # fmt: skip
+"""Settings that are one of a few words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +102,8 @@ class TryOnConfig:
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
 
     def __post_init__(self) -> None:
+        for name, accepted in CHOICES.items():
+            check_choice(name, getattr(self, name), accepted)
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; 0 or more is expected")
         if not 0 <= self.max_unseen <= 1:
@@ -120,6 +131,22 @@ class TryOnConfig:
             densepose=Path(self.densepose),
             densepose_format=self.densepose_format,
         )
+
+
+def check_choice(name: str, value: str, accepted: Sequence[str], where: str = "") -> None:
+    """Reject a word that a setting does not accept.
+
+    Args:
+        name: of the setting.
+        value: what was given.
+        accepted: see ``CHOICES``.
+        where: it was given, to begin the sentence with.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    if value not in accepted:
+        raise ConfigError(f"{where}{name}={value!r}; one of {', '.join(accepted)} is expected")
 
 
 def read_job(argv: list[str]) -> TryOnConfig:

@@ -44,9 +44,11 @@ def test_settings_and_files_of_a_command_are_known(
     for part in (data, train, use):
         monkeypatch.setattr(part, "start", reads)
     monkeypatch.chdir(tmp_path)
-    for made in ("raw/train", "data/dance"):  # by the commands before
-        Path(made).mkdir(parents=True)
-    for file in (VIDEO, GARMENT, "exported/mine"):
+    made = (  # by the commands before
+        "raw/train/a.mp4", "data/dance/shards/train-000000.tar",
+        "data/bench/shards/bench-000000.tar", "runs/mine/checkpoints/last.ckpt", "exported/mine",
+    )  # fmt: skip
+    for file in (VIDEO, GARMENT, *made):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
     with pytest.raises(SystemExit) as stop:

@@ -74,9 +74,20 @@ class ExportConfig:
             raise ValueError(f"lora {self.lora!r}: use {', '.join(LORA)}")
 
 
+def read_arguments(argv: list[str]) -> ExportConfig:
+    """The settings of ``key=value`` words, if their checkpoint is there.
+
+    Raises:
+        ConfigError: a key or value is refused, or there is no such checkpoint.
+    """
+    config = load_config(ExportConfig, None, argv)
+    _find_source(config)
+    return config
+
+
 def main(argv: list[str]) -> int:
     """Read ``key=value`` words and export."""
-    config = load_config(ExportConfig, None, argv)
+    config = read_arguments(argv)
     folder = export(config)
     if (folder / ADAPTER).is_file():
         logger.info("%s: give lora=%s next to the checkpoint that it belongs to", folder, folder)

@@ -19,6 +19,7 @@ from configs.command import run_command
 from configs.errors import ConfigError
 from configs.loading import load_config, save_config, split_arguments
 from datasets.loading.datamodule import TryOnData
+from datasets.shards import find_shards
 from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
 from models.system import System, SystemConfig, build_system
 from training.callbacks.checkpointing import Checkpoints
@@ -61,6 +62,19 @@ from training.report import write_report
 logger = logging.getLogger(__name__)
 
 USAGE = 'make train-stage3 [CONFIG=configs/stage3.yaml] [ARGS="key=value ..."]'
+
+
+def read_arguments(argv: list[str]) -> TrainConfig:
+    """The settings of ``CONFIG.yaml key=value ...``, if their data are there.
+
+    Raises:
+        ConfigError: a file, key or value is refused.
+        DataError: one of ``data.roots`` is no curated folder.
+    """
+    config = load_config(TrainConfig, *split_arguments(argv, USAGE))
+    for root in config.data.roots if config.data.latents is None else ():
+        find_shards(root, "train")
+    return config
 
 
 def main(

@@ -11,7 +11,7 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.loading import load_config
 from curation.checks import Checker
-from curation.clip import AT_MOST, LESS, Check
+from curation.clip import AT_LEAST, AT_MOST, LESS, Check
 from curation.curated_folder import Output
 from curation.first_pass.signals import Signals
 from curation.judging import TO_BE_MADE, Judge
@@ -21,6 +21,7 @@ from curation.report.evidence import distance_to_limit, is_whole
 from curation.settings import CurateConfig
 from curation.shards.catalogue import CatalogueEntry, build_catalogue
 from curation.shards.duplicates import NEAR_DUPLICATE
+from curation.stages.check_labels import SHARES
 
 MAX_STEPS = 6
 """Settings changed one after the other, each for what decides once the ones before are changed."""
@@ -32,6 +33,7 @@ ABOUT_PEOPLE = {
     "no_person": ("lowest score of the main person",),
     "body_hidden": ("lowest visibility of a required point",),
 }
+BEHIND = {**ABOUT_PEOPLE, "wrong_labels": tuple(SHARES.values())}
 """Reject code -> signals of the limits behind it; the check with the code is what they left."""
 
 
@@ -57,7 +59,7 @@ def deciding(checks: Sequence[Check], code: str | None) -> list[Check]:
     if code is None:
         near = [check for check in keyed if check.code and check.is_passed and not is_whole(check)]
         return sorted(near, key=distance_to_limit)
-    signals = ABOUT_PEOPLE.get(code, ())
+    signals = BEHIND.get(code, ())
     behind = [check for check in keyed if check.signal in signals and not check.is_passed]
     behind.sort(key=distance_to_limit)
     return behind + [check for check in keyed if check.code == code and not check.is_passed]
@@ -174,6 +176,8 @@ def _words(check: Check, config: CurateConfig, *, is_rejected: bool) -> Iterator
         steps = math.floor(value / step + 1e-9) + 1 if is_up else math.ceil(value / step - 1e-9) - 1
         limit = (steps + further if is_up else steps - further) * step
         yield f"{check.key}={limit:.0f}" if isinstance(known, int) else f"{check.key}={limit:.6g}"
+    if is_rejected and check.rule in (AT_LEAST, AT_MOST):  # a share of 1 has no limit beyond it
+        yield f"{check.key}={value:.6g}"
 
 
 def setting(config: CurateConfig, key: str) -> Any:

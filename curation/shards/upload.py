@@ -1,4 +1,4 @@
-"""Finished shards, manifest, report and a copy of the ledger, uploaded to an fsspec URL.
+"""Finished shards, manifest, report, costs and a copy of the ledger, uploaded to an fsspec URL.
 
 Curate, refilter and purge upload after packing. A file appears under its name only when complete;
 one with the same content is not sent again.
@@ -21,11 +21,11 @@ SENT = "sent.json"
 """At the URL: file -> sha256 of everything sent; written last."""
 WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 """Object stores: an object appears only when its upload is complete."""
-RESULTS = ("manifest.parquet", "report.html", "config.yaml")
+RESULTS = ("manifest.parquet", "report.html", "cost.json", "config.yaml")
 
 
 def send(out: Path, url: str) -> int:
-    """Upload what a run finished: shards with their indices, manifest, report, settings, ledger.
+    """Upload what a run finished: shards with their indices, ``RESULTS``, and the ledger.
 
     Returns:
         Number of files sent; files with the same content are skipped.

@@ -1,13 +1,15 @@
 """Frames whose labels are wrong are cut off a clip; a clip with too few others is rejected."""
 
 import itertools
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from configs.errors import ConfigError
-from curation.clip import AT_LEAST, Check, Clip, Tracks, unpack_shares
+from curation.clip import AT_LEAST, AT_MOST, Check, Clip, Tracks, unpack_shares
 from curation.first_pass.signals import runs_of
 from curation.stages.label_faults import measure_faults
 
@@ -22,6 +24,8 @@ FAULTS = {
 LONGEST = "longest_right_labels"
 LABELS_CUT = "labels_cut"
 """The verdict that tells for which faults frames were cut off."""
+SHARES = {name: f"share of {seen}" for name, seen in FAULTS.items()}
+"""Fault -> signal of its check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ class CheckLabels:
         return _longest(faults)
 
     def checks(self, clip: Clip) -> list[Check]:
-        """Enough frames in a row must have right labels."""
+        """Enough frames in a row must have right labels; then the limits that decide which have."""
         faults = self._faults(clip)
         longest = None
         if faults:
@@ -82,23 +86,46 @@ class CheckLabels:
                 meaning="too few frames in a row have clothes labels that fit the picture",
                 evidence={LONGEST: longest, "num_frames": clip.num_frames, **counts},
             ),
+            *self._limit_checks(clip, math.ceil(least)),
             Check(verdict=self.name, signal="frames cut off", value=cut),
         ]  # fmt: skip
 
+    def _limit_checks(self, clip: Clip, least: int) -> list[Check]:
+        """Each fault's largest share: in all frames if all pass, else in the ``least`` best."""
+        shares = self._shares(clip)
+        if not shares:
+            return []
+        limits = asdict(self.config)
+        length = len(shares["jump"])
+        if any((shares[name] > limits[f"max_{name}"]).any() for name in shares):
+            length = min(max(least, 1), length)  # in a row, those nearest to the limits
+        largest = {name: sliding_window_view(each, length).max(1) for name, each in shares.items()}
+        if length > 1:  # a jump lies between a frame and the one before
+            largest["jump"] = sliding_window_view(shares["jump"][1:], length - 1).max(1)
+        excess = [largest[name] - limits[f"max_{name}"] for name in shares]
+        best = int(np.max(excess, axis=0).argmin())
+        return [
+            Check(
+                verdict=self.name, signal=SHARES[name], value=float(largest[name][best]),
+                rule=AT_MOST, threshold=limits[f"max_{name}"], key=f"labels.max_{name}",
+            )
+            for name in shares
+        ]  # fmt: skip
+
     def provenance_key(self) -> dict[str, Any]:
-        """Every setting: they decide which frames the clip keeps."""
-        return {
-            **asdict(self.config), "category": self.category, "min_duration_s": self.min_duration_s,
-        }  # fmt: skip
+        """What is measured; the limits of a clip that was cut stand in its record."""
+        return {"category": self.category}
+
+    def _shares(self, clip: Clip) -> dict[str, np.ndarray]:
+        """Fault -> share in each frame; empty: not measured."""
+        packed = {name: clip.shares.get(f"label_{name}") for name in FAULTS}
+        return {name: unpack_shares(text) for name, text in packed.items() if text is not None}
 
     def _faults(self, clip: Clip) -> dict[str, np.ndarray]:
         """Which frames have which fault; empty: not measured."""
-        found = {}
-        for name in FAULTS:
-            packed = clip.shares.get(f"label_{name}")
-            if packed is not None:
-                found[name] = unpack_shares(packed) > getattr(self.config, f"max_{name}")
-        return found
+        limits = vars(self.config)
+        shares = self._shares(clip)
+        return {name: each > limits[f"max_{name}"] for name, each in shares.items()}
 
     def _in_words(self, clip: Clip) -> str:
         """What was seen in how many frames; empty: nothing."""

@@ -174,6 +174,10 @@ def check_folder(root: Path, out: Path | None = None) -> None:
     """Reject anything but a folder, and one that is also the output, before anything is written."""
     if not root.is_dir():
         raise DataError(f"src={root} is not a folder; give one with videos")
+    if not any(root.iterdir()):
+        raise DataError(f"src={root} contains no files; give a folder with videos")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"out={out} is a file; give a folder: a new one, or an earlier OUT")
     if out is not None and out.exists() and out.samefile(root):
         raise ConfigError(f"out={out} is the folder with the raw videos itself; give another OUT")
 

@@ -87,7 +87,7 @@ class Benchmark:
         self.root, self.name, self.subset = root, name, subset
         samples = [s for shard in list_shards(root, "bench") for s in index_shard(shard)]
         if not samples:
-            raise _not_prepared(root, name)
+            raise not_prepared(root, name)
         samples = _only(samples, subset, root)
         self._pairings = {
             "paired": _named_by_source(samples),
@@ -257,7 +257,7 @@ def _num_items(root: Path, name: str) -> str:
     return f"{len(read_eevee(root))} videos of {len(SHOTS)} shots"
 
 
-def _not_prepared(root: Path, name: str) -> DataError:
+def not_prepared(root: Path, name: str) -> DataError:
     """The reason why ``root`` holds no sample, and the command that prepares it."""
     check_is_here(name, root)
     commands = {bench: f"`make curate BENCH={bench}`" for bench in ORIGINS} | {

@@ -81,6 +81,6 @@ def check_is_here(name: str, root: Path) -> None:
         "Layout:",
         *(f"  {root}/{line}" for line in origin.layout),
         f"Then run `make curate BENCH={name}` once. If it lies elsewhere, set DATA_ROOT,",
-        "or give root=FOLDER (make eval) and bench_root=FOLDER (make curate).",
+        f"or give root=FOLDER (`make eval BENCH={name}`) and bench_root=FOLDER (`make curate`).",
     )
     raise DataError("\n".join(lines))

@@ -228,12 +228,11 @@ def require_video(path: str | Path) -> None:
     """Reject a file that does not exist; it is not opened.
 
     Raises:
-        VideoUnreadable: it does not exist.
+        VideoUnreadable: it does not exist, or is a folder.
     """
     if not os.path.isfile(path):
-        raise VideoUnreadable(
-            f"video {path} does not exist; give a video file (mp4, mov, mkv, webm)"
-        )
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        raise VideoUnreadable(f"video {path} {what}; give a video file (mp4, mov, mkv, webm)")
 
 
 def open_video(path: str | Path, limits: VideoLimits | None = None) -> SourceVideo:

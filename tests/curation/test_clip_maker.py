@@ -265,7 +265,8 @@ def with_checked_labels(
         max_unmapped=max_unmapped, max_head=1, max_hips=1, max_outside=1, max_jump=1
     )
     check = CheckLabels(config=config, category="upper", min_duration_s=least_s)
-    return replace(maker, stages=(*maker.stages[:3], check, *maker.stages[3:]))
+    others = [stage for stage in maker.stages if not isinstance(stage, CheckLabels)]
+    return replace(maker, stages=(*others[:3], check, *others[3:]))
 
 
 def test_frames_with_wrong_labels_are_cut_off_and_the_rest_is_made_again(tmp_path, frames):
@@ -294,6 +295,10 @@ def test_frames_with_wrong_labels_are_cut_off_and_the_rest_is_made_again(tmp_pat
     # judged again as it is; made again from the video when a stage has changed
     assert maker.judge(row, candidate()) == row
     assert maker.reuse_or_redo(row, candidate()) == row
+    assert with_checked_labels(maker, least_s=0.75).judge(row, candidate()) == row
+    assert isinstance(
+        with_checked_labels(maker, max_unmapped=0.6).judge(row, candidate()), NeedsDecoding
+    )
     changed = with_checked_labels(maker_of(tmp_path, seer, Parser("other"), parsing=LENIENT))
     assert isinstance(changed.judge(row, candidate()), NeedsDecoding)
     assert changed.reuse_or_redo(row, candidate()) is None

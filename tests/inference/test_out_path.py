@@ -81,6 +81,17 @@ def test_no_input_is_replaced(tmp_path, video):
         check_out(tmp_path / "o.mov", video)
 
 
+def test_only_a_result_of_try_on_is_replaced(tmp_path, run, video):
+    out = tmp_path / "holiday.mp4"
+    out.write_bytes(video.read_bytes())
+    code, line = run(out)
+    assert code == 2
+    assert "holiday.mp4 exists, and try-on did not write it; name another file" in line
+    assert out.read_bytes() == video.read_bytes()
+    out.unlink()
+    assert [run(out)[0], run(out)[0]] == [0, 0]
+
+
 def test_short_names_keep_their_names():
     assert fitting_name(".o", ".tryon") == ".o.tryon"
     long = [fitting_name("ä" * count, ".mp4") for count in (126, 127, 128)]

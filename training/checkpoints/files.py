@@ -95,7 +95,7 @@ def find_checkpoint(path: Path) -> Path:
     if path.is_dir():
         raise ConfigError(f"checkpoint {path} is a folder without checkpoints/{LAST}")
     raise ConfigError(
-        f"checkpoint {path} does not exist; train it, or give checkpoint=FILE or pred=FOLDER"
+        f"checkpoint {path} does not exist; give a .ckpt file, or the folder of a run or an export"
     )
 
 

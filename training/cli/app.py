@@ -55,7 +55,9 @@ def _run(argv: list[str]) -> int | None:
         command = f"{NAME} {argv[0]}" if argv[0] in app else NAME
         words = " ".join(str(error).split())
         if isinstance(error, UnknownOptionError) and "Did you mean" not in words:
-            words += " Settings are given without dashes, as key=value."
+            option = error.token.keyword or error.token.value
+            key = option.strip("-").partition("=")[0].replace("-", "_")
+            words += f" Settings are given without dashes, as {key}=value."
         raise ConfigError(f"{words} See {command} --help") from error
 
 

@@ -12,7 +12,7 @@ from training.cli.options import TRAINING, WEIGHTS, Config, Flag, Out, Typed, ex
 from training.cli.start import start
 from training.cli.words import as_settings, with_config
 
-TRAIN_CONFIG = "training.config:TrainConfig"
+FIT = "training.fit:read_arguments"
 CAPTION = "weights/caption_dancing_person.safetensors"
 
 
@@ -135,7 +135,7 @@ def latents(*settings: Typed, config: Config = None) -> int | None:
         config: YAML file with settings.
     """
     words = with_config(settings, config, "configs/stage3.yaml")
-    return start("training.latents", words, settings=TRAIN_CONFIG, uses_torch=True)
+    return start("training.latents", words, settings=FIT, uses_torch=True)
 
 
 def codec(
@@ -180,7 +180,7 @@ def train(*settings: Typed, config: Config = None) -> int | None:
         raise ConfigError(
             "a stage's YAML file is missing, such as: viton-dit train configs/stage3.yaml"
         )
-    return start("training.fit", words, settings=TRAIN_CONFIG, uses_torch=True)
+    return start("training.fit", words, settings=FIT, uses_torch=True)
 
 
 def export(checkpoint: Typed | None = None, /, *settings: Typed, out: Out = None) -> int | None:
@@ -192,4 +192,4 @@ def export(checkpoint: Typed | None = None, /, *settings: Typed, out: Out = None
         out: A new folder, or an earlier export.
     """
     words = as_settings((checkpoint, *settings), ("checkpoint",), out=out)
-    return start("training.export", words, settings="training.export:ExportConfig")
+    return start("training.export", words, settings="training.export:read_arguments")

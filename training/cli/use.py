@@ -84,7 +84,7 @@ def tryon(
     """Put a garment on the person in a video; a rerun resumes.
 
     Args:
-        video: A video of one person.
+        video: A video; of several people, the main one is dressed unless person=2 or so is given.
         garment: A picture of a garment; or video.mp4@3.2: what is worn 3.2 s into a video.
         settings: key=value: any setting of configs/tryon.yaml.
         out: The MP4 to write; for a list, the folder.

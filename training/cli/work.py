@@ -35,14 +35,14 @@ def add_commands(app: App) -> None:
     )
 
 
-def setup(name: str = "", /, *, constraint: Typed | None = None) -> int | None:
+def setup(name: str | None = None, /, *, constraint: Typed | None = None) -> int | None:
     """Install the packages that some settings need, into this environment.
 
     Args:
         name: app, densepose, lora, lowmem, onnx, ray, text, transnet, wandb or yolo.
         constraint: File with versions to keep to, such as constraints.txt.
     """
-    words = [name] if constraint is None else [name, "--constraint", str(constraint)]
+    words = [name or "", *([] if constraint is None else ["--constraint", str(constraint)])]
     return start("configs.extras", words, settings="configs.extras:read_arguments")
 
 

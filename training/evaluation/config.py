@@ -6,8 +6,9 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from configs.loading import load_config, split_arguments
-from datasets.benchmarks.benchmark import PAIRINGS
-from datasets.benchmarks.origins import check_is_here
+from datasets.benchmarks.benchmark import PAIRINGS, not_prepared
+from datasets.shards import list_shards
+from training.checkpoints.files import find_checkpoint
 from training.evaluation.predictions import CheckpointConfig
 from training.metrics.protocols import get_protocol
 
@@ -76,13 +77,16 @@ class EvaluationConfig:
 
 
 def read_arguments(argv: list[str]) -> EvaluationConfig:
-    """The settings of ``CONFIG.yaml key=value ...``, if the benchmark that they name is there.
+    """The settings of ``CONFIG.yaml key=value ...``, if what they name is there.
 
     Raises:
         ConfigError: a file, key or value is refused.
-        DataError: a published benchmark's folder does not exist: where to get it, and its layout.
+        DataError: the benchmark is not there, or not prepared; of a published one, where to get it.
     """
     path, overrides = split_arguments(argv, USAGE)
     config = load_config(EvaluationConfig, path, overrides)
-    check_is_here(config.bench, Path(config.root))
+    if not list_shards(config.root, "bench"):
+        raise not_prepared(Path(config.root), config.bench)
+    if config.pred is None and config.checkpoint is not None:
+        find_checkpoint(Path(config.checkpoint))
     return config

@@ -11,9 +11,11 @@ import pytest
 
 from curation import explain, refilter
 from curation.clip import AT_LEAST, LESS, Check
+from curation.clip_maker import clip_of
 from curation.explaining.turning import deciding
 from curation.ledger import Ledger
 from curation.perception.protocols import Person
+from curation.stages.check_labels import FAULTS
 from curation.stages.people_files import pack_people
 from curation.video.decode import Header
 from datasets.storage import store_folder
@@ -157,6 +159,37 @@ def test_a_file_rejected_by_its_header_is_told_the_setting_and_turned_by_it(
     with Ledger(out / "ledger.sqlite") as ledger:
         (source,) = ledger.sources()
     assert source.fingerprint.startswith("-")  # the next curate reads it
+
+
+def test_a_limit_on_wrong_labels_decided_and_its_command_needs_that_clip_alone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of the frames are a little over one limit, one frame is far over another."""
+    monkeypatch.setattr(judged_fixtures, "FPS", FPS)
+    out = tmp_path / "out"
+    write_judged(out, 2, 4.0, "selection.quality.min_sharpness=10", fps=FPS)
+    shares = {f"label_{name}": np.zeros(40) for name in FAULTS}
+    with Ledger(out / "ledger.sqlite") as ledger:
+        clips = {clip.source_sha256: clip for clip in ledger.clips()}
+        for source in ledger.sources():
+            if source.name == "take 00000.mp4":
+                shares["label_hips"][::2], shares["label_head"][0] = 0.29, 0.9
+            clip = clips[source.sha256]
+            record = clip_of(clip.record).with_shares(**shares).as_record()
+            ledger.record(source, [replace(clip, record={**clip.record, **record})])
+            shares = {name: np.zeros(40) for name in shares}
+    refilter.main([str(out), "selection.quality.min_duration_s=1.5"])  # the other stays as it is
+    with Ledger(out / "ledger.sqlite") as ledger:
+        assert [clip.code for clip in ledger.clips()] in (
+            ["wrong_labels", None],
+            [None, "wrong_labels"],
+        )
+    text = explained(out, capsys)
+    assert "decided by  labels.max_hips: share of one garment's colours under the other's" in text
+    assert "label is 0.29, and must be <= 0.1" in text
+    refilter.main(typed(text))
+    with Ledger(out / "ledger.sqlite") as ledger:
+        assert {clip.code for clip in ledger.clips()} == {"to_be_made", None}
 
 
 def test_what_no_setting_turns_is_said(

@@ -171,6 +171,12 @@ def test_what_is_left_must_be_long_enough_and_a_limit_of_1_checks_nothing() -> N
     assert reject is not None
     assert reject.code == "wrong_labels"
     assert reject.evidence["outside"] == 3
+    failed = {c.key: c.value for c in strict.checks(clip) if not c.code and c.is_passed is False}
+    assert failed.keys() == {"labels.max_outside", "labels.max_jump"}
+    enough = {key.removeprefix("labels."): float(str(value)) for key, value in failed.items()}
+    lenient = replace(strict, config=LabelsConfig(**enough))
+    assert first_failed(lenient.checks(clip)) is None
+    assert all(check.is_passed for check in stage.checks(clip) if check.rule)
     assert replace(stage, config=LabelsConfig(max_outside=1, max_jump=1)).kept(clip) is None
     with pytest.raises(ConfigError, match=r"max_head is 2; must be in 0\.\.1"):
         LabelsConfig(max_head=2)

@@ -62,8 +62,9 @@ def test_a_part_of_a_run_fetches_its_part_and_all_sidecars(bucket, tmp_path):
 def test_what_is_sent_is_what_a_trainer_reads_and_only_changes_are_sent_again(bucket, tmp_path):
     out = tmp_path / "out"
     write_output(out, num_sources=4)
-    # two shards and their indices, manifest, report, config, ledger
-    assert send(out, "memory://results/dance") == 8
+    (out / "cost.json").write_text("{}")  # a run that measured its steps writes it
+    # two shards and their indices, manifest, report, costs, config, ledger
+    assert send(out, "memory://results/dance") == 9
     copy = tmp_path / "copy"
     bucket.get("/results/dance/", str(copy), recursive=True)
     assert [s.key for s in index_split(copy, "train")] == [s.key for s in index_split(out, "train")]
@@ -73,6 +74,7 @@ def test_what_is_sent_is_what_a_trainer_reads_and_only_changes_are_sent_again(bu
         assert len(ledger.clips()) == 4
     assert not [name for name in bucket.find("/results") if ".writing-" in name]
     before = json.loads(bucket.cat("/results/dance/sent.json"))["sent"]
+    assert (copy / "cost.json").read_text() == "{}"
     assert send(out, "memory://results/dance") == 0
     (shard,) = (out / "shards").glob("train-000001.tar")
     shard.with_suffix(".json").unlink()

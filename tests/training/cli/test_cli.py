@@ -182,7 +182,7 @@ def test_every_sub_command_has_examples_that_it_understands(
 REFUSED = [
     ("cruate raw", r'Unknown command "cruate". Did you mean "curate"?'),
     ("curate raw --uot x", "Unknown option: --uot. Did you mean --out?"),
-    ("train configs/stage3.yaml --lr 3", "Settings are given without dashes, as key=value."),
+    ("train configs/stage3.yaml --lr 3", "Settings are given without dashes, as lr=value."),
     ("tryon a.mp4 b.png c.png", "'c.png' is not key=value"),
     ("curate raw src=other", "src is given twice"),
     ("eval vvt --config=mine.yaml", "two files with settings are given"),
@@ -191,20 +191,35 @@ REFUSED = [
     ("caption nosuch", "nosuch is not a T5 encoder: it has no config.json"),
     ("train", "a stage's YAML file is missing"),
     ("train configs/nosuch.yaml", "configs/nosuch.yaml does not exist; "),
+    ("train stage3", "stage3 does not exist; did you mean configs/stage3.yaml?"),
     ("train configs/stage3.yaml optimizer.lr=-1", "lr = -1 must be above 0"),
     ("train configs/stage3.yaml optimzer.lr=1", "did you mean 'optimizer'"),
     ("plan gpu_gb=-1", "gpu_gb = -1 must be above 0"),
-    ("latents system.height=x", "could not be converted to Integer"),
+    ("latents system.height=x", "system.height is 'x'; a whole number is expected"),
     ("tryon nosuch.mp4 g.png -o o.mp4", "video nosuch.mp4 does not exist"),
     ("tryon", "video is missing"),
+    ("tryon . g.png -o o.mp4", "video . is a folder; give a video file"),
+    ("tryon photo.jpg g.png -o o.mp4", "photo.jpg is a picture; give the video first"),
+    ("tryon a.mp4 . -o o.mp4", "garment . is a folder; give an image file"),
+    ("tryon a.mp4 g.png -o o.mp4 category=skirt", "one of upper, lower, overall is expected"),
+    ("tryon a.mp4 g.png -o o.mp4 precision=half", "one of auto, float32, bfloat16 is expected"),
+    ("tryon a.mp4 g.png -o o.mp4 --checkpoint nosuch", "nosuch does not exist; give a .ckpt"),
     ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
     ("eval vtt", "holds dance, eevee, synthetic, vivid_s, vvt"),
     ("eval", "BENCH is missing"),
+    ("eval dance root=nosuch", "benchmark folder nosuch does not exist"),
+    ("eval dance root=empty", "empty holds no shards/bench-*.tar; prepare it once with `make cur"),
+    ("eval dance root=made checkpoint=nosuch", "checkpoint nosuch does not exist"),
     ("ablate fuson", "there are data, freeze, fusion"),
     ("curate", "src=DIR is missing"),
     ("curate nosuch", "src=nosuch is not a folder"),
+    ("curate empty", "src=empty contains no files"),
+    ("curate . --out a.mp4", "out=a.mp4 is a file; give a folder"),
     ("curate . probe.nosuch=1", "key 'probe.nosuch' does not exist"),
     ("export runs/x", "out is empty"),
+    ("export runs/x --out y", "checkpoint runs/x does not exist; give a .ckpt file"),
+    ("train configs/stage3.yaml data.roots=[empty]", "empty/shards does not exist; make it with"),
+    ("train configs/stage3.yaml data.roots=a", "data.roots must be a list, such as data.roots=["),
     ("export runs/x --out y dtype=half", "dtype 'half': use float32, bfloat16"),
     ("weights --fetch nosuch", "no weights are called 'nosuch'"),
     ("codec --pictures nosuch", "real=nosuch has no SOURCES.tsv"),
@@ -214,7 +229,7 @@ REFUSED = [
     ("bench --size big", "--size"),
     ("profile --steps x", "--steps"),
     ("app prot=1", "did you mean 'port'"),
-    ("demo steps=x", "could not be converted to Integer"),
+    ("demo steps=x", "steps is 'x'; a whole number is expected"),
     ("render num_train=-1", "num_train is -1"),
 ]
 
@@ -248,6 +263,7 @@ def test_wrong_arguments_are_one_sentence_and_import_nothing(
     def not_reached(name: str) -> None:
         raise AssertionError(f"{name} is imported")
 
+    lay_out_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("training.cli.start.import_module", not_reached)
     assert run(*line.split()) == 2
@@ -257,7 +273,17 @@ def test_wrong_arguments_are_one_sentence_and_import_nothing(
     assert message in said[0]
 
 
+def lay_out_files(folder: Path) -> None:
+    """The files that ``REFUSED`` names."""
+    (folder / "empty").mkdir()
+    (folder / "made" / "shards").mkdir(parents=True)
+    for name in ("a.mp4", "g.png", "made/shards/bench-000000.tar"):
+        (folder / name).touch()
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+
+
 def test_no_refusal_waits_for_a_heavy_package(tmp_path: Path) -> None:
+    lay_out_files(tmp_path)
     heavy = ("torch", "lightning", "cv2", "av", "torchvision", "matplotlib", "diffusers")
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
