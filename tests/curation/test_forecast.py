@@ -81,9 +81,9 @@ def test_a_long_video_gives_one_stretch_unless_all_are_wanted():
 )
 def test_a_run_with_nothing_to_do_takes_no_time_and_another_also_its_start(whats, told):
     expected = [Expected(name=what, what=what, work_s=5.0 * (what == NEW)) for what in whats]
-    console = Console(file=io.StringIO())
-    print_forecast(expected, Costs(), load_config(CurateConfig, CONFIG), console)
-    assert told in console.file.getvalue()
+    text = io.StringIO()
+    print_forecast(expected, Costs(), SETTINGS, Console(file=text))
+    assert told in text.getvalue()
 
 
 def test_a_dry_run_of_a_benchmark_is_refused():
