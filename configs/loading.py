@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
+    GrammarParseError,
     InterpolationResolutionError,
     OmegaConfBaseException,
 )
@@ -199,6 +200,7 @@ def _parse_override(word: str, schema: type) -> DictConfig:
         raise ConfigError(f"override {word!r} is not key=value")
     key, _, text = word.partition("=")
     keys, kinds = _field(schema, key.split("."))
+    value: Any
     try:
         if str in kinds and not (type(None) in kinds and text == "null"):
             value = _literal(text)
@@ -207,8 +209,11 @@ def _parse_override(word: str, schema: type) -> DictConfig:
         elif dict[str, str] in kinds and text.startswith("{"):
             value = _literal(_keep_texts(*_parsed(text), kinds))
         else:
-            return OmegaConf.from_dotlist([word])
-        return _section(functools.reduce(lambda inner, name: {name: inner}, reversed(keys), value))
+            read = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+            value = cast(dict[str, Any], read)["value"]
+        for name in reversed(keys):
+            value = {name: value}
+        return _section(value)
     except (YAMLError, OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         first = " ".join(str(error).split())
         hint = f"; {key}.NAME=VALUE takes any name" if dict[str, str] in kinds else ""
@@ -263,6 +268,8 @@ def _parsed(text: str | TextIO) -> tuple[Any, Any]:
     if root is None:
         return {}, {}
     written = yaml_module.BaseLoader("").construct_document(root)
+    if not isinstance(root, yaml.CollectionNode):
+        return written, written
     serialized: str = yaml_module.serialize(root, allow_unicode=True)
     return OmegaConf.to_container(OmegaConf.create(serialized)), written
 
@@ -355,7 +362,10 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
 def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) -> str:
     full_key = str(error.full_key or error.key)
     parent, _, leaf = full_key.rpartition(".")
-    section = OmegaConf.select(config, parent) if parent else config
+    try:
+        section = OmegaConf.select(config, parent) if parent else config
+    except OmegaConfBaseException:  # the parent is a list
+        section = None
     known = sorted(str(key) for key in section) if isinstance(section, DictConfig) else []
     close = difflib.get_close_matches(leaf, known, n=1, cutoff=0.5)
     meant = f"{parent}.{close[0]}" if close and parent else "".join(close)
@@ -371,9 +381,9 @@ def _build(config: DictConfig, where: str) -> Any:
         return OmegaConf.to_object(config)
     except ConfigError:
         raise
-    except InterpolationResolutionError as error:
+    except (GrammarParseError, InterpolationResolutionError) as error:
         at = f" at key {error.full_key!r}" if error.full_key else ""
-        raise ConfigError(f"{where}:{at} {' '.join(str(error.msg).split())}") from error
+        raise ConfigError(f"{where}:{at} {' '.join(str(error.msg or error).split())}") from error
     except (ValueError, TypeError) as error:
         section = _failing_section(config)
         at = f" in section {section!r}" if section else ""

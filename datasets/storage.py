@@ -238,9 +238,9 @@ def disk_errors_named(where: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             raise
-        raise DiskFull(
-            f"{where} cannot be written ({error.strerror}); make room and rerun the same command"
-        ) from error
+        is_full = error.errno != errno.EROFS
+        advice = "make room and rerun the same command" if is_full else "name another folder"
+        raise DiskFull(f"{where} cannot be written ({error.strerror}); {advice}") from error
 
 
 def _temporary_name() -> str:

@@ -52,12 +52,13 @@ def test_a_folder_or_a_link_replaces_whatever_is_there(tmp_path, before):
         assert sorted(file.name for file in tmp_path.iterdir()) == ["target", "there"]
 
 
-def test_a_full_disk_is_one_sentence_with_the_final_name(tmp_path):
+@pytest.mark.parametrize(("number", "advice"), [(28, "make room"), (30, "name another folder")])
+def test_a_full_or_read_only_disk_is_one_sentence_with_the_final_name(tmp_path, number, advice):
     with (
-        pytest.raises(DataError, match=r"file\.txt cannot be written .*make room") as caught,
+        pytest.raises(DataError, match=rf"file\.txt cannot be written .*{advice}") as caught,
         storage.writing(tmp_path / "file.txt"),
     ):
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
     assert str(tmp_path) not in caught.value.plain
 
 

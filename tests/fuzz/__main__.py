@@ -17,7 +17,7 @@ from typing import Any
 
 KINDS = (
     "sidecar", "jobs", "override", "settings", "eevee", "vivid", "record", "matrix", "stamps",
-    "parts",
+    "parts", "given",
 )  # fmt: skip
 LIMIT_S = 10
 

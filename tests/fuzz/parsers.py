@@ -5,11 +5,17 @@ A reader returns, or raises a ``UserError``. Folders that it needs are made by `
 
 import itertools
 import struct
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
 
 from configs.errors import UserError
 from configs.loading import load_config
@@ -22,8 +28,12 @@ from datasets.benchmarks.vivid import read_vivid
 from datasets.video.clock import Clock
 from datasets.video.orientation import orientation_of
 from datasets.video.parts import FilePart, parts_of
+from inference.conditions.given import FORMATS, GivenConditions, read_conditions
 from inference.job_list import check_outs, read_jobs
+from inference.progress import Tracker
 from inference.tryon_config import TryOnConfig
+from inference.video.source import open_video
+from inference.video.work_folder import WorkFolder
 
 MATRIX = struct.Struct("<9i")
 STAMPS = struct.Struct("<?i?i")
@@ -56,6 +66,8 @@ def make_place(folder: Path) -> Path:
         for name in ("garment.png", "video_0.mp4", "video_0_mask.mp4", "video_1.mp4",
                      "video_1_mask.mp4"):  # fmt: skip
             (place / name).touch()
+    for name in ("v", "mask", "densepose"):
+        (folder / f"{name}.mkv").write_bytes(given_video("matroska", "ffv1"))
     for _, name, _ in SUBSETS.values():
         (folder / "eevee" / name).write_text("Person,Garment\n00030,30\n")
     for name in ("videos/a.mp4", "images/g.jpg"):
@@ -63,6 +75,36 @@ def make_place(folder: Path) -> Path:
         path.parent.mkdir(parents=True)
         path.touch()
     return folder
+
+
+@cache
+def given_video(container_format: str, codec: str) -> bytes:
+    """Four frames of 32x24 px, a bright square on dark ground: video, mask or DensePose."""
+    with tempfile.NamedTemporaryFile() as file:
+        with av.open(file.name, "w", format=container_format) as container:
+            stream: Any = container.add_stream(codec, rate=10)
+            stream.height, stream.width, stream.pix_fmt = 32, 24, "yuv420p"
+            for index in range(4):
+                image = np.zeros((32, 24, 3), np.uint8)
+                image[8:24, 4 + index : 14 + index] = 255
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return Path(file.name).read_bytes()
+
+
+def read_given(data: bytes, folder: Path) -> None:
+    """A mask or a DensePose video (by the number of bytes), handed in with a whole other one."""
+    paths = {name: folder / f"{name}.mkv" for name in ("mask", "densepose")}
+    given = paths["mask" if len(data) % 2 else "densepose"] = folder / "given"
+    given.write_bytes(data)
+    conditions = read_conditions(
+        open_video(folder / "v.mkv"),
+        GivenConditions(**paths, densepose_format=FORMATS[len(data) // 2 % 2]),
+        "upper", 32, 24, WorkFolder(), Tracker(None),
+    )  # fmt: skip
+    assert conditions.num_frames == 4
+    assert len(list(conditions.frames())) == 4
 
 
 def read_sidecar(data: bytes, folder: Path) -> None:
@@ -179,6 +221,13 @@ PARSERS = {
             b"probe.max_pixels=!!python/object:os.system {a: &x [*x]}",
             b"checkpoint=~",
             b"sampler.num_steps=0x1F",
+        ),
+    ),
+    "given": Parser(
+        read=read_given,
+        seeds=(
+            given_video("matroska", "ffv1"), given_video("mp4", "mpeg4"),
+            given_video("avi", "rawvideo"),
         ),
     ),
     "settings": Parser(
