@@ -33,14 +33,15 @@ MIN_ZONE = 40  # pixels
 THIN = 0.2  # radii of a hand: narrower strips are shadows and outlines
 ABOVE_HEM = 0.7  # along the trunk: what is worn on the legs may begin below
 _ARMS = tuple(range(BodyPart.UPPER_ARM_LEFT, BodyPart.HAND_LEFT))
-_LEGS = tuple(range(BodyPart.UPPER_LEG_LEFT, BodyPart.FOOT_LEFT))
-TRUNK, ABOVE, LEGS = 0, 1, 2
+_HANDS = (BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT)
+_THIGHS = (BodyPart.UPPER_LEG_LEFT, BodyPart.UPPER_LEG_RIGHT)
+TRUNK, ABOVE, THIGHS = 0, 1, 2
 ZONES = (
-    (BodyPart.TORSO,), (BodyPart.TORSO, *_ARMS), _LEGS,
-    (BodyPart.HEAD, BodyPart.NECK, *range(BodyPart.HAND_LEFT, BodyPart.UPPER_LEG_LEFT)),
-    (BodyPart.FOOT_LEFT, BodyPart.FOOT_RIGHT),
+    (BodyPart.TORSO,), (BodyPart.TORSO, *_ARMS), _THIGHS,
+    (BodyPart.HEAD, BodyPart.NECK, *_HANDS),
+    tuple(range(BodyPart.LOWER_LEG_LEFT, NUM_PARTS)),
 )  # fmt: skip
-"""Trunk, trunk with arms, legs, what shows skin, feet."""
+"""Trunk, trunk with arms, thighs, what shows skin, shins and feet: shoes begin there."""
 CLOTH = (int(ParseLabel.UPPER), int(ParseLabel.LOWER))
 
 
@@ -49,7 +50,7 @@ class WornColours:
     """Which colours belong to a clip's clothes; sides: from behind, from the front."""
 
     above: np.ndarray  # (sides, colours) bool: worn on trunk or arms
-    on_legs: np.ndarray  # the same on legs, too
+    on_thighs: np.ndarray  # or on thighs: what hands are in front of
     anywhere: np.ndarray
     at_place: np.ndarray  # (places, colours) bool
 
@@ -58,12 +59,12 @@ class WornColours:
         is_asked = view.inside(asked)
         own = coarse_cells().take(view.inside(view.bins)[is_asked])
         rows, located, side = view.nearest_sample[is_asked], view.located, int(view.body.is_facing)
-        on_legs = np.isin(located.part, (BodyPart.TORSO, *_LEGS))
+        on_thighs = np.isin(located.part, (BodyPart.TORSO, *_HANDS, *_THIGHS))
         is_above = np.isin(located.part, _ARMS)
         is_above |= (located.part == BodyPart.TORSO) & (located.along < ABOVE_HEM)
         is_worn = np.select(
-            [is_above.take(rows), on_legs.take(rows)],
-            [self.above[side].take(own), self.on_legs[side].take(own)],
+            [is_above.take(rows), on_thighs.take(rows)],
+            [self.above[side].take(own), self.on_thighs[side].take(own)],
             self.anywhere[side].take(own),
         )
         is_foreign = np.zeros(len(is_asked), bool)
@@ -95,7 +96,7 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
     above = worn[:, ABOVE] | shades | (not views)
     return WornColours(
         above=above,
-        on_legs=above | worn[:, LEGS],
+        on_thighs=above | worn[:, THIGHS],
         anywhere=above | worn.any(axis=1),
         at_place=_with_next(at_place) >= np.maximum(SAME_PLACE * visible, 1)[:, None],
     )
