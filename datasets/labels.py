@@ -21,6 +21,7 @@ class ParseLabel(IntEnum):
     HANDS = 8
     FEET = 9
     OTHER = 10
+    IN_FRONT = 11  # of the person, or in a hand: no clothes, and never painted
 
 
 class DensePosePart(IntEnum):

@@ -320,7 +320,9 @@ def below_hem(labels: np.ndarray, parts: np.ndarray, rule: MaskRule) -> np.ndarr
 
 
 def held_things(labels: np.ndarray) -> np.ndarray:
-    """What a hand holds, such as a bag: ``OTHER`` that touches a hand and not the head.
+    """What is kept in front of a person: ``IN_FRONT``, and ``OTHER`` that touches a hand.
+
+    Such as a bag; what touches the head, too, is a neck or a hat.
 
     Args:
         labels: (height, width) ``ParseLabel``.
@@ -328,7 +330,7 @@ def held_things(labels: np.ndarray) -> np.ndarray:
     Returns:
         (height, width) bool.
     """
-    held = np.zeros(labels.shape, bool)
+    held = labels == P.IN_FRONT
     reach = _TOUCH * max(labels.shape)
     left, top, wide, high = cv2.boundingRect(labels)
     window = slice(top, top + high), slice(left, left + wide)
@@ -345,7 +347,7 @@ def held_things(labels: np.ndarray) -> np.ndarray:
     is_held = np.zeros(int(pieces.max()) + 1, bool)
     is_held[pieces[others & near]] = True
     is_held[pieces[others & by_head]] = False  # the neck, a hat
-    held[window] = is_held[pieces] & others
+    held[window] |= is_held[pieces] & others
     return held
 
 

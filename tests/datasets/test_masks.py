@@ -3,6 +3,7 @@ import pytest
 
 from datasets.labels import CATEGORIES, DensePosePart, ParseLabel
 from datasets.masks import (
+    MARGINS,
     MaskSettings,
     below_hem,
     inpainting_mask,
@@ -237,3 +238,15 @@ def test_below_an_upper_garments_hem_is_what_covers_the_thighs(category: str) ->
     assert found[labels == P.LOWER].all()
     assert set(np.unique(labels[found])) <= {P.LOWER, P.LEGS}
     assert not found[126:].any()  # thighs end at 120
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("margin", MARGINS)
+def test_what_is_in_front_of_a_person_is_never_painted(category: str, margin: str) -> None:
+    """Where no hand holds it, too: a ball over the chest, a pole over trunk and legs."""
+    labels, iuv = dancer()
+    labels[50:60, 46:54] = P.IN_FRONT
+    labels[40:130, 60:64] = P.IN_FRONT
+    mask = inpainting_mask(labels[None], iuv[None], category, margin=margin)[0]
+    assert mask.any()
+    assert not mask[labels == P.IN_FRONT].any()

@@ -50,7 +50,8 @@ SHOWN_HEIGHT = 256
 SECONDS_SHOWN = 8.0  # of a user's clip
 LABEL_COLOURS = np.array(
     [[24, 28, 36], [244, 194, 164], [110, 72, 46], [47, 111, 237], [76, 175, 120], [150, 90, 200],
-     [232, 168, 130], [205, 140, 105], [255, 214, 150], [120, 130, 150], [200, 200, 90]], np.uint8
+     [232, 168, 130], [205, 140, 105], [255, 214, 150], [120, 130, 150], [200, 200, 90],
+     [235, 235, 235]], np.uint8
 )  # fmt: skip
 """One colour per parse label, in the order of ``datasets.labels.ParseLabel``."""
 assert len(LABEL_COLOURS) == len(ParseLabel)

@@ -24,7 +24,7 @@ from curation.perception.embedded.clothes_learning import (
     learn_clip,
 )
 from curation.perception.embedded.hands import refine_hands, without_forearms
-from curation.perception.embedded.held import WornColours, with_held_things, worn_colours
+from curation.perception.embedded.held import WornColours, with_things_in_front, worn_colours
 from curation.perception.embedded.part_priors import CUT_HEAD_PRIORS, LABELS
 from curation.perception.embedded.person_view import PersonView, is_usable, look_at, places_of
 from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
@@ -95,7 +95,7 @@ class LearnedParser:
             top, left = view.corner
             height, width = view.on_person.shape
             labels = label_pixels(view, self.colors, self.places, self.hand_threshold)
-            labels = with_held_things(labels, view, self.worn)
+            labels = with_things_in_front(labels, view, self.worn)
             maps[i][top : top + height, left : left + width] = labels
         return maps
 
