@@ -60,9 +60,7 @@ def find_shipped(path: Path) -> Path:
     Other paths, and ones that are there, are returned as they are.
     """
     is_ours = path.parts[:2] == ("models", "pretrained")
-    if not is_ours or path.exists() or not (CHECKOUT / path).exists():
-        return path
-    return CHECKOUT / path
+    return CHECKOUT / path if is_ours and not path.exists() and (CHECKOUT / path).exists() else path
 
 
 def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
@@ -348,9 +346,8 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
         message = message.split(" full_key:")[0]
         key = getattr(error, "full_key", None)
         if found := _CONVERTED.fullmatch(message):
-            raise ConfigError(
-                f"{where}: {key} is {found[1]}; {_KINDS[found[2]]} is expected"
-            ) from error
+            kind = _KINDS[found[2]]
+            raise ConfigError(f"{where}: {key} is {found[1]}; {kind} is expected") from error
         if "is not a ListConfig" in message:
             raise ConfigError(f"{where}: {key} must be a list, such as {key}=[a,b]") from error
         at = f" at key {key!r}" if key else ""

@@ -94,12 +94,12 @@ def test_unequal_frame_counts_are_found_without_decoding(members):
 
 def test_label_values_that_mean_nothing_are_found(members):
     parse = np.zeros((6, 128, 96), np.uint8)
-    parse[2, :8] = 11
+    parse[2, :8] = 12
     mask = np.zeros((6, 128, 96), np.uint8)
     mask[0, 0, 0] = 254
     members["parse.mp4"], members["mask.mp4"] = encode_labels(parse, 8.0), encode_labels(mask, 8.0)
     faults = dict(check_sample(members))
-    assert faults["parse.mp4"].endswith("invalid values: 11")
+    assert faults["parse.mp4"].endswith("invalid values: 12")
     assert faults["mask.mp4"].endswith("invalid values: 254")
     assert dict(check_sample(members, is_quick=True)) == {}
 

@@ -26,7 +26,7 @@ def test_it_listens_to_this_machine_alone_unless_told():
         (["port=1", "more"], "'more' is not key=value"),
         (["limits.video_mb=0"], "at least 1"),
         (["tryon=none.yaml"], "none.yaml does not exist"),
-        (["checkpoint=none"], "checkpoint none does not exist; `make demo`"),
+        (["checkpoint=none"], "checkpoint none does not exist; give a .ckpt file, the folder"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_exit_code_2(capsys, words, message):
