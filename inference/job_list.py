@@ -32,8 +32,10 @@ COLUMNS = (
 )  # fmt: skip
 LIST_OUT = "runs/tryon"
 """Where a list's results go unless ``out`` names a folder."""
-PICTURE_MARKS = (b"\xff\xd8\xff", b"\x89PNG")
-"""How JPEG and PNG files begin."""
+PICTURE_MARKS = {b"\xff\xd8\xff": (".jpg", ".jpeg", ".jpe", ".jfif"), b"\x89PNG": (".png",)}
+"""How JPEG and PNG files begin, and end their names: a raw MJPEG video begins like a JPEG."""
+ANIMATED = (b"acTL", b"IDAT")
+"""Chunks of an animated PNG, which is a video: the first comes before the second."""
 _DIGITS = 25  # of a number that is certainly too large
 
 
@@ -75,11 +77,10 @@ def read_inputs(argv: list[str]) -> TryOnConfig:
         if not getattr(config, name):
             raise ConfigError(f"{name} is missing; usage: {USAGE}")
     require_video(config.video)
-    with open(config.video, "rb") as file:
-        if file.read(8).startswith(PICTURE_MARKS):
-            raise VideoUnreadable(
-                f"video {config.video} is a picture; give the video first, then the garment"
-            )
+    if _is_picture(Path(config.video)):
+        raise VideoUnreadable(
+            f"video {config.video} is a picture; give the video first, then the garment"
+        )
     if not config.preview:
         files = inputs_of(Path(config.video), config.garment, config.given)
         if not files[1].is_file():
@@ -155,6 +156,18 @@ def check_outs(jobs: Sequence[TryOnJob]) -> None:
                 f"out={job.out} is {read[place]}, which this list reads; name another file"
             )
         check_out(job.out, job.video)
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file is a JPEG or PNG that does not move, by its name and its first bytes."""
+    with path.open("rb") as file:
+        start = file.read(2**16)
+    named = any(
+        start.startswith(mark) and path.suffix.lower() in endings
+        for mark, endings in PICTURE_MARKS.items()
+    )
+    animation, pixels = (start.find(chunk) for chunk in ANIMATED)
+    return named and not 0 <= animation < (pixels if pixels >= 0 else len(start))
 
 
 def inputs_of(video: Path, garment: str, given: GivenConditions | None) -> list[Path]:

@@ -18,9 +18,9 @@ _INSIDE = 0.95
 """Share of garment in a field of the outline from which all of it is cloth, of any colour."""
 _WIDER, _MIXED = 0.06, 0.01
 """Shares of the picture's height: by which cloth is continued, and on its edge that are mixed."""
-_HEM_NEAR, _HEM_CELLS, _HEM_REACH = 0.2, 3, 0.35
+_HEM_NEAR, _HEM_CELLS = 0.2, 3
 """Of the picture's height: a torso that reaches this near to the cloth's end has the hem in sight.
-Rows of cells; of the torso's rows: how far a hem reaches below it, at most."""
+Rows of cells."""
 _CUFF_CELLS = 2  # of a hand, that a long sleeve may cover
 _COLLAR, _RAISED = 0.3, 0.28
 """Of the torso's breadth, half a collar's; of the height, how far shoulders are raised."""
@@ -344,8 +344,8 @@ def hem_on_legs(
         cloth: from ``cut_cloth``; each of g garments serves b / g consecutive rows.
 
     Returns:
-        The same with leg cells that count as torso, for a third of its rows, at most
-        ``_HEM_CELLS``, or know nothing; unchanged for longer garments.
+        The same with leg cells that count as torso, for at most ``_HEM_CELLS`` rows, or know
+        nothing; unchanged for longer garments.
     """
     torso = (group == TORSO) & (places[..., 2] > 0)
     # of all frames together: a hem that comes and goes would flicker
@@ -354,14 +354,10 @@ def hem_on_legs(
     end = (cloth[:, 3].amax(dim=2) * rows).amax(dim=1) / cloth.shape[2]
     is_near = lowest > end.repeat_interleave(len(places) // len(cloth)) - _HEM_NEAR
     legs = (group >= FIRST_LEG) & is_near[:, None, None, None]
-    spread = torch.cat([places[..., :2], torso[..., None].to(places.dtype)], dim=-1)
-    steep = slopes
-    tall = torso.any(dim=3).sum(dim=2).median(dim=1).values
-    reach = (_HEM_REACH * tall).round().clamp(1, _HEM_CELLS)[:, None, None, None, None]
-    for cell in range(_HEM_CELLS):
-        further, sloped = spread_places(spread, steep)
-        spread = torch.where(cell < reach, further, spread)
-        steep = torch.where(cell < reach[..., None], sloped, steep)
+    alone = torch.cat([places[..., :2], torso[..., None].to(places.dtype)], dim=-1)
+    spread, steep = alone, slopes
+    for _ in range(_HEM_CELLS):
+        spread, steep = spread_places(spread, steep)
     return (
         torch.where(legs[..., None], spread, places),
         torch.where(legs[..., None, None], steep, slopes),

@@ -22,13 +22,17 @@ _MEAN_LIGHT = 0.965
 """Of clothed bodies, 0.959 to 0.969 of five: cloth as a whole stays as bright as its picture."""
 
 
-def limb_light(limbs: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+def depth_inside(region: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Distance in px of each pixel of a region from its edge; 0 outside."""
+    return cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 3)
+
+
+def limb_light(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """How bright each pixel of limbs is, 0..1 of the full light; 1 elsewhere.
 
     Args:
-        limbs: arms, or arms and hands.
+        depth: inside arms, or arms and hands.
     """
-    depth = cv2.distanceTransform(limbs.astype(np.uint8), cv2.DIST_L2, 3)
     return _light(depth, _ROUND * float(depth.max()), _EDGE_LIGHT)
 
 
@@ -39,9 +43,10 @@ def cloth_light(groups: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 1"]:
         groups: of ``datasets.places.group_of``; 0: nobody.
     """
     is_arm = (groups >= ARMS[0]) & (groups <= ARMS[1])
-    torso = (groups > 0) & ~is_arm
-    depth = cv2.distanceTransform(torso.astype(np.uint8), cv2.DIST_L2, 3)
-    light = limb_light(is_arm) * _light(depth, _TORSO_ROUND * len(groups), _TORSO_EDGE_LIGHT)
+    depth = depth_inside((groups > 0) & ~is_arm)
+    light = limb_light(depth_inside(is_arm)) * _light(
+        depth, _TORSO_ROUND * len(groups), _TORSO_EDGE_LIGHT
+    )
     return cv2.GaussianBlur(light / _MEAN_LIGHT, (0, 0), _SMOOTH * len(groups))[..., None]
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from datasets.labels import DensePosePart
 from datasets.places import group_of
-from inference.sampling.shading import limb_light
+from inference.sampling.shading import depth_inside, limb_light
 from models.places import ARMS, TORSO
 
 HANDS = (DensePosePart.HAND_LEFT, DensePosePart.HAND_RIGHT)
@@ -76,10 +76,11 @@ def paint_skin(
     limbs = ((groups >= ARMS[0]) & (groups <= ARMS[1])) | (_is_part(parts, HANDS) & mask)
     neck = (groups == TORSO) & (np.cumsum(is_cloth, axis=0) == 0) & is_cloth.any(axis=0)
     neck |= _is_part(parts, FACE)
-    light = np.where(limbs, limb_light(limbs), _NECK_LIGHT).astype(np.float32)
+    depth = depth_inside(limbs)
+    light = np.where(limbs, limb_light(depth), _NECK_LIGHT).astype(np.float32)
     bare = ((limbs | neck) & ~is_cloth & mask).astype(np.uint8)
-    thickest = 2 * cv2.distanceTransform(limbs.astype(np.uint8), cv2.DIST_L2, 3).max()
-    thinnest = min(_THINNEST * len(bare), _THINNEST_LIMB * (thickest or len(bare)))
+    thickest = 2 * float(depth.max()) or len(bare)
+    thinnest = min(_THINNEST * len(bare), _THINNEST_LIMB * thickest)
     size = 2 * max(1, round(thinnest / 2)) + 1
     bare = cv2.morphologyEx(bare, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     soft = cv2.GaussianBlur(bare.astype(np.float32), (0, 0), size / 4)[..., None]

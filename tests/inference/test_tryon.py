@@ -1,3 +1,4 @@
+import io
 import logging
 import os
 from fractions import Fraction
@@ -6,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from tryon_fixtures import is_shirt, write_video
 
 from configs.command import run_command
@@ -14,6 +16,8 @@ from datasets.labels import ParseLabel as P
 from datasets.masks import inpainting_mask
 from inference.checkpoint_choice import choose_checkpoint
 from inference.conditions.perceive import perceive
+from inference.errors import VideoUnreadable
+from inference.job_list import read_inputs
 from inference.progress import Tracker
 from inference.tryon import main
 from inference.tryon_config import read_job
@@ -196,6 +200,22 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert line.startswith("error: ")
     assert message in line
     assert not (tmp_path / "o.mp4").exists()
+
+
+def test_pictures_that_move_are_videos_and_others_are_named_as_pictures(tmp_path, garment):
+    steps = [Image.new("RGB", (64, 96), (20 * step, 0, 0)) for step in range(4)]
+    still, moving, raw = (tmp_path / name for name in ("still.png", "moving.png", "raw.mjpeg"))
+    steps[0].save(still)
+    steps[0].save(moving, save_all=True, append_images=steps[1:], duration=80)
+    photo = io.BytesIO()
+    steps[0].save(photo, "jpeg")
+    raw.write_bytes(4 * photo.getvalue())
+    (tmp_path / "photo.jpg").write_bytes(photo.getvalue())
+    for video in (moving, raw):
+        assert read_inputs([f"video={video}", f"garment={garment}", f"out={tmp_path}/o.mp4"])
+    for video in (still, tmp_path / "photo.jpg"):
+        with pytest.raises(VideoUnreadable, match="is a picture; give the video first"):
+            read_inputs([f"video={video}", f"garment={garment}", f"out={tmp_path}/o.mp4"])
 
 
 def test_the_settings_that_come_with_the_project_load():

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from inference.sampling.shading import cloth_light, limb_light
+from inference.sampling.shading import cloth_light, depth_inside, limb_light
 from models.places import LOWER_ARMS, TORSO
 
 
 def test_limbs_are_darker_at_their_edges_on_both_sides() -> None:
     limb = np.zeros((64, 48), bool)
     limb[:, 10:30] = True
-    light = limb_light(limb)
+    light = limb_light(depth_inside(limb))
     assert (light[:, :10] == 1).all()
     assert (light[:, 30:] == 1).all()
     assert 0.8 < light[32, 10] < 0.95

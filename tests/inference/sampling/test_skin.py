@@ -55,3 +55,13 @@ def test_a_narrow_strip_beside_a_sleeve_is_no_skin():
     is_cloth[30:80, 10:12] = False
     painted = paint_skin(frame, parts, is_cloth, mask, np.float32(SKIN))
     assert np.abs(painted - frame)[30:80, 10:30].max() < 1
+
+
+def test_a_small_persons_thin_arm_is_skin():
+    size = 512  # where the arm of somebody far away is thinner than a close one's strips
+    parts = np.zeros((size, size), np.uint8)
+    parts[100:200, 200:208] = DensePosePart.LOWER_ARM_LEFT_FRONT
+    mask = parts > 0
+    frame = np.full((size, size, 3), SHIRT, np.uint8)
+    painted = paint_skin(frame, parts, np.zeros_like(mask), mask, np.float32(SKIN))
+    assert painted[150, 204] == pytest.approx(SKIN, rel=0.2)
