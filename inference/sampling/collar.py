@@ -6,7 +6,7 @@ front of it.
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 _SEED_ROWS, _SEED_STEP, _SEED_WIDTH = 0.16, 0.01, 0.04
 """Of the garment's height: how far down to look, and how often. Of the torso's breadth."""
@@ -19,7 +19,7 @@ _REACH, _DEPTH = 0.4, 0.4
 _RIM = 0.05
 """Of the garment's height: what begins lower than this below the cloth's edge is no inside."""
 _LEAST_WIDTH, _LEAST_HEIGHT = 0.2, 0.025
-"""Of the torso's breadth, and of the garment's height."""
+"""Of the torso's breadth, and of the garment's height. Half of the first: most from the middle."""
 _MOST_AREA = 0.13
 """Of the cloth."""
 _SOLID = 0.75
@@ -28,6 +28,12 @@ _DARKER = 3.0
 """L (0 to 100): an inside lies in the shade, compared with the lighter quarter around it."""
 _AROUND = 0.06
 """Of the garment's height: how far around to compare, beyond the ribbing."""
+_GAPS = 0.14
+"""Of the torso's breadth: the ground of a pattern that is narrower does not belong to an inside."""
+_CUT = 0.45
+"""Of its outline: a piece that is cut off by more, where it was narrow, is the front."""
+_STRETCHED = 3.0
+"""Of the height by which a neckline is raised: as much cloth below it is stretched."""
 _CONTINUED = 0.1
 """Of its outline: a piece that touches more cloth beyond a collar's reach is the front."""
 
@@ -64,11 +70,40 @@ def inside_of_collar(
     for row in range(top + step, top + round(_SEED_ROWS * height), step):
         seed = np.median(lab[row : row + step, across].reshape(-1, 3), axis=0)
         alike = (np.sqrt(np.square(lab - seed).sum(axis=-1)) < _ALIKE) & cloth & window
-        _, pieces = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
-        number = pieces[row + step // 2, int(middle)]
-        if number and _is_inside(pieces == number, lab, cloth, window, breadth, height):
-            return _with_rim(pieces == number, cloth)
+        for region in (alike, _opened(alike, _GAPS * breadth)):
+            _, pieces = cv2.connectedComponents(region.astype(np.uint8), connectivity=4)
+            number = pieces[row + step // 2, int(middle)]
+            piece = pieces == number
+            if not number or _contact(piece, alike) > _CUT:
+                continue
+            if _is_inside(piece, lab, cloth, window, (middle, breadth), height):
+                return _with_rim(piece, cloth)
     return nothing
+
+
+def raise_neckline(
+    cloth: Float[np.ndarray, "c h w"], inside: Bool[np.ndarray, "h w"], height: float
+) -> Float[np.ndarray, "c h w"]:
+    """A garment whose neckline lies higher: the cloth below it is stretched upwards.
+
+    Necklines come out low: a picture shows them flat, and necks are round.
+
+    Args:
+        cloth: colours, known beyond the cloth, too, and where it is.
+        inside: from ``inside_of_collar``; the neckline is its lower edge, which rises in it alone.
+        height: px, at most.
+    """
+    rows = np.arange(len(inside), dtype=np.float32)[:, None]
+    rise = np.minimum(inside.sum(axis=0), height).astype(np.float32)
+    rise = cv2.blur(rise[None], (2 * round(height / 2) + 1, 1))[0]
+    line = len(inside) - np.argmax(inside[::-1], axis=0)
+    reach = _STRETCHED * height
+    share = np.clip((line + reach - rows) / (reach + np.maximum(rise, 1e-6)), 0, 1)
+    moved = np.where(inside.any(axis=0), rows + rise * share, rows).astype(np.float32)
+    columns = np.broadcast_to(np.arange(inside.shape[1], dtype=np.float32), inside.shape)
+    stacked = np.ascontiguousarray(np.moveaxis(cloth, 0, -1))
+    raised = cv2.remap(stacked, columns, moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.moveaxis(raised, -1, 0)
 
 
 def _is_inside(
@@ -76,12 +111,15 @@ def _is_inside(
     lab: np.ndarray,
     cloth: np.ndarray,
     window: np.ndarray,
-    breadth: float,
+    torso: tuple[float, float],  # middle and breadth
     height: int,
 ) -> bool:
     """Whether a piece of cloth is as an inside is: its place, size, shape and shade."""
+    middle, breadth = torso
     rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
     if len(columns) < _LEAST_WIDTH * breadth or len(rows) < _LEAST_HEIGHT * height:
+        return False
+    if abs((columns[0] + columns[-1]) / 2 - middle) > _LEAST_WIDTH / 2 * breadth:
         return False
     grown = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     beyond = np.count_nonzero(grown & cloth & ~window)
@@ -104,6 +142,19 @@ def _is_inside(
     if not around.any():
         return False
     return float(np.percentile(lab[around, 0], 75) - np.median(lab[piece, 0])) > _DARKER
+
+
+def _contact(piece: np.ndarray, region: np.ndarray) -> float:
+    """The share of a piece's outline beyond which the region that it was cut from continues."""
+    outline = (cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~piece
+    return np.count_nonzero(outline & region) / max(np.count_nonzero(outline), 1)
+
+
+def _opened(region: np.ndarray, width: float) -> np.ndarray:
+    """A region without what is narrower than ``width``, such as the ground between dots."""
+    size = 2 * round(width / 2) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
 
 
 def _with_rim(piece: np.ndarray, cloth: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from datasets.masks import nearest_part
 from datasets.places import CELL, body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
 from inference.sampling.cloth_edges import cloth_on_plain, mirror_beyond, smooth_parts
-from inference.sampling.collar import inside_of_collar
+from inference.sampling.collar import inside_of_collar, raise_neckline
 from inference.sampling.shading import cloth_light
 from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
@@ -52,8 +52,8 @@ _GAP = 0.06
 """Of the picture's height: gaps in cloth up to this are filled with the colours beside them."""
 _WIDER = 0.09
 """Of the picture's height: twice the width of cloth that is added at its edges, on the body."""
-_NECKLINE = 0.1
-"""Of the picture's height: twice by how much a neckline is raised."""
+_NECKLINE = 0.05
+"""Of the picture's height: by how much a neckline is raised."""
 _MIXED = 0.01
 """Of the picture's height: cloth's edge, whose pixels are mixed with the picture's ground."""
 _SMOOTH = 0.012
@@ -193,7 +193,9 @@ class ClothDetail:
         cloth &= ~bare
         worn = inside & ~bare & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
         is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
-        sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in cloth & is_arm])
+        # closing and smoothing spread a torso's cloth onto arms, whose own is not there
+        own_cloth = cloth & is_arm & (warped[0, :, 3].cpu().numpy() > _CLOTH)
+        sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in own_cloth])
         worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
         collar = neck & np.stack([_lower_part(row) for row in neck])
         worn &= (cloth & collar) | ~neck
@@ -229,11 +231,10 @@ class ClothDetail:
         left, right = (torso_sides(cloth[:, 3:])[0] * cloth.shape[3]).tolist()
         shown = cloth[0, 3].cpu().numpy() > _CLOTH
         inside = inside_of_collar(self.garment, shown, (left, right))
-        # necklines come out low: a picture shows them flat, and necks are round
-        raised = inside & _dilated(shown & ~inside, self._disc(_NECKLINE))
-        cloth = cloth * ~torch.from_numpy(inside).to(device)
-        colours = torch.from_numpy(self._continued(cloth[0].cpu().numpy())).to(device)[None]
-        return torch.cat([colours, cloth[:, 3:] + torch.from_numpy(raised).to(device)], dim=1)
+        cloth = (cloth * ~torch.from_numpy(inside).to(device))[0].cpu().numpy()
+        whole = np.concatenate([self._continued(cloth), cloth[3:]])
+        raised = raise_neckline(whole, inside, _NECKLINE * len(inside))
+        return torch.from_numpy(raised).to(device)[None]
 
     def _continued(self, cloth: Float[np.ndarray, "4 h w"]) -> Float[np.ndarray, "3 h w"]:
         """Colours of the cloth, and of a pattern that runs on beyond its edge, everywhere."""

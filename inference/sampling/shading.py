@@ -4,11 +4,16 @@ A garment that lies flat shows none, so that an arm in front of a torso in the s
 vanish. Where light comes from is unknown: edges are darker on both sides.
 """
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from models.places import ARMS
+from models.places import ARMS, LOWER_ARMS
+
+ARM_SIDES = tuple(zip(range(ARMS[0], LOWER_ARMS[0]), LOWER_ARMS, strict=True))
+"""Groups of the left arm, and of the right one."""
 
 _EDGE_LIGHT, _TORSO_EDGE_LIGHT = 0.8, 0.85
 """Of the full light: at the edge of a limb, and of the torso."""
@@ -27,11 +32,16 @@ def depth_inside(region: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 3)
 
 
+def depth_of_limbs(limbs: Iterable[Bool[np.ndarray, "h w"]]) -> Float[np.ndarray, "h w"]:
+    """``depth_inside`` of limbs one by one: where they cross, each keeps its edge."""
+    return np.maximum.reduce([depth_inside(limb) for limb in limbs])
+
+
 def limb_light(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """How bright each pixel of limbs is, 0..1 of the full light; 1 elsewhere.
 
     Args:
-        depth: inside arms, or arms and hands.
+        depth: from ``depth_of_limbs``, of arms, or of arms and hands.
     """
     return _light(depth, _ROUND * float(depth.max()), _EDGE_LIGHT)
 
@@ -44,9 +54,8 @@ def cloth_light(groups: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 1"]:
     """
     is_arm = (groups >= ARMS[0]) & (groups <= ARMS[1])
     depth = depth_inside((groups > 0) & ~is_arm)
-    light = limb_light(depth_inside(is_arm)) * _light(
-        depth, _TORSO_ROUND * len(groups), _TORSO_EDGE_LIGHT
-    )
+    arms = depth_of_limbs(np.isin(groups, side) for side in ARM_SIDES)
+    light = limb_light(arms) * _light(depth, _TORSO_ROUND * len(groups), _TORSO_EDGE_LIGHT)
     return cv2.GaussianBlur(light / _MEAN_LIGHT, (0, 0), _SMOOTH * len(groups))[..., None]
 
 

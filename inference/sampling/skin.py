@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, UInt8
 
 from datasets.labels import DensePosePart
 from datasets.places import group_of
-from inference.sampling.shading import depth_inside, limb_light
-from models.places import ARMS, TORSO
+from inference.sampling.shading import ARM_SIDES, depth_of_limbs, limb_light
+from models.places import TORSO
 
 HANDS = (DensePosePart.HAND_LEFT, DensePosePart.HAND_RIGHT)
+"""In the order of ``ARM_SIDES``."""
 FACE = (DensePosePart.HEAD_LEFT, DensePosePart.HEAD_RIGHT)
 _LEAST_PIXELS = 40
 _TYPICAL = (60, 95)
@@ -73,10 +74,14 @@ def paint_skin(
         tone: from ``find_skin``.
     """
     groups = group_of(parts)
-    limbs = ((groups >= ARMS[0]) & (groups <= ARMS[1])) | (_is_part(parts, HANDS) & mask)
+    sides = [
+        np.isin(groups, arm) | ((parts == hand) & mask)
+        for arm, hand in zip(ARM_SIDES, HANDS, strict=True)
+    ]
+    limbs = sides[0] | sides[1]
     neck = (groups == TORSO) & (np.cumsum(is_cloth, axis=0) == 0) & is_cloth.any(axis=0)
     neck |= _is_part(parts, FACE)
-    depth = depth_inside(limbs)
+    depth = depth_of_limbs(sides)
     light = np.where(limbs, limb_light(depth), _NECK_LIGHT).astype(np.float32)
     bare = ((limbs | neck) & ~is_cloth & mask).astype(np.uint8)
     thickest = 2 * float(depth.max()) or len(bare)

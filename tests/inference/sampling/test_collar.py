@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.sampling.collar import inside_of_collar
+from inference.sampling.collar import inside_of_collar, raise_neckline
 
 SIDES = (60.0, 180.0)
 GROUND, CLOTH, SHADE, RIBBING = 240, (200, 60, 60), (130, 35, 40), (40, 40, 90)
@@ -66,6 +66,42 @@ def halves() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("draw", [lambda: drawn(inside=None), lighter, striped, printed, halves])
 def test_what_is_worn_is_not_taken_for_an_inside(draw) -> None:
     assert not inside_of_collar(*draw(), SIDES).any()
+
+
+def dotted(inside: tuple[int, int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Light dots on the dark ground that is the inside's colour, too."""
+    picture, cloth = drawn(inside=None)
+    picture[cloth] = SHADE
+    for row in range(45, 290, 14):
+        for column in range(66 + row // 14 % 2 * 7, 180, 14):
+            cv2.circle(picture, (column, row), 6, CLOTH, -1)
+    if inside is not None:
+        cv2.ellipse(picture, (120, 42), (30, 24), 0, 0, 180, inside, -1)
+    return picture, cloth
+
+
+def test_the_ground_between_dots_does_not_belong_to_an_inside_in_its_colour() -> None:
+    found = inside_of_collar(*dotted(SHADE), SIDES)
+    assert found[42:58, 110:130].all()
+    assert not found[75:].any()
+    assert not inside_of_collar(*dotted(None), SIDES).any()
+
+
+def test_a_neckline_rises_with_what_is_below_it_and_nothing_else_moves() -> None:
+    picture, cloth = drawn(ribbing=True)
+    inside = inside_of_collar(picture, cloth, SIDES)
+    known = (cloth & ~inside).astype(np.float32)
+    whole = np.concatenate([np.moveaxis(picture, -1, 0).astype(np.float32), known[None]])
+    raised = raise_neckline(whole, inside, 10.0)
+    line = 42 + 22
+    assert whole[3, line - 8, 120] == 0
+    assert raised[3, line - 5, 120] == 1
+    rim = np.flatnonzero(np.abs(whole[:3, :, 120].T - RIBBING).max(axis=1) < 8)
+    moved = np.flatnonzero(np.abs(raised[:3, :, 120].T - RIBBING).max(axis=1) < 8)
+    assert 6 <= rim.mean() - moved.mean() <= 10  # the ribbing is where the cloth now ends
+    assert (raised[:, 120:] == whole[:, 120:]).all()
+    assert (raised[:, :, :85] == whole[:, :, :85]).all()
+    assert (raise_neckline(whole, np.zeros_like(inside), 10.0) == whole).all()
 
 
 def test_an_empty_picture_has_none() -> None:

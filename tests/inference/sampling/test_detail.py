@@ -19,7 +19,7 @@ from models.text import CaptionConfig
 from models.viton_dit import VitonDiTConfig
 
 HEIGHT, WIDTH = 64, 48
-TORSO, LOWER_ARM, HEAD = 2, 19, 23  # DensePose parts
+TORSO, UPPER_ARM, LOWER_ARM, HEAD = 2, 15, 19, 23  # DensePose parts
 
 
 @torch.no_grad()
@@ -137,6 +137,16 @@ def test_a_torsos_cloth_does_not_grow_onto_a_bare_arm_nor_up_the_neck() -> None:
     shown, _ = detail(build())(ALL, painted(), MASKS, iuv)
     assert (shown[:, 45:70, middle] == 120).all()  # the upper half of the neck is bare
     assert not (shown[:, 95:110, middle] == 120).all(axis=-1).any()
+
+
+def test_the_edge_of_a_sleeveless_top_is_the_bodys_own() -> None:
+    iuv, middle = upright_iuv(), MOST * WIDTH // 2
+    for step in range(8):  # closing and smoothing cross a boundary like this one
+        rows = slice(40 + 22 * step, 40 + 22 * (step + 1))
+        iuv[:, rows, middle + (4 if step % 2 else -4) :, 0] = UPPER_ARM
+    shown, _ = detail(build())(ALL, painted(), MASKS, iuv)
+    assert not (shown[:, 60:180, middle - 30 : middle - 12] == 120).all(axis=-1).any()
+    assert (shown[:, 60:180, middle + 9 :] == 120).all()
 
 
 def test_sleeves_show_their_own_colour_where_places_lie_on_the_torso() -> None:

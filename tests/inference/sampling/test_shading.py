@@ -27,3 +27,12 @@ def test_an_arm_in_front_of_a_torso_in_the_same_cloth_can_be_seen() -> None:
     assert middle[100] < 0.96
     assert middle[60] > 1  # of the torso, away from the arm
     assert abs(light.mean() - 1) < 0.03  # a garment is as bright as its picture
+
+
+def test_arms_that_cross_keep_their_edges() -> None:
+    groups = np.full((256, 192), TORSO, np.uint8)
+    groups[90:115], groups[115:140] = LOWER_ARMS
+    middle = cloth_light(groups)[:, 96, 0]
+    assert middle[115] < 0.96
+    assert middle[102] > 1
+    assert middle[128] > 1
