@@ -18,8 +18,8 @@ _REACH, _DEPTH = 0.4, 0.4
 """Of the torso's breadth, from the middle, and of the garment's height: a collar ends before."""
 _RIM = 0.05
 """Of the garment's height: what begins lower than this below the cloth's edge is no inside."""
-_LEAST_WIDTH, _LEAST_HEIGHT = 0.2, 0.025
-"""Of the torso's breadth, and of the garment's height."""
+_LEAST_WIDTH, _MOST_WIDTH, _LEAST_HEIGHT = 0.2, 0.7, 0.025
+"""Of the torso's breadth, and of the garment's height. Wider than a neck: shoulders."""
 _MOST_AREA = 0.13
 """Of the cloth."""
 _SOLID = 0.75
@@ -81,7 +81,8 @@ def _is_inside(
 ) -> bool:
     """Whether a piece of cloth is as an inside is: its place, size, shape and shade."""
     rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
-    if len(columns) < _LEAST_WIDTH * breadth or len(rows) < _LEAST_HEIGHT * height:
+    is_neck = _LEAST_WIDTH * breadth <= len(columns) <= _MOST_WIDTH * breadth
+    if not is_neck or len(rows) < _LEAST_HEIGHT * height:
         return False
     grown = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     beyond = np.count_nonzero(grown & cloth & ~window)
