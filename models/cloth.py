@@ -26,6 +26,8 @@ _COLLAR, _RAISED = 0.3, 0.28
 """Of the torso's breadth, half a collar's; of the height, how far shoulders are raised."""
 _INNER_SIDE = 0.03
 """Of the torso's breadth: its seam, which is not repeated."""
+_BESIDE_ROWS, _BESIDE_BREADTH = 0.25, 0.1
+"""Of the rows, and of the breadth: a side that is so much further in has a sleeve beside it."""
 _LEAST_ROWS = 8  # of cloth, to tell anything
 _SLEEVES, _SLEEVES_ALONG = 0.045, 0.8
 """Of the cloth, beside the torso; of the height, the breadth at half of it: more only with sleeves.
@@ -248,7 +250,8 @@ def _hang_down(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
 def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:
     """Where the torso of garments for the upper body begins and ends, x in [0, 1].
 
-    From the rows of its lower half, where short sleeves have ended and long ones hang beside it.
+    From the rows of its lower half, where short sleeves have ended and long ones hang beside it. A
+    sleeve may touch the torso in most of them.
     """
     sides: list[list[float]] = []
     width = cloth.shape[3]
@@ -264,7 +267,18 @@ def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:
         if not inside.any():
             sides.append([0.0, 1.0])
             continue
-        sides.append([float(left[inside].median()), float(right[inside].median())])
+        near = left[inside].float(), -right[inside].float()
+        usual = [float(side.median()) for side in near]
+        # rows without cloth beyond their side show no sleeve
+        ends = rows.int().argmax(dim=1), rows.int().flip(1).argmax(dim=1) - width
+        beside = [
+            torch.where(end[inside] < side, side, -width)
+            for end, side in zip(ends, near, strict=True)
+        ]
+        inner = [float(side.quantile(1 - _BESIDE_ROWS)) for side in beside]
+        most = -_BESIDE_BREADTH * sum(usual)
+        apart = [far if far - end > most else end for far, end in zip(inner, usual, strict=True)]
+        sides.append([apart[0], -apart[1]])
         sides[-1] = [side / width for side in sides[-1]]
     return torch.tensor(sides, device=cloth.device)
 

@@ -105,6 +105,14 @@ def test_sleeves_that_hang_beside_the_torso_to_its_hem_are_long() -> None:
     assert has_long_sleeves(torch.cat([hanging, flared])).tolist() == [True, False]
 
 
+def test_a_sleeve_that_touches_the_torso_for_most_of_its_length_is_no_torso() -> None:
+    touching = outline((22, 38), *[(8, 52)] * 9)
+    touching[..., 40:50, 18:20] = 0  # in the lowest quarter
+    assert torso_sides(touching)[0, 0] * 60 == 20
+    whole = outline((22, 38), *[(8, 52)] * 9)
+    assert torso_sides(whole)[0, 0] * 60 == 8
+
+
 def test_a_jacket_whose_sleeves_lie_on_its_sides_has_sleeves_and_a_wide_tank_top_none() -> None:
     jacket = outline((26, 34), (24, 36), (17, 43), *[(16, 44)] * 7)
     wide_tank = outline((18, 42), (18, 42), (17, 43), *[(16, 44)] * 7)
