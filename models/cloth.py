@@ -26,8 +26,9 @@ _COLLAR, _RAISED = 0.3, 0.28
 """Of the torso's breadth, half a collar's; of the height, how far shoulders are raised."""
 _INNER_SIDE = 0.03
 """Of the torso's breadth: its seam, which is not repeated."""
-_BESIDE_ROWS, _BESIDE_BREADTH = 0.25, 0.1
-"""Of the rows, and of the breadth: a side that is so much further in has a sleeve beside it."""
+_BESIDE_ROWS, _BESIDE_BREADTH, _LEAST_BREADTH = 0.25, 0.1, 0.73
+"""Of the rows, and of the breadth: a side that is so much further in has a sleeve beside it; what
+of the breadth is left then, at least."""
 _LEAST_ROWS = 8  # of cloth, to tell anything
 _SLEEVES, _SLEEVES_ALONG = 0.045, 0.8
 """Of the cloth, beside the torso; of the height, the breadth at half of it: more only with sleeves.
@@ -37,6 +38,9 @@ _FOLDED, _COLLAR_ROWS, _COLLAR_WIDTH = 0.65, (0.05, 0.1), 0.5
 sleeves along its torso. Rows of the collar, of the height; its width, of that breadth."""
 _HANGING = 0.75
 """Of the height: sleeves that reach lower, beside the torso, are long."""
+_NEAR_HEM, _NARROWER = (0.75, 0.85), 0.85
+"""Of the height, from above. Of the largest breadth: less, and sleeves that lie along the torso end
+above; such long ones make a garment widest at their cuffs."""
 _BESIDE_SLEEVE = 0.18
 """Of the torso's breadth: what is nearer may be a wide hem."""
 _SHORT = (0.1, 0.6)
@@ -229,7 +233,20 @@ def has_long_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
     is_short = length < _SHORT[1]
     is_short |= (heights > _SLIM) & (length * heights < _SHORT_OF_SLIM)
     is_short &= ~_hang_down(cloth)
-    return has_sleeves(cloth) & ~((length > _SHORT[0]) & is_short)
+    is_short &= (length > _SHORT[0]) | _end_above_hem(cloth)
+    return has_sleeves(cloth) & ~is_short
+
+
+def _end_above_hem(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
+    """Whether garments are narrower near their hem than above: sleeves along the torso ended."""
+    found: list[bool] = []
+    for shown in cloth[:, 0] > 0.5:
+        rows = shown[shown.any(dim=1)].int()
+        first, last = (int(share * len(rows)) for share in _NEAR_HEM)
+        near, most = rows[first : last + 1], rows.sum(dim=1).max() if len(rows) else 0
+        is_whole = bool((near.diff(dim=1).clamp(min=0).sum(dim=1) <= 1).all())  # no hand is there
+        found.append(is_whole and bool((near.sum(dim=1) < _NARROWER * most).all()))
+    return torch.tensor(found, device=cloth.device)
 
 
 def _hang_down(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
@@ -278,7 +295,8 @@ def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:
         inner = [float(side.quantile(1 - _BESIDE_ROWS)) for side in beside]
         most = -_BESIDE_BREADTH * sum(usual)
         apart = [far if far - end > most else end for far, end in zip(inner, usual, strict=True)]
-        sides.append([apart[0], -apart[1]])
+        is_hole = sum(apart) > _LEAST_BREADTH * sum(usual)  # as of a hand in front of a worn top
+        sides.append([usual[0], -usual[1]] if is_hole else [apart[0], -apart[1]])
         sides[-1] = [side / width for side in sides[-1]]
     return torch.tensor(sides, device=cloth.device)
 

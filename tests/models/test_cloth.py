@@ -107,10 +107,19 @@ def test_sleeves_that_hang_beside_the_torso_to_its_hem_are_long() -> None:
 
 def test_a_sleeve_that_touches_the_torso_for_most_of_its_length_is_no_torso() -> None:
     touching = outline((22, 38), *[(8, 52)] * 9)
-    touching[..., 40:50, 18:20] = 0  # in the lowest quarter
-    assert torso_sides(touching)[0, 0] * 60 == 20
+    touching[..., 40:50, 16:18] = 0  # in the lowest quarter
+    assert torso_sides(touching)[0, 0] * 60 == 18
     whole = outline((22, 38), *[(8, 52)] * 9)
     assert torso_sides(whole)[0, 0] * 60 == 8
+    whole[..., 40:46, 20:28] = 0  # a hand
+    assert torso_sides(whole)[0, 0] * 60 == 8
+
+
+def test_sleeves_along_the_torso_that_end_above_the_hem_are_short() -> None:
+    short = outline((22, 38), *[(8, 52)] * 5, *[(12, 48)] * 4)
+    cuffs = outline((22, 38), *[(12, 48)] * 5, *[(8, 52)] * 4)
+    assert has_sleeves(torch.cat([short, cuffs])).all()
+    assert has_long_sleeves(torch.cat([short, cuffs])).tolist() == [False, True]
 
 
 def test_a_jacket_whose_sleeves_lie_on_its_sides_has_sleeves_and_a_wide_tank_top_none() -> None:
