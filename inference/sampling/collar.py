@@ -18,6 +18,9 @@ _REACH, _DEPTH = 0.4, 0.4
 """Of the torso's breadth, from the middle, and of the garment's height: a collar ends before."""
 _RIM = 0.05
 """Of the garment's height: what begins lower than this below the cloth's edge is no inside."""
+_COLLAR_ROWS, _COLLAR_WIDTH, _BESIDE_MIDDLE = (0.05, 0.2), 0.5, 0.15
+"""Of the garment's height: where a collar and shoulders are. Of the breadth, at most: a collar, and
+how far its middle is from the shoulders'."""
 _LEAST_WIDTH, _MOST_WIDTH, _LEAST_HEIGHT = 0.2, 0.7, 0.025
 """Of the torso's breadth, and of the garment's height. Wider than a neck: shoulders."""
 _MOST_AREA = 0.13
@@ -69,6 +72,27 @@ def inside_of_collar(
         if number and _is_inside(pieces == number, lab, cloth, window, breadth, height):
             return _with_rim(pieces == number, cloth)
     return nothing
+
+
+def is_collar(cloth: Bool[np.ndarray, "h w"], sides: tuple[float, float]) -> bool:
+    """Whether a garment ends above in a collar that stands up around the neck, or a turtleneck.
+
+    Seen from in front that is narrow and has no dip. Necklines dip, and shoulders are wide.
+
+    Args:
+        cloth: where its picture shows it, without the inside of its back.
+        sides: where its torso begins and ends, in pixels.
+    """
+    rows = cloth[cloth.any(axis=1)]
+    if not len(rows):
+        return False
+    row, shoulders = (rows[int(share * len(rows))] for share in _COLLAR_ROWS)
+    columns = np.flatnonzero(row)
+    is_whole = len(columns) == columns[-1] - columns[0] + 1
+    breadth = min(sides[1] - sides[0], np.count_nonzero(shoulders))  # a torso's may be a skirt's
+    beside = abs(float(columns.mean() - np.flatnonzero(shoulders).mean()))  # as a strand of hair
+    is_narrow = len(columns) < _COLLAR_WIDTH * breadth
+    return bool(is_whole and is_narrow and beside < _BESIDE_MIDDLE * breadth)
 
 
 def _is_inside(
