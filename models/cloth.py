@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.places import ARMS, FIRST_LEG, LOWER_ARMS, TORSO
+from models.places import ARMS, FIRST_LEG, LOWER_ARMS, THIGHS, TORSO
 from models.warping import spread_places
 
 _CORNER = 8  # px
@@ -22,10 +22,6 @@ _HEM_NEAR, _HEM_CELLS = 0.2, 3
 """Of the picture's height: a torso that reaches this near to the cloth's end has the hem in sight.
 Rows of cells."""
 _CUFF_CELLS = 2  # of a hand, that a long sleeve may cover
-_COLLAR, _RAISED = 0.3, 0.28
-"""Of the torso's breadth, half a collar's; of the height, how far shoulders are raised."""
-_INNER_SIDE = 0.03
-"""Of the torso's breadth: its seam, which is not repeated."""
 _BESIDE_ROWS, _BESIDE_BREADTH, _LEAST_BREADTH = 0.25, 0.1, 0.73
 """Of the rows, and of the breadth: a side that is so much further in has a sleeve beside it; what
 of the breadth is left then, at least."""
@@ -114,54 +110,6 @@ def fill_ground(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
         wide = F.interpolate(filled, level.shape[2:], mode="bilinear")
         filled = torch.where(level[:, 3:] > 0, level, wide)
     return torch.cat([filled[:, :3], torch.ones_like(cloth[:, 3:])], dim=1)
-
-
-def raise_shoulders(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
-    """The picture with its cloth mirrored upwards beside the collar.
-
-    A garment that lies flat slopes from the neck to its sleeves more than shoulders do, so that the
-    places of shoulders lie above its cloth. The body's own outline ends what is added.
-
-    Args:
-        cloth: from ``cut_cloth``.
-    """
-    height, width = cloth.shape[2:]
-    rows = torch.arange(height, device=cloth.device)
-    columns = (torch.arange(width, device=cloth.device) + 0.5) / width
-    raised = cloth.clone()
-    for row, sides in enumerate(torso_sides(cloth[:, 3:])):
-        left, right = float(sides[0]), float(sides[1])
-        shown = cloth[row, 3] > 0.5
-        top = torch.where(shown.any(dim=0), shown.float().argmax(dim=0), height)
-        middle, reach = (left + right) / 2, _COLLAR * (right - left)
-        top = torch.where((columns - middle).abs() < reach, height, top)
-        mirrored = (2 * top - 1 - rows[:, None]).clamp(0, height - 1)
-        is_added = (rows[:, None] < top) & (top - rows[:, None] <= _RAISED * height)
-        is_added &= (top < height)[None]
-        source = cloth[row].gather(1, mirrored.expand(4, -1, -1))
-        raised[row] = torch.where(is_added, source, cloth[row])
-    return raised
-
-
-def fill_sides(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
-    """The picture for torsos: beside the garment's own torso, that is mirrored.
-
-    Places at a torso's edge may lie in the gap between torso and sleeve.
-
-    Args:
-        cloth: from ``cut_cloth``.
-    """
-    width = cloth.shape[3]
-    filled = cloth.clone()
-    columns = torch.arange(width, device=cloth.device)
-    for row, sides in enumerate(torso_sides(cloth[:, 3:])):
-        left, right = round(float(sides[0]) * (width - 1)), round(float(sides[1]) * (width - 1))
-        inner = round(_INNER_SIDE * (right - left))
-        left, right = left + inner, right - inner
-        mirrored = torch.where(columns < left, 2 * left - columns, columns)
-        mirrored = torch.where(columns > right, 2 * right - columns, mirrored)
-        filled[row] = cloth[row][:, :, mirrored.clamp(left, max(left, right))]
-    return filled
 
 
 def has_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
@@ -365,9 +313,10 @@ def hem_on_legs(
     group: Float[Tensor, "b t y x"],
     cloth: Float[Tensor, "g 4 h w"],
 ) -> tuple[Float[Tensor, "b t y x 3"], Float[Tensor, "b t y x 2 2"], Float[Tensor, "b t y x"]]:
-    """Leg cells that continue the torso's, where a garment's hem is near the end of the torso.
+    """Thigh cells that continue the torso's, where a garment's hem is near the end of the torso.
 
-    Legs' own places come from few long tops, and a pattern would break at the hips.
+    Legs' own places come from few long tops, and a pattern would break at the hips. Lower legs, in
+    a squat as near to the torso, know nothing.
 
     Args:
         places: x, y, known.
@@ -390,6 +339,7 @@ def hem_on_legs(
     spread, steep = alone, slopes
     for _ in range(_HEM_CELLS):
         spread, steep = spread_places(spread, steep)
+    spread[..., 2] *= group <= THIGHS[1]
     return (
         torch.where(legs[..., None], spread, places),
         torch.where(legs[..., None, None], steep, slopes),

@@ -21,7 +21,13 @@ from datasets.clips import fit_garment
 from datasets.masks import nearest_part
 from datasets.places import CELL, body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
-from inference.sampling.cloth_edges import cloth_on_plain, mirror_beyond, smooth_parts
+from inference.sampling.cloth_edges import (
+    cloth_on_plain,
+    fill_sides,
+    mirror_beyond,
+    raise_shoulders,
+    smooth_parts,
+)
 from inference.sampling.collar import inside_of_collar, is_collar
 from inference.sampling.shading import cloth_light
 from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
@@ -30,15 +36,13 @@ from models.cloth import (
     clothed_cells,
     cut_cloth,
     fill_ground,
-    fill_sides,
     has_long_sleeves,
     hem_on_legs,
-    raise_shoulders,
     sleeves_on_hands,
     torso_sides,
 )
 from models.conditions import Conditions
-from models.places import ARMS, FIRST_LEG, LOWER_ARMS, TORSO, steady_places
+from models.places import ARMS, FIRST_LEG, LOWER_ARMS, THIGHS, TORSO, steady_places
 from models.system import System
 from models.warping import warp_by_part
 
@@ -180,7 +184,7 @@ class ClothDetail:
             pixels = np.stack([_grown(groups, below & (groups == 0)) for groups, below in rows_of])
         parts = torch.from_numpy(pixels)[None].to(places.device)
         if self._legs_show_torso:
-            parts = torch.where(parts >= FIRST_LEG, TORSO, parts)
+            parts = torch.where((parts >= THIGHS[0]) & (parts <= THIGHS[1]), TORSO, parts)
         warped = warp_by_part(self._pictures, places, slopes, group, parts)
         known = warped[:, :, 12:]
         own = parts[:, :, None]

@@ -6,11 +6,9 @@ from models.cloth import (
     clothed_cells,
     cut_cloth,
     fill_ground,
-    fill_sides,
     has_long_sleeves,
     has_sleeves,
     hem_on_legs,
-    raise_shoulders,
     sleeve_length,
     sleeves_on_hands,
     torso_sides,
@@ -140,31 +138,6 @@ def test_lower_arms_have_places_with_long_sleeves_only() -> None:
     assert clothed[1, ..., 2].all()
 
 
-def coloured(outline: torch.Tensor) -> torch.Tensor:
-    """The cloth of an outline in horizontal stripes, red on blue."""
-    stripes = (torch.arange(60) // 2 % 2).float()[:, None].expand(60, 60)
-    colours = torch.stack([stripes, torch.zeros(60, 60), 1 - stripes])[None]
-    return torch.cat([colours * outline, outline], dim=1)
-
-
-def test_shoulders_are_raised_beside_the_collar_in_the_garments_pattern() -> None:
-    cloth = coloured(TEE)
-    raised = raise_shoulders(cloth)
-    assert raised[0, 3, 11, 14] == 1  # above a sleeve, which begins at row 14
-    assert torch.equal(raised[0, :, 11, 14], cloth[0, :, 16, 14])  # its mirror image
-    assert raised[0, 3, 9, 30] == 0  # above the collar
-    assert raised[0, 3, 14, 2] == 0  # beside everything
-    assert torch.equal(raised * cloth[:, 3:], cloth)
-
-
-def test_the_torsos_picture_has_cloth_beside_the_torso() -> None:
-    cloth = coloured(TANK)
-    filled = fill_sides(cloth)
-    assert filled[0, 3, 40, 12:48].all()
-    assert torch.equal(filled[0, :, :, 25:35], cloth[0, :, :, 25:35])
-    assert torch.equal(filled[0, :, 40, 45], filled[0, :, 40, 35])
-
-
 def test_the_ground_is_filled_with_the_colours_of_the_nearest_cloth() -> None:
     cloth = torch.zeros(1, 4, 60, 60)
     cloth[0, 0, 20:40, 10:20] = 1
@@ -193,6 +166,18 @@ def test_a_hem_near_the_hips_continues_the_torso_over_the_legs() -> None:
     found, _, part = hem_on_legs(places, steep, group, shirt)
     assert (part == 1).all()
     assert torch.allclose(found, upright(), atol=1e-5)
+
+
+def test_a_hem_does_not_continue_over_lower_legs_that_are_near_the_torso_in_a_squat() -> None:
+    places, steep = upright(), slopes(upright())
+    group = torch.ones(1, 1, ROWS, COLUMNS)
+    group[:, :, 3] = 6
+    group[:, :, 3, 2] = 8
+    shirt = torch.zeros(1, 4, 60, 60)
+    shirt[:, 3, 5:45] = 1
+    found, _, part = hem_on_legs(places, steep, group, shirt)
+    assert part[0, 0, 3].tolist() == [8 if column == 2 else 1 for column in range(COLUMNS)]
+    assert not found[0, 0, 3, 2, 2]
 
 
 def test_a_long_sleeve_continues_over_what_is_a_hand_to_densepose() -> None:
