@@ -3,7 +3,7 @@
 ``training/experiments/fingerprints.py`` reads this file, too: ablations and the demo retrain.
 """
 
-VERSION = 17
+VERSION = 18
 """Of the stages: everything of a source is done again."""
 EMBEDDED_PARSER = 8
 """Of the embedded parser's labels: label maps and what follows from them."""

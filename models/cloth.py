@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.places import ARMS, FIRST_LEG, LOWER_ARMS, TORSO
+from models.places import ARMS, FIRST_LEG, LOWER_ARMS, THIGHS, TORSO
 from models.warping import spread_places
 
 _CORNER = 8  # px
@@ -22,10 +22,9 @@ _HEM_NEAR, _HEM_CELLS = 0.2, 3
 """Of the picture's height: a torso that reaches this near to the cloth's end has the hem in sight.
 Rows of cells."""
 _CUFF_CELLS = 2  # of a hand, that a long sleeve may cover
-_COLLAR, _RAISED = 0.3, 0.28
-"""Of the torso's breadth, half a collar's; of the height, how far shoulders are raised."""
-_INNER_SIDE = 0.03
-"""Of the torso's breadth: its seam, which is not repeated."""
+_BESIDE_ROWS, _BESIDE_BREADTH, _LEAST_BREADTH = 0.25, 0.1, 0.73
+"""Of the rows, and of the breadth: a side that is so much further in has a sleeve beside it; what
+of the breadth is left then, at least."""
 _LEAST_ROWS = 8  # of cloth, to tell anything
 _SLEEVES, _SLEEVES_ALONG = 0.045, 0.8
 """Of the cloth, beside the torso; of the height, the breadth at half of it: more only with sleeves.
@@ -35,6 +34,9 @@ _FOLDED, _COLLAR_ROWS, _COLLAR_WIDTH = 0.65, (0.05, 0.1), 0.5
 sleeves along its torso. Rows of the collar, of the height; its width, of that breadth."""
 _HANGING = 0.75
 """Of the height: sleeves that reach lower, beside the torso, are long."""
+_NEAR_HEM, _NARROWER = (0.75, 0.85), 0.85
+"""Of the height, from above. Of the largest breadth: less, and sleeves that lie along the torso end
+above; such long ones make a garment widest at their cuffs."""
 _BESIDE_SLEEVE = 0.18
 """Of the torso's breadth: what is nearer may be a wide hem."""
 _SHORT = (0.1, 0.6)
@@ -110,54 +112,6 @@ def fill_ground(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
     return torch.cat([filled[:, :3], torch.ones_like(cloth[:, 3:])], dim=1)
 
 
-def raise_shoulders(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
-    """The picture with its cloth mirrored upwards beside the collar.
-
-    A garment that lies flat slopes from the neck to its sleeves more than shoulders do, so that the
-    places of shoulders lie above its cloth. The body's own outline ends what is added.
-
-    Args:
-        cloth: from ``cut_cloth``.
-    """
-    height, width = cloth.shape[2:]
-    rows = torch.arange(height, device=cloth.device)
-    columns = (torch.arange(width, device=cloth.device) + 0.5) / width
-    raised = cloth.clone()
-    for row, sides in enumerate(torso_sides(cloth[:, 3:])):
-        left, right = float(sides[0]), float(sides[1])
-        shown = cloth[row, 3] > 0.5
-        top = torch.where(shown.any(dim=0), shown.float().argmax(dim=0), height)
-        middle, reach = (left + right) / 2, _COLLAR * (right - left)
-        top = torch.where((columns - middle).abs() < reach, height, top)
-        mirrored = (2 * top - 1 - rows[:, None]).clamp(0, height - 1)
-        is_added = (rows[:, None] < top) & (top - rows[:, None] <= _RAISED * height)
-        is_added &= (top < height)[None]
-        source = cloth[row].gather(1, mirrored.expand(4, -1, -1))
-        raised[row] = torch.where(is_added, source, cloth[row])
-    return raised
-
-
-def fill_sides(cloth: Float[Tensor, "g 4 h w"]) -> Float[Tensor, "g 4 h w"]:
-    """The picture for torsos: beside the garment's own torso, that is mirrored.
-
-    Places at a torso's edge may lie in the gap between torso and sleeve.
-
-    Args:
-        cloth: from ``cut_cloth``.
-    """
-    width = cloth.shape[3]
-    filled = cloth.clone()
-    columns = torch.arange(width, device=cloth.device)
-    for row, sides in enumerate(torso_sides(cloth[:, 3:])):
-        left, right = round(float(sides[0]) * (width - 1)), round(float(sides[1]) * (width - 1))
-        inner = round(_INNER_SIDE * (right - left))
-        left, right = left + inner, right - inner
-        mirrored = torch.where(columns < left, 2 * left - columns, columns)
-        mirrored = torch.where(columns > right, 2 * right - columns, mirrored)
-        filled[row] = cloth[row][:, :, mirrored.clamp(left, max(left, right))]
-    return filled
-
-
 def has_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
     """Whether garments for the upper body have sleeves, by their outlines.
 
@@ -227,7 +181,20 @@ def has_long_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
     is_short = length < _SHORT[1]
     is_short |= (heights > _SLIM) & (length * heights < _SHORT_OF_SLIM)
     is_short &= ~_hang_down(cloth)
-    return has_sleeves(cloth) & ~((length > _SHORT[0]) & is_short)
+    is_short &= (length > _SHORT[0]) | _end_above_hem(cloth)
+    return has_sleeves(cloth) & ~is_short
+
+
+def _end_above_hem(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
+    """Whether garments are narrower near their hem than above: sleeves along the torso ended."""
+    found: list[bool] = []
+    for shown in cloth[:, 0] > 0.5:
+        rows = shown[shown.any(dim=1)].int()
+        first, last = (int(share * len(rows)) for share in _NEAR_HEM)
+        near, most = rows[first : last + 1], rows.sum(dim=1).max() if len(rows) else 0
+        is_whole = bool((near.diff(dim=1).clamp(min=0).sum(dim=1) <= 1).all())  # no hand is there
+        found.append(is_whole and bool((near.sum(dim=1) < _NARROWER * most).all()))
+    return torch.tensor(found, device=cloth.device)
 
 
 def _hang_down(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
@@ -248,7 +215,8 @@ def _hang_down(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
 def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:
     """Where the torso of garments for the upper body begins and ends, x in [0, 1].
 
-    From the rows of its lower half, where short sleeves have ended and long ones hang beside it.
+    From the rows of its lower half, where short sleeves have ended and long ones hang beside it. A
+    sleeve may touch the torso in most of them.
     """
     sides: list[list[float]] = []
     width = cloth.shape[3]
@@ -264,7 +232,19 @@ def torso_sides(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, "g 2"]:
         if not inside.any():
             sides.append([0.0, 1.0])
             continue
-        sides.append([float(left[inside].median()), float(right[inside].median())])
+        near = left[inside].float(), -right[inside].float()
+        usual = [float(side.median()) for side in near]
+        # rows without cloth beyond their side show no sleeve
+        ends = rows.int().argmax(dim=1), rows.int().flip(1).argmax(dim=1) - width
+        beside = [
+            torch.where(end[inside] < side, side, -width)
+            for end, side in zip(ends, near, strict=True)
+        ]
+        inner = [float(side.quantile(1 - _BESIDE_ROWS)) for side in beside]
+        most = -_BESIDE_BREADTH * sum(usual)
+        apart = [far if far - end > most else end for far, end in zip(inner, usual, strict=True)]
+        is_hole = sum(apart) > _LEAST_BREADTH * sum(usual)  # as of a hand in front of a worn top
+        sides.append([usual[0], -usual[1]] if is_hole else [apart[0], -apart[1]])
         sides[-1] = [side / width for side in sides[-1]]
     return torch.tensor(sides, device=cloth.device)
 
@@ -333,9 +313,10 @@ def hem_on_legs(
     group: Float[Tensor, "b t y x"],
     cloth: Float[Tensor, "g 4 h w"],
 ) -> tuple[Float[Tensor, "b t y x 3"], Float[Tensor, "b t y x 2 2"], Float[Tensor, "b t y x"]]:
-    """Leg cells that continue the torso's, where a garment's hem is near the end of the torso.
+    """Thigh cells that continue the torso's, where a garment's hem is near the end of the torso.
 
-    Legs' own places come from few long tops, and a pattern would break at the hips.
+    Legs' own places come from few long tops, and a pattern would break at the hips. Lower legs, in
+    a squat as near to the torso, know nothing.
 
     Args:
         places: x, y, known.
@@ -358,6 +339,7 @@ def hem_on_legs(
     spread, steep = alone, slopes
     for _ in range(_HEM_CELLS):
         spread, steep = spread_places(spread, steep)
+    spread[..., 2] *= group <= THIGHS[1]
     return (
         torch.where(legs[..., None], spread, places),
         torch.where(legs[..., None, None], steep, slopes),

@@ -21,7 +21,7 @@ NUM_GROUPS = 9
 """Torso, upper arms, lower arms, upper legs, lower legs; left and right each."""
 ARMS, LOWER_ARMS = (2, 5), (4, 5)
 """First and last group of the arms, and of their lower halves."""
-TORSO, FIRST_LEG = 1, 6
+TORSO, FIRST_LEG, THIGHS = 1, 6, (6, 7)
 """Groups of the torso, and of the first part of a leg; the others follow."""
 BODY_CHANNELS = 4
 """Of a cell: group (0: none of them), mean U, mean V, share of the cell that the group covers."""

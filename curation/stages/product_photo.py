@@ -25,6 +25,12 @@ _GAP_AREA = 0.002  # of the garment: smaller holes are specks
 _GAP_UPRIGHT = 1.6  # height in widths of a gap between sleeve and torso; a badge is as wide as high
 _GAP_BESIDE = 0.15  # of the garment's width, from its middle: a zip or a panel is nearer
 _MOST_GAPS = 5  # more pieces in the ground's colours are a pattern
+_LIKE_GROUND = 0.6  # of the distance to the garment's colour: the ground's is nearer
+_GROUND_REACH = 0.08  # of the picture's longer side: a gap looks like the ground so far around it
+_MOST_ALIKE = 2.0  # of the gaps' area: more in the ground's colours is a pattern
+_STRANGE = 25.0  # weighted Delta E to the colours of the largest piece: no part of the garment
+_STRANGE_AREA = 0.03  # of the largest piece, at most
+_SHADOWS = np.array([0.5, 1.0, 1.0], np.float32)  # they change L more than a and b
 
 _logger = logging.getLogger(__name__)
 
@@ -140,9 +146,8 @@ def _seed(small: np.ndarray) -> np.ndarray:
     band = max(2, round(_BORDER_SHARE * max(height, width)))
     border = np.ones((height, width), bool)
     border[band:-band, band:-band] = False
-    colours = _border_colours(lab[border])
-    weights = np.array([0.5, 1.0, 1.0], np.float32)  # shadows change L more than a and b
-    distance = np.linalg.norm((lab[:, :, None] - colours) * weights, axis=-1).min(-1)
+    colours = _common_colours(lab[border])
+    distance = np.linalg.norm((lab[:, :, None] - colours) * _SHADOWS, axis=-1).min(-1)
     level, _ = cv2.threshold(
         np.clip(distance * 4, 0, 255).astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU
     )
@@ -154,8 +159,8 @@ def _seed(small: np.ndarray) -> np.ndarray:
     return guess
 
 
-def _border_colours(pixels: np.ndarray) -> np.ndarray:
-    """Colours of the border's larger clusters: a garment touching the border is a small one."""
+def _common_colours(pixels: np.ndarray) -> np.ndarray:
+    """Colours of the larger clusters: of the border, one that a garment touches is small."""
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
     cv2.setRNGSeed(0)
     start = np.linspace(0, _NUM_GROUND_COLOURS - 1e-3, len(pixels)).astype(np.int32)[:, None]
@@ -181,12 +186,44 @@ def _refine(small: np.ndarray, guess: np.ndarray) -> np.ndarray:
     cv2.grabCut(small, guess, (0, 0, 1, 1), *model, _GRABCUT_STEPS, cv2.GC_INIT_WITH_MASK)
     mask = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     mask = _without_border_pieces(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(5)))
+    mask = _without_strange_pieces(mask, cv2.cvtColor(small, cv2.COLOR_RGB2LAB))
     united = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(17))  # wider than a stripe
     contours, _ = cv2.findContours(united, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros_like(mask)
     if contours:
         cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 255, cv2.FILLED)
-    return np.where(_gaps(filled > 0, (filled > 0) & (mask == 0)), np.uint8(0), filled)
+    gaps = _gaps(filled > 0, (filled > 0) & (mask == 0)) | _missed_gaps(small, filled > 0)
+    return np.where(gaps, np.uint8(0), filled)
+
+
+def _missed_gaps(small: np.ndarray, garment: np.ndarray) -> np.ndarray:
+    """Gaps that GrabCut took for cloth, as in checks with lines in the ground's colour.
+
+    They look like the ground nearby, and less like the garment.
+
+    Args:
+        small: RGB (height, width, 3) uint8.
+        garment: (height, width) bool, without holes.
+    """
+    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), 1), cv2.COLOR_RGB2LAB).astype(np.float32)
+    ground = cv2.erode((~garment).astype(np.uint8), _disc(5)).astype(np.float32)
+    core = cv2.erode(garment.astype(np.uint8), _disc(25)) > 0
+    if not core.any():
+        return np.zeros(garment.shape, bool)
+    spread = _GROUND_REACH * max(garment.shape)
+    share = cv2.GaussianBlur(ground, (0, 0), spread)
+    around = cv2.GaussianBlur(lab * ground[..., None], (0, 0), spread)
+    around /= np.maximum(share, 1e-6)[..., None]
+    weights = np.square(_SHADOWS) * (0.2, 1, 1)  # a gap lies in the shadow of both sides
+    to_ground = np.sqrt((np.square(lab - around) * weights).sum(axis=-1))
+    to_cloth = np.sqrt((np.square(lab - np.median(lab[core], axis=0)) * weights).sum(axis=-1))
+    ratio = np.where(garment & (share > 1e-4), to_ground / np.maximum(to_cloth, 1e-6), np.inf)
+    alike = cv2.morphologyEx((ratio < _LIKE_GROUND).astype(np.uint8), cv2.MORPH_OPEN, _disc(3))
+    alike = cv2.morphologyEx(alike, cv2.MORPH_CLOSE, _disc(9)) > 0
+    gaps = _gaps(garment, alike & garment)
+    if np.count_nonzero(alike) > _MOST_ALIKE * np.count_nonzero(gaps & alike):
+        return np.zeros(garment.shape, bool)
+    return gaps
 
 
 def _gaps(garment: np.ndarray, ground: np.ndarray) -> np.ndarray:
@@ -222,6 +259,22 @@ def _without_border_pieces(mask: np.ndarray) -> np.ndarray:
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()) if len(stats) > 1 else 0
     dropped = np.setdiff1d(edge, [largest])
     return np.where(np.isin(labels, dropped), 0, mask).astype(np.uint8)
+
+
+def _without_strange_pieces(mask: np.ndarray, lab: np.ndarray) -> np.ndarray:
+    """Drop small pieces in none of the largest one's colours: spots of light, things nearby."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if len(areas) < 2:
+        return mask
+    largest = 1 + int(areas.argmax())
+    colours = _common_colours(lab[labels == largest].astype(np.float32))
+    kept = mask.copy()
+    for number in 1 + np.flatnonzero(areas < _STRANGE_AREA * areas.max()):
+        own = np.median(lab[labels == number].astype(np.float32), axis=0)
+        if np.linalg.norm((own - colours) * _SHADOWS, axis=-1).min() > _STRANGE:
+            kept[labels == number] = 0
+    return kept
 
 
 def _disc(size: int) -> np.ndarray:

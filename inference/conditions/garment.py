@@ -8,6 +8,7 @@ import numpy as np
 from configs.errors import ConfigError, DataError
 from curation.perception.protocols import Perception
 from curation.stages.product_photo import centre_on_ground, cut_out, read_photo
+from inference.conditions.labels_and_hangers import without_labels
 from inference.conditions.worn_garment import GarmentSource, worn_in_photo, worn_in_video
 from inference.errors import GarmentUnreadable
 
@@ -80,4 +81,5 @@ def prepare_garment(
             plain="This picture shows nobody wearing such clothes.",
         )
     mask = cut_out(image) if outline is None else outline
-    return centre_on_ground(image, mask, height, width)[0]
+    picture, placed = centre_on_ground(image, mask, height, width)
+    return picture if category == "lower" else without_labels(picture, placed > 0)

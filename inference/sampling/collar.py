@@ -18,8 +18,12 @@ _REACH, _DEPTH = 0.4, 0.4
 """Of the torso's breadth, from the middle, and of the garment's height: a collar ends before."""
 _RIM = 0.05
 """Of the garment's height: what begins lower than this below the cloth's edge is no inside."""
-_LEAST_WIDTH, _LEAST_HEIGHT = 0.2, 0.025
-"""Of the torso's breadth, and of the garment's height. Half of the first: most from the middle."""
+_COLLAR_ROWS, _COLLAR_WIDTH, _BESIDE_MIDDLE = (0.05, 0.2), 0.5, 0.15
+"""Of the garment's height: where a collar and shoulders are. Of the breadth, at most: a collar, and
+how far its middle is from the shoulders'."""
+_LEAST_WIDTH, _MOST_WIDTH, _LEAST_HEIGHT = 0.2, 0.7, 0.025
+"""Of the torso's breadth, and of the garment's height. Wider than a neck: shoulders.
+Half of the first: most from the middle."""
 _MOST_AREA = 0.13
 """Of the cloth."""
 _SOLID = 0.75
@@ -106,6 +110,27 @@ def raise_neckline(
     return np.moveaxis(raised, -1, 0)
 
 
+def is_collar(cloth: Bool[np.ndarray, "h w"], sides: tuple[float, float]) -> bool:
+    """Whether a garment ends above in a collar that stands up around the neck, or a turtleneck.
+
+    Seen from in front that is narrow and has no dip. Necklines dip, and shoulders are wide.
+
+    Args:
+        cloth: where its picture shows it, without the inside of its back.
+        sides: where its torso begins and ends, in pixels.
+    """
+    rows = cloth[cloth.any(axis=1)]
+    if not len(rows):
+        return False
+    row, shoulders = (rows[int(share * len(rows))] for share in _COLLAR_ROWS)
+    columns = np.flatnonzero(row)
+    is_whole = len(columns) == columns[-1] - columns[0] + 1
+    breadth = min(sides[1] - sides[0], np.count_nonzero(shoulders))  # a torso's may be a skirt's
+    beside = abs(float(columns.mean() - np.flatnonzero(shoulders).mean()))  # as a strand of hair
+    is_narrow = len(columns) < _COLLAR_WIDTH * breadth
+    return bool(is_whole and is_narrow and beside < _BESIDE_MIDDLE * breadth)
+
+
 def _is_inside(
     piece: np.ndarray,
     lab: np.ndarray,
@@ -117,7 +142,8 @@ def _is_inside(
     """Whether a piece of cloth is as an inside is: its place, size, shape and shade."""
     middle, breadth = torso
     rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
-    if len(columns) < _LEAST_WIDTH * breadth or len(rows) < _LEAST_HEIGHT * height:
+    is_neck = _LEAST_WIDTH * breadth <= len(columns) <= _MOST_WIDTH * breadth
+    if not is_neck or len(rows) < _LEAST_HEIGHT * height:
         return False
     if abs((columns[0] + columns[-1]) / 2 - middle) > _LEAST_WIDTH / 2 * breadth:
         return False

@@ -21,8 +21,15 @@ from datasets.clips import fit_garment
 from datasets.masks import nearest_part
 from datasets.places import CELL, body_cells, group_of
 from datasets.sample import bytes_to_signed, signed_to_bytes
-from inference.sampling.cloth_edges import cloth_on_plain, mirror_beyond, smooth_parts
-from inference.sampling.collar import inside_of_collar, raise_neckline
+from inference.sampling.cloth_edges import (
+    cloth_on_plain,
+    fill_sides,
+    mirror_beyond,
+    over_shoulders,
+    raise_shoulders,
+    smooth_parts,
+)
+from inference.sampling.collar import inside_of_collar, is_collar, raise_neckline
 from inference.sampling.shading import cloth_light
 from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
@@ -30,15 +37,14 @@ from models.cloth import (
     clothed_cells,
     cut_cloth,
     fill_ground,
-    fill_sides,
     has_long_sleeves,
+    has_sleeves,
     hem_on_legs,
-    raise_shoulders,
     sleeves_on_hands,
     torso_sides,
 )
 from models.conditions import Conditions
-from models.places import ARMS, FIRST_LEG, LOWER_ARMS, TORSO, steady_places
+from models.places import ARMS, FIRST_LEG, LOWER_ARMS, THIGHS, TORSO, steady_places
 from models.system import System
 from models.warping import warp_by_part
 
@@ -96,7 +102,8 @@ class ClothDetail:
         self.size = self.scale * config.height, self.scale * config.width
         self.garment = fit_garment(garment, *self.size)
         self._legs_show_torso = False
-        self._skin: np.ndarray | None = None  # of the whole video, so that it does not flicker
+        # of the whole video, so that it does not flicker: of arms, and of the neck
+        self._skin: tuple[np.ndarray, np.ndarray] | None = None
         self._cells: tuple[Tensor, Tensor, Tensor] | None = None
         if config.network.warped_garment and conditions.garment is not None:
             self._cells = self._find_cells(iuv, fps)
@@ -174,12 +181,14 @@ class ClothDetail:
         else:
             hands = np.isin(labels, HANDS) & inside
             pixels = np.stack([_grown(*rows_of) for rows_of in zip(pixels, hands, strict=True)])
+        if not self._has_sleeves:
+            pixels = np.stack([over_shoulders(row) for row in pixels])
         if hem is not None:  # between the legs
             rows_of = zip(pixels, hem, strict=True)
             pixels = np.stack([_grown(groups, below & (groups == 0)) for groups, below in rows_of])
         parts = torch.from_numpy(pixels)[None].to(places.device)
         if self._legs_show_torso:
-            parts = torch.where(parts >= FIRST_LEG, TORSO, parts)
+            parts = torch.where((parts >= THIGHS[0]) & (parts <= THIGHS[1]), TORSO, parts)
         warped = warp_by_part(self._pictures, places, slopes, group, parts)
         known = warped[:, :, 12:]
         own = parts[:, :, None]
@@ -197,10 +206,15 @@ class ClothDetail:
         own_cloth = cloth & is_arm & (warped[0, :, 3].cpu().numpy() > _CLOTH)
         sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in own_cloth])
         worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
-        collar = neck & np.stack([_lower_part(row) for row in neck])
-        worn &= (cloth & collar) | ~neck
+        near = np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
+        # a hem does not grow into what is masked between a thigh and a hand beside it
+        worn &= near | (pixels < FIRST_LEG) | (group_of(labels) >= FIRST_LEG)
+        if self._has_collar:
+            worn |= neck
+        else:
+            worn &= (cloth & np.stack([_lower_part(row) for row in neck])) | ~neck
         if hem is not None:
-            worn |= hem & np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
+            worn |= hem & near
         share = self._share(worn & (pixels > 0))
         colours = torch.cat([warped[0, :, :3] * known[0], known[0]], dim=1)
         filled = signed_to_bytes(fill_ground(colours)[:, :3])
@@ -209,10 +223,13 @@ class ClothDetail:
         shown = shown.clip(max=255)
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
         if self._skin is None:
-            self._skin = find_skin(large if source is None else source, iuv[..., 0], inside)
+            seen = large if source is None else source, iuv[..., 0], inside
+            if (tone := find_skin(*seen)) is not None:
+                face = find_skin(*seen, FACE)
+                self._skin = tone, tone if face is None else face
         if self._skin is not None:
             rows_of = zip(large, labels, share[..., 0] > _CLOTH, inside, strict=True)
-            large = np.stack([paint_skin(*values, self._skin) for values in rows_of])
+            large = np.stack([paint_skin(*values, *self._skin) for values in rows_of])
         frames = np.rint(large + share * (shown - large)).astype(np.uint8)
         return frames, None if hem is None else hem & (share[..., 0] > _CLOTH)
 
@@ -246,6 +263,21 @@ class ClothDetail:
         return fill_ground(torch.from_numpy(both.astype(np.float32))[None])[0, :3].numpy()
 
     @cached_property
+    def _sides(self) -> tuple[float, float]:
+        """Where its torso begins and ends, in pixels of its picture."""
+        left, right = (torso_sides(self._cloth[:, 3:])[0] * self.size[1]).tolist()
+        return left, right
+
+    @cached_property
+    def _has_collar(self) -> bool:
+        """Whether it stands up around the neck."""
+        return is_collar(self._cloth[0, 3].cpu().numpy() > _CLOTH, self._sides)
+
+    @cached_property
+    def _has_sleeves(self) -> bool:
+        return bool(has_sleeves(self._cloth[:, 3:]))
+
+    @cached_property
     def _is_long(self) -> bool:
         """Whether its sleeves reach the wrists."""
         return bool(has_long_sleeves(self._cloth[:, 3:]))
@@ -268,7 +300,7 @@ class ClothDetail:
         rows = np.flatnonzero(shown.any(axis=1))
         if not self._is_long or not len(rows):
             return cloth[:, :3]
-        left, right = (torso_sides(self._cloth[:, 3:])[0] * cloth.shape[3]).round().int().tolist()
+        left, right = (round(side) for side in self._sides)
         torso = np.zeros_like(shown)
         torso[round(rows[0] + _ARMPIT * len(rows)) :, left:right] = True
         beside = shown & ~torso

@@ -33,6 +33,7 @@ def find_skin(
     frames: UInt8[np.ndarray, "t h w 3"],
     parts: UInt8[np.ndarray, "t h w"],
     masks: Bool[np.ndarray, "t h w"],
+    where: tuple[DensePosePart, ...] = (*HANDS, *FACE),
 ) -> Float[np.ndarray, "3"] | None:
     """The colour of somebody's skin, of hands and face; None if neither is in view.
 
@@ -40,13 +41,14 @@ def find_skin(
         frames: painted ones, whose unmasked part is the source's.
         parts: DensePose's.
         masks: where frames were painted.
+        where: parts to look at.
     """
     tones = cv2.cvtColor(frames.reshape(-1, frames.shape[2], 3), cv2.COLOR_RGB2YCrCb)
     tones = tones.reshape(frames.shape)
     is_skin = ~masks
     for channel, (low, high) in ((1, _SKIN_CR), (2, _SKIN_CB)):
         is_skin &= (tones[..., channel] >= low) & (tones[..., channel] <= high)
-    found = frames[is_skin & _is_part(parts, (*HANDS, *FACE))]
+    found = frames[is_skin & _is_part(parts, where)]
     if len(found) < _LEAST_PIXELS * len(frames):
         return None
     # edges, beards and shadows are darker than the middle of a hand or a cheek, eyes are less red
@@ -63,6 +65,7 @@ def paint_skin(
     is_cloth: Bool[np.ndarray, "h w"],
     mask: Bool[np.ndarray, "h w"],
     tone: Float[np.ndarray, "3"],
+    neck_tone: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "h w 3"]:
     """A frame with bare arms, and a bare neck above the cloth, in a skin tone.
 
@@ -72,6 +75,7 @@ def paint_skin(
         is_cloth: where the new garment is.
         mask: where the frame was painted.
         tone: from ``find_skin``.
+        neck_tone: the same of the face, which may be in another light than hands.
     """
     groups = group_of(parts)
     sides = [
@@ -90,7 +94,8 @@ def paint_skin(
     bare = cv2.morphologyEx(bare, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     soft = cv2.GaussianBlur(bare.astype(np.float32), (0, 0), size / 4)[..., None]
     light = cv2.GaussianBlur(light, (0, 0), size / 4)[..., None]
-    return frame + soft * (tone * light - frame)
+    colours = np.where(limbs[..., None], tone, neck_tone)
+    return frame + soft * (colours * light - frame)
 
 
 def _is_part(parts: np.ndarray, wanted: tuple[DensePosePart, ...]) -> np.ndarray:

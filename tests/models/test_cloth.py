@@ -6,11 +6,9 @@ from models.cloth import (
     clothed_cells,
     cut_cloth,
     fill_ground,
-    fill_sides,
     has_long_sleeves,
     has_sleeves,
     hem_on_legs,
-    raise_shoulders,
     sleeve_length,
     sleeves_on_hands,
     torso_sides,
@@ -105,6 +103,23 @@ def test_sleeves_that_hang_beside_the_torso_to_its_hem_are_long() -> None:
     assert has_long_sleeves(torch.cat([hanging, flared])).tolist() == [True, False]
 
 
+def test_a_sleeve_that_touches_the_torso_for_most_of_its_length_is_no_torso() -> None:
+    touching = outline((22, 38), *[(8, 52)] * 9)
+    touching[..., 40:50, 16:18] = 0  # in the lowest quarter
+    assert torso_sides(touching)[0, 0] * 60 == 18
+    whole = outline((22, 38), *[(8, 52)] * 9)
+    assert torso_sides(whole)[0, 0] * 60 == 8
+    whole[..., 40:46, 20:28] = 0  # a hand
+    assert torso_sides(whole)[0, 0] * 60 == 8
+
+
+def test_sleeves_along_the_torso_that_end_above_the_hem_are_short() -> None:
+    short = outline((22, 38), *[(8, 52)] * 5, *[(12, 48)] * 4)
+    cuffs = outline((22, 38), *[(12, 48)] * 5, *[(8, 52)] * 4)
+    assert has_sleeves(torch.cat([short, cuffs])).all()
+    assert has_long_sleeves(torch.cat([short, cuffs])).tolist() == [False, True]
+
+
 def test_a_jacket_whose_sleeves_lie_on_its_sides_has_sleeves_and_a_wide_tank_top_none() -> None:
     jacket = outline((26, 34), (24, 36), (17, 43), *[(16, 44)] * 7)
     wide_tank = outline((18, 42), (18, 42), (17, 43), *[(16, 44)] * 7)
@@ -121,31 +136,6 @@ def test_lower_arms_have_places_with_long_sleeves_only() -> None:
     assert not clothed[0, 0, 2, :, 2].any()
     assert clothed[0, 0, :2, :, 2].all()
     assert clothed[1, ..., 2].all()
-
-
-def coloured(outline: torch.Tensor) -> torch.Tensor:
-    """The cloth of an outline in horizontal stripes, red on blue."""
-    stripes = (torch.arange(60) // 2 % 2).float()[:, None].expand(60, 60)
-    colours = torch.stack([stripes, torch.zeros(60, 60), 1 - stripes])[None]
-    return torch.cat([colours * outline, outline], dim=1)
-
-
-def test_shoulders_are_raised_beside_the_collar_in_the_garments_pattern() -> None:
-    cloth = coloured(TEE)
-    raised = raise_shoulders(cloth)
-    assert raised[0, 3, 11, 14] == 1  # above a sleeve, which begins at row 14
-    assert torch.equal(raised[0, :, 11, 14], cloth[0, :, 16, 14])  # its mirror image
-    assert raised[0, 3, 9, 30] == 0  # above the collar
-    assert raised[0, 3, 14, 2] == 0  # beside everything
-    assert torch.equal(raised * cloth[:, 3:], cloth)
-
-
-def test_the_torsos_picture_has_cloth_beside_the_torso() -> None:
-    cloth = coloured(TANK)
-    filled = fill_sides(cloth)
-    assert filled[0, 3, 40, 12:48].all()
-    assert torch.equal(filled[0, :, :, 25:35], cloth[0, :, :, 25:35])
-    assert torch.equal(filled[0, :, 40, 45], filled[0, :, 40, 35])
 
 
 def test_the_ground_is_filled_with_the_colours_of_the_nearest_cloth() -> None:
@@ -176,6 +166,18 @@ def test_a_hem_near_the_hips_continues_the_torso_over_the_legs() -> None:
     found, _, part = hem_on_legs(places, steep, group, shirt)
     assert (part == 1).all()
     assert torch.allclose(found, upright(), atol=1e-5)
+
+
+def test_a_hem_does_not_continue_over_lower_legs_that_are_near_the_torso_in_a_squat() -> None:
+    places, steep = upright(), slopes(upright())
+    group = torch.ones(1, 1, ROWS, COLUMNS)
+    group[:, :, 3] = 6
+    group[:, :, 3, 2] = 8
+    shirt = torch.zeros(1, 4, 60, 60)
+    shirt[:, 3, 5:45] = 1
+    found, _, part = hem_on_legs(places, steep, group, shirt)
+    assert part[0, 0, 3].tolist() == [8 if column == 2 else 1 for column in range(COLUMNS)]
+    assert not found[0, 0, 3, 2, 2]
 
 
 def test_a_long_sleeve_continues_over_what_is_a_hand_to_densepose() -> None:

@@ -50,6 +50,36 @@ def test_a_pattern_in_the_grounds_colour_is_garment(pieces):
     assert cut_out(_photo_on_white(*pieces))[66:284, 66:254].all()
 
 
+def _checked_shirt(*gaps):
+    """Checks with light lines on a gray ground, which shows in gaps."""
+    photo = np.full((320, 320, 3), (150, 152, 158), np.uint8)
+    photo[60:290, 60:260] = (150, 105, 50)
+    for first in range(60, 290, 12):
+        for line, colour in ((first, (40, 35, 70)), (first + 5, (190, 190, 190))):
+            photo[line : min(line + 2, 290), 60:260] = colour
+            photo[60:290, min(line, 260) : min(line + 2, 260)] = colour
+    for left, top, right, bottom in gaps:
+        photo[top:bottom, left:right] = (140, 142, 148)
+    noise = np.random.default_rng(0).normal(0, 20, photo.shape[:2])
+    return np.clip(photo + cv2.GaussianBlur(noise, (0, 0), 3)[..., None], 0, 255).astype(np.uint8)
+
+
+def test_gaps_are_found_beside_checks_with_light_lines():
+    mask = cut_out(_checked_shirt((96, 180, 107, 290), (220, 180, 231, 290)))
+    assert not mask[200:280, 98:105].any()
+    assert not mask[200:280, 222:229].any()
+    assert mask[70:280, 115:205].all()  # the torso
+    assert cut_out(_checked_shirt())[66:284, 66:254].all()
+
+
+def test_a_spot_of_light_beside_a_garment_is_none_of_it():
+    photo = np.full((320, 320, 3), (130, 60, 35), np.uint8)
+    photo[80:290, 60:260] = (140, 175, 180)
+    plain = cut_out(photo)
+    cv2.circle(photo, (80, 62), 12, (255, 190, 110), -1)
+    assert np.array_equal(cut_out(photo), plain)
+
+
 def test_cutting_out_twice_gives_the_same_mask():
     photo, _ = product_photo(seed=3)
     assert np.array_equal(cut_out(photo), cut_out(photo))

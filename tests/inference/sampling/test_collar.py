@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inference.sampling.collar import inside_of_collar, raise_neckline
+from inference.sampling.collar import inside_of_collar, is_collar, raise_neckline
 
 SIDES = (60.0, 180.0)
 GROUND, CLOTH, SHADE, RIBBING = 240, (200, 60, 60), (130, 35, 40), (40, 40, 90)
@@ -108,3 +108,23 @@ def test_an_empty_picture_has_none() -> None:
     picture, cloth = drawn()
     assert not inside_of_collar(picture, np.zeros_like(cloth), SIDES).any()
     assert not inside_of_collar(picture, cloth, (90.0, 90.0)).any()
+
+
+def outline(*rows: tuple[int, int]) -> np.ndarray:
+    """From, to, for each twentieth of 200 rows; the last for all others."""
+    cloth = np.zeros((220, 240), bool)
+    for number in range(20):
+        first, last = rows[min(number, len(rows) - 1)]
+        cloth[10 + 10 * number : 20 + 10 * number, first:last] = True
+    return cloth
+
+
+def test_a_turtleneck_is_a_collar_and_a_neckline_and_hair_beside_it_are_none() -> None:
+    turtleneck = outline((100, 140), (100, 140), (80, 160), (40, 200))
+    neckline = outline((60, 180), (50, 190), (40, 200))
+    neckline[:40, 90:150] = False
+    hair = outline((60, 80), (60, 80), (40, 200))
+    tee = outline((90, 150), (60, 180), (40, 200))
+    found = [is_collar(cloth, SIDES) for cloth in (turtleneck, neckline, hair, tee)]
+    assert found == [True, False, False, False]
+    assert not is_collar(np.zeros((220, 240), bool), SIDES)

@@ -40,7 +40,7 @@ def test_bare_arms_and_the_neck_are_skin_and_the_rest_stays():
     frame, parts, mask = frame_and_mask()
     is_cloth = np.zeros_like(mask)
     is_cloth[40:100, 35:85] = True  # a sleeveless top
-    painted = paint_skin(frame, parts, is_cloth, mask, np.float32(SKIN))
+    painted = paint_skin(frame, parts, is_cloth, mask, np.float32(SKIN), np.float32(SKIN))
     assert painted[55, 20] == pytest.approx(SKIN, rel=0.05)
     assert (painted[55, 11] < painted[55, 20]).all()  # round: darker at its edge
     assert painted[33, 60] == pytest.approx(0.9 * np.float32(SKIN), rel=0.06)  # above the cloth
@@ -53,7 +53,7 @@ def test_a_narrow_strip_beside_a_sleeve_is_no_skin():
     frame, parts, mask = frame_and_mask()
     is_cloth = mask.copy()
     is_cloth[30:80, 10:12] = False
-    painted = paint_skin(frame, parts, is_cloth, mask, np.float32(SKIN))
+    painted = paint_skin(frame, parts, is_cloth, mask, np.float32(SKIN), np.float32(SKIN))
     assert np.abs(painted - frame)[30:80, 10:30].max() < 1
 
 
@@ -63,5 +63,20 @@ def test_a_small_persons_thin_arm_is_skin():
     parts[100:200, 200:208] = DensePosePart.LOWER_ARM_LEFT_FRONT
     mask = parts > 0
     frame = np.full((size, size, 3), SHIRT, np.uint8)
-    painted = paint_skin(frame, parts, np.zeros_like(mask), mask, np.float32(SKIN))
+    painted = paint_skin(
+        frame, parts, np.zeros_like(mask), mask, np.float32(SKIN), np.float32(SKIN)
+    )
     assert painted[150, 204] == pytest.approx(SKIN, rel=0.2)
+
+
+def test_the_neck_has_the_faces_tone_and_arms_that_of_hands():
+    frame, parts, mask = frame_and_mask()
+    hands = np.isin(parts, [DensePosePart.HAND_LEFT])
+    frame[hands] = (150, 95, 70)  # in the shade
+    face = find_skin(frame[None], parts[None], mask[None], (DensePosePart.HEAD_LEFT,))
+    assert face == pytest.approx(SKIN, abs=1)
+    is_cloth = np.zeros_like(mask)
+    is_cloth[40:100, 35:85] = True
+    painted = paint_skin(frame, parts, is_cloth, mask, np.float32((150, 95, 70)), face)
+    assert painted[33, 60] == pytest.approx(0.9 * np.float32(SKIN), rel=0.06)
+    assert painted[55, 20] == pytest.approx((150, 95, 70), rel=0.05)
