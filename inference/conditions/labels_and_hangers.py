@@ -40,7 +40,9 @@ def without_labels(
     """
     sides = torso_sides(torch.from_numpy(cloth).float()[None, None])[0] * cloth.shape[1]
     inside = inside_of_collar(picture, cloth, (float(sides[0]), float(sides[1])))
-    foreign = labels_and_hangers(picture, cloth) & ~inside  # which is not worn
+    foreign = labels_and_hangers(picture, cloth)
+    _, pieces = cv2.connectedComponents(foreign.astype(np.uint8))
+    foreign &= ~np.isin(pieces, pieces[foreign & inside])  # the inside is not worn
     if not foreign.any():
         return picture
     known = torch.from_numpy(cloth & ~foreign).float()[None, None]
