@@ -207,8 +207,10 @@ class ClothDetail:
         sleeves = np.stack([_dilated(row, self._disc(_WIDER)) for row in own_cloth])
         worn &= sleeves | ~is_arm  # a torso's cloth does not grow onto bare arms
         near = np.stack([_dilated(frame, self._disc(_WIDER / 3)) for frame in cloth])
-        # a hem does not grow into what is masked between a thigh and a hand beside it
-        worn &= near | (pixels < FIRST_LEG) | (group_of(labels) >= FIRST_LEG)
+        # a hem does not grow into what is masked between a thigh and a hand that hangs beside it
+        hanging = np.isin(labels, HANDS) | np.isin(pixels, LOWER_ARMS)
+        hanging = np.stack([_dilated(row, self._disc(_WIDER)) for row in hanging])
+        worn &= near | (pixels < FIRST_LEG) | ~hanging
         if self._has_collar:
             worn |= neck
         else:

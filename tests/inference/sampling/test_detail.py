@@ -19,7 +19,7 @@ from models.text import CaptionConfig
 from models.viton_dit import VitonDiTConfig
 
 HEIGHT, WIDTH = 64, 48
-TORSO, UPPER_ARM, LOWER_ARM, HEAD = 2, 15, 19, 23  # DensePose parts
+TORSO, HAND, THIGH, UPPER_ARM, LOWER_ARM, HEAD = 2, 4, 10, 15, 19, 23  # DensePose parts
 
 
 @torch.no_grad()
@@ -165,6 +165,29 @@ def test_sleeves_show_their_own_colour_where_places_lie_on_the_torso() -> None:
     shown, _ = dressed(ALL, painted(), MASKS, iuv)
     arm = shown[:, 140:160, 92:100].astype(int).mean(axis=(0, 1, 2))
     assert np.abs(arm - 20).max() < 20
+
+
+def test_a_hem_does_not_grow_down_beside_a_hand_that_hangs_there() -> None:
+    row = MOST * HEIGHT // 2
+    iuv = upright_iuv()
+    iuv[:, row:, :, 0] = THIGH
+    iuv[:, row:, 110:130, 0] = HAND
+    shown, _ = detail(build())(ALL, painted(), MASKS, iuv)
+    assert not (shown[:, row + 8, 60:80] == 120).all(axis=-1).any()
+    assert (shown[:, row + 8, 102:108] == 120).all()
+
+
+def test_a_collar_covers_all_that_is_masked_of_a_neck() -> None:
+    turtleneck = picture()
+    turtleneck[32:56, :80], turtleneck[32:56, -80:] = 240, 240
+    small = [upright_iuv()[:, MOST // 2 :: MOST, MOST // 2 :: MOST]]
+    system, iuv = build(), upright_iuv()
+    iuv[:, 24:72, :, 0] = HEAD
+    for garment, is_covered in ((turtleneck, True), (picture(), False)):
+        shown, _ = ClothDetail(
+            system, conditions(system, garment), garment, MOST * HEIGHT, small, 30.0
+        )(ALL, painted(), MASKS, iuv)
+        assert (shown[:, 36:40, 90:100] == 120).all() != is_covered
 
 
 def test_white_cloth_in_full_light_stays_white() -> None:
