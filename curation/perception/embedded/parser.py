@@ -23,10 +23,11 @@ from curation.perception.embedded.clothes_learning import (
     hand_threshold,
     learn_clip,
 )
+from curation.perception.embedded.collars import without_dots_on_chins, without_stray_hair
 from curation.perception.embedded.hands import refine_hands, without_forearms
 from curation.perception.embedded.held import WornColours, with_things_in_front, worn_colours
 from curation.perception.embedded.part_priors import CUT_HEAD_PRIORS, LABELS
-from curation.perception.embedded.person_view import PersonView, is_usable, look_at, places_of
+from curation.perception.embedded.person_view import PersonView, is_usable, look_at
 from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
 from curation.perception.protocols import BackendInfo, Person
 from curation.versions import EMBEDDED_PARSER
@@ -118,7 +119,7 @@ def label_pixels(
     """Labels of one person's crop, (h, w) uint8."""
     located, on_person = view.located, view.on_person
     part = located.part.astype(int)
-    prior = places[part, places_of(located)]
+    prior = places[part, view.place]
     if view.is_cut_at_head:
         on_head = np.isin(part, (BodyPart.HEAD, BodyPart.NECK))
         prior[on_head] = np.log(np.array(CUT_HEAD_PRIORS) + 1e-4)
@@ -136,7 +137,7 @@ def label_pixels(
     image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
     cleaned = cv2.medianBlur(image, 5)
     cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
-    return _without_stray_hair(cleaned, view)
+    return without_dots_on_chins(without_stray_hair(cleaned, view, evidence), view)
 
 
 def _far_from_parts(evidence: np.ndarray) -> np.ndarray:
@@ -202,14 +203,3 @@ def _with_hands(
     scale = view.body.scale
     refined = refine_hands(labels, log_ratio, sharp_ratio, cloth, distance, threshold, scale)
     return without_forearms(refined, view.body, view.corner)
-
-
-def _without_stray_hair(labels: np.ndarray, view: PersonView) -> np.ndarray:
-    """Dark cloth is not hair unless it is connected to hair on the head."""
-    hair = (labels == ParseLabel.HAIR).astype(np.uint8)
-    _, components = cv2.connectedComponents(hair, connectivity=8)
-    components = np.asarray(components, np.int32)
-    on_head = view.spread((view.located.part == BodyPart.HEAD).take(view.nearest_sample), 0)
-    is_hair = np.zeros(int(components.max()) + 1, bool)
-    is_hair[components[on_head & (hair > 0)]] = True
-    return np.where((hair > 0) & ~is_hair[components], np.uint8(ParseLabel.UPPER), labels)

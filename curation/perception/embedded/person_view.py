@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import (
+    BodyPart,
     BodyShape,
     PartPixels,
     build_body,
+    is_below_jaw,
     locate_on_body,
 )
 from curation.perception.embedded.clip_colours import color_bins, could_be_skin
@@ -19,6 +21,7 @@ from curation.perception.protocols import Person
 MOUTH, SHOULDERS, HIPS = [9, 10], [11, 12], [23, 24]  # rows of landmarks
 CUT_HEAD = 0.2  # of the torso: a mouth nearer to the frame's upper edge has no head above it
 NO_NECK = 0.15  # of the torso: a mouth nearer to the shoulders belongs to a head pressed into view
+COLLAR = NUM_PLACES - 1  # the place on the head that is below the jaw: of turtlenecks and hoods
 GRID_STEP = 2  # body parts are looked up on every second pixel
 
 
@@ -30,6 +33,7 @@ class PersonView:
     pixels: np.ndarray  # (n,) int: their places in the flattened crop
     bins: np.ndarray  # (h, w) uint16 colours
     located: PartPixels  # (m,)
+    place: np.ndarray  # (m,) int: 0..NUM_PLACES - 1 along its part; see ``COLLAR``
     sampled_bins: np.ndarray  # (m,) colours of the located pixels
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
     nearest_sample: np.ndarray  # (n,) int: the located pixel that represents each pixel
@@ -76,12 +80,14 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     first_x = np.minimum(used % (wide // GRID_STEP + 1) * GRID_STEP, wide - 1)
     body = build_body(person.landmarks)
     points = np.stack([first_x + left + 1.0, first_y + top + 1.0], axis=-1)
+    located = locate_on_body(points, body)
     bins = color_bins(crop)
     return PersonView(
         on_person=on_person,
         pixels=pixels,
         bins=bins,
-        located=locate_on_body(points, body),
+        located=located,
+        place=_places_of(located, is_below_jaw(points, body)),
         sampled_bins=bins[first_y, first_x],
         sampled_skin=could_be_skin(crop[first_y, first_x][None])[0],
         nearest_sample=number.take(cells),
@@ -99,6 +105,8 @@ def _is_cut_at_head(landmarks: np.ndarray, top: int) -> bool:
     return top <= 1 and bool(mouth < CUT_HEAD * torso or shoulders - mouth < NO_NECK * torso)
 
 
-def places_of(located: PartPixels) -> np.ndarray:
-    """Index 0..NUM_PLACES - 1 of each pixel's place along its part, (n,) int."""
-    return np.minimum((located.along * NUM_PLACES).astype(int), NUM_PLACES - 1)
+def _places_of(located: PartPixels, below_jaw: np.ndarray) -> np.ndarray:
+    """The place of each pixel (n,) along its part; ``COLLAR`` is what is below the jaw."""
+    place = np.minimum((located.along * NUM_PLACES).astype(int), NUM_PLACES - 1)
+    above = np.where(below_jaw, COLLAR, np.minimum(place, COLLAR - 1))
+    return np.where(located.part == BodyPart.HEAD, above, place)
