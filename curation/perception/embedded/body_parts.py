@@ -210,6 +210,13 @@ def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
     )
 
 
+def on_trunk(points: np.ndarray, body: BodyShape) -> PartPixels:
+    """Where points (n, 2) lie on the trunk, whatever is in front of it; part -1 beside it."""
+    along, across, radii, _ = _on_part(points.T.astype(np.float32), body, BodyPart.TORSO)
+    part = np.where(radii < 1, np.int8(BodyPart.TORSO), np.int8(-1))
+    return PartPixels(part=part, along=along, across=np.clip(across, -1, 1), radii=radii)
+
+
 def _on_part(
     places: np.ndarray, body: BodyShape, part: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, BodyPart
+from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, BodyPart, PartPixels
 from curation.perception.embedded.hems import COARSE, NUM_PLACES, SATURATED, coarse_cells
-from curation.perception.embedded.person_view import PersonView
+from curation.perception.embedded.person_view import PersonView, places_along
 from datasets.labels import ParseLabel, among
 
 PRESENT = 0.8  # share of the frames of one side in which a zone shows a colour that is worn there
@@ -70,6 +70,13 @@ class WornColours:
         is_foreign = np.zeros(len(is_asked), bool)
         is_foreign[is_asked] = ~(is_worn | self.at_place[_places(view).take(rows), own])
         return view.spread(is_foreign, 0)
+
+    def on_trunk(self, view: PersonView) -> np.ndarray:
+        """Which pixels (n,) have colours that are worn at their place of the trunk, bool."""
+        rows = view.nearest_sample
+        places = _places_across(view.trunk, places_along(view.trunk)).take(rows)
+        own = coarse_cells().take(view.inside(view.bins))
+        return self.at_place[places, own] & (view.trunk.part >= 0).take(rows)
 
 
 def worn_colours(views: Sequence[PersonView]) -> WornColours:
@@ -172,8 +179,11 @@ def with_things_in_front(labels: np.ndarray, view: PersonView, worn: WornColours
 
 
 def _places(view: PersonView) -> np.ndarray:
-    """Part, place along it and across it of each pixel, (n,) int; that of part 0 off the body."""
-    located = view.located
+    """Part, place along it and across it of each pixel, (m,) int; that of part 0 off the body."""
+    return _places_across(view.located, view.place)
+
+
+def _places_across(located: PartPixels, place: np.ndarray) -> np.ndarray:
     across = np.clip((located.across + 1) / 2 * NUM_SIDES, 0, NUM_SIDES - 1).astype(int)
     part = np.maximum(located.part.astype(int), 0)
-    return (part * NUM_PLACES + view.place) * NUM_SIDES + across
+    return (part * NUM_PLACES + place) * NUM_SIDES + across

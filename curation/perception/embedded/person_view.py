@@ -12,6 +12,7 @@ from curation.perception.embedded.body_parts import (
     build_body,
     is_below_jaw,
     locate_on_body,
+    on_trunk,
 )
 from curation.perception.embedded.clip_colours import color_bins, could_be_skin
 from curation.perception.embedded.hands import hand_distance
@@ -34,6 +35,7 @@ class PersonView:
     bins: np.ndarray  # (h, w) uint16 colours
     located: PartPixels  # (m,)
     place: np.ndarray  # (m,) int: 0..NUM_PLACES - 1 along its part; see ``COLLAR``
+    trunk: PartPixels  # (m,) of those on the trunk, also where a hand or an arm is in front of it
     sampled_bins: np.ndarray  # (m,) colours of the located pixels
     sampled_skin: np.ndarray  # (m,) bool: they could be skin
     nearest_sample: np.ndarray  # (n,) int: the located pixel that represents each pixel
@@ -87,6 +89,7 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
         pixels=pixels,
         bins=bins,
         located=located,
+        trunk=on_trunk(points, body),
         place=_places_of(located, is_below_jaw(points, body)),
         sampled_bins=bins[first_y, first_x],
         sampled_skin=could_be_skin(crop[first_y, first_x][None])[0],
@@ -105,8 +108,13 @@ def _is_cut_at_head(landmarks: np.ndarray, top: int) -> bool:
     return top <= 1 and bool(mouth < CUT_HEAD * torso or shoulders - mouth < NO_NECK * torso)
 
 
+def places_along(located: PartPixels) -> np.ndarray:
+    """Index 0..NUM_PLACES - 1 of each pixel's place along its part, (n,) int."""
+    return np.minimum((located.along * NUM_PLACES).astype(int), NUM_PLACES - 1)
+
+
 def _places_of(located: PartPixels, below_jaw: np.ndarray) -> np.ndarray:
-    """The place of each pixel (n,) along its part; ``COLLAR`` is what is below the jaw."""
-    place = np.minimum((located.along * NUM_PLACES).astype(int), NUM_PLACES - 1)
+    """The same, but on the head ``COLLAR`` is what is below the jaw, and nothing else."""
+    place = places_along(located)
     above = np.where(below_jaw, COLLAR, np.minimum(place, COLLAR - 1))
     return np.where(located.part == BodyPart.HEAD, above, place)

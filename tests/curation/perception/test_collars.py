@@ -91,3 +91,12 @@ def test_a_beard_stays(standing_person: Person) -> None:
     )
     beard = labels[61:73, 92:108]
     assert np.isin(beard, (P.HAIR, P.FACE)).mean() > 0.9
+
+
+def test_a_dark_dot_on_the_chin_is_no_cloth(standing_person: Person) -> None:
+    frame = dressed(
+        standing_person, lambda y, x: (np.hypot(y - 69, x - 100) < 3) | ((y > 82) & (y < 95))
+    )
+    labels = parsed(standing_person, frame)
+    assert not (labels[66:73, 97:104] == P.UPPER).any()
+    assert share(labels, slice(85, 92), slice(93, 107), P.UPPER) > 0.95
