@@ -19,6 +19,7 @@ BEARDED = 0.5  # share of the chin in the colours of skin: with less there is a 
 CHIN_WIDTH = 0.5  # across the head
 CROWN = 0.5  # along the head
 BRIDGE = 0.1  # of the head's radius: dark strips as narrow connect no hair
+DOT = np.ones((5, 5), np.uint8)  # pixels: shadows on a chin are as small
 HAIR_LIKE = 0.6  # nats by which hair may be likelier than cloth in what is not hair
 
 
@@ -64,28 +65,31 @@ def without_stray_hair(labels: np.ndarray, view: PersonView, evidence: np.ndarra
         view: the crop.
         evidence: (n, materials) of its person's pixels.
     """
-    hair = labels == ParseLabel.HAIR
-    if not hair.any():
+    left, top, wide, high = cv2.boundingRect((labels == ParseLabel.HAIR).astype(np.uint8))
+    if not wide:
         return labels
+    window = slice(top, top + high), slice(left, left + wide)
+    own = labels[window]
+    hair = own == ParseLabel.HAIR
     located, rows = view.located, view.nearest_sample
-    head = located.part == BodyPart.HEAD
-    is_stray = hair & ~_connected(hair, view.spread(head.take(rows), 0))
-    roots = hair & view.spread((head & (located.along < CROWN)).take(rows), 0)
+    is_head = located.part == BodyPart.HEAD
+    is_root, is_below = is_head & (located.along < CROWN), ~is_head | (view.place == COLLAR)
+    kinds = (is_head, is_root, _chin(view), is_below)
+    bits = sum((kind.astype(np.uint8) << bit for bit, kind in enumerate(kinds)), np.uint8(0))
+    head, root, chin, below = _unpacked(view.spread(bits.take(rows), 0)[window], len(kinds))
+    is_stray = hair & ~_connected(hair, head)
+    roots = hair & root
     if view.body.is_facing and not view.is_cut_at_head and roots.any():
-        chin = view.spread(_chin(view).take(rows), 0)
         if chin.any() and hair[chin].mean() > 1 - BEARDED:
             roots |= hair & chin
-        below = ~head | (view.place == COLLAR)
         side = 2 * max(1, round(BRIDGE * view.body.start_radius[BodyPart.HEAD])) + 1
         kernel = np.ones((side, side), np.uint8)
-        wide = cv2.morphologyEx(hair.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
-        grown = cv2.dilate(_connected(wide | roots, roots).astype(np.uint8), kernel) > 0
-        no_skin = evidence[:, ColourClass.UPPER] > np.maximum(
-            evidence[:, ColourClass.SKIN], UNKNOWN
-        )
-        could_be = hair & ~grown & view.spread(below.take(rows) & no_skin, 0)
-        is_stray |= _like_cloth(could_be, view, evidence)
-    return np.where(is_stray, np.uint8(ParseLabel.UPPER), labels)
+        wide_hair = cv2.morphologyEx(hair.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+        grown = cv2.dilate(_connected(wide_hair | roots, roots).astype(np.uint8), kernel) > 0
+        is_stray |= _like_cloth(hair & ~grown & below, view.spread(evidence, 0)[window])
+    found = labels.copy()
+    found[window] = np.where(is_stray, np.uint8(ParseLabel.UPPER), own)
+    return found
 
 
 def without_dots_on_chins(labels: np.ndarray, view: PersonView) -> np.ndarray:
@@ -96,22 +100,36 @@ def without_dots_on_chins(labels: np.ndarray, view: PersonView) -> np.ndarray:
         view: the crop.
     """
     head = view.spread((view.located.part == BodyPart.HEAD).take(view.nearest_sample), 0)
-    cloth = labels == ParseLabel.UPPER
-    if view.is_cut_at_head or not (cloth & head).any():
+    left, top, wide, high = cv2.boundingRect((head & (labels == ParseLabel.UPPER)).view(np.uint8))
+    if view.is_cut_at_head or not wide:
         return labels
-    kernel = np.ones((5, 5), np.uint8)
-    broad = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
-    garment = cv2.dilate(_connected(broad, ~head).astype(np.uint8), kernel) > 0
-    return np.where(cloth & head & ~garment, np.uint8(ParseLabel.FACE), labels)
+    margin = len(DOT)
+    rows = slice(max(top - margin, 0), top + high + margin)
+    window = rows, slice(max(left - margin, 0), left + wide + margin)
+    own, head = labels[window], head[window]
+    cloth = own == ParseLabel.UPPER
+    broad = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_OPEN, DOT) > 0
+    garment = cv2.dilate(_connected(broad, ~head).astype(np.uint8), DOT) > 0
+    found = labels.copy()
+    found[window] = np.where(cloth & head & ~garment, np.uint8(ParseLabel.FACE), own)
+    return found
 
 
-def _like_cloth(mask: np.ndarray, view: PersonView, evidence: np.ndarray) -> np.ndarray:
-    """The pieces of a mask (h, w) bool that show the upper garment's colours as well as hair's."""
+def _unpacked(bits: np.ndarray, count: int) -> list[np.ndarray]:
+    return [(bits >> bit & 1).astype(bool) for bit in range(count)]
+
+
+def _like_cloth(mask: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    """What of a mask (h, w) bool is no skin, in pieces that are as much like cloth as like hair.
+
+    Evidence is (h, w, materials).
+    """
+    skin, hair, upper, _ = np.moveaxis(evidence, -1, 0)
+    mask = mask & (upper > np.maximum(skin, UNKNOWN))
     _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     pieces = np.asarray(pieces, np.int32)
-    own = view.inside(pieces)
-    likelier = evidence[:, ColourClass.UPPER] - evidence[:, ColourClass.HAIR] + HAIR_LIKE
-    is_cloth = np.bincount(own, likelier, minlength=int(pieces.max()) + 1) > 0
+    likelier = (upper - hair + HAIR_LIKE)[mask]
+    is_cloth = np.bincount(pieces[mask], likelier, minlength=int(pieces.max()) + 1) > 0
     return is_cloth[pieces] & mask
 
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, BodyPart, PartPixels
+from curation.perception.embedded.hands import REACH
 from curation.perception.embedded.hems import COARSE, NUM_PLACES, SATURATED, coarse_cells
 from curation.perception.embedded.person_view import PersonView, places_along
 from datasets.labels import ParseLabel, among
@@ -72,11 +73,13 @@ class WornColours:
         return view.spread(is_foreign, 0)
 
     def on_trunk(self, view: PersonView) -> np.ndarray:
-        """Which pixels (n,) have colours that are worn at their place of the trunk, bool."""
-        rows = view.nearest_sample
-        places = _places_across(view.trunk, places_along(view.trunk)).take(rows)
-        own = coarse_cells().take(view.inside(view.bins))
-        return self.at_place[places, own] & (view.trunk.part >= 0).take(rows)
+        """Which pixels (n,) near hands have colours worn at their place of the trunk, bool."""
+        trunk, rows = view.trunk, view.nearest_sample
+        asked = np.flatnonzero(((trunk.part >= 0) & (view.hand_distance < REACH)).take(rows))
+        places = _places_across(trunk, places_along(trunk)).take(rows.take(asked))
+        found = np.zeros(len(rows), bool)
+        found[asked] = self.at_place[places, coarse_cells().take(view.inside(view.bins)[asked])]
+        return found
 
 
 def worn_colours(views: Sequence[PersonView]) -> WornColours:
