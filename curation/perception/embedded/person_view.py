@@ -1,11 +1,15 @@
 """One frame's person as the embedded parser sees it: pixels, colours, places on the body."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import (
+    ELBOW_LEFT,
+    ELBOW_RIGHT,
+    WRIST_LEFT,
+    WRIST_RIGHT,
     BodyPart,
     BodyShape,
     PartPixels,
@@ -23,6 +27,12 @@ MOUTH, SHOULDERS, HIPS = [9, 10], [11, 12], [23, 24]  # rows of landmarks
 CUT_HEAD = 0.2  # of the torso: a mouth nearer to the frame's upper edge has no head above it
 NO_NECK = 0.15  # of the torso: a mouth nearer to the shoulders belongs to a head pressed into view
 COLLAR = NUM_PLACES - 1  # the place on the head that is below the jaw: of turtlenecks and hoods
+AT_EDGE = 0.2  # of the torso: a wrist nearer to the frame's upper edge may be above it
+PRESSED = 0.4  # of the torso: a forearm that is shorter then leaves the frame
+RAISED = (
+    (BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT, ELBOW_LEFT, WRIST_LEFT),
+    (BodyPart.LOWER_ARM_RIGHT, BodyPart.HAND_RIGHT, ELBOW_RIGHT, WRIST_RIGHT),
+)
 GRID_STEP = 2  # body parts are looked up on every second pixel
 
 
@@ -82,7 +92,10 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     first_x = np.minimum(used % (wide // GRID_STEP + 1) * GRID_STEP, wide - 1)
     body = build_body(person.landmarks)
     points = np.stack([first_x + left + 1.0, first_y + top + 1.0], axis=-1)
-    located = locate_on_body(points, body)
+    is_cut_at_head = _is_cut_at_head(person.landmarks, top)
+    located, seen = locate_on_body(points, body), person.landmarks
+    if is_cut_at_head:
+        located, seen = _without_hands_above(located, person.landmarks, body.scale)
     bins = color_bins(crop)
     return PersonView(
         on_person=on_person,
@@ -94,10 +107,10 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
         sampled_bins=bins[first_y, first_x],
         sampled_skin=could_be_skin(crop[first_y, first_x][None])[0],
         nearest_sample=number.take(cells),
-        hand_distance=hand_distance(points, person.landmarks, body.scale),
+        hand_distance=hand_distance(points, seen, body.scale),
         body=body,
         corner=(top, left),
-        is_cut_at_head=_is_cut_at_head(person.landmarks, top),
+        is_cut_at_head=is_cut_at_head,
     )
 
 
@@ -106,6 +119,25 @@ def _is_cut_at_head(landmarks: np.ndarray, top: int) -> bool:
     mouth, shoulders, hips = (landmarks[rows, 1].mean() for rows in (MOUTH, SHOULDERS, HIPS))
     torso = hips - shoulders
     return top <= 1 and bool(mouth < CUT_HEAD * torso or shoulders - mouth < NO_NECK * torso)
+
+
+def _without_hands_above(
+    located: PartPixels, landmarks: np.ndarray, scale: float
+) -> tuple[PartPixels, np.ndarray]:
+    """Parts and landmarks of a body whose raised arms leave the frame where its head does.
+
+    The landmarks of their hands are pressed into view, which makes the forearms short: there is
+    no hand.
+    """
+    points, part, seen = landmarks[:, :2], located.part.copy(), landmarks.copy()
+    left, right = np.sort(points[SHOULDERS, 0])
+    for arm, hand, elbow, wrist in RAISED:
+        x, y = points[wrist]
+        length = float(np.hypot(*(points[wrist] - points[elbow])))
+        if y < AT_EDGE * scale and length < PRESSED * scale and not left < x < right:
+            part[part == hand] = arm
+            seen[wrist, 3] = 0
+    return replace(located, part=part), seen
 
 
 def places_along(located: PartPixels) -> np.ndarray:
