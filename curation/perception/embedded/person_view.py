@@ -28,7 +28,8 @@ CUT_HEAD = 0.2  # of the torso: a mouth nearer to the frame's upper edge has no 
 NO_NECK = 0.15  # of the torso: a mouth nearer to the shoulders belongs to a head pressed into view
 COLLAR = NUM_PLACES - 1  # the place on the head that is below the jaw: of turtlenecks and hoods
 AT_EDGE = 0.2  # of the torso: a wrist nearer to the frame's upper edge may be above it
-PRESSED = 0.4  # of the torso: a forearm that is shorter then leaves the frame
+PRESSED = 0.3  # of the torso: a forearm that is shorter then leaves the frame
+CUT_OFF = 0.05  # share of a hand's pixels on the edge: with fewer the whole hand is in view
 RAISED = (
     (BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT, ELBOW_LEFT, WRIST_LEFT),
     (BodyPart.LOWER_ARM_RIGHT, BodyPart.HAND_RIGHT, ELBOW_RIGHT, WRIST_RIGHT),
@@ -95,7 +96,9 @@ def look_at(frame: np.ndarray, person: Person | None) -> PersonView:
     is_cut_at_head = _is_cut_at_head(person.landmarks, top)
     located, seen = locate_on_body(points, body), person.landmarks
     if is_cut_at_head:
-        located, seen = _without_hands_above(located, person.landmarks, body.scale)
+        located, seen = _without_hands_above(
+            located, points[:, 1] < GRID_STEP + 1, person.landmarks, body.scale
+        )
     bins = color_bins(crop)
     return PersonView(
         on_person=on_person,
@@ -122,19 +125,21 @@ def _is_cut_at_head(landmarks: np.ndarray, top: int) -> bool:
 
 
 def _without_hands_above(
-    located: PartPixels, landmarks: np.ndarray, scale: float
+    located: PartPixels, on_edge: np.ndarray, landmarks: np.ndarray, scale: float
 ) -> tuple[PartPixels, np.ndarray]:
     """Parts and landmarks of a body whose raised arms leave the frame where its head does.
 
     The landmarks of their hands are pressed into view, which makes the forearms short: there is
-    no hand.
+    no hand. ``on_edge``: which pixels are on the frame's upper edge, (m,) bool.
     """
     points, part, seen = landmarks[:, :2], located.part.copy(), landmarks.copy()
     left, right = np.sort(points[SHOULDERS, 0])
     for arm, hand, elbow, wrist in RAISED:
         x, y = points[wrist]
         length = float(np.hypot(*(points[wrist] - points[elbow])))
-        if y < AT_EDGE * scale and length < PRESSED * scale and not left < x < right:
+        is_raised = y < AT_EDGE * scale and not left < x < right
+        is_cut = np.count_nonzero(on_edge[part == hand]) > CUT_OFF * np.count_nonzero(part == hand)
+        if is_raised and is_cut and length < PRESSED * scale:
             part[part == hand] = arm
             seen[wrist, 3] = 0
     return replace(located, part=part), seen

@@ -41,6 +41,7 @@ def has_hand(person: Person) -> bool:
         pytest.param((170, 8), False, True, id="the head is in view"),
         pytest.param((112, 8), True, True, id="before the neck"),
         pytest.param((170, 45), True, True, id="away from the edge"),
+        pytest.param((185, 14), True, True, id="with a forearm in view"),
     ],
 )
 def test_a_hand_pressed_to_the_edge_is_out_of_view(
