@@ -5,7 +5,7 @@
 
 VERSION = 18
 """Of the stages: everything of a source is done again."""
-EMBEDDED_PARSER = 8
+EMBEDDED_PARSER = 9
 """Of the embedded parser's labels: label maps and what follows from them."""
 MASKS = 2
 """Of the inpainting masks: masks and agnostic frames, from the stored labels and surfaces."""

@@ -6,13 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from configs.errors import DataError
+from curation.perception.completion import CompletedDetector
 from curation.perception.config import PerceptionConfig
 from curation.perception.detectron2_densepose import (
     INSTALL_COMMAND as INSTALL_DENSEPOSE,
 )
 from curation.perception.detectron2_densepose import Detectron2DensePose
 from curation.perception.embedded.blazepose import EmbeddedDetector
-from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.embedded.weights import fetch_models

@@ -53,6 +53,8 @@ FEET = ((BodyPart.FOOT_LEFT, (27, 29, 31)), (BodyPart.FOOT_RIGHT, (28, 30, 32)))
 HAND_RADIUS, FOOT_RADIUS, NECK_RADIUS = 0.135, 0.09, 0.11
 BEYOND = 0.15  # of the scale: so far from the torso's outline counts as far as a limb's radius
 CHIN = 1.35  # of the mouth-derived depth: a beard or its shadow counts as face rather than neck
+MOUTH = 0.6  # of the way from the ears down to the chin: there the jaw is as wide as the head
+JAW_WIDTH, CHIN_WIDTH = 1.15, 0.5  # radii of the head
 MAX_RADII = 3.0  # pixels further from every part are not body (a ball, a bag)
 VISIBLE = 0.4
 
@@ -69,6 +71,8 @@ class BodyShape:
     # that are nearer than so many of their radii
     scale: float  # approximate length of the torso
     is_facing: bool  # the chest is visible, not the back
+    ears: np.ndarray  # (2,): the middle between them
+    chin_depth: float  # of its tip below the ears, along the head; a beard is longer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,8 +130,8 @@ def build_body(landmarks: np.ndarray) -> BodyShape:
         max(0.75 * _length(points[23] - points[24]), 0.2 * scale),
     )
     mouth = _middle(points, MOUTH_LEFT, MOUTH_RIGHT)
-    chin_depth = float(np.dot(ears - (2 * mouth - points[NOSE]), up))  # below the ears
-    chin_depth = float(np.clip(CHIN * chin_depth, 0.9 * head_radius, 1.6 * head_radius))
+    tip_depth = float(np.dot(ears - (2 * mouth - points[NOSE]), up))  # below the ears
+    chin_depth = float(np.clip(CHIN * tip_depth, 0.9 * head_radius, 1.6 * head_radius))
     start[BodyPart.HEAD] = ears + 0.5 * head_radius * up
     end[BodyPart.HEAD] = ears - (chin_depth - 0.75 * head_radius) * up
     radii[BodyPart.HEAD] = 0.9 * head_radius, 0.8 * head_radius
@@ -159,7 +163,18 @@ def build_body(landmarks: np.ndarray) -> BodyShape:
     return BodyShape(
         start=start, end=end, start_radius=radii[:, 0], end_radius=radii[:, 1], layer=layer,
         scale=scale, is_facing=is_facing_camera(landmarks),
+        ears=ears, chin_depth=float(np.clip(tip_depth, 0.8 * head_radius, chin_depth)),
     )  # fmt: skip
+
+
+def is_below_jaw(points: np.ndarray, body: BodyShape) -> np.ndarray:
+    """Which points (n, 2), x and y, are lower than the outline of the face, (n,) bool."""
+    down = _unit(body.end[BodyPart.HEAD] - body.start[BodyPart.HEAD], np.array([0.0, 1.0]))
+    from_ears = points - body.ears
+    radius = body.start_radius[BodyPart.HEAD]
+    beside = np.abs(from_ears @ np.array([-down[1], down[0]])) / radius
+    slope = np.clip((JAW_WIDTH - beside) / (JAW_WIDTH - CHIN_WIDTH), 0, 1)
+    return from_ears @ down > body.chin_depth * (MOUTH + (1 - MOUTH) * slope)
 
 
 def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
@@ -193,6 +208,13 @@ def locate_on_body(points: np.ndarray, body: BodyShape) -> PartPixels:
         across=np.clip(across, -1, 1),
         radii=radii,
     )
+
+
+def on_trunk(points: np.ndarray, body: BodyShape) -> PartPixels:
+    """Where points (n, 2) lie on the trunk, whatever is in front of it; part -1 beside it."""
+    along, across, radii, _ = _on_part(points.T.astype(np.float32), body, BodyPart.TORSO)
+    part = np.where(radii < 1, np.int8(BodyPart.TORSO), np.int8(-1))
+    return PartPixels(part=part, along=along, across=np.clip(across, -1, 1), radii=radii)
 
 
 def _on_part(

@@ -14,6 +14,7 @@ from curation.perception.embedded.clip_colours import (
     bin_colors,
     hue_and_saturation,
 )
+from curation.perception.embedded.collars import collar_priors
 from curation.perception.embedded.hands import TRUNK_DISTANCE, skin_threshold
 from curation.perception.embedded.hems import (
     NUM_BANDS,
@@ -25,7 +26,7 @@ from curation.perception.embedded.hems import (
     hem_priors,
 )
 from curation.perception.embedded.part_priors import LEFT_OF, behind_priors
-from curation.perception.embedded.person_view import PersonView, places_of
+from curation.perception.embedded.person_view import COLLAR, PersonView
 
 EVIDENCE_WEIGHT = 0.6  # neighbouring pixels are correlated: colours count less
 SHARPENING = 1.5  # of the clip's statistics relative to the priors
@@ -62,7 +63,7 @@ def learn_clip(views: Sequence[PersonView]) -> tuple[ClipColors, np.ndarray]:
     share = float(np.mean(from_behind)) if views else 0.0
     # hair in the colour of the cloth is indistinguishable: better paint hair than leave cloth
     share *= float(np.clip((0.6 - colors.overlap(ColourClass.HAIR, ColourClass.UPPER)) / 0.2, 0, 1))
-    priors = hem_priors(behind_priors(share), hem)
+    priors = collar_priors(hem_priors(behind_priors(share), hem), views, colors, share)
     _, beliefs = learn_places(views, colors, priors)
     for material in (ColourClass.UPPER, ColourClass.LOWER):
         counter.forget(material)
@@ -176,7 +177,7 @@ def learn_places(
     for view in views:
         located = view.located
         is_near = (located.part >= 0) & (located.radii < 1.0)
-        part, place = np.maximum(located.part.astype(int), 0), places_of(located)
+        part, place = np.maximum(located.part.astype(int), 0), view.place
         cell = part * NUM_PLACES + place
         scores = EVIDENCE_WEIGHT * colors.evidence(view.sampled_bins) + log_priors[:, cell]
         belief = np.exp(scores - scores.max(0))
@@ -193,6 +194,7 @@ def learn_places(
     # hands move over everything: statistics of one place do not transfer to another
     hands = [BodyPart.HAND_LEFT, BodyPart.HAND_RIGHT]
     places[hands] = np.log(priors[hands] + 1e-4)
+    places[BodyPart.HEAD, COLLAR] = np.log(priors[BodyPart.HEAD, COLLAR] + 1e-4)
     return places.astype(np.float32), beliefs
 
 

@@ -33,6 +33,7 @@ LEAST_FOREARM, LEAST_HAND = 0.15, 0.15  # of the body's scale: shorter ones are 
 AHEAD, TRAILS = 0.7, 1.4  # a hand's end by its skin, over that by its landmarks: beyond, they err
 WRIST_DOUBT = 0.14  # of the body's scale: landmarks of wrists are off by as much
 SLEEVED = 0.5  # share of the middle of a forearm that is cloth: the sleeve ends at the hand
+ON_SLEEVE = 0.8  # share of a patch behind the wrist that makes it a part of the sleeve's pattern
 TIP_SHARE = 0.97  # share of a hand's pixels nearer to the elbow than its tip: beyond is noise
 ARMS = (
     (BodyPart.LOWER_ARM_LEFT, BodyPart.HAND_LEFT),
@@ -139,19 +140,23 @@ def refine_hands(
     return refined
 
 
-def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int]) -> np.ndarray:
+def without_forearms(
+    labels: np.ndarray, body: BodyShape, corner: tuple[int, int], threshold: float = LEAST_LIKELY
+) -> np.ndarray:
     """Label maps whose hands begin at the wrist: skin behind it is the arm's.
 
     Behind the wrist is what is nearer to the forearm than to the hand. In a fast arm the landmarks
     are ahead or trail: then the wrist moves with the fingertips, and no hand is longer than a hand.
-    A sleeve shows better than landmarks where its hand begins: there, length alone decides. What is
-    in reach of both hands is a hand.
+    A sleeve shows better than landmarks where its hand begins: there, length alone decides; a
+    second, smaller patch behind the wrist is the sleeve's, if the sleeve is like skin. What is in
+    reach of both hands is a hand.
     Nothing on the head changes.
 
     Args:
         labels: (h, w) uint8 ``ParseLabel``, after ``refine_hands``.
         body: the person's shape.
         corner: top, left of the labels in the frame.
+        threshold: ``skin_threshold``: how much like skin the garment is.
     """
     hands = labels == ParseLabel.HANDS
     if not hands.any():
@@ -165,8 +170,10 @@ def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int
     arm = nearer.argmin(axis=0)
     reach = np.hypot(*(points - elbows[arm]).T)
     number = np.asarray(pieces, np.int32)[hands] * len(ARMS) + arm
-    is_behind = np.zeros(len(points), bool)
-    for piece in np.unique(number):
+    is_behind, on_sleeve = np.zeros(len(points), bool), np.zeros(len(points), bool)
+    found, sizes = np.unique(number, return_counts=True)
+    is_like_skin = threshold > (LEAST_LIKELY + MOST_LIKELY) / 2
+    for piece in found:
         rows = number == piece
         side = int(piece) % len(ARMS)
         own = points[rows]
@@ -175,12 +182,16 @@ def without_forearms(labels: np.ndarray, body: BodyShape, corner: tuple[int, int
             is_behind[rows] |= _behind_wrist(
                 own, elbows[side], wrists[side], tips[side], body.scale
             )
+        elif is_like_skin and rows.sum() < sizes[found % len(ARMS) == side].max():
+            on_forearm = _to_segment(own, elbows[side], wrists[side]) < nearer[side, rows]
+            on_sleeve[rows] = on_forearm.mean() > ON_SLEEVE
     of_both = (nearer < HAND_RADIUS * body.scale).all(axis=0)  # crossed: one on the other's forearm
     is_behind &= ~of_both
     head = BodyPart.HEAD
     is_behind &= _to_segment(points, body.start[head], body.end[head]) > body.start_radius[head]
     cut = labels.copy()
     cut[y[is_behind], x[is_behind]] = ParseLabel.ARMS
+    cut[y[on_sleeve], x[on_sleeve]] = ParseLabel.UPPER
     return cut
 
 

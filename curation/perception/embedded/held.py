@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from curation.perception.embedded.body_parts import HAND_RADIUS, NUM_PARTS, BodyPart, PartPixels
+from curation.perception.embedded.hands import REACH
 from curation.perception.embedded.hems import COARSE, NUM_PLACES, SATURATED, coarse_cells
-from curation.perception.embedded.person_view import PersonView, places_of
+from curation.perception.embedded.person_view import PersonView, places_along
 from datasets.labels import ParseLabel, among
 
 PRESENT = 0.8  # share of the frames of one side in which a zone shows a colour that is worn there
@@ -68,8 +69,17 @@ class WornColours:
             self.anywhere[side].take(own),
         )
         is_foreign = np.zeros(len(is_asked), bool)
-        is_foreign[is_asked] = ~(is_worn | self.at_place[_places(located).take(rows), own])
+        is_foreign[is_asked] = ~(is_worn | self.at_place[_places(view).take(rows), own])
         return view.spread(is_foreign, 0)
+
+    def on_trunk(self, view: PersonView) -> np.ndarray:
+        """Which pixels (n,) near hands have colours worn at their place of the trunk, bool."""
+        trunk, rows = view.trunk, view.nearest_sample
+        asked = np.flatnonzero(((trunk.part >= 0) & (view.hand_distance < REACH)).take(rows))
+        places = _places_across(trunk, places_along(trunk)).take(rows.take(asked))
+        found = np.zeros(len(rows), bool)
+        found[asked] = self.at_place[places, coarse_cells().take(view.inside(view.bins)[asked])]
+        return found
 
 
 def worn_colours(views: Sequence[PersonView]) -> WornColours:
@@ -79,7 +89,7 @@ def worn_colours(views: Sequence[PersonView]) -> WornColours:
     at_place, visible = np.zeros((places, colours), np.uint8), np.zeros(places, np.uint8)
     counts = np.zeros((len(views), len(ZONES), colours), np.int32)
     for row, view in enumerate(views):
-        own, where = cells[view.sampled_bins], _places(view.located)
+        own, where = cells[view.sampled_bins], _places(view)
         is_seen = (view.located.part >= 0) & (view.hand_distance > HELD)
         visible += np.bincount(where[is_seen], minlength=places) >= LEAST_PIXELS
         pairs, times = np.unique((where * colours + own)[is_seen], return_counts=True)
@@ -171,8 +181,12 @@ def with_things_in_front(labels: np.ndarray, view: PersonView, worn: WornColours
     return np.where(is_thing[pieces], np.uint8(ParseLabel.IN_FRONT), labels)
 
 
-def _places(located: PartPixels) -> np.ndarray:
-    """Part, place along it and across it of each pixel, (n,) int; that of part 0 off the body."""
+def _places(view: PersonView) -> np.ndarray:
+    """Part, place along it and across it of each pixel, (m,) int; that of part 0 off the body."""
+    return _places_across(view.located, view.place)
+
+
+def _places_across(located: PartPixels, place: np.ndarray) -> np.ndarray:
     across = np.clip((located.across + 1) / 2 * NUM_SIDES, 0, NUM_SIDES - 1).astype(int)
     part = np.maximum(located.part.astype(int), 0)
-    return (part * NUM_PLACES + places_of(located)) * NUM_SIDES + across
+    return (part * NUM_PLACES + place) * NUM_SIDES + across

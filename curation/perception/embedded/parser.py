@@ -23,10 +23,11 @@ from curation.perception.embedded.clothes_learning import (
     hand_threshold,
     learn_clip,
 )
+from curation.perception.embedded.collars import without_dots_on_chins, without_stray_hair
 from curation.perception.embedded.hands import refine_hands, without_forearms
 from curation.perception.embedded.held import WornColours, with_things_in_front, worn_colours
 from curation.perception.embedded.part_priors import CUT_HEAD_PRIORS, LABELS
-from curation.perception.embedded.person_view import PersonView, is_usable, look_at, places_of
+from curation.perception.embedded.person_view import PersonView, is_usable, look_at
 from curation.perception.embedded.weights import POSE_LANDMARKS, WHEEL
 from curation.perception.protocols import BackendInfo, Person
 from curation.versions import EMBEDDED_PARSER
@@ -37,6 +38,9 @@ EDGE_WINDOW = (3, 3)  # for the edges of hands: fingers are thin
 SURELY_NOT = -20.0  # nats
 TOES = 0.5  # along a foot, from the ankle
 ON_FOOT = 1.3  # radii of a foot: what is further away is a trouser leg that falls over it
+WORN_HERE = 2.0  # nats for cloth in a hand's place, where the trunk shows its colour there
+HAND_EDGE = 0.6  # nats beyond the threshold that show the edge of a hand in front of such cloth
+ABOVE_HIPS = 0.6  # along the trunk: what a hand is in front of there is no lower garment
 LOWER_DOUBT = 3.0  # nats: a hand in front of the trousers is likelier than trousers in its place
 LEARNING_FRAMES = 24  # at most this many frames, evenly spread, are used for learning
 
@@ -94,7 +98,7 @@ class LearnedParser:
             view = views[i] if i in views else look_at(frame, person)
             top, left = view.corner
             height, width = view.on_person.shape
-            labels = label_pixels(view, self.colors, self.places, self.hand_threshold)
+            labels = label_pixels(view, self.colors, self.places, self.hand_threshold, self.worn)
             labels = with_things_in_front(labels, view, self.worn)
             maps[i][top : top + height, left : left + width] = labels
         return maps
@@ -113,12 +117,16 @@ def _learn(
 
 
 def label_pixels(
-    view: PersonView, colors: ClipColors, places: np.ndarray, hand_threshold: float
+    view: PersonView,
+    colors: ClipColors,
+    places: np.ndarray,
+    hand_threshold: float,
+    worn: WornColours,
 ) -> np.ndarray:
     """Labels of one person's crop, (h, w) uint8."""
     located, on_person = view.located, view.on_person
     part = located.part.astype(int)
-    prior = places[part, places_of(located)]
+    prior = places[part, view.place]
     if view.is_cut_at_head:
         on_head = np.isin(part, (BodyPart.HEAD, BodyPart.NECK))
         prior[on_head] = np.log(np.array(CUT_HEAD_PRIORS) + 1e-4)
@@ -133,10 +141,10 @@ def label_pixels(
     by_part[is_far] = _far_from_parts(evidence[is_far])
     image = view.spread(by_part, 0)
     sharp_evidence = _averaged(view, layers, EDGE_WINDOW)
-    image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold)
+    image = _with_hands(image, view, evidence, sharp_evidence, hand_threshold, worn)
     cleaned = cv2.medianBlur(image, 5)
     cleaned = np.where(on_person & (cleaned > 0), cleaned, image)
-    return _without_stray_hair(cleaned, view)
+    return without_dots_on_chins(without_stray_hair(cleaned, view, evidence), view)
 
 
 def _far_from_parts(evidence: np.ndarray) -> np.ndarray:
@@ -181,15 +189,20 @@ def _with_hands(
     evidence: np.ndarray,
     sharp_evidence: np.ndarray,
     threshold: float,
+    worn: WornColours,
 ) -> np.ndarray:
-    """Hands by colour around the wrists; evidence is (n, materials), averaged over two windows."""
+    """Hands by colour around the wrists; evidence is (n, materials), averaged over two windows.
+
+    A badge or a print that the trunk shows at that place in other frames is no hand.
+    """
     rows, located = view.nearest_sample, view.located
     ratios = []
     for materials in (evidence, sharp_evidence):
         skin, _, upper, lower = np.ascontiguousarray(materials.T)
         ratios.append(view.spread(skin - np.maximum(upper, lower - LOWER_DOUBT), -np.inf))
-    log_ratio, sharp_ratio = ratios
+    log_ratio = ratios[0] - WORN_HERE * view.spread(worn.on_trunk(view).astype(np.float32), 0)
     is_lower = evidence[:, ColourClass.LOWER] > evidence[:, ColourClass.UPPER]
+    is_lower &= ~((view.trunk.part >= 0) & (view.trunk.along < ABOVE_HIPS)).take(rows)
     cloth = view.spread(
         np.where(is_lower, np.uint8(ParseLabel.LOWER), np.uint8(ParseLabel.UPPER)), 0
     )
@@ -199,17 +212,8 @@ def _with_hands(
     is_neckline &= view.hand_distance > 1
     distance = np.where(is_neckline, np.float32(np.inf), view.hand_distance)
     distance = view.spread(distance.astype(np.float32).take(rows), np.inf)
+    is_edge = (ratios[1] >= threshold + HAND_EDGE) & (log_ratio < threshold) & (distance < 1)
+    sharp_ratio = np.where(is_edge, np.float32(np.inf), ratios[1])
     scale = view.body.scale
     refined = refine_hands(labels, log_ratio, sharp_ratio, cloth, distance, threshold, scale)
-    return without_forearms(refined, view.body, view.corner)
-
-
-def _without_stray_hair(labels: np.ndarray, view: PersonView) -> np.ndarray:
-    """Dark cloth is not hair unless it is connected to hair on the head."""
-    hair = (labels == ParseLabel.HAIR).astype(np.uint8)
-    _, components = cv2.connectedComponents(hair, connectivity=8)
-    components = np.asarray(components, np.int32)
-    on_head = view.spread((view.located.part == BodyPart.HEAD).take(view.nearest_sample), 0)
-    is_hair = np.zeros(int(components.max()) + 1, bool)
-    is_hair[components[on_head & (hair > 0)]] = True
-    return np.where((hair > 0) & ~is_hair[components], np.uint8(ParseLabel.UPPER), labels)
+    return without_forearms(refined, view.body, view.corner, threshold)

@@ -170,3 +170,13 @@ def test_a_hand_in_front_of_the_others_forearm_stays(standing_person: Person) ->
     assert (without_forearms(labels, body, (0, 0))[place] == P.ARMS).all()
     body.start[BodyPart.HAND_RIGHT], body.end[BodyPart.HAND_RIGHT] = (89, 84), (89, 116)
     assert (without_forearms(labels, body, (0, 0))[place] == P.HANDS).all()
+
+
+def test_a_patch_on_a_sleeve_that_is_like_skin_is_no_second_hand(standing_person: Person) -> None:
+    labels, body = raised_arm(standing_person)
+    labels[92:108, 60:110] = P.UPPER
+    patch = slice(96, 104), slice(72, 80)
+    labels[patch] = P.HANDS
+    assert (without_forearms(labels, body, (0, 0), MOST_LIKELY)[patch] == P.UPPER).all()
+    assert (without_forearms(labels, body, (0, 0), LEAST_LIKELY)[patch] == P.HANDS).all()
+    assert (without_forearms(labels, body, (0, 0), MOST_LIKELY)[92:108, 112:140] == P.HANDS).all()

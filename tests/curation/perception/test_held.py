@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from curation.perception.embedded import parser
 from curation.perception.embedded.body_parts import BodyPart
 from curation.perception.embedded.held import worn_colours
-from curation.perception.embedded.parser import EmbeddedParser
+from curation.perception.embedded.parser import WORN_HERE, EmbeddedParser
 from curation.perception.embedded.person_view import PersonView, look_at
 from curation.perception.protocols import Person
 from datasets.labels import ParseLabel as P
@@ -122,6 +123,30 @@ def test_a_ball_that_passes_is_in_front_and_stays(
         assert (frame[ball] == P.IN_FRONT).mean() > 0.9
     assert not (labels[len(places) :] == P.IN_FRONT).any()
     assert (labels[-1][120:160, 85:115] == P.UPPER).mean() > 0.9
+
+
+@pytest.mark.parametrize("worn_here", [0.0, WORN_HERE])
+def test_a_badge_that_hangs_there_in_other_frames_is_no_part_of_a_hand(
+    standing_person: Person, worn_here: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its colour could be skin's, and a hand comes next to it."""
+    monkeypatch.setattr(parser, "WORN_HERE", worn_here)
+    assert standing_person.landmarks is not None
+    badge, palm = (slice(132, 152), slice(86, 102)), (slice(130, 154), slice(104, 120))
+    hanging = painted(standing_person, 0.95)
+    noise = np.random.default_rng(5).integers(-8, 9, (20, 16, 3))
+    hanging[badge] = np.clip(np.array((206, 178, 156)) + noise, 0, 255)
+    reaching = hanging.copy()
+    reaching[palm] = (224, 172, 138)
+    landmarks = standing_person.landmarks.copy()
+    landmarks[13, :2], landmarks[15, :2] = (146, 150), (124, 142)
+    landmarks[[17, 19, 21], :2] = (110, 142)
+    person = replace(standing_person, landmarks=landmarks)
+    people = [person] * 2 + [standing_person] * FRAMES
+    labels = EmbeddedParser().parse([reaching] * 2 + [hanging] * FRAMES, people)[0]
+    is_hand = (labels[134:150, 88:100] == P.HANDS).mean()
+    assert is_hand < 0.4 if worn_here else is_hand > 0.6
+    assert (labels[134:150, 106:118] == P.HANDS).mean() > 0.95
 
 
 def test_a_ball_in_the_shoes_colour_is_no_cloth_of_the_legs(standing_person: Person) -> None:

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from curation.perception.completion import CompletedDetector
 from curation.perception.embedded.blazepose import (
     EmbeddedDetector,
     EmbeddedDetectorConfig,
     tile_regions,
 )
-from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.embedded.person_pixels import (

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from configs.errors import ConfigError, DataError
+from curation.perception.completion import CompletedDetector
 from curation.perception.config import PerceptionConfig
 from curation.perception.detectron2_densepose import (
     Detectron2DensePose,
     chart_to_iuv,
 )
 from curation.perception.embedded.blazepose import EmbeddedDetector
-from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.embedded.densepose import EmbeddedDensePose
 from curation.perception.embedded.parser import EmbeddedParser
 from curation.perception.human_parser import FileHumanParser, name_hands

@@ -18,9 +18,9 @@ from torchvision.models.detection import KeypointRCNN_ResNet50_FPN_Weights
 from configs.errors import ConfigError, DataError
 from curation.perception import torchvision_people
 from curation.perception.check import check_perception
+from curation.perception.completion import CompletedDetector
 from curation.perception.config import PerceptionConfig
 from curation.perception.embedded.blazepose import EmbeddedDetector
-from curation.perception.embedded.completion import CompletedDetector
 from curation.perception.protocols import BackendInfo, NamedModel, Perception, PersonDetector
 from curation.perception.select import choose_perception, missing_parts
 from curation.perception.torchvision_people import (
