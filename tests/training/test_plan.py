@@ -28,8 +28,8 @@ from training.plan import (
     time_line,
     verdict,
 )
+from training.planning.flops import Flops
 from training.planning.memory import Memory, estimate_memory
-from training.planning.products import Flops
 from training.planning.suggestions import find_fit, with_changes, words
 
 ROOT = Path(__file__).resolve().parents[2]
