@@ -43,7 +43,6 @@ from training.checkpoints.provenance import describe_code
 from training.evaluation.baselines import GRAY, fill
 from training.evaluation.pasting import paste_garment
 from training.evaluation.results import read_result
-from training.experiments.fusion_variants import build_stored_variant
 from training.experiments.judging import (
     COLUMNS,
     ClipScore,
@@ -153,7 +152,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         checkpoint=config.checkpoint, device=config.device, weights=config.weights,
         sampler=config.sampler, long_video=config.long_video,
     )  # fmt: skip
-    pipeline = build_pipeline(settings, config.any_stage, build_stored_variant)
+    pipeline = build_pipeline(settings, config.any_stage)
     window = config.long_video.window or pipeline.painter.system.config.num_frames
     films: dict[str, str] = {}
     scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}
