@@ -373,11 +373,8 @@ def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) 
 def _build(config: DictConfig, where: str) -> Any:
     try:
         missing = sorted(OmegaConf.missing_keys(config))
-        if missing:
-            raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
-        return OmegaConf.to_object(config)
-    except ConfigError:
-        raise
+        if not missing:
+            return OmegaConf.to_object(config)
     except (GrammarParseError, InterpolationResolutionError) as error:
         at = f" at key {error.full_key!r}" if error.full_key else ""
         raise ConfigError(f"{where}:{at} {' '.join(str(error.msg or error).split())}") from error
@@ -385,6 +382,7 @@ def _build(config: DictConfig, where: str) -> Any:
         section = _failing_section(config)
         at = f" in section {section!r}" if section else ""
         raise ConfigError(f"{where}{at}: {error}") from error
+    raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
 
 
 def _failing_section(config: DictConfig, prefix: str = "") -> str:

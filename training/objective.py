@@ -12,6 +12,7 @@ from einops import reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from configs.checks import check_choices, check_range
 from datasets.seeding import numpy_generator, torch_generator
 from models.diffusion import DiffusionLosses, GaussianDiffusion
 
@@ -34,20 +35,11 @@ class ObjectiveConfig:
     matched_places: float = 1.0  # share of rows that read the garment at its true places
 
     def __post_init__(self) -> None:
-        if self.vlb_weight < 0:
-            raise ValueError(f"vlb_weight = {self.vlb_weight:g} must not be negative")
-        if self.painted_weight <= 0:
-            raise ValueError(f"painted_weight = {self.painted_weight:g} must be above 0")
-        if not 0 <= self.drop_probability < 1:
-            raise ValueError(f"drop_probability = {self.drop_probability:g} must lie in [0, 1)")
-        if self.timestep_bias <= 0:
-            raise ValueError(f"timestep_bias = {self.timestep_bias:g} must be above 0")
-        if not 0 <= self.matched_places <= 1:
-            raise ValueError(f"matched_places = {self.matched_places:g} must lie in [0, 1]")
-        if self.min_snr is not None and self.min_snr <= 0:
-            raise ValueError(f"min_snr = {self.min_snr:g} must be above 0, or null")
-        if self.timesteps not in TIMESTEPS:
-            raise ValueError(f"timesteps {self.timesteps!r} does not exist; use {TIMESTEPS}")
+        check_range(self, "vlb_weight", least=0)
+        check_range(self, "painted_weight", "timestep_bias", "min_snr", above=0)
+        check_range(self, "drop_probability", least=0, below=1)
+        check_range(self, "matched_places", least=0, most=1)
+        check_choices(self, timesteps=TIMESTEPS)
 
 
 @dataclass(frozen=True, kw_only=True)

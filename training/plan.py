@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from configs.checks import check_range
 from configs.command import run_command
 from configs.console import counted, duration_in_words
 from configs.front_door import as_called
@@ -65,12 +66,8 @@ class PlanConfig:
     peak_tflops: float = 989.0
 
     def __post_init__(self) -> None:
-        if self.gpu_gb is not None and self.gpu_gb <= 0:
-            raise ValueError(f"gpu_gb = {self.gpu_gb:g} must be above 0")
-        if not 0 < self.mfu <= 1:
-            raise ValueError(f"mfu = {self.mfu:g} must lie in (0, 1]")
-        if self.peak_tflops <= 0:
-            raise ValueError(f"peak_tflops = {self.peak_tflops:g} must be above 0")
+        check_range(self, "gpu_gb", "peak_tflops", above=0)
+        check_range(self, "mfu", above=0, most=1)
 
 
 def main(argv: list[str]) -> int:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from omegaconf import MISSING
 
+from configs.checks import check_range
 from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, to_plain
@@ -80,8 +81,7 @@ class JudgeConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
 
     def __post_init__(self) -> None:
-        if self.max_clips is not None and self.max_clips < 1:
-            raise ValueError(f"max_clips={self.max_clips}; 1 or more, or null for all, is expected")
+        check_range(self, "max_clips", least=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
