@@ -6,7 +6,6 @@ from configs.checks import check_choices, check_range
 from datasets.loading.swapping import SwapConfig
 
 LATENT_DTYPES = ("float16", "float32")
-POSTERIORS = ("mean", "sample")
 SIDE_MULTIPLE = 8
 """Pixels per latent; a network's patches may need a larger multiple."""
 
@@ -28,7 +27,6 @@ class DataConfig:
     swapping: SwapConfig = field(default_factory=SwapConfig)
     latents: str | None = None  # auto or a folder: cache of `make latents`; null: encode each step
     latent_dtype: str = "float16"  # of that cache, or float32
-    posterior: str = "mean"  # training target: the codec's mean, or a sample of its posterior
     num_workers: int = 2
     cache_mb: int = 0  # decoded clips kept in memory up to this size (small data sets)
     read_timeout_s: float = 60.0  # a clip that takes longer counts as bad; 0: no limit
@@ -42,7 +40,7 @@ class DataConfig:
         limits = ("num_workers", "cache_mb", "read_timeout_s", "num_validation_clips")
         check_range(self, *limits, least=0)
         check_range(self, "recolour", "flip", "image_share", "max_bad_share", least=0, most=1)
-        check_choices(self, latent_dtype=LATENT_DTYPES, posterior=POSTERIORS)
+        check_choices(self, latent_dtype=LATENT_DTYPES)
         if not self.strides or min(self.strides) < 1:
             raise ValueError(f"strides = {list(self.strides)} must be one or more numbers >= 1")
         if self.num_frames == 1 and self.image_share:
