@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -32,10 +32,10 @@ from omegaconf.errors import (
 from yaml import YAMLError
 
 from configs.errors import ConfigError
+from configs.yaml_texts import find_field, keep_texts, literal, parse
 
 T = TypeVar("T")
 CHECKOUT = Path(__file__).resolve().parents[1]
-_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 _CONVERTED = re.compile(rf"Value (.*) of type '.*' could not be converted to ({'|'.join(_KINDS)})")
 """What OmegaConf says of a value that is not of its field's type."""
@@ -80,7 +80,7 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     config = _defaults(schema)
     if path is not None:
         for file, content, written in reversed(_extends_chain(find_config(path))):
-            kept = _keep_texts(content, written, (schema,))
+            kept = keep_texts(content, written, (schema,))
             config = _merge(config, _section(kept), where=str(file))
     for word in overrides:
         config = _merge(config, _parse_override(word, schema), where=f"override {word!r}")
@@ -101,13 +101,13 @@ def to_plain(config: Any) -> dict[str, Any]:
 def from_plain(schema: type[T], values: dict[str, Any], where: str) -> T:
     """The inverse of ``to_plain``; ``where`` names the origin in errors."""
     config = _defaults(schema)
-    return _build(_merge(config, _section(_literal(values)), where), where)
+    return _build(_merge(config, _section(literal(values)), where), where)
 
 
 def save_config(config: Any, path: Path) -> None:
     """Write the resolved settings as YAML; ``load_config`` reads back an equal config."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = _section(_literal(to_plain(config)))
+    plain = _section(literal(to_plain(config)))
     aside = path.with_name(f"{path.name}.part")  # a kill leaves the old file or the new one
     aside.write_text(OmegaConf.to_yaml(plain), encoding="utf-8")
     aside.replace(path)
@@ -181,10 +181,10 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], Any]:
 
 @functools.lru_cache(maxsize=128)
 def _parse_yaml(path: Path, _: bytes) -> tuple[dict[str, Any], Any]:
-    """``_parsed`` of a file with these bytes; an ablation asks for the same file 100 times."""
+    """``parse`` of a file with these bytes; an ablation asks for the same file 100 times."""
     try:
         with path.open(encoding="utf-8") as file:
-            content, written = _parsed(file)
+            content, written = parse(file)
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         first = " ".join(str(error).split())
         raise ConfigError(f"{path} is not readable YAML: {first}") from error
@@ -197,15 +197,15 @@ def _parse_override(word: str, schema: type) -> DictConfig:
     if "=" not in word or word.startswith("="):
         raise ConfigError(f"override {word!r} is not key=value")
     key, _, text = word.partition("=")
-    keys, kinds = _field(schema, key.split("."))
+    keys, kinds = find_field(schema, key.split("."))
     value: Any
     try:
         if str in kinds and not (type(None) in kinds and text == "null"):
-            value = _literal(text)
+            value = literal(text)
         elif list[str] in kinds and text.startswith("["):
-            value = _literal(yaml.load(text, Loader=yaml.BaseLoader))
+            value = literal(yaml.load(text, Loader=yaml.BaseLoader))
         elif dict[str, str] in kinds and text.startswith("{"):
-            value = _literal(_keep_texts(*_parsed(text), kinds))
+            value = literal(keep_texts(*parse(text), kinds))
         else:
             read = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
             value = cast(dict[str, Any], read)["value"]
@@ -216,92 +216,6 @@ def _parse_override(word: str, schema: type) -> DictConfig:
         first = " ".join(str(error).split())
         hint = f"; {key}.NAME=VALUE takes any name" if dict[str, str] in kinds else ""
         raise ConfigError(f"override {word!r} is not readable: {first}{hint}") from error
-
-
-def _field(schema: Any, keys: Sequence[str]) -> tuple[Sequence[str], tuple[Any, ...]]:
-    """The keys to a field and the types that it may have; none where there is no such field.
-
-    Behind the name of a map comes one key, whatever dots it holds.
-    """
-    kinds: tuple[Any, ...] = (schema,)
-    for place, key in enumerate(keys):
-        is_map = any(get_origin(kind) is dict for kind in kinds)
-        kinds = _kinds_inside(kinds, key)
-        if is_map:
-            return [*keys[:place], ".".join(keys[place:])], kinds
-    return keys, kinds
-
-
-def _kinds_inside(kinds: tuple[Any, ...], key: str) -> tuple[Any, ...]:
-    """The types that a key's value may have, in a section or a map of these types."""
-    for kind in kinds:
-        if get_origin(kind) is dict:
-            return get_args(kind)[1:]
-        if dataclasses.is_dataclass(kind):
-            found = get_type_hints(kind).get(key)
-            options = get_args(found)
-            return options if type(None) in options else (found,)
-    return ()
-
-
-def _parsed(text: str | TextIO) -> tuple[Any, Any]:
-    """YAML as OmegaConf reads it, and with every scalar as text; keys are texts in both.
-
-    2024.10 stays 2024.10, and the keys 007 and 12:30 do not become 7 and 750.
-    """
-    yaml_module: Any = yaml  # its types are partly unknown
-    root = yaml_module.compose(text, Loader=yaml.SafeLoader)
-    waiting: list[Any] = [root]
-    seen: set[int] = set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-            continue
-        seen.add(id(node))
-        is_map = isinstance(node, yaml.MappingNode)
-        waiting += [pair[1] for pair in node.value] if is_map else node.value
-        for key in [pair[0] for pair in node.value] if is_map else ():
-            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                key.tag, key.style = _TEXT, "'"
-    if root is None:
-        return {}, {}
-    written = yaml_module.BaseLoader("").construct_document(root)
-    if not isinstance(root, yaml.CollectionNode):
-        return written, written
-    serialized: str = yaml_module.serialize(root, allow_unicode=True)
-    return OmegaConf.to_container(OmegaConf.create(serialized)), written
-
-
-def _keep_texts(value: Any, written: Any, kinds: tuple[Any, ...]) -> Any:
-    """A YAML value with the text of text fields that YAML took for numbers, dates or booleans.
-
-    Args:
-        value: plain, as OmegaConf read it.
-        written: the same with every scalar as text.
-        kinds: the types that its field may have.
-    """
-    if isinstance(value, dict) and isinstance(written, dict):
-        texts = cast(dict[Any, Any], written)
-        return {
-            key: _keep_texts(inner, texts.get(key), _kinds_inside(kinds, key))
-            for key, inner in cast(dict[str, Any], value).items()
-        }
-    if isinstance(value, list) and isinstance(written, list) and list[str] in kinds:
-        pairs = zip(cast(list[Any], value), cast(list[Any], written), strict=True)
-        return [_keep_texts(item, text, (str,)) for item, text in pairs]
-    kept = str in kinds and isinstance(written, str) and not isinstance(value, str | None)
-    return cast(Any, written if kept else value)
-
-
-def _literal(value: Any) -> Any:
-    """Plain values with every ``${`` escaped, so that OmegaConf fills nothing in."""
-    if isinstance(value, str):
-        return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + "\\${", value)
-    if isinstance(value, dict):
-        return {key: _literal(inner) for key, inner in cast(dict[Any, Any], value).items()}
-    if isinstance(value, list):
-        return [_literal(inner) for inner in cast(list[Any], value)]
-    return value
 
 
 def _section(plain: Any) -> DictConfig:
@@ -373,11 +287,8 @@ def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) 
 def _build(config: DictConfig, where: str) -> Any:
     try:
         missing = sorted(OmegaConf.missing_keys(config))
-        if missing:
-            raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
-        return OmegaConf.to_object(config)
-    except ConfigError:
-        raise
+        if not missing:
+            return OmegaConf.to_object(config)
     except (GrammarParseError, InterpolationResolutionError) as error:
         at = f" at key {error.full_key!r}" if error.full_key else ""
         raise ConfigError(f"{where}:{at} {' '.join(str(error.msg or error).split())}") from error
@@ -385,6 +296,7 @@ def _build(config: DictConfig, where: str) -> Any:
         section = _failing_section(config)
         at = f" in section {section!r}" if section else ""
         raise ConfigError(f"{where}{at}: {error}") from error
+    raise ConfigError(f"{where}: key {missing[0]!r} must be given (key=value)")
 
 
 def _failing_section(config: DictConfig, prefix: str = "") -> str:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any
 
+from configs.checks import check_choices, check_range
 from configs.errors import ConfigError
 from curation.first_pass.first_pass import FirstPassConfig
 from curation.perception.config import PerceptionConfig
@@ -80,8 +81,8 @@ class CurateConfig:
                 f"agnostic.category is {self.agnostic.category!r} and garments.category "
                 f"{self.garments.category!r}; the garment that is masked is the one that is kept"
             )
-        if self.executor not in EXECUTORS:
-            raise ConfigError(f"executor is {self.executor!r}; {', '.join(EXECUTORS)} are accepted")
+        check_choices(self, executor=EXECUTORS)
+        check_range(self, "workers", least=0)
         if self.shard is not None:
             raise ConfigError(f"shard={self.shard} is now called job_part={self.shard}")
         if self.job_part is not None:
@@ -97,8 +98,6 @@ class CurateConfig:
                 "dry_run=true is for videos; this run makes "
                 f"{self.benchmark or self.sources.layout}"
             )
-        if self.workers < 0:
-            raise ConfigError(f"workers is {self.workers}; 0 (one a core) or more is accepted")
 
     @property
     def num_held_out(self) -> int:

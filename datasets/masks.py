@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from configs.checks import check_range
 from datasets.labels import CATEGORIES, GARMENT_LABELS, ParseLabel, among
 from datasets.labels import DensePosePart as D
 from datasets.masks_over_time import fill_lapses, fill_unseen
@@ -107,9 +108,7 @@ class MaskSettings:
     lapse: float = 0.05  # a mask smaller by this share than those before and after has a gap
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 0:
-                raise ValueError(f"{name} is {value}; 0 or more is accepted")
+        check_range(self, *vars(self), least=0)
 
 
 def mask_rule(category: str, margin: str | None = None) -> MaskRule:

@@ -43,7 +43,7 @@ from inference.result import TryOnResult
 from inference.result_report import describe_result, first_date
 from inference.sampling.latent_video import FileLatents, Journal, unmasked_frames
 from inference.sampling.long_video import LongVideoConfig
-from inference.sampling.painter import BuildStored, Painter, build_stored, codec_runs, load_system
+from inference.sampling.painter import Painter, codec_runs, load_system
 from inference.sampling.painting_code import painting_code_sha256
 from inference.sampling.sampler_choice import SamplerChoice, choose_sampler
 from inference.sampling.solvers import SamplerConfig
@@ -89,7 +89,6 @@ class TryOnPipeline:
         perception: Perception | None = None,
         limits: VideoLimits | None = None,
         any_stage: bool = False,
-        build: BuildStored = build_stored,
         lora: str | Path | None = None,
     ) -> "TryOnPipeline":
         """Load a training checkpoint of stage 2 or 3.
@@ -107,7 +106,6 @@ class TryOnPipeline:
             perception: makes the conditions; None: chosen at first use.
             limits: which videos are rejected; None: none.
             any_stage: see ``load_system``.
-            build: see ``load_system``.
             lora: adapters trained on this checkpoint; see ``find_adapter``.
 
         Raises:
@@ -118,7 +116,7 @@ class TryOnPipeline:
         if isinstance(path, ChosenCheckpoint):
             logger.info("%s", path.sentence)
             path, origin = path.path, path.origin
-        loaded = load_system(path, weights, any_stage, build, lora)
+        loaded = load_system(path, weights, any_stage, lora)
         taken = choose_sampler(loaded.sampler, sampler, str(path))
         return cls(
             Painter(loaded.system, device, taken, long_video, precision, compile),

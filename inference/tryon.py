@@ -34,7 +34,6 @@ from inference.jobs_page import write_page
 from inference.out_path import check_out, only_writer, work_path
 from inference.pipeline import TryOnPipeline
 from inference.progress import Status
-from inference.sampling.painter import BuildStored, build_stored
 from inference.tryon_config import TryOnConfig
 from inference.video.source import open_video
 from inference.video.work_folder import WorkFolder
@@ -70,15 +69,12 @@ def main(argv: list[str]) -> int | None:
     return None
 
 
-def build_pipeline(
-    config: TryOnConfig, any_stage: bool = False, build: BuildStored = build_stored
-) -> TryOnPipeline:
+def build_pipeline(config: TryOnConfig, any_stage: bool = False) -> TryOnPipeline:
     """Load the checkpoint that a configuration names or means, and choose the perception.
 
     Args:
         config: of a job.
         any_stage: see ``load_system`` in ``sampling/painter.py``.
-        build: see ``load_system``.
 
     Raises:
         DataError: there is no checkpoint, or a model of perception is missing.
@@ -96,7 +92,6 @@ def build_pipeline(
         perception=perception,
         limits=config.limits,
         any_stage=any_stage,
-        build=build,
         lora=config.lora,
     )
 

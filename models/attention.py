@@ -86,7 +86,7 @@ class CrossAttention(nn.Module):
         self,
         x: Float[Tensor, "b n d"],
         context: Attended,
-        keep_mask: Bool[Tensor, "#b l"] | Bool[Tensor, "#b n l"] | None = None,
+        keep_mask: Bool[Tensor, "#b l"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         """Attend.
 
@@ -94,20 +94,19 @@ class CrossAttention(nn.Module):
             x: the query tokens.
             context: tokens, or their ``keys_values``; each of its g rows serves b / g consecutive
                 rows of x.
-            keep_mask: True where a context token exists, or for each query token where it may
-                attend; None: everywhere.
+            keep_mask: True where a context token exists; None: everywhere.
         """
         pair = self.keys_values(context) if isinstance(context, Tensor) else context
         return self.proj(self.mix(x, pair, keep_mask))
 
     def mix(
-        self, x: Float[Tensor, "b n d"], pair: KeysValues, mask: Bool[Tensor, "..."] | None = None
+        self, x: Float[Tensor, "b n d"], pair: KeysValues, mask: Bool[Tensor, "#b l"] | None = None
     ) -> Float[Tensor, "b n d"]:
         """The values that each token attends to, heads side by side."""
         q = rearrange(self.q_linear(x), "b n (h d) -> b h n d", h=self.num_heads)
         k, v = (_serve(side, x.shape[0]) for side in pair)
         if mask is not None:
-            mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
+            mask = mask[:, None, None, :]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return rearrange(mixed, "b h n d -> b n (h d)")
 
@@ -144,7 +143,7 @@ class PlaceAttention(CrossAttention):
         self,
         x: Float[Tensor, "b n d"],
         context: Attended,
-        keep_mask: Bool[Tensor, "#b l"] | Bool[Tensor, "#b n l"] | None = None,
+        keep_mask: Bool[Tensor, "#b l"] | None = None,
         places: Places | None = None,
     ) -> Float[Tensor, "b n d"]:
         """Attend, and read at ``places``; None is plain attention."""

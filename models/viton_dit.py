@@ -73,10 +73,7 @@ class VitonDiTConfig:
         if self.null_mask not in NULL_MASKS:
             raise ValueError(f"null_mask must be one of {NULL_MASKS}, not {self.null_mask!r}")
         if self.fusion not in FUSIONS:
-            raise ValueError(
-                f"fusion must be one of {FUSIONS}, not {self.fusion!r}; other variants are an"
-                " ablation: train them with training.experiments.fusion_variants"
-            )
+            raise ValueError(f"fusion must be one of {FUSIONS}, not {self.fusion!r}")
         if self.warped_garment and self.fusion != "places":
             raise ValueError(
                 f"warped_garment needs fusion places, which says where the garment goes, not"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from configs.checks import check_choices, check_range
 from datasets.loading.config import DataConfig
 from inference.sampling.solvers import SamplerConfig
 from models.acceleration import parse_checkpointing
@@ -37,10 +38,8 @@ class EmaConfig:
     device: str = "auto"  # the weights' device; or cpu: saves GPU memory, costs a copy a step
 
     def __post_init__(self) -> None:
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay = {self.decay:g} must lie in [0, 1)")
-        if self.device not in EMA_DEVICES:
-            raise ValueError(f"device {self.device!r}: use {', '.join(EMA_DEVICES)}")
+        check_range(self, "decay", least=0, below=1)
+        check_choices(self, device=EMA_DEVICES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +55,8 @@ class ValidationConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
     def __post_init__(self) -> None:
-        if self.every_steps < 0:
-            raise ValueError(f"every_steps = {self.every_steps} must not be negative")
-        if self.best_by not in BEST_BY:
-            raise ValueError(f"best_by {self.best_by!r}: use {', '.join(BEST_BY)}")
+        check_range(self, "every_steps", least=0)
+        check_choices(self, best_by=BEST_BY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,30 +82,21 @@ class TrainerConfig:
     wandb_project: str | None = None  # also log to Weights & Biases; make setup-wandb
 
     def __post_init__(self) -> None:
-        if self.accelerator not in ACCELERATORS:
-            raise ValueError(f"accelerator {self.accelerator!r}: use {', '.join(ACCELERATORS)}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision {self.precision!r}: use {', '.join(PRECISIONS)}")
+        check_choices(
+            self, accelerator=ACCELERATORS, precision=PRECISIONS, frozen_dtype=FROZEN_DTYPES,
+            strategy=STRATEGIES,
+        )  # fmt: skip
         parse_checkpointing(self.activation_checkpointing)
-        if self.frozen_dtype not in FROZEN_DTYPES:
-            raise ValueError(f"frozen_dtype {self.frozen_dtype!r}: use {', '.join(FROZEN_DTYPES)}")
         if self.frozen_dtype == "bfloat16" and self.precision != "bf16-mixed":
             raise ValueError(
                 f"frozen_dtype bfloat16 needs precision bf16-mixed, which rounds these weights"
                 f" at every use, not {self.precision!r}"
             )
-        if self.strategy not in STRATEGIES:
-            raise ValueError(f"strategy {self.strategy!r}: use {', '.join(STRATEGIES)}")
         if self.strategy == "fsdp2" and self.frozen_dtype == "bfloat16":
             raise ValueError("frozen_dtype bfloat16 works on one device or with ddp, not fsdp2")
-        counts = ("devices", "num_nodes", "accumulate", "checkpoint_every_steps",
-                  "log_every_steps", "keep_last")  # fmt: skip
-        for name in (*counts, "max_skipped"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("num_threads", "global_batch", "keep_best"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
+        counts = ("devices", "num_nodes", "accumulate", "checkpoint_every_steps", "log_every_steps")
+        check_range(self, *counts, "keep_last", "max_skipped", least=1)
+        check_range(self, "num_threads", "global_batch", "keep_best", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +130,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
             raise ValueError(f"name {self.name!r} must be a plain folder name")
-        if self.stage not in STAGES:
-            raise ValueError(f"stage {self.stage!r} does not exist; use {', '.join(STAGES)}")
-        if self.max_steps < 1:
-            raise ValueError(f"max_steps = {self.max_steps} must be at least 1")
-        if self.resume not in RESUME:
-            raise ValueError(f"resume = {self.resume!r}: use {', '.join(RESUME)}")
-        if self.init_weights not in INIT_WEIGHTS:
-            raise ValueError(f"init_weights = {self.init_weights!r}: use {', '.join(INIT_WEIGHTS)}")
+        check_choices(self, stage=STAGES, resume=RESUME, init_weights=INIT_WEIGHTS)
+        check_range(self, "max_steps", least=1)
         if not self.parts:
             object.__setattr__(self, "parts", list(STAGE_PARTS[self.stage]))
         unknown = [part for part in self.parts if part not in PARTS]

@@ -10,7 +10,6 @@ from torch import Tensor
 from configs.errors import ConfigError
 from datasets.loading.latents import CacheKey, LatentBatch
 from datasets.sample import NumberedBatch, SampleFormat, TryOnBatch
-from datasets.seeding import torch_generator
 from models.codecs.vae import codec_identity, pin_codec
 from models.system import System, SystemConfig
 from training.config import TrainConfig
@@ -95,35 +94,20 @@ def pinned(config: TrainConfig) -> TrainConfig:
 
 
 @torch.no_grad()
-def encode_batch(
-    system: System,
-    batch: NumberedBatch | LatentBatch,
-    posterior: str = "mean",
-    seed: int = 0,
-) -> EncodedBatch:
+def encode_batch(system: System, batch: NumberedBatch | LatentBatch) -> EncodedBatch:
     """Latents of the ground truth and the conditions; conditions of known frames are swapped.
 
     Args:
         system: its codec encodes pixels; unused for cached latents.
         batch: pixels or cached latents.
-        posterior: training target: the codec's "mean", or a "sample" of its posterior. Conditions
-            are always means.
-        seed: the run's seed; with a row's number it determines the sample.
     """
     if isinstance(batch, LatentBatch):
-        mean, log_variance = batch.video, batch.log_variance
-        control, garment = batch.control, batch.garment
+        latents, control, garment = batch.video, batch.control, batch.garment
     else:
-        mean, log_variance = _encode_video(system, batch.video, posterior)
+        latents = system.codec.encode(batch.video)
         control, garment = encode_conditions(system, batch)
-    if posterior == "sample":
-        if log_variance is None:
-            raise ConfigError(
-                f"data.posterior = sample: the codec {system.codec.name} has no posterior to sample"
-            )
-        mean = mean + torch.exp(0.5 * log_variance) * _noise(mean, batch.numbers, seed)
     encoded = EncodedBatch(
-        latents=mean, control=control, garment=garment, known=batch.known, numbers=batch.numbers,
+        latents=latents, control=control, garment=garment, known=batch.known, numbers=batch.numbers,
         body=batch.body, matched=batch.places, outline=batch.outline,
     )  # fmt: skip
     return encoded.as_images() if batch.is_images else encoded
@@ -135,29 +119,3 @@ def encode_conditions(
 ) -> tuple[Float[Tensor, "b k t y x"], Float[Tensor, "b c y2 x2"]]:
     """Only the conditions: control input and garment latents."""
     return system.encode_conditions(batch.agnostic, batch.mask, batch.densepose, batch.garment)
-
-
-def _encode_video(
-    system: System, video: Float[Tensor, "b t 3 h w"], posterior: str
-) -> tuple[Float[Tensor, "b c t y x"], Float[Tensor, "b c t y x"] | None]:
-    if posterior == "mean":
-        return system.codec.encode(video), None
-    rows = video.shape[0]
-    moments = system.codec.encode_moments(rearrange(video, "b t c h w -> (b t) c h w"))
-    mean, log_variance = (
-        None if part is None else rearrange(part, "(b t) c h w -> b c t h w", b=rows)
-        for part in moments
-    )
-    assert mean is not None
-    return mean, log_variance
-
-
-def _noise(
-    like: Float[Tensor, "b c t y x"], numbers: Int[Tensor, " b"], seed: int
-) -> Float[Tensor, "b c t y x"]:
-    """Drawn on the CPU from (seed, the row's number)."""
-    rows = [
-        torch.randn(like.shape[1:], generator=torch_generator(seed, "posterior", number))
-        for number in numbers.tolist()
-    ]
-    return torch.stack(rows).to(like.device)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from configs.checks import check_choices
 from configs.command import run_command
 from configs.errors import ConfigError, DataError
 from configs.loading import from_plain, load_config
@@ -66,12 +67,9 @@ class ExportConfig:
                 raise ValueError(
                     f"{name} is empty; usage: make export CHECKPOINT=runs/stage3 OUT=folder"
                 )
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"weights {self.weights!r}: use {', '.join(WEIGHTS)}")
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype {self.dtype!r}: use {', '.join(DTYPES)}")
-        if self.lora not in (None, *LORA):
-            raise ValueError(f"lora {self.lora!r}: use {', '.join(LORA)}")
+        check_choices(self, weights=WEIGHTS, dtype=DTYPES)
+        if self.lora is not None:
+            check_choices(self, lora=LORA)
 
 
 def read_arguments(argv: list[str]) -> ExportConfig:

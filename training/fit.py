@@ -7,7 +7,6 @@ it; only the first one writes.
 
 import logging
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from configs.loading import load_config, save_config, split_arguments
 from datasets.loading.datamodule import TryOnData
 from datasets.shards import find_shards
 from models.acceleration import checkpoint_blocks, compile_blocks, parse_checkpointing
-from models.system import System, SystemConfig, build_system
+from models.system import System, build_system
 from training.callbacks.checkpointing import Checkpoints
 from training.callbacks.data_counts import DataCounts
 from training.callbacks.each_step import FreeGradients
@@ -77,15 +76,11 @@ def read_arguments(argv: list[str]) -> TrainConfig:
     return config
 
 
-def main(
-    argv: list[str],
-    schema: type[TrainConfig] = TrainConfig,
-    build: Callable[[SystemConfig], System] = build_system,
-) -> int:
+def main(argv: list[str]) -> int:
     """Read the settings and train; returns 75 or 130 if a signal stopped the run before its end."""
     path, overrides = split_arguments(argv, USAGE)
     signals = StopSignals()
-    module = fit(load_config(schema, path, overrides), path, signals, build)
+    module = fit(load_config(TrainConfig, path, overrides), path, signals)
     if not signals.is_stopping:
         return 0
     logger.warning("stopped by a signal at step %d of %d; rerun the same command to resume",
@@ -95,19 +90,13 @@ def main(
     return signals.exit_code
 
 
-def fit(
-    config: TrainConfig,
-    path: Path,
-    signals: StopSignals | None = None,
-    build: Callable[[SystemConfig], System] = build_system,
-) -> TryOnModule:
+def fit(config: TrainConfig, path: Path, signals: StopSignals | None = None) -> TryOnModule:
     """Train one stage, resuming if it was started before; returns the trained module.
 
     Args:
         config: the run's settings.
         path: the file they came from, for messages.
         signals: know afterwards whether the run was stopped.
-        build: builds the system from its settings; experiments alter the network here.
     """
     config = settle(config, find_world(config.trainer))
     is_first = launched_rank() == 0
@@ -133,7 +122,7 @@ def fit(
         check_same_clips(config, resume[0], data.fingerprint)
     if config.trainer.num_threads:
         torch.set_num_threads(config.trainer.num_threads)
-    module = TryOnModule(config, _build(config, start, build), folder)
+    module = TryOnModule(config, _build(config, start), folder)
     if module.adapters is not None and resume is not None:
         check_same_base(resume[0], module.adapters)
     if resume is None and module.adapters is None and "garment" in config.parts:
@@ -165,13 +154,11 @@ def fit(
     return module
 
 
-def _build(
-    config: TrainConfig, start: Path | None, build: Callable[[SystemConfig], System]
-) -> System:
+def _build(config: TrainConfig, start: Path | None) -> System:
     """The system with its initial weights."""
     lightning.seed_everything(config.seed, verbose=False)
     try:
-        system = build(config.system)
+        system = build_system(config.system)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if start is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from configs.checks import check_choices
 from configs.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,7 @@ class FreezeConfig:
     keep: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ValueError(f"preset {self.preset!r} does not exist; use {', '.join(PRESETS)}")
+        check_choices(self, preset=PRESETS)
         if self.preset == "own" and not self.learn:
             raise ValueError("preset 'own' needs patterns in learn, such as 'denoiser.**'")
         if self.preset != "own" and (self.learn or self.keep):

@@ -115,10 +115,8 @@ def encode_clips(
 def _encode(chunk: PackedBatch, codec: Codec, dtype: str) -> dict[str, np.ndarray]:
     """Fields of ``Encoded`` for some frames."""
     batch = chunk.unpack()
-    video, log_variance = codec.encode_moments(batch.video[0])
-    tracks = [video, codec.encode_images(batch.agnostic[0])]
-    tracks.append(codec.encode_images(batch.densepose[0]))
-    tracks += [] if log_variance is None else [log_variance]
+    shown = (batch.video, batch.agnostic, batch.densepose)  # TRACKS
+    tracks = [codec.encode_images(frames[0]) for frames in shown]
     garment = codec.encode_images(batch.garment)[0]
     mask = mask_to_latents(batch.mask)[0, 0].to(torch.uint8)
     stored = torch.cat(tracks, dim=1).cpu().numpy().astype(dtype)

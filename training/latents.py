@@ -122,8 +122,7 @@ def encode_all(config: TrainConfig, codec: Codec, key: CacheKey) -> list[Path]:
 def frame_bytes(system: SystemConfig, dtype: str) -> int:
     """Bytes per frame in a cache, without garments."""
     channels, _, height, width = system.latent_shape
-    tracks = len(TRACKS) - (system.codec.kind != "kl")
-    return height * width * (tracks * channels * np.dtype(dtype).itemsize + 1)
+    return height * width * (len(TRACKS) * channels * np.dtype(dtype).itemsize + 1)
 
 
 def _prepare(folder: Path, key: CacheKey, shards: list[str]) -> None:

@@ -24,7 +24,7 @@ from training.freezing import freeze, freeze_rule, set_modes
 from training.lora.adapters import StartedAdapters, start_adapters
 from training.loss_split import LossSplit
 from training.nonfinite import SkippedSteps
-from training.objective import Draws, counted_frames, draw, reduce_losses, snr_weights
+from training.objective import Draws, draw, reduce_losses
 from training.optimizers import build_optimizer, build_schedule
 from training.step_record import SampledWindow, StepRecord, ValidationRecord
 from training.validation import ValidationScores, sample_window
@@ -75,7 +75,7 @@ class TryOnModule(LightningModule):
 
     def training_step(self, batch: NumberedBatch | LatentBatch, batch_idx: int) -> Tensor:
         """The loss. If it is not finite, no rank takes the step (``nonfinite.py``)."""
-        encoded = encode_batch(self.system, batch, self.config.data.posterior, self.config.seed)
+        encoded = encode_batch(self.system, batch)
         latents = encoded.latents
         draws = draw(
             self.config.objective, self.config.seed, encoded.numbers, latents,
@@ -92,13 +92,11 @@ class TryOnModule(LightningModule):
         prediction = self.network(noisy, draws.timesteps, conditions)
         prediction = self.system.refine(prediction, conditions, draws.timesteps)
         losses = self.system.diffusion.losses(prediction, latents, draws.noise, draws.timesteps)
-        weights = snr_weights(self.config.objective, self.system.diffusion, draws.timesteps)
         mask = encoded.control[:, -1:]
         decided = mask if conditions.certain is None else mask * (1 - conditions.certain)
-        objective = reduce_losses(self.config.objective, losses, encoded.known, weights, decided)
+        objective = reduce_losses(self.config.objective, losses, encoded.known, decided)
         self.losses.add(
-            objective, losses, draws.timesteps, mask,
-            counted_frames(self.config.objective, encoded.known),
+            objective, losses, draws.timesteps, mask, ~encoded.known,
             self.system.diffusion.num_timesteps,
         )  # fmt: skip
         return self.skipped.guard(objective.loss, batch.keys)

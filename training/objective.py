@@ -2,7 +2,7 @@
 
 Loss: mean squared error of the noise plus the variational bound of the learned variance (Improved
 DDPM, Nichol and Dhariwal 2021, L_hybrid as Open-Sora v1.0 weighs it: one to one, in bits). Known
-frames can be left out: at inference they are clamped to the truth.
+frames are left out: at inference they are clamped to the truth.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from einops import reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from configs.checks import check_choices, check_range
 from datasets.seeding import numpy_generator, torch_generator
-from models.diffusion import DiffusionLosses, GaussianDiffusion
+from models.diffusion import DiffusionLosses
 
 TIMESTEPS = ("uniform", "stratified")
 GOLDEN = 0.6180339887498949
@@ -25,29 +26,18 @@ class ObjectiveConfig:
     """The loss and the dropout that guidance needs."""
 
     vlb_weight: float = 1.0
-    known_frames: bool = False  # True: known frames take part in the loss
     painted_weight: float = 1.0  # weight of the noise error inside the mask; 1 outside
     drop_probability: float = 0.1  # null caption and no garment, for classifier-free guidance
     timesteps: str = "uniform"  # stratified: spread evenly over consecutive samples, less noise
     timestep_bias: float = 1.0  # above 1: noisy timesteps are drawn more often; they set colours
-    min_snr: float | None = None  # min-SNR weighting (Hang et al. 2023): 5 is usual; null: none
     matched_places: float = 1.0  # share of rows that read the garment at its true places
 
     def __post_init__(self) -> None:
-        if self.vlb_weight < 0:
-            raise ValueError(f"vlb_weight = {self.vlb_weight:g} must not be negative")
-        if self.painted_weight <= 0:
-            raise ValueError(f"painted_weight = {self.painted_weight:g} must be above 0")
-        if not 0 <= self.drop_probability < 1:
-            raise ValueError(f"drop_probability = {self.drop_probability:g} must lie in [0, 1)")
-        if self.timestep_bias <= 0:
-            raise ValueError(f"timestep_bias = {self.timestep_bias:g} must be above 0")
-        if not 0 <= self.matched_places <= 1:
-            raise ValueError(f"matched_places = {self.matched_places:g} must lie in [0, 1]")
-        if self.min_snr is not None and self.min_snr <= 0:
-            raise ValueError(f"min_snr = {self.min_snr:g} must be above 0, or null")
-        if self.timesteps not in TIMESTEPS:
-            raise ValueError(f"timesteps {self.timesteps!r} does not exist; use {TIMESTEPS}")
+        check_range(self, "vlb_weight", least=0)
+        check_range(self, "painted_weight", "timestep_bias", above=0)
+        check_range(self, "drop_probability", least=0, below=1)
+        check_range(self, "matched_places", least=0, most=1)
+        check_choices(self, timesteps=TIMESTEPS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,26 +94,10 @@ def draw(
     )
 
 
-def snr_weights(
-    config: ObjectiveConfig, diffusion: GaussianDiffusion, timesteps: Int[Tensor, " b"]
-) -> Float[Tensor, " b"]:
-    """The weight of each row's error, or ones (Hang et al. 2023, section 3.4).
-
-    min(SNR, gamma) / SNR for predicted noise, / (SNR + 1) for predicted velocity.
-    """
-    kept = diffusion.schedule.alphas_cumprod.to(timesteps.device)[timesteps].to(torch.float32)
-    if config.min_snr is None:
-        return torch.ones_like(kept)
-    snr = kept / (1 - kept)
-    scale = snr if diffusion.config.prediction == "noise" else snr + 1
-    return snr.clamp(max=config.min_snr) / scale
-
-
 def reduce_losses(
     config: ObjectiveConfig,
     losses: DiffusionLosses,
     known: Bool[Tensor, "b t"],
-    row_weights: Float[Tensor, " b"],
     mask: Float[Tensor, "b 1 t h w"] | None = None,
 ) -> Objective:
     """Mean over the frames that count, then over rows.
@@ -131,12 +105,11 @@ def reduce_losses(
     Args:
         config: weights of the terms.
         losses: of every value.
-        known: frames that are given.
-        row_weights: scale the noise error.
+        known: frames that are given; they do not count.
         mask: 1 = to be painted, on the latents' grid; used if ``painted_weight`` is not 1. Weights
             are normalised to a mean of 1 in every row, so that the loss keeps its scale.
     """
-    counts = counted_frames(config, known)
+    counts = ~known
     weights = counts.to(losses.mse.dtype) / counts.sum(dim=1, keepdim=True).clamp(min=1)
     errors = losses.mse
     if config.painted_weight != 1 and mask is not None:
@@ -147,12 +120,7 @@ def reduce_losses(
         errors = errors * places / mean.clamp(min=1e-6)
     mse = (reduce(errors, "b c t h w -> b t", "mean") * weights).sum(dim=1)
     vlb = (reduce(losses.vlb, "b c t h w -> b t", "mean") * weights).sum(dim=1)
-    rows = row_weights * mse + config.vlb_weight * vlb
+    rows = mse + config.vlb_weight * vlb
     return Objective(
         loss=rows.mean(), mse=mse.mean(), vlb=vlb.mean(), rows=rows, row_mse=mse, row_vlb=vlb
     )
-
-
-def counted_frames(config: ObjectiveConfig, known: Bool[Tensor, "b t"]) -> Bool[Tensor, "b t"]:
-    """The frames that take part in the loss."""
-    return torch.ones_like(known) if config.known_frames else ~known

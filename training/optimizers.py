@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from configs.checks import check_choices, check_range
 from configs.errors import ConfigError
 
 SCHEDULES = ("constant", "cosine")
@@ -38,21 +39,12 @@ class OptimizerConfig:
     states: str = "float32"  # or 8bit: a quarter of the moments' memory; the extra lowmem
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"lr = {self.lr:g} must be above 0")
+        check_choices(self, schedule=SCHEDULES, states=STATES)
+        check_range(self, "lr", "eps", above=0)
+        check_range(self, "min_lr_share", least=0, most=1)
+        check_range(self, "weight_decay", "warmup_steps", "clip", least=0)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas = {list(self.betas)} must be two numbers in [0, 1)")
-        if self.eps <= 0:
-            raise ValueError(f"eps = {self.eps:g} must be above 0")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule {self.schedule!r} does not exist; use {SCHEDULES}")
-        if self.states not in STATES:
-            raise ValueError(f"states {self.states!r} does not exist; use {', '.join(STATES)}")
-        if not 0 <= self.min_lr_share <= 1:
-            raise ValueError(f"min_lr_share = {self.min_lr_share:g} must lie in [0, 1]")
-        for name in ("weight_decay", "warmup_steps", "clip"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
+            raise ValueError(f"betas is {list(self.betas)}; accepted: two numbers in [0, 1)")
 
 
 def build_optimizer(

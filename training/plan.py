@@ -19,16 +19,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from configs.checks import check_range
 from configs.command import run_command
 from configs.console import counted, duration_in_words
 from configs.front_door import as_called
 from configs.loading import CHECKOUT, load_config, split_arguments
 from models.acceleration import parse_checkpointing
-from models.weights.adapters import DOWN
 from training.config import TrainConfig
 from training.freezing import describe
 from training.planning.codec_memory import image_flops
-from training.planning.flops import READING, Work, network_flops, sample_flops, total
+from training.planning.fake_step import Work, fake_step, sample_flops
+from training.planning.flops import Flops
 from training.planning.memory import (
     CONTEXT,
     FRAGMENTATION,
@@ -37,7 +38,6 @@ from training.planning.memory import (
     estimate_sharded,
     parameter_sizes,
 )
-from training.planning.products import Flops
 from training.planning.suggestions import find_fit, with_changes, words
 
 USAGE = 'make plan [CONFIG=configs/stage3.yaml] [GPU=24] [ARGS="mfu=0.4 peak_tflops=989 ..."]'
@@ -66,12 +66,8 @@ class PlanConfig:
     peak_tflops: float = 989.0
 
     def __post_init__(self) -> None:
-        if self.gpu_gb is not None and self.gpu_gb <= 0:
-            raise ValueError(f"gpu_gb = {self.gpu_gb:g} must be above 0")
-        if not 0 < self.mfu <= 1:
-            raise ValueError(f"mfu = {self.mfu:g} must lie in (0, 1]")
-        if self.peak_tflops <= 0:
-            raise ValueError(f"peak_tflops = {self.peak_tflops:g} must be above 0")
+        check_range(self, "gpu_gb", "peak_tflops", above=0)
+        check_range(self, "mfu", above=0, most=1)
 
 
 def main(argv: list[str]) -> int:
@@ -151,24 +147,10 @@ def parameter_table(config: TrainConfig) -> Table:
     return table
 
 
-def layer_flops(config: TrainConfig) -> dict[str, dict[str, Flops]]:
-    """Operations of one micro-batch by part and kind of layer."""
-    learning = parameter_sizes(config)[1]
-    ranks = {name.partition(DOWN)[0]: config.lora.rank for name in learning if DOWN in name}
-    return network_flops(
-        config.system.network,
-        Work.of(config.system, config.data),
-        parts=config.parts,
-        learning=set(learning),
-        checkpoint_every=parse_checkpointing(config.trainer.activation_checkpointing),
-        ranks=ranks,
-    )
-
-
 def step_flops(config: TrainConfig) -> dict[str, Flops]:
     """Operations of one micro-batch by part; the autoencoder's are ``codec``."""
     system, data = config.system, config.data
-    flops = {part: total(kinds) for part, kinds in layer_flops(config).items()}
+    flops = dict(fake_step(config).flops)
     if system.codec.kind != "dct" and data.latents is None:
         encode, decode = image_flops(system.codec, system.height, system.width)
         spent = num_encoded_images(config) * encode + num_decoded_images(config) * decode
@@ -178,8 +160,7 @@ def step_flops(config: TrainConfig) -> dict[str, Flops]:
 
 def places_line(config: TrainConfig) -> str:
     """What it costs to read the garment at places."""
-    found = layer_flops(config)
-    spent = sum((kinds.get(READING, Flops()) for kinds in found.values()), Flops()).total
+    spent = fake_step(config).reading
     every = sum(step_flops(config).values(), Flops()).total
     return (
         f"Reading the garment at places takes {spent / 1e12:.3g} of these TFLOP, "

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 
+from configs.checks import check_choices, check_range
 from configs.console import counted
-from configs.errors import ConfigError
 from curation.first_pass.doubts import find_doubts
 from curation.first_pass.signals import Previews, Signals
 from curation.first_pass.small_frames import SmallFrames, ask_arbiter
@@ -46,14 +46,10 @@ class FirstPassConfig:
     arbiter: str = "none"  # of doubtful cuts; "transnet": TransNet V2
 
     def __post_init__(self) -> None:
-        if self.arbiter not in ARBITERS:
-            raise ConfigError(f"arbiter is {self.arbiter!r}; accepted: {', '.join(ARBITERS)}")
-        if not 64 <= self.proxy_side <= 1024:
-            raise ConfigError(f"proxy_side is {self.proxy_side}; must be in 64..1024 pixels")
-        if not 0.2 <= self.sample_fps <= 60:
-            raise ConfigError(f"sample_fps is {self.sample_fps}; must be in 0.2..60 per second")
-        if self.sample_side < 128:
-            raise ConfigError(f"sample_side is {self.sample_side}; must be at least 128 pixels")
+        check_choices(self, arbiter=ARBITERS)
+        check_range(self, "proxy_side", least=64, most=1024)
+        check_range(self, "sample_fps", least=0.2, most=60)
+        check_range(self, "sample_side", least=128)
 
 
 class SampleStore:

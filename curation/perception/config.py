@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
+from configs.checks import check_choices
 from configs.errors import ConfigError
 
 KINDS = ("auto", "embedded", "installed")
@@ -41,21 +42,12 @@ class PerceptionConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f"perception={self.kind!r}; choose one of {', '.join(KINDS)}")
-        if self.detector not in DETECTORS:
-            raise ConfigError(
-                f"perception.detector={self.detector!r}; choose one of {', '.join(DETECTORS)}"
-            )
+        check_choices(self, kind=KINDS, detector=DETECTORS, parser_channel_order=("rgb", "bgr"))
         embedded = [name for name in (self.kind, self.detector) if name == "embedded"]
         if self.kind != "auto" and self.detector != "auto" and len(embedded) == 1:
             raise ConfigError(
                 f"perception={self.kind} and perception.detector={self.detector} contradict each "
                 "other; give perception=auto with that detector, or leave it out"
-            )
-        if self.parser_channel_order not in {"rgb", "bgr"}:
-            raise ConfigError(
-                f"parser_channel_order={self.parser_channel_order!r}; choose rgb or bgr"
             )
 
 

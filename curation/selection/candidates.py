@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_choices
 from curation.clip import AT_LEAST, Check, Clip, Reject, first_failed
 from curation.first_pass.signals import Signals
 from curation.selection.overlays import (
@@ -69,8 +69,7 @@ class SelectionConfig:
     stretches: str = "longest"  # of a scene: the longest one that passes, or "all" of them
 
     def __post_init__(self) -> None:
-        if self.stretches not in {"longest", "all"}:
-            raise ConfigError(f"stretches is {self.stretches!r}; must be 'longest' or 'all'")
+        check_choices(self, stretches=("longest", "all"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_range
 from curation.clip import AT_MOST, Check
 from curation.first_pass.signals import Signals
 from curation.first_pass.still_edges import GRID, PARTS
@@ -65,12 +65,7 @@ class OverlaysConfig:
     max_share: float = 0.01  # of the person's box that overlays may cover
 
     def __post_init__(self) -> None:
-        for name in ("min_still", "min_time", "min_drawn", "max_share"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; must be above 0 and at most 1"
-                    + (" (1: nothing is rejected)" if name == "max_share" else "")
-                )
+        check_range(self, "min_still", "min_time", "min_drawn", "max_share", above=0, most=1)
 
 
 def find_overlays(

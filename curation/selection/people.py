@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_choices, check_range
 from curation.clip import AT_LEAST, LESS, Check
 from curation.first_pass.signals import PersonSamples, runs_of
 from curation.perception.protocols import COCO_KEYPOINTS, Person
@@ -68,13 +68,8 @@ class PeopleConfig:
         )
 
     def __post_init__(self) -> None:
-        if self.visible_body not in BODIES:
-            raise ConfigError(
-                f"visible_body is {self.visible_body!r}; accepted: {', '.join(BODIES)}"
-            )
-        for name in ("min_score", "min_visibility", "min_other_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; must be in 0..1")
+        check_choices(self, visible_body=BODIES)
+        check_range(self, "min_score", "min_visibility", "min_other_share", least=0, most=1)
 
 
 def collect_samples(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from configs.errors import ConfigError
+from configs.checks import check_choices, check_range
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check
 from curation.video.decode import Header
 from datasets.video.colours import HDR_TRANSFERS
@@ -20,14 +20,8 @@ class ProbeConfig:
     interlaced: str = "deinterlace"  # or "refuse"
 
     def __post_init__(self) -> None:
-        if self.hdr not in {"tone_map", "refuse"}:
-            raise ConfigError(f"hdr is {self.hdr!r}; must be 'tone_map' or 'refuse'")
-        if self.interlaced not in {"deinterlace", "refuse"}:
-            raise ConfigError(
-                f"interlaced is {self.interlaced!r}; must be 'deinterlace' or 'refuse'"
-            )
-        if self.min_side < 64:
-            raise ConfigError(f"min_side is {self.min_side}; must be at least 64 pixels")
+        check_choices(self, hdr=("tone_map", "refuse"), interlaced=("deinterlace", "refuse"))
+        check_range(self, "min_side", least=64)
 
 
 def header_checks(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_range
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check
 from curation.first_pass.signals import Signals, median, runs_of
 from datasets.video.reader import UNREADABLE
@@ -34,17 +34,8 @@ class QualityConfig:
     min_fill_likeness: float = 0.7  # of a blurred fill to the picture on top of it
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_duration_s <= self.max_duration_s:
-            raise ConfigError(
-                f"min_duration_s is {self.min_duration_s} and max_duration_s "
-                f"{self.max_duration_s}; the first must be above 0 and at most the second"
-            )
-        if not 0 < self.max_duplicate_share <= 1:
-            raise ConfigError(f"max_duplicate_share is {self.max_duplicate_share}; must be in 0..1")
-        if not 0 < self.min_fill_likeness <= 1:
-            raise ConfigError(
-                f"min_fill_likeness is {self.min_fill_likeness}; must be in 0..1 (1: never found)"
-            )
+        check_range(self, "min_duration_s", above=0, most=self.max_duration_s)
+        check_range(self, "max_duplicate_share", "min_fill_likeness", above=0, most=1)
 
 
 def frozen_runs(signals: Signals, config: QualityConfig) -> list[tuple[float, float]]:

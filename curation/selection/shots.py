@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_range
 from curation.clip import AT_LEAST, LESS, Check
 from curation.first_pass.signals import Signals, runs_of, thumb_changes
 
@@ -46,18 +46,11 @@ class ShotsConfig:
     min_cut_probability: float = 0.5  # by the arbiter, where one was asked
 
     def __post_init__(self) -> None:
-        if self.adaptive_window < 1:
-            raise ConfigError(f"adaptive_window is {self.adaptive_window}; must be at least 1")
-        for name in ("flash_share", "max_blend_error", "max_histogram_correlation"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; must be in 0..1")
-        for name in ("max_held_motion", "held_s"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; must be at least 0")
-        if not 0 < self.min_cut_probability <= 1:
-            raise ConfigError(
-                f"min_cut_probability is {self.min_cut_probability}; must be above 0 and at most 1"
-            )
+        check_range(self, "adaptive_window", least=1)
+        shares = ("flash_share", "max_blend_error", "max_histogram_correlation")
+        check_range(self, *shares, least=0, below=1)
+        check_range(self, "max_held_motion", "held_s", least=0)
+        check_range(self, "min_cut_probability", above=0, most=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from configs.checks import check_range
 from configs.console import size_in_words
-from configs.errors import ConfigError
 from datasets.shards import SPLITS
 from datasets.storage import sweep, write_file
 
@@ -38,13 +38,8 @@ class ShardsConfig:
     salt: str = "viton-dit"  # another salt selects other groups
 
     def __post_init__(self) -> None:
-        if not 0 <= self.val_share < 1:
-            raise ConfigError(f"val_share is {self.val_share}; must be at least 0 and below 1")
-        if self.max_clips < 1 or self.max_bytes < 1:
-            raise ConfigError(
-                f"max_clips is {self.max_clips} and max_bytes {self.max_bytes};"
-                " both must be at least 1"
-            )
+        check_range(self, "val_share", least=0, below=1)
+        check_range(self, "max_clips", "max_bytes", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_range
 from curation.shards.catalogue import CatalogueEntry
 from curation.stages.colours import ColourProfile
 
@@ -27,10 +27,7 @@ class TakesConfig:
     max_background_apart: float = 0.4
 
     def __post_init__(self) -> None:
-        for name in ("max_garment_apart", "max_background_apart"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} is {value}; must be in 0..1")
+        check_range(self, "max_garment_apart", "max_background_apart", least=0, most=1)
 
 
 def find_takes(profiles: Mapping[str, ColourProfile], config: TakesConfig) -> list[list[str]]:

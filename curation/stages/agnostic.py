@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_choices
 from curation.clip import AT_LEAST, AT_MOST, MORE, Check, Clip, Tracks
 from curation.versions import MASKS
 from datasets.densepose import paste_iuv
@@ -28,10 +28,7 @@ class AgnosticConfig:
     mask: MaskSettings = field(default_factory=MaskSettings)
 
     def __post_init__(self) -> None:
-        if self.category not in RULES:
-            raise ConfigError(
-                f"category is {self.category!r}; accepted: {', '.join(sorted(RULES))}"
-            )
+        check_choices(self, category=RULES)
         check_margin(self.margin)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from configs.errors import ConfigError
+from configs.checks import check_range
 from curation.clip import AT_LEAST, AT_MOST, Check, Clip, Tracks, unpack_shares
 from curation.first_pass.signals import runs_of
 from curation.stages.label_faults import measure_faults
@@ -39,9 +39,7 @@ class LabelsConfig:
     max_jump: float = 0.1  # of the garment's unchanged pixels
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} is {value}; must be in 0..1")
+        check_range(self, *vars(self), least=0, most=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from configs.errors import ConfigError
+from configs.checks import check_range
 from curation.stages.clip_files import decoded_frames
 from datasets.labels import ParseLabel
 
@@ -116,9 +116,7 @@ class HeldOutConfig:
     same_garment: float = 0.05
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} is {value}; must be in 0..1")
+        check_range(self, *vars(self), least=0, most=1)
 
     def differ(self, one: ColourProfile, other: ColourProfile) -> bool:
         """Whether both may be scored: person, garment and place differ."""

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from configs.checks import check_range
 from configs.errors import ConfigError
 from curation.clip import AT_LEAST, Check
 from curation.video.decode import decode
@@ -48,11 +49,7 @@ class CanonicalConfig:
                 )
         if not self.buckets:
             raise ConfigError("buckets is empty; give at least one [height, width]")
-        if self.max_upscale < 1 or self.max_fps < 1:
-            raise ConfigError(
-                f"max_upscale is {self.max_upscale} and max_fps {self.max_fps}; "
-                "both must be at least 1"
-            )
+        check_range(self, "max_upscale", "max_fps", least=1)
 
 
 def height_check(height: float | None, config: CanonicalConfig) -> Check:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from configs.checks import check_choices
 from configs.errors import ConfigError, DataError
 from curation.video.frame_folders import frames_sha256, frames_stamp, numbered
 from curation.video.own_output import maker_of
@@ -45,8 +46,7 @@ class SourcesConfig:
     url: str | None = None
 
     def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise ConfigError(f"layout is {self.layout!r}; accepted: {', '.join(LAYOUTS)}")
+        check_choices(self, layout=LAYOUTS)
         for pattern, split in self.splits.items():
             if split not in SPLITS:
                 raise ConfigError(

@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from configs.errors import ConfigError, UserError
+from configs.checks import check_range
+from configs.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,8 @@ class LimitsConfig:
     max_attempts: int = 3  # runs that try a source that crashed or exceeded these limits
 
     def __post_init__(self) -> None:
-        if self.max_memory_gb is not None and self.max_memory_gb <= 0:
-            raise ConfigError(f"max_memory_gb is {self.max_memory_gb}; must be above 0, or null")
-        if self.max_attempts < 1:
-            raise ConfigError(f"max_attempts is {self.max_attempts}; must be at least 1")
+        check_range(self, "max_memory_gb", above=0)
+        check_range(self, "max_attempts", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

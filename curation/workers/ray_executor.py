@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from configs.errors import ConfigError, DataError, UserError
+from configs.checks import check_range
+from configs.errors import DataError, UserError
 from curation.workers.executor import Failure, Limit, LimitsConfig, Workers
 
 Job = TypeVar("Job")
@@ -36,11 +37,8 @@ class RayConfig:
     gpus_per_worker: float = 0.0  # above 0: the first pass runs separately, on CPUs
 
     def __post_init__(self) -> None:
-        if self.cpus_per_worker <= 0 or self.gpus_per_worker < 0:
-            raise ConfigError(
-                f"cpus_per_worker is {self.cpus_per_worker} and gpus_per_worker "
-                f"{self.gpus_per_worker}; must be above 0 and at least 0"
-            )
+        check_range(self, "cpus_per_worker", above=0)
+        check_range(self, "gpus_per_worker", least=0)
 
 
 def run_on_ray(

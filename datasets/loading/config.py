@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from configs.checks import check_choices, check_range
 from datasets.loading.swapping import SwapConfig
 
 LATENT_DTYPES = ("float16", "float32")
-POSTERIORS = ("mean", "sample")
 SIDE_MULTIPLE = 8
 """Pixels per latent; a network's patches may need a larger multiple."""
 
@@ -27,7 +27,6 @@ class DataConfig:
     swapping: SwapConfig = field(default_factory=SwapConfig)
     latents: str | None = None  # auto or a folder: cache of `make latents`; null: encode each step
     latent_dtype: str = "float16"  # of that cache, or float32
-    posterior: str = "mean"  # training target: the codec's mean, or a sample of its posterior
     num_workers: int = 2
     cache_mb: int = 0  # decoded clips kept in memory up to this size (small data sets)
     read_timeout_s: float = 60.0  # a clip that takes longer counts as bad; 0: no limit
@@ -36,15 +35,12 @@ class DataConfig:
     num_validation_clips: int = 4  # 0: val shards are not needed
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "batch_size", "images_per_window", "max_bad_in_a_row"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("num_workers", "cache_mb", "read_timeout_s", "num_validation_clips"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} = {getattr(self, name)} must not be negative")
-        for name in ("recolour", "flip", "image_share", "max_bad_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name):g} must be in [0, 1]")
+        counts = ("num_frames", "batch_size", "images_per_window", "max_bad_in_a_row")
+        check_range(self, *counts, least=1)
+        limits = ("num_workers", "cache_mb", "read_timeout_s", "num_validation_clips")
+        check_range(self, *limits, least=0)
+        check_range(self, "recolour", "flip", "image_share", "max_bad_share", least=0, most=1)
+        check_choices(self, latent_dtype=LATENT_DTYPES)
         if not self.strides or min(self.strides) < 1:
             raise ValueError(f"strides = {list(self.strides)} must be one or more numbers >= 1")
         if self.num_frames == 1 and self.image_share:
@@ -71,10 +67,6 @@ class DataConfig:
                 )
 
     def _check_latents(self) -> None:
-        if self.latent_dtype not in LATENT_DTYPES:
-            raise ValueError(f"latent_dtype {self.latent_dtype!r}: use {', '.join(LATENT_DTYPES)}")
-        if self.posterior not in POSTERIORS:
-            raise ValueError(f"posterior {self.posterior!r}: use {', '.join(POSTERIORS)}")
         for name in ("recolour", "flip"):
             if self.latents is not None and getattr(self, name):
                 raise ValueError(

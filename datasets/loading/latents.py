@@ -32,10 +32,9 @@ from datasets.sample import SampleFormat
 from datasets.shards import IndexedSample, find_shards, scan_shard
 from datasets.storage import settings_sha256
 
-FORMAT = 2
+FORMAT = 3
 """Incremented when the content of a cache changes."""
-TRACKS = ("video", "agnostic", "densepose", "video_log_variance")
-"""Means of three tracks, and the log-variance of the video; conditions are always means."""
+TRACKS = ("video", "agnostic", "densepose")
 LATENT_MEMBERS = ("latents.npy", "mask.npy", "garment.npy", "json")
 PLACE_MEMBERS = ("body.npy", "places.npy", "outline.npy")
 
@@ -254,18 +253,12 @@ class LatentBatch(Movable):
 
     @property
     def video(self) -> Float[Tensor, "b c t y x"]:
-        """The mean."""
+        """The ground truth."""
         return self._track(0)
 
     @property
-    def log_variance(self) -> Float[Tensor, "b c t y x"] | None:
-        """The video's log-variance; None for a codec without one."""
-        has_variance = self.latents.shape[2] == len(TRACKS) * self.garment_latents.shape[1]
-        return self._track(3) if has_variance else None
-
-    @property
     def garment(self) -> Float[Tensor, "b c y x"]:
-        """The garment's mean."""
+        """The garment's picture."""
         return self.garment_latents.to(torch.float32)
 
     @property

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from configs.checks import check_range
+
 PATTERNS = ("none", "first", "first_last", "first_k", "scattered")
 
 
@@ -28,16 +30,13 @@ class SwapConfig:
     max_known: float = 0.5  # first_k and scattered: at most this share of the frames
 
     def __post_init__(self) -> None:
-        for pattern, probability in zip(PATTERNS, self.probabilities, strict=True):
-            if not 0.0 <= probability <= 1.0:
-                raise ValueError(f"{pattern} = {probability} is not a probability (0 to 1)")
+        check_range(self, *PATTERNS, least=0, most=1)
+        check_range(self, "max_known", above=0, below=1)
         if abs(sum(self.probabilities) - 1.0) > 1e-6:
             raise ValueError(
                 f"the probabilities of the patterns {', '.join(PATTERNS)} add up to "
                 f"{sum(self.probabilities):g}; they must add up to 1"
             )
-        if not 0.0 < self.max_known < 1.0:
-            raise ValueError(f"max_known = {self.max_known} must be between 0 and 1")
 
     @property
     def probabilities(self) -> list[float]:

@@ -36,8 +36,6 @@ from models.weights.adapters import Adapter, add_adapter, read_adapter
 WEIGHTS = ("ema", "raw")
 PRECISIONS = ("auto", "float32", "bfloat16")
 CODEC_FRAMES = 16  # frames encoded or decoded at once
-BuildStored = Callable[[dict[str, Any], str], System]
-"""See ``build_stored``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +60,10 @@ class LoadedSystem:
         return facts
 
 
-def build_stored(system: dict[str, Any], where: str) -> System:
-    """Build what a checkpoint's ``system`` describes; ``where`` names the checkpoint in errors.
-
-    Raises:
-        ConfigError: a system that does not fit this version.
-        ValueError: see ``build_system``.
-    """
-    return build_system(from_plain(SystemConfig, system, where))
-
-
 def load_system(
     path: str | Path,
     weights: str = "ema",
     any_stage: bool = False,
-    build: BuildStored = build_stored,
     lora: str | Path | None = None,
 ) -> LoadedSystem:
     """Load a training checkpoint of stage 2 or 3, and add an adapter to it.
@@ -86,7 +73,6 @@ def load_system(
         weights: ema (their running average, if the checkpoint has one) or raw.
         any_stage: accept earlier stages too, for comparison: networks that they do not have yet
             contribute nothing, as at the start of their own stage.
-        build: the system from what the checkpoint stores; experiments alter the network here.
         lora: an adapter of this checkpoint, see ``find_adapter``; None: none.
 
     Raises:
@@ -110,7 +96,7 @@ def load_system(
         adapter = None if lora is None else read_adapter(find_adapter(lora), weights)
         if adapter is not None:
             taken = add_adapter(taken, adapter, str(path))
-        system = build(content.system, str(path))
+        system = build_system(from_plain(SystemConfig, content.system, str(path)))
         load_network(system.network, taken, str(path), [f"{part}." for part in absent])
     except (DataError, ConfigError):
         raise

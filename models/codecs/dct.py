@@ -122,12 +122,6 @@ class DctCodec(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             return F.conv2d(images.float(), self.analysis.to(images.device), stride=BLOCK)
 
-    def encode_moments(
-        self, images: Float[Tensor, "b 3 h w"]
-    ) -> tuple[Float[Tensor, "b c h/8 w/8"], None]:
-        """``encode_images``; a transform has no variance."""
-        return self.encode_images(images), None
-
     def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:
         """The video, clamped to [-1, 1]."""
         frames = rearrange(latents, "b c t h w -> (b t) c h w")

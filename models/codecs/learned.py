@@ -180,12 +180,6 @@ class LearnedCodec(nn.Module):
             ]
             return ((torch.cat(parts) - self.mean) / self.scale).contiguous()
 
-    def encode_moments(
-        self, images: Float[Tensor, "b 3 h w"]
-    ) -> tuple[Float[Tensor, "b c h/8 w/8"], None]:
-        """``encode_images``; the encoder has no variance."""
-        return self.encode_images(images), None
-
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:
         """The video, clamped to [-1, 1]."""

@@ -8,7 +8,6 @@ memory, frames are processed in configured batches (diffusers' slicing), and dec
 
 import hashlib
 import logging
-import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -54,12 +53,6 @@ class Codec(Protocol):
 
     def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
         """Latents of single images."""
-        ...
-
-    def encode_moments(
-        self, images: Float[Tensor, "b 3 h w"]
-    ) -> tuple[Float[Tensor, "b c h/8 w/8"], Float[Tensor, "b c h/8 w/8"] | None]:
-        """The same latents with their log-variance; None for a deterministic codec."""
         ...
 
 
@@ -160,23 +153,12 @@ class KlCodec(nn.Module):
         latents = self.encode_images(rearrange(video, "b t c h w -> (b t) c h w"))
         return rearrange(latents, "(b t) c h w -> b c t h w", b=video.shape[0])
 
+    @torch.no_grad()
     def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h/8 w/8"]:
         """The posterior's means."""
-        return self.encode_moments(images)[0]
-
-    @torch.no_grad()
-    def encode_moments(
-        self, images: Float[Tensor, "b 3 h w"]
-    ) -> tuple[Float[Tensor, "b c h/8 w/8"], Float[Tensor, "b c h/8 w/8"]]:
-        """The posterior's means and log-variances, of the scaled latents."""
         autoencoder = self._ready(images)
-
-        def moments(part: Tensor) -> Tensor:
-            posterior = autoencoder.encode(part).latent_dist
-            return torch.cat([posterior.mode(), posterior.logvar], dim=1)
-
-        means, log_variances = self._in_parts(moments, images).chunk(2, dim=1)
-        return (means - self.shift) * self.scale, log_variances + 2.0 * math.log(self.scale)
+        means = self._in_parts(lambda part: autoencoder.encode(part).latent_dist.mode(), images)
+        return (means - self.shift) * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "b c t y x"]) -> Float[Tensor, "b t 3 y*8 x*8"]:

@@ -17,7 +17,7 @@ from tests.bench.clip import quick_solver, walk_ours
 from tests.bench.networks import autocast, step_flops
 from tests.bench.table import Book, Row
 from tests.bench.timing import Seconds, interleave
-from training.planning.flops import Work, sample_flops
+from training.planning.fake_step import Work, sample_flops
 
 
 def training_step(network: VitonDiT, size: Size, device: torch.device) -> Callable[[], None]:
@@ -54,7 +54,7 @@ def run_steps(
                 checkpoint_blocks(network, every)
                 if compiles:
                     compile_blocks(network)
-                flops.append(step_flops(network, size)[1])
+                flops.append(step_flops(size)[1])
                 return training_step(network, size, device)
 
             _measure(book, "training step", label, build, flops, device, rate, repeats, 2)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.viton_dit import VitonDiT
+from datasets.loading.config import DataConfig
+from models.system import SystemConfig
 from tests.bench.cases import (
     Size,
     build_inputs,
@@ -19,7 +20,9 @@ from tests.bench.cases import (
 )
 from tests.bench.table import Book, Row
 from tests.bench.timing import interleave
-from training.planning.flops import Work, network_flops, total
+from training.config import TrainConfig
+from training.planning.fake_step import fake_step
+from training.planning.flops import FlopCounts, Flops
 
 TOLERANCE = {"cpu": 1e-4, "cuda": 3e-2}
 """Largest difference of the readings over the largest value: float32, and bfloat16 autocast."""
@@ -48,22 +51,22 @@ def require_equal(ours: Tensor, plain: Tensor, what: str, tolerance: float) -> f
     return difference
 
 
-def step_flops(network: VitonDiT, size: Size) -> tuple[float, float]:
-    """Of all three networks: a forward pass, and forward and backward of what learns."""
-    learning = {name for name, p in network.named_parameters() if p.requires_grad}
-    work = Work(rows=1, frames=size.frames, height=size.height, width=size.width, drop=True)
-    whole = [
-        total(part) for part in network_flops(network.config, work, learning=learning).values()
-    ]
-    return sum(part.forward for part in whole), sum(part.useful for part in whole)
+def step_flops(size: Size) -> tuple[float, float]:
+    """Of all three networks: a forward pass, and forward and backward of what stage 3 learns."""
+    system = SystemConfig(
+        network=size.config, height=8 * size.height, width=8 * size.width, num_frames=size.frames
+    )
+    data = DataConfig(num_frames=size.frames)
+    config = TrainConfig(name=size.name, stage="stage3", system=system, data=data)
+    whole = sum(fake_step(config).flops.values(), Flops())
+    return whole.forward, whole.useful
 
 
-def block_flops(network: VitonDiT, size: Size) -> float:
-    """A forward pass of one block of the denoiser, caption and garment given as tokens."""
-    work = Work(rows=1, frames=size.frames, height=size.height, width=size.width)
-    kinds = network_flops(network.config, work)["denoiser"]
-    blocks = [flops.forward for kind, flops in kinds.items() if not kind.startswith("embeddings")]
-    return sum(blocks) / network.config.trunk.depth
+def forward_flops(call: Callable[[], Tensor]) -> float:
+    """Of a call, by running it."""
+    with FlopCounts() as counts:
+        call()
+    return counts.by_part[""].forward
 
 
 def run_networks(book: Book, size: Size, device: torch.device, rate: float, repeats: int) -> None:
@@ -81,13 +84,14 @@ def run_networks(book: Book, size: Size, device: torch.device, rate: float, repe
     learn_as_stage3(plain)
     inputs = build_inputs(size, device)
 
-    calls, flops = block_calls(ours, plain, size, device), {"forward": block_flops(ours, size)}
+    calls = block_calls(ours, plain, size, device)
+    flops = {"forward": forward_flops(calls["ours"])}
     _compare(book, "block", calls, 0.0, flops, NAMES, device, rate, repeats)
     calls = {
         "ours": lambda: predict_ours(ours, inputs, inputs.drop),
         "plain": lambda: predict_plain(plain, inputs, inputs.drop),
     }
-    flops = dict(zip(NAMES, step_flops(ours, size), strict=True))
+    flops = dict(zip(NAMES, step_flops(size), strict=True))
     _compare(book, "network", calls, inputs.target, flops, names, device, rate, repeats)
 
 

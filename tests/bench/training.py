@@ -27,7 +27,7 @@ from tests.bench.timing import matmul_rate
 from training.callbacks.checkpointing import Checkpoints
 from training.config import TrainConfig
 from training.plan import step_flops
-from training.planning.products import Flops
+from training.planning.flops import Flops
 from training.report import read_scalars
 
 

@@ -179,7 +179,7 @@ def test_full_size_counts_its_parameters_where_they_are():
         ({"null_mask": "none"}, "null_mask.*'none'"),
         (
             {"fusion": "none"},
-            r"fusion must be one of .*, not 'none'; other variants are an ablation",
+            r"fusion must be one of .*, not 'none'",
         ),
         ({"trunk": STDiTConfig(patch_size=[2, 2, 2])}, "patch_size"),
     ],

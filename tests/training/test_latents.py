@@ -71,7 +71,7 @@ def encoded(config: TrainConfig, system: System, count: int = 4) -> list[Encoded
     for batch in islice(iter(loaded(config).loader_from(0)), count):
         ready = batch.unpack() if isinstance(batch, PackedBatch) else batch
         assert isinstance(ready, LatentBatch) == (config.data.latents is not None)
-        found.append(encode_batch(system, ready, config.data.posterior, config.seed))
+        found.append(encode_batch(system, ready))
     return found
 
 
@@ -112,7 +112,7 @@ def test_training_on_latents_has_the_losses_of_training_on_pixels_and_asks_no_co
     fit(config, Path("tiny.yaml"))
     asked: list[str] = []
     for kind in ("dct.DctCodec", "learned.LearnedCodec", "vae.KlCodec"):
-        for name in ("encode", "encode_images", "encode_moments", "decode"):
+        for name in ("encode", "encode_images", "decode"):
             monkeypatch.setattr(
                 f"models.codecs.{kind}.{name}", lambda *_, name=name: asked.append(name)
             )
@@ -138,27 +138,6 @@ def test_a_16_bit_cache_rounds_by_a_two_thousandth(
         error = (exact.latents - rounded.latents).abs()
         assert float((error / exact.latents.abs().clamp(min=1e-3)).max()) < 2**-10
         assert float(error.max()) > 0
-
-
-@pytest.mark.parametrize("codec_words", ["kl"], indirect=True)
-def test_a_sample_of_the_posterior_is_the_same_from_pixels_and_from_a_cache(
-    tiny: Tiny, root: Path, codec_words: list[str]
-) -> None:
-    words = [*CLIPS, *codec_words, f"data.roots=[{root}]", "data.latent_dtype=float32"]
-    words += ["data.posterior=sample"]
-    pixels, cached = tiny(*words), tiny(*words, "data.latents=auto")
-    encode(pixels)
-    system = build_system(pixels.system)
-    sampled = encoded(pixels, system)
-    assert largest_difference(sampled, encoded(cached, system)) < 1e-5
-    means = encoded(tiny(*words, "data.posterior=mean"), system)
-    assert largest_difference(sampled, means) > 1e-3
-
-
-def test_a_codec_without_a_posterior_has_none_to_sample(tiny: Tiny, root: Path) -> None:
-    config = tiny(*CLIPS, f"data.roots=[{root}]", "data.posterior=sample")
-    with pytest.raises(ConfigError, match="dct4 has no posterior to sample"):
-        encoded(config, build_system(config.system), 1)
 
 
 def test_a_cache_of_another_learned_codec_is_refused_by_its_hash(

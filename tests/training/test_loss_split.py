@@ -15,7 +15,7 @@ def noted(split: LossSplit, values: list[float], timesteps: list[int]) -> None:
     known = torch.zeros(len(values), 2, dtype=torch.bool)
     mask = torch.zeros(len(values), 1, 2, 2, 2)
     mask[..., 0] = 1
-    objective = reduce_losses(ObjectiveConfig(), losses, known, torch.ones(len(values)))
+    objective = reduce_losses(ObjectiveConfig(), losses, known)
     split.add(objective, losses, torch.tensor(timesteps), mask, ~known, 1000)
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.diffusion import DiffusionConfig, DiffusionLosses, GaussianDiffusion
-from training.objective import ObjectiveConfig, draw, reduce_losses, snr_weights
+from models.diffusion import DiffusionLosses
+from training.objective import ObjectiveConfig, draw, reduce_losses
 
 LATENTS = torch.zeros(2, 4, 3, 2, 2)
 
@@ -39,29 +39,23 @@ def losses() -> DiffusionLosses:
     return DiffusionLosses(mse=mse, vlb=torch.full_like(mse, 0.5))
 
 
-def test_known_frames_take_no_part_in_the_loss_by_default() -> None:
+def test_known_frames_take_no_part_in_the_loss() -> None:
     known = torch.tensor([[True, False, False]])
-    objective = reduce_losses(ObjectiveConfig(), losses(), known, torch.ones(1))
+    objective = reduce_losses(ObjectiveConfig(), losses(), known)
     assert float(objective.mse) == pytest.approx(2.0)
     assert float(objective.loss) == pytest.approx(2.5)
-
-
-def test_known_frames_can_be_counted() -> None:
-    known = torch.tensor([[True, False, False]])
-    objective = reduce_losses(ObjectiveConfig(known_frames=True), losses(), known, torch.ones(1))
-    assert float(objective.mse) == pytest.approx(104 / 3)
 
 
 def test_painted_places_count_more_and_the_weights_have_a_mean_of_one() -> None:
     values = torch.tensor([1.0, 5.0]).reshape(1, 1, 1, 1, 2)
     both = DiffusionLosses(mse=values, vlb=torch.zeros_like(values))
     mask = torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 1, 2)
-    known, rows = torch.zeros(1, 1, dtype=torch.bool), torch.ones(1)
-    weighed = reduce_losses(ObjectiveConfig(painted_weight=3.0), both, known, rows, mask)
+    known = torch.zeros(1, 1, dtype=torch.bool)
+    weighed = reduce_losses(ObjectiveConfig(painted_weight=3.0), both, known, mask)
     assert float(weighed.mse) == pytest.approx((1 * 1 + 3 * 5) / 4)
-    plain = reduce_losses(ObjectiveConfig(), both, known, rows, mask)
+    plain = reduce_losses(ObjectiveConfig(), both, known, mask)
     assert float(plain.mse) == pytest.approx(3.0)
-    nothing = reduce_losses(ObjectiveConfig(painted_weight=3.0), both, known, rows, 0 * mask)
+    nothing = reduce_losses(ObjectiveConfig(painted_weight=3.0), both, known, 0 * mask)
     assert float(nothing.mse) == pytest.approx(3.0)
 
 
@@ -70,7 +64,6 @@ def test_the_bound_is_weighed() -> None:
         ObjectiveConfig(vlb_weight=4.0),
         losses(),
         torch.tensor([[True, False, False]]),
-        torch.ones(1),
     )
     assert float(objective.loss) == pytest.approx(4.0)
 
@@ -79,17 +72,3 @@ def test_a_bias_draws_noisy_timesteps_more_often() -> None:
     config = ObjectiveConfig(timesteps="stratified", timestep_bias=2.0)
     drawn = draw(config, 0, torch.arange(2000), torch.zeros(2000, 1, 1, 1, 1), 1000).timesteps
     assert (drawn >= 500).float().mean() == pytest.approx(0.75, abs=0.01)
-
-
-@pytest.mark.parametrize("prediction", ["noise", "velocity"])
-def test_min_snr_weighs_clean_latents_alike_whatever_is_predicted(prediction: str) -> None:
-    diffusion = GaussianDiffusion(DiffusionConfig(prediction=prediction))
-    timesteps = torch.tensor([0, 200, 500, 999])
-    kept = diffusion.schedule.alphas_cumprod[timesteps].float()
-    snr = kept / (1 - kept)
-    # an error e in x0 is SNR e in the noise and (SNR + 1) e in the velocity
-    of_x0 = snr if prediction == "noise" else snr + 1
-    weights = snr_weights(ObjectiveConfig(min_snr=5.0), diffusion, timesteps)
-    assert (weights * of_x0).tolist() == pytest.approx(snr.clamp(max=5.0).tolist(), rel=1e-4)
-    plain = snr_weights(ObjectiveConfig(), diffusion, timesteps)
-    assert plain.tolist() == [1.0, 1.0, 1.0, 1.0]

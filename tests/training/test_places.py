@@ -60,7 +60,7 @@ def batches(config: TrainConfig, system: System, count: int = 2) -> list[Encoded
     for batch in islice(iter(loaded(config).loader_from(0)), count):
         assert isinstance(batch, LatentBatch) == (config.data.latents is not None)
         ready = batch.unpack() if isinstance(batch, PackedBatch) else batch
-        found.append(encode_batch(system, ready, config.data.posterior, config.seed))
+        found.append(encode_batch(system, ready))
     return found
 
 

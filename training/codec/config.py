@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from configs.checks import check_range
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodecTraining:
@@ -56,25 +58,16 @@ class CodecTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_clips", "num_unseen", "max_steps", "batch_size", "frames_per_video",
-                     "checkpoint_every_steps"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; 1 or more is accepted")
-        for name in ("num_garments", "workers", "warmup_steps", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; 0 or more is accepted")
-        for name in ("latent_noise", "ssim_weight", "edge_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name):g}; 0 or more is accepted")
-        if not 4 <= self.latent_channels <= 192:
-            raise ValueError(f"latent_channels is {self.latent_channels}; 4 to 192 is accepted")
+        counts = ("num_clips", "num_unseen", "max_steps", "batch_size", "frames_per_video")
+        check_range(self, *counts, "checkpoint_every_steps", least=1)
+        check_range(self, "num_garments", "workers", "warmup_steps", "seed", least=0)
+        check_range(self, "latent_noise", "ssim_weight", "edge_weight", least=0)
+        check_range(self, "latent_channels", least=4, most=192)
+        check_range(self, "lr", above=0)
+        check_range(self, "ema_decay", least=0, below=1)
         if self.crop < 32 or self.crop % 8:
-            raise ValueError(f"crop is {self.crop}; a multiple of 8 from 32 is accepted")
-        if self.lr <= 0:
-            raise ValueError(f"lr is {self.lr:g}; a positive number is accepted")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay is {self.ema_decay:g}; 0 to below 1 is accepted")
+            raise ValueError(f"crop is {self.crop}; accepted: multiples of 8 from 32 on")
         if not self.out.endswith(".safetensors"):
-            raise ValueError(f"out is {self.out!r}; a name that ends in .safetensors is accepted")
+            raise ValueError(f"out is {self.out!r}; accepted: a name that ends in .safetensors")
         if self.real_unseen and self.real is None:
             raise ValueError("real_unseen names files, but real=DIR is not given")

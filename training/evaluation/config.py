@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from configs.checks import check_range
 from configs.loading import load_config, split_arguments
 from datasets.benchmarks.benchmark import PAIRINGS, not_prepared
 from datasets.shards import list_shards
@@ -50,14 +51,9 @@ class EvaluationConfig:
         for key in ("height", "width"):
             side = getattr(self, key)
             if side is not None and (side < 64 or side % 2):
-                raise ValueError(f"{key} is {side}; an even number of at least 64 is accepted")
-        for key, least in (("max_items", 1), ("segment_frames", 1)):
-            number = getattr(self, key)
-            if number is not None and number < least:
-                raise ValueError(f"{key} is {number}; at least {least}, or null, is accepted")
-        for key, least in (("workers", 0), ("shown_videos", 0)):
-            if getattr(self, key) < least:
-                raise ValueError(f"{key} is {getattr(self, key)}; at least {least} is accepted")
+                raise ValueError(f"{key} is {side}; accepted: an even number of at least 64")
+        check_range(self, "max_items", "segment_frames", least=1)
+        check_range(self, "workers", "shown_videos", least=0)
 
     @property
     def folder(self) -> Path:

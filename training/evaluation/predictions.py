@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from configs.checks import check_choices, check_range
 from configs.errors import DataError
 from datasets.benchmarks.benchmark import BenchmarkItem
 from datasets.storage import sweep, write_file
@@ -36,10 +37,8 @@ class CheckpointConfig:
     long_video: LongVideoConfig = field(default_factory=LongVideoConfig)
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; 0 or more is accepted")
-        if self.weights not in ("ema", "raw"):
-            raise ValueError(f"weights is {self.weights!r}; ema or raw is accepted")
+        check_range(self, "seed", least=0)
+        check_choices(self, weights=("ema", "raw"))
 
 
 class CheckpointResults:

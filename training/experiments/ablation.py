@@ -47,7 +47,6 @@ class VariantConfig:
     name: str = MISSING
     text: str = ""  # description in the table
     train: list[str] = field(default_factory=list)  # key=value overrides of unshared stages
-    fit: str = "training.fit"  # the command that trains these
     judge: list[str] = field(default_factory=list)
     render: list[str] = field(default_factory=list)  # overrides for its own training clips
     curate: list[str] = field(default_factory=list)  # likewise
@@ -182,9 +181,9 @@ def _chain(config: AblationConfig, variant: VariantConfig, seed: int) -> Chain:
         is_common = stage.shared or not variant.train  # the same run in every ablation
         whose = "shared" if is_common else f"{config.what}-{variant.name}"
         start = [f"init_from={config.runs}/{before}/checkpoints/last.ckpt"] if before else []
-        command, further = ("training.fit", []) if stage.shared else (variant.fit, variant.train)
+        further = [] if stage.shared else variant.train
         words = (
-            command, stage.config, f"runs={config.runs}", f"seed={seed}",
+            "training.fit", stage.config, f"runs={config.runs}", f"seed={seed}",
             f"data.roots=[{dance}]", *start, *stage.words, *further,
         )  # fmt: skip
         # other settings make another run, so that none resumes from weights it did not make

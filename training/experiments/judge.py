@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from omegaconf import MISSING
 
+from configs.checks import check_range
 from configs.command import run_command
 from configs.errors import DataError
 from configs.loading import load_config, to_plain
@@ -43,7 +44,6 @@ from training.checkpoints.provenance import describe_code
 from training.evaluation.baselines import GRAY, fill
 from training.evaluation.pasting import paste_garment
 from training.evaluation.results import read_result
-from training.experiments.fusion_variants import build_stored_variant
 from training.experiments.judging import (
     COLUMNS,
     ClipScore,
@@ -81,8 +81,7 @@ class JudgeConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
 
     def __post_init__(self) -> None:
-        if self.max_clips is not None and self.max_clips < 1:
-            raise ValueError(f"max_clips={self.max_clips}; 1 or more, or null for all, is expected")
+        check_range(self, "max_clips", least=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,7 +152,7 @@ def judge(config: JudgeConfig) -> dict[str, Any]:
         checkpoint=config.checkpoint, device=config.device, weights=config.weights,
         sampler=config.sampler, long_video=config.long_video,
     )  # fmt: skip
-    pipeline = build_pipeline(settings, config.any_stage, build_stored_variant)
+    pipeline = build_pipeline(settings, config.any_stage)
     window = config.long_video.window or pipeline.painter.system.config.num_frames
     films: dict[str, str] = {}
     scores: dict[str, list[ClipScore]] = {method: [] for method in METHODS}

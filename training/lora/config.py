@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from configs.checks import check_range
 from configs.errors import ConfigError
 from training.freezing import compile_pattern, group_of
 
@@ -21,10 +22,8 @@ class LoraConfig:
     """Patterns over parameter names, as in ``freeze.learn``; adapters go to the linear layers."""
 
     def __post_init__(self) -> None:
-        if self.rank < 0:
-            raise ValueError(f"rank = {self.rank} must not be negative; 0: no LoRA, 16 is usual")
-        if self.alpha is not None and self.alpha <= 0:
-            raise ValueError(f"alpha = {self.alpha:g} must be above 0; null: as rank")
+        check_range(self, "rank", least=0)
+        check_range(self, "alpha", above=0)
         if not self.parts:
             raise ValueError("parts is empty; give patterns such as '*.blocks.**'")
 

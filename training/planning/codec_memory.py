@@ -12,18 +12,27 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.codecs.dct import BLOCK
 from models.codecs.learned import SmallAutoencoder
 from models.codecs.vae import CodecConfig
-from training.planning.codec_flops import (
-    AutoencoderShape,
-    decode_flops,
-    encode_flops,
-    learned_flops,
-)
 from training.planning.fake_tensor_bytes import LiveBytes, to_fake
 from training.planning.kl_layers import KlLayers
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderShape:
+    """Sizes of diffusers' AutoencoderKL; the defaults are Stable Diffusion's."""
+
+    latent_channels: int = 4
+    widths: tuple[int, ...] = (128, 256, 512, 512)
+    layers_per_block: int = 2
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent along a side."""
+        return 2 ** (len(self.widths) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +57,25 @@ def autoencoder_shape(config: CodecConfig) -> AutoencoderShape:
     )
 
 
+@lru_cache(maxsize=16)
 def image_flops(config: CodecConfig, height: int, width: int) -> tuple[float, float]:
     """Operations of encoding and of decoding one image; those of the DCT count as 0."""
     if config.kind == "dct":
         return 0.0, 0.0
     if config.kind == "learned":
-        return learned_flops(config.latent_channels, height, width)
-    shape = autoencoder_shape(config)
-    return encode_flops(shape, height, width), decode_flops(shape, height, width)
+        network = SmallAutoencoder(config.latent_channels).to("meta")
+        channels, factor = config.latent_channels, BLOCK
+    else:
+        shape = autoencoder_shape(config)
+        channels, factor = shape.latent_channels, shape.factor
+        with torch.device("meta"):
+            network = kl_layers(shape)
+    with torch.device("meta"), torch.no_grad():
+        with FlopCounterMode(display=False) as encoding:
+            network.encode(torch.empty(1, 3, height, width))
+        with FlopCounterMode(display=False) as decoding:
+            network.decode(torch.empty(1, channels, height // factor, width // factor))
+    return float(encoding.get_total_flops()), float(decoding.get_total_flops())
 
 
 def codec_bytes(config: CodecConfig, height: int, width: int, num_images: int) -> CodecBytes:
@@ -99,8 +119,8 @@ def run_bytes(
         to_fake(network)
         weights = sum(p.numel() * p.element_size() for p in network.parameters())
         images = torch.empty(count, 3, height, width)
-        factor = 2 ** (len(shape.widths) - 1)
-        latents = torch.empty(count, shape.latent_channels, height // factor, width // factor)
+        size = (height // shape.factor, width // shape.factor)
+        latents = torch.empty(count, shape.latent_channels, *size)
         known = [*network.parameters(), images, latents]
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=half)
         network.use_tiling = tiling

@@ -1,10 +1,7 @@
 """How much memory a training run needs on each device, without weights and without a GPU.
 
-The real network runs one micro-batch, forward and backward, on fake tensors: nothing is computed
-or allocated, but every tensor's size and lifetime is real (``fake_tensor_bytes``). Fake tensors are
-CPU tensors, so that autocast and the fused attention behave as on a device; temporal attention uses
-the four axes that it has on a GPU. In addition, per device: weights, gradients, AdamW's states, the
-average, the batch's pixels and the codec.
+The real network runs one micro-batch on fake tensors (``fake_step.py``). In addition, per device:
+weights, gradients, AdamW's states, the average, the batch's pixels and the codec.
 
 A step has two peaks: the network's forward and backward pass, at whose start the activations are
 full and the gradients empty and at whose end it is the reverse (with ``accumulate`` above 1
@@ -17,33 +14,20 @@ CPU kernels: workspaces, a caption mask widened to scores, layer norms in float3
 Tensors that ``torch.compile`` fuses away are counted.
 """
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from models.acceleration import checkpoint_blocks, parse_checkpointing
 from models.codecs.vae import FACTOR
-from models.conditions import Conditions
-from models.control import control_channels
-from models.embeddings import spatial_positions, temporal_positions
-from models.places import BODY_CHANNELS, OUTLINE
 from models.viton_dit import VitonDiT
 from training.config import TrainConfig
 from training.freezing import freeze_rule, learning_names
-from training.frozen_weights import is_roundable
-from training.lora.adapters import DOWN, UP, is_adapter, linear_layers
+from training.lora.adapters import DOWN, UP, linear_layers
 from training.lora.config import adapted_layers
 from training.optimizers import BYTES_OF_STATES, SMALLEST_8BIT
-from training.planning.adapter_shapes import shape_adapters
 from training.planning.codec_memory import CodecBytes, codec_bytes
-from training.planning.fake_tensor_bytes import LiveBytes, attend_as_a_gpu, to_fake
-from training.planning.flops import Work
+from training.planning.fake_step import RunKey, Work, fake_step
 
 CONTEXT = 1.0e9
 """Bytes of a CUDA context with its libraries."""
@@ -108,7 +92,7 @@ def estimate_memory(config: TrainConfig, *, on_gpu: bool = True) -> Memory:
     average = 4 * learned if config.ema.enabled else 0
     on_device = average if config.ema.device == "auto" or not on_gpu else 0
     kept = config.trainer.accumulate > 1
-    step = _step(config, on_gpu)
+    step = fake_step(config, on_gpu=on_gpu)
     codec = _codec(config)
     fixed = Memory(
         weights=step.weights,
@@ -189,7 +173,7 @@ def parameter_sizes(config: TrainConfig) -> tuple[dict[str, int], list[str]]:
 
     Adapters are named like the layer that they belong to: ``...qkv.lora_A.weight``.
     """
-    network = _network(_Key(config, repr(config.system.network)))
+    network = _network(RunKey(config, repr(config.system.network)))
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     if not config.lora.rank:
         return sizes, learning_names(sizes, freeze_rule(config.freeze, config.stage))
@@ -201,155 +185,10 @@ def parameter_sizes(config: TrainConfig) -> tuple[dict[str, int], list[str]]:
     return sizes | adapters, list(adapters)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _StepBytes:
-    weights: int
-    gradients: int
-    activations: int
-    working: int
-
-
 @lru_cache(maxsize=8)
-def _network(key: "_Key") -> VitonDiT:
+def _network(key: RunKey) -> VitonDiT:
     with torch.device("meta"):
         return VitonDiT(key.config.system.network)
-
-
-@dataclass(frozen=True)
-class _Key:
-    """A run's settings as a cache key: equal if ``words`` are."""
-
-    config: TrainConfig = field(compare=False)
-    words: str
-
-
-def _step(config: TrainConfig, on_gpu: bool) -> _StepBytes:
-    machine, system, data = config.trainer, config.system, config.data
-    relevant = (
-        system.network, system.latent_shape, system.caption, system.garment_scale,
-        data.batch_size, data.num_frames, data.images_per_window,
-        config.freeze, config.lora, config.stage, config.parts, machine.precision,
-        machine.frozen_dtype, machine.activation_checkpointing, machine.accumulate > 1, on_gpu,
-    )  # fmt: skip
-    return _run_step(_Key(config, repr(relevant)), on_gpu)
-
-
-@lru_cache(maxsize=64)
-def _run_step(key: _Key, on_gpu: bool) -> _StepBytes:
-    """One micro-batch through the network, on fake tensors."""
-    config, machine = key.config, key.config.trainer
-    with torch.device("meta"):  # outside of FakeTensorMode, which would see every initialisation
-        network = VitonDiT(config.system.network)
-    with _apart(), FakeTensorMode():
-        _make_fake(network, config, on_gpu)
-        inputs = _Inputs.of(config)
-        parameters = [p for p in network.parameters() if p.requires_grad]
-        if machine.accumulate > 1:
-            for parameter in parameters:
-                parameter.grad = torch.zeros_like(parameter)
-        known = [*network.parameters(), *network.buffers(), *inputs.tensors()]
-        known += [parameter.grad for parameter in parameters if parameter.grad is not None]
-        half = machine.precision == "bf16-mixed"
-        live = LiveBytes(known)
-        with live:
-            # as in Lightning's bf16-mixed, which does not cache cast weights
-            with torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False):
-                loss = inputs.predict(network, config.parts).float().square().mean()
-            live.mark()
-            loss.backward()
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    summed = live.at_peak(gradients)
-    return _StepBytes(
-        weights=weights,
-        gradients=summed,
-        activations=live.marked_at_peak,
-        working=live.peak - summed - live.marked_at_peak,
-    )
-
-
-def _make_fake(network: VitonDiT, config: TrainConfig, on_gpu: bool) -> None:
-    """Give a network on the meta device fake weights, and make it learn as the run does."""
-    machine = config.trainer
-    dtype = torch.bfloat16 if machine.precision == "bf16-true" else torch.float32
-    to_fake(network, dtype)
-    if config.lora.rank:
-        layers = adapted_layers(config.lora, linear_layers(network), config.parts)
-        shape_adapters(network, layers, config.lora.rank, dtype)
-        learning = {name for name, _ in network.named_parameters() if is_adapter(name)}
-    else:
-        names = (name for name, _ in network.named_parameters())
-        learning = set(learning_names(names, freeze_rule(config.freeze, config.stage)))
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name in learning)
-        if machine.frozen_dtype == "bfloat16" and name not in learning and is_roundable(name):
-            parameter.data = parameter.data.to(torch.bfloat16)
-    if on_gpu:
-        attend_as_a_gpu(network)
-    checkpoint_blocks(network, parse_checkpointing(machine.activation_checkpointing))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Inputs:
-    """The network's inputs for a micro-batch."""
-
-    latents: Tensor
-    garment: Tensor
-    control: Tensor
-    caption: Tensor
-    mask: Tensor | None
-    timesteps: Tensor
-    drop: Tensor
-    known: Tensor
-    body: Tensor | None
-    outline: Tensor | None
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> "_Inputs":
-        system, trunk = config.system, config.system.network.trunk
-        work = Work.of(system, config.data)
-        rows, frames, garments = work.rows, work.frames, work.rows // work.rows_per_garment
-        channels, _, height, width = system.latent_shape
-        grid = (work.garment_scale * height, work.garment_scale * width)
-        places = system.network.finds_places
-        half = config.trainer.precision == "bf16-true"
-        dtype = torch.bfloat16 if half else torch.float32
-        masked = system.caption.path is not None
-        warped = system.network.warped_garment
-        return cls(
-            latents=torch.empty(rows, channels, frames, height, width, dtype=dtype),
-            garment=torch.empty(garments, channels, *grid, dtype=dtype),
-            control=torch.empty(
-                rows, control_channels(channels, warped), frames, height, width, dtype=dtype
-            ),
-            caption=torch.empty(1, trunk.caption_length, trunk.caption_dim, dtype=dtype),
-            mask=torch.empty(1, trunk.caption_length, dtype=torch.bool) if masked else None,
-            timesteps=torch.empty(rows, dtype=torch.long),
-            drop=torch.empty(rows, dtype=torch.bool),
-            known=torch.empty(rows, frames, dtype=torch.bool),
-            body=torch.empty(rows, BODY_CHANNELS, frames, height, width) if places else None,
-            outline=torch.empty(garments, *OUTLINE) if places else None,
-        )
-
-    def tensors(self) -> list[Tensor]:
-        """All of them."""
-        return [value for value in vars(self).values() if isinstance(value, Tensor)]
-
-    def predict(self, network: VitonDiT, parts: list[str]) -> Tensor:
-        """Call the network as ``TryOnModule.training_step`` does."""
-        caption = network.encode_caption(self.caption, self.mask)
-        garment = None
-        if "garment" in parts:
-            garment = network.encode_garment(self.garment, caption, self.outline)
-        conditions = Conditions(
-            caption=caption,
-            garment=garment,
-            control=self.control if "control" in parts else None,
-            known=self.known,
-            drop=self.drop,
-            body=self.body,
-        )
-        return network(self.latents, self.timesteps, conditions)
 
 
 def _codec(config: TrainConfig) -> CodecBytes:
@@ -378,23 +217,3 @@ def _pixels(config: TrainConfig) -> int:
     channels = system.codec.latent_channels
     latents = ((3 * channels + 1) * frames + channels * garments) * area // FACTOR**2
     return 4 * (pixels + latents)
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    """Clear position caches: a fake tensor must not reach a real run, nor the reverse.
-
-    Garbage collection is off meanwhile: it would take a fifth of the time.
-    """
-    caches = (spatial_positions, temporal_positions)
-    for cache in caches:
-        cache.cache_clear()
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-        for cache in caches:
-            cache.cache_clear()

@@ -89,7 +89,7 @@ def test_installed_refuses_in_one_sentence_that_names_the_commands(
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'best'; choose one of auto, embedded, installed"):
+    with pytest.raises(ConfigError, match="'best'; accepted: auto, embedded, installed"):
         PerceptionConfig(kind="best")
 
 
@@ -164,7 +164,7 @@ def test_label_tables_have_the_published_lengths() -> None:
     assert lengths == {"atr": 18, "lip": 20, "fashn": 18}
     with pytest.raises(ConfigError, match="parser_labels='coco'"):
         FileHumanParser(PerceptionConfig(parser_labels="coco"))
-    with pytest.raises(ConfigError, match="parser_channel_order='gbr'"):
+    with pytest.raises(ConfigError, match="parser_channel_order is 'gbr'; accepted: rgb, bgr"):
         PerceptionConfig(parser_channel_order="gbr")
 
 

@@ -212,7 +212,7 @@ def test_a_named_detector_without_its_weights_is_refused() -> None:
 def test_settings_that_contradict_each_other_are_refused(kind: str, named: str) -> None:
     with pytest.raises(ConfigError, match=f"perception={kind} and perception.detector={named}"):
         PerceptionConfig(kind=kind, detector=named)
-    with pytest.raises(ConfigError, match="choose one of auto, ultralytics, torchvision, embedded"):
+    with pytest.raises(ConfigError, match="accepted: auto, ultralytics, torchvision, embedded"):
         PerceptionConfig(detector="rcnn")
 
 

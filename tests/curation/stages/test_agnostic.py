@@ -43,7 +43,7 @@ def test_other_categories_are_a_setting() -> None:
     assert done[1].mask is not None
     assert (done[1].mask[:, 50:60, 16:32] == 255).all()
     assert done[0].verdicts["agnostic"] == "lower"
-    with pytest.raises(ConfigError, match="category is 'hat'; accepted: lower, overall, upper"):
+    with pytest.raises(ConfigError, match="category is 'hat'; accepted: upper, lower, overall"):
         AgnosticConfig(category="hat")
 
 

@@ -178,5 +178,5 @@ def test_what_is_left_must_be_long_enough_and_a_limit_of_1_checks_nothing() -> N
     assert first_failed(lenient.checks(clip)) is None
     assert all(check.is_passed for check in stage.checks(clip) if check.rule)
     assert replace(stage, config=LabelsConfig(max_outside=1, max_jump=1)).kept(clip) is None
-    with pytest.raises(ConfigError, match=r"max_head is 2; must be in 0\.\.1"):
+    with pytest.raises(ConfigError, match=r"max_head is 2; accepted: at least 0 and at most 1"):
         LabelsConfig(max_head=2)

@@ -120,7 +120,6 @@ def _clip():
         ({"latents": "auto", "recolour": 0.5}, "recolour = 0.5 changes pixels"),
         ({"latents": "auto", "flip": 0.5}, "flip = 0.5 changes pixels"),
         ({"latent_dtype": "bfloat16"}, "float16, float32"),
-        ({"posterior": "mode"}, "mean, sample"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: dict, told: str) -> None:

@@ -123,9 +123,7 @@ def test_it_is_a_codec_by_the_same_interface_and_learns_nothing_more(frames: Ten
     assert isinstance(codec, Codec)
     assert isinstance(codec, LearnedCodec)
     assert (codec.name, codec.latent_channels, codec.factor) == ("learned16-w0.5", 16, 8)
-    latents, log_variance = codec.encode_moments(frames[0])
-    assert latents.shape == (4, 16, 16, 12)
-    assert log_variance is None
+    assert codec.encode_images(frames[0]).shape == (4, 16, 16, 12)
     assert not any(parameter.requires_grad for parameter in codec.parameters())
     assert codec.decode(100 * torch.randn(1, 16, 1, 2, 2)).abs().max() == 1.0
     with pytest.raises(ValueError, match=r"multiples of 8, not \(20, 16\)"):

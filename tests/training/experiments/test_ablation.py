@@ -18,7 +18,6 @@ from training.experiments.ablation import AblationConfig, plan_chains, run_chain
 from training.experiments.tables import find_place, insert_table, read_results, table
 
 FUSION, CONFIGS = Path(__file__).with_name("ablation.yaml"), Path("configs/experiments")
-FIT = {"training.fit", "training.experiments.fusion_variants"}
 
 
 @pytest.fixture
@@ -88,7 +87,6 @@ def test_shared_stages_are_trained_once_a_seed_and_the_rest_once_a_variant(confi
     names = [w for words in commands.words for w in words if w.startswith("name=")]
     assert len(names) == len(set(names)) == 2 * (1 + 3 * 2)
     none = trained(commands, "fusion-none-stage2-s1")
-    assert none[0] == "training.experiments.fusion_variants"
     assert "system.network.fusion=none" in none
     assert "seed=1" in none
     assert any("/fusion-none-stage1-s1-" in word for word in none if word.startswith("init_from="))
@@ -122,7 +120,7 @@ def test_test_videos_of_its_own_change_nothing_that_is_trained(config, commands)
     own = plan_chains(replace(config, bench=["bench_duration_s=20", "num_bench=3"]))
     for chain, common in zip(own, plan_chains(config), strict=True):
         trained = [
-            [step.words for step in steps if step.words[0] in FIT]
+            [step.words for step in steps if step.words[0] == "training.fit"]
             for steps in (chain.steps, common.steps)
         ]
         assert trained[0] == trained[1]

@@ -236,8 +236,8 @@ def test_patterns_choose_the_layers(runs: Runs) -> None:
     [
         (["lora.rank=4"], "lora.rank = 4 adapts a trained model, and init_from is null"),
         (["lora.rank=4", "init_from=x", "trainer.strategy=fsdp2"], "ddp, not fsdp2"),
-        (["lora.rank=-1"], "rank = -1 must not be negative"),
-        (["lora.alpha=0"], "alpha = 0 must be above 0"),
+        (["lora.rank=-1"], "rank is -1; accepted: at least 0"),
+        (["lora.alpha=0"], "alpha is 0; accepted: above 0"),
         (["lora.parts=[]"], "parts is empty"),
     ],
 )

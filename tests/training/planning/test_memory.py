@@ -18,8 +18,12 @@ from models.embeddings import spatial_positions, temporal_positions
 from tests.training.conftest import TINY
 from training.config import TrainConfig
 from training.fit import fit
-from training.planning.codec_flops import AutoencoderShape
-from training.planning.codec_memory import diffusers_network, kl_layers, run_bytes
+from training.planning.codec_memory import (
+    AutoencoderShape,
+    diffusers_network,
+    kl_layers,
+    run_bytes,
+)
 from training.planning.memory import CONTEXT, estimate_memory, estimate_sharded, is_small
 from training.planning.suggestions import with_changes
 
