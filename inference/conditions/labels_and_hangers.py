@@ -25,6 +25,8 @@ the garment's."""
 _AREA, _WIDTH = (0.0007, 0.018), 0.26
 """Of the cloth, and of the torso's breadth at most: a collar or a yoke in its own colour is larger.
 Fitted to the 18 photographs of docs/notes/places.md."""
+_SHADE, _MOST_OF_IT = 20.0, 75
+"""Delta E (CIE76) of shades of one inside; of so many percent of a piece."""
 _GROWN = 0.006
 """Of the picture's height: the edge of a piece is mixed with the cloth."""
 
@@ -41,8 +43,7 @@ def without_labels(
     sides = torso_sides(torch.from_numpy(cloth).float()[None, None])[0] * cloth.shape[1]
     inside = inside_of_collar(picture, cloth, (float(sides[0]), float(sides[1])))
     foreign = labels_and_hangers(picture, cloth)
-    _, pieces = cv2.connectedComponents(foreign.astype(np.uint8))
-    foreign &= ~np.isin(pieces, pieces[foreign & inside])  # the inside is not worn
+    foreign &= ~_shades_of(picture, foreign, inside)
     if not foreign.any():
         return picture
     known = torch.from_numpy(cloth & ~foreign).float()[None, None]
@@ -51,6 +52,24 @@ def without_labels(
     shown = rearrange(filled, "c h w -> h w c").numpy()
     painted = np.where(foreign[..., None], np.rint(shown), picture)
     return painted.clip(0, 255).astype(np.uint8)
+
+
+def _shades_of(
+    picture: UInt8[np.ndarray, "h w 3"],
+    foreign: Bool[np.ndarray, "h w"],
+    inside: Bool[np.ndarray, "h w"],
+) -> Bool[np.ndarray, "h w"]:
+    """Which pieces are the inside of the back itself, which is cut out later: in its colour."""
+    count, pieces = cv2.connectedComponents(foreign.astype(np.uint8))
+    lab = cv2.cvtColor((picture / 255).astype(np.float32), cv2.COLOR_RGB2LAB)
+    found = np.zeros_like(inside)
+    for number in range(1, count if inside.any() else 0):
+        piece = pieces == number
+        if (piece & inside).any():
+            apart = np.linalg.norm(lab[piece] - np.median(lab[inside], axis=0), axis=1)
+            if np.percentile(apart, _MOST_OF_IT) < _SHADE:
+                found |= piece
+    return found
 
 
 def labels_and_hangers(

@@ -232,7 +232,8 @@ def test_small_pictures_are_left_out_of_the_scores() -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     for changes, told in (
-        ({"crop": 30}, "multiples of 8 from 32 on"), ({"latent_channels": 3}, "at least 4 and at most 192"),
+        ({"crop": 30}, "multiples of 8 from 32 on"),
+        ({"latent_channels": 3}, "at least 4 and at most 192"),
         ({"out": "x.pt"}, "ends in .safetensors"), ({"max_steps": 0}, "at least 1"),
         ({"real_unseen": ["x"]}, "real=DIR is not given"), ({"lr": 0.0}, "accepted: above 0"),
     ):  # fmt: skip
