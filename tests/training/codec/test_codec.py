@@ -232,9 +232,10 @@ def test_small_pictures_are_left_out_of_the_scores() -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     for changes, told in (
-        ({"crop": 30}, "a multiple of 8"), ({"latent_channels": 3}, "4 to 192"),
-        ({"out": "x.pt"}, "ends in .safetensors"), ({"max_steps": 0}, "1 or more"),
-        ({"real_unseen": ["x"]}, "real=DIR is not given"), ({"lr": 0.0}, "a positive number"),
+        ({"crop": 30}, "multiples of 8 from 32 on"),
+        ({"latent_channels": 3}, "at least 4 and at most 192"),
+        ({"out": "x.pt"}, "ends in .safetensors"), ({"max_steps": 0}, "at least 1"),
+        ({"real_unseen": ["x"]}, "real=DIR is not given"), ({"lr": 0.0}, "accepted: above 0"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=told):
             CodecTraining(**changes)  # pyright: ignore[reportArgumentType]

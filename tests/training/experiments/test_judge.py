@@ -126,7 +126,7 @@ def test_videos_of_an_earlier_renderer_are_refused(words, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("max_clips=0", "max_clips=0; 1 or more"),
+        ("max_clips=0", "max_clips is 0; accepted: at least 1"),
         ("bench=nowhere", r"nowhere holds no raw/*.mp4; `make render"),
     ],
 )
