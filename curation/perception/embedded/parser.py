@@ -39,6 +39,7 @@ SURELY_NOT = -20.0  # nats
 TOES = 0.5  # along a foot, from the ankle
 ON_FOOT = 1.3  # radii of a foot: what is further away is a trouser leg that falls over it
 WORN_HERE = 2.0  # nats for cloth in a hand's place, where the trunk shows its colour there
+UNLIKE_SKIN = -0.5  # threshold of a hand at which that counts in full; at 0, hands look like cloth
 HAND_EDGE = 0.6  # nats beyond the threshold that show the edge of a hand in front of such cloth
 ABOVE_HIPS = 0.6  # along the trunk: what a hand is in front of there is no lower garment
 LOWER_DOUBT = 3.0  # nats: a hand in front of the trousers is likelier than trousers in its place
@@ -200,7 +201,8 @@ def _with_hands(
     for materials in (evidence, sharp_evidence):
         skin, _, upper, lower = np.ascontiguousarray(materials.T)
         ratios.append(view.spread(skin - np.maximum(upper, lower - LOWER_DOUBT), -np.inf))
-    log_ratio = ratios[0] - WORN_HERE * view.spread(worn.on_trunk(view).astype(np.float32), 0)
+    for_cloth = WORN_HERE * np.float32(np.clip(threshold / UNLIKE_SKIN, 0, 1))
+    log_ratio = ratios[0] - for_cloth * view.spread(worn.on_trunk(view).astype(np.float32), 0)
     is_lower = evidence[:, ColourClass.LOWER] > evidence[:, ColourClass.UPPER]
     is_lower &= ~((view.trunk.part >= 0) & (view.trunk.along < ABOVE_HIPS)).take(rows)
     cloth = view.spread(
