@@ -91,15 +91,21 @@ def altered(runs: Runs, name: str, change: Callable[[dict[str, Any]], None]) -> 
     return file
 
 
-def test_a_run_starts_as_its_base_model_bit_for_bit(runs: Runs) -> None:
+def test_a_run_starts_as_its_base_model_layer_by_layer_bit_for_bit(runs: Runs) -> None:
     words = ["max_steps=1", f"init_from={runs.base}"]
     fit(runs.config("name=plain", *ONE, *words), PATH)
     assert curve(runs.lora)[1] == curve(runs.root / "plain")[1]
     base = load_system(runs.base / "checkpoints/last.ckpt").system.network
     system = load_system(runs.base / "checkpoints/last.ckpt").system
     started = TryOnModule(runs.config(*LORA, *words), system).network
-    for frames in BOTH:
-        assert torch.equal(answer(started, frames), answer(base, frames))
+    adapted = [module for module in started.modules() if hasattr(module, "lora_A")]
+    assert adapted
+    for layer in adapted:
+        given = torch.randn(2, 16, layer.base_layer.in_features)
+        assert torch.equal(layer(given), layer.base_layer(given))
+    for frames in BOTH:  # on some processors what follows a layer rounds by where its output lies
+        ours, plain = answer(started, frames), answer(base, frames)
+        assert torch.allclose(ours, plain, rtol=0, atol=1e-6)
 
 
 def test_a_merged_export_answers_as_the_adapters_do(runs: Runs) -> None:
