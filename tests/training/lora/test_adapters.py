@@ -98,7 +98,7 @@ def test_a_run_starts_as_its_base_model_layer_by_layer_bit_for_bit(runs: Runs) -
     base = load_system(runs.base / "checkpoints/last.ckpt").system.network
     system = load_system(runs.base / "checkpoints/last.ckpt").system
     started = TryOnModule(runs.config(*LORA, *words), system).network
-    adapted = [module for module in started.modules() if hasattr(module, "lora_A")]
+    adapted: list[Any] = [module for module in started.modules() if hasattr(module, "lora_A")]
     assert adapted
     for layer in adapted:
         given = torch.randn(2, 16, layer.base_layer.in_features)
