@@ -41,8 +41,7 @@ _BESIDE_SLEEVE = 0.18
 """Of the torso's breadth: what is nearer may be a wide hem."""
 _SHORT = (0.1, 0.6)
 """Of a garment's height: such sleeves end above the elbow; shorter ones may be folded long ones.
-Fitted to 12 photographs, 6 of short and 6 of long sleeves, of which it tells 11: short sleeves that
-hang close beside a wide shirt count as long."""
+Fitted to 12 photographs, 6 of short and 6 of long sleeves."""
 _SLIM, _SHORT_OF_SLIM = 1.4, 1.4
 """Height in breadths of the torso: more, and no sleeve hangs along it. Reach of its short sleeves,
 in the same: rendered ones to the elbow reach 1.0 to 1.2, long ones 1.5 and more."""
