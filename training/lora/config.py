@@ -13,7 +13,8 @@ class LoraConfig:
     """Adapters instead of weights: a linear layer's output gets ``alpha / rank * B A x``.
 
     Source: Hu et al. 2021, arXiv 2106.09685. A (rank rows) starts random and B at zero, so that a
-    run starts as its base model, each layer bit for bit. Only A and B learn; ``freeze`` is not read.
+    run starts as its base model, layer by layer bit for bit. Only A and B learn; ``freeze`` is not
+    read.
     """
 
     rank: int = 0  # 0: no LoRA
