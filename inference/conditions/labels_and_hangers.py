@@ -73,13 +73,15 @@ def labels_and_hangers(
     collar[:lowest, max(first, 0) : last] = True
     foreign = (_share_of_colours(picture, cloth, cloth & ~collar) < _RARE) & cloth & collar
     foreign = cv2.morphologyEx(foreign.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(foreign)
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(foreign)
+    pieces = np.asarray(numbers, np.int64)
     shares = stats[:, cv2.CC_STAT_AREA] / np.count_nonzero(cloth)
     is_small = (shares >= _AREA[0]) & (shares <= _AREA[1])
     is_small &= stats[:, cv2.CC_STAT_WIDTH] <= _WIDTH * breadth
     is_small[0] = False
-    is_small[np.unique(pieces[cv2.erode(collar.astype(np.uint8), np.ones((3, 3))) == 0])] = False
-    found = is_small[np.asarray(pieces, np.int64)].astype(np.uint8)
+    inner = cv2.erode(collar.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    is_small[np.unique(pieces[~inner])] = False  # what continues beyond is a print or a yoke
+    found = is_small[pieces].astype(np.uint8)
     size = 2 * round(_GROWN * len(cloth)) + 1
     return (cv2.dilate(found, np.ones((size, size), np.uint8)) > 0) & cloth
 
