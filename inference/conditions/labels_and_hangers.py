@@ -103,7 +103,8 @@ def labels_and_hangers(
     is_small = (shares >= _AREA[0]) & (shares <= _AREA[1])
     is_small &= stats[:, cv2.CC_STAT_WIDTH] <= _WIDTH * breadth
     is_small[0] = False
-    is_small[np.unique(pieces[cv2.erode(collar.astype(np.uint8), np.ones((3, 3))) == 0])] = False
+    inner = cv2.erode(collar.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    is_small[np.unique(pieces[~inner])] = False  # what continues beyond is a print or a yoke
     found = is_small[pieces].astype(np.uint8)
     size = 2 * round(_GROWN * len(cloth)) + 1
     return (cv2.dilate(found, np.ones((size, size), np.uint8)) > 0) & cloth
