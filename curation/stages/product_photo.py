@@ -28,6 +28,7 @@ _MOST_GAPS = 5  # more pieces in the ground's colours are a pattern
 _LIKE_GROUND = 0.6  # of the distance to the garment's colour: the ground's is nearer
 _GROUND_REACH = 0.08  # of the picture's longer side: a gap looks like the ground so far around it
 _MOST_ALIKE = 2.0  # of the gaps' area: more in the ground's colours is a pattern
+_THIN_STRIPES = 0.7  # of what GrabCut finds: less is left without thin lines, which are stripes
 _STRANGE = 25.0  # weighted Delta E to the colours of the largest piece: no part of the garment
 _STRANGE_AREA = 0.03  # of the largest piece, at most
 _SHADOWS = np.array([0.5, 1.0, 1.0], np.float32)  # they change L more than a and b
@@ -185,7 +186,9 @@ def _refine(small: np.ndarray, guess: np.ndarray) -> np.ndarray:
     model = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small, guess, (0, 0, 1, 1), *model, _GRABCUT_STEPS, cv2.GC_INIT_WITH_MASK)
     mask = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    mask = _without_border_pieces(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(5)))
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(5))
+    is_striped = opened.sum() < _THIN_STRIPES * mask.sum()
+    mask = _without_border_pieces(mask if is_striped else opened)
     mask = _without_strange_pieces(mask, cv2.cvtColor(small, cv2.COLOR_RGB2LAB))
     united = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(17))  # wider than a stripe
     contours, _ = cv2.findContours(united, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -50,6 +50,14 @@ def test_a_pattern_in_the_grounds_colour_is_garment(pieces):
     assert cut_out(_photo_on_white(*pieces))[66:284, 66:254].all()
 
 
+def test_thin_stripes_on_a_ground_in_the_colour_of_their_cloth_are_a_garment():
+    rows = [(60, top, 260, top + 6) for top in range(63, 290, 9)]  # lines of 3 px are left
+    mask = cut_out(_photo_on_white(*rows))
+    assert mask[65:285, 65:255].all()
+    assert not mask[:50].any()
+    assert not mask[:, :50].any()
+
+
 def _checked_shirt(*gaps):
     """Checks with light lines on a gray ground, which shows in gaps."""
     photo = np.full((320, 320, 3), (150, 152, 158), np.uint8)
