@@ -30,6 +30,7 @@ from inference.sampling.cloth_edges import (
     smooth_parts,
 )
 from inference.sampling.collar import inside_of_collar, is_collar, raise_neckline
+from inference.sampling.limbs import widen_limbs
 from inference.sampling.shading import cloth_light
 from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
 from inference.video.framing import CropWindow
@@ -125,7 +126,8 @@ class ClothDetail:
         if cells is None:
             return None
         group = body[:, 0]
-        steady = steady_places(*cells, group, _STEADY_S * fps)
+        wide = widen_limbs(*cells, group, self.size)
+        steady = steady_places(*wide, group, _STEADY_S * fps)
         worn = clothed_cells(*steady, body, self._cloth)
         found = hem_on_legs(*worn, group, self._cloth)
         self._legs_show_torso = bool((found[2] != group).any())
