@@ -1,5 +1,7 @@
 """Product photos, laid out like the garments that are cut out of frames."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,15 @@ from PIL import Image
 from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig, lay_out
 from curation.stages.product_photo import centre_on_ground, cut_out, lay_out_product
+from datasets.synthetic.clips import render_garment
+from datasets.synthetic.garments import GarmentSpec
 from tests.product_fixtures import product_photo, save
+
+_PLAIN_SHIRT = GarmentSpec(
+    pattern="plain", base=(0.97, 0.97, 0.97), accent=(0.2, 0.2, 0.3), third=(0.5, 0.5, 0.5),
+    period_m=0.08, figure="star", sleeves="long", neckline="crew", fit=0.5, length_m=0.63,
+    trim=False,
+)  # fmt: skip
 
 
 def test_a_garment_is_cut_out_of_a_crumpled_ground():
@@ -86,6 +96,20 @@ def test_a_spot_of_light_beside_a_garment_is_none_of_it():
     plain = cut_out(photo)
     cv2.circle(photo, (80, 62), 12, (255, 190, 110), -1)
     assert np.array_equal(cut_out(photo), plain)
+
+
+@pytest.mark.parametrize("base", [(0.97, 0.97, 0.97), (0.93, 0.9, 0.9)])
+@pytest.mark.parametrize("sleeves", ["long", "short"])
+def test_white_cloth_on_a_light_plain_ground_keeps_its_hem_and_sleeves(base, sleeves):
+    spec = replace(_PLAIN_SHIRT, base=base, sleeves=sleeves)
+    green = render_garment(replace(spec, base=(0.1, 0.6, 0.2)), 320, 240)
+    truth = green.max(axis=-1).astype(int) - green.min(axis=-1) > 30
+    noise = np.random.default_rng(0).normal(0, 2, (320, 240, 3))
+    photo = np.clip(render_garment(spec, 320, 240) + noise, 0, 255).astype(np.uint8)
+    mask = cut_out(photo) > 0
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.94
+    inner = cv2.erode(truth.astype(np.uint8), np.ones((3, 3))) > 0
+    assert (inner & ~mask).sum() < 0.02 * inner.sum()
 
 
 def test_cutting_out_twice_gives_the_same_mask():
