@@ -47,8 +47,8 @@ class PlainCut:
 
         What is added shows certain cloth, or is too much to be a shadow.
         """
-        beyond = np.where(mask > 0, 0, self.outline).astype(np.uint8)
-        added = cv2.morphologyEx(beyond, cv2.MORPH_OPEN, disc(5))
+        beyond = np.where(mask > 0, np.uint8(0), self.outline)
+        added = np.asarray(cv2.morphologyEx(beyond, cv2.MORPH_OPEN, disc(5)), np.uint8)
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(added)
         area = np.count_nonzero(self.outline)
         shown = np.bincount(pieces[self.cloth].astype(np.int64), minlength=len(stats))

@@ -5,8 +5,8 @@ background; every product photo shown to it has to look the same: in training on
 benchmarks, and at try-on.
 """
 
-import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,8 +28,6 @@ OPAQUE = 250  # alpha; a photo above this everywhere is not transparent
 _SEEN = 8  # alpha; a photo below this everywhere shows nothing
 _AREA_RANGE = (0.04, 0.97)  # plausible garment share of the photo; outside: not cut out
 _THIN_STRIPES = 0.7  # of what GrabCut finds: less is left without thin lines, which are stripes
-
-_logger = logging.getLogger(__name__)
 
 
 def read_photo(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -57,11 +55,16 @@ def _edge(alpha: np.ndarray) -> int:
     return min(127, most // 2) if most >= _SEEN else 255
 
 
-def lay_out_product(path: Path, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A product photo laid out as the ``garments`` stage lays out worn garments.
+class ProductPicture(NamedTuple):
+    """A product photo laid out as the ``garments`` stage lays out worn garments."""
 
-    Returns:
-        As ``centre_on_ground``.
+    picture: np.ndarray  # RGB (height, width, 3) uint8 on gray level ``GROUND``
+    mask: np.ndarray  # (height, width) uint8, 255 = garment
+    is_whole: bool  # no garment stands out: the whole photo was taken, ground and all
+
+
+def lay_out_product(path: Path, height: int, width: int) -> ProductPicture:
+    """Read, cut out and lay out a product photo.
 
     Raises:
         DataError: of ``read_photo``, or it is fully transparent.
@@ -70,35 +73,35 @@ def lay_out_product(path: Path, height: int, width: int) -> tuple[np.ndarray, np
     if outline is not None and not outline.any():
         raise DataError(f"{path} is fully transparent; give a photo that shows the garment")
     mask = cut_out(image) if outline is None else outline
-    return centre_on_ground(image, mask, height, width)
+    laid = centre_on_ground(image, whole(image) if mask is None else mask, height, width)
+    return ProductPicture(*laid, is_whole=mask is None)
 
 
-def cut_out(image: np.ndarray) -> np.ndarray:
+def whole(image: np.ndarray) -> np.ndarray:
+    """The mask of a photo that is cloth throughout."""
+    return np.full(image.shape[:2], 255, np.uint8)
+
+
+def cut_out(image: np.ndarray) -> np.ndarray | None:
     """Segment one garment on a background that fills the photo's border.
 
     Colours far from those of the border seed GrabCut (Rother et al. 2004), which finds the outline.
-    On a plain ground, cloth in its colours that GrabCut left out is added by ``plain_ground``. If
-    that leaves next to nothing or everything, the whole photo counts as garment.
+    On a plain ground, cloth in its colours that GrabCut left out is added by ``plain_ground``.
 
     Args:
         image: RGB (height, width, 3) uint8.
 
     Returns:
-        (height, width) uint8, 255 = garment.
+        (height, width) uint8, 255 = garment. None if no garment stands out: next to nothing differs
+        from the border, as in a close-up of cloth, or everything does.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _WORK_SIZE / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     mask = _cut_small(small)
-    share = float(mask.mean()) / 255
-    if not _is_plausible(share):
-        _logger.warning(
-            "the garment does not stand out from its background (%.0f%% of the photo); "
-            "using the whole photo",
-            100 * share,
-        )
-        return np.full((height, width), 255, np.uint8)
+    if not _is_plausible(float(mask.mean()) / 255):
+        return None
     grown = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.where(grown > 127, 255, 0).astype(np.uint8)
 

@@ -117,13 +117,24 @@ def test_cutting_out_twice_gives_the_same_mask():
     assert np.array_equal(cut_out(photo), cut_out(photo))
 
 
-@pytest.mark.parametrize("kind", ["plain", "dots"])
-def test_a_photo_without_a_garment_or_without_a_ground_is_used_whole(kind, caplog):
+def _close_up():
+    """Checked cloth that fills the frame."""
+    y, x = np.mgrid[:120, :90]
+    shade = 60 * ((x // 12) % 2) + 40 * ((y // 12) % 2)
+    noise = np.random.default_rng(0).normal(0, 4, (120, 90, 3))
+    return np.clip(80 + shade[..., None] + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["plain", "dots", "close-up"])
+def test_a_photo_without_a_garment_or_without_a_ground_is_not_cut_out(kind, tmp_path):
     photo = np.full((80, 60, 3), 128, np.uint8)
     if kind == "dots":  # of two colours, as dithering makes them: nothing looks like the border
         photo = np.asarray(Image.fromarray(product_photo()[0]).convert("1").convert("RGB"))
-    assert (cut_out(photo) == 255).all()
-    assert "using the whole photo" in caplog.text
+    if kind == "close-up":
+        photo = _close_up()
+    assert cut_out(photo) is None
+    laid = lay_out_product(save(tmp_path / "g.png", photo), 80, 60)
+    assert laid.is_whole
 
 
 def test_proportions_are_kept():
@@ -140,7 +151,8 @@ def test_a_product_lies_where_the_same_garment_cut_out_of_a_frame_does(is_transp
     photo, truth = product_photo()
     stored = np.dstack([photo[..., ::-1], truth]) if is_transparent else photo
     path = save(tmp_path / "shirt.png", stored)
-    picture, mask = lay_out_product(path, 256, 192)
+    picture, mask, is_whole = lay_out_product(path, 256, 192)
+    assert not is_whole
     laid = lay_out(
         cv2.resize(photo, (192, 256)), cv2.resize(truth, (192, 256)) > 127, GarmentConfig().margin
     )
