@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float, UInt8
 from curation.stages.garment_gaps import GAP_AREA, GAP_BESIDE, MOST_GAPS, disc
 from curation.stages.garment_pieces import without_border_pieces, without_strange_pieces
 
+_SIDE = 320  # px of the longer side; lengths below are of such a photo
 _BORDER_SHARE = 0.03  # width of the border that shows the ground, of the longer side
-_FINE, _SOFT = 0.8, 1.5  # blur against noise, px at 320 px: for outlines; for areas
+_FINE, _SOFT = 0.8, 1.5  # blur against noise, px: for outlines; for areas
 _PLAIN = 1.6  # Delta E to the surface, of four in five border pixels: white cloth has 2 and more
 _LEAST_DELTA_E, _ABOVE_NOISE = 1.5, 1.6  # what is no ground; in the same pixels' Delta E
 _FIT_STEPS = 6
@@ -47,7 +48,7 @@ class PlainCut:
 
         What is added shows certain cloth, or is too much to be a shadow.
         """
-        beyond = np.where(mask > 0, np.uint8(0), self.outline)
+        beyond = cv2.subtract(self.outline, mask)
         added = np.asarray(cv2.morphologyEx(beyond, cv2.MORPH_OPEN, disc(5)), np.uint8)
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(added)
         area = np.count_nonzero(self.outline)
@@ -62,8 +63,9 @@ class PlainCut:
         added = np.where(is_cloth[np.asarray(pieces, np.int64)], self.outline, np.uint8(0))
         if np.count_nonzero(added) > _FAILED * area:
             return mask | self.outline
-        seam = cv2.morphologyEx(mask | added, cv2.MORPH_CLOSE, disc(5)) & cv2.dilate(added, disc(9))
-        return mask | added | seam
+        both = cv2.bitwise_or(mask, added)
+        closed = cv2.morphologyEx(both, cv2.MORPH_CLOSE, disc(5))
+        return np.where(cv2.dilate(added, disc(9)) > 0, closed, both).astype(np.uint8)
 
 
 def cut_on_plain_ground(small: UInt8[np.ndarray, "h w 3"]) -> PlainCut | None:
@@ -73,8 +75,25 @@ def cut_on_plain_ground(small: UInt8[np.ndarray, "h w 3"]) -> PlainCut | None:
     meet. Gaps in the outline, where both have one colour, cost little: each side is taken.
 
     Args:
-        small: RGB, its longer side about 320 px.
+        small: RGB, its longer side at most 320 px.
     """
+    height, width = small.shape[:2]
+    scale = _SIDE / max(height, width)
+    if scale == 1:
+        return _cut(small)
+    size = max(8, round(scale * width)), max(8, round(scale * height))
+    cut = _cut(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC))
+    if cut is None:
+        return None
+    outline = cv2.resize(cut.outline, (width, height), interpolation=cv2.INTER_AREA)
+    cloth = cv2.resize(cut.cloth.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return PlainCut(
+        outline=np.where(outline > 127, np.uint8(255), np.uint8(0)), cloth=np.asarray(cloth) > 0
+    )
+
+
+def _cut(small: UInt8[np.ndarray, "h w 3"]) -> PlainCut | None:
+    """``cut_on_plain_ground`` of a photo whose longer side is ``_SIDE``."""
     fine, soft, deviation = _beyond_ground(small)
     if deviation > _PLAIN:
         return None
