@@ -69,7 +69,7 @@ def inside_of_collar(
     window = nothing.copy()
     window[: top + round(_DEPTH * height), max(left, 0) : right] = True
     half = max(1, round(_SEED_WIDTH / 2 * breadth))
-    across = slice(int(middle) - half, int(middle) + half + 1)
+    across = slice(max(int(middle) - half, 0), int(middle) + half + 1)
     step = max(1, round(_SEED_STEP * height))
     for row in range(top + step, top + round(_SEED_ROWS * height), step):
         seed = np.median(lab[row : row + step, across].reshape(-1, 3), axis=0)

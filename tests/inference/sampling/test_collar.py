@@ -128,3 +128,11 @@ def test_a_turtleneck_is_a_collar_and_a_neckline_and_hair_beside_it_are_none() -
     found = [is_collar(cloth, SIDES) for cloth in (turtleneck, neckline, hair, tee)]
     assert found == [True, False, False, False]
     assert not is_collar(np.zeros((220, 240), bool), SIDES)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_strip_of_cloth_at_the_picture_s_left_edge_has_no_inside() -> None:
+    picture, cloth = drawn(inside=None)
+    cloth[:] = False
+    cloth[:, :1] = True
+    assert not inside_of_collar(picture, cloth, (0.0, 1.0)).any()
