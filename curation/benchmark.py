@@ -240,6 +240,12 @@ def prepare_video(
         evidence = {"frames_asked": job.num_frames, "frames_there": num_there}
         row = frames_row(job, code="range_beyond_end", evidence=evidence)
         return SourceResult(row=row, clips=[], was_decoded=True)
+    size = frames.shape[1], frames.shape[2]
+    products = [item.own_garment for item in job.samples] if job.is_filtered else []
+    uncut = [path.name for path in products if lay_out_product(path, *size).is_whole]
+    if uncut:
+        row = frames_row(job, code="garment_not_cut", evidence={"photo": uncut[0]})
+        return SourceResult(row=row, clips=[], was_decoded=True)
     clip = _clip_of(job, frames)
     found = perception.detector.detect(list(frames))
     people = [sample[0] if sample else None for sample in found]
@@ -313,17 +319,21 @@ def _sample(
     tracks: Tracks,
 ) -> ClipRow:
     height, width = tracks.frames.shape[1:3]
-    worn, worn_mask = lay_out_product(sample.own_garment, height, width)
+    worn = lay_out_product(sample.own_garment, height, width)
+    whole_photos = ["garment"] if worn.is_whole else []
     clip = replace(clip, garment_affine=None)  # not cut out of the clip
-    files = encode_tracks(clip, replace(tracks, garment=worn, garment_mask=worn_mask))
+    files = encode_tracks(clip, replace(tracks, garment=worn.picture, garment_mask=worn.mask))
     if sample.target is not None:
-        files["target.png"] = encode_png(lay_out_product(sample.target, height, width)[0])
+        target = lay_out_product(sample.target, height, width)
+        files["target.png"] = encode_png(target.picture)
+        whole_photos += ["target"] if target.is_whole else []
     record = {
         **clip.as_record(),
         "backends": infos_of(perception) | ({} if job.mask is None else GIVEN_MASK),
         "category": job.category,
         "bench_id": sample.bench_id,
         **sample.record,
+        **({"whole_photos": whole_photos} if whole_photos else {}),
     }
     return ClipRow(
         clip_id=f"{clip.clip_id}_{hashlib.sha256(sample.bench_id.encode()).hexdigest()[:8]}",

@@ -294,7 +294,13 @@ class Curator:
         files: dict[str, bytes] = {}
         height, width = candidate.plan.height, candidate.plan.width
         if source.target_path is not None:
-            files["target.png"] = encode_png(lay_out_product(source.target_path, height, width)[0])
+            target = lay_out_product(source.target_path, height, width)
+            if target.is_whole:
+                raise DataError(
+                    f"{source.target_path}: no garment stands out from its background; give a "
+                    "photo on another ground, or a PNG that is transparent around the garment"
+                )
+            files["target.png"] = encode_png(target.picture)
         if source.truth_path is not None:
             try:
                 frames = _cut_out(source.truth_path, clip, candidate.plan, signals)

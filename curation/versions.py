@@ -3,7 +3,7 @@
 ``training/experiments/fingerprints.py`` reads this file, too: ablations and the demo retrain.
 """
 
-VERSION = 18
+VERSION = 19
 """Of the stages: everything of a source is done again."""
 EMBEDDED_PARSER = 9
 """Of the embedded parser's labels: label maps and what follows from them."""

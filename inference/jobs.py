@@ -51,7 +51,8 @@ class JobOutcome:
         if self.error is not None:
             return f"{self.job.out.name}: failed: {self.error}"
         took = "from an earlier run" if self.was_done else f"in {self.seconds:.0f} s"
-        return f"{self.job.out.name}: {self.report.get('num_frames', '?')} frames, {took}"
+        remarks = "".join(f"; garment: {what}" for what in self.report.get("garment_remarks", ()))
+        return f"{self.job.out.name}: {self.report.get('num_frames', '?')} frames, {took}{remarks}"
 
 
 def run_jobs(

@@ -84,6 +84,7 @@ def _result_section(outcome: JobOutcome, folder: Path) -> str:
         f"{report.get('model')} (step {report.get('step')})",
         f"{report.get('sampler')}, {report.get('long_video')}",
     ]
+    facts += [f"garment: {remark}" for remark in report.get("garment_remarks", ())]
     body = webpage.synchronised(tiles, cell_px=220) + f"<p>{escape(' · '.join(facts))}</p>"
     return webpage.section(job.out.stem, body)
 

@@ -200,7 +200,7 @@ class TryOnPipeline:
                 ``video.mp4@3.2``, what is worn 3.2 s into a video.
             category: what it replaces: upper, lower or overall.
             person: number of the person who gets it (``find_people``); None: the main person.
-            garment_kind: auto, product or worn; see ``prepare_garment``.
+            garment_kind: see ``prepare_garment``.
             margin: of the mask, tight or wide; None: tight for upper, wide for the others.
             given: mask and DensePose as files, instead of perception.
             seed: a different seed gives a different result; 0 or more.
@@ -224,7 +224,7 @@ class TryOnPipeline:
         tracker = Tracker(progress, stages, self._rates)
         worn = video.category if isinstance(video, VideoConditions) else category
         check_category(worn)
-        picture = prepare_garment(
+        prepared = prepare_garment(
             garment, *self.painter.picture_size, worn, garment_kind, lambda: self.perception
         )
         if isinstance(video, VideoConditions):
@@ -234,7 +234,8 @@ class TryOnPipeline:
             conditions = self._prepare(source, category, person, given, work, tracker, margin)
         check_seen(conditions)
         settings = {"seed": seed, "garment": str(garment), "paste_back": paste_back, "label": label}
-        result = self._paint(conditions, picture, settings, tracker)
+        settings["garment_remarks"] = list(prepared.remarks)
+        result = self._paint(conditions, prepared.picture, settings, tracker)
         if out is not None:
             tracker.start(WRITING, result.num_frames)
             result.write(out, tracker.report)

@@ -23,7 +23,7 @@ def describe_result(
     Args:
         conditions: of the video.
         painter: what painted; the report states the sampler that it used.
-        settings: seed, garment (a path), paste_back and label.
+        settings: seed, garment (a path), garment_remarks, paste_back and label.
         identity: everything that the painted latents depend on.
         date: when the result was begun.
     """
@@ -33,6 +33,7 @@ def describe_result(
         "date": date,
         "video": conditions.source.path.name,
         "garment": Path(settings["garment"]).name,
+        "garment_remarks": settings["garment_remarks"],
         "category": conditions.category,
         "margin": conditions.margin,
         "person": None if person is None else person.id,

@@ -179,6 +179,7 @@ def _summary(report: dict[str, Any], out: Path, seconds: float) -> str:
         *(f"  {role:<11} {name}" for role, name in report["perception"].items()),
     ]
     lines += [f"  source      {remark}" for remark in report["remarks"]]
+    lines += [f"  WARNING: garment: {remark}" for remark in report["garment_remarks"]]
     if report["unseen"]:
         is_much = report["num_frames_without_person"] > WARNED_SHARE * report["num_frames"]
         lines.append(f"  {'WARNING: ' if is_much else ''}{report['unseen']}")

@@ -298,6 +298,8 @@ def _source_table(entries: Sequence[CatalogueEntry], sources: Sequence[SourceRow
         header = source.facts.get("header") or {}
         size = f"{header['height']}x{header['width']}" if header else ""
         notes = [f"{code} {count}" for code, count in reasons.most_common()]
+        whole = {name for entry in theirs for name in entry.clip.record.get("whole_photos", ())}
+        notes += [f"whole photo taken for the {name}" for name in sorted(whole)]
         notes += ["ends early"] if source.facts.get("is_partial") else []
         notes += [f"also named {', '.join(source.also_named)}"] if source.also_named else []
         rows.append(

@@ -249,7 +249,7 @@ def run_speed(given: argparse.Namespace) -> dict[str, Any]:
         dim=1,
     )
     num_frames = control.shape[1]
-    garment = prepare_garment(picture, config.height, config.width)
+    garment = prepare_garment(picture, config.height, config.width).picture
     plain = build_plain(system.network, torch.device("cpu"))
     caption, _ = system.captions(1)
     signed = torch.from_numpy(garment.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]

@@ -6,8 +6,10 @@ import pytest
 
 from configs.errors import DataError
 from curation import run
-from curation.benchmark import fit_to_bucket
+from curation.benchmark import fit_to_bucket, prepare_video
 from curation.image_pairs import pair_jobs
+from curation.perception.select import choose_perception
+from curation.settings import CurateConfig
 from curation.video.canonical import CanonicalConfig
 from curation.video.sources import SourcesConfig
 from datasets.clips import decode_tracks
@@ -139,3 +141,17 @@ def test_viton_hd_becomes_samples_that_stages_1_and_2_read(tmp_path):
     assert run.main([str(preset), *words, *asked]) == 0  # nothing is made anew
     assert index_split(out, "train")[0].record["licence"] == "asked for"
     assert index_split(out, "train")[0].key == sample.key
+
+
+def test_a_pair_whose_product_cannot_be_cut_out_is_not_trained_on(tmp_path):
+    for kind, level in (("image", 90), ("cloth", 128)):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        picture = np.full((256, 192, 3), level, np.uint8)
+        cv2.imwrite(str(tmp_path / "train" / kind / "00001_00.jpg"), picture)
+    (tmp_path / "train_pairs.txt").write_text("00001_00.jpg 00001_00.jpg\n")
+    (job,) = pair_jobs(tmp_path, SourcesConfig(layout="viton_hd"), deciding)
+    config = CurateConfig(out=str(tmp_path / "out"))
+    result = prepare_video(config, choose_perception(), job, lambda _: None)
+    assert result.row.code == "garment_not_cut"
+    assert result.row.evidence == {"photo": "00001_00.jpg"}
+    assert result.clips == []

@@ -119,7 +119,7 @@ class Readers:
 
     def _read(self, path: Path) -> list[str]:
         if path.suffix[1:] in PICTURES:
-            return [self._said(lambda: prepare_garment(path, 64, 48).shape)]
+            return [self._said(lambda: prepare_garment(path, 64, 48).picture.shape)]
         return [
             self._said(lambda: self._curate(path)),
             self._said(lambda: self._rewrite(path)),
@@ -144,7 +144,7 @@ class Readers:
 
     def _worn(self, path: Path) -> object:
         perception = tryon_fixtures.colour_perception()
-        return prepare_garment(f"{path}@0.5", 64, 48, perception=lambda: perception).shape
+        return prepare_garment(f"{path}@0.5", 64, 48, perception=lambda: perception).picture.shape
 
 
 def build_readers(folder: Path) -> Readers:

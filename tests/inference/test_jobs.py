@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from tryon_fixtures import write_garment, write_video
 
@@ -75,6 +77,19 @@ def test_the_page_shows_results_and_what_failed(folder, pipeline):
     assert 'href="a--blue.mp4"' in page
     assert "no person found" in page
     assert "Synthetic" in page
+
+
+def test_a_photo_in_which_no_garment_stands_out_fails_unless_it_is_asked_for(folder, pipeline):
+    cv2.imwrite(str(folder / "cloth.png"), np.full((80, 60, 3), 128, np.uint8))
+    header = ("video", "garment", "out", "garment_kind")
+    rows = [["a.mp4", "cloth.png", "1.mp4", ""], ["a.mp4", "cloth.png", "2.mp4", "product"]]
+    path = write_csv(folder / "jobs.csv", rows, header)
+    refused, taken = run(pipeline, path, folder)
+    assert "no garment stands out" in refused.line
+    assert "all of it was taken for cloth" in taken.line
+    assert taken.report["garment_remarks"]
+    page = write_page(folder / "out" / "report.html", [refused, taken]).read_text(encoding="utf-8")
+    assert "all of it was taken for cloth" in page
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,8 @@ def _prepare(pipeline: TryOnPipeline, clip: TrueClip, config: JudgeConfig) -> Vi
 def _paste(clip: TrueClip, conditions: VideoConditions) -> np.ndarray:
     """The garment's picture pasted by DensePose, in the source's frames."""
     framing = conditions.framing
-    picture = prepare_garment(clip.garment, framing.out_height, framing.out_width, kind="product")
+    size = framing.out_height, framing.out_width
+    picture = prepare_garment(clip.garment, *size, kind="product").picture
     frames: list[np.ndarray] = []
     for start, images, _, tracks in conditions.cuts():
         pasted = paste_garment(np.stack(images), tracks.mask > 127, tracks.iuv, picture)

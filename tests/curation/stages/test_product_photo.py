@@ -1,5 +1,7 @@
 """Product photos, laid out like the garments that are cut out of frames."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,15 @@ from PIL import Image
 from configs.errors import DataError
 from curation.stages.garments import GROUND, GarmentConfig, lay_out
 from curation.stages.product_photo import centre_on_ground, cut_out, lay_out_product
+from datasets.synthetic.clips import render_garment
+from datasets.synthetic.garments import GarmentSpec
 from tests.product_fixtures import product_photo, save
+
+_PLAIN_SHIRT = GarmentSpec(
+    pattern="plain", base=(0.97, 0.97, 0.97), accent=(0.2, 0.2, 0.3), third=(0.5, 0.5, 0.5),
+    period_m=0.08, figure="star", sleeves="long", neckline="crew", fit=0.5, length_m=0.63,
+    trim=False,
+)  # fmt: skip
 
 
 def test_a_garment_is_cut_out_of_a_crumpled_ground():
@@ -88,18 +98,43 @@ def test_a_spot_of_light_beside_a_garment_is_none_of_it():
     assert np.array_equal(cut_out(photo), plain)
 
 
+@pytest.mark.parametrize("base", [(0.97, 0.97, 0.97), (0.93, 0.9, 0.9)])
+@pytest.mark.parametrize("sleeves", ["long", "short"])
+def test_white_cloth_on_a_light_plain_ground_keeps_its_hem_and_sleeves(base, sleeves):
+    spec = replace(_PLAIN_SHIRT, base=base, sleeves=sleeves)
+    green = render_garment(replace(spec, base=(0.1, 0.6, 0.2)), 320, 240)
+    truth = green.max(axis=-1).astype(int) - green.min(axis=-1) > 30
+    noise = np.random.default_rng(0).normal(0, 2, (320, 240, 3))
+    photo = np.clip(render_garment(spec, 320, 240) + noise, 0, 255).astype(np.uint8)
+    mask = cut_out(photo) > 0
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.94
+    inner = cv2.erode(truth.astype(np.uint8), np.ones((3, 3))) > 0
+    assert (inner & ~mask).sum() < 0.02 * inner.sum()
+
+
 def test_cutting_out_twice_gives_the_same_mask():
     photo, _ = product_photo(seed=3)
     assert np.array_equal(cut_out(photo), cut_out(photo))
 
 
-@pytest.mark.parametrize("kind", ["plain", "dots"])
-def test_a_photo_without_a_garment_or_without_a_ground_is_used_whole(kind, caplog):
+def _close_up():
+    """Checked cloth that fills the frame."""
+    y, x = np.mgrid[:120, :90]
+    shade = 60 * ((x // 12) % 2) + 40 * ((y // 12) % 2)
+    noise = np.random.default_rng(0).normal(0, 4, (120, 90, 3))
+    return np.clip(80 + shade[..., None] + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["plain", "dots", "close-up"])
+def test_a_photo_without_a_garment_or_without_a_ground_is_not_cut_out(kind, tmp_path):
     photo = np.full((80, 60, 3), 128, np.uint8)
     if kind == "dots":  # of two colours, as dithering makes them: nothing looks like the border
         photo = np.asarray(Image.fromarray(product_photo()[0]).convert("1").convert("RGB"))
-    assert (cut_out(photo) == 255).all()
-    assert "using the whole photo" in caplog.text
+    if kind == "close-up":
+        photo = _close_up()
+    assert cut_out(photo) is None
+    laid = lay_out_product(save(tmp_path / "g.png", photo), 80, 60)
+    assert laid.is_whole
 
 
 def test_proportions_are_kept():
@@ -116,7 +151,8 @@ def test_a_product_lies_where_the_same_garment_cut_out_of_a_frame_does(is_transp
     photo, truth = product_photo()
     stored = np.dstack([photo[..., ::-1], truth]) if is_transparent else photo
     path = save(tmp_path / "shirt.png", stored)
-    picture, mask = lay_out_product(path, 256, 192)
+    picture, mask, is_whole = lay_out_product(path, 256, 192)
+    assert not is_whole
     laid = lay_out(
         cv2.resize(photo, (192, 256)), cv2.resize(truth, (192, 256)) > 127, GarmentConfig().margin
     )

@@ -4,12 +4,13 @@ import pytest
 from configs.errors import DataError
 from curation.stages.garments import GROUND
 from inference.conditions.garment import prepare_garment
+from inference.errors import GarmentUnreadable
 from tests.product_fixtures import product_photo, save
 
 
 def test_a_prepared_garment_is_centred_on_the_plain_ground(tmp_path):
     photo, _ = product_photo()
-    garment = prepare_garment(save(tmp_path / "g.png", photo), 128, 96)
+    garment = prepare_garment(save(tmp_path / "g.png", photo), 128, 96).picture
     assert garment.shape == (128, 96, 3)
     assert garment.dtype == np.uint8
     assert (garment[0] == GROUND).all()
@@ -24,7 +25,7 @@ def test_a_prepared_garment_is_centred_on_the_plain_ground(tmp_path):
 def test_transparency_is_taken_for_the_outline(tmp_path):
     image = np.zeros((60, 60, 4), np.uint8)
     image[20:40, 10:50] = (0, 128, 255, 255)
-    garment = prepare_garment(save(tmp_path / "g.png", image), 64, 64)
+    garment = prepare_garment(save(tmp_path / "g.png", image), 64, 64).picture
     assert (garment[2, 2] == GROUND).all()
     assert np.abs(garment[32, 32].astype(int) - [255, 128, 0]).max() <= 2
 
@@ -42,3 +43,19 @@ def test_a_garment_file_that_is_no_image_gets_one_sentence(tmp_path):
     clear = np.zeros((20, 20, 4), np.uint8)
     with pytest.raises(DataError, match="transparent everywhere"):
         prepare_garment(save(tmp_path / "clear.png", clear), 64, 48)
+
+
+def test_a_photo_in_which_no_garment_stands_out_is_refused_with_what_to_do(tmp_path):
+    path = save(tmp_path / "wall.png", np.full((80, 60, 3), 128, np.uint8))
+    with pytest.raises(GarmentUnreadable, match=r"wall\.png: no garment stands out.*PNG.*=product"):
+        prepare_garment(path, 64, 48)
+
+
+def test_a_photo_that_is_asked_for_as_a_product_is_taken_whole_and_that_is_said(tmp_path, caplog):
+    path = save(tmp_path / "cloth.png", np.full((80, 60, 3), 128, np.uint8))
+    prepared = prepare_garment(path, 64, 48, kind="product")
+    assert (prepared.picture[20:40, 15:30] == 128).all()
+    assert "all of it was taken for cloth" in prepared.remarks[0]
+    assert prepared.remarks[0] in caplog.text
+    photo, _ = product_photo()
+    assert prepare_garment(save(tmp_path / "g.png", photo), 64, 48, kind="product").remarks == ()

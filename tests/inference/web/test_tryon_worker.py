@@ -106,6 +106,21 @@ def test_a_person_who_is_not_there_gets_a_sentence_without_our_paths(client, sen
     assert look["error"] == "Person=7; video.mp4 shows 1"
 
 
+def test_a_photo_in_which_no_garment_stands_out_gets_a_sentence_that_says_what_to_give(
+    client, send, tmp_path
+):
+    Image.new("RGB", (60, 80), (128, 128, 128)).save(tmp_path / "wall.png")
+    video = send(client, "video", "video.mp4").json()["id"]
+    look = run(client, video=video, category="upper")
+    garment = send(client, "garment", (tmp_path / "wall.png").read_bytes(), name="wall.png").json()[
+        "id"
+    ]
+    dressed = run(client, preview=look["id"], garment=garment)
+    assert dressed["state"] == "failed"
+    assert dressed["error"].startswith("No garment stands out from the background of this picture")
+    assert "PNG that is transparent" in dressed["error"]
+
+
 def test_a_download_is_named_by_plain_letters():
     assert download_name("Me, dancing.mp4", "Shirt (red).jpg") == "Me-dancing-in-Shirt-red.mp4"
     assert download_name("\u4f60.mp4", "\u597d.png") == "result.mp4"
