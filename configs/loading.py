@@ -272,12 +272,14 @@ def _merge(config: DictConfig, update: DictConfig, where: str) -> DictConfig:
 
 def _unknown_key(config: DictConfig, error: OmegaConfBaseException, where: str) -> str:
     full_key = str(error.full_key or error.key)
+    removed = getattr(OmegaConf.get_type(config), "REMOVED", {})
+    if full_key in removed:
+        now = yaml.safe_dump(removed[full_key]).split()[0]
+        return f"{where}: key {full_key!r} was removed: every run works as with {now}; leave it out"
     parent, _, leaf = full_key.rpartition(".")
-    try:
-        section = OmegaConf.select(config, parent) if parent else config
-    except OmegaConfBaseException:  # the parent is a list
-        section = None
-    known = sorted(str(key) for key in section) if isinstance(section, DictConfig) else []
+    section: Any = error.object_type  # also of an item of a list, whose place is not in the error
+    fields = dataclasses.fields(section) if dataclasses.is_dataclass(section) else ()
+    known = sorted(field.name for field in fields)
     close = difflib.get_close_matches(leaf, known, n=1, cutoff=0.5)
     meant = f"{parent}.{close[0]}" if close and parent else "".join(close)
     hint = f"did you mean {meant!r}?" if close else f"known keys: {', '.join(known)}"

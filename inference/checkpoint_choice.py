@@ -4,6 +4,7 @@ The shipped model is a folder as ``make export`` writes it. Its ``config.json`` 
 """
 
 import json
+import mimetypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from models.weights.adapters import locate_adapter
 SHIPPED = Path(__file__).parents[1] / "models" / "pretrained" / "tryon"
 """Where the model that comes with the project lies, if there is one."""
 GIVEN, OWN, PRETRAINED = "given", "newest run", "shipped model"
+_EXPECTED = "give a .ckpt file, the folder of a run or an exported model"
+_KINDS = {"image": "a picture", "video": "a video"}
 _OWN_MODEL = "`make demo` trains a small one, docs/training.md says how to train a larger one"
 
 
@@ -124,6 +127,9 @@ def _find_given(given: Path) -> Path:
     given = find_shipped(given)
     for path in (given, Path(f"{given}.ckpt"), given / "checkpoints" / "last.ckpt"):
         if is_checkpoint(path):
+            kind = (mimetypes.guess_type(path.name, strict=False)[0] or "").partition("/")[0]
+            if kind in _KINDS:  # reading it as weights would take seconds
+                raise DataError(f"checkpoint {path} is {_KINDS[kind]}; {_EXPECTED}")
             return path
     if locate_adapter(given) is not None:
         raise DataError(
@@ -132,8 +138,8 @@ def _find_given(given: Path) -> Path:
         )
     what = "holds no checkpoint" if given.exists() else "does not exist"
     raise DataError(
-        f"checkpoint {given} {what}; give a .ckpt file, the folder of a run or an exported "
-        "model, or leave it out: the newest stage 3 of your own is used, or the model that ships"
+        f"checkpoint {given} {what}; {_EXPECTED}, or leave it out: the newest stage 3 of your own "
+        "is used, or the model that ships"
     )
 
 

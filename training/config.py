@@ -1,6 +1,7 @@
 """The settings of a training run: the four stages differ in these settings, not in code."""
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from configs.checks import check_choices, check_range
 from datasets.loading.config import DataConfig
@@ -104,8 +105,15 @@ class TrainConfig:
     """One run of one stage.
 
     ``init_from`` names another run whose weights this one starts from; ``resume`` is whether this
-    run continues from its own checkpoint.
+    run continues from its own checkpoint. ``REMOVED`` holds settings of older versions, with the
+    value as with which every run works now.
     """
+
+    REMOVED: ClassVar[dict[str, Any]] = {
+        "data.posterior": "mean",
+        "objective.known_frames": False,
+        "objective.min_snr": None,
+    }
 
     name: str
     stage: str

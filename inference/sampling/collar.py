@@ -69,16 +69,16 @@ def inside_of_collar(
     window = nothing.copy()
     window[: top + round(_DEPTH * height), max(left, 0) : right] = True
     half = max(1, round(_SEED_WIDTH / 2 * breadth))
-    across = slice(int(middle) - half, int(middle) + half + 1)
+    across = slice(max(int(middle) - half, 0), int(middle) + half + 1)
     step = max(1, round(_SEED_STEP * height))
     for row in range(top + step, top + round(_SEED_ROWS * height), step):
         seed = np.median(lab[row : row + step, across].reshape(-1, 3), axis=0)
-        alike = (np.sqrt(np.square(lab - seed).sum(axis=-1)) < _ALIKE) & cloth & window
+        alike = (np.sqrt(np.square(lab - seed).sum(axis=-1)) < _ALIKE) & cloth
         for region in (alike, _opened(alike, _GAPS * breadth)):
-            _, pieces = cv2.connectedComponents(region.astype(np.uint8), connectivity=4)
+            _, pieces = cv2.connectedComponents((region & window).astype(np.uint8), connectivity=4)
             number = pieces[row + step // 2, int(middle)]
             piece = pieces == number
-            if not number or _contact(piece, alike) > _CUT:
+            if not number or _contact(piece, alike & window) > _CUT:
                 continue
             if _is_inside(piece, lab, cloth, window, (middle, breadth), height):
                 return _with_rim(piece, cloth)

@@ -175,6 +175,7 @@ def find_resume(config: TrainConfig, folder: Path) -> tuple[Path, int] | None:
             f"{file} is not a complete training checkpoint; remove it ({error})"
         ) from error
     defaults = to_plain(TrainConfig(name=config.name, stage=config.stage))
+    _check_removed(written, defaults, folder)
     stored = _filled(written, defaults)  # settings newer than the run had their defaults
     changed = _first_difference(stored, to_plain(config)) or _other_batch(stored, config)
     if changed is not None:
@@ -208,6 +209,27 @@ def check_same_clips(config: TrainConfig, file: Path, fingerprint: str) -> None:
             f" {list(config.data.roots)}, which holds other clips; give the same clips, choose"
             " another name, or remove that folder"
         )
+
+
+def _check_removed(
+    written: dict[str, Any], known: dict[str, Any], folder: Path, prefix: str = ""
+) -> None:
+    """Refuse settings that this version does not have, unless they change nothing."""
+    for key, value in written.items():
+        name = f"{prefix}{key}"
+        if key not in known and name.partition(".")[0] in _FREE_TO_CHANGE:
+            logger.warning(
+                "%s: the setting %s = %s was removed, without effect", folder, name, value
+            )
+        elif key not in known:
+            if name not in TrainConfig.REMOVED or value != TrainConfig.REMOVED[name]:
+                raise ConfigError(
+                    f"{folder} holds a run with {name} = {value}, which this version does not have;"
+                    " choose another name, or remove that folder"
+                )
+            logger.info("%s: %s = %s was removed: every run works so now", folder, name, value)
+        elif isinstance(value, dict) and isinstance(known[key], dict):
+            _check_removed(value, known[key], folder, f"{name}.")
 
 
 def _filled(written: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -175,11 +175,11 @@ def _resume(
         return 0, [[0, config.max_steps]]
     content: dict[str, Any] = read_torch_file(file)
     stored, now = content["config"], asdict(config)
-    for key in now:
-        if key not in _FREE_TO_CHANGE and stored.get(key) != now[key]:
+    for key in {**now, **stored}:  # also what this version does not have
+        if key not in _FREE_TO_CHANGE and stored.get(key) != now.get(key):
             raise ConfigError(
-                f"{file} was trained with {key}={stored.get(key)}, now {now[key]}; resume with the"
-                " same settings, give another work=DIR, or remove it"
+                f"{file} was trained with {key}={stored.get(key)}, now {now.get(key)}; resume with"
+                " the same settings, give another work=DIR, or remove it"
             )
     network.load_state_dict(content["network"])
     average.load_state_dict(content["average"])

@@ -23,11 +23,15 @@ from training.planning.kl_layers import KlLayers
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderShape:
-    """Sizes of diffusers' AutoencoderKL; the defaults are Stable Diffusion's."""
+    """Sizes of diffusers' AutoencoderKL; the defaults are those of sd-vae-ft-ema.
+
+    ``sample_size``: px, of the pictures that it learned from, and of its tiles.
+    """
 
     latent_channels: int = 4
     widths: tuple[int, ...] = (128, 256, 512, 512)
     layers_per_block: int = 2
+    sample_size: int = 256
 
     @property
     def factor(self) -> int:
@@ -45,15 +49,17 @@ class CodecBytes:
 
 
 def autoencoder_shape(config: CodecConfig) -> AutoencoderShape:
-    """The autoencoder's sizes: of its config.json if it exists, else Stable Diffusion's."""
+    """The autoencoder's sizes: of its config.json if it exists, else sd-vae-ft-ema's."""
     file = Path(config.path or "") / "config.json"
     if not file.is_file():
         return AutoencoderShape(latent_channels=config.latent_channels)
     given = json.loads(file.read_text(encoding="utf-8"))
+    size = given.get("sample_size", 32)  # diffusers' own default
     return AutoencoderShape(
         latent_channels=int(given["latent_channels"]),
         widths=tuple(given["block_out_channels"]),
         layers_per_block=int(given["layers_per_block"]),
+        sample_size=int(size[0] if isinstance(size, list) else size),
     )
 
 
@@ -150,6 +156,7 @@ def diffusers_network(shape: AutoencoderShape) -> Any:
         norm_num_groups=_groups(shape),
         layers_per_block=shape.layers_per_block,
         latent_channels=shape.latent_channels,
+        sample_size=shape.sample_size,
         down_block_types=("DownEncoderBlock2D",) * depth,
         up_block_types=("UpDecoderBlock2D",) * depth,
     )

@@ -68,8 +68,10 @@ class PersonView:
 
 
 def is_usable(person: Person | None) -> bool:
-    """Whether it has landmarks and a mask."""
-    return person is not None and person.landmarks is not None and person.mask is not None
+    """Whether it has landmarks and a mask that is not empty."""
+    if person is None or person.landmarks is None or person.mask is None:
+        return False
+    return bool((person.mask > 127).any())
 
 
 def look_at(frame: np.ndarray, person: Person | None) -> PersonView:

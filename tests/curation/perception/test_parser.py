@@ -171,6 +171,15 @@ def test_nobody_is_all_background(standing_person: Person) -> None:
     np.testing.assert_array_equal(labels[1] > 0, standing_person.mask > 0)  # type: ignore[operator]
 
 
+def test_a_mask_without_a_pixel_is_nobody(standing_person: Person) -> None:
+    frame = painted(standing_person, 0.95)
+    for level in (0, 100):  # of 255: less than half
+        unseen = replace(standing_person, mask=np.full(frame.shape[:2], level, np.uint8))
+        found = EmbeddedParser().parse([frame] * 2, [standing_person, unseen])
+        assert found[0].any()
+        assert not found[1].any()
+
+
 def test_the_hem_is_where_colours_change_and_nowhere_on_one_colour(
     standing_person: Person,
 ) -> None:

@@ -128,3 +128,22 @@ def test_a_turtleneck_is_a_collar_and_a_neckline_and_hair_beside_it_are_none() -
     found = [is_collar(cloth, SIDES) for cloth in (turtleneck, neckline, hair, tee)]
     assert found == [True, False, False, False]
     assert not is_collar(np.zeros((220, 240), bool), SIDES)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_strip_of_cloth_at_the_picture_s_left_edge_has_no_inside() -> None:
+    picture, cloth = drawn(inside=None)
+    cloth[:] = False
+    cloth[:, :1] = True
+    assert not inside_of_collar(picture, cloth, (0.0, 1.0)).any()
+
+
+def test_a_flat_ring_of_ribbing_and_a_panel_down_the_front_are_no_inside() -> None:
+    ring, cloth = drawn(inside=None)
+    cv2.ellipse(ring, (120, 42), (28, 10), 0, 0, 180, SHADE, 4)
+    assert not inside_of_collar(ring, cloth, SIDES).any()
+    panel, cloth = drawn(inside=None)
+    panel[40:291, 102:138] = SHADE
+    assert not inside_of_collar(panel, cloth, SIDES).any()
+    panel[90:291, 102:138] = CLOTH  # where it ends near the neck, it is one
+    assert inside_of_collar(panel, cloth, SIDES)[45:85, 105:135].all()

@@ -126,6 +126,47 @@ def test_a_run_from_before_a_setting_goes_on_with_its_default_and_with_no_other(
     assert fit(tiny(max_steps=2), PATH).global_step == 2
 
 
+def test_a_run_with_a_removed_setting_resumes_only_if_all_runs_do_the_same_now(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit(tiny(max_steps=1), PATH)
+    file = tmp_path / "runs" / "tiny" / "checkpoints" / "step-00000001.ckpt"
+    content = torch.load(file, weights_only=True)
+    content["config"]["data"]["posterior"] = "mean"
+    content["config"]["objective"]["min_snr"] = None
+    content["config"]["trainer"]["profiler"] = "simple"
+    torch.save(content, file)
+    with caplog.at_level(logging.INFO):
+        assert find_resume(tiny(), file.parents[1]) == (file, 1)
+    assert "data.posterior = mean was removed: every run works so now" in caplog.text
+    assert "objective.min_snr = None was removed: every run works so now" in caplog.text
+    assert "trainer.profiler = simple was removed, without effect" in caplog.text
+    content["config"]["objective"]["min_snr"] = 5.0
+    torch.save(content, file)
+    with pytest.raises(ConfigError, match=r"with objective\.min_snr = 5\.0, which this version"):
+        find_resume(tiny(), file.parents[1])
+    content["config"]["objective"]["min_snr"] = None
+    content["config"]["unheard_of"] = {"a": 1}
+    torch.save(content, file)
+    with pytest.raises(ConfigError, match=r"with unheard_of = \{'a': 1\}, which this version"):
+        find_resume(tiny(), file.parents[1])
+
+
+@pytest.mark.parametrize(
+    ("word", "now"),
+    [("data.posterior=mean", "mean"), ("objective.min_snr=5", "null"),
+     ("objective.known_frames=true", "false")],
+)  # fmt: skip
+def test_a_removed_setting_is_refused_with_what_all_runs_do_now(
+    tiny: Callable[..., TrainConfig], word: str, now: str
+) -> None:
+    message = (
+        rf"key '{word.partition('=')[0]}' was removed: every run works as with {now}; leave it out"
+    )
+    with pytest.raises(ConfigError, match=message):
+        tiny(word)
+
+
 def save_checkpoint(config: TrainConfig, parts: tuple[str, ...], path: Path) -> VitonDiT:
     """A checkpoint that holds ``parts`` of a network none of whose weights are zero."""
     network = fresh(config, seed=5)

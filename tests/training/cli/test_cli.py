@@ -204,6 +204,8 @@ REFUSED = [
     ("tryon a.mp4 g.png -o o.mp4 category=skirt", "one of upper, lower, overall is expected"),
     ("tryon a.mp4 g.png -o o.mp4 precision=half", "one of auto, float32, bfloat16 is expected"),
     ("tryon a.mp4 g.png -o o.mp4 --checkpoint nosuch", "nosuch does not exist; give a .ckpt"),
+    ("tryon a.mp4 g.png -o o.mp4 --checkpoint photo.jpg", "photo.jpg is a picture; give a .ckpt"),
+    ("tryon a.mp4 g.png -o o.mp4 --checkpoint a.mp4", "checkpoint a.mp4 is a video; give a .ckpt"),
     ("tryon --jobs nosuch.csv", "jobs=nosuch.csv does not exist"),
     ("eval vtt", "holds dance, eevee, synthetic, vivid_s, vvt"),
     ("eval", "BENCH is missing"),

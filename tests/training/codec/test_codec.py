@@ -129,6 +129,12 @@ def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path) -> None:
     learn(settings(tmp_path), crops(), StopSignals())
     with pytest.raises(ConfigError, match=r"trained with lr=0.002, now 0.1; resume with the same"):
         learn(settings(tmp_path, lr=0.1), crops(), StopSignals())
+    file = Path(settings(tmp_path).work) / learning.CHECKPOINT
+    content = torch.load(file, weights_only=True)
+    content["config"]["kl_weight"] = 0.5  # of another version
+    torch.save(content, file)
+    with pytest.raises(ConfigError, match=r"trained with kl_weight=0.5, now None; resume with the"):
+        learn(settings(tmp_path), crops(), StopSignals())
 
 
 def test_files_without_a_clear_licence_are_left_out(tmp_path: Path) -> None:

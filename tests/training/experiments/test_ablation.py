@@ -47,6 +47,13 @@ def result(variant: str, right: int, seed: int = 0) -> dict:
     }  # fmt: skip
 
 
+def test_an_unknown_key_of_a_variant_lists_the_keys_of_variants(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("variants: [{name: none, fit: training.experiments.fusion_variants}]")
+    with pytest.raises(ConfigError, match=r"key 'fit' does not exist; known keys: .*, seeds, text"):
+        load_config(AblationConfig, file)
+
+
 class FakeCommands:
     """Stands in for the processes: a judge writes its JSON, the others do nothing."""
 

@@ -14,12 +14,14 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 from configs.loading import load_config
+from models.codecs.vae import CodecConfig
 from models.embeddings import spatial_positions, temporal_positions
 from tests.training.conftest import TINY
 from training.config import TrainConfig
 from training.fit import fit
 from training.planning.codec_memory import (
     AutoencoderShape,
+    codec_bytes,
     diffusers_network,
     kl_layers,
     run_bytes,
@@ -199,3 +201,19 @@ def test_the_plan_s_layers_allocate_what_the_autoencoder_does(
         found.append(run_bytes(network, shape, half, 64, 96, 3))
     assert found[0] == found[1]
     assert found[0].encoding > 0
+
+
+def test_a_plan_with_tiles_uses_tiles_of_the_autoencoder_s_own_size(tmp_path: Path) -> None:
+    facts = {"latent_channels": 4, "block_out_channels": [8, 16, 16, 16], "layers_per_block": 1}
+    found = []
+    for size in (32, 128):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({**facts, "sample_size": size}))
+        plans = [
+            codec_bytes(CodecConfig(path=str(folder), tiling=tiling), 128, 128, 1)
+            for tiling in (True, False)
+        ]
+        found.append(plans[0].decoding / plans[1].decoding)
+    assert found[0] < 0.7
+    assert found[1] == 1  # no frame is larger than a tile
