@@ -1,7 +1,7 @@
 """``make bench``: ours against the plain reading of the method, in one run and one table.
 
     python -m tests.bench.run [--quick] [--out FILE] [--device cpu|cuda] [--size toy|small|xl]
-                              [--parts networks clip step sampling] [--resume] [--no-compile]
+                              [--parts networks places clip step sampling] [--resume] [--no-compile]
 
 What is compared, and how to read it: docs/performance.md.
 """
@@ -20,10 +20,11 @@ from tests.bench.cases import SIZES, Size, describe_machine, describe_size
 from tests.bench.clip import QUICK, Steps, run_clip
 from tests.bench.device import run_sampling, run_steps
 from tests.bench.networks import run_networks
+from tests.bench.places import run_places
 from tests.bench.table import Book, show
 from tests.bench.timing import Clock, matmul_rate
 
-PARTS = ("networks", "clip", "step", "sampling")
+PARTS = ("networks", "places", "clip", "step", "sampling")
 SAME = ("size", "dtype", "quick", "clock")
 """What a resumed run must share with its file."""
 
@@ -45,7 +46,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         "--parts",
         nargs="+",
         choices=PARTS,
-        help="default: networks clip on cpu, networks step sampling on cuda",
+        help="default: networks places clip on cpu, networks places step sampling on cuda",
     )
     parser.add_argument("--resume", action="store_true", help="keep the rows that OUT has already")
     parser.add_argument("--no-compile", action="store_true", help="eager rows alone")
@@ -71,7 +72,8 @@ def main(argv: list[str]) -> int:
             return 2
         Clock.take_processor_time()
     size = SIZES[given.size or ("xl" if device.type == "cuda" else "small")]
-    default = ["networks", "step", "sampling"] if device.type == "cuda" else ["networks", "clip"]
+    rest = ["step", "sampling"] if device.type == "cuda" else ["clip"]
+    default = ["networks", "places", *rest]
     try:
         result = measure(
             size, device, given.parts or default, given.out, quick=given.quick,
@@ -123,6 +125,8 @@ def measure(
     repeats = 1 if quick else 5
     if "networks" in parts:
         run_networks(book, size, device, rate, repeats)
+    if "places" in parts:
+        run_places(book, size, device, repeats)
     if "clip" in parts:
         run_clip(book, size, device, QUICK if quick else Steps(), 2 if quick else fit_steps)
     if "step" in parts:

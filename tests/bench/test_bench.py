@@ -20,11 +20,11 @@ import torch
 torch.set_num_threads(1)
 from tests.bench.run import main
 common = ['--quick', '--size', 'toy', '--device', 'cpu', '--no-compile', '--out', sys.argv[1]]
-assert main([*common, '--parts', 'networks', 'clip', 'step', 'sampling']) == 0
+assert main([*common, '--parts', 'networks', 'places', 'clip', 'step', 'sampling']) == 0
 before = open(sys.argv[1]).read()
 import json
 rows = json.loads(before)['rows']
-assert main([*common, '--parts', 'networks', 'clip', 'step', 'sampling', '--resume']) == 0
+assert main([*common, '--parts', 'networks', 'places', 'clip', 'step', 'sampling', '--resume']) == 0
 assert json.loads(open(sys.argv[1]).read())['rows'] == rows, 'a resumed run measured again'
 assert main([*common[:1], '--size', 'small', *common[3:], '--resume', '--parts', 'step']) == 2
 """
@@ -49,6 +49,9 @@ def test_the_benchmark_runs_and_resumes_without_packages_that_a_gpu_machine_may_
             assert row["ratio"] == pytest.approx(row["plain_seconds"] / row["seconds"])
             assert row["difference"] < 1e-4
     assert rows["network", "forward+backward"]["target"] == 1.3
+    for name in ("forward", "forward+backward"):
+        row = rows["places", name]
+        assert row["ratio"] == pytest.approx(row["plain_seconds"] / row["seconds"])
     clip = rows["clip", "20 steps, the same solver"]
     assert "diffusers is not installed: DDIM" in clip["note"]
     assert "EXTRAPOLATED from 4 of 20 steps" in clip["note"]
