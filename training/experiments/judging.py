@@ -146,23 +146,6 @@ def interval_apart(first: dict[str, Any], second: dict[str, Any], name: str) -> 
     return low is not None and high is not None and low[0] > high[1]
 
 
-def same_clips_difference(
-    first: dict[str, Any], second: dict[str, Any], name: str
-) -> dict[str, Any]:
-    """The first's number minus the second's on the same clips: mean and 95 % interval.
-
-    The same clips are hard for both methods, so it is far narrower than the two means' intervals.
-    """
-    other = {score["clip"]: score[name] for score in second["scores"]}
-    found = [
-        score[name] - other[score["clip"]]
-        for score in first["scores"]
-        if score[name] is not None and other.get(score["clip"]) is not None
-    ]
-    mean = float(np.mean(found)) if found else None
-    return {"mean": mean, "interval": bootstrap_interval(found)}
-
-
 def shown_mean(mean: float | None, interval: Interval | None) -> str:
     """Mean and interval as text."""
     if mean is None:

@@ -13,6 +13,7 @@ from configs.command import run_command
 from configs.errors import ConfigError, UserError
 from configs.loading import load_config
 from datasets.locks import one_at_a_time
+from tests.training.experiments.results import result
 from training.experiments.ablate import main
 from training.experiments.ablation import AblationConfig, plan_chains, run_chains
 from training.experiments.tables import find_place, insert_table, read_results, table
@@ -28,23 +29,6 @@ def config(tmp_path) -> AblationConfig:
         found, variants=three, runs=str(tmp_path / "runs"), data=str(tmp_path / "data"),
         results=str(tmp_path / "results"),
     )  # fmt: skip
-
-
-def result(variant: str, right: int, seed: int = 0) -> dict:
-    """A JSON as ``judge`` writes it, of twelve clips of which so many are right."""
-    scores = [
-        {"clip": f"c{i}", "delta_e": 4.0 + i % 3 + seed if i < right else 30.0 + i % 5,
-         "ssim": 0.7 if i < right else 0.4, "last_ssim": 0.6,
-         "said": "dots" if i < right else "plain", "true": "dots"}
-        for i in range(12)
-    ]  # fmt: skip
-    methods = ("painted", "agnostic", "mean colour", "truth")
-    return {
-        "variant": variant, "seed": seed, "device": "cpu", "threads": 2,
-        "settings": {"bench": "nowhere"},
-        "methods": {m: {"clips": 12, "scores": scores} for m in methods},
-        "classifier": {"by_clip": 0.97, "test_clips": 100}, "code": {"commit": "0123456789abcdef"},
-    }  # fmt: skip
 
 
 def test_an_unknown_key_of_a_variant_lists_the_keys_of_variants(tmp_path: Path) -> None:
@@ -279,52 +263,6 @@ def test_the_table_says_what_is_decided_and_what_is_not(config, commands, tmp_pa
         insert_table(page, "known", text)
     with pytest.raises(ValueError, match="no place for the table"):
         insert_table(tmp_path / "absent.md", "fusion", text)
-
-
-def test_the_table_names_every_commit_device_and_number_of_threads():
-    found = {"on": [result("on", 12), result("on", 12, seed=1)], "off": [result("off", 6)]}
-    found["on"][1]["code"] = {"commit": "fedcba98765432100000+"}
-    found["off"][0] |= {"device": "cuda:0", "threads": 1}
-    origin = table(found, "on").splitlines()[-1]
-    assert origin.endswith(
-        "; commits 0123456789ab, fedcba987654+ (+: with uncommitted changes); cpu, cuda:0; "
-        "2, 1 threads."
-    )
-
-
-def test_a_seam_is_worse_the_further_it_is_from_1_on_either_side():
-    found = {name: [result(name, 12)] for name in ("even", "jumping", "frozen")}
-    for name, seam in (("even", 1.0), ("jumping", 1.2), ("frozen", 0.7)):
-        for score in found[name][0]["methods"]["painted"]["scores"]:
-            score["seam"] = seam
-    text = table(found, "even")
-    assert "distance from 1 -0.200 [-0.200, -0.200], better" in text
-    assert "distance from 1 -0.300 [-0.300, -0.300], better" in text
-    assert "| 0.70 [0.70, 0.70] |" in text, "the table shows the seam itself"
-
-
-def test_a_difference_that_decides_is_shown_with_the_digits_that_it_takes():
-    found = {name: [result(name, 12)] for name in ("on", "off")}
-    for score in found["off"][0]["methods"]["painted"]["scores"]:
-        score |= {"ssim": 0.70004, "last_ssim": 0.6}
-    text = table(found, "on")
-    assert "masked SSIM -0.00004 [-0.00004, -0.00004], worse" in text
-    assert "last quarter's +0.000 [+0.000, +0.000], undecided" in text
-
-
-def test_a_clip_without_a_number_decides_nothing_and_spoils_nothing():
-    """As where the dancer stands behind a board all the last quarter."""
-    found = {"on": [result("on", 12)], "off": [result("off", 12)]}
-    found["off"][0]["methods"]["painted"]["scores"][0] |= {"last_ssim": None, "delta_e": None}
-    text = table(found, "on")
-    assert "nan" not in text
-    assert "last quarter's +0.000 [+0.000, +0.000], undecided" in text
-    for method in found["off"][0]["methods"].values():
-        for score in method["scores"]:
-            score["last_ssim"] = None
-    text = table(found, "on")
-    assert "last quarter's known of no clip" in text
-    assert "| unknown |" in next(line for line in text.splitlines() if line.startswith("| off"))
 
 
 def test_the_table_is_of_the_asked_seeds_and_variants_in_words(config, commands, capsys):

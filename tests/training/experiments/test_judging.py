@@ -11,7 +11,6 @@ from training.experiments.judging import (
     behind_things,
     interval_apart,
     judge_clip,
-    same_clips_difference,
     summarise,
 )
 from training.experiments.pattern_classifier import PatternClassifier, TrainedClassifier
@@ -157,17 +156,3 @@ def test_means_come_with_intervals_over_clips_that_can_decide():
     assert not interval_apart(first, first, "ssim")
     assert summarise(good[:1])["ssim"]["interval"] is None
     assert not interval_apart(summarise(good[:1]), second, "ssim")
-
-
-def test_a_difference_on_the_same_clips_is_known_though_the_clips_differ():
-    hard = [
-        ClipScore(clip=str(i), delta_e=5.0, ssim=0.05 * i, last_ssim=None, said="dots", true="dots")
-        for i in range(12)
-    ]
-    easier = [replace(one, ssim=one.ssim + 0.02 + 0.001 * (i % 2)) for i, one in enumerate(hard)]
-    first, second = summarise(easier), summarise(hard[::-1])
-    assert not interval_apart(first, second, "ssim")
-    found = same_clips_difference(first, second, "ssim")
-    assert found["mean"] == pytest.approx(0.0205)
-    assert 0.02 <= found["interval"][0] <= found["mean"] <= found["interval"][1] <= 0.021
-    assert same_clips_difference(first, second, "last_ssim") == {"mean": None, "interval": None}
