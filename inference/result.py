@@ -94,8 +94,10 @@ class TryOnResult:
                 self.painter.decode_frames(self.latents.read(range(rows.start, rows.stop))),
                 np.stack([inner.take_mask(mask) for mask in tracks.mask]),
                 np.stack([inner.take_labels(labels) for labels in tracks.iuv]),
-                None if tracks.hem is None else _cut_hem(inner, tracks.hem),
+                _cut(inner, tracks.hem),
                 np.stack([large.take(frame.image) for frame in sources]),
+                _cut(inner, tracks.ground),
+                _cut(inner, tracks.bare),
             )
             for i, source in enumerate(sources):
                 yield _PaintedFrame(
@@ -148,6 +150,10 @@ class TryOnResult:
         return self.conditions.framing.inside(self._inner)
 
 
-def _cut_hem(window: CropWindow, hem: Bool[np.ndarray, "t h w"]) -> Bool[np.ndarray, "t h2 w2"]:
-    """A track that is true or false, as large as the result's."""
-    return np.stack([window.take_mask(row.astype(np.uint8) * 255) > 127 for row in hem])
+def _cut(
+    window: CropWindow, track: Bool[np.ndarray, "t h w"] | None
+) -> Bool[np.ndarray, "t h2 w2"] | None:
+    """A track that is true or false, as large as the result's; None stays None."""
+    if track is None:
+        return None
+    return np.stack([window.take_mask(row.astype(np.uint8) * 255) > 127 for row in track])

@@ -3,6 +3,8 @@
 Cloth against the plain ground, sleeves, torso, hem: told by the outline, without a network.
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -21,6 +23,8 @@ _WIDER, _MIXED = 0.06, 0.01
 _HEM_NEAR, _HEM_CELLS = 0.2, 3
 """Of the picture's height: a torso that reaches this near to the cloth's end has the hem in sight.
 Rows of cells."""
+_LEAST_SLOPE = 0.02
+"""Of a picture's height, for each cell down a torso: less is no slope of an upright one."""
 _CUFF_CELLS = 2  # of a hand, that a long sleeve may cover
 _BESIDE_ROWS, _BESIDE_BREADTH, _LEAST_BREADTH = 0.25, 0.1, 0.73
 """Of the rows, and of the breadth: a side that is so much further in has a sleeve beside it; what
@@ -37,7 +41,7 @@ _HANGING = 0.75
 _NEAR_HEM, _NARROWER = (0.75, 0.85), 0.85
 """Of the height, from above. Of the largest breadth: less, and sleeves that lie along the torso end
 above; such long ones make a garment widest at their cuffs."""
-_BESIDE_SLEEVE = 0.18
+BESIDE_SLEEVE = 0.18
 """Of the torso's breadth: what is nearer may be a wide hem."""
 _SHORT = (0.1, 0.6)
 """Of a garment's height: such sleeves end above the elbow; shorter ones may be folded long ones.
@@ -45,7 +49,7 @@ Fitted to 12 photographs, 6 of short and 6 of long sleeves."""
 _SLIM, _SHORT_OF_SLIM = 1.4, 1.4
 """Height in breadths of the torso: more, and no sleeve hangs along it. Reach of its short sleeves,
 in the same: rendered ones to the elbow reach 1.0 to 1.2, long ones 1.5 and more."""
-_BESIDE_TORSO, _ABOVE_HEM = 0.04, 0.75
+_BESIDE_TORSO, ABOVE_HEM = 0.04, 0.75
 """Of the torso's breadth: what is nearer is torso. Of the height: what is lower may be a skirt."""
 
 
@@ -130,7 +134,7 @@ def has_sleeves(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
             continue
         margin = _BESIDE_TORSO * (right - left)
         beside = (columns < left - margin) | (columns > right + margin)
-        sleeves = rows[: int(_ABOVE_HEM * len(rows))][:, beside].sum() / rows.sum()
+        sleeves = rows[: int(ABOVE_HEM * len(rows))][:, beside].sum() / rows.sum()
         breadth = rows[len(rows) // 2].sum() / len(rows)
         first, last = (int(share * len(rows)) for share in _COLLAR_ROWS)
         middle = rows[first, int((left + right) / 2 * cloth.shape[3])]
@@ -156,12 +160,12 @@ def sleeve_length(cloth: Float[Tensor, "g 1 h w"]) -> Float[Tensor, " g"]:
             found.append(0.0)
             continue
         top, height = float(inside[0]), float(inside[-1] - inside[0])
-        margin = _BESIDE_SLEEVE * float(sides[1] - sides[0]) * cloth.shape[3]
+        margin = BESIDE_SLEEVE * float(sides[1] - sides[0]) * cloth.shape[3]
         reach = 0.0
         for side, sign in zip(sides, (-1, 1), strict=True):
             beside = sign * (columns - float(side) * cloth.shape[3])
             distance = (beside[None].square() + (rows[:, None] - top).square()).sqrt()
-            is_sleeve = shown & (beside > margin) & (rows[:, None] < top + _ABOVE_HEM * height)
+            is_sleeve = shown & (beside > margin) & (rows[:, None] < top + ABOVE_HEM * height)
             far = distance[is_sleeve]
             reach = max(reach, float(far.quantile(0.99)) if len(far) else 0.0)
         found.append(reach / height)
@@ -203,7 +207,7 @@ def _hang_down(cloth: Float[Tensor, "g 1 h w"]) -> Bool[Tensor, " g"]:
     for shown, (left, right) in zip(cloth[:, 0] > 0.5, torso_sides(cloth), strict=True):
         rows = shown[shown.any(dim=1)]
         row = rows[int(_HANGING * len(rows))] if len(rows) else shown[0]
-        margin = _BESIDE_SLEEVE * (right - left)
+        margin = BESIDE_SLEEVE * (right - left)
         beside = row & ((columns < left - margin) | (columns > right + margin))
         edges = torch.cat([columns[beside], left[None], right[None]])
         between = ~row & (columns > edges.min()) & (columns < edges.max())
@@ -306,6 +310,41 @@ def sleeves_on_hands(
     return places, slopes, group
 
 
+def hem_reach(
+    places: Float[Tensor, "b t y x 3"],
+    slopes: Float[Tensor, "b t y x 2 2"],
+    group: Float[Tensor, "b t y x"],
+    cloth: Float[Tensor, "g 4 h w"],
+) -> Float[Tensor, " b"]:
+    """How many cells below the end of a torso its garment's hem lies, at most.
+
+    Thighs in a squat point at the camera: places on them go on for too long.
+
+    Args:
+        places: x, y, known.
+        slopes: from ``places.slopes_of``.
+        group: of each cell.
+        cloth: from ``cut_cloth``; each of g garments serves b / g consecutive rows.
+    """
+    down = slopes[..., 1, 1].masked_fill((group != TORSO) | (places[..., 2] <= 0), math.nan)
+    usual = down.flatten(1).nanmedian(dim=1).values.clamp(min=_LEAST_SLOPE)
+    return _below_torso(places, group, cloth).clamp(min=0) / usual.nan_to_num(_LEAST_SLOPE)
+
+
+def _below_torso(
+    places: Float[Tensor, "b t y x 3"], group: Float[Tensor, "b t y x"], cloth: Tensor
+) -> Float[Tensor, " b"]:
+    """What a garment has below the lowest place of a torso, in heights of its picture.
+
+    Of all frames together: a hem that comes and goes would flicker.
+    """
+    torso = (group == TORSO) & (places[..., 2] > 0)
+    lowest = torch.where(torso, places[..., 1], 0).amax(dim=(2, 3)).median(dim=1).values
+    rows = torch.arange(cloth.shape[2], device=cloth.device) + 1
+    end = (cloth[:, 3].amax(dim=2) * rows).amax(dim=1) / cloth.shape[2]
+    return end.repeat_interleave(len(places) // len(cloth)) - lowest
+
+
 def hem_on_legs(
     places: Float[Tensor, "b t y x 3"],
     slopes: Float[Tensor, "b t y x 2 2"],
@@ -328,11 +367,7 @@ def hem_on_legs(
         nothing; unchanged for longer garments.
     """
     torso = (group == TORSO) & (places[..., 2] > 0)
-    # of all frames together: a hem that comes and goes would flicker
-    lowest = torch.where(torso, places[..., 1], 0).amax(dim=(2, 3)).median(dim=1).values
-    rows = torch.arange(cloth.shape[2], device=cloth.device) + 1
-    end = (cloth[:, 3].amax(dim=2) * rows).amax(dim=1) / cloth.shape[2]
-    is_near = lowest > end.repeat_interleave(len(places) // len(cloth)) - _HEM_NEAR
+    is_near = _below_torso(places, group, cloth) < _HEM_NEAR
     legs = (group >= FIRST_LEG) & is_near[:, None, None, None]
     alone = torch.cat([places[..., :2], torso[..., None].to(places.dtype)], dim=-1)
     spread, steep = alone, slopes

@@ -164,6 +164,12 @@ def chunk_ground(perceived: PerceivedFrames) -> np.ndarray:
     return nobody & perceived.present[:, None, None]
 
 
+def chunk_bare(perceived: PerceivedFrames) -> np.ndarray:
+    """What the parser takes for bare arms, (t, h, w) bool."""
+    bare = (perceived.labels == ParseLabel.ARMS) & perceived.present[:, None, None]
+    return bare if perceived.others is None else bare & ~perceived.others
+
+
 def _bridge(mask: np.ndarray, present: np.ndarray, longest: int) -> None:
     """Bridge short gaps of the detector with the union of the masks at the gap's two ends."""
     for before, after in itertools.pairwise(np.flatnonzero(present)):

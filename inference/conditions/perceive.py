@@ -23,6 +23,7 @@ from datasets.masks import MaskRule, MaskSettings, mask_rule
 from datasets.storage import file_sha256, write_file
 from inference.conditions.chunks import (
     PerceivedFrames,
+    chunk_bare,
     chunk_ground,
     chunk_hem,
     chunk_mask,
@@ -50,7 +51,7 @@ from inference.video.work_folder import WorkFolder
 _BRIDGED_S = 0.5  # a person missed for less than this is assumed to be present
 _MAX_BRIDGED = 24  # and for fewer frames than this
 _LESSONS = 24  # frames that the parser learns the clothes from
-_FORMAT = 8  # of the files in a work folder
+_FORMAT = 9  # of the files in a work folder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -260,8 +261,9 @@ def _make_chunks(
                 mask = chunk_mask(before, now, after, context, longest, learned.rule)
                 hem = chunk_hem(now, learned.rule)
                 tracks = ConditionTracks(
-                    mask=mask, iuv=now.iuv, present=now.present, hem=hem, ground=chunk_ground(now)
-                )
+                    mask=mask, iuv=now.iuv, present=now.present, hem=hem,
+                    ground=chunk_ground(now), bare=chunk_bare(now),
+                )  # fmt: skip
                 store_chunk(folder, number, tracks)
             number += 1
         before, now = now, after

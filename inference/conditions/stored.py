@@ -52,6 +52,7 @@ class ConditionTracks:
     present: np.ndarray  # (t,) person found
     hem: np.ndarray | None = None  # (t, height, width) bool: see ``datasets.masks.below_hem``
     ground: np.ndarray | None = None  # (t, height, width) bool: certainly nobody's; None: unknown
+    bare: np.ndarray | None = None  # (t, height, width) bool: bare arms; None: unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +84,7 @@ class VideoConditions:
             present=whole.present[rows],
             hem=None if whole.hem is None else whole.hem[rows],
             ground=None if whole.ground is None else whole.ground[rows],
+            bare=None if whole.bare is None else whole.bare[rows],
         )
 
     def cuts(self) -> Iterator[tuple[int, list[np.ndarray], list[float], ConditionTracks]]:
@@ -124,7 +126,7 @@ def store_chunk(folder: Path, chunk: int, tracks: ConditionTracks) -> None:
     """Write one chunk, atomically."""
     packed = np.packbits(tracks.mask > 127, axis=-1)
     arrays = {"mask": packed, "present": tracks.present, "iuv": tracks.iuv}
-    for name, track in (("hem", tracks.hem), ("ground", tracks.ground)):
+    for name, track in (("hem", tracks.hem), ("ground", tracks.ground), ("bare", tracks.bare)):
         if track is not None:
             arrays[name] = np.packbits(track, axis=-1)
     buffer = io.BytesIO()
@@ -139,7 +141,7 @@ def load_chunk(folder: Path, chunk: int, height: int, width: int) -> ConditionTr
         assert mask.shape[1] == height
         found = {
             name: np.unpackbits(arrays[name], axis=-1, count=width) > 0
-            for name in ("hem", "ground")
+            for name in ("hem", "ground", "bare")
             if name in arrays
         }
         return ConditionTracks(mask=mask, iuv=arrays["iuv"], present=arrays["present"], **found)

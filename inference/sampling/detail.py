@@ -7,7 +7,6 @@ painted pixels is usual in try-on by warping (CP-VTON, Wang et al. 2018, arXiv 1
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -20,29 +19,24 @@ from torch.nn import functional as F
 from datasets.clips import fit_garment
 from datasets.masks import nearest_part
 from datasets.places import CELL, body_cells, group_of
-from datasets.sample import bytes_to_signed, signed_to_bytes
+from datasets.sample import signed_to_bytes
+from inference.sampling.backdrop import fill_backdrop
 from inference.sampling.cloth_edges import (
-    cloth_on_plain,
-    fill_sides,
-    mirror_beyond,
     over_shoulders,
-    raise_shoulders,
     smooth_parts,
 )
-from inference.sampling.collar import inside_of_collar, is_collar, raise_neckline
 from inference.sampling.limbs import widen_limbs
-from inference.sampling.shading import cloth_light
-from inference.sampling.skin import FACE, HANDS, find_skin, paint_skin
+from inference.sampling.pictured_cloth import PicturedCloth
+from inference.sampling.shading import cloth_light, depth_inside
+from inference.sampling.skin import FACE, HANDS, SKIN, find_skin, paint_skin, tone_of_arms
+from inference.sampling.slim_arms import certain_arms, head_size, slim_arms
 from inference.video.framing import CropWindow
 from models.cloth import (
     clothed_cells,
-    cut_cloth,
     fill_ground,
-    has_long_sleeves,
-    has_sleeves,
     hem_on_legs,
+    hem_reach,
     sleeves_on_hands,
-    torso_sides,
 )
 from models.conditions import Conditions
 from models.places import ARMS, FIRST_LEG, LOWER_ARMS, THIGHS, TORSO, steady_places
@@ -59,19 +53,16 @@ _GAP = 0.06
 """Of the picture's height: gaps in cloth up to this are filled with the colours beside them."""
 _WIDER = 0.09
 """Of the picture's height: twice the width of cloth that is added at its edges, on the body."""
-_NECKLINE = 0.05
-"""Of the picture's height: by how much a neckline is raised."""
-_MIXED = 0.01
-"""Of the picture's height: cloth's edge, whose pixels are mixed with the picture's ground."""
+_OUTLINE = 0.03
+"""Of the picture's height: twice the width by which DensePose may miss the old garment's edge."""
 _SMOOTH = 0.012
 """Of the picture's height: the spread that smoothes cloth's outline."""
 _CLOTH = 0.5
 """Share of a pixel that makes it cloth."""
+_HIPS = 0.75
+"""Of the head's size: a hem may be so far from the torso's end, which DensePose draws narrow."""
 _BARE_NECK = 0.5
 """Of what is masked of a neck, from above: bare whatever the picture shows."""
-_ARMPIT, _LEAST_SLEEVES, _OTHER_COLOUR = 0.4, 0.1, 0.3
-"""Of the garment's height, from above: below it sleeves and torso are apart. Of the cloth. In
-[-1, 1], the largest difference between channels of sleeves and torso that are in one colour."""
 _STEADY_S = 0.1
 """Spread in s of the average of places over time."""
 
@@ -101,10 +92,13 @@ class ClothDetail:
         config = system.config
         self.scale = max(1, min(MOST, -(-height // config.height)))
         self.size = self.scale * config.height, self.scale * config.width
-        self.garment = fit_garment(garment, *self.size)
+        outline = None if conditions.garment is None else conditions.garment.outline
+        self.cloth = PicturedCloth(fit_garment(garment, *self.size), outline)
         self._legs_show_torso = False
+        self._reach = 0.0  # px below the torso's end, at most, at which a hem lies
         # of the whole video, so that it does not flicker: of arms, and of the neck
         self._skin: tuple[np.ndarray, np.ndarray] | None = None
+        self._head: float | None = None
         self._cells: tuple[Tensor, Tensor, Tensor] | None = None
         if config.network.warped_garment and conditions.garment is not None:
             self._cells = self._find_cells(iuv, fps)
@@ -117,10 +111,13 @@ class ClothDetail:
         device = self.conditions.caption.tokens.device
         bodies: list[Tensor] = []
         arms: list[Tensor] = []
+        parts: list[np.ndarray] = []
         for labels in iuv:
+            parts.append(labels[..., 0])
             tensor = torch.from_numpy(labels).to(device)
             bodies.append(body_cells(tensor))
             arms.append(_arms_of_hands(tensor[..., 0]))
+        self._head = head_size(parts)
         body = rearrange(torch.cat(bodies), "t k y x -> 1 k t y x")
         cells = self.system.network.cell_places(replace(self.conditions, body=body))
         if cells is None:
@@ -128,10 +125,11 @@ class ClothDetail:
         group = body[:, 0]
         wide = widen_limbs(*cells, group, self.size)
         steady = steady_places(*wide, group, _STEADY_S * fps)
-        worn = clothed_cells(*steady, body, self._cloth)
-        found = hem_on_legs(*worn, group, self._cloth)
+        worn = clothed_cells(*steady, body, self.cloth.picture)
+        found = hem_on_legs(*worn, group, self.cloth.picture)
+        self._reach = float(hem_reach(*worn, group, self.cloth.picture)) * CELL * self.scale
         self._legs_show_torso = bool((found[2] != group).any())
-        return sleeves_on_hands(*found, torch.cat(arms)[None], self._cloth)
+        return sleeves_on_hands(*found, torch.cat(arms)[None], self.cloth.picture)
 
     def framing(self, inner: CropWindow) -> CropWindow:
         """``inner``, which gives the system's size, for masks and DensePose of the result's."""
@@ -153,6 +151,8 @@ class ClothDetail:
         iuv: UInt8[np.ndarray, "t h3 w3 3"],
         hem: Bool[np.ndarray, "t h3 w3"] | None = None,
         source: UInt8[np.ndarray, "t h3 w3 3"] | None = None,
+        ground: Bool[np.ndarray, "t h3 w3"] | None = None,
+        bare: Bool[np.ndarray, "t h3 w3"] | None = None,
     ) -> tuple[UInt8[np.ndarray, "t h4 w4 3"], Bool[np.ndarray, "t h4 w4"] | None]:
         """Frames ``scale`` times as large, and where cloth lies below the old garment's hem.
 
@@ -167,23 +167,36 @@ class ClothDetail:
             hem: where a longer garment lies over others, of the result's size; None: nowhere.
             source: the video's own frames, of the result's size: they show the colour of skin.
                 None: the painted ones do, paler.
+            ground: what it shows of the background, certainly; None: unknown.
+            bare: what it shows of bare arms, which stay where no cloth lies; None: unknown.
         """
         if self._cells is None:
             return painted, None
         places, slopes, group = (values[:, rows] for values in self._cells)
         inside = masks > 127
         labels = np.stack([smooth_parts(row) for row in iuv[..., 0]])
+        seen = labels
+        if ground is not None:  # the old garment's outline, which DensePose sees coarsely
+            rows_of = zip(labels, inside & ~ground, strict=True)
+            labels = np.stack([self._to_outline(*row) for row in rows_of])
+        kept = np.zeros_like(inside)
+        if bare is not None and not self.cloth.is_long:
+            kept = inside & np.stack([certain_arms(*row) for row in zip(labels, bare, strict=True)])
+        head = None if self._head is None else self._head * float(np.sqrt(labels[0].size))
+        covered = self.cloth.has_sleeves, self.cloth.is_long
+        rows_of = zip(labels, inside, kept, strict=True)
+        labels = np.stack([slim_arms(*row, head, covered) for row in rows_of])
         pixels = group_of(labels)
         neck = np.isin(labels, FACE) & inside  # the picture's neckline tells what of it is bare
         pixels[neck] = TORSO
         # what is masked of a hand is the end of the old sleeve, or what lies beside the hand
-        if self._is_long:
+        if self.cloth.is_long:
             for hand, arm in zip(HANDS, LOWER_ARMS, strict=True):
                 pixels[(labels == hand) & inside] = arm
         else:
             hands = np.isin(labels, HANDS) & inside
             pixels = np.stack([_grown(*rows_of) for rows_of in zip(pixels, hands, strict=True)])
-        if not self._has_sleeves:
+        if not self.cloth.has_sleeves:
             pixels = np.stack([over_shoulders(row) for row in pixels])
         if hem is not None:  # between the legs
             rows_of = zip(pixels, hem, strict=True)
@@ -191,7 +204,7 @@ class ClothDetail:
         parts = torch.from_numpy(pixels)[None].to(places.device)
         if self._legs_show_torso:
             parts = torch.where((parts >= THIGHS[0]) & (parts <= THIGHS[1]), TORSO, parts)
-        warped = warp_by_part(self._pictures, places, slopes, group, parts)
+        warped = warp_by_part(self.cloth.pictures, places, slopes, group, parts)
         known = warped[:, :, 12:]
         own = parts[:, :, None]
         warped = torch.where(
@@ -200,9 +213,9 @@ class ClothDetail:
         )  # fmt: skip
         cloth = np.stack([self._outlined(frame) for frame in warped[0, :, 3].cpu().numpy()])
         # gaps that are closed may be a forearm in front of the torso
-        bare = np.isin(pixels, [] if self._is_long else LOWER_ARMS)
-        cloth &= ~bare
-        worn = inside & ~bare & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
+        free = np.isin(pixels, [] if self.cloth.is_long else LOWER_ARMS)
+        cloth &= ~free
+        worn = inside & ~free & np.stack([_dilated(frame, self._disc(_WIDER)) for frame in cloth])
         is_arm = (pixels >= ARMS[0]) & (pixels <= ARMS[1])
         # closing and smoothing spread a torso's cloth onto arms, whose own is not there
         own_cloth = cloth & is_arm & (warped[0, :, 3].cpu().numpy() > _CLOTH)
@@ -213,12 +226,16 @@ class ClothDetail:
         hanging = np.isin(labels, HANDS) | np.isin(pixels, LOWER_ARMS)
         hanging = np.stack([_dilated(row, self._disc(_WIDER)) for row in hanging])
         worn &= near | (pixels < FIRST_LEG) | ~hanging
-        if self._has_collar:
+        if self.cloth.has_collar:
             worn |= neck
         else:
             worn &= (cloth & np.stack([_lower_part(row) for row in neck])) | ~neck
         if hem is not None:
             worn |= hem & near
+        if self._legs_show_torso and head is not None:
+            below = np.stack([depth_inside(row != TORSO) for row in group_of(labels)])
+            on_legs = pixels >= FIRST_LEG if hem is None else hem | (pixels >= FIRST_LEG)
+            worn &= (below <= max(self._reach, _HIPS * head)) | ~on_legs
         share = self._share(worn & (pixels > 0))
         colours = torch.cat([warped[0, :, :3] * known[0], known[0]], dim=1)
         filled = signed_to_bytes(fill_ground(colours)[:, :3])
@@ -227,97 +244,32 @@ class ClothDetail:
         shown = shown.clip(max=255)
         large = np.stack([_enlarged(frame, share.shape[1:3]) for frame in painted])
         if self._skin is None:
-            seen = large if source is None else source, iuv[..., 0], inside
-            if (tone := find_skin(*seen)) is not None:
-                face = find_skin(*seen, FACE)
+            shown_by = large if source is None else source
+            arm = tone_of_arms(shown_by, kept)
+            hand, face = (find_skin(shown_by, labels, inside, where) for where in (SKIN, FACE))
+            if (tone := hand if arm is None else arm) is not None:
                 self._skin = tone, tone if face is None else face
+        if source is not None:
+            large = fill_backdrop(large, source, inside, seen, labels, ground)
         if self._skin is not None:
             rows_of = zip(large, labels, share[..., 0] > _CLOTH, inside, strict=True)
             large = np.stack([paint_skin(*values, *self._skin) for values in rows_of])
+        if source is not None and kept.any():
+            large = large + self._share(kept) * (source.astype(np.float32) - large)
         frames = np.rint(large + share * (shown - large)).astype(np.uint8)
         return frames, None if hem is None else hem & (share[..., 0] > _CLOTH)
 
-    @cached_property
-    def _cloth(self) -> Float[Tensor, "1 4 h w"]:
-        """The garment without its ground, and where it is."""
-        garment = self.conditions.garment
-        assert garment is not None
-        device = self.conditions.caption.tokens.device
-        picture = bytes_to_signed(torch.from_numpy(self.garment)).to(device)
-        cloth = cut_cloth(rearrange(picture, "h w c -> 1 c h w"), garment.outline)
-        exact = cloth_on_plain(self.garment)
-        if exact is not None:
-            known = torch.from_numpy(exact).to(cloth)[None, None]
-            cloth = torch.cat([rearrange(picture, "h w c -> 1 c h w") * known, known], dim=1)
-        left, right = (torso_sides(cloth[:, 3:])[0] * cloth.shape[3]).tolist()
-        shown = cloth[0, 3].cpu().numpy() > _CLOTH
-        inside = inside_of_collar(self.garment, shown, (left, right))
-        cloth = (cloth * ~torch.from_numpy(inside).to(device))[0].cpu().numpy()
-        whole = np.concatenate([self._continued(cloth), cloth[3:]])
-        raised = raise_neckline(whole, inside, _NECKLINE * len(inside))
-        return torch.from_numpy(raised).to(device)[None]
-
-    def _continued(self, cloth: Float[np.ndarray, "4 h w"]) -> Float[np.ndarray, "3 h w"]:
-        """Colours of the cloth, and of a pattern that runs on beyond its edge, everywhere."""
-        # the outermost pixels of cloth are mixed with the picture's ground
-        size = 2 * round(_MIXED * cloth.shape[1]) + 1
-        inner = cv2.erode((cloth[3] > _CLOTH).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
-        picture, known = mirror_beyond(np.moveaxis(cloth[:3], 0, -1), inner)
-        both = np.concatenate([np.moveaxis(picture, -1, 0) * known, known[None]], axis=0)
-        return fill_ground(torch.from_numpy(both.astype(np.float32))[None])[0, :3].numpy()
-
-    @cached_property
-    def _sides(self) -> tuple[float, float]:
-        """Where its torso begins and ends, in pixels of its picture."""
-        left, right = (torso_sides(self._cloth[:, 3:])[0] * self.size[1]).tolist()
-        return left, right
-
-    @cached_property
-    def _has_collar(self) -> bool:
-        """Whether it stands up around the neck."""
-        return is_collar(self._cloth[0, 3].cpu().numpy() > _CLOTH, self._sides)
-
-    @cached_property
-    def _has_sleeves(self) -> bool:
-        return bool(has_sleeves(self._cloth[:, 3:]))
-
-    @cached_property
-    def _is_long(self) -> bool:
-        """Whether its sleeves reach the wrists."""
-        return bool(has_long_sleeves(self._cloth[:, 3:]))
-
-    @cached_property
-    def _pictures(self) -> Float[Tensor, "1 13 h w"]:
-        """The garment as arms show it, as the torso does, as legs do, and 1."""
-        cloth = raise_shoulders(self._cloth)
-        everywhere = torch.ones_like(cloth[:, 3:])
-        sleeves = self._sleeves(cloth)
-        arms = torch.cat([sleeves, everywhere if self._is_long else cloth[:, 3:]], dim=1)
-        return torch.cat([arms, fill_sides(cloth), cloth, everywhere], dim=1)
-
-    def _sleeves(self, cloth: Float[Tensor, "1 4 h w"]) -> Float[Tensor, "1 3 h w"]:
-        """Colours of long sleeves; over the torso, where arms' places may lie, too.
-
-        Sleeves in the torso's own colours stay as they are: a torso's pattern is less distorted.
-        """
-        shown = cloth[0, 3].cpu().numpy() > _CLOTH
-        rows = np.flatnonzero(shown.any(axis=1))
-        if not self._is_long or not len(rows):
-            return cloth[:, :3]
-        left, right = (round(side) for side in self._sides)
-        torso = np.zeros_like(shown)
-        torso[round(rows[0] + _ARMPIT * len(rows)) :, left:right] = True
-        beside = shown & ~torso
-        beside[: round(rows[0] + _ARMPIT * len(rows))] = False
-        if beside.sum() < _LEAST_SLEEVES * shown.sum() or not (shown & torso).any():
-            return cloth[:, :3]
-        colours = cloth[0, :3].cpu().numpy()
-        apart = colours[:, beside].mean(axis=1) - colours[:, shown & torso].mean(axis=1)
-        if np.abs(apart).max() < _OTHER_COLOUR:
-            return cloth[:, :3]
-        known = (shown & ~torso)[None]
-        continued = self._continued(np.concatenate([colours * known, known]))
-        return torch.from_numpy(continued).to(cloth)[None]
+    def _to_outline(
+        self, parts: UInt8[np.ndarray, "h w"], old: Bool[np.ndarray, "h w"]
+    ) -> UInt8[np.ndarray, "h w"]:
+        """DensePose's parts, grown a little over what shows more of the old garment."""
+        clothed = group_of(parts) > 0
+        beside = old & (parts == 0) & _dilated(clothed, self._disc(_OUTLINE))
+        if not beside.any():
+            return parts
+        return np.where(
+            beside, nearest_part(parts, beside, np.unique(parts[clothed]).tolist()), parts
+        )
 
     def _outlined(self, cloth: Float[np.ndarray, "h3 w3"]) -> Bool[np.ndarray, "h3 w3"]:
         """A frame's cloth without narrow gaps and with a smooth outline.
@@ -337,7 +289,7 @@ class ClothDetail:
         """How much of each pixel is the garment's."""
         width = _SOFT * self.scale
         soft = np.stack([cv2.GaussianBlur(row, (0, 0), width) for row in worn.astype(np.float32)])
-        return (2 * soft - 1).clip(0)[..., None]
+        return (2 * soft - 0.5).clip(0, 1)[..., None]
 
 
 def _arms_of_hands(parts: UInt8[Tensor, "t h w"]) -> Float[Tensor, "t y x"]:

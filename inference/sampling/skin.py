@@ -17,6 +17,7 @@ from models.places import TORSO
 HANDS = (DensePosePart.HAND_LEFT, DensePosePart.HAND_RIGHT)
 """In the order of ``ARM_SIDES``."""
 FACE = (DensePosePart.HEAD_LEFT, DensePosePart.HEAD_RIGHT)
+SKIN = (*HANDS, *FACE)
 _LEAST_PIXELS = 40
 _TYPICAL = (60, 95)
 """Percentiles of brightness: of the redder half of the pixels."""
@@ -24,6 +25,8 @@ _SKIN_CR, _SKIN_CB = (136, 178), (80, 125)
 """Of skin in any light, in 8-bit YCrCb (Chai and Ngan 1999, doi 10.1109/76.767122, widened)."""
 _NECK_LIGHT = 0.92
 """Of the skin's own brightness: under a chin."""
+_ARM_LIGHT = 0.95
+"""Of the skin's own brightness: of an arm that is shaded by its shape."""
 _THINNEST, _THINNEST_LIMB = 0.02, 0.4
 """Of the picture's height, and of the thickest limb's breadth: bare strips that are thinner than
 both are the edge of a sleeve."""
@@ -33,7 +36,7 @@ def find_skin(
     frames: UInt8[np.ndarray, "t h w 3"],
     parts: UInt8[np.ndarray, "t h w"],
     masks: Bool[np.ndarray, "t h w"],
-    where: tuple[DensePosePart, ...] = (*HANDS, *FACE),
+    where: tuple[DensePosePart, ...] = SKIN,
 ) -> Float[np.ndarray, "3"] | None:
     """The colour of somebody's skin, of hands and face; None if neither is in view.
 
@@ -57,6 +60,21 @@ def find_skin(
     light = found.sum(axis=1, dtype=np.int32)
     low, high = np.percentile(light, _TYPICAL)
     return found[(light >= low) & (light <= high)].mean(axis=0).astype(np.float32)
+
+
+def tone_of_arms(
+    frames: UInt8[np.ndarray, "t h w 3"], bare: Bool[np.ndarray, "t h w"]
+) -> Float[np.ndarray, "3"] | None:
+    """The colour of arms that are bare; None if hardly any are. They are shaded already.
+
+    Args:
+        frames: the source's.
+        bare: where they show bare arms.
+    """
+    found = frames[bare]
+    if len(found) < _LEAST_PIXELS * len(frames):
+        return None
+    return (np.median(found, axis=0) / _ARM_LIGHT).astype(np.float32)
 
 
 def paint_skin(

@@ -9,6 +9,7 @@ from models.cloth import (
     has_long_sleeves,
     has_sleeves,
     hem_on_legs,
+    hem_reach,
     sleeve_length,
     sleeves_on_hands,
     torso_sides,
@@ -178,6 +179,19 @@ def test_a_hem_does_not_continue_over_lower_legs_that_are_near_the_torso_in_a_sq
     found, _, part = hem_on_legs(places, steep, group, shirt)
     assert part[0, 0, 3].tolist() == [8 if column == 2 else 1 for column in range(COLUMNS)]
     assert not found[0, 0, 3, 2, 2]
+
+
+def test_a_hem_reaches_as_far_below_a_torso_as_the_picture_shows_cloth() -> None:
+    places, steep = upright(), slopes(upright())
+    group = torch.ones(1, 1, ROWS, COLUMNS)
+    lowest, slope = float(places[..., 1].max()), float(steep[..., 1, 1].median())
+    shirt = torch.zeros(1, 4, 100, 60)
+    shirt[:, 3, 5:95] = 1
+    reach = hem_reach(places, steep, group, shirt)
+    assert torch.allclose(reach, torch.tensor([max(0.95 - lowest, 0) / slope]), atol=1e-3)
+    shirt[:, 3, 40:] = 0
+    assert hem_reach(places, steep, group, shirt) == 0
+    assert hem_reach(places, steep, 0 * group, shirt).isfinite().all()
 
 
 def test_a_long_sleeve_continues_over_what_is_a_hand_to_densepose() -> None:

@@ -1,9 +1,9 @@
-"""What certainly is background: made, stored and read back."""
+"""What certainly is background, and what are bare arms: made, stored and read back."""
 
 import numpy as np
 
 from datasets.labels import DensePosePart, ParseLabel
-from inference.conditions.chunks import PerceivedFrames, chunk_ground
+from inference.conditions.chunks import PerceivedFrames, chunk_bare, chunk_ground
 from inference.conditions.stored import ConditionTracks, load_chunk, store_chunk
 
 HEIGHT, WIDTH = 200, 144
@@ -34,3 +34,22 @@ def test_background_is_stored_with_mask_and_densepose(tmp_path) -> None:
     assert read.ground is not None
     assert np.array_equal(read.ground, ground)
     assert read.hem is None
+
+
+def test_bare_arms_are_the_parsers_and_nobody_elses(tmp_path) -> None:
+    seen = perceived()
+    seen.labels[:, 100:150, 50:60] = ParseLabel.ARMS
+    bare = chunk_bare(seen)
+    assert bare[0].sum() == 500
+    assert not bare[1].any()  # nobody was found
+    others = np.zeros_like(bare)
+    others[:, :120] = True
+    alone = PerceivedFrames(labels=seen.labels, iuv=seen.iuv, present=seen.present, others=others)
+    assert chunk_bare(alone).sum() == 300
+    mask = np.full((2, HEIGHT, WIDTH), 255, np.uint8)
+    store_chunk(
+        tmp_path, 0, ConditionTracks(mask=mask, iuv=seen.iuv, present=seen.present, bare=bare)
+    )
+    read = load_chunk(tmp_path, 0, HEIGHT, WIDTH)
+    assert read.bare is not None
+    assert np.array_equal(read.bare, bare)

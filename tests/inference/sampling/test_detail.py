@@ -225,6 +225,17 @@ def test_skin_has_the_colour_that_the_source_shows() -> None:
     assert (gray[0, 48, MOST * WIDTH // 2] == 120).all()
 
 
+def test_arms_that_the_source_shows_bare_stay_as_they_are() -> None:
+    iuv, bare = upright_iuv(), np.zeros(MASKS.shape, bool)
+    iuv[:, 60:200, :60, 0] = LOWER_ARM
+    bare[:, 60:200, 10:50] = True
+    rng = np.random.default_rng(0)
+    source = rng.integers(90, 220, (2, MOST * HEIGHT, MOST * WIDTH, 3), np.uint8)
+    shown, _ = detail(build())(ALL, painted(), MASKS, iuv, source=source, bare=bare)
+    assert np.array_equal(shown[:, 80:180, 20:40], source[:, 80:180, 20:40])
+    assert not (shown[:, 80:180, 80:100] == source[:, 80:180, 80:100]).all(axis=-1).any()
+
+
 @pytest.mark.parametrize(
     ("height", "scale"), [(10, 1), (HEIGHT, 1), (HEIGHT + 1, 2), (3 * HEIGHT, 3), (5000, MOST)]
 )

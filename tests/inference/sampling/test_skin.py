@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from datasets.labels import DensePosePart
-from inference.sampling.skin import find_skin, paint_skin
+from inference.sampling.skin import find_skin, paint_skin, tone_of_arms
 
 SKIN, SHIRT = (200, 150, 130), (20, 30, 90)
 SIZE = 120
@@ -34,6 +34,15 @@ def test_the_tone_is_that_of_hands_and_face_and_not_of_what_was_painted():
     assert find_skin(frame[None], parts[None], np.ones_like(mask)[None]) is None
     blue = np.where(mask[..., None], frame, np.uint8([[[20, 40, 220]]]))  # gloves, a helmet
     assert find_skin(blue[None], parts[None], mask[None]) is None
+
+
+def test_the_tone_of_arms_is_what_bare_arms_show_in_full_light():
+    parts = body()
+    frame = np.full((SIZE, SIZE, 3), SHIRT, np.uint8)
+    frame[parts > 0] = SKIN
+    bare = parts == DensePosePart.LOWER_ARM_LEFT_FRONT
+    assert tone_of_arms(frame[None], bare[None]) == pytest.approx(np.array(SKIN) / 0.95, abs=1)
+    assert tone_of_arms(frame[None], np.zeros_like(bare)[None]) is None
 
 
 def test_bare_arms_and_the_neck_are_skin_and_the_rest_stays():
